@@ -1,0 +1,1 @@
+"""Records to numbers. Knows neither torch nor how records are made."""

@@ -1,0 +1,1 @@
+"""Frozen, versioned protocols that say what an encoder is worth."""

@@ -1,0 +1,212 @@
+"""What a run leaves behind: the schema of its record, and where its files lie. No torch here.
+
+A run's folder is `<out>/<experiment>/<entry>/seed-<seed>-<key8>/`. `record.json` is written last and atomically, so
+that a folder with a record is a finished run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+SCHEMA_VERSION = 1
+RULES_VERSION = "1.0"
+
+Status = Literal["completed", "collapsed", "diverged", "pruned", "failed"]
+FINAL_STATUSES: tuple[Status, ...] = ("completed", "collapsed", "diverged", "pruned")
+Cause = Literal["out_of_memory", "time_out", "exception"]
+
+
+class Part(BaseModel):
+    """A part of a record."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Environment(Part):
+    """The machine and the software. Never a host's name, a user's or a path."""
+
+    python: str
+    platform: str
+    packages: dict[str, str]
+    commit: str | None
+    dirty: bool | None
+    device: str
+    device_model: str
+    devices: int
+    driver: str | None
+    cpu_model: str
+    visible_cores: int
+    threads: int
+    memory_bytes: int
+
+
+class Throughput(Part):
+    """Images per second over windows of steps: median, 10th and 90th percentile."""
+
+    median: float
+    p10: float
+    p90: float
+
+
+class PhaseSeconds(Part):
+    """Exclusive phases in seconds; they sum to the total time. Data wait is inside training."""
+
+    setup: float = 0.0
+    warmup: float = 0.0
+    training: float = 0.0
+    evaluation: float = 0.0
+    checkpointing: float = 0.0
+    logging: float = 0.0
+
+
+class Point(Part):
+    """How much training time had been spent when progress had come this far."""
+
+    progress: float
+    training_time: float
+
+
+class LedgerRecord(Part):
+    """Where a run's time went. Seconds, unless the name says otherwise; what was not measured is null.
+
+    `training_time`: steps with their data wait, EMA and whatever the method itself needs. `total_time`: everything.
+    """
+
+    phases: PhaseSeconds
+    data_wait: float
+    training_time: float
+    total_time: float
+    device_hours: float
+    devices: int
+    steps: int
+    samples: int
+    views: int
+    samples_per_second: Throughput | None
+    peak_memory_bytes: int | None
+    evaluation_points: list[Point] = []
+    resumed: int = 0
+
+
+class EncoderScores(Part):
+    """What the final protocols say of one encoder, on the test split. Accuracies in percent."""
+
+    weights: Literal["online", "ema"]
+    pooling: str
+    dimension: int
+    linear_top1: float
+    linear_top5: float
+    linear_strength: float
+    linear_validation_top1: float
+    knn20: float
+    knn200: float
+
+
+class Metrics(Part):
+    """What a run reached. Holds no times. `encoders[primary]` is what stands in the comparison."""
+
+    primary: str
+    encoders: dict[str, EncoderScores]
+    final_loss: float | None
+    backbone_parameters: int
+    trainable_parameters: int
+    extra: dict[str, float] = {}
+
+    @property
+    def scores(self) -> EncoderScores:
+        """The primary encoder's scores."""
+        return self.encoders[self.primary]
+
+
+class DatasetRecord(Part):
+    """What was trained and tested on. `manifest` is a hash over classes, splits and sorted image checksums."""
+
+    name: str
+    manifest: str
+    classes: int
+    counts: dict[str, int]
+
+
+class Record(Part):
+    """The outcome of a run: one entry with one seed."""
+
+    schema_version: int = SCHEMA_VERSION
+    rules_version: str = RULES_VERSION
+    key: str
+    experiment: str
+    entry: str
+    method: str
+    backbone: str
+    seed: int
+    status: Status
+    cause: Cause | None = None
+    message: str | None = None
+    config: dict[str, Any]
+    dataset: DatasetRecord
+    environment: Environment
+    ledger: LedgerRecord | None
+    metrics: Metrics | None
+    flags: list[str] = []
+    started: str
+    ended: str
+
+
+def run_folder(out: Path, experiment: str, entry: str, seed: int, key: str) -> Path:
+    """Where a run's files lie."""
+    return out / experiment / entry / f"seed-{seed}-{key[:8]}"
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes a file so that either the old or the new content is there, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Writes `record.json`; the last file of a run."""
+    write_atomically(folder / "record.json", record.model_dump_json(indent=2) + "\n")
+
+
+def read_record(path: Path) -> Record:
+    """Reads one record.
+
+    Raises:
+        ValueError: the file is no record of this schema; says which file and why.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"{path}: schema_version is {version!r}, expected {SCHEMA_VERSION}")
+    try:
+        return Record.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path}: {where}: {first['msg']}") from None
+
+
+def find_records(roots: list[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
+    """All records below some folders, in a stable order, and what could not be read (one line each)."""
+    found: list[tuple[Path, Record]] = []
+    problems: list[str] = []
+    for path in sorted({path for root in roots for path in root.rglob("record.json")}):
+        try:
+            found.append((path, read_record(path)))
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+    return found, problems

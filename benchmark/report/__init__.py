@@ -1,0 +1,1 @@
+"""Numbers to pictures and pages. Knows neither torch nor how records are made."""

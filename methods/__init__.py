@@ -1,0 +1,1 @@
+"""Self-supervised methods, one file each. Nothing in this package knows the harness that trains them."""

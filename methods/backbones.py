@@ -1,0 +1,256 @@
+"""Backbones by name, all from timm: ResNet, WideResNet and ConvNeXt for the CNNs, ViT without a class token.
+
+Shape suffixes: B images, D feature dimension, h w cells of the feature map, N tokens, K kept tokens.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import timm
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from methods.config import Config, Count, nearest
+
+_RESNETS = {
+    "resnet18": "resnet18",
+    "resnet34": "resnet34",
+    "resnet50": "resnet50",
+    "resnet101": "resnet101",
+    "wide_resnet50_2": "wide_resnet50_2",
+}
+_CONVNEXTS = {"convnext_tiny": "convnext_tiny"}
+_VITS = {"vit_tiny": "vit_tiny_patch16_224", "vit_small": "vit_small_patch16_224", "vit_base": "vit_base_patch16_224"}
+_VIT_WIDTHS = {"vit_tiny": 192, "vit_small": 384, "vit_base": 768}
+BACKBONES = (*_RESNETS, *_CONVNEXTS, *_VITS)
+
+
+class BackboneSpec(Config):
+    """Which network.
+
+    Attributes:
+        name: one of `BACKBONES`.
+        stem: of a ResNet: `imagenet` (7x7, stride 2, pooling) or `small` (3x3, stride 1, no pooling; 32 to 64 px).
+        width: channels of a ResNet's first stage (64 as published), or a ViT's embedding dimension.
+        depth: number of a ViT's blocks (12 as published).
+        patch_size: side of a ViT's patches in pixels (16 as published).
+    """
+
+    name: str = "resnet18"
+    stem: Literal["imagenet", "small"] = "imagenet"
+    width: Annotated[int, Field(ge=8)] | None = None
+    depth: Count | None = None
+    patch_size: Count | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> BackboneSpec:
+        if self.name not in BACKBONES:
+            raise ValueError(f"unknown backbone '{self.name}'; {nearest(self.name, BACKBONES)}")
+        vit = self.name in _VITS
+        resnet = self.name in _RESNETS
+        for key, allowed in (("stem", resnet), ("width", resnet or vit), ("depth", vit), ("patch_size", vit)):
+            if not allowed and key in self.model_fields_set and getattr(self, key) not in (None, "imagenet"):
+                raise ValueError(f"'{key}' does not apply to {self.name}")
+        if vit and self.width is not None and self.width % _head_dimension(self.width):
+            raise ValueError(f"width is {self.width}; a ViT's has to be divisible by 32")
+        return self
+
+    @property
+    def kind(self) -> Literal["cnn", "vit"]:
+        """What family it belongs to."""
+        return "vit" if self.name in _VITS else "cnn"
+
+    @property
+    def stride(self) -> int:
+        """Pixels per cell of the feature map."""
+        if self.kind == "vit":
+            return self.patch_size or 16
+        return 8 if self.stem == "small" else 32
+
+    def grid(self, image_size: int) -> tuple[int, int]:
+        """Rows and columns of the feature map.
+
+        Raises:
+            ValueError: the image size is not a multiple of the stride.
+        """
+        if image_size % self.stride or image_size < self.stride:
+            what = "patch size" if self.kind == "vit" else "total stride"
+            lower = max(self.stride, image_size // self.stride * self.stride)
+            nearby = sorted({lower, lower + self.stride})
+            raise ValueError(
+                f"image size {image_size} is not divisible by the {what} {self.stride} of {self.name}; "
+                f"nearest sizes that are: {', '.join(map(str, nearby))}"
+            )
+        return image_size // self.stride, image_size // self.stride
+
+
+def _head_dimension(width: int) -> int:
+    return 64 if width % 64 == 0 else 32
+
+
+class Backbone(nn.Module):
+    """A network that turns images into a feature map and a feature vector.
+
+    Attributes:
+        spec: what it was built from.
+        dimension: D, of a feature vector.
+        pooling: how the vector comes from the map.
+    """
+
+    pooling: str
+
+    def __init__(self, spec: BackboneSpec, net: nn.Module, dimension: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.net: Any = net
+        self.dimension = dimension
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Feature maps `(B, D, h, w)` of images `(B, 3, H, W)`."""
+        raise NotImplementedError
+
+    def features(self, images: Tensor) -> Tensor:
+        """Feature vectors `(B, D)`: the mean of the last map over its cells."""
+        return self.feature_map(images).mean(dim=(2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The same as `features`."""
+        return self.features(images)
+
+
+class CNN(Backbone):
+    """A convolutional network; `net(images)` is its last feature map."""
+
+    pooling = "global average of the last map"
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Feature maps `(B, D, h, w)` of images `(B, 3, H, W)`."""
+        features: Tensor = self.net(images)
+        return features
+
+
+class ViT(Backbone):
+    """A vision transformer without a class token, with fixed two-dimensional sine-cosine positions."""
+
+    pooling = "average of patch tokens"
+
+    def tokens(self, images: Tensor, keep_BK: Tensor | None = None) -> Tensor:
+        """Encodes patches, all or a part of them (I-JEPA: the context encoder sees visible patches alone).
+
+        Args:
+            images: `(B, 3, H, W)`.
+            keep_BK: indices of the patches to keep, in raster order; None keeps all.
+
+        Returns:
+            `(B, N, D)` or `(B, K, D)`.
+        """
+        embedded_BND = self.net.patch_embed(images)
+        tokens = embedded_BND + self.net.pos_embed.to(embedded_BND.dtype)
+        if keep_BK is not None:
+            tokens = tokens.gather(1, keep_BK.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+        encoded: Tensor = self.net.norm(self.net.blocks(self.net.norm_pre(tokens)))
+        return encoded
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Feature maps `(B, D, h, w)` of images `(B, 3, H, W)`."""
+        stride = self.spec.stride
+        rows, columns = images.shape[-2] // stride, images.shape[-1] // stride
+        return self.tokens(images).transpose(1, 2).unflatten(2, (rows, columns))
+
+
+def sincos_positions(dimension: int, grid: tuple[int, int]) -> Tensor:
+    """Fixed positions `(N, dimension)`: half the channels for the row, half for the column (MoCo v3, section 4.3).
+
+    Args:
+        dimension: divisible by 4.
+        grid: rows and columns.
+    """
+    if dimension % 4:
+        raise ValueError(f"positions need a dimension divisible by 4, not {dimension}")
+    frequencies = 1.0 / 10000 ** (torch.arange(dimension // 4, dtype=torch.float64) / (dimension // 4))
+    rows, columns = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in grid), indexing="ij")
+    halves = []
+    for positions in (rows, columns):
+        angles = positions.reshape(-1, 1) * frequencies
+        halves += [angles.sin(), angles.cos()]
+    return torch.cat(halves, dim=1).float()
+
+
+def build_backbone(spec: BackboneSpec, image_size: int) -> Backbone:
+    """Builds a backbone with fresh weights, drawn from torch's global generator.
+
+    Raises:
+        ValueError: the image size does not fit.
+    """
+    grid = spec.grid(image_size)
+    if spec.kind == "vit":
+        return _build_vit(spec, image_size, grid)
+    if spec.name in _CONVNEXTS:
+        # The norm that timm would apply behind the pooling belongs to the map here: masks and probes need it there.
+        net = timm.create_model(_CONVNEXTS[spec.name], num_classes=0, global_pool="", head_norm_first=True)
+        return CNN(spec, net, net.num_features)
+    return _build_resnet(spec)
+
+
+def _build_resnet(spec: BackboneSpec) -> CNN:
+    width = spec.width or 64
+    options: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
+    if width != 64:
+        options["channels"] = tuple(width * 2**stage for stage in range(4))
+    net = timm.create_model(_RESNETS[spec.name], **options)
+    if spec.stem == "small" or width != 64:
+        _replace_stem(net, spec.stem, width)
+    return CNN(spec, net, net.num_features)
+
+
+def _replace_stem(net: Any, stem: str, width: int) -> None:
+    """Gives a timm ResNet a stem of `width` channels, for small images without down-sampling (SimCLR, B.9)."""
+    if stem == "small":
+        net.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
+        net.maxpool = nn.Identity()
+    else:
+        net.conv1 = nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3, bias=False)
+    nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
+    if width == 64:
+        return
+    net.bn1 = nn.BatchNorm2d(width)
+    # timm fixes the stem at 64 channels, and so the first block's input; the rest follows `channels`.
+    first = net.layer1[0]
+    names = ["conv1"] + (["downsample.0"] if hasattr(first, "conv3") else [])
+    for name in names:
+        holder: Any = first if "." not in name else first.downsample
+        key = name.split(".")[-1]
+        old = getattr(holder, key)
+        new = nn.Conv2d(width, old.out_channels, old.kernel_size, old.stride, old.padding, bias=False)
+        nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+        setattr(holder, key, new)
+    if not hasattr(first, "conv3"):
+        first.downsample = None
+
+
+def _build_vit(spec: BackboneSpec, image_size: int, grid: tuple[int, int]) -> ViT:
+    width = spec.width or _VIT_WIDTHS[spec.name]
+    options: dict[str, Any] = {"embed_dim": width, "num_heads": width // _head_dimension(width)}
+    if spec.depth is not None:
+        options["depth"] = spec.depth
+    net = timm.create_model(
+        _VITS[spec.name],
+        img_size=image_size,
+        patch_size=spec.patch_size or 16,
+        class_token=False,
+        global_pool="avg",
+        fc_norm=False,
+        num_classes=0,
+        **options,
+    )
+    positions = sincos_positions(width, grid)
+    net.pos_embed = nn.Parameter(positions.unsqueeze(0), requires_grad=False)
+    return ViT(spec, net, width)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of parameters that are trained."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+

@@ -1,0 +1,184 @@
+"""The contract between a method and the harness.
+
+Shape suffixes: B images, D feature dimension, h w cells of the feature map, H W pixels.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from methods.config import MethodConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from methods.backbones import Backbone
+    from methods.views import ViewSpec
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method has to know of the experiment when it is built."""
+
+    image_size: int
+    num_classes: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a method sees: normalised views `(B, 3, H, W)`, labels `(B,)` (only `supervised` reads them), sample ids."""
+
+    views: tuple[Tensor, ...]
+    labels: Tensor
+    sample_ids: Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where training stands: progress in [0, 1], the step's index, and the step's own generator on the CPU."""
+
+    progress: float
+    index: int
+    generator: torch.Generator
+
+
+@dataclass(frozen=True)
+class LossOutput:
+    """A scalar to minimise, and named scalars to log (detached, on the device: reading them is the harness's choice)."""
+
+    loss: Tensor
+    logs: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """Which encoder this is.
+
+    Attributes:
+        weights: the trained weights themselves, or their moving average.
+        pooling: how `features` come from `feature_map`.
+        dimension: of a feature vector.
+        recalibrate: its batch-norm statistics were not gathered on full images, so that they have to be
+            before it is probed.
+    """
+
+    weights: Literal["online", "ema"]
+    pooling: str
+    dimension: int
+    recalibrate: bool = False
+
+
+class Encoder(nn.Module):
+    """What a method hands over to be probed: a backbone and what is to be known about it."""
+
+    def __init__(self, backbone: Backbone, info: EncoderInfo) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.info = info
+
+    def features(self, images: Tensor) -> Tensor:
+        """Feature vectors `(B, D)` of normalised images `(B, 3, H, W)`."""
+        return self.backbone.features(images)
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Feature maps `(B, D, h, w)` of normalised images `(B, 3, H, W)`."""
+        return self.backbone.feature_map(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The same as `features`."""
+        return self.features(images)
+
+
+ConfigT = TypeVar("ConfigT", bound=MethodConfig)
+
+
+class Method(nn.Module, ABC, Generic[ConfigT]):
+    """A self-supervised method: how it sees images, what it minimises, which encoders it hands over.
+
+    All state lives in `state_dict`. Subclasses set the class attributes and implement `loss`.
+
+    Attributes:
+        name: its name in the registry.
+        config_class: its typed configuration.
+        backbone_kinds: what it can run on, `cnn` and/or `vit`.
+        trainable: False for a method that trains nothing and so pays nothing.
+        needs_whole_batch: its loss compares images with each other, so that gradients cannot be accumulated.
+    """
+
+    name: ClassVar[str]
+    config_class: ClassVar[type[MethodConfig]]
+    backbone_kinds: ClassVar[tuple[str, ...]] = ("cnn", "vit")
+    trainable: ClassVar[bool] = True
+    needs_whole_batch: ClassVar[bool] = False
+
+    def __init__(self, config: ConfigT, backbone: Backbone, task: Task) -> None:
+        super().__init__()
+        self.config = config
+        self.task = task
+        self.backbone = backbone
+
+    @classmethod
+    def check(cls, config: Any, backbone_kind: str, grid: tuple[int, int]) -> None:
+        """Refuses, before anything is built, a combination that cannot run.
+
+        Args:
+            config: the method's configuration.
+            backbone_kind: `cnn` or `vit`.
+            grid: rows and columns of the backbone's feature map.
+
+        Raises:
+            ValueError: says what does not fit, and what would.
+        """
+        if backbone_kind not in cls.backbone_kinds:
+            fits = {"cnn": "a CNN (resnet18, resnet50, convnext_tiny, ...)", "vit": "a ViT (vit_tiny, vit_small, ...)"}
+            wanted = " or ".join(fits[kind] for kind in cls.backbone_kinds)
+            raise ValueError(f"{cls.name} needs {wanted}, not a {fits[backbone_kind].split(' (')[0][2:]}")
+
+    @property
+    def views(self) -> tuple[ViewSpec, ...]:
+        """What the method wants to see, in the order in which `Batch.views` holds it."""
+        return self.config.views
+
+    @abstractmethod
+    def loss(self, batch: Batch, step: Step) -> LossOutput:
+        """The loss of one batch. Differentiable; draws only from `step.generator`."""
+
+    def forward(self, batch: Batch, step: Step) -> LossOutput:
+        """Calls `loss`, so that a wrapper around the module (DDP) sees the call."""
+        return self.loss(batch, step)
+
+    def after_backward(self, step: Step) -> None:  # noqa: B027 - an optional hook
+        """Called between the backward pass and the optimizer (frozen last layers)."""
+
+    def after_step(self, step: Step) -> None:  # noqa: B027 - an optional hook
+        """Called after the optimizer (moving averages)."""
+
+    def encoders(self) -> dict[str, Encoder]:
+        """The encoders to probe, by name: `online` and, where there is one, `ema`."""
+        return {"online": Encoder(self.backbone, self._info("online"))}
+
+    def _info(self, weights: Literal["online", "ema"], *, recalibrate: bool = False) -> EncoderInfo:
+        return EncoderInfo(weights, self.backbone.pooling, self.backbone.dimension, recalibrate)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Trainable parameters in two groups, `decay` True and False, by the recipe's exclusions."""
+        return split_by_decay(self.named_parameters(), everything=self.config.optimizer.decay_norm_and_bias)
+
+
+def split_by_decay(parameters: Iterable[tuple[str, nn.Parameter]], *, everything: bool) -> list[dict[str, Any]]:
+    """Two parameter groups: with weight decay, and without it (norm layers, biases: one dimension or fewer).
+
+    Decided by shape rather than by name: names miss the norm layers inside sequential containers.
+    """
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
+    for _, parameter in parameters:
+        if parameter.requires_grad:
+            (decayed if everything or parameter.ndim > 1 else plain).append(parameter)
+    groups = [{"params": decayed, "decay": True}, {"params": plain, "decay": False}]
+    return [group for group in groups if group["params"]]

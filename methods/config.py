@@ -1,0 +1,84 @@
+"""What the typed configurations of this project have in common, and the declarations that every recipe makes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from methods.views import ViewSpec  # noqa: TC001 - pydantic resolves the annotation at run time
+
+
+def nearest(value: str, choices: Iterable[str]) -> str:
+    """The clause of an error message that names the choices, the nearest first if one is near."""
+    names = sorted(choices)
+    close = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}choices: {', '.join(names)}"
+
+
+class Config(BaseModel):
+    """A frozen configuration; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class OptimizerSpec(Config):
+    """How a recipe wants its parameters updated. A declaration: the harness builds the optimizer.
+
+    Attributes:
+        name: the optimizer.
+        lr: base learning rate; what it is multiplied with is `lr_rule`.
+        lr_rule: `absolute` takes `lr` as it is, `linear` multiplies it by batch / 256, `sqrt` by sqrt(batch).
+        weight_decay: at progress 0 (decoupled for AdamW, L2 otherwise).
+        weight_decay_end: at progress 1, on a cosine; None keeps it constant.
+        momentum: for SGD and LARS.
+        betas: for AdamW.
+        trust_coefficient: for LARS.
+        warmup: share of progress in which the learning rate rises linearly from `warmup_start` x lr.
+        warmup_start: where the warm-up starts, as a share of the learning rate.
+        final_lr: what the cosine ends on, as a share of the learning rate.
+        decay_norm_and_bias: whether weight decay (and LARS adaptation) also applies to parameters of one dimension.
+        clip: largest norm of the gradient; None clips nothing.
+    """
+
+    name: Literal["adamw", "sgd", "lars"] = "adamw"
+    lr: Positive = 1e-3
+    lr_rule: Literal["absolute", "linear", "sqrt"] = "absolute"
+    weight_decay: NonNegative = 0.0
+    weight_decay_end: NonNegative | None = None
+    momentum: Share = 0.9
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    trust_coefficient: Positive = 0.001
+    warmup: Share = 0.1
+    warmup_start: Share = 0.0
+    final_lr: Share = 0.0
+    decay_norm_and_bias: bool = False
+    clip: Positive | None = None
+
+
+class MethodConfig(Config):
+    """What every method's configuration has; methods add their own keys.
+
+    Attributes:
+        optimizer: how the parameters are updated.
+        views: what the method sees of each image, in this order.
+        primary: the encoder whose scores stand in the comparison, where there are several.
+    """
+
+    optimizer: OptimizerSpec = OptimizerSpec()
+    views: tuple[ViewSpec, ...] = ()
+    primary: Literal["online", "ema"] = "online"
+
+
+def plain(config: BaseModel, *, exclude_defaults: bool = False) -> dict[str, Any]:
+    """The configuration as plain data that YAML and JSON can hold."""
+    return config.model_dump(mode="json", exclude_defaults=exclude_defaults)

@@ -5,6 +5,7 @@ Shape suffixes: B images, D feature dimension, h w cells of the feature map, N t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
 
 import timm
@@ -90,7 +91,7 @@ def _head_dimension(width: int) -> int:
     return 64 if width % 64 == 0 else 32
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """A network that turns images into a feature map and a feature vector.
 
     Attributes:
@@ -107,9 +108,13 @@ class Backbone(nn.Module):
         self.net: Any = net
         self.dimension = dimension
 
+    @abstractmethod
     def feature_map(self, images: Tensor) -> Tensor:
         """Feature maps `(B, D, h, w)` of images `(B, 3, H, W)`."""
-        raise NotImplementedError
+
+    def with_net(self, net: nn.Module) -> Backbone:
+        """The same kind of backbone around another network of the same architecture."""
+        return type(self)(self.spec, net, self.dimension)
 
     def features(self, images: Tensor) -> Tensor:
         """Feature vectors `(B, D)`: the mean of the last map over its cells."""
@@ -157,7 +162,8 @@ class ViT(Backbone):
         """Feature maps `(B, D, h, w)` of images `(B, 3, H, W)`."""
         stride = self.spec.stride
         rows, columns = images.shape[-2] // stride, images.shape[-1] // stride
-        return self.tokens(images).transpose(1, 2).unflatten(2, (rows, columns))
+        tokens_BND = self.tokens(images)
+        return tokens_BND.transpose(1, 2).reshape(len(images), self.dimension, rows, columns)
 
 
 def sincos_positions(dimension: int, grid: tuple[int, int]) -> Tensor:
@@ -253,4 +259,3 @@ def _build_vit(spec: BackboneSpec, image_size: int, grid: tuple[int, int]) -> Vi
 def count_parameters(module: nn.Module) -> int:
     """Number of parameters that are trained."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-

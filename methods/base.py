@@ -49,7 +49,7 @@ class Step:
 
 @dataclass(frozen=True)
 class LossOutput:
-    """A scalar to minimise, and named scalars to log (detached, on the device: reading them is the harness's choice)."""
+    """A scalar to minimise, and named scalars to log (detached, on the device: the harness chooses when to read them)."""
 
     loss: Tensor
     logs: dict[str, Tensor] = field(default_factory=dict)
@@ -123,21 +123,27 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         self.backbone = backbone
 
     @classmethod
-    def check(cls, config: Any, backbone_kind: str, grid: tuple[int, int]) -> None:
-        """Refuses, before anything is built, a combination that cannot run.
+    def check_backbone(cls, kind: str) -> None:
+        """Refuses a kind of backbone that the method cannot run on.
 
         Args:
-            config: the method's configuration.
-            backbone_kind: `cnn` or `vit`.
-            grid: rows and columns of the backbone's feature map.
+            kind: `cnn` or `vit`.
+
+        Raises:
+            ValueError: says what would fit.
+        """
+        if kind not in cls.backbone_kinds:
+            fits = {"cnn": "a CNN (resnet18, resnet50, convnext_tiny, ...)", "vit": "a ViT (vit_tiny, vit_small, ...)"}
+            wanted = " or ".join(fits[allowed] for allowed in cls.backbone_kinds)
+            raise ValueError(f"{cls.name} needs {wanted}, not {fits[kind].split(' (')[0]}")
+
+    @classmethod
+    def check(cls, config: Any, grid: tuple[int, int]) -> None:
+        """Refuses, before anything is built, settings that do not fit the feature map's rows and columns.
 
         Raises:
             ValueError: says what does not fit, and what would.
         """
-        if backbone_kind not in cls.backbone_kinds:
-            fits = {"cnn": "a CNN (resnet18, resnet50, convnext_tiny, ...)", "vit": "a ViT (vit_tiny, vit_small, ...)"}
-            wanted = " or ".join(fits[kind] for kind in cls.backbone_kinds)
-            raise ValueError(f"{cls.name} needs {wanted}, not a {fits[backbone_kind].split(' (')[0][2:]}")
 
     @property
     def views(self) -> tuple[ViewSpec, ...]:
@@ -152,10 +158,10 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         """Calls `loss`, so that a wrapper around the module (DDP) sees the call."""
         return self.loss(batch, step)
 
-    def after_backward(self, step: Step) -> None:  # noqa: B027 - an optional hook
+    def after_backward(self, step: Step) -> None:
         """Called between the backward pass and the optimizer (frozen last layers)."""
 
-    def after_step(self, step: Step) -> None:  # noqa: B027 - an optional hook
+    def after_step(self, step: Step) -> None:
         """Called after the optimizer (moving averages)."""
 
     def encoders(self) -> dict[str, Encoder]:
@@ -164,6 +170,17 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
 
     def _info(self, weights: Literal["online", "ema"], *, recalibrate: bool = False) -> EncoderInfo:
         return EncoderInfo(weights, self.backbone.pooling, self.backbone.dimension, recalibrate)
+
+    def classify(self, images: Tensor) -> Tensor | None:
+        """Logits `(B, classes)` of a method that has a classifier of its own; its accuracy is recorded as an extra."""
+        return None
+
+    def glimpse(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        """What a picture of the method at work needs besides its views, for `glimpse.npz`; changes nothing.
+
+        The JEPAs give boolean masks (`context_Bhw`, `targets_BMhw`) and feature maps (`predicted_BDhw`, `target_BDhw`).
+        """
+        return {}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Trainable parameters in two groups, `decay` True and False, by the recipe's exclusions."""

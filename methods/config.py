@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from methods.views import ViewSpec  # noqa: TC001 - pydantic resolves the annotation at run time
+from methods.views import ViewSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def nearest(value: str, choices: Iterable[str]) -> str:

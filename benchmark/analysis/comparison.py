@@ -1,0 +1,350 @@
+"""Which records may stand beside each other: comparison keys, rows and comparisons.
+
+Accuracy is compared inside one quality key; time, and everything under a time budget, inside one cost key (rule 1 of
+the rules of fair comparison). A ladder joins the rungs of one experiment, which differ in their budget alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from benchmark.analysis.statistics import Summary, sampling_half_width, summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from benchmark.records import Record
+
+TIME_BUDGETS = ("wall_clock", "device_hours")
+REFERENCES = ("random_init", "supervised")
+MIN_RESULT = 3  # completed seeds for a result; fewer are preliminary (rule 19)
+MIN_RANKED = 5  # completed seeds for a rank (rule 19)
+_BUDGET_UNITS = {
+    "epochs": "epochs",
+    "steps": "steps",
+    "samples": "samples",
+    "wall_clock": "s of training",
+    "device_hours": "device-hours",
+    "flops": "FLOPs",
+}
+
+
+def budget_of(record: Record) -> dict[str, Any]:
+    """The budget's limits that are set, by unit."""
+    budget = record.config.get("budget")
+    if not isinstance(budget, dict):
+        return {}
+    return {name: _whole(value) for name, value in budget.items() if value is not None}
+
+
+def _whole(value: Any) -> Any:
+    """10.0 as 10: the same budget, however it was written."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def budget_text(record: Record) -> str:
+    """The budget in words, such as `10 epochs`; empty where the record has none."""
+    parts = []
+    for name, value in budget_of(record).items():
+        unit = _BUDGET_UNITS.get(name)
+        parts.append(f"{value} {unit[:-1] if unit == 'epochs' and value == 1 else unit}" if unit else f"{name}={value}")
+    return ", ".join(parts)
+
+
+def budget_size(record: Record) -> float:
+    """A number that orders the rungs of a ladder; 0 where the budget is no number."""
+    values = list(budget_of(record).values())
+    return float(values[0]) if values and isinstance(values[0], (int, float)) else 0.0
+
+
+def has_time_budget(record: Record) -> bool:
+    """Whether what the budget buys depends on the hardware."""
+    return any(name in TIME_BUDGETS for name in budget_of(record))
+
+
+def _part(record: Record, name: str) -> dict[str, Any]:
+    """A nested part of the configuration; empty where the record has none."""
+    part = record.config.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def backbone_text(record: Record) -> str:
+    """The backbone with what sets it apart from its name, such as `resnet18 (stem small, width 16)`."""
+    shown = {name: value for name, value in _part(record, "backbone").items() if name != "name"}
+    parts = [f"{name.replace('_', ' ')} {value}" for name, value in shown.items() if value is not None]
+    return f"{record.backbone} ({', '.join(parts)})" if parts else record.backbone
+
+
+def _quality_fields(record: Record) -> dict[str, Any]:
+    evaluation = record.config.get("evaluation")
+    return {
+        "dataset manifest": record.dataset.manifest,
+        "pretraining images": _part(record, "dataset").get("pretrain", "train"),
+        "image size": record.config.get("image_size"),
+        "precision": record.config.get("precision"),
+        "batch size": record.config.get("batch_size"),
+        # How often a run is probed on its way changes neither its weights nor its training time.
+        "evaluation": evaluation.get("protocols", evaluation) if isinstance(evaluation, dict) else evaluation,
+        "rules version": record.rules_version,
+    }
+
+
+def _hardware_fields(record: Record) -> dict[str, Any]:
+    environment = record.environment
+    release = environment.packages.get("torch", "")
+    return {
+        "device model": environment.device_model,
+        "devices": environment.devices,
+        "CPU model": environment.cpu_model,
+        "visible cores": environment.visible_cores,
+        "torch": ".".join(release.split("+")[0].split(".")[:2]),
+    }
+
+
+def _quality(record: Record) -> dict[str, Any]:
+    return {**_quality_fields(record), "budget": None if has_time_budget(record) else budget_of(record)}
+
+
+def _short_hash(fields: dict[str, Any]) -> str:
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def quality_key(record: Record) -> str:
+    """12 hex digits; records with equal ones may be ranked by accuracy (unless the budget is a time)."""
+    return _short_hash(_quality(record))
+
+
+def cost_key(record: Record) -> str:
+    """12 hex digits; records with equal ones may also be compared by time."""
+    return _short_hash({**_quality(record), **_hardware_fields(record), "time budget": _time_budget(record)})
+
+
+def _time_budget(record: Record) -> dict[str, Any] | None:
+    return budget_of(record) if has_time_budget(record) else None
+
+
+def ladder_key(record: Record) -> str:
+    """12 hex digits; the quality key without the budget. The cost-accuracy curve joins the rungs of one ladder."""
+    return _short_hash(_quality_fields(record))
+
+
+def hardware_key(record: Record) -> str:
+    """12 hex digits; what the cost key adds to the quality key, without any budget."""
+    return _short_hash(_hardware_fields(record))
+
+
+def comparison_key(record: Record) -> str:
+    """The key inside which this record is ranked: the quality key, or under a time budget the cost key."""
+    return cost_key(record) if has_time_budget(record) else quality_key(record)
+
+
+def differing_fields(records: Iterable[Record]) -> dict[str, list[str]]:
+    """Which fields of the two keys take more than one value among some records, and the values, sorted.
+
+    Entries may differ in their method and backbone; those are what is compared, and not named here.
+    """
+    values: dict[str, set[str]] = {}
+    for record in records:
+        fields: dict[str, Any] = {
+            "dataset": record.dataset.name,
+            **_quality_fields(record),
+            "budget": budget_text(record),
+            **_hardware_fields(record),
+        }
+        for name, value in fields.items():
+            text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+            values.setdefault(name, set()).add(text)
+    return {name: sorted(texts, key=_by_numbers) for name, texts in values.items() if len(texts) > 1}
+
+
+def _by_numbers(text: str) -> list[tuple[float, str]]:
+    """Sorts `2 epochs` before `10 epochs`."""
+    return [(float(part), "") if part.isdigit() else (-1.0, part) for part in re.split(r"(\d+)", text) if part]
+
+
+def _row_key(record: Record) -> tuple[str, ...]:
+    """What makes two runs seeds of one row: the same entry of the same experiment, configured alike, on alike machines.
+
+    Its recipe's settings belong to it, so that two experiments with equal entry names do not flow together (rule 22).
+    """
+    config = record.config
+    identity = {name: config.get(name) for name in ("entry", "method", "backbone", "recipe")}
+    settings = _short_hash({"method": record.method, "backbone": record.backbone, **identity})
+    return (record.experiment, record.entry, comparison_key(record), cost_key(record), settings)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The runs of one entry: its seeds under one configuration, in order of their seed.
+
+    Attributes:
+        records: at least one.
+    """
+
+    records: tuple[Record, ...]
+
+    @property
+    def first(self) -> Record:
+        """The record that speaks for what all have in common."""
+        return self.records[0]
+
+    @cached_property
+    def completed(self) -> tuple[Record, ...]:
+        """The runs that stand in the means."""
+        return tuple(record for record in self.records if record.status == "completed" and record.metrics is not None)
+
+    @property
+    def n(self) -> int:
+        """How many runs there are, failed ones included (rule 18)."""
+        return len(self.records)
+
+    @property
+    def preliminary(self) -> bool:
+        """Too few completed runs to be a result (rule 19)."""
+        return len(self.completed) < MIN_RESULT
+
+    @property
+    def may_be_ranked(self) -> bool:
+        """All runs completed, and enough of them (rule 19); the two reference rows take no rank."""
+        return self.n == len(self.completed) >= MIN_RANKED and self.first.method not in REFERENCES
+
+    @property
+    def status(self) -> str:
+        """One word if all runs ended alike, else a count for each ending; a failure names its cause."""
+        endings = Counter(f"{r.status} ({r.cause})" if r.cause else r.status for r in self.records)
+        if len(endings) == 1:
+            return next(iter(endings))
+        order = sorted(endings, key=lambda ending: (ending != "completed", ending))
+        return ", ".join(f"{endings[ending]} {ending}" for ending in order)
+
+    def summary(self, value: Callable[[Record], float | None]) -> Summary:
+        """Mean and spread of a value over the completed runs."""
+        return summarise([value(record) for record in self.completed])
+
+    @cached_property
+    def accuracy(self) -> Summary:
+        """Linear top-1 of the primary encoder on the test split, in percent."""
+        return self.summary(_linear_top1)
+
+    @cached_property
+    def sampling95(self) -> float | None:
+        """The test split's sampling error of the mean linear top-1 (half of 95%), in percentage points."""
+        images = self.first.dataset.counts.get("test", 0)
+        if self.accuracy.mean is None or images < 1:
+            return None
+        return sampling_half_width(self.accuracy.mean, images)
+
+    @property
+    def half_width(self) -> float | None:
+        """The interval by which the row is judged: over seeds from two on, else the test split's sampling error."""
+        return self.accuracy.ci95 if self.accuracy.ci95 is not None else self.sampling95
+
+    @cached_property
+    def cost(self) -> Summary:
+        """Training cost: devices x training time, in seconds."""
+        return self.summary(training_cost)
+
+
+def _linear_top1(record: Record) -> float | None:
+    return None if record.metrics is None else record.metrics.scores.linear_top1
+
+
+def training_cost(record: Record) -> float | None:
+    """Devices x training time in seconds; None where the run left no ledger."""
+    return None if record.ledger is None else record.ledger.training_time * max(1, record.ledger.devices)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The rows that are ranked together: records of one comparison key.
+
+    Attributes:
+        key: the comparison key.
+        rows: by falling mean accuracy; rows without one come last, by name.
+    """
+
+    key: str
+    rows: tuple[Row, ...]
+
+    @property
+    def first(self) -> Record:
+        """The record that speaks for what all rows have in common."""
+        return self.rows[0].first
+
+    @property
+    def records(self) -> list[Record]:
+        """All records."""
+        return [record for row in self.rows for record in row.records]
+
+    def floor(self, row: Row) -> Row | None:
+        """The random-init row that a row has to beat: the one on its own backbone, else the most accurate one."""
+        floors = [r for r in self.rows if r.first.method == "random_init" and r.accuracy.mean is not None]
+        return max(
+            floors,
+            key=lambda r: (backbone_text(r.first) == backbone_text(row.first), r.accuracy.mean or 0.0),
+            default=None,
+        )
+
+    def beats_random_init(self, row: Row) -> str:
+        """Whether a row lies beyond random-init: `yes`, `no` (below it), `tie` (the intervals meet), or empty.
+
+        Two rows differ where their intervals do not meet: mean - half width of one above mean + half width of the
+        other. The half width is the 95% Student-t interval over seeds from two seeds on; a single seed has none, and
+        the test split's 95% sampling error stands in for it, which does not know how seeds vary. Empty for
+        random-init itself, for rows without a mean and for comparisons without random-init.
+        """
+        floor = self.floor(row)
+        if floor is None or row.first.method == "random_init":
+            return ""
+        if row.accuracy.mean is None or floor.accuracy.mean is None:
+            return ""
+        margin = (row.half_width or 0.0) + (floor.half_width or 0.0)
+        difference = row.accuracy.mean - floor.accuracy.mean
+        return "tie" if abs(difference) <= margin else "yes" if difference > 0 else "no"
+
+    def rank(self, row: Row) -> int | None:
+        """1 for the most accurate of the rows that may be ranked; None for the others."""
+        if not row.may_be_ranked:
+            return None
+        mean = row.accuracy.mean or 0.0
+        return 1 + sum(other.may_be_ranked and (other.accuracy.mean or 0.0) > mean for other in self.rows)
+
+
+def _newest_of_each_key(records: Sequence[Record]) -> list[Record]:
+    """A run copied or tried again (on a like machine) counts once: final outcomes before failures, then the latest."""
+    best: dict[tuple[str, ...], Record] = {}
+    for record in records:
+        place = (record.experiment, record.entry, record.key, cost_key(record))
+        old = best.get(place)
+        if old is None or (old.status == "failed", record.ended) > (record.status == "failed", old.ended):
+            best[place] = record
+    return list(best.values())
+
+
+def rows_of(records: Sequence[Record]) -> list[Row]:
+    """The rows that records make, each with its runs by seed, in order of first use."""
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for record in _newest_of_each_key(records):
+        groups.setdefault(_row_key(record), []).append(record)
+    return [Row(tuple(sorted(group, key=lambda r: (r.seed, r.key)))) for group in groups.values()]
+
+
+def comparisons(records: Sequence[Record]) -> list[Comparison]:
+    """All comparisons that records make: by dataset, ladder and rising budget."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows_of(records):
+        groups.setdefault(comparison_key(row.first), []).append(row)
+
+    def by_accuracy(row: Row) -> tuple[float, str, str]:
+        mean = row.accuracy.mean
+        return (float("inf") if mean is None else -mean, row.first.entry, cost_key(row.first))
+
+    found = [Comparison(key, tuple(sorted(rows, key=by_accuracy))) for key, rows in groups.items()]
+    return sorted(found, key=lambda c: (c.first.dataset.name, ladder_key(c.first), budget_size(c.first), c.key))

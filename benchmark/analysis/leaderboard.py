@@ -1,0 +1,349 @@
+"""Two tables: the leaderboard, one row per entry and comparison, and the runs, one row each.
+
+Columns are stable within a `LEADERBOARD_VERSION`; docs/leaderboard.md explains each. What was not measured is empty.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.analysis.comparison import (
+    Comparison,
+    Row,
+    budget_text,
+    comparison_key,
+    comparisons,
+    cost_key,
+    quality_key,
+)
+from benchmark.errors import UserError
+from benchmark.records import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+
+    from benchmark.records import EncoderScores, LedgerRecord, Metrics, Record
+
+LEADERBOARD_VERSION = 1
+
+LEADERBOARD_COLUMNS: tuple[str, ...] = (
+    "schema_version",
+    "experiment",
+    "dataset",
+    "entry",
+    "method",
+    "backbone",
+    "budget",
+    "n",
+    "n_completed",
+    "preliminary",
+    "status",
+    "rank",
+    "linear_top1_mean",
+    "linear_top1_sd",
+    "linear_top1_ci95",
+    "linear_top1_sampling95",
+    "linear_top5_mean",
+    "linear_top5_ci95",
+    "knn20_mean",
+    "knn20_ci95",
+    "knn200_mean",
+    "knn200_ci95",
+    "beats_random_init",
+    "encoder",
+    "other_encoder",
+    "other_linear_top1_mean",
+    "training_time_mean",
+    "training_time_ci95",
+    "total_time_mean",
+    "device_hours_mean",
+    "images_per_second_mean",
+    "data_wait_share",
+    "peak_memory_mib",
+    "parameters",
+    "backbone_parameters",
+    "flags",
+    "tags",
+    "comparison_key",
+    "quality_key",
+    "cost_key",
+    "commit",
+)
+
+RUN_COLUMNS: tuple[str, ...] = (
+    "schema_version",
+    "experiment",
+    "dataset",
+    "entry",
+    "method",
+    "backbone",
+    "budget",
+    "seed",
+    "key",
+    "status",
+    "cause",
+    "message",
+    "linear_top1",
+    "linear_top5",
+    "linear_strength",
+    "linear_validation_top1",
+    "knn20",
+    "knn200",
+    "encoder",
+    "other_encoder",
+    "other_linear_top1",
+    "final_loss",
+    "training_time",
+    "total_time",
+    "setup_time",
+    "warmup_time",
+    "evaluation_time",
+    "checkpointing_time",
+    "logging_time",
+    "data_wait",
+    "device_hours",
+    "steps",
+    "samples",
+    "views",
+    "images_per_second",
+    "peak_memory_mib",
+    "parameters",
+    "backbone_parameters",
+    "resumed",
+    "flags",
+    "tags",
+    "device_model",
+    "devices",
+    "cpu_model",
+    "visible_cores",
+    "torch",
+    "comparison_key",
+    "quality_key",
+    "cost_key",
+    "commit",
+    "started",
+    "ended",
+    "record",
+)
+
+_COUNTS = (
+    *("schema_version", "n", "n_completed", "rank", "seed", "steps", "samples", "views", "resumed"),
+    *("parameters", "backbone_parameters", "devices", "visible_cores"),
+)
+_TEXTS = (
+    *("experiment", "dataset", "entry", "method", "backbone", "budget", "preliminary", "status", "cause", "message"),
+    *("beats_random_init", "encoder", "other_encoder", "flags", "tags", "device_model", "cpu_model", "torch"),
+    *("comparison_key", "quality_key", "cost_key", "commit", "key", "started", "ended", "record"),
+)
+
+
+def _score(record: Record, name: str) -> float | None:
+    return None if record.metrics is None else float(getattr(record.metrics.scores, name))
+
+
+def _other_encoder(metrics: Metrics | None) -> tuple[str, EncoderScores] | None:
+    """The encoder that does not stand in the comparison, where there is one (rule 28)."""
+    others = {} if metrics is None else {k: v for k, v in metrics.encoders.items() if k != metrics.primary}
+    return next(iter(sorted(others.items())), None)
+
+
+def _other_top1(record: Record) -> float | None:
+    other = _other_encoder(record.metrics)
+    return None if other is None else other[1].linear_top1
+
+
+def images_per_second(ledger: LedgerRecord | None) -> float | None:
+    """Median throughput of training; None where nothing was trained or measured."""
+    return None if ledger is None or ledger.samples_per_second is None else ledger.samples_per_second.median
+
+
+def _mebibytes(ledger: LedgerRecord | None) -> float | None:
+    return None if ledger is None or ledger.peak_memory_bytes is None else ledger.peak_memory_bytes / 2**20
+
+
+def _ledger(name: str) -> Callable[[Record], float | None]:
+    return lambda record: None if record.ledger is None else float(getattr(record.ledger, name))
+
+
+def _wait_share(record: Record) -> float | None:
+    ledger = record.ledger
+    return None if ledger is None or ledger.training_time <= 0 else ledger.data_wait / ledger.training_time
+
+
+def commit_text(record: Record) -> str:
+    """The commit's first 12 digits, `+dirty` if files had been changed; empty if unknown."""
+    environment = record.environment
+    return "" if environment.commit is None else environment.commit[:12] + ("+dirty" if environment.dirty else "")
+
+
+def tags_of(record: Record) -> list[str]:
+    """What the experiment declares about an entry, such as `different backbone`."""
+    tags = record.config.get("tags")
+    return [str(tag) for tag in tags] if isinstance(tags, (list, tuple)) else [str(tags)] if tags else []
+
+
+def _join(words: Sequence[str]) -> str:
+    return "; ".join(dict.fromkeys(word for word in words if word))
+
+
+def row_flags(row: Row) -> list[str]:
+    """The flags of a row's runs, and `repeated seed` where two runs of different keys share one."""
+    flags = [flag for record in row.records for flag in record.flags]
+    if len({record.seed for record in row.records}) < row.n:
+        flags.append("repeated seed")
+    return list(dict.fromkeys(flags))
+
+
+def _common(record: Record) -> dict[str, Any]:
+    return {
+        "schema_version": LEADERBOARD_VERSION,
+        "experiment": record.experiment,
+        "dataset": record.dataset.name,
+        "entry": record.entry,
+        "method": record.method,
+        "backbone": record.backbone,
+        "budget": budget_text(record),
+        "comparison_key": comparison_key(record),
+        "quality_key": quality_key(record),
+        "cost_key": cost_key(record),
+    }
+
+
+def leaderboard_row(comparison: Comparison, row: Row) -> dict[str, Any]:
+    """One row of the leaderboard as plain data, by column; None where there is nothing to say."""
+    source = row.completed[0] if row.completed else row.first
+    other = _other_encoder(source.metrics)
+    time = row.summary(_ledger("training_time"))
+    values: dict[str, Any] = {
+        **_common(row.first),
+        "n": row.n,
+        "n_completed": len(row.completed),
+        "preliminary": "yes" if row.preliminary else "no",
+        "status": row.status,
+        "rank": comparison.rank(row),
+        "linear_top1_sd": row.accuracy.sd,
+        "linear_top1_sampling95": row.sampling95,
+        "beats_random_init": comparison.beats_random_init(row),
+        "encoder": source.metrics.primary if source.metrics else "",
+        "other_encoder": other[0] if other else "",
+        "other_linear_top1_mean": row.summary(_other_top1).mean,
+        "training_time_mean": time.mean,
+        "training_time_ci95": time.ci95,
+        "total_time_mean": row.summary(_ledger("total_time")).mean,
+        "device_hours_mean": row.summary(_ledger("device_hours")).mean,
+        "images_per_second_mean": row.summary(lambda r: images_per_second(r.ledger)).mean,
+        "data_wait_share": row.summary(_wait_share).mean,
+        "peak_memory_mib": max(filter(None, (_mebibytes(r.ledger) for r in row.completed)), default=None),
+        "parameters": source.metrics.trainable_parameters if source.metrics else None,
+        "backbone_parameters": source.metrics.backbone_parameters if source.metrics else None,
+        "flags": _join(row_flags(row)),
+        "tags": _join([tag for record in row.records for tag in tags_of(record)]),
+        "commit": _join([commit_text(record) for record in row.records]),
+    }
+    for name in ("linear_top1", "linear_top5", "knn20", "knn200"):
+        summary = row.summary(lambda record, name=name: _score(record, name))  # type: ignore[misc]
+        values[f"{name}_mean"], values[f"{name}_ci95"] = summary.mean, summary.ci95
+    return values
+
+
+def run_row(record: Record, path: str) -> dict[str, Any]:
+    """One row of the runs' table as plain data, by column; `path` says where the record lies."""
+    environment, ledger, metrics = record.environment, record.ledger, record.metrics
+    other = _other_encoder(metrics)
+    values: dict[str, Any] = {
+        **_common(record),
+        **{name: getattr(record, name) for name in ("seed", "key", "status", "cause", "message", "started", "ended")},
+        "encoder": metrics.primary if metrics else "",
+        "other_encoder": other[0] if other else "",
+        "other_linear_top1": _other_top1(record),
+        "final_loss": metrics.final_loss if metrics else None,
+        "images_per_second": images_per_second(ledger),
+        "peak_memory_mib": _mebibytes(ledger),
+        "parameters": metrics.trainable_parameters if metrics else None,
+        "backbone_parameters": metrics.backbone_parameters if metrics else None,
+        "flags": _join(record.flags),
+        "tags": _join(tags_of(record)),
+        **{name: getattr(environment, name) for name in ("device_model", "devices", "cpu_model", "visible_cores")},
+        "torch": environment.packages.get("torch", ""),
+        "commit": commit_text(record),
+        "record": path,
+    }
+    for name in ("linear_top1", "linear_top5", "linear_strength", "linear_validation_top1", "knn20", "knn200"):
+        values[name] = _score(record, name)
+    for name in ("training_time", "total_time", "data_wait", "device_hours", "steps", "samples", "views", "resumed"):
+        values[name] = getattr(ledger, name) if ledger else None
+    for phase in ("setup", "warmup", "evaluation", "checkpointing", "logging"):
+        values[f"{phase}_time"] = getattr(ledger.phases, phase) if ledger else None
+    return values
+
+
+def _frame(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=list(columns))
+    for column in columns:
+        if column in _COUNTS:
+            frame[column] = frame[column].astype("Int64")
+        elif column in _TEXTS:
+            frame[column] = frame[column].fillna("").astype(str)
+        else:
+            frame[column] = frame[column].astype("Float64")
+    return frame
+
+
+def leaderboard(records: Sequence[Record]) -> pd.DataFrame:
+    """One row per entry and comparison, with `LEADERBOARD_COLUMNS`.
+
+    Comparisons stand by dataset and rising budget, rows inside one by falling linear top-1; rows whose runs all
+    failed come last and stay.
+    """
+    return _frame([leaderboard_row(c, row) for c in comparisons(records) for row in c.rows], LEADERBOARD_COLUMNS)
+
+
+def runs(found: Sequence[tuple[Path, Record]], folder: Path) -> pd.DataFrame:
+    """One row per record, with `RUN_COLUMNS`, in the order of experiment, budget, entry and seed.
+
+    Args:
+        found: record files and what they hold.
+        folder: what the `record` column's paths are relative to.
+    """
+    place = {id(record): index for index, record in enumerate(_in_order([record for _, record in found]))}
+    ordered = sorted(found, key=lambda pair: (place.get(id(pair[1]), len(place)), str(pair[0])))
+    return _frame([run_row(record, relative(path, folder)) for path, record in ordered], RUN_COLUMNS)
+
+
+def _in_order(records: Sequence[Record]) -> list[Record]:
+    return [record for comparison in comparisons(records) for record in comparison.records]
+
+
+def relative(path: Path, folder: Path) -> str:
+    """`path` as seen from `folder`, with forward slashes."""
+    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+
+
+def write_leaderboard(
+    found: Sequence[tuple[Path, Record]], out_dir: Path, *, name: str = "leaderboard.csv"
+) -> tuple[Path, Path]:
+    """Writes the leaderboard and `runs.csv` into a folder, each in one move.
+
+    Args:
+        found: record files and what they hold, as `benchmark.records.find_records` gives them.
+        out_dir: made if it does not exist.
+        name: of the leaderboard's file.
+
+    Returns:
+        The two files.
+
+    Raises:
+        UserError: both files would have the same name.
+    """
+    if name == "runs.csv":
+        raise UserError("the leaderboard cannot be called runs.csv: the runs' own table has that name")
+    tables = {out_dir / name: leaderboard([record for _, record in found]), out_dir / "runs.csv": runs(found, out_dir)}
+    for path, table in tables.items():
+        write_atomically(path, table.to_csv(index=False, float_format="%.8g", lineterminator="\n"))
+    return out_dir / name, out_dir / "runs.csv"

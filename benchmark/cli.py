@@ -1,0 +1,189 @@
+"""`bench`: one short function per command. Heavy imports stay inside them, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.records import Record
+
+app = typer.Typer(
+    name="bench",
+    help="Compare self-supervised methods on images: what each one costs, and what it reaches.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default=True)]
+Results = Annotated[list[Path], typer.Argument(help="Results folders or parts of them.")]
+
+
+def _words(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    words = _words(text)
+    for word in words or []:
+        if not word.isdigit():
+            raise UserError(f"--seeds: '{word}' is not a seed; expected whole numbers such as 0,1,2")
+    return None if words is None else [int(word) for word in words]
+
+
+@app.command()
+def run(
+    config: Annotated[str, typer.Argument(help="A shipped experiment's name, or a YAML file.")] = "quickstart",
+    methods: Annotated[str | None, typer.Option(help="Entries or methods to run, separated by commas.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, for instance 0,1,2.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="epochs=10, epochs=2,5,10 (a ladder), steps=, samples=, wall_clock=30m or device_hours=."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any key of the experiment, or ENTRY.KEY of an entry's method; can be repeated.",
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")] = None,
+    out: Out = Path("results"),
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    download: Annotated[bool, typer.Option("--download", help="Fetch the dataset if it is missing.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but what goes wrong.")] = False,
+) -> None:
+    """Train and evaluate what is missing of an experiment; then write its leaderboard, figure and report."""
+    from benchmark.console import ConsoleReporter
+    from benchmark.data.datasets import load_dataset
+    from benchmark.experiment import load_experiment, resolve_entries
+    from benchmark.interruption import Interruption
+    from benchmark.runner import Options, choose_device, run_experiment
+    from benchmark.training.loop import Interrupted
+
+    reporter = ConsoleReporter(quiet, _console())
+    choose_device(device)
+    experiment, source = load_experiment(
+        config, methods=_words(methods), seeds=_numbers(seeds), budget=budget, settings=settings
+    )
+    entries = resolve_entries(experiment, source)
+    dataset = load_dataset(experiment.dataset, data, download, progress=reporter.data_progress)
+    options = Options(out=out, device=device, debug=_debug())
+    try:
+        with Interruption(reporter.say) as interruption:
+            records = run_experiment(experiment, entries, dataset, options, reporter, interruption)
+    except Interrupted:
+        reporter.stop()
+        reporter.say("interrupted; the same command goes on from here")
+        raise typer.Exit(130) from None
+    finally:
+        reporter.stop()
+    reporter.table(records)
+    folder = out / experiment.name
+    _write_report([folder], folder / "report")
+    reporter.say(f"leaderboard, figure and report: {folder / 'report'}")
+    failed = sum(record.status == "failed" for record in records)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(results: Results, out: Annotated[Path, typer.Option("--out", help="Folder of the report.")]) -> None:
+    """Write the report of some results: page, figures, leaderboard."""
+    _write_report(results, out)
+    typer.echo(f"{out / 'index.html'}")
+
+
+def _write_report(results: list[Path], out: Path) -> None:
+    from benchmark.report.page import write_report
+
+    records, problems = _read(results)
+    write_report(records, problems, out)
+
+
+def _read(results: list[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
+    from benchmark.records import find_records
+
+    for folder in results:
+        if not folder.exists():
+            raise UserError(f"{folder}: no such folder")
+    records, problems = find_records(results)
+    if not records:
+        searched = ", ".join(map(str, results))
+        raise UserError("\n".join([f"no record of a run below {searched}", *problems]))
+    return records, problems
+
+
+@app.command()
+def leaderboard(
+    results: Results,
+    csv: Annotated[Path, typer.Option("--csv", help="The leaderboard's file; runs.csv lies beside it.")],
+) -> None:
+    """Write the leaderboard of some results: a row per entry and comparison, and a row per run."""
+    from benchmark.analysis.leaderboard import write_leaderboard
+
+    records, problems = _read(results)
+    write_leaderboard(records, csv.parent, name=csv.name)
+    for problem in problems:
+        typer.echo(f"skipped: {problem}", err=True)
+    typer.echo(f"{csv}")
+
+
+@app.command(name="list")
+def list_(what: Annotated[str, typer.Argument(help="methods, datasets, backbones, protocols or experiments.")]) -> None:
+    """List what there is to choose from."""
+    from benchmark.listing import LISTS, listing
+    from methods.config import nearest
+
+    if what not in LISTS:
+        raise UserError(f"cannot list '{what}'; {nearest(what, LISTS)}")
+    for name, text in listing(what):
+        typer.echo(f"{name:<18} {text}".rstrip())
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from benchmark import __version__
+
+    typer.echo(__version__)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+_state = {"debug": False}
+
+
+def _debug() -> bool:
+    return _state["debug"]
+
+
+@app.callback()
+def _options(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False) -> None:
+    _state["debug"] = debug
+
+
+def main() -> None:
+    """The console script: exit code 0 all well, 1 some runs failed, 2 bad usage or configuration, 130 interrupted."""
+    try:
+        app()
+    except UserError as error:
+        if _debug():
+            raise
+        typer.secho(f"error: {error}", err=True, fg="red")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.secho("interrupted", err=True)
+        sys.exit(130)

@@ -1,0 +1,149 @@
+"""What the user sees while runs go on: a live bar in a terminal, plain lines elsewhere, nothing with `--quiet`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+    from benchmark.experiment import RunPlan
+    from benchmark.records import Record
+
+PLAIN_EVERY = 10.0  # seconds between two plain lines of one run
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration for people: `45s`, `3m20s`, `2h05m`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+class ConsoleReporter:
+    """Shows an experiment's runs.
+
+    Args:
+        quiet: show nothing but what goes wrong.
+        console: where to.
+    """
+
+    def __init__(self, quiet: bool, console: Console) -> None:
+        self._quiet = quiet
+        self._console = console
+        self._live: Progress | None = None
+        self._task: TaskID | None = None
+        self._label = ""
+        self._spoke = 0.0
+
+    def say(self, text: str) -> None:
+        """A line for the user."""
+        if not self._quiet:
+            self._console.print(escape(text), highlight=False, soft_wrap=True)
+
+    def data_progress(self, done: int, total: int) -> None:
+        """Images read so far."""
+        now = time.monotonic()
+        if done >= total or now - self._spoke > PLAIN_EVERY:
+            self._spoke = now
+            self.say(f"reading images: {done:,} of {total:,}")
+
+    def run_started(self, plan: RunPlan, position: int, total: int, resumed_at: float | None) -> None:
+        """A run begins, or goes on from some progress."""
+        self._label = f"[{position}/{total}] {plan.entry.name}, seed {plan.seed}, {plan.budget}"
+        self._spoke = time.monotonic()
+        if self._quiet:
+            return
+        if resumed_at is not None:
+            self.say(f"{self._label}: going on from {resumed_at:.0%}")
+        if not plan.method.trainable:
+            self.say(f"{self._label}: nothing to train")
+            return
+        if self._console.is_terminal:
+            self._live = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f}%  {task.fields[state]}", markup=False),
+                console=self._console,
+                transient=True,
+            )
+            self._live.start()
+            self._task = self._live.add_task(self._label, total=1.0, state="starting", completed=resumed_at or 0.0)
+        elif resumed_at is None:
+            self.say(f"{self._label}: starting")
+
+    def run_advanced(self, progress: float, loss: float, images_per_second: float | None, remaining: float) -> None:
+        """A run has come so far."""
+        if self._quiet:
+            return
+        speed = f"{images_per_second:,.0f} images/s, " if images_per_second else ""
+        state = f"loss {loss:.4f}, {speed}{seconds_text(remaining)} left"
+        if self._live is not None and self._task is not None:
+            self._live.update(self._task, completed=progress, state=state)
+        elif time.monotonic() - self._spoke > PLAIN_EVERY:
+            self._spoke = time.monotonic()
+            self.say(f"{self._label}: {progress:.0%}, {state}")
+
+    def run_ended(self, record: Record) -> None:
+        """A run has its record."""
+        self.stop()
+        if record.status == "failed":
+            self._console.print(escape(f"{self._label}: failed ({record.message})"), style="red", soft_wrap=True)
+            return
+        if record.metrics is None or record.ledger is None:
+            self.say(f"{self._label}: {record.status}")
+            return
+        scores = record.metrics.scores
+        took = f"{seconds_text(record.ledger.training_time)} training, {seconds_text(record.ledger.total_time)} in all"
+        self.say(f"{self._label}: linear {scores.linear_top1:.1f}%, kNN-20 {scores.knn20:.1f}%, {took}")
+
+    def stop(self) -> None:
+        """Takes the live bar away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = self._task = None
+
+    def table(self, records: list[Record]) -> None:
+        """The outcome of all runs."""
+        if self._quiet:
+            return
+        table = Table(
+            title="test split, primary encoder; accuracies in percent", title_style="dim", title_justify="left"
+        )
+        for name, justify in (
+            ("entry", "left"), ("budget", "left"), ("seed", "right"), ("linear top-1", "right"), ("top-5", "right"),
+            ("kNN-20", "right"), ("kNN-200", "right"), ("training", "right"), ("total", "right"), ("images/s", "right"),
+            ("status", "left"),
+        ):  # fmt: skip
+            table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        ranked = sorted(records, key=lambda record: -(record.metrics.scores.linear_top1 if record.metrics else -1.0))
+        for record in ranked:
+            table.add_row(*map(escape, _cells(record)))
+        self._console.print(table)
+
+
+def _cells(record: Record) -> list[str]:
+    budget = ", ".join(f"{kind} {limit:g}" for kind, limit in record.config.get("budget", {}).items())
+    cells = [record.entry, budget, str(record.seed)]
+    if record.metrics is not None:
+        scores = record.metrics.scores
+        cells += [f"{x:.1f}" for x in (scores.linear_top1, scores.linear_top5, scores.knn20, scores.knn200)]
+    else:
+        cells += ["-"] * 4
+    if record.ledger is not None:
+        speed = record.ledger.samples_per_second
+        cells += [seconds_text(record.ledger.training_time), seconds_text(record.ledger.total_time)]
+        cells += [f"{speed.median:,.0f}" if speed else "-"]
+    else:
+        cells += ["-"] * 3
+    return [*cells, record.status]

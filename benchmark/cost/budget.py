@@ -1,0 +1,141 @@
+"""What a run may spend, and how far it has come: consumed / limit, from 0 to 1."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from pydantic import field_validator, model_validator
+
+from methods.config import Config, nearest
+
+BudgetKind = Literal["epochs", "steps", "samples", "wall_clock", "device_hours"]
+KINDS: tuple[BudgetKind, ...] = get_args(BudgetKind)
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as `2h30m`, `90s`, `1.5h` or `3600`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    text = text.strip().lower()
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"'{text}' is not a duration; expected for instance 2h30m, 90s or 1.5h")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+@dataclass(frozen=True)
+class Consumed:
+    """What a run has spent so far."""
+
+    steps: int = 0
+    samples: int = 0
+    training_time: float = 0.0
+    devices: int = 1
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One limit. `limit` is in epochs, steps, samples, seconds (`wall_clock`) or device-hours."""
+
+    kind: BudgetKind
+    limit: float
+
+    @property
+    def depends_on_hardware(self) -> bool:
+        """Whether faster hardware does more within it."""
+        return self.kind in ("wall_clock", "device_hours")
+
+    def total_steps(self, steps_per_epoch: int, batch_size: int) -> int | None:
+        """How many steps it allows, where that is known beforehand; at least one."""
+        if self.kind == "epochs":
+            return max(1, round(self.limit * steps_per_epoch))
+        if self.kind == "steps":
+            return max(1, round(self.limit))
+        if self.kind == "samples":
+            return max(1, -(-round(self.limit) // batch_size))
+        return None
+
+    def progress(self, consumed: Consumed, total_steps: int | None) -> float:
+        """Consumed / limit in [0, 1]. Never decreases as more is consumed (RULES 5)."""
+        if total_steps is not None:
+            return min(1.0, consumed.steps / total_steps)
+        seconds = self.limit if self.kind == "wall_clock" else self.limit * 3600 / consumed.devices
+        return min(1.0, consumed.training_time / seconds)
+
+    def __str__(self) -> str:
+        """As it is written on the command line."""
+        return f"{self.kind}={self.limit:g}" + ("s" if self.kind == "wall_clock" else "")
+
+
+class BudgetSpec(Config):
+    """Exactly one kind of limit; several limits are a ladder, each rung a full schedule of its own.
+
+    Attributes:
+        epochs: passes over the training images.
+        steps: optimizer steps.
+        samples: images.
+        wall_clock: training time, for instance `2h30m` (evaluation is never charged).
+        device_hours: devices x training time, in hours.
+    """
+
+    epochs: tuple[float, ...] | None = None
+    steps: tuple[float, ...] | None = None
+    samples: tuple[float, ...] | None = None
+    wall_clock: tuple[float, ...] | None = None
+    device_hours: tuple[float, ...] | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any, info: Any) -> Any:
+        if value is None:
+            return None
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if info.field_name == "wall_clock":
+            values = [parse_duration(item) if isinstance(item, str) else item for item in values]
+        return tuple(values)
+
+    @model_validator(mode="after")
+    def _one_limits(self) -> BudgetSpec:
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            what = "none is given" if not given else f"{', '.join(given)} are given"
+            raise ValueError(f"a budget has exactly one kind of limit of {', '.join(KINDS)}; {what}")
+        limits = getattr(self, given[0])
+        if not limits or min(limits) <= 0:
+            raise ValueError(f"{given[0]} is {list(limits)}; every limit has to be above 0")
+        if len(set(limits)) != len(limits):
+            raise ValueError(f"{given[0]} is {list(limits)}; each rung once")
+        return self
+
+    def rungs(self) -> tuple[Budget, ...]:
+        """The single budgets, smallest first."""
+        kind = next(kind for kind in KINDS if getattr(self, kind) is not None)
+        return tuple(Budget(kind, limit) for limit in sorted(getattr(self, kind)))
+
+
+def parse_budget(text: str) -> dict[str, Any]:
+    """A budget from the command line, `epochs=2,5,10` or `wall_clock=2h30m`, as plain data for `BudgetSpec`.
+
+    Raises:
+        ValueError: it is none; the nearest kind is named.
+    """
+    kind, separator, limits = text.partition("=")
+    if not separator:
+        raise ValueError(f"--budget is '{text}'; expected KIND=LIMIT, for instance epochs=10 or wall_clock=30m")
+    if kind not in KINDS:
+        raise ValueError(f"--budget: unknown kind '{kind}'; {nearest(kind, KINDS)}")
+    values: list[float] = []
+    for limit in limits.split(","):
+        try:
+            values.append(parse_duration(limit) if kind == "wall_clock" else float(limit))
+        except ValueError as error:
+            detail = str(error) if kind == "wall_clock" else f"'{limit}' is not a number"
+            raise ValueError(f"--budget: {detail}") from None
+    return {kind: values}

@@ -1,0 +1,146 @@
+"""Where a run's time went: exclusive phases that sum to the total (RULES 7 to 10)."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from benchmark.records import LedgerRecord, PhaseSeconds, Point, Throughput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Phase = Literal["setup", "warmup", "training", "evaluation", "checkpointing", "logging"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+
+
+class Ledger:
+    """Charges every moment of a run to one phase.
+
+    A phase entered inside another pauses it. The device is synchronised when the phase changes and nowhere else.
+
+    Args:
+        synchronize: waits until the device has done what it was given; nothing on a CPU.
+        clock: monotonic, in seconds.
+    """
+
+    def __init__(
+        self, synchronize: Callable[[], None] = lambda: None, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._synchronize = synchronize
+        self._clock = clock
+        self._seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
+        self._phase: Phase = "setup"
+        self._since = clock()
+        self._data_wait = 0.0
+        self._windows: list[float] = []
+        self._window_start: tuple[float, int] | None = None
+        self._points: list[Point] = []
+        self.steps = 0
+        self.samples = 0
+        self.views = 0
+        self.resumed = 0
+
+    @contextmanager
+    def phase(self, name: Phase) -> Iterator[None]:
+        """Charges what happens inside to a phase."""
+        before = self._phase
+        self._switch(name)
+        try:
+            yield
+        finally:
+            self._switch(before)
+
+    def _switch(self, name: Phase) -> None:
+        self._synchronize()
+        now = self._clock()
+        self._seconds[self._phase] += now - self._since
+        self._phase, self._since = name, now
+
+    @contextmanager
+    def waiting_for_data(self) -> Iterator[None]:
+        """Counts what happens inside as data wait, where it is a part of training."""
+        start = self._clock()
+        try:
+            yield
+        finally:
+            if self._phase == "training":
+                self._data_wait += self._clock() - start
+
+    def count(self, samples: int, views: int) -> None:
+        """One step is done."""
+        self.steps += 1
+        self.samples += samples
+        self.views += samples * views
+
+    def close_window(self) -> None:
+        """Ends a window of throughput (over training time, so that no other phase enters it), and begins the next."""
+        now = self.training_time
+        if self._window_start is not None:
+            since, samples = self._window_start
+            if now > since and self.samples > samples:
+                self._windows.append((self.samples - samples) / (now - since))
+        self._window_start = (now, self.samples)
+
+    def mark_point(self, progress: float) -> None:
+        """Notes how much training time an evaluation point stands for."""
+        self._points.append(Point(progress=progress, training_time=self.training_time))
+
+    @property
+    def training_time(self) -> float:
+        """Seconds of training so far, the phase under way included."""
+        running = self._clock() - self._since if self._phase == "training" else 0.0
+        return self._seconds["training"] + running
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Of the last window."""
+        return self._windows[-1] if self._windows else None
+
+    def record(self, devices: int, peak_memory_bytes: int | None) -> LedgerRecord:
+        """Everything up to now, as it stands in a record."""
+        self._switch(self._phase)
+        training = self._seconds["training"]
+        throughput = None
+        if self._windows:
+            p10, median, p90 = np.percentile(self._windows, [10, 50, 90])
+            throughput = Throughput(median=float(median), p10=float(p10), p90=float(p90))
+        return LedgerRecord(
+            phases=PhaseSeconds(**self._seconds),
+            data_wait=self._data_wait,
+            training_time=training,
+            total_time=sum(self._seconds.values()),
+            device_hours=devices * training / 3600,
+            devices=devices,
+            steps=self.steps,
+            samples=self.samples,
+            views=self.views,
+            samples_per_second=throughput,
+            peak_memory_bytes=peak_memory_bytes,
+            evaluation_points=self._points,
+            resumed=self.resumed,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data from which a resumed run goes on."""
+        self._switch(self._phase)
+        return {
+            "seconds": dict(self._seconds),
+            "data_wait": self._data_wait,
+            "windows": list(self._windows),
+            "points": [point.model_dump() for point in self._points],
+            "counts": [self.steps, self.samples, self.views, self.resumed],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from a saved ledger; the set-up of this start is added to the earlier one's."""
+        for name, seconds in state["seconds"].items():
+            self._seconds[name] += seconds
+        self._data_wait = state["data_wait"]
+        self._windows = list(state["windows"])
+        self._points = [Point(**point) for point in state["points"]]
+        self.steps, self.samples, self.views, self.resumed = state["counts"]
+        self.resumed += 1

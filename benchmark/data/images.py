@@ -1,0 +1,217 @@
+"""Decoded images of one size, in memory or on disk, and how they come to that size.
+
+Shapes in the docstrings: n and N images, H W pixels; a single image is uint8 `(3, H, W)`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_image
+from torchvision.transforms.v2 import functional as transforms
+
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from typing import TypeVar
+
+    Progress = Callable[[int, int], None]
+    ItemT = TypeVar("ItemT")
+    ResultT = TypeVar("ResultT")
+
+LARGEST_NATIVE = 96
+"""Side in pixels up to which images of one size are kept as they are."""
+
+_BATCH = 512
+
+
+class Images(Protocol):
+    """Random access to decoded images of one size."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: Tensor) -> Tensor:
+        """The images at `indices` `(n,)` as uint8 `(n, 3, H, W)`."""
+        ...
+
+
+class ResidentImages:
+    """Images that lie decoded in memory.
+
+    Attributes:
+        pixels: uint8 `(N, 3, H, W)`.
+    """
+
+    def __init__(self, pixels: Tensor) -> None:
+        if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3:
+            raise ValueError(f"pixels are {pixels.dtype} {tuple(pixels.shape)}; expected torch.uint8 (N, 3, H, W)")
+        self.pixels = pixels
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def side(self) -> int:
+        """Side of the stored images in pixels."""
+        return int(self.pixels.shape[-1])
+
+    def read(self, indices: Tensor) -> Tensor:
+        """The images at `indices` `(n,)` as uint8 `(n, 3, H, W)`."""
+        return self.pixels[indices]
+
+
+class LazyImages:
+    """Images that are decoded each time they are read, by a pool of threads (the decoders let go of Python's lock).
+
+    Attributes:
+        paths: the files.
+        side: what they are brought to, in pixels; see `canonical`.
+        native: resized as a whole rather than by `canonical`.
+    """
+
+    def __init__(self, paths: Sequence[Path], side: int, *, native: bool = False) -> None:
+        self.paths, self.side, self.native = tuple(paths), side, native
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, indices: Tensor) -> Tensor:
+        """The images at `indices` `(n,)` as uint8 `(n, 3, side, side)`.
+
+        Raises:
+            UserError: a file is gone or cannot be decoded; names it.
+        """
+        wanted = [self.paths[index] for index in indices.tolist()]
+        pixels = torch.empty(len(wanted), 3, self.side, self.side, dtype=torch.uint8)
+        for place, image in enumerate(_pool().map(self._load, wanted)):
+            pixels[place] = image
+        return pixels
+
+    def resident(self, progress: Progress | None = None) -> ResidentImages:
+        """All of them, decoded into memory."""
+        pixels = torch.empty(len(self), 3, self.side, self.side, dtype=torch.uint8)
+        for place, image in enumerate(in_threads(self._load, self.paths, progress)):
+            pixels[place] = image
+        return ResidentImages(pixels)
+
+    def _load(self, path: Path) -> Tensor:
+        image = decode_file(path)
+        return resized(image, self.side) if self.native else canonical(image, self.side)
+
+
+def _pool() -> ThreadPoolExecutor:
+    return _pool_of(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _pool_of(process: int) -> ThreadPoolExecutor:
+    # One a process: threads do not live on in a forked worker.
+    del process
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ThreadPoolExecutor(max_workers=min(16, cores + 1), thread_name_prefix="decode")
+
+
+def in_threads(
+    function: Callable[[ItemT], ResultT], items: Sequence[ItemT], progress: Progress | None = None
+) -> Iterator[ResultT]:
+    """The function's results in order, a batch of items at a time, so that only so many wait to be used."""
+    for start in range(0, len(items), _BATCH):
+        yield from _pool().map(function, items[start : start + _BATCH])
+        if progress is not None:
+            progress(min(start + _BATCH, len(items)), len(items))
+
+
+def decode(encoded: bytes, name: str) -> Tensor:
+    """Decodes a JPEG, PNG, WebP or BMP file to RGB, uint8 `(3, H, W)`.
+
+    Grey, palette and CMYK images are converted, transparency is dropped, and EXIF's orientation is ignored (as the
+    published ImageNet pipelines do). torchvision's decoders come first; what they cannot read, Pillow tries.
+
+    Args:
+        encoded: the file's bytes.
+        name: what to call the file in a message.
+
+    Raises:
+        UserError: nobody can decode it.
+    """
+    try:
+        data = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
+        image: Tensor = decode_image(data, mode=ImageReadMode.RGB)
+        if image.dtype == torch.uint8 and image.shape[0] == 3:
+            return image
+    except (RuntimeError, ValueError):
+        pass
+    try:
+        with Image.open(io.BytesIO(encoded)) as picture:
+            rgb = picture.convert("RGB")
+        flat = torch.frombuffer(bytearray(rgb.tobytes()), dtype=torch.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{name}: not a readable image ({_first_line(error)})") from None
+    return flat.view(rgb.height, rgb.width, 3).permute(2, 0, 1).contiguous()
+
+
+def decode_file(path: Path) -> Tensor:
+    """Reads and decodes one file; see `decode`."""
+    return decode(read_bytes(path), str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's bytes.
+
+    Raises:
+        UserError: it cannot be read; names it.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def encoded_size(encoded: bytes, name: str) -> tuple[int, int]:
+    """Width and height in pixels, from the file's header alone.
+
+    Raises:
+        UserError: the bytes are no image.
+    """
+    try:
+        with Image.open(io.BytesIO(encoded)) as picture:
+            return picture.size
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{name}: not a readable image ({_first_line(error)})") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].replace("<_io.BytesIO object", "<the file")
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """Whole images `(..., 3, H, W)` resized to `side` x `side`, bilinear and antialiased; as they are if they fit."""
+    if images.shape[-2:] == (side, side):
+        return images
+    result: Tensor = transforms.resize(images, [side, side], antialias=True)
+    return result
+
+
+def canonical(image: Tensor, side: int) -> Tensor:
+    """The square in the middle: the short side resized to `side` (bilinear, antialiased), the long one cropped."""
+    height, width = image.shape[-2:]
+    short = min(height, width)
+    target = [max(side, round(length * side / short)) for length in (height, width)]
+    if target != [height, width]:
+        image = transforms.resize(image, target, antialias=True)
+    top, left = (target[0] - side) // 2, (target[1] - side) // 2
+    return image[:, top : top + side, left : left + side]
+
+
+def canonical_side(size: int) -> int:
+    """Side of the square that images larger than `LARGEST_NATIVE` are kept as, for an input size: x 256/224."""
+    return round(size * 256 / 224)

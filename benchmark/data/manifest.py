@@ -1,0 +1,155 @@
+"""What a dataset is made of, and draws from it that depend on its content alone: no order, names or places of files."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+CHECKSUM_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The identity of a dataset as it is used.
+
+    Attributes:
+        digest: hexadecimal hash over the classes, and for each split its name and its images' sorted checksums, each
+            with its label.
+        counts: images by split.
+        classes: how many.
+    """
+
+    digest: str
+    counts: dict[str, int]
+    classes: int
+
+
+def checksum(content: bytes | memoryview) -> bytes:
+    """BLAKE2b-128 of an image: of its file's bytes, or of its raw array where it lies in no file of its own."""
+    return hashlib.blake2b(content, digest_size=CHECKSUM_BYTES).digest()
+
+
+def array_checksums(pixels: Tensor) -> list[bytes]:
+    """The checksum of each image of a uint8 tensor `(N, ...)`."""
+    return [checksum(memoryview(image)) for image in pixels.contiguous().flatten(1).numpy()]
+
+
+def build_manifest(classes: Sequence[str], splits: Mapping[str, tuple[Sequence[int], Sequence[bytes]]]) -> Manifest:
+    """The manifest of splits, given as labels and checksums by the split's name."""
+    digest = hashlib.blake2b(digest_size=32)
+
+    def field(content: bytes) -> None:
+        # Lengths in front keep neighbouring fields apart: ("ab", "c") is not ("a", "bc").
+        digest.update(len(content).to_bytes(8, "big") + content)
+
+    field(b"manifest-1")
+    for name in classes:
+        field(name.encode())
+    for split in sorted(splits):
+        labels, checksums = splits[split]
+        field(split.encode())
+        entries = sorted(
+            code + label.to_bytes(4, "big", signed=True) for label, code in zip(labels, checksums, strict=True)
+        )
+        field(b"".join(entries))
+    counts = {split: len(labels) for split, (labels, _) in splits.items()}
+    return Manifest(digest.hexdigest(), counts, len(classes))
+
+
+def in_canonical_order(indices: Sequence[int], labels: Sequence[int], checksums: Sequence[bytes]) -> list[int]:
+    """Indices by ascending checksum: the order of a split, whatever its files are called."""
+    return sorted(indices, key=lambda index: (checksums[index], labels[index]))
+
+
+def draw(
+    indices: Sequence[int],
+    quotas: Mapping[int, int],
+    labels: Sequence[int],
+    checksums: Sequence[bytes],
+    stream: str,
+) -> tuple[list[int], list[int]]:
+    """Draws a number of images from each class.
+
+    Each image's turn is a hash of the stream and its checksum: neither order nor company changes it, and a smaller
+    draw is a part of a larger one.
+
+    Args:
+        indices: what to draw from.
+        quotas: how many of each class.
+        labels: of all images.
+        checksums: of all images.
+        stream: names the draw, its seed included.
+
+    Returns:
+        The drawn indices and the others.
+    """
+
+    def turn(index: int) -> tuple[bytes, bytes]:
+        return checksum(stream.encode() + b"/" + checksums[index]), checksums[index]
+
+    left = dict(quotas)
+    drawn, others = [], []
+    for index in sorted(indices, key=turn):
+        if left.get(labels[index], 0) > 0:
+            left[labels[index]] -= 1
+            drawn.append(index)
+        else:
+            others.append(index)
+    return drawn, others
+
+
+def class_counts(labels: Sequence[int], classes: int) -> list[int]:
+    """Images by class."""
+    return torch.bincount(torch.as_tensor(labels, dtype=torch.int64), minlength=classes).tolist()
+
+
+def validation_quotas(labels: Sequence[int], classes: Sequence[str], share: float) -> dict[int, int]:
+    """How many images of each class the validation split takes: its share, at least one, never all.
+
+    Raises:
+        UserError: a class is too small to be cut.
+    """
+    quotas = {}
+    for label, count in enumerate(class_counts(labels, len(classes))):
+        if count < 2:
+            raise UserError(
+                f"class '{classes[label]}' has {count} image{'s' * (count != 1)} in train; at least 2 are needed, "
+                "one to train on and one for the validation split that is cut from it"
+            )
+        quotas[label] = min(max(1, round(count * share)), count - 1)
+    return quotas
+
+
+def stratified_quotas(labels: Sequence[int], classes: int, total: int, key: str) -> dict[int, int]:
+    """How many images of each class make `total`, in proportion to the classes (largest remainders), one at least.
+
+    Args:
+        labels: of the images there are.
+        classes: how many.
+        total: how many images are wanted.
+        key: the configuration key that asks for them, for messages.
+
+    Raises:
+        UserError: there are not so many, or fewer than classes.
+    """
+    if not classes <= total <= len(labels):
+        raise UserError(f"'{key}' is {total}; expected {classes} (one of each class) to {len(labels)} (all there are)")
+    counts = class_counts(labels, classes)
+    exact = [count * total / len(labels) for count in counts]
+    quotas = [min(count, max(1, int(value))) for count, value in zip(counts, exact, strict=True)]
+    while (missing := total - sum(quotas)) != 0:
+        step = 1 if missing > 0 else -1
+        open_classes = [c for c in range(classes) if (quotas[c] < counts[c] if step > 0 else quotas[c] > 1)]
+        neediest = max(open_classes, key=lambda c: (step * (exact[c] - quotas[c]), -c))
+        quotas[neediest] += step
+    return dict(enumerate(quotas))

@@ -1,0 +1,110 @@
+"""The ten outlines of the `shapes` dataset, as distance fields that are drawn once and sampled at any turn and scale.
+
+Shape suffixes: N images, H W pixels, C outlines, R cells along a side of a field.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+    Points = NDArray[np.float64]
+
+OUTLINES = ("disc", "ring", "square", "triangle", "star", "cross", "crescent", "heart", "arrow", "hourglass")
+_CELLS = 128
+_REACH = 1.5
+_DETAIL = 3
+
+
+def inside_outline(name: str, x: Points, y: Points) -> NDArray[np.bool_]:
+    """Whether points lie inside an outline whose radius is about 1; y points down.
+
+    Radii are chosen so that the covered areas are close: how much is covered must not tell the classes apart.
+    """
+    squared, aside = x * x + y * y, np.abs(x)
+    if name == "disc":
+        return squared < 0.76**2
+    if name == "ring":
+        return (squared < 0.95**2) & (squared > 0.5**2)
+    if name == "square":
+        return (aside < 0.68) & (np.abs(y) < 0.68)
+    if name == "triangle":
+        return (y < 0.66) & (aside < (y + 1.0) * 0.62)
+    if name == "star":
+        return _star(x, y)
+    if name == "cross":
+        return (np.maximum(aside, np.abs(y)) < 0.95) & (np.minimum(aside, np.abs(y)) < 0.3)
+    if name == "crescent":
+        return (squared < 1.0) & ((x - 0.48) ** 2 + y * y > 0.74**2)
+    if name == "heart":
+        return _heart(x / 0.84, (0.1 - y) / 0.84)
+    if name == "arrow":
+        shaft = (np.abs(y) < 0.26) & (x > -1.0) & (x < 0.1)
+        return shaft | ((x >= 0.0) & (np.abs(y) < 0.85 * (1.0 - x)))
+    return (np.abs(y) < 0.9) & (aside < 0.06 + 0.82 * np.abs(y))
+
+
+def _star(x: Points, y: Points) -> NDArray[np.bool_]:
+    """A pentagram: inside at least four of its five half-planes."""
+    within = np.zeros(x.shape, dtype=np.int64)
+    for point in range(5):
+        angle = 2 * math.pi * point / 5
+        within += (x * math.sin(angle) + y * math.cos(angle)) < 0.36
+    return within >= 4
+
+
+def _heart(x: Points, y: Points) -> NDArray[np.bool_]:
+    """The sextic heart curve; y points up."""
+    inside: NDArray[np.bool_] = (x * x + y * y - 0.7) ** 3 < 1.3 * x * x * y**3
+    return inside
+
+
+@lru_cache(maxsize=1)
+def distance_fields() -> Floats:
+    """Signed distance to each outline on [-1.5, 1.5] x [-1.5, 1.5], `(C, R, R)`, negative inside, in radii.
+
+    All classes are drawn by the same operations on these, and so with the same edges. Rounded, so that no math
+    library's last digit reaches an image.
+    """
+    fine = _CELLS * _DETAIL
+    ticks = ((np.arange(fine) + 0.5) / fine * 2 - 1) * _REACH
+    y, x = np.meshgrid(ticks, ticks, indexing="ij")
+    fields = []
+    for name in OUTLINES:
+        inside = inside_outline(name, x, y)
+        distance = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
+        coarse = distance.reshape(_CELLS, _DETAIL, _CELLS, _DETAIL).mean(axis=(1, 3))
+        fields.append(np.round(coarse * (2 * _REACH / fine), 4))
+    return np.array(fields, dtype=np.float32)
+
+
+def outline_distance(labels_N: NDArray[np.int64], u_NHW: Floats, v_NHW: Floats) -> Floats:
+    """Signed distance `(N, H, W)` of points to one outline an image, in radii; bilinear between the field's cells.
+
+    Args:
+        labels_N: index into `OUTLINES`.
+        u_NHW: the points' first coordinate in the outline's own frame, in radii; beyond 1.5 the border's value holds.
+        v_NHW: the second, likewise.
+    """
+    flat = distance_fields().reshape(-1)
+    scale, last = np.float32(_CELLS / (2 * _REACH)), np.float32(_CELLS - 1.001)
+    column_NHW, row_NHW = (
+        np.clip((points + np.float32(_REACH)) * scale - np.float32(0.5), np.float32(0), last)
+        for points in (u_NHW, v_NHW)
+    )
+    left, top = column_NHW.astype(np.int32), row_NHW.astype(np.int32)
+    at = (labels_N * _CELLS**2).astype(np.int32)[:, None, None] + top * np.int32(_CELLS) + left
+    right, down = column_NHW - left.astype(np.float32), row_NHW - top.astype(np.float32)
+    above = flat[at] + (flat[at + 1] - flat[at]) * right
+    at += np.int32(_CELLS)
+    below = flat[at] + (flat[at + 1] - flat[at]) * right
+    distance: Floats = above + (below - above) * down
+    return distance

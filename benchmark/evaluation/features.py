@@ -1,0 +1,218 @@
+"""Features of frozen encoders: extraction, recalibration of batch-norm statistics, and what tells a collapse.
+
+Shape suffixes: B images of a batch, C channels, H W pixels, N images, D feature dimension.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from benchmark.randomness import generator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from benchmark.data.datasets import Images
+    from methods.base import Encoder
+
+    Normalise = Callable[[Tensor], Tensor]
+
+CHUNK_ROWS = 4096
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Float32 means float32 inside: no TF32 and no bfloat16 inside matrix products and convolutions.
+
+    A training run may have allowed them for its speed; protocols give the same on every device.
+    """
+    matmul, convolution = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = convolution
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards every submodule has the training flag it had before."""
+    flags = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in flags:
+            part.training = training
+
+
+@contextmanager
+def _placed(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """The module on `device` inside, and back where it was afterwards."""
+    parameter = next(module.parameters(), None)
+    home = device if parameter is None else parameter.device
+    module.to(device)
+    try:
+        yield
+    finally:
+        module.to(home)
+
+
+def check_features(features_ND: Tensor, what: str) -> None:
+    """Refuses features that nothing can be concluded from.
+
+    Args:
+        features_ND: `(N, D)`.
+        what: names them in the message.
+
+    Raises:
+        ValueError: they are no matrix, there are none, or some are not finite.
+    """
+    if features_ND.ndim != 2 or features_ND.numel() == 0:
+        raise ValueError(f"{what}: no features, shape {tuple(features_ND.shape)}; expected (images, dimension)")
+    bad = int((~features_ND.isfinite().all(dim=1)).sum())
+    if bad:
+        raise ValueError(f"{what}: {bad} of {len(features_ND)} feature vectors are not finite (NaN or infinite)")
+
+
+def _prepare(images: Images, indices: Tensor, normalise: Normalise, device: torch.device) -> Tensor:
+    images_BCHW = normalise(images.read(indices).to(device))
+    return images_BCHW.to(device=device, dtype=torch.float32, memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def extract(
+    encoder: Encoder,
+    images: Images,
+    normalise: Normalise,
+    device: torch.device,
+    *,
+    precision: Literal["32", "bf16"],
+    batch_size: int = 512,
+) -> Tensor:
+    """Features of all images, in their order.
+
+    `32` is the one to compare rows with, whatever precision training had: bfloat16 keeps 8 bits of a number, and what
+    is lost depends on the device's kernels. `bf16` is for following a run where speed matters more.
+
+    Args:
+        encoder: runs in evaluation mode, without gradients; its training flags are restored.
+        images: uint8.
+        normalise: turns uint8 `(B, 3, H, W)` into floats `(B, 3, S, S)`, resized and cropped where needed.
+        device: where the encoder runs; it is moved there for the time being if it is elsewhere.
+        precision: `32`, or autocast to bfloat16.
+        batch_size: images at once.
+
+    Returns:
+        `(N, D)` float32 on the CPU.
+
+    Raises:
+        ValueError: there are no images.
+    """
+    if len(images) == 0:
+        raise ValueError("no images to extract features from")
+    features_ND: Tensor | None = None
+    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    with full_precision(), evaluation_mode(encoder), _placed(encoder, device), autocast:
+        for indices in torch.split(torch.arange(len(images)), batch_size):
+            features_BD = encoder.features(_prepare(images, indices, normalise, device)).float()
+            if features_ND is None:
+                features_ND = torch.empty(len(images), features_BD.shape[1])
+            features_ND[int(indices[0]) : int(indices[-1]) + 1] = features_BD.cpu()
+    assert features_ND is not None
+    return features_ND
+
+
+@torch.no_grad()
+def recalibrated(
+    encoder: Encoder,
+    images: Images,
+    normalise: Normalise,
+    device: torch.device,
+    *,
+    batch_size: int = 512,
+    limit: int | None = None,
+) -> Encoder:
+    """A copy of the encoder whose batch-norm statistics come from one pass over full images, in float32.
+
+    Each batch counts the same in a cumulative average. Images come in a fixed random order and in batches of equal
+    size (within one), so that neither a dataset sorted by class nor a small last batch weighs on the statistics.
+
+    Args:
+        encoder: stays as it is.
+        images: uint8.
+        normalise: as for `extract`.
+        device: where the pass runs and the copy stays.
+        batch_size: images at once, at most.
+        limit: use this many images at most, drawn from all of them; None uses all.
+
+    Returns:
+        The copy, in evaluation mode; the encoder itself where it needs no recalibration
+        (`encoder.info.recalibrate`) or has no batch norm with running statistics.
+
+    Raises:
+        ValueError: there are no images.
+    """
+    if not encoder.info.recalibrate or not _running_norms(encoder):
+        return encoder
+    if len(images) == 0:
+        raise ValueError("no images to recalibrate batch-norm statistics on")
+    twin = copy.deepcopy(encoder).to(device).requires_grad_(False).eval()
+    norms = _running_norms(twin)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    order = torch.randperm(len(images), generator=generator(0, "recalibration"))[:limit]
+    with full_precision(), torch.autocast(device.type, enabled=False):
+        for indices in order.tensor_split(math.ceil(len(order) / batch_size)):
+            twin.features(_prepare(images, indices.sort().values, normalise, device))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return twin.eval()
+
+
+def _running_norms(module: nn.Module) -> list[_BatchNorm]:
+    return [part for part in module.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
+
+
+def feature_std(features_ND: Tensor) -> float:
+    """How far L2-normalised features spread: the mean standard deviation of a dimension, times sqrt(D).
+
+    About 1 for directions spread evenly, 0 for a complete collapse (SimSiam, 2011.10566, section 4.1).
+    """
+    check_features(features_ND, "features for feature_std")
+    unit_ND = nn.functional.normalize(features_ND.double(), dim=1)
+    return float(unit_ND.std(dim=0, unbiased=False).mean() * math.sqrt(features_ND.shape[1]))
+
+
+def rankme(features_ND: Tensor) -> float:
+    """The effective rank of the features: exp of the entropy of their singular values (RankMe, 2210.02885, eq. 1-2).
+
+    Between 1 and D; 0 for features that are all zero. As published, the features are not centred.
+    """
+    check_features(features_ND, "features for rankme")
+    count, dimension = features_ND.shape
+    if count < dimension:
+        gram = features_ND.double() @ features_ND.double().T
+    else:
+        # Singular values from the smaller Gram matrix: memory does not grow with the number of images.
+        gram = torch.zeros(dimension, dimension, dtype=torch.float64)
+        for rows in torch.split(features_ND, CHUNK_ROWS):
+            gram += rows.double().T @ rows.double()
+    singular = torch.linalg.eigvalsh(gram).clamp_min(0.0).sqrt()
+    total = float(singular.sum())
+    if total == 0.0:
+        return 0.0
+    shares = singular / total + 1e-7
+    return math.exp(-float((shares * shares.log()).sum()))

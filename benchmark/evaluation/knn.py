@@ -1,0 +1,145 @@
+"""`knn-v1`: a weighted vote of the nearest neighbours in a bank of features.
+
+Cosine similarity, votes weighted by exp(similarity / temperature) (Wu et al., 1805.01978, section 3.4). `knn20` has
+temperature 0.07, `knn200` has 0.1. k is capped at the size of the smallest class that the bank holds: a larger k could
+not be filled from that class however good the features. Equal similarities go by index in the bank, equal votes to the
+lower class.
+
+Shape suffixes: N vectors of the bank, Q queries, D feature dimension, k neighbours, K classes.
+"""
+
+# ruff: noqa: N803, N806
+# The naming rules are for words; a suffix here is a shape.
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmark.evaluation.features import check_features, full_precision
+
+KNN_SETTINGS: dict[str, tuple[int, float]] = {"knn20": (20, 0.07), "knn200": (200, 0.1)}
+_CHUNK_ELEMENTS = 2**23
+_CPU = torch.device("cpu")
+
+
+def knn_top1(
+    bank: tuple[Tensor, Tensor],
+    queries: tuple[Tensor, Tensor],
+    num_classes: int,
+    *,
+    k: int,
+    temperature: float,
+    device: torch.device = _CPU,
+) -> float:
+    """Accuracy of the weighted vote of k neighbours, in percent.
+
+    Args:
+        bank: features `(N, D)` and labels `(N,)` to vote.
+        queries: features `(Q, D)` and labels `(Q,)` to be told.
+        num_classes: K.
+        k: number of neighbours, before the cap.
+        temperature: of the votes.
+        device: where similarities are computed.
+
+    Raises:
+        ValueError: features are empty or not finite, labels do not fit, or k or the temperature is not positive.
+    """
+    return _accuracies(bank, queries, num_classes, {"knn": (k, temperature)}, device)["knn"]
+
+
+def knn_scores(
+    bank: tuple[Tensor, Tensor], queries: tuple[Tensor, Tensor], num_classes: int, *, device: torch.device = _CPU
+) -> dict[str, float]:
+    """`knn20` and `knn200` in percent, from one computation of the similarities.
+
+    Args:
+        bank: features `(N, D)` and labels `(N,)` to vote.
+        queries: features `(Q, D)` and labels `(Q,)` to be told.
+        num_classes: K.
+        device: where similarities are computed.
+
+    Raises:
+        ValueError: features are empty or not finite, or labels do not fit.
+    """
+    return _accuracies(bank, queries, num_classes, KNN_SETTINGS, device)
+
+
+def check_labels(features_ND: Tensor, labels_N: Tensor, num_classes: int, what: str) -> None:
+    """Refuses labels that do not fit their features or the number of classes.
+
+    Raises:
+        ValueError: says what does not fit.
+    """
+    if labels_N.shape != features_ND.shape[:1]:
+        raise ValueError(f"{what}: labels of shape {tuple(labels_N.shape)} for {len(features_ND)} feature vectors")
+    low, high = int(labels_N.min()), int(labels_N.max())
+    if low < 0 or high >= num_classes:
+        raise ValueError(f"{what}: labels from {low} to {high}; expected 0 to {num_classes - 1}")
+
+
+def _accuracies(
+    bank: tuple[Tensor, Tensor],
+    queries: tuple[Tensor, Tensor],
+    num_classes: int,
+    settings: dict[str, tuple[int, float]],
+    device: torch.device,
+) -> dict[str, float]:
+    for (features, labels), what in ((bank, "kNN bank"), (queries, "kNN queries")):
+        check_features(features, what)
+        check_labels(features, labels, num_classes, what)
+    for k, temperature in settings.values():
+        if k < 1 or temperature <= 0:
+            raise ValueError(f"kNN needs a positive k and temperature, not {k} and {temperature}")
+    counts_K = bank[1].bincount(minlength=num_classes)
+    cap = int(counts_K[counts_K > 0].min())
+    largest = min(cap, max(k for k, _ in settings.values()))
+    correct = dict.fromkeys(settings, 0)
+    bank_ND = F.normalize(bank[0].to(device), dim=1)
+    rows = max(1, _CHUNK_ELEMENTS // len(bank_ND))
+    with full_precision():
+        for queries_QD, labels_Q in zip(torch.split(queries[0], rows), torch.split(queries[1], rows), strict=True):
+            similarities_QN = F.normalize(queries_QD.to(device), dim=1) @ bank_ND.T
+            nearest_Qk, indices_Qk = (part.cpu() for part in nearest_neighbours(similarities_QN, largest))
+            for name, (k, temperature) in settings.items():
+                kept = min(k, cap)
+                votes_Qk = bank[1][indices_Qk[:, :kept]]
+                told_Q = _vote(nearest_Qk[:, :kept], votes_Qk, num_classes, temperature)
+                correct[name] += int((told_Q == labels_Q).sum())
+    return {name: 100.0 * count / len(queries[1]) for name, count in correct.items()}
+
+
+def nearest_neighbours(similarities_QN: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest similarities of each query, in falling order, equal ones in the bank's order.
+
+    Returns:
+        Similarities `(Q, k)` and indices in the bank `(Q, k)`.
+    """
+    width = min(k + 1, similarities_QN.shape[1])
+    values, indices = similarities_QN.topk(width, dim=1)
+    indices_Qk = indices[:, :k].clone()
+    if width > k:
+        # Which of several equal similarities `topk` takes is not specified; only such queries are looked at again.
+        tied = (values[:, k - 1] == values[:, k]).nonzero().squeeze(1)
+        if len(tied):
+            indices_Qk[tied] = _first_of_equals(similarities_QN[tied], values[tied, k - 1], k)
+    indices_Qk = indices_Qk.sort(dim=1).values
+    nearest_Qk, order_Qk = similarities_QN.gather(1, indices_Qk).sort(dim=1, descending=True, stable=True)
+    return nearest_Qk, indices_Qk.gather(1, order_Qk)
+
+
+def _first_of_equals(similarities_QN: Tensor, threshold_Q: Tensor, k: int) -> Tensor:
+    above_QN = similarities_QN > threshold_Q[:, None]
+    equal_QN = similarities_QN == threshold_Q[:, None]
+    open_Q = k - above_QN.sum(dim=1, keepdim=True)
+    kept_QN = above_QN | (equal_QN & (equal_QN.cumsum(dim=1) <= open_Q))
+    return kept_QN.nonzero()[:, 1].view(-1, k)
+
+
+def _vote(similarities_Qk: Tensor, votes_Qk: Tensor, num_classes: int, temperature: float) -> Tensor:
+    """The class with the largest vote `(Q,)`; on the CPU in float64, where the order of the sums is fixed."""
+    falling_Qk = similarities_Qk.double()
+    # Relative to the nearest neighbour, so that a small temperature cannot overflow.
+    weights_Qk = ((falling_Qk - falling_Qk[:, :1]) / temperature).exp()
+    sums_QK = weights_Qk.new_zeros(len(weights_Qk), num_classes).scatter_add_(1, votes_Qk, weights_Qk)
+    return sums_QK.argmax(dim=1)

@@ -1,0 +1,380 @@
+"""What is asked: an experiment and its typed parts; YAML and overrides in, runs and their keys out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from benchmark.configs import find_experiment, find_recipe, read_yaml
+from benchmark.cost.budget import Budget, BudgetSpec, parse_budget
+from benchmark.data.datasets import DatasetSpec
+from benchmark.errors import UserError
+from benchmark.messages import explain
+from benchmark.records import RULES_VERSION
+from methods.backbones import BackboneSpec
+from methods.config import Config, MethodConfig, nearest, plain
+from methods.registry import method_class, method_names
+
+if TYPE_CHECKING:
+    from methods.base import Method
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def _check_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(f"'{value}' names a folder; letters, digits, '.', '_' and '-' only, a letter or digit first")
+    return value
+
+
+class EntrySpec(Config):
+    """A line of the comparison.
+
+    Attributes:
+        name: of folders, rows and colours; defaults to the method.
+        method: a registered method.
+        backbone: replaces the experiment's.
+        recipe: replaces the experiment's.
+        overrides: settings that replace the recipe's.
+    """
+
+    method: str
+    name: str = ""
+    backbone: BackboneSpec | None = None
+    recipe: str | None = None
+    overrides: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_defaults_to_method(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            data = {"method": data}
+        if isinstance(data, dict) and not data.get("name") and "method" in data:
+            data = {**data, "name": data["method"]}
+        return data
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in method_names():
+            raise ValueError(f"unknown method '{value}'; {nearest(value, method_names())}")
+        return value
+
+    _named = field_validator("name")(_check_name)
+
+
+class EvaluationSpec(Config):
+    """How encoders are probed.
+
+    Attributes:
+        points: how many times during training, evenly in progress, the last at its end; on the validation split.
+        protocols: frozen protocols of the final evaluation.
+    """
+
+    points: Annotated[int, Field(ge=1, le=100)] = 5
+    protocols: tuple[Literal["linear-v1", "knn-v1"], ...] = ("linear-v1", "knn-v1")
+
+
+class Experiment(Config):
+    """What is compared: a dataset, a default backbone, a budget, an evaluation, and entries x seeds.
+
+    Attributes:
+        name: of the results folder.
+        description: one line for reports.
+        dataset: what is trained and tested on.
+        backbone: of every entry that names none.
+        recipe: scale (`small`, `imagenet`) or path of the recipes.
+        budget: what every run may spend.
+        batch_size: images per step, over all devices.
+        precision: `32`, or `bf16` for autocast.
+        seeds: the same for every entry, so that differences are paired.
+        entries: the lines of the comparison.
+        evaluation: how encoders are probed.
+    """
+
+    name: str
+    description: str = ""
+    dataset: DatasetSpec = DatasetSpec()
+    backbone: BackboneSpec = BackboneSpec()
+    recipe: str = "small"
+    budget: BudgetSpec
+    batch_size: Annotated[int, Field(ge=2)] = 256
+    precision: Literal["32", "bf16"] = "bf16"
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    entries: tuple[EntrySpec, ...]
+    evaluation: EvaluationSpec = EvaluationSpec()
+
+    _named = field_validator("name")(_check_name)
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _precision_as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Experiment:
+        for what, values in (("seeds", self.seeds), ("entries", tuple(entry.name for entry in self.entries))):
+            if not values:
+                raise ValueError(f"{what} is empty; at least one is needed")
+            twice = sorted({str(value) for value in values if list(values).count(value) > 1})
+            if twice:
+                raise ValueError(f"{what}: {', '.join(twice)} stands twice; give each a name of its own")
+        return self
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One entry with one seed under one budget, resolved and validated."""
+
+    experiment: Experiment
+    entry: EntrySpec
+    method: type[Method[Any]]
+    settings: MethodConfig
+    backbone: BackboneSpec
+    budget: Budget
+    seed: int
+    image_size: int
+
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration as plain data, for `config.yaml` and the record."""
+        experiment = self.experiment
+        recipe = self.entry.recipe or experiment.recipe
+        return {
+            "experiment": experiment.name,
+            "description": experiment.description,
+            "entry": {"name": self.entry.name, "method": self.entry.method},
+            "tags": [] if self.backbone == experiment.backbone else ["different backbone"],
+            "recipe": Path(recipe).name,
+            "method": plain(self.settings),
+            "backbone": plain(self.backbone),
+            "dataset": plain(experiment.dataset),
+            "image_size": self.image_size,
+            "budget": {self.budget.kind: self.budget.limit},
+            "batch_size": experiment.batch_size,
+            "precision": experiment.precision,
+            "evaluation": plain(experiment.evaluation),
+            "lr": effective_lr(self.settings, experiment.batch_size),
+            "seed": self.seed,
+        }
+
+    def key(self, manifest: str) -> str:
+        """Hash of everything that can change the result; fields at their default are left out."""
+        ingredients = {
+            "rules": RULES_VERSION,
+            "manifest": manifest,
+            "image_size": self.image_size,
+            "pretrain": self.experiment.dataset.pretrain,
+            "method": self.entry.method,
+            "settings": _without_defaults(self.settings),
+            "backbone": _without_defaults(self.backbone),
+            "budget": [self.budget.kind, self.budget.limit],
+            "batch_size": self.experiment.batch_size,
+            "precision": self.experiment.precision,
+            "evaluation": _without_defaults(self.experiment.evaluation),
+            "seed": self.seed,
+        }
+        text = json.dumps(ingredients, sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _without_defaults(config: BaseModel) -> Any:
+    """The settings that differ from their class's defaults, nested ones too."""
+    values = config.model_dump(mode="json")
+    defaults = {
+        name: field.get_default(call_default_factory=True)
+        for name, field in type(config).model_fields.items()
+        if not field.is_required()
+    }
+    dumped = type(config).model_construct(**defaults).model_dump(mode="json", warnings=False)
+    return _difference(values, {name: dumped[name] for name in defaults})
+
+
+def _difference(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    kept = {}
+    for name, value in values.items():
+        default = defaults.get(name)
+        if name in defaults and value == default:
+            continue
+        both = isinstance(value, dict) and isinstance(default, dict)
+        kept[name] = _difference(value, default) if both else value  # type: ignore[arg-type]
+    return kept
+
+
+def effective_lr(settings: MethodConfig, batch_size: int) -> float:
+    """The learning rate in force after the recipe's rule."""
+    factor = {"absolute": 1.0, "linear": batch_size / 256, "sqrt": batch_size**0.5}
+    return settings.optimizer.lr * float(factor[settings.optimizer.lr_rule])
+
+
+def load_experiment(
+    config: str,
+    *,
+    methods: list[str] | None = None,
+    seeds: list[int] | None = None,
+    budget: str | None = None,
+    settings: list[str] | None = None,
+) -> tuple[Experiment, Path]:
+    """Reads an experiment and applies the command line's overrides.
+
+    Args:
+        config: a path, or the name of a shipped experiment.
+        methods: entries to keep, by entry name or by method.
+        seeds: replace the file's.
+        budget: replaces the file's, for instance `epochs=2,5,10`.
+        settings: `a.b=value` each; `ENTRY.key=value` sets an entry's override.
+
+    Returns:
+        The experiment, and the file it came from.
+
+    Raises:
+        UserError: names the file or key, the value, what was expected and the nearest valid choice.
+    """
+    path = find_experiment(config)
+    data = read_yaml(path)
+    data.setdefault("name", path.stem)
+    if seeds is not None:
+        data["seeds"] = seeds
+    if budget is not None:
+        try:
+            data["budget"] = parse_budget(budget)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+    for setting in settings or []:
+        _apply_setting(data, setting)
+    try:
+        experiment = Experiment.model_validate(data)
+    except ValidationError as error:
+        raise UserError(explain(error, Experiment, str(path))) from None
+    if methods is not None:
+        experiment = experiment.model_copy(update={"entries": _select(experiment.entries, methods)})
+    return experiment, path
+
+
+def _select(entries: tuple[EntrySpec, ...], wanted: list[str]) -> tuple[EntrySpec, ...]:
+    names = {entry.name for entry in entries} | {entry.method for entry in entries}
+    for name in wanted:
+        if name not in names:
+            raise UserError(f"--methods: unknown method or entry '{name}'; {nearest(name, names)}")
+    return tuple(entry for entry in entries if entry.name in wanted or entry.method in wanted)
+
+
+def _apply_setting(data: dict[str, Any], setting: str) -> None:
+    """Applies `a.b.c=value` to the raw data; the value is read as YAML."""
+    path, separator, text = setting.partition("=")
+    keys = path.strip().split(".")
+    if not separator or not all(keys):
+        raise UserError(f"--set is '{setting}'; expected KEY=VALUE, for instance batch_size=128 or byol.ema.start=0.99")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {path}: '{text}' is not a value") from None
+    target = data
+    for entry in data.get("entries", []):
+        is_entry = isinstance(entry, dict) and (entry.get("name") or entry.get("method")) == keys[0]
+        if is_entry and len(keys) > 1:
+            # `byol.backbone.width` replaces the entry's own backbone; every other key is one of its method's.
+            if keys[1] in ("backbone", "recipe"):
+                target, keys = entry, keys[1:]
+            else:
+                target, keys = entry.setdefault("overrides", {}), keys[1:]
+            break
+    for position, key in enumerate(keys[:-1]):
+        target = target.setdefault(key, {})
+        if not isinstance(target, dict):
+            raise UserError(f"--set {path}: '{'.'.join(keys[: position + 1])}' holds no keys")
+    target[keys[-1]] = value
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """An entry whose settings are read and valid."""
+
+    entry: EntrySpec
+    method: type[Method[Any]]
+    settings: MethodConfig
+    backbone: BackboneSpec
+
+
+def resolve_entries(experiment: Experiment, source: Path) -> list[Resolved]:
+    """Each entry with its recipe and overrides, before any data is read.
+
+    Args:
+        experiment: what is asked.
+        source: the experiment's file; recipes may lie beside it.
+
+    Raises:
+        UserError: an entry's settings are wrong, or its method does not run on its kind of backbone.
+    """
+    return [_resolve(experiment, entry, source) for entry in experiment.entries]
+
+
+def _resolve(experiment: Experiment, entry: EntrySpec, source: Path) -> Resolved:
+    method = method_class(entry.method)
+    where = f"{source}: entry '{entry.name}'"
+    recipe = find_recipe(entry.recipe or experiment.recipe, entry.method, source.parent)
+    settings = read_recipe(recipe, entry.method) if recipe else {}
+    try:
+        config = method.config_class.model_validate(merge(settings, entry.overrides))
+    except ValidationError as error:
+        raise UserError(explain(error, method.config_class, where)) from None
+    backbone = entry.backbone or experiment.backbone
+    try:
+        method.check_backbone(backbone.kind)
+    except ValueError as error:
+        raise UserError(f"{where}, backbone {backbone.name}: {error}") from None
+    return Resolved(entry, method, config, backbone)
+
+
+def plan_runs(experiment: Experiment, entries: list[Resolved], image_size: int) -> list[RunPlan]:
+    """All runs, interleaved: each budget's first seed of every entry, then the second (RULES 13).
+
+    Raises:
+        UserError: an entry does not fit the image size.
+    """
+    for resolved in entries:
+        try:
+            resolved.method.check(resolved.settings, resolved.backbone.grid(image_size))
+        except ValueError as error:
+            raise UserError(f"entry '{resolved.entry.name}', backbone {resolved.backbone.name}: {error}") from None
+    return [
+        RunPlan(experiment, one.entry, one.method, one.settings, one.backbone, budget, seed, image_size)
+        for budget in experiment.budget.rungs()
+        for seed in experiment.seeds
+        for one in entries
+    ]
+
+
+def read_recipe(path: Path, method: str) -> dict[str, Any]:
+    """The settings of a recipe file.
+
+    Raises:
+        UserError: the file is none, or another method's.
+    """
+    data = read_yaml(path)
+    unknown = sorted(set(data) - {"method", "scale", "sources", "settings"})
+    if unknown:
+        raise UserError(
+            f"{path}: unknown key '{unknown[0]}'; {nearest(unknown[0], ['method', 'scale', 'sources', 'settings'])}"
+        )
+    if data.get("method") != method:
+        raise UserError(f"{path}: is a recipe of method '{data.get('method')}', wanted for '{method}'")
+    settings = data.get("settings") or {}
+    if not isinstance(settings, dict):
+        raise UserError(f"{path}: settings: expected keys and values, found {type(settings).__name__}")
+    return settings
+
+
+def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """`base` with what `override` says, key by key in nested mappings; neither is changed."""
+    merged = dict(base)
+    for key, value in override.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged

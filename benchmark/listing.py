@@ -1,0 +1,43 @@
+"""What `bench list` prints."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LISTS = ("methods", "datasets", "backbones", "protocols", "experiments")
+
+
+def listing(what: str) -> Iterator[tuple[str, str]]:
+    """Names and one line about each."""
+    if what == "methods":
+        from methods.registry import method_class, method_names
+
+        for name in method_names():
+            method = method_class(name)
+            module = inspect.getmodule(method)
+            kinds = "/".join(method.backbone_kinds)
+            yield name, f"[{kinds}] {(inspect.getdoc(module) or '').splitlines()[0]}"
+    elif what == "datasets":
+        from benchmark.data.datasets import describe_datasets
+
+        yield from describe_datasets()
+    elif what == "backbones":
+        from methods.backbones import BACKBONES, BackboneSpec
+
+        for name in BACKBONES:
+            spec = BackboneSpec(name=name)
+            unit = "patch size" if spec.kind == "vit" else "total stride"
+            yield name, f"[{spec.kind}] {unit} {spec.stride}"
+    elif what == "protocols":
+        from benchmark.evaluation.protocols import PROTOCOLS
+
+        yield from ((name, protocol.description) for name, protocol in PROTOCOLS.items())
+    else:
+        from benchmark.configs import config_root, read_yaml, shipped_experiments
+
+        for name in shipped_experiments():
+            yield name, str(read_yaml(config_root() / f"{name}.yaml").get("description", ""))

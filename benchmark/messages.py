@@ -1,0 +1,69 @@
+"""One clear message for what is wrong with a configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from methods.config import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    """The first problem of a validation: place, key, value, what was expected, the nearest valid choice."""
+    problems = error.errors()
+    # Of a union's branches all complain; the deepest complaint is about the branch that was meant.
+    problem = max(problems, key=lambda item: len(item["loc"])) if len(problems) > 1 else problems[0]
+    location = [part for part in problem["loc"] if not _is_branch(part)]
+    key = ".".join(map(str, location))
+    prefix = f"{where}: {key}" if key else where
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = _keys_at(model, location[:-1])
+        return f"{where}: unknown key '{key}'; {nearest(str(location[-1]), known)}"
+    if problem["type"] == "missing":
+        return f"{prefix}: is missing"
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if problem["type"] == "value_error":
+        return f"{prefix}: {message}"
+    if problem["type"] == "literal_error":
+        expected = problem.get("ctx", {}).get("expected", "")
+        choices = [part.strip(" '") for part in expected.replace(" or ", ", ").split(",")]
+        return f"{prefix} is {problem['input']!r}; {nearest(str(problem['input']), choices)}"
+    return f"{prefix} is {problem['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _is_branch(part: int | str) -> bool:
+    """Whether pydantic put a type's or a validator's name into the location."""
+    return isinstance(part, str) and (part.startswith("function-") or "[" in part)
+
+
+def _keys_at(model: Any, location: Sequence[int | str]) -> list[str]:
+    """The keys that are known at a place of a configuration."""
+    for part in location:
+        if isinstance(part, int):
+            continue
+        model = _nested(_fields(model).get(part))
+    return list(_fields(model))
+
+
+def _fields(model: Any) -> dict[str, Any]:
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return {name: field.annotation for name, field in model.model_fields.items()}
+    if dataclasses.is_dataclass(model):
+        return {field.name: field.type for field in dataclasses.fields(model)}
+    return {}
+
+
+def _nested(annotation: Any) -> Any:
+    """The configuration class inside an annotation such as `X | None` or `tuple[X, ...]`."""
+    if _fields(annotation):
+        return annotation
+    for inner in get_args(annotation):
+        found = _nested(inner)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,66 @@
+"""What all figures share: the canvas, the unit of cost, and how a figure is written to a file."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from benchmark.analysis.comparison import Row, budget_size
+from benchmark.records import write_atomically
+from benchmark.report import style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def new_figure(width: float, height: float, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A figure with its own canvas, so that no window system and no global state is needed. Sizes in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, columns, squeeze=False, **options)
+    return figure, list(axes[0])
+
+
+def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
+    """Writes `<stem>.svg` and `<stem>.png` (300 dpi); equal figures give equal bytes.
+
+    Returns:
+        The two files.
+    """
+    svg, png = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")
+    with style.applied():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        write_atomically(svg, buffer.getvalue())
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=300, metadata={"Software": None})
+        write_atomically(png, buffer.getvalue())
+    return svg, png
+
+
+def cost_unit(seconds: Sequence[float], devices: int = 1) -> tuple[float, str]:
+    """What to divide seconds of training by, and what the axis says then."""
+    longest = max(seconds, default=0.0)
+    if devices > 1 or longest > 2 * 3600:
+        return 3600.0, "Training cost (device-hours)"
+    return (60.0, "Training time (minutes)") if longest > 120 else (1.0, "Training time (seconds)")
+
+
+def ladders(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each entry, by rising budget."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.first.experiment, row.first.entry, row.first.backbone), []).append(row)
+    return [sorted(rungs, key=lambda row: budget_size(row.first)) for rungs in groups.values()]
+
+
+def far_above(value: float, rest: Sequence[float]) -> bool:
+    """Whether showing a value (the supervised ceiling) in place would press all the rest together."""
+    return bool(rest) and value > max(rest) + max(max(rest) - min(rest), 3.0)

@@ -1,0 +1,247 @@
+"""Figures of what goes on inside the runs: probes over training time, and where the time went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmark.analysis.comparison import Row, rows_of
+from benchmark.report import style
+from benchmark.report.canvas import cost_unit, far_above, new_figure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from benchmark.records import Record
+
+History = list["Mapping[str, Any]"]
+Curve = list[tuple[float, float]]  # (training time in seconds, accuracy in percent)
+
+_PANELS = {"linear_top1": "Linear probe", "knn200": "kNN, k = 200"}
+_MATCH = 0.01  # two notes of one evaluation differ in progress by less than this
+
+
+def curve(record: Record, history: Sequence[Mapping[str, Any]], score: str) -> Curve:
+    """One run's validation score over its training time.
+
+    Args:
+        record: its ledger says how much training time had been spent at each evaluation.
+        history: the run's lines; those of `kind` `evaluation` hold `progress` and scores.
+        score: which one, such as `knn200`.
+    """
+    points = [] if record.ledger is None else record.ledger.evaluation_points
+    found: Curve = []
+    for line in history:
+        progress, value = line.get("progress"), line.get(score)
+        if line.get("kind") != "evaluation" or not points:
+            continue
+        if not isinstance(progress, (int, float)) or not isinstance(value, (int, float)):
+            continue
+        nearest = min(points, key=lambda point: abs(point.progress - progress))
+        if abs(nearest.progress - progress) < _MATCH:
+            found.append((nearest.training_time, float(value)))
+    return sorted(found)
+
+
+def mean_curve(curves: Sequence[Curve]) -> Curve:
+    """The mean over seeds, at the evaluations that all of them have."""
+    length = min((len(points) for points in curves), default=0)
+    return [
+        (sum(points[i][0] for points in curves) / len(curves), sum(points[i][1] for points in curves) / len(curves))
+        for i in range(length)
+    ]
+
+
+def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Heights as near the wanted ones as possible, at least `gap` apart, between `low` and `high` if they fit.
+
+    Args:
+        wanted: in any order.
+        gap: smallest distance between two.
+        low: lower end.
+        high: upper end.
+
+    Returns:
+        The heights, in the order of `wanted`.
+    """
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    groups: list[tuple[list[int], float]] = []  # indices and the middle of each run of touching labels
+    for i in order:
+        groups.append(([i], wanted[i]))
+        while len(groups) > 1:
+            (below, b), (above, a) = groups[-2], groups[-1]
+            if a - b >= gap * (len(below) + len(above)) / 2:
+                break
+            middle = (b * len(below) + a * len(above)) / (len(below) + len(above))
+            groups[-2:] = [(below + above, middle)]
+    heights = [0.0] * len(wanted)
+    for members, middle in groups:
+        for place, i in enumerate(members):
+            heights[i] = middle + gap * (place - (len(members) - 1) / 2)
+    return _pressed_inside(heights, order, gap, low, high)
+
+
+def _pressed_inside(heights: list[float], order: list[int], gap: float, low: float, high: float) -> list[float]:
+    ceiling = high
+    for i in reversed(order):
+        heights[i] = min(heights[i], ceiling)
+        ceiling = heights[i] - gap
+    floor = low
+    for i in order:
+        heights[i] = max(heights[i], floor)
+        floor = heights[i] + gap
+    return heights
+
+
+def learning_curves(
+    runs: Sequence[tuple[Record, Sequence[Mapping[str, Any]]]], *, width: float = style.FULL_WIDTH
+) -> Figure | None:
+    """Validation accuracy over training time: linear probe and kNN, side by side.
+
+    These describe runs under way; a point in the middle is no result of a shorter budget, whose schedule would have
+    ended there.
+
+    Args:
+        runs: records and the lines of their `history.jsonl`.
+        width: in inches.
+
+    Returns:
+        The figure; None if no run was evaluated on its way.
+    """
+    histories = {id(record): history for record, history in runs}
+    rows = [row for row in rows_of([record for record, _ in runs]) if row.first.method != "random_init"]
+    panels = {score: _curves_of(rows, histories, score) for score in _PANELS}
+    times = [time for entries in panels.values() for _, curves in entries for points in curves for time, _ in points]
+    if not times:
+        return None
+    unit, label = cost_unit(times)
+    with style.applied():
+        figure, axes = new_figure(width, 0.42 * width, columns=2, sharex=True)
+        for axis, (score, title) in zip(axes, _PANELS.items(), strict=True):
+            axis.set_title(title)
+            axis.set_xlabel("Training time" + label[label.index(" (") :])
+            for row, curves in panels[score]:
+                _draw_curves(axis, row, curves, unit)
+        axes[0].set_ylabel("Validation top-1 (%)")
+        for axis, score in zip(axes, _PANELS, strict=True):
+            _set_height(axis, panels[score])
+        figure.canvas.draw()
+        figure.set_layout_engine("none")
+        for axis, score in zip(axes, _PANELS, strict=True):
+            _name_ends(axis, panels[score], max(times) / unit, unit)
+    return figure
+
+
+def _curves_of(
+    rows: Sequence[Row], histories: Mapping[int, Sequence[Mapping[str, Any]]], score: str
+) -> list[tuple[Row, list[Curve]]]:
+    found = []
+    for row in rows:
+        curves = [curve(record, histories.get(id(record), ()), score) for record in row.records]
+        if any(curves):
+            found.append((row, [points for points in curves if points]))
+    return found
+
+
+def _draw_curves(axes: Axes, row: Row, curves: list[Curve], unit: float) -> None:
+    colour, marker = style.colour(row.first.entry, row.first.method), style.marker(row.first)
+    dashes = "--" if style.is_vit(row.first) else "-"
+    for points in curves if len(curves) > 1 else []:
+        axes.plot(*_scaled(points, unit), color=colour, linewidth=0.5, linestyle=dashes, alpha=0.35, zorder=2)
+    axes.plot(*_scaled(mean_curve(curves), unit), color=colour, linestyle=dashes, marker=marker, markersize=3, zorder=3)
+
+
+def _scaled(points: Curve, unit: float) -> tuple[list[float], list[float]]:
+    return [time / unit for time, _ in points], [value for _, value in points]
+
+
+def _set_height(axes: Axes, entries: Sequence[tuple[Row, list[Curve]]]) -> None:
+    """Fits the y axis to the curves; a supervised one far above the others is left out, and named at the top."""
+    means = [(row, [value for _, value in mean_curve(curves)]) for row, curves in entries]
+    rest = [value for row, values in means if row.first.method != "supervised" for value in values]
+    above = [(row, values) for row, values in means if row.first.method == "supervised" and far_above(values[-1], rest)]
+    shown = rest if above else [value for _, values in means for value in values]
+    if not shown:
+        return
+    pad = 0.08 * max(max(shown) - min(shown), 2.0)
+    axes.set_ylim(min(shown) - pad, max(shown) + pad * (3 if above else 1))
+    for row, values in above[:1]:
+        text = f"\u25b2 {style.display(row.first.entry)} ends at {values[-1]:.1f}% (off scale)"
+        axes.text(0.02, 0.97, text, fontsize=6.5, va="top", transform=axes.transAxes, parse_math=False)
+
+
+def _name_ends(axes: Axes, entries: Sequence[tuple[Row, list[Curve]]], right: float, unit: float) -> None:
+    """Writes each entry's name at the right edge, at the height of its curve's end, with a thin line between."""
+    low, high = axes.get_ylim()
+    ends = [(row, mean_curve(curves)[-1]) for row, curves in entries]
+    ends = [(row, end) for row, end in ends if end[1] <= high]
+    window = axes.get_window_extent()
+    gap = 8.5 * axes.figure.dpi / 72 * (high - low) / window.height
+    heights = spread_out([end[1] for _, end in ends], gap, low + gap / 2, high - gap / 2)
+    names, start = [], 1.1 * right
+    for (row, (time, value)), height in zip(ends, heights, strict=True):
+        colour = style.colour(row.first.entry, row.first.method)
+        axes.plot([time / unit, 0.99 * start], [value, height], color=colour, linewidth=0.4, alpha=0.6, zorder=1.5)
+        name = axes.text(start, height, style.display(row.first.entry), fontsize=6.5, va="center", parse_math=False)
+        name.set_color(style.text_colour(colour))
+        names.append(name)
+    widest = max((name.get_window_extent().width for name in names), default=0.0)
+    axes.set_xlim(0.0, start / max(0.3, 1.0 - (widest + 4) / window.width))
+
+
+_PHASES = {
+    "training": ("computing", "#1f4e79"),
+    "waiting": ("waiting for data", "#d55e00"),
+    "evaluation": ("evaluation", "#56b4e9"),
+    "rest": ("set-up, warm-up, checkpoints, logging", "#c4c9d1"),
+}
+
+
+def phase_seconds(record: Record) -> dict[str, float] | None:
+    """A run's total time in four parts; None without a ledger."""
+    if record.ledger is None:
+        return None
+    phases, waiting = record.ledger.phases, record.ledger.data_wait
+    return {
+        "training": max(0.0, phases.training - waiting),
+        "waiting": waiting,
+        "evaluation": phases.evaluation,
+        "rest": phases.setup + phases.warmup + phases.checkpointing + phases.logging,
+    }
+
+
+def time_shares(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -> Figure | None:
+    """Where each entry's total time went: one stacked bar per entry, the mean over its completed runs.
+
+    Args:
+        records: of one comparison and one machine.
+        width: in inches.
+
+    Returns:
+        The figure; None if no completed run has a ledger.
+    """
+    bars: list[tuple[Row, dict[str, float]]] = []
+    for row in rows_of(records):
+        known = [seconds for record in row.completed if (seconds := phase_seconds(record)) is not None]
+        if known:
+            bars.append((row, {name: sum(seconds[name] for seconds in known) / len(known) for name in _PHASES}))
+    if not bars:
+        return None
+    bars.sort(key=lambda bar: sum(bar[1].values()))
+    unit, label = cost_unit([sum(seconds.values()) for _, seconds in bars])
+    with style.applied():
+        figure, (axes,) = new_figure(width, 0.55 + 0.24 * len(bars))
+        left = [0.0] * len(bars)
+        for name, (words, colour) in _PHASES.items():
+            lengths = [seconds[name] / unit for _, seconds in bars]
+            axes.barh(range(len(bars)), lengths, left=left, height=0.66, color=colour, label=words)
+            left = [start + length for start, length in zip(left, lengths, strict=True)]
+        axes.set_yticks(range(len(bars)), [style.display(row.first.entry) for row, _ in bars])
+        axes.set_xlabel("Total time" + label[label.index(" (") :].replace("device-hours", "hours"))
+        axes.grid(visible=False, axis="y")
+        figure.legend(loc="outside upper left", ncols=len(_PHASES), frameon=False, fontsize=6.5, handlelength=1.0)
+        figure.canvas.draw()
+        figure.set_layout_engine("none")
+    return figure

@@ -1,0 +1,270 @@
+"""The figures of a report. This module draws cost against accuracy; `curves` draws what goes on inside the runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.analysis.comparison import Row, rows_of, training_cost
+from benchmark.analysis.statistics import pareto_front
+from benchmark.report import style
+from benchmark.report.canvas import cost_unit, far_above, ladders, new_figure, save
+from benchmark.report.curves import learning_curves, time_shares
+from benchmark.report.labels import Box, Label, place, segment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from benchmark.records import Record
+
+__all__ = ["cost_vs_accuracy", "front_of", "learning_curves", "save", "time_shares"]
+
+_MARKER, _SEED, _BAR, _LINE = 12.0, 4.0, 3.0, 1.0  # what a square pixel weighs for a label that covers it
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """What is drawn: rows that paid, rows that did not, and the unit of cost in seconds."""
+
+    axes: Axes
+    paid: list[Row]
+    floors: list[Row]
+    unit: float
+
+    def at(self, row: Row) -> tuple[float, float]:
+        """The row's means in the figure's units."""
+        return (row.cost.mean or 0.0) / self.unit, row.accuracy.mean or 0.0
+
+    def seeds(self, row: Row) -> list[tuple[float, float]]:
+        """The row's runs in the figure's units."""
+        return [
+            (cost / self.unit, record.metrics.scores.linear_top1)
+            for record in row.completed
+            if record.metrics and (cost := training_cost(record)) is not None
+        ]
+
+    def pixels(self, point: tuple[float, float]) -> tuple[float, float]:
+        """Where a point lies on the display."""
+        x, y = self.axes.transData.transform(point)
+        return float(x), float(y)
+
+
+def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -> Figure:
+    """What each entry paid in training time, and the linear top-1 it reached.
+
+    Each seed is a faint point; means carry 95% bars on both axes from two seeds on. The rungs of a ladder are joined.
+    The dashed line is random-init, which pays nothing; the grey step is the Pareto front of the self-supervised
+    means above it (rule 21). A supervised row far above all others is drawn at the upper edge, with its value.
+
+    Args:
+        records: of one ladder (equal but for the budget) and one machine, because times are compared; runs without
+            metrics are not drawn.
+        width: in inches.
+    """
+    rows = [row for row in rows_of(records) if row.accuracy.mean is not None]
+    floors = [row for row in rows if row.first.method == "random_init"]
+    paid = [row for row in rows if row.first.method != "random_init" and (row.cost.mean or 0.0) > 0.0]
+    devices = max((record.environment.devices for row in paid for record in row.records), default=1)
+    unit, label = cost_unit([row.cost.mean or 0.0 for row in paid], devices)
+    with style.applied():
+        figure, (axes,) = new_figure(width, 0.56 * width if width > 4 else 0.86 * width)
+        plot = _Plot(axes, paid, floors, unit)
+        axes.set(xlabel=label, ylabel="Linear probe, test top-1 (%)")
+        _set_limits(plot)
+        _draw_key(plot)
+        for rungs in ladders(floors):
+            axes.axhline(rungs[-1].accuracy.mean or 0.0, color=style.FAINT, linewidth=0.8, dashes=(5, 3), zorder=1.5)
+        front = _draw_front(plot)
+        for rungs in ladders(paid):
+            _draw_entry(plot, rungs)
+        figure.canvas.draw()
+        figure.set_layout_engine("none")  # the labels' places hold for this layout alone
+        place(axes, _labels(plot, front), _obstacles(plot, front))
+    return figure
+
+
+def front_of(rows: Sequence[Row]) -> list[Row]:
+    """The rows on the Pareto front of the means, by rising cost.
+
+    Supervised rows do not compete. Random-init does, at no cost: a row that does not exceed it is not on the front.
+    """
+    rivals = [row for row in rows if row.accuracy.mean is not None and row.first.method != "supervised"]
+    free = [row.first.method == "random_init" for row in rivals]
+    points = [
+        (0.0 if f else row.cost.mean or 0.0, row.accuracy.mean or 0.0) for row, f in zip(rivals, free, strict=True)
+    ]
+    return [rivals[i] for i in pareto_front(points) if not free[i] and rivals[i].cost.mean]
+
+
+def _off_scale(plot: _Plot) -> set[int]:
+    """The rungs (by id) of supervised entries that end far above the rest."""
+    rest = [plot.at(row)[1] for row in [*plot.paid, *plot.floors] if row.first.method != "supervised"]
+    found: set[int] = set()
+    for rungs in ladders([row for row in plot.paid if row.first.method == "supervised"]):
+        if far_above(plot.at(rungs[-1])[1], rest):
+            found.update(map(id, rungs))
+    return found
+
+
+def _set_limits(plot: _Plot) -> None:
+    axes, off = plot.axes, _off_scale(plot)
+    ys = [y for row in plot.paid if id(row) not in off for _, y in plot.seeds(row)]
+    ys += [row.accuracy.mean or 0.0 for row in plot.floors]
+    spread = max(max(ys, default=100.0) - min(ys, default=0.0), 2.0)
+    for row in plot.paid:
+        # An interval over two seeds can be many times the figure; its bar may leave the figure, the points may not.
+        reach = min(row.accuracy.ci95 or 0.0, 0.25 * spread)
+        ys += [] if id(row) in off else [plot.at(row)[1] - reach, plot.at(row)[1] + reach]
+    low, high = min(ys, default=0.0), max(ys, default=100.0)
+    pad = max(0.1 * (high - low), 1.0 - (high - low) / 2)
+    axes.set_ylim(max(low - pad, 0.0) if low >= 0 else 0.0, min(high + pad * (2.0 if off else 1.0), 101.0))
+    xs = [x for row in plot.paid for x, _ in plot.seeds(row) if x > 0]
+    left, right = min(xs, default=0.0), max(xs, default=1.0)
+    if left > 0 and right / left >= 10:
+        axes.set_xscale("log")
+        axes.set_xlim(left / (right / left) ** 0.12, right * (right / left) ** 0.14)
+        _plain_log_ticks(axes)
+    else:
+        # From zero on, so that lengths are costs, unless that would leave most of the figure empty.
+        start = 0.0 if left < 0.65 * right or left == right else left
+        pad = 0.14 * max(right - start, 0.5 * right)
+        axes.set_xlim(max(0.0, start - pad), right + pad)
+
+
+def _plain_log_ticks(axes: Axes) -> None:
+    """Writes 0.5, 5 and 50 instead of powers of ten, at 1, 2 and 5 of each decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw_key(plot: _Plot) -> None:
+    """One faint line above the axes: which marker means what, and what the bars are."""
+    used = {style.marker(row.first) for row in plot.paid}
+    words = {"o": "\u25cf CNN", "s": "\u25a0 ViT", "D": "\u25c6 supervised"}
+    parts = [text for marker, text in words.items() if marker in used]
+    counts = sorted({len(row.completed) for row in [*plot.paid, *plot.floors]})
+    if counts:
+        n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        parts.append(f"n = {n}" + (", bars: 95% of the mean" if counts[-1] > 1 else " (preliminary)"))
+    plot.axes.set_title("\u2003".join(parts), loc="right", fontsize=6.5, fontweight="normal", color=style.FAINT)
+
+
+def _draw_entry(plot: _Plot, rungs: list[Row]) -> None:
+    """One entry: its seeds, its means with bars, and the line that joins its rungs."""
+    axes, first = plot.axes, rungs[0].first
+    colour, marker = style.colour(first.entry, first.method), style.marker(first)
+    points = [plot.at(row) for row in rungs]
+    if len(rungs) > 1:
+        axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.0, alpha=0.8, zorder=3)
+    for row, (x, y) in zip(rungs, points, strict=True):
+        if row.n > 1:
+            seeds = plot.seeds(row)
+            axes.scatter(
+                [x for x, _ in seeds],
+                [y for _, y in seeds],
+                s=7,
+                marker=marker,
+                color=colour,
+                alpha=0.35,
+                linewidths=0,
+                zorder=3.5,
+            )
+        axes.errorbar(
+            x,
+            y,
+            xerr=None if row.cost.ci95 is None else min(row.cost.ci95 / plot.unit, 0.999 * x),
+            yerr=row.accuracy.ci95,
+            color=colour,
+            elinewidth=0.8,
+            capsize=1.6,
+            capthick=0.8,
+            zorder=4,
+        )
+        top = axes.get_ylim()[1]
+        above = y > top
+        if above and row is not rungs[-1]:
+            continue
+        shape, size = ("^", 26) if above else (marker, 22 if marker == "D" else 28)
+        axes.scatter(
+            [x],
+            [min(y, top)],
+            s=size,
+            marker=shape,
+            color=colour,
+            edgecolors="white",
+            linewidths=0.6,
+            zorder=5,
+            clip_on=False,
+        )
+
+
+def _draw_front(plot: _Plot) -> list[tuple[float, float]]:
+    """Draws the Pareto front as a step line; returns its corners."""
+    rows = front_of([*plot.paid, *plot.floors])
+    if not rows:
+        return []
+    axes = plot.axes
+    floor = max((row.accuracy.mean or 0.0 for row in plot.floors), default=axes.get_ylim()[0])
+    corners = [(plot.at(rows[0])[0], floor)]
+    for row in rows:
+        x, y = plot.at(row)
+        corners += [(x, corners[-1][1])] if len(corners) > 1 else []
+        corners.append((x, y))
+    corners.append((axes.get_xlim()[1], corners[-1][1]))
+    axes.plot(*zip(*corners, strict=True), color="#b6bcc6", linewidth=2.2, solid_joinstyle="miter", zorder=1.8)
+    return corners
+
+
+def _labels(plot: _Plot, front: list[tuple[float, float]]) -> list[Label]:
+    """A name for each entry's last rung, for the floors and for the front."""
+    left, right = plot.axes.get_xlim()
+    top = plot.axes.get_ylim()[1]
+    labels = []
+    for rungs in ladders(plot.paid):
+        row = rungs[-1]
+        x, y = plot.at(row)
+        name = style.display(row.first.entry)
+        text = f"{name} {y:.1f}% (off scale)" if y > top else name
+        labels.append(Label(text, x, min(y, top), style.text_colour(style.colour(row.first.entry, row.first.method))))
+    for rungs in ladders(plot.floors):
+        y = rungs[-1].accuracy.mean or 0.0
+        labels.append(Label(style.display(rungs[-1].first.entry), left, y, style.FAINT))
+    if front:
+        labels.append(Label("Pareto front", right, front[-1][1], style.FAINT))
+    return labels
+
+
+def _obstacles(plot: _Plot, front: list[tuple[float, float]]) -> list[tuple[Box, float]]:
+    """What labels should not cover, in display coordinates, with the weight of a square pixel."""
+    dot = plot.axes.figure.dpi / 72
+    left, right = plot.axes.get_xlim()
+    low, high = plot.axes.get_ylim()
+    found: list[tuple[Box, float]] = []
+
+    def add(points: list[tuple[float, float]], half: float, weight: float) -> None:
+        shown = [plot.pixels((min(max(x, left), right), min(max(y, low), high))) for x, y in points]
+        for start, end in zip(shown, shown[1:] or shown, strict=False):
+            found.extend((box, weight) for box in segment(start, end, half * dot))
+
+    for rungs in ladders(plot.paid):
+        add([plot.at(row) for row in rungs], 1.0, _LINE)
+        for row in rungs:
+            x, y = plot.at(row)
+            add([(x, y)], 3.4, _MARKER)
+            for seed in plot.seeds(row) if row.n > 1 else []:
+                add([seed], 1.6, _SEED)
+            if row.accuracy.ci95 is not None:
+                add([(x, y - row.accuracy.ci95), (x, y + row.accuracy.ci95)], 1.2, _BAR)
+            if row.cost.ci95 is not None:
+                reach = row.cost.ci95 / plot.unit
+                add([(x - reach, y), (x + reach, y)], 1.2, _BAR)
+    for floor in plot.floors:
+        add([(left, floor.accuracy.mean or 0.0), (right, floor.accuracy.mean or 0.0)], 1.0, _LINE)
+    add(front, 1.4, _LINE)
+    return found

@@ -1,0 +1,156 @@
+"""One look for all figures: a colour per entry, a marker per family, names as a reader writes them."""
+
+from __future__ import annotations
+
+import colorsys
+import hashlib
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from benchmark.records import Record
+
+COLUMN_WIDTH = 3.3  # inches, one column of a paper
+FULL_WIDTH = 6.9  # inches, both columns
+
+INK = "#1f2328"
+FAINT = "#6b7280"
+GRID = "#e5e7eb"
+
+# Dark to light, so that the order survives in grey; hues by Tol and by Okabe and Ito, told apart by colour-blind
+# readers. What belongs together (SimCLR on two backbones, CNN-JEPA with two encoders) shares a hue.
+COLOURS: dict[str, str] = {
+    "supervised": "#000000",
+    "cnn_jepa": "#332288",
+    "vicreg": "#882255",
+    "byol": "#117733",
+    "cnn_jepa_dense": "#4a6fe3",
+    "simclr": "#d55e00",
+    "random_init": "#6b6b6b",
+    "ijepa": "#2fa899",
+    "simclr_vit": "#e69f00",
+}
+
+DISPLAY: dict[str, str] = {
+    "cnn_jepa": "CNN-JEPA",
+    "cnn_jepa_dense": "CNN-JEPA (dense)",
+    "cnn_jepa_sparse": "CNN-JEPA (sparse)",
+    "byol": "BYOL",
+    "simclr": "SimCLR",
+    "simclr_vit": "SimCLR (ViT)",
+    "byol_vit": "BYOL (ViT)",
+    "vicreg": "VICReg",
+    "ijepa": "I-JEPA",
+    "supervised": "supervised",
+    "random_init": "random init",
+    "random_init_vit": "random init (ViT)",
+    "supervised_vit": "supervised (ViT)",
+}
+
+
+def display(name: str) -> str:
+    """An entry's or method's name as a reader writes it; unknown ones stay as they are."""
+    return DISPLAY.get(name, name)
+
+
+def colour(entry: str, method: str = "") -> str:
+    """The entry's colour as `#rrggbb`: a function of its name (and method), so the same in every figure.
+
+    An unknown entry of a known method gets a shade of the method's colour; any other one a hue from its name's hash.
+    """
+    if entry in COLOURS:
+        return COLOURS[entry]
+    digest = hashlib.sha256(entry.encode()).digest()
+    if method in COLOURS:
+        red, green, blue = (int(COLOURS[method][i : i + 2], 16) / 255 for i in (1, 3, 5))
+        hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+        shift = 0.12 + 0.14 * digest[0] / 255
+        lightness += shift if lightness < 0.4 else -shift
+        return _hex(colorsys.hls_to_rgb(hue, lightness, saturation))
+    return _hex(colorsys.hls_to_rgb(digest[0] / 256, 0.32 + 0.2 * digest[1] / 255, 0.6))
+
+
+def _hex(rgb: tuple[float, float, float]) -> str:
+    return "#" + "".join(f"{round(255 * min(1.0, max(0.0, channel))):02x}" for channel in rgb)
+
+
+def text_colour(shade: str) -> str:
+    """A darker shade of a colour, readable as small text on white (contrast of at least 4.5 to 1)."""
+    channels = [int(shade[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    while 1.05 / (_luminance(channels) + 0.05) < 4.5:
+        channels = [0.95 * channel for channel in channels]
+    return _hex((channels[0], channels[1], channels[2]))
+
+
+def _luminance(channels: list[float]) -> float:
+    """Relative luminance of sRGB channels in [0, 1]."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def is_vit(record: Record) -> bool:
+    """Whether the run stands on a vision transformer."""
+    return record.backbone.lower().startswith("vit")
+
+
+def marker(record: Record) -> str:
+    """Circle for a CNN, square for a ViT, diamond for supervised, cross for random-init."""
+    if record.method == "random_init":
+        return "X"
+    if record.method == "supervised":
+        return "D"
+    return "s" if is_vit(record) else "o"
+
+
+def settings() -> dict[str, Any]:
+    """Matplotlib's settings for every figure; text stays text in SVG, and equal data gives equal files."""
+    import seaborn
+
+    style: dict[str, Any] = dict(seaborn.axes_style("ticks"))
+    style.update(
+        {
+            "font.family": ["sans-serif"],
+            "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
+            "font.size": 7.5,
+            "text.color": INK,
+            "text.parse_math": False,
+            "axes.titlesize": 8,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.labelsize": 7.5,
+            "axes.labelcolor": INK,
+            "axes.edgecolor": FAINT,
+            "axes.linewidth": 0.6,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "grid.color": GRID,
+            "grid.linewidth": 0.5,
+            "xtick.labelsize": 7,
+            "ytick.labelsize": 7,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "xtick.major.width": 0.6,
+            "ytick.major.width": 0.6,
+            "xtick.minor.width": 0.4,
+            "xtick.major.size": 2.5,
+            "ytick.major.size": 2.5,
+            "xtick.minor.size": 1.5,
+            "lines.linewidth": 1.1,
+            "figure.facecolor": "white",
+            "savefig.facecolor": "white",
+            "figure.dpi": 100,
+            "svg.fonttype": "none",
+            "svg.hashsalt": "bench",
+        }
+    )
+    return style
+
+
+def applied() -> AbstractContextManager[None]:
+    """The settings in force inside a `with` block, for drawing and for writing alike."""
+    import matplotlib
+
+    return matplotlib.rc_context(cast("Any", settings()))

@@ -1,0 +1,203 @@
+"""What a report says in words: the answer, and the limits of what it can answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmark.analysis.comparison import (
+    MIN_RANKED,
+    MIN_RESULT,
+    REFERENCES,
+    Comparison,
+    Row,
+    backbone_text,
+    budget_text,
+    differing_fields,
+    hardware_key,
+)
+from benchmark.analysis.leaderboard import commit_text, row_flags, tags_of
+from benchmark.report import style
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from benchmark.records import Record
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the unit that a reader wants; empty if unknown."""
+    if seconds is None:
+        return ""
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def percent(mean: float | None, half_width: float | None = None) -> str:
+    """An accuracy with its interval; empty if unknown."""
+    if mean is None:
+        return ""
+    return f"{mean:.1f}" if half_width is None else f"{mean:.1f} ± {half_width:.1f}"
+
+
+def listing(names: Iterable[str]) -> str:
+    """`a, b and c`."""
+    words = list(names)
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def name_of(row: Row) -> str:
+    """The row's entry as a reader writes it."""
+    return style.display(row.first.entry)
+
+
+def _seeds(n: int) -> str:
+    return "one seed" if n == 1 else f"{n} seeds"
+
+
+def self_supervised(comparison: Comparison) -> list[Row]:
+    """The rows with a mean that are no reference, the most accurate first."""
+    return [row for row in comparison.rows if row.accuracy.mean is not None and row.first.method not in REFERENCES]
+
+
+def answer(comparison: Comparison) -> list[str]:
+    """The outcome of a comparison in a few sentences, each one traceable to its table."""
+    rows = self_supervised(comparison)
+    unfinished = [row for row in comparison.rows if row.accuracy.mean is None]
+    said = [*_best(rows, comparison), *_cheapest(rows), *_against_random(rows, comparison)] if rows else []
+    if not rows:
+        said.append(
+            "No self-supervised entry of this comparison has a completed run, so that there is nothing to rank."
+        )
+    if unfinished:
+        said.append("Without a result: " + listing(f"{name_of(row)} ({row.status})" for row in unfinished) + ".")
+    return said
+
+
+def _best(rows: Sequence[Row], comparison: Comparison) -> list[str]:
+    best = rows[0]
+    n = len(best.completed)
+    kind = "95% interval over seeds" if best.accuracy.ci95 is not None else "sampling error of the test split"
+    status = f"preliminary, {_seeds(n)}" if best.preliminary else _seeds(n)
+    where = f"{budget_text(comparison.first)} on {comparison.first.dataset.name}".strip()
+    width = "" if best.half_width is None else f"; ± is the {kind}"
+    said = [
+        f"After {where}, {name_of(best)} has the highest linear top-1 of the self-supervised entries: "
+        f"{percent(best.accuracy.mean, best.half_width)}% ({status}{width})."
+    ]
+    floor = (best.accuracy.mean or 0.0) - (best.half_width or 0.0)
+    near = [row for row in rows[1:] if (row.accuracy.mean or 0.0) + (row.half_width or 0.0) >= floor]
+    if near:
+        whose = "intervals of" if len(near) > 1 else "interval of"
+        said.append(f"Its interval meets the {whose} {listing(map(name_of, near))}: that order is open.")
+    return said
+
+
+def _cheapest(rows: Sequence[Row]) -> list[str]:
+    # Times are compared on one machine alone (rule 1).
+    here = [row for row in rows if row.cost.mean and hardware_key(row.first) == hardware_key(rows[0].first)]
+    if len(here) < 2:
+        return []
+    cheapest = min(here, key=lambda row: row.cost.mean or 0.0)
+    text = f"{name_of(cheapest)} is the cheapest of them to train ({duration(cheapest.cost.mean)}"
+    if cheapest is rows[0]:
+        return [f"{text}), too."]
+    ratio = (rows[0].cost.mean or 0.0) / (cheapest.cost.mean or 1.0)
+    return [f"{text}); {name_of(rows[0])} took {duration(rows[0].cost.mean)}, {ratio:.1f} times as long."]
+
+
+def _against_random(rows: Sequence[Row], comparison: Comparison) -> list[str]:
+    floors = [row for row in comparison.rows if row.first.method == "random_init" and row.accuracy.mean is not None]
+    if not floors:
+        return ["No random-init row stands in this comparison, so that nobody knows what training added."]
+    verdicts: dict[str, list[str]] = {"yes": [], "tie": [], "no": []}
+    for row in rows:
+        verdict = comparison.beats_random_init(row)
+        if verdict:
+            verdicts[verdict].append(name_of(row))
+    floor = listing(f"{percent(row.accuracy.mean, row.half_width)}%" for row in floors)
+    parts = [
+        f"above it beyond the intervals: {listing(verdicts['yes']) or 'none'}",
+        f"not told apart from it: {listing(verdicts['tie'])}" if verdicts["tie"] else "",
+        f"below it: {listing(verdicts['no'])}" if verdicts["no"] else "",
+    ]
+    return [f"Against random init ({floor}): " + "; ".join(part for part in parts if part) + "."]
+
+
+def _by_word(rows: Iterable[Row], words: dict[int, list[str]], what: str) -> list[str]:
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for word in words[id(row)]:
+            names = found.setdefault(word, [])
+            if name_of(row) not in names:
+                names.append(name_of(row))
+    return [f"{what} “{word}”: {listing(names)}." for word, names in sorted(found.items())]
+
+
+def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[str]:
+    """What a reader has to know before believing a report (rule 26)."""
+    rows = [row for comparison in comparisons for row in comparison.rows]
+    records = [record for row in rows for record in row.records]
+    said = [*_counts(rows), *_references(comparisons)]
+    tags = {id(row): list(dict.fromkeys(tag for r in row.records for tag in tags_of(r))) for row in rows}
+    if not any("tuned" in words for words in tags.values()):
+        said.append("No entry is tagged as tuned: how well a recipe suits this scale is not known.")
+    said += _by_word(rows, tags, "Tagged")
+    said += _by_word(rows, {id(row): row_flags(row) for row in rows}, "Flagged")
+    said += [_failure(record) for record in records if record.status != "completed"]
+    commits = sorted({commit_text(record) or "unknown" for record in records})
+    if len(commits) > 1:
+        said.append(f"The runs come from {len(commits)} states of the code: {', '.join(commits)}.")
+    if any(record.environment.dirty for record in records):
+        said.append("Some runs come from a working tree with uncommitted changes (+dirty).")
+    if len(comparisons) > 1:
+        fields = differing_fields(records)
+        named = "; ".join(f"{name} ({', '.join(_short(v) for v in values)})" for name, values in fields.items())
+        said.append(f"There are {len(comparisons)} comparisons; ranks hold inside one. They differ in: {named or '-'}.")
+    said += [f"Not readable, and so missing here: {problem}" for problem in problems]
+    return said
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 48 else value[:45] + "..."
+
+
+def _counts(rows: Sequence[Row]) -> list[str]:
+    said = []
+    preliminary = [row for row in rows if row.preliminary]
+    if preliminary:
+        who = "All rows are" if len(preliminary) == len(rows) else f"{len(preliminary)} of {len(rows)} rows are"
+        said.append(f"{who} preliminary: fewer than {MIN_RESULT} completed seeds.")
+    if not any(row.may_be_ranked for row in rows):
+        said.append(f"No row is ranked: that takes {MIN_RANKED} seeds, all completed.")
+    if any(len(row.completed) == 1 for row in rows):
+        said.append(
+            "A single seed has no interval; the sampling error of the test split stands in for it and does not know "
+            "how much seeds vary."
+        )
+    return said
+
+
+def _references(comparisons: Sequence[Comparison]) -> list[str]:
+    said = []
+    for method, role in (("random_init", "floor (random init)"), ("supervised", "ceiling (supervised)")):
+        missing = [c for c in comparisons if all(row.first.method != method for row in c.rows)]
+        if missing:
+            where = listing(dict.fromkeys(budget_text(c.first) or c.key for c in missing))
+            said.append(f"No {role} row in the comparison of {where}.")
+    strangers = [
+        row
+        for comparison in comparisons
+        for row in self_supervised(comparison)
+        if (floor := comparison.floor(row)) is not None and backbone_text(floor.first) != backbone_text(row.first)
+    ]
+    if strangers:
+        names = listing(dict.fromkeys(map(name_of, strangers)))
+        said.append(f"Judged against the random init of another backbone, for want of one of their own: {names}.")
+    return said
+
+
+def _failure(record: Record) -> str:
+    cause = f" ({record.cause})" if record.cause else ""
+    message = f": {record.message}" if record.message else ""
+    return f"{style.display(record.entry)}, seed {record.seed}, {budget_text(record)}: {record.status}{cause}{message}"

@@ -1,0 +1,181 @@
+"""A report's tables as plain cells, for both the HTML and the Markdown page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from benchmark.analysis.comparison import Comparison, Row, backbone_text, hardware_key
+from benchmark.analysis.leaderboard import commit_text, leaderboard_row, relative, run_row
+from benchmark.report import style
+from benchmark.report.summary import duration, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from benchmark.records import Record
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in one cell.
+
+    Attributes:
+        text: as shown.
+        sort: what the column is sorted by, where that is a number.
+        href: where a click leads.
+        colour: of the swatch before the text, `#rrggbb`.
+        note: small print behind the text.
+    """
+
+    text: str
+    sort: float | None = None
+    href: str = ""
+    colour: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column heads and rows of cells; `numeric` columns stand to the right."""
+
+    heads: tuple[str, ...]
+    numeric: frozenset[int]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def _number(value: float | None, text: Callable[[float], str]) -> Cell:
+    return Cell("") if value is None else Cell(text(value), float(value))
+
+
+def _entry(record: Record, note: str = "") -> Cell:
+    return Cell(style.display(record.entry), colour=style.colour(record.entry, record.method), note=note)
+
+
+def _score(values: dict[str, Any], name: str, half_width: float | None) -> Cell:
+    mean = values[f"{name}_mean"]
+    return Cell(percent(mean, half_width), mean)
+
+
+_LEADERBOARD = (
+    *("Rank", "Entry", "n", "Linear top-1 (%)", "Top-5 (%)", "kNN-20 (%)", "kNN-200 (%)", "Beats random init"),
+    *("Training", "Total", "Images/s", "Status", "Notes", "Backbone", "Encoder", "Other encoder", "Data wait"),
+    *("Memory", "Parameters", "Machine"),
+)
+_LEADERBOARD_NUMERIC = frozenset({0, 2, 3, 4, 5, 6, 8, 9, 10, 15, 16, 17, 18})
+
+
+def leaderboard_table(comparison: Comparison, machines: Sequence[str]) -> Table:
+    """The rows of one comparison.
+
+    Args:
+        comparison: whose rows stand in their order.
+        machines: hardware keys in the order of the report's machines.
+    """
+    rows = tuple(_leaderboard_cells(comparison, row, machines) for row in comparison.rows)
+    return _without_empty_columns(Table(_LEADERBOARD, _LEADERBOARD_NUMERIC, rows), machines)
+
+
+def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]) -> tuple[Cell, ...]:
+    values = leaderboard_row(comparison, row)
+    n = f"{row.n}" if len(row.completed) == row.n else f"{len(row.completed)} of {row.n}"
+    other = values["other_linear_top1_mean"]
+    notes = "; ".join(filter(None, ("preliminary" if row.preliminary else "", values["tags"], values["flags"])))
+    return (
+        _number(values["rank"], lambda v: f"{v:.0f}"),
+        _entry(row.first),
+        Cell(n, len(row.completed)),
+        _score(values, "linear_top1", row.half_width),
+        _score(values, "linear_top5", values["linear_top5_ci95"]),
+        _score(values, "knn20", values["knn20_ci95"]),
+        _score(values, "knn200", values["knn200_ci95"]),
+        Cell(values["beats_random_init"]),
+        _number(values["training_time_mean"], duration),
+        _number(values["total_time_mean"], duration),
+        _number(values["images_per_second_mean"], lambda v: f"{v:,.0f}"),
+        Cell(row.status),
+        Cell(notes),
+        Cell(backbone_text(row.first)),
+        Cell(values["encoder"]),
+        Cell("" if other is None else f"{values['other_encoder']} {other:.1f}", other),
+        _number(values["data_wait_share"], lambda v: f"{100 * v:.1f}%"),
+        _number(values["peak_memory_mib"], lambda v: f"{v:,.0f} MiB"),
+        _number(values["parameters"], lambda v: f"{v / 1e6:.2f} M"),
+        Cell("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[machines.index(hardware_key(row.first)) % 26]),
+    )
+
+
+def _without_empty_columns(table: Table, machines: Sequence[str]) -> Table:
+    """Leaves out columns that say nothing in any row (no ranks yet, one machine)."""
+    alone = {"Machine"} if len(machines) < 2 else set()
+    kept = [
+        i
+        for i, head in enumerate(table.heads)
+        if head not in alone and (not table.rows or any(row[i].text for row in table.rows))
+    ]
+    return Table(
+        tuple(table.heads[i] for i in kept),
+        frozenset(new for new, old in enumerate(kept) if old in table.numeric),
+        tuple(tuple(row[i] for i in kept) for row in table.rows),
+    )
+
+
+_RUNS = (
+    *("Entry", "Seed", "Budget", "Status", "Linear top-1 (%)", "kNN-200 (%)", "Validation top-1 (%)", "Final loss"),
+    *("Training", "Total", "Images/s", "Commit", "Record"),
+)
+_RUNS_NUMERIC = frozenset({1, 4, 5, 6, 7, 8, 9, 10})
+
+
+def runs_table(found: Sequence[tuple[Path, Record]], out: Path) -> Table:
+    """One row per run, each with a link to its record.
+
+    Args:
+        found: record files and what they hold.
+        out: the report's folder, from where the links go.
+    """
+    return Table(_RUNS, _RUNS_NUMERIC, tuple(_run_cells(path, record, out) for path, record in found))
+
+
+def _run_cells(path: Path, record: Record, out: Path) -> tuple[Cell, ...]:
+    where = relative(path, out)
+    values = run_row(record, where)
+    cause = f" ({record.cause})" if record.cause else ""
+    return (
+        _entry(record),
+        Cell(str(record.seed), record.seed),
+        Cell(values["budget"]),
+        Cell(record.status + cause, note=record.message or ""),
+        _number(values["linear_top1"], lambda v: f"{v:.2f}"),
+        _number(values["knn200"], lambda v: f"{v:.2f}"),
+        _number(values["linear_validation_top1"], lambda v: f"{v:.2f}"),
+        _number(values["final_loss"], lambda v: f"{v:.4g}"),
+        _number(values["training_time"], duration),
+        _number(values["total_time"], duration),
+        _number(values["images_per_second"], lambda v: f"{v:,.0f}"),
+        Cell(commit_text(record)),
+        Cell(record.key[:8], href=quote(where)),
+    )
+
+
+def environment_facts(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """What the runs of one machine ran on; several values stand beside each other."""
+    facts: dict[str, dict[str, None]] = {}
+
+    def add(name: str, value: object) -> None:
+        if value not in (None, ""):
+            facts.setdefault(name, {})[str(value)] = None
+
+    for record in records:
+        environment = record.environment
+        add("Device", f"{environment.devices} x {environment.device_model} ({environment.device})")
+        add("Driver", environment.driver)
+        add("CPU", f"{environment.cpu_model}, {environment.visible_cores} cores visible, {environment.threads} threads")
+        add("Memory", f"{environment.memory_bytes / 2**30:.1f} GiB")
+        add("System", f"{environment.platform}, Python {environment.python}")
+        add("Packages", ", ".join(f"{name} {version}" for name, version in sorted(environment.packages.items())))
+        add("Commit", commit_text(record))
+        add("Rules", record.rules_version)
+    return [(name, " / ".join(values)) for name, values in facts.items()]

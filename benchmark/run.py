@@ -1,0 +1,216 @@
+"""One run, built and carried out: method, loop, probes, what it leaves in its folder."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning_fabric import Fabric
+
+from benchmark.cost.ledger import Ledger
+from benchmark.data.augment import Augmenter, center_view
+from benchmark.data.batches import Batches
+from benchmark.evaluation.protocols import ProbeData, evaluate_test, evaluate_validation
+from benchmark.glimpse import write_glimpse
+from benchmark.randomness import seeded
+from benchmark.records import EncoderScores, Metrics, Status, write_atomically
+from benchmark.training.checkpoint import State, export_encoder, load_state, save_state
+from benchmark.training.loop import Objective, Training, breakdown, train, warm_up
+from benchmark.training.optim import build_optimizer
+from methods.backbones import build_backbone, count_parameters
+from methods.base import Task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment import RunPlan
+    from benchmark.interruption import Interruption
+    from benchmark.runner import Reporter
+    from methods.base import Method
+
+
+class Run:
+    """A run under way. Resumes by itself where the folder holds a saved state of the same run.
+
+    Args:
+        plan: what is run.
+        dataset: on what.
+        device: where.
+        folder: of its files.
+        reporter: is told how it goes.
+        interruption: is asked between steps.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        dataset: Dataset,
+        device: torch.device,
+        folder: Path,
+        reporter: Reporter,
+        interruption: Interruption,
+    ) -> None:
+        synchronize = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+        self.ledger = Ledger(synchronize)
+        self.plan, self.dataset, self.device, self.folder = plan, dataset, device, folder
+        self._reporter, self._interruption = reporter, interruption
+        self.method = build_method(plan, dataset).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        normalise = partial(center_view, image_size=plan.image_size, mean=dataset.mean, std=dataset.std)
+        self.probe_data = ProbeData(
+            pretraining=dataset.pretraining.images,
+            train=dataset.train,
+            validation=dataset.validation,
+            test=dataset.test,
+            num_classes=len(dataset.classes),
+            normalise=normalise,
+        )
+        self.training = self._build_training() if plan.method.trainable else None
+        self.resumed_at = self._resume()
+
+    def _build_training(self) -> Training:
+        plan, dataset = self.plan, self.dataset
+        fabric = Fabric(
+            accelerator="cuda" if self.device.type == "cuda" else "cpu",
+            devices=1,
+            precision="bf16-mixed" if plan.experiment.precision == "bf16" else "32-true",
+        )
+        lr = plan.config()["lr"]
+        optimizer = build_optimizer(self.method.parameter_groups(), plan.settings.optimizer, lr)
+        objective, wrapped = fabric.setup(Objective(self.method), optimizer)
+        return Training(
+            plan=plan,
+            fabric=fabric,
+            method=self.method,
+            objective=objective,
+            optimizer=wrapped,
+            lr=lr,
+            augmenter=Augmenter(self.method.views, plan.image_size, dataset.mean, dataset.std),
+            batches=Batches(dataset.pretraining, plan.experiment.batch_size, plan.seed, self.device),
+            ledger=self.ledger,
+        )
+
+    @property
+    def _key(self) -> str:
+        return self.plan.key(self.dataset.manifest.digest)
+
+    def _resume(self) -> float | None:
+        """Goes on from a saved state; returns the progress it stood at."""
+        state = load_state(self.folder, self._key)
+        if state is None or self.training is None:
+            return None
+        training = self.training
+        self.method.load_state_dict(state.method)
+        training.optimizer.load_state_dict(state.optimizer)
+        training.step, training.points_done, training.history = state.step, state.points_done, state.history
+        self.ledger.load_state_dict(state.ledger)
+        return training.progress
+
+    def close(self) -> None:
+        """Ends whatever runs beside."""
+        if self.training is not None:
+            self.training.batches.__exit__(None, None, None)
+
+    def carry_out(self) -> tuple[Status, Metrics | None]:
+        """Trains, probes once on the test split, and writes everything but the record.
+
+        Raises:
+            Interrupted: the user interrupted; the state is saved.
+        """
+        status: Status = "completed"
+        if self.training is not None:
+            warm_up(self.training)
+            status = train(self.training, self, self.plan.experiment.evaluation.points)
+            self._write_history()
+        if status == "diverged":
+            return status, None
+        with self.ledger.phase("evaluation"):
+            metrics = self._final_metrics()
+        with self.ledger.phase("logging"):
+            self._write_pictures()
+        with self.ledger.phase("checkpointing"):
+            export_encoder(self.folder, self.method.encoders()[self.plan.settings.primary])
+        return status, metrics
+
+    def _final_metrics(self) -> Metrics:
+        scores: dict[str, EncoderScores] = {
+            name: evaluate_test(encoder, self.probe_data, self.device, "32")
+            for name, encoder in self.method.encoders().items()
+        }
+        losses = [line["loss"] for line in self.training.history if "loss" in line] if self.training else []
+        return Metrics(
+            primary=self.plan.settings.primary,
+            encoders=scores,
+            final_loss=losses[-1] if losses else None,
+            backbone_parameters=sum(p.numel() for p in self.method.backbone.parameters()),
+            trainable_parameters=count_parameters(self.method) if self.plan.method.trainable else 0,
+            extra=self._extra(),
+        )
+
+    def _extra(self) -> dict[str, float]:
+        """The accuracy on the test split of a method's own classifier (supervised has one)."""
+        images, labels_N = self.dataset.test.images, self.dataset.test.labels
+        correct = 0
+        self.method.eval()
+        with torch.no_grad():
+            for ids_B in torch.split(torch.arange(len(images)), 512):
+                views = self.probe_data.normalise(images.read(ids_B).to(self.device))
+                logits = self.method.classify(views)
+                if logits is None:
+                    return {}
+                correct += int((logits.argmax(1).cpu() == labels_N[ids_B]).sum())
+        return {"classifier_top1": 100.0 * correct / len(images)}
+
+    def _write_history(self) -> None:
+        assert self.training is not None
+        text = "".join(json.dumps(line) + "\n" for line in self.training.history)
+        write_atomically(self.folder / "history.jsonl", text)
+
+    def _write_pictures(self) -> None:
+        """The glimpse and the breakdown; both leave weights and position as they were."""
+        if self.training is None:
+            return
+        write_glimpse(self.folder / "glimpse.npz", self.training, self.dataset)
+        parts = breakdown(self.training)
+        write_atomically(self.folder / "breakdown.json", json.dumps(parts, indent=2) + "\n")
+
+    # The loop's watcher.
+
+    def advanced(self, training: Training, loss: float) -> None:
+        """Reports progress with an estimate of what remains."""
+        progress = training.progress
+        remaining = self.ledger.training_time * (1 - progress) / max(progress, 1e-9)
+        self._reporter.run_advanced(progress, loss, self.ledger.images_per_second, remaining)
+
+    def evaluate(self, training: Training) -> dict[str, float]:
+        """Scores of the primary encoder on the validation split."""
+        encoder = self.method.encoders()[self.plan.settings.primary]
+        return evaluate_validation(encoder, self.probe_data, self.device, "32")
+
+    def save(self, training: Training) -> None:
+        """Saves the state, and the history so far."""
+        state = State(
+            key=self._key,
+            step=training.step,
+            points_done=training.points_done,
+            method=self.method.state_dict(),
+            optimizer=training.optimizer.state_dict(),
+            ledger=self.ledger.state_dict(),
+            history=training.history,
+        )
+        save_state(self.folder, state)
+        self._write_history()
+
+    def stop_requested(self) -> bool:
+        """Whether the user wants to interrupt."""
+        return self._interruption.requested
+
+
+def build_method(plan: RunPlan, dataset: Dataset) -> Method[Any]:
+    """The method of a run. Entries with the same seed and backbone start from equal backbone weights."""
+    with seeded(plan.seed, "backbone"):
+        backbone = build_backbone(plan.backbone, plan.image_size)
+    with seeded(plan.seed, "heads"):
+        return plan.method(plan.settings, backbone, Task(plan.image_size, len(dataset.classes)))

@@ -1,0 +1,57 @@
+"""How far a prediction is from its target, position by position."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+LossKind = Literal["smooth_l1", "mse", "huber", "cosine"]
+Normalisation = Literal["l2", "layer", "none"]
+
+
+def normalise(features: Tensor, kind: Normalisation) -> Tensor:
+    """Features `(..., D)` made comparable: unit length (CNN-JEPA), zero mean and unit variance (I-JEPA), or unchanged."""
+    features = features.float()
+    if kind == "l2":
+        return F.normalize(features, dim=-1)
+    if kind == "layer":
+        return F.layer_norm(features, features.shape[-1:])
+    return features
+
+
+def prediction_loss(predicted: Tensor, target: Tensor, kind: LossKind) -> Tensor:
+    """The loss of each position `(...)` of features `(..., D)`, in float32.
+
+    Sums over channels: for vectors of unit length `smooth_l1` (beta 1) then equals 1 - cosine wherever no single
+    difference exceeds 1, which is the rule in many dimensions. `huber` has delta 1 and equals `smooth_l1`; both are
+    offered because the literature names both.
+    """
+    predicted, target = predicted.float(), target.float()
+    if kind == "cosine":
+        return 1 - F.cosine_similarity(predicted, target, dim=-1)
+    if kind == "mse":
+        return F.mse_loss(predicted, target, reduction="none").sum(-1)
+    if kind == "huber":
+        return F.huber_loss(predicted, target, reduction="none").sum(-1)
+    return F.smooth_l1_loss(predicted, target, reduction="none").sum(-1)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """The mean over the positions where `mask` holds, pooled over the batch; images with more of them weigh more."""
+    weights = mask.to(values.dtype)
+    return (values * weights).sum() / weights.sum().clamp(min=1)
+
+
+def variance_covariance(features_ND: Tensor, eps: float = 1e-4) -> tuple[Tensor, Tensor]:
+    """VICReg's two regularisers of features `(N, D)` (2105.04906, equations 1 to 4).
+
+    Returns:
+        The hinge on the standard deviation, and the mean squared off-diagonal covariance summed over D / D.
+    """
+    centred = features_ND.float() - features_ND.float().mean(0)
+    variance = F.relu(1 - (centred.square().mean(0) * len(centred) / max(len(centred) - 1, 1) + eps).sqrt()).mean()
+    covariance = centred.T @ centred / max(len(centred) - 1, 1)
+    off_diagonal = covariance.square().sum() - covariance.diagonal().square().sum()
+    return variance, off_diagonal / features_ND.shape[1]

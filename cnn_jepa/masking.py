@@ -1,0 +1,299 @@
+"""Which cells of the feature grid are context, and which are targets.
+
+Shape suffixes: B images, M target blocks, h w cells of the grid, N = h x w, K hidden cells.
+
+Written from the papers' descriptions (CNN-JEPA, section III; I-JEPA, section 3 and appendix A). Differences from the
+published samplers: the last row and column can be targets too, scale and aspect are drawn independently, and nothing
+loops: what cannot be drawn is refused beforehand.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+_TRIES = 4  # redraws of a batch's images that keep too little context, before blocks are merged
+
+
+@dataclass(frozen=True)
+class MaskSpec:
+    """How masks are drawn.
+
+    Attributes:
+        strategy: `random` hides single cells, `multi_block` hides rectangles, `mixed` draws one of the two per batch.
+        mask_ratio: share of the cells that `random` hides.
+        multi_block_share: probability of `multi_block` within `mixed`.
+        num_blocks: M, target blocks per image; they may overlap each other.
+        block_scale: range of a block's area, as a share of the grid.
+        block_aspect: range of a block's height / width.
+        block_sizes: (height, width) of the blocks in cells, drawn uniformly; replaces scale and aspect.
+        same_size: one size for all blocks of a batch (as published, so that target counts are equal), or one per block.
+        context_scale: range of the context block's area (a square), before targets are cut out of it.
+        min_context: fewest context cells of an image.
+        target_share: share of the grid that is hidden, exact to a cell, for every strategy. The area of a block then
+            follows from it and from the number of blocks; its drawn size gives its proportions only. None leaves the
+            share to the strategy.
+    """
+
+    # Read by pydantic where a configuration holds a spec: unknown keys are refused there too.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    strategy: Literal["random", "multi_block", "mixed"] = "mixed"
+    mask_ratio: float = 0.6
+    multi_block_share: float = 0.75
+    num_blocks: int = 4
+    block_scale: tuple[float, float] = (0.15, 0.2)
+    block_aspect: tuple[float, float] = (0.75, 1.5)
+    block_sizes: tuple[tuple[int, int], ...] | None = None
+    same_size: bool = True
+    context_scale: tuple[float, float] = (1.0, 1.0)
+    min_context: int = 4
+    target_share: float | None = None
+
+    def __post_init__(self) -> None:
+        shares = {"mask_ratio": self.mask_ratio, "target_share": self.target_share}
+        for name, value in shares.items():
+            if value is not None and not 0.0 < value < 1.0:
+                raise ValueError(f"{name} is {value}; it has to lie between 0 and 1")
+        if not 0.0 <= self.multi_block_share <= 1.0:
+            raise ValueError(f"multi_block_share is {self.multi_block_share}; it is a probability")
+        for name, (low, high) in (("block_scale", self.block_scale), ("context_scale", self.context_scale)):
+            if not 0.0 < low <= high <= 1.0:
+                raise ValueError(f"{name} is ({low}, {high}); expected 0 < low <= high <= 1")
+        if not 0.0 < self.block_aspect[0] <= self.block_aspect[1]:
+            raise ValueError(f"block_aspect is {self.block_aspect}; expected 0 < low <= high")
+        if self.num_blocks < 1 or self.min_context < 1:
+            raise ValueError(f"num_blocks and min_context are {self.num_blocks}, {self.min_context}; at least 1 each")
+        if self.block_sizes is not None and (not self.block_sizes or min(map(min, self.block_sizes)) < 1):
+            raise ValueError(f"block_sizes is {self.block_sizes}; expected (height, width) pairs of at least 1")
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The masks of a batch: boolean, disjoint context and targets.
+
+    Attributes:
+        context_Bhw: what the context encoder sees.
+        targets_BMhw: the target blocks; they may overlap.
+        host: the same masks on the CPU, from which counts and indices are read without waiting for a device.
+    """
+
+    context_Bhw: Tensor
+    targets_BMhw: Tensor
+    _host: Masks | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def host(self) -> Masks:
+        """The masks on the CPU."""
+        return self._host or self
+
+    @property
+    def target(self) -> Tensor:
+        """The union of an image's target blocks, `(B, h, w)`."""
+        return self.targets_BMhw.any(dim=1)
+
+    def to(self, device: torch.device | str) -> Masks:
+        """The masks on a device; the host's stay within reach."""
+        if self.context_Bhw.device == torch.device(device):
+            return self
+        context, targets = (mask.to(device, non_blocking=True) for mask in (self.context_Bhw, self.targets_BMhw))
+        return Masks(context, targets, self.host)
+
+
+def check_spec(spec: MaskSpec, grid: tuple[int, int]) -> None:
+    """Refuses a spec that cannot be drawn on a grid.
+
+    Raises:
+        ValueError: names the setting, the grid and what would fit.
+    """
+    rows, columns = grid
+    cells = rows * columns
+    room = cells - spec.min_context
+    where = f"on the {rows}x{columns} grid"
+    if room < 1:
+        raise ValueError(f"min_context is {spec.min_context} {where}: no cell is left for a target")
+    if spec.target_share is not None:
+        hidden = round(spec.target_share * cells)
+        lowest = spec.num_blocks if spec.strategy != "random" else 1
+        if not lowest <= hidden <= room:
+            raise ValueError(
+                f"target_share is {spec.target_share}: {hidden} of {cells} cells {where}; expected "
+                f"{lowest} to {room} (each block needs a cell, and min_context is {spec.min_context})"
+            )
+    elif spec.strategy != "multi_block":
+        hidden = round(spec.mask_ratio * cells)
+        if not 1 <= hidden <= room:
+            raise ValueError(
+                f"mask_ratio is {spec.mask_ratio}: {hidden} of {cells} cells {where}; expected 1 to {room} "
+                f"(min_context is {spec.min_context})"
+            )
+    if spec.strategy != "random" and not _feasible_sizes(spec, grid):
+        what = f"block_sizes {spec.block_sizes}" if spec.block_sizes else f"block_scale {spec.block_scale}"
+        raise ValueError(
+            f"no block of {what} fits {where} beside {spec.min_context} context cells; "
+            "name block_sizes in cells, for instance [[1, 2], [2, 1], [2, 2]]"
+        )
+
+
+def _feasible_sizes(spec: MaskSpec, grid: tuple[int, int]) -> list[tuple[int, int]]:
+    """Block sizes that a draw can give and that leave enough context."""
+    rows, columns = grid
+    if spec.block_sizes is not None:
+        sizes = set(spec.block_sizes)
+    else:
+        # The scale's lower end has to be a whole cell; rounding a smaller block up would not be the block asked for.
+        if spec.block_scale[1] * rows * columns < 1:
+            return []
+        steps = [(low, (low + high) / 2, high) for low, high in (spec.block_scale, spec.block_aspect)]
+        sizes = {_size(scale, aspect, grid) for scale in steps[0] for aspect in steps[1]}
+    room = rows * columns - spec.min_context
+    return sorted((h, w) for h, w in sizes if h <= rows and w <= columns and h * w <= room)
+
+
+def _size(scale: float, aspect: float, grid: tuple[int, int]) -> tuple[int, int]:
+    area = scale * grid[0] * grid[1]
+    height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+    return min(max(height, 1), grid[0]), min(max(width, 1), grid[1])
+
+
+def sample_masks(spec: MaskSpec, batch_size: int, grid: tuple[int, int], generator: torch.Generator) -> Masks:
+    """Draws the masks of a batch, on the CPU.
+
+    Args:
+        spec: how; `check_spec` says beforehand whether it can be drawn.
+        batch_size: B.
+        grid: rows and columns of the feature map.
+        generator: where all randomness comes from.
+
+    Returns:
+        Context and targets; `random` masks are one target block per image.
+
+    Raises:
+        ValueError: the spec cannot be drawn on this grid.
+    """
+    check_spec(spec, grid)
+    strategy = spec.strategy
+    if strategy == "mixed":
+        # One draw per batch, as published: the two kinds differ in the number of visible cells.
+        blocks = torch.rand((), generator=generator).item() < spec.multi_block_share
+        strategy = "multi_block" if blocks else "random"
+    if strategy == "random":
+        share = spec.mask_ratio if spec.target_share is None else spec.target_share
+        noise_BN = torch.rand(batch_size, grid[0] * grid[1], generator=generator)
+        hidden_BN = _smallest(noise_BN, round(share * grid[0] * grid[1]))
+        hidden_Bhw = hidden_BN.view(batch_size, *grid)
+        return Masks(~hidden_Bhw, hidden_Bhw.unsqueeze(1))
+    if spec.target_share is not None:
+        targets_BMhw = _blocks_of_share(spec, batch_size, grid, generator, spec.target_share)
+    else:
+        targets_BMhw = _blocks(spec, batch_size, grid, generator)
+    return Masks(_context(spec, targets_BMhw, generator), targets_BMhw)
+
+
+def _smallest(values_BN: Tensor, count: int) -> Tensor:
+    """Boolean `(B, N)`: the `count` smallest values of each row."""
+    chosen = torch.zeros_like(values_BN, dtype=torch.bool)
+    return chosen.scatter_(1, values_BN.topk(count, dim=1, largest=False).indices, True)
+
+
+def _draw_sizes(spec: MaskSpec, shape: tuple[int, int], grid: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Heights and widths `(2, B, M)`, int64."""
+    drawn = (1, 1) if spec.same_size else shape
+    if spec.block_sizes is not None:
+        sizes = torch.tensor(_feasible_sizes(spec, grid))
+        chosen = sizes[torch.randint(len(sizes), drawn, generator=generator)]
+        heights, widths = chosen.unbind(-1)
+    else:
+        uniform = torch.rand(2, *drawn, generator=generator, dtype=torch.float64)
+        scale = spec.block_scale[0] + uniform[0] * (spec.block_scale[1] - spec.block_scale[0])
+        aspect = spec.block_aspect[0] + uniform[1] * (spec.block_aspect[1] - spec.block_aspect[0])
+        area = scale * (grid[0] * grid[1])
+        heights = (area * aspect).sqrt().round().long().clamp(1, grid[0])
+        widths = (area / aspect).sqrt().round().long().clamp(1, grid[1])
+        room = grid[0] * grid[1] - spec.min_context
+        widths = torch.minimum(widths, (room // heights).clamp(min=1))
+        heights = torch.minimum(heights, room // widths)
+    return torch.stack((heights, widths)).expand(2, *shape)
+
+
+def _place(sizes: Tensor, grid: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Offsets `(2, B, M)` of blocks inside the grid, each possible one equally likely."""
+    free = torch.tensor(grid).view(2, 1, 1) - sizes + 1
+    uniform = torch.rand(sizes.shape, generator=generator, dtype=torch.float64)
+    return (uniform * free).long()
+
+
+def _rectangles(offsets: Tensor, sizes: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Boolean `(B, M, h, w)` from offsets and sizes `(2, B, M)`."""
+    inside = []
+    for axis, extent in enumerate(grid):
+        start = offsets[axis].unsqueeze(-1)
+        cells = torch.arange(extent)
+        inside.append((cells >= start) & (cells < start + sizes[axis].unsqueeze(-1)))
+    return inside[0].unsqueeze(-1) & inside[1].unsqueeze(-2)
+
+
+def _blocks(spec: MaskSpec, batch_size: int, grid: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Target blocks `(B, M, h, w)` that leave `min_context` cells."""
+    sizes = _draw_sizes(spec, (batch_size, spec.num_blocks), grid, generator)
+    room = grid[0] * grid[1] - spec.min_context
+    blocks = _rectangles(_place(sizes, grid, generator), sizes, grid)
+    for _ in range(_TRIES):
+        crowded = blocks.any(1).sum((1, 2)) > room
+        if not crowded.any():
+            return blocks
+        redrawn = _rectangles(_place(sizes, grid, generator), sizes, grid)
+        blocks = torch.where(crowded.view(-1, 1, 1, 1), redrawn, blocks)
+    # One block always leaves enough (`_draw_sizes`); images that are still crowded get it M times.
+    crowded = blocks.any(1).sum((1, 2)) > room
+    return torch.where(crowded.view(-1, 1, 1, 1), blocks[:, :1], blocks)
+
+
+def _blocks_of_share(
+    spec: MaskSpec, batch_size: int, grid: tuple[int, int], generator: torch.Generator, share: float
+) -> Tensor:
+    """Target blocks `(B, M, h, w)` whose union has exactly round(share x N) cells.
+
+    Drawn sizes only give the blocks' proportions; their area is the one with which M independent blocks cover the share
+    on average: 1 - (1 - share)^(1/M). Every cell then has a distance from each block's centre in which the block's
+    outline is a level set, and the union at one level is grown or shrunk until it has the right number of cells, ties
+    broken at random.
+    """
+    cells = grid[0] * grid[1]
+    heights, widths = _draw_sizes(spec, (batch_size, spec.num_blocks), grid, generator).double()
+    area = cells * (1 - (1 - share) ** (1 / spec.num_blocks))
+    sides = [(area * heights / widths).sqrt().clamp(1, grid[0]), (area * widths / heights).sqrt().clamp(1, grid[1])]
+    along = []
+    for side, extent in zip(sides, grid, strict=True):
+        uniform = torch.rand(side.shape, generator=generator, dtype=torch.float64)
+        centre = (side - 1) / 2 + uniform * (extent - side)
+        along.append((torch.arange(extent) - centre.unsqueeze(-1)).abs() / (side.unsqueeze(-1) / 2))
+    distance_BMN = torch.maximum(along[0].unsqueeze(-1), along[1].unsqueeze(-2)).flatten(2).float()
+    noise_BN = torch.rand(batch_size, 1, cells, generator=generator) * 1e-3
+    centre_BM1 = (distance_BMN + noise_BN).argmin(dim=2, keepdim=True)
+    own_BMN = torch.zeros_like(distance_BMN, dtype=torch.bool).scatter_(2, centre_BM1, True)
+    # Each block keeps its central cell, however small the share is.
+    nearest_BN = (distance_BMN.amin(1) + noise_BN.squeeze(1)).masked_fill(own_BMN.any(1), -1.0)
+    hidden_BN = _smallest(nearest_BN, round(share * cells))
+    level_B11 = distance_BMN.amin(1).masked_fill(~hidden_BN, 0.0).amax(1).view(-1, 1, 1)
+    targets_BMN = ((distance_BMN <= level_B11) | own_BMN) & hidden_BN.unsqueeze(1)
+    return targets_BMN.view(batch_size, spec.num_blocks, *grid)
+
+
+def _context(spec: MaskSpec, targets_BMhw: Tensor, generator: torch.Generator) -> Tensor:
+    """What is left of the context block `(B, h, w)`; of the whole grid where that is too little."""
+    free_Bhw = ~targets_BMhw.any(1)
+    if spec.context_scale == (1.0, 1.0):
+        return free_Bhw
+    batch_size, grid = len(free_Bhw), (free_Bhw.shape[1], free_Bhw.shape[2])
+    uniform = torch.rand((), generator=generator).item()
+    scale = spec.context_scale[0] + uniform * (spec.context_scale[1] - spec.context_scale[0])
+    side = torch.tensor(_size(scale, 1.0, grid)).view(2, 1, 1).expand(2, batch_size, 1)
+    block_Bhw = _rectangles(_place(side, grid, generator), side, grid).squeeze(1)
+    context_Bhw = block_Bhw & free_Bhw
+    enough = context_Bhw.sum((1, 2)) >= spec.min_context
+    return torch.where(enough.view(-1, 1, 1), context_Bhw, free_Bhw)

@@ -1,0 +1,151 @@
+"""CNN-JEPA: context encoder, predictor, EMA target encoder, loss (arXiv 2408.07514, section III).
+
+Shape suffixes: B images, C H W pixels, D channels of the features, h w cells.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from cnn_jepa.losses import LossKind, Normalisation, masked_mean, normalise, prediction_loss
+from cnn_jepa.masked_dense import MaskedDenseEncoder
+from cnn_jepa.predictor import ConvPredictor
+
+if TYPE_CHECKING:
+    from cnn_jepa.masking import Masks
+
+EncoderKind = Literal["masked_dense"]
+
+
+@dataclass(frozen=True)
+class JEPAOutput:
+    """What one pass gives: features `(B, D, h, w)`, context zero at hidden cells, and the masks."""
+
+    context: Tensor
+    predicted: Tensor
+    target: Tensor
+    masks: Masks
+
+
+class CNNJEPA(nn.Module):
+    """Predicts, from the visible part of an image, what a slowly moving copy of the encoder says of the hidden part.
+
+    Args:
+        network: a CNN whose `forward` returns its last feature map; trained in place.
+        dimension: D, channels of that map.
+        patch_size: pixels per cell of the map, the network's total stride.
+        predictor_depth: layers of the predictor.
+        kernel_size: of the predictor.
+        depthwise: depthwise-separable predictor, or full convolutions.
+        projection_dim: width of an optional projection (1x1 convolution, batch norm, ReLU) on both sides.
+        cycle: build a second predictor that leads back from predicted targets to the context.
+        encoder: how the context encoder computes.
+
+    Raises:
+        ValueError: the network cannot run on a part of an image.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        dimension: int,
+        patch_size: int,
+        *,
+        predictor_depth: int = 3,
+        kernel_size: int = 3,
+        depthwise: bool = True,
+        projection_dim: int | None = None,
+        cycle: bool = False,
+        encoder: EncoderKind = "masked_dense",
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.projection = _projection(dimension, projection_dim)
+        self.target_network = _frozen(network)
+        self.target_projection = _frozen(self.projection)
+        width = projection_dim or dimension
+        self.mask_token = nn.Parameter(torch.empty(1, width, 1, 1))
+        nn.init.trunc_normal_(self.mask_token, std=0.02, a=-0.02, b=0.02)
+        self.predictor = ConvPredictor(width, predictor_depth, kernel_size, depthwise=depthwise)
+        self.back_predictor = ConvPredictor(width, predictor_depth, kernel_size, depthwise=depthwise) if cycle else None
+        self.encoder_kind = encoder
+        # In a tuple, so that the network's parameters are not registered a second time.
+        self._encoders = (MaskedDenseEncoder(network, patch_size),)
+
+    @property
+    def context_encoder(self) -> MaskedDenseEncoder:
+        """The network, run on the visible part of the images."""
+        return self._encoders[0]
+
+    def forward(self, images_BCHW: Tensor, masks: Masks) -> JEPAOutput:
+        """Context, predicted and target features of images `(B, 3, H, W)`.
+
+        The target encoder stays in training mode: its targets are normalised with the statistics of the full images,
+        and its own running statistics follow them (as published).
+        """
+        with torch.no_grad():
+            target = self.target_projection(self.target_network(images_BCHW))
+        context = self.context_encoder(images_BCHW, masks)
+        visible_B1hw = masks.context_Bhw.unsqueeze(1)
+        context = self.projection(context) * visible_B1hw.to(context.dtype)
+        filled = torch.where(visible_B1hw, context, self.mask_token.to(context.dtype))
+        return JEPAOutput(context, self.predictor(filled), target, masks)
+
+    def loss(self, output: JEPAOutput, kind: LossKind = "smooth_l1", normalisation: Normalisation = "l2") -> Tensor:
+        """The mean loss over target cells, pooled over the batch. With the defaults: 1 - cosine similarity."""
+        predicted, target = (
+            normalise(features.movedim(1, -1), normalisation) for features in (output.predicted, output.target)
+        )
+        return masked_mean(prediction_loss(predicted, target, kind), output.masks.target)
+
+    def cycle_loss(
+        self, output: JEPAOutput, kind: LossKind = "smooth_l1", normalisation: Normalisation = "l2"
+    ) -> Tensor:
+        """How well the context is predicted back from the predicted targets alone, over context cells.
+
+        Raises:
+            ValueError: the model was built without the way back.
+        """
+        if self.back_predictor is None:
+            raise ValueError("the model was built with cycle=False")
+        hidden_B1hw = output.masks.target.unsqueeze(1)
+        filled = torch.where(hidden_B1hw, output.predicted, self.mask_token.to(output.predicted.dtype))
+        returned, context = (
+            normalise(features.movedim(1, -1), normalisation)
+            for features in (self.back_predictor(filled), output.context.detach())
+        )
+        return masked_mean(prediction_loss(returned, context, kind), output.masks.context_Bhw)
+
+    @torch.no_grad()
+    def update_target(self, momentum: float) -> None:
+        """Target <- momentum x target + (1 - momentum) x online, parameters only."""
+        for target, online in ((self.target_network, self.network), (self.target_projection, self.projection)):
+            moved: list[Tensor] = list(target.parameters())
+            if moved:
+                torch._foreach_lerp_(moved, list(online.parameters()), 1.0 - momentum)
+
+    @torch.no_grad()
+    def predict(self, images_BCHW: Tensor, masks: Masks) -> JEPAOutput:
+        """What a picture needs: masks, context, predicted and target features, in evaluation mode."""
+        training = self.training
+        self.eval()
+        try:
+            output: JEPAOutput = self(images_BCHW, masks.to(images_BCHW.device))
+            return output
+        finally:
+            self.train(training)
+
+
+def _projection(dimension: int, width: int | None) -> nn.Module:
+    if width is None:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(dimension, width, 1), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+
+
+def _frozen(module: nn.Module) -> nn.Module:
+    return copy.deepcopy(module).requires_grad_(False)

@@ -1,0 +1,132 @@
+"""CNN-JEPA: predict the features of hidden cells from those of visible ones, on a CNN (arXiv 2408.07514).
+
+Shape suffixes: B images, D feature dimension, h w cells of the grid.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator
+
+from cnn_jepa.losses import LossKind, Normalisation
+from cnn_jepa.masking import MaskSpec, sample_masks
+from cnn_jepa.model import CNNJEPA
+from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
+from methods.config import Count, OptimizerSpec
+from methods.ema import EMASpec
+from methods.jepa import JEPAConfig, regularisation
+from methods.losses import full_precision
+from methods.views import ViewSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from methods.backbones import Backbone
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"{value} is even; a kernel needs a centre")
+    return value
+
+
+class CNNJEPAConfig(JEPAConfig):
+    """CNN-JEPA's settings; the defaults are the recipe for small images.
+
+    Attributes:
+        encoder: how the context encoder computes: `masked_dense` runs the dense network and sets masked cells to zero
+            after each operation, as published.
+        kernel_size: side of the predictor's spatial kernel, odd.
+        depthwise: depthwise-separable layers in the predictor (as published), or full convolutions.
+    """
+
+    optimizer: OptimizerSpec = OptimizerSpec(lr=1e-3, weight_decay=1e-2, decay_norm_and_bias=True)
+    views: tuple[ViewSpec, ...] = (ViewSpec(crop_scale=(0.2, 1.0), interpolation="bicubic"),)
+    masking: MaskSpec = MaskSpec(
+        strategy="multi_block",
+        num_blocks=2,
+        block_sizes=((1, 2), (2, 1), (2, 2)),
+        same_size=False,
+        min_context=4,
+        target_share=0.375,
+    )
+    loss: LossKind = "smooth_l1"
+    normalise: Normalisation = "l2"
+    ema: EMASpec = EMASpec(start=0.99)
+    encoder: Literal["masked_dense"] = "masked_dense"
+    kernel_size: Annotated[Count, AfterValidator(_odd)] = 3
+    depthwise: bool = True
+
+
+class CNNJEPAMethod(Method[CNNJEPAConfig]):
+    """CNN-JEPA in the harness; the model itself is `cnn_jepa.CNNJEPA`."""
+
+    name = "cnn_jepa"
+    config_class = CNNJEPAConfig
+    backbone_kinds = ("cnn",)
+
+    def __init__(self, config: CNNJEPAConfig, backbone: Backbone, task: Task) -> None:
+        super().__init__(config, backbone, task)
+        self.grid = backbone.spec.grid(task.image_size)
+        self.model = CNNJEPA(
+            backbone.net,
+            backbone.dimension,
+            backbone.spec.stride,
+            predictor_depth=config.predictor_depth,
+            kernel_size=config.kernel_size,
+            depthwise=config.depthwise,
+            projection_dim=config.projection_dim,
+            cycle=config.cycle_weight > 0,
+            encoder=config.encoder,
+        )
+
+    @classmethod
+    def check(cls, config: Any, grid: tuple[int, int]) -> None:
+        """Refuses masks that cannot be drawn on the grid.
+
+        Raises:
+            ValueError: says what does not fit, and what would.
+        """
+        config.check_masking(grid)
+
+    def loss(self, batch: Batch, step: Step) -> LossOutput:
+        """Prediction loss over target cells, and the optional terms."""
+        (images_BCHW,) = batch.views
+        spec = self.config.masking_at(step.progress)
+        masks = sample_masks(spec, len(images_BCHW), self.grid, step.generator)
+        output = self.model(images_BCHW, masks.to(images_BCHW.device))
+        with full_precision(images_BCHW.device):
+            loss = self.model.loss(output, self.config.loss, self.config.normalise)
+            logs = {"prediction": loss.detach()}
+            visible_B = output.masks.context_Bhw.sum((1, 2)).clamp(min=1).unsqueeze(1)
+            loss = loss + regularisation(self.config, output.context.float().sum((2, 3)) / visible_B, logs)
+        if self.config.cycle_weight > 0:
+            cycle = self.model.cycle_loss(output, self.config.loss, self.config.normalise)
+            logs["cycle"] = cycle.detach()
+            loss = loss + self.config.cycle_weight * cycle
+        return LossOutput(loss, logs)
+
+    def after_step(self, step: Step) -> None:
+        """Moves the target encoder."""
+        self.model.update_target(self.config.ema.momentum(step.progress))
+
+    def glimpse(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        """Masks, predicted and target features of a batch."""
+        (images_BCHW,) = batch.views
+        masks = sample_masks(self.config.masking_at(step.progress), len(images_BCHW), self.grid, step.generator)
+        output = self.model.predict(images_BCHW, masks)
+        return {
+            "context_Bhw": masks.context_Bhw,
+            "targets_BMhw": masks.targets_BMhw,
+            "predicted_BDhw": output.predicted,
+            "target_BDhw": output.target,
+        }
+
+    def encoders(self) -> dict[str, Encoder]:
+        """The context encoder, whose statistics come from masked images, and the target encoder (the published one)."""
+        target = self.backbone.with_net(self.model.target_network)
+        return {
+            "online": Encoder(self.backbone, self._info("online", recalibrate=True)),
+            "ema": Encoder(target, self._info("ema")),
+        }

@@ -1,0 +1,289 @@
+"""I-JEPA: predict the features of hidden blocks from those of the visible patches (Assran et al. 2023).
+
+Shape suffixes: B images (sequences, in the predictor), M target blocks, N patches, K context patches, T target patches
+of a block (padded to the largest), S tokens of a sequence, D feature dimension, W width of the predictor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from pydantic import model_validator
+from timm.models.vision_transformer import Block, init_weights_vit_timm
+from torch import Tensor, nn
+
+from cnn_jepa.losses import normalise, prediction_loss
+from cnn_jepa.masking import Masks, MaskSpec, sample_masks
+from methods.backbones import ViT, sincos_positions
+from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
+from methods.config import Count, OptimizerSpec
+from methods.ema import EMASpec, frozen_copy, update
+from methods.jepa import JEPAConfig, regularisation
+from methods.losses import full_precision
+from methods.views import ViewSpec
+
+if TYPE_CHECKING:
+    from methods.backbones import Backbone
+
+
+class IJEPAConfig(JEPAConfig):
+    """I-JEPA's settings; the defaults are the recipe for small images.
+
+    Attributes:
+        predictor_width: W, divisible by 4 and by the number of heads.
+        predictor_heads: attention heads of the predictor.
+    """
+
+    optimizer: OptimizerSpec = OptimizerSpec(lr=1e-3, weight_decay=0.05)
+    views: tuple[ViewSpec, ...] = (ViewSpec(crop_scale=(0.3, 1.0), flip=0.0),)
+    masking: MaskSpec = MaskSpec(strategy="multi_block", num_blocks=4, context_scale=(0.85, 1.0), min_context=8)
+    ema: EMASpec = EMASpec(start=0.99, shape="linear")
+    predictor_depth: Count = 4
+    predictor_width: Count = 96
+    predictor_heads: Count = 3
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> IJEPAConfig:
+        if self.predictor_width % 4 or self.predictor_width % self.predictor_heads:
+            raise ValueError(
+                f"predictor_width is {self.predictor_width}; it has to be divisible by 4 and by predictor_heads "
+                f"({self.predictor_heads})"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """Masks as indices of patches in raster order.
+
+    Attributes:
+        context_BK: what the context encoder sees.
+        targets_BMT: the patches of each target block; padding repeats any patch.
+        valid_BMT: False at padding; None where all blocks are equally large.
+    """
+
+    context_BK: Tensor
+    targets_BMT: Tensor
+    valid_BMT: Tensor | None
+
+    def to(self, device: torch.device) -> TokenLayout:
+        """The same on a device, without waiting for it."""
+        valid = None if self.valid_BMT is None else self.valid_BMT.to(device, non_blocking=True)
+        context, targets = (x.to(device, non_blocking=True) for x in (self.context_BK, self.targets_BMT))
+        return TokenLayout(context, targets, valid)
+
+
+def token_layout(masks: Masks, generator: torch.Generator) -> TokenLayout:
+    """Turns masks into indices, on the CPU.
+
+    Images have different numbers of visible patches, and a batch needs one: all are cut to the smallest. Which patches
+    an image gives up is drawn at random. The published code drops the last ones in raster order, so that the bottom of
+    the context block goes unseen; this is a deviation.
+
+    Args:
+        masks: those of a batch.
+        generator: where the draw comes from.
+    """
+    context_BN = masks.host.context_Bhw.flatten(1)
+    keep = int(context_BN.sum(dim=1).min())
+    noise_BN = torch.rand(context_BN.shape, generator=generator).masked_fill(~context_BN, 2.0)
+    context_BK = noise_BN.topk(keep, dim=1, largest=False).indices.sort(dim=1).values
+    targets_BMN = masks.host.targets_BMhw.flatten(2)
+    counts_BM = targets_BMN.sum(dim=2)
+    longest = int(counts_BM.max())
+    # A stable sort puts a block's own patches first, in raster order.
+    order_BMN = targets_BMN.sort(dim=2, descending=True, stable=True).indices
+    valid_BMT = torch.arange(longest) < counts_BM.unsqueeze(-1)
+    return TokenLayout(context_BK, order_BMN[..., :longest], None if bool(valid_BMT.all()) else valid_BMT)
+
+
+class TokenPredictor(nn.Module):
+    """A narrow ViT that predicts features at asked positions from features at known ones (appendix A).
+
+    Args:
+        dimension: D, of what comes in and goes out.
+        width: W.
+        depth: transformer blocks.
+        heads: attention heads.
+        grid: rows and columns of the patch grid.
+    """
+
+    positions_NW: Tensor
+
+    def __init__(self, dimension: int, width: int, depth: int, heads: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.embed = nn.Linear(dimension, width)
+        self.mask_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(width), std=0.02))
+        self.register_buffer("positions_NW", sincos_positions(width, grid), persistent=False)
+        self.blocks = nn.ModuleList(Block(width, heads, qkv_bias=True) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, dimension)
+        self.apply(init_weights_vit_timm)
+
+    def forward(self, known_BKD: Tensor, known_BK: Tensor, asked_BT: Tensor, attend_BS: Tensor | None = None) -> Tensor:
+        """Predicts.
+
+        Args:
+            known_BKD: features `(sequences, K, D)`.
+            known_BK: their patches.
+            asked_BT: the patches to predict, `(sequences, T)`.
+            attend_BS: boolean `(sequences, K + T)`, False at padding, which nothing attends to; None without padding.
+
+        Returns:
+            `(sequences, T, D)`.
+        """
+        embedded = self.embed(known_BKD)
+        known = embedded + self.positions_NW[known_BK].to(embedded.dtype)
+        asked = (self.mask_token + self.positions_NW[asked_BT]).to(embedded.dtype)
+        tokens = torch.cat((known, asked), dim=1)
+        mask = None if attend_BS is None else attend_BS[:, None, None, :]
+        for block in self.blocks:
+            tokens = block(tokens, attn_mask=mask)
+        predicted: Tensor = self.head(self.norm(tokens[:, known.shape[1] :]))
+        return predicted
+
+
+def _at(features_BND: Tensor, patches: Tensor) -> Tensor:
+    """Features `(B, ..., D)` at patches `(B, ...)`."""
+    index = patches.flatten(1).unsqueeze(-1).expand(-1, -1, features_BND.shape[-1])
+    return features_BND.gather(1, index).reshape(*patches.shape, -1)
+
+
+class IJEPA(Method[IJEPAConfig]):
+    """I-JEPA (section 3): context encoder on visible patches, EMA target encoder on all, predictor for each block."""
+
+    name = "ijepa"
+    config_class = IJEPAConfig
+    backbone_kinds = ("vit",)
+
+    def __init__(self, config: IJEPAConfig, backbone: Backbone, task: Task) -> None:
+        super().__init__(config, backbone, task)
+        if not isinstance(backbone, ViT):
+            raise ValueError(f"ijepa needs a ViT (vit_tiny, vit_small, ...), not {backbone.spec.name}")
+        self.grid = backbone.spec.grid(task.image_size)
+        dimension = config.projection_dim or backbone.dimension
+        self.projector: nn.Module = nn.Identity()
+        if config.projection_dim is not None:
+            self.projector = nn.Sequential(nn.Linear(backbone.dimension, dimension), nn.LayerNorm(dimension), nn.ReLU())
+        shape = (dimension, config.predictor_width, config.predictor_depth, config.predictor_heads, self.grid)
+        self.predictor = TokenPredictor(*shape)
+        self.back_predictor = TokenPredictor(*shape) if config.cycle_weight > 0 else None
+        self.target_backbone = frozen_copy(self.backbone)
+        self.target_projector = frozen_copy(self.projector)
+
+    @classmethod
+    def check(cls, config: Any, grid: tuple[int, int]) -> None:
+        """Refuses masks that cannot be drawn on the grid.
+
+        Raises:
+            ValueError: says what does not fit, and what would.
+        """
+        config.check_masking(grid)
+
+    def loss(self, batch: Batch, step: Step) -> LossOutput:
+        """Mean over all target patches of all blocks; blocks that overlap count each (section 3, "Loss")."""
+        layout = token_layout(self._masks(batch, step), step.generator)
+        return self.masked_loss(batch.views[0], layout.to(batch.views[0].device))
+
+    def _masks(self, batch: Batch, step: Step) -> Masks:
+        return sample_masks(self.config.masking_at(step.progress), len(batch.views[0]), self.grid, step.generator)
+
+    def _features(self, images: Tensor, layout: TokenLayout) -> tuple[Tensor, Tensor, Tensor]:
+        """Context `(B, K, D)`, target `(B, N, D)` and predicted features `(B, M, T, D)`."""
+        context_BKD = self.projector(cast("ViT", self.backbone).tokens(images, layout.context_BK))
+        with torch.no_grad():
+            target_BND = self.target_projector(cast("ViT", self.target_backbone).tokens(images))
+        return context_BKD, target_BND, self._predict(context_BKD, layout)
+
+    def masked_loss(self, images: Tensor, layout: TokenLayout) -> LossOutput:
+        """The loss of images `(B, 3, H, W)` under given masks."""
+        context_BKD, target_BND, predicted_BMTD = self._features(images, layout)
+        losses_BMT = self._compare(predicted_BMTD, _at(target_BND, layout.targets_BMT))
+        if layout.valid_BMT is None:
+            prediction = losses_BMT.mean()
+        else:
+            prediction = (losses_BMT * layout.valid_BMT).sum() / layout.valid_BMT.sum()
+        logs = {"prediction": prediction.detach()}
+        loss = prediction + regularisation(self.config, context_BKD.mean(dim=1), logs)
+        if self.back_predictor is not None:
+            cycle = self._cycle(predicted_BMTD, context_BKD, layout)
+            logs["cycle"] = cycle.detach()
+            loss = loss + self.config.cycle_weight * cycle
+        return LossOutput(loss, logs)
+
+    def _predict(self, context_BKD: Tensor, layout: TokenLayout) -> Tensor:
+        """Each block on its own, from the same context: M x B sequences, `(B, M, T, D)`."""
+        blocks = layout.targets_BMT.shape[1]
+        attend = None
+        if layout.valid_BMT is not None:
+            valid_BT = layout.valid_BMT.flatten(0, 1)
+            attend = torch.cat((valid_BT.new_ones(len(valid_BT), context_BKD.shape[1]), valid_BT), dim=1)
+        predicted: Tensor = self.predictor(
+            context_BKD.repeat_interleave(blocks, dim=0),
+            layout.context_BK.repeat_interleave(blocks, dim=0),
+            layout.targets_BMT.flatten(0, 1),
+            attend,
+        )
+        return predicted.reshape(*layout.targets_BMT.shape, -1)
+
+    def _compare(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """The loss of each position `(...)` of features `(..., D)`, averaged over channels.
+
+        `layer` normalises the targets alone (as published); `l2` needs both.
+        """
+        with full_precision(predicted.device):
+            target = normalise(target.detach(), self.config.normalise)
+            if self.config.normalise == "l2":
+                predicted = normalise(predicted, "l2")
+            summed = prediction_loss(predicted, target, self.config.loss)
+        return summed if self.config.loss == "cosine" else summed / target.shape[-1]
+
+    def _cycle(self, predicted_BMTD: Tensor, context_BKD: Tensor, layout: TokenLayout) -> Tensor:
+        """How well the context's features are predicted back from all blocks' predictions together."""
+        assert self.back_predictor is not None
+        attend = None
+        if layout.valid_BMT is not None:
+            valid_BT = layout.valid_BMT.flatten(1)
+            attend = torch.cat((valid_BT, valid_BT.new_ones(layout.context_BK.shape)), dim=1)
+        back_BKD = self.back_predictor(
+            predicted_BMTD.flatten(1, 2), layout.targets_BMT.flatten(1), layout.context_BK, attend
+        )
+        return self._compare(back_BKD, context_BKD).mean()
+
+    @torch.no_grad()
+    def glimpse(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        """Masks, and maps of predicted (the mean over blocks, 0 where none is) and normalised target features."""
+        images, masks = batch.views[0], self._masks(batch, step)
+        layout = token_layout(masks, step.generator).to(images.device)
+        _, target_BND, predicted_BMTD = self._features(images, layout)
+        weights_BMT = torch.ones_like(layout.targets_BMT) if layout.valid_BMT is None else layout.valid_BMT
+        index_BT1, weights_BT1 = (
+            layout.targets_BMT.flatten(1).unsqueeze(-1),
+            weights_BMT.flatten(1).unsqueeze(-1).float(),
+        )
+        sums_BND = torch.zeros_like(target_BND, dtype=torch.float32)
+        counts_BN1 = sums_BND.new_zeros(*sums_BND.shape[:2], 1).scatter_add_(1, index_BT1, weights_BT1)
+        sums_BND.scatter_add_(
+            1, index_BT1.expand(-1, -1, sums_BND.shape[-1]), predicted_BMTD.flatten(1, 2) * weights_BT1
+        )
+        maps = {
+            name: features_BND.transpose(1, 2).reshape(len(images), -1, *self.grid)
+            for name, features_BND in (
+                ("predicted_BDhw", sums_BND / counts_BN1.clamp(min=1)),
+                ("target_BDhw", normalise(target_BND, self.config.normalise)),
+            )
+        }
+        return {"context_Bhw": masks.context_Bhw, "targets_BMhw": masks.targets_BMhw, **maps}
+
+    def after_step(self, step: Step) -> None:
+        """Moves the target encoder towards the context encoder, after the optimizer (appendix A)."""
+        momentum = self.config.ema.momentum(step.progress)
+        update(self.target_backbone, self.backbone, momentum)
+        if self.config.projection_dim is not None:
+            update(self.target_projector, self.projector, momentum)
+
+    def encoders(self) -> dict[str, Encoder]:
+        """The context encoder and the target encoder, which is the published one."""
+        return {**super().encoders(), "ema": Encoder(self.target_backbone, self._info("ema"))}

@@ -1,0 +1,41 @@
+"""No training at all: the floor of the comparison."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
+from methods.config import MethodConfig
+
+if TYPE_CHECKING:
+    from methods.backbones import Backbone
+
+
+class RandomInitConfig(MethodConfig):
+    """Nothing to set: there are no views and no updates."""
+
+    primary: Literal["online"] = "online"
+
+
+class RandomInit(Method[RandomInitConfig]):
+    """The backbone as it was initialised. Its batch-norm statistics still have to be gathered, on full images."""
+
+    name = "random_init"
+    config_class = RandomInitConfig
+    trainable = False
+
+    def __init__(self, config: RandomInitConfig, backbone: Backbone, task: Task) -> None:
+        super().__init__(config, backbone, task)
+        self.backbone.requires_grad_(False)
+
+    def loss(self, batch: Batch, step: Step) -> LossOutput:
+        """Raises: there is nothing to minimise.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError("random_init trains nothing and has no loss; see `trainable`")
+
+    def encoders(self) -> dict[str, Encoder]:
+        """The untrained backbone, to be recalibrated."""
+        return {"online": Encoder(self.backbone, self._info("online", recalibrate=True))}

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmark.analysis.comparison import (
+    backbone_text,
+    budget_text,
+    comparison_key,
+    comparisons,
+    cost_key,
+    differing_fields,
+    ladder_key,
+    quality_key,
+    rows_of,
+)
+
+
+def several(make: Any, entry: str, values: list[float], **options: Any) -> list[Any]:
+    return [make(entry, seed, top1=value, **options) for seed, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dataset": {"manifest": "cd" * 32}},
+        {"config": {"image_size": 64}},
+        {"config": {"precision": "32"}},
+        {"config": {"batch_size": 128}},
+        {"config": {"evaluation": {"points": 5, "protocols": ["linear-v2", "knn-v1"]}}},
+        {"config": {"dataset": {"pretrain": "train+unlabelled"}}},
+        {"rules_version": "1.1"},
+    ],
+)
+def test_what_changes_accuracy_changes_every_key(make_record: Any, change: dict[str, Any]) -> None:
+    before, after = make_record(), make_record(**change)
+    for key in (quality_key, cost_key, ladder_key):
+        assert key(before) != key(after)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"environment": {"device_model": "H200"}}, False),
+        ({"environment": {"devices": 2}}, False),
+        ({"environment": {"cpu_model": "EPYC"}}, False),
+        ({"environment": {"visible_cores": 8}}, False),
+        ({"environment": {"packages": {"torch": "2.15.0"}}}, False),
+        ({"environment": {"packages": {"torch": "2.14.7+cu130"}}}, True),
+        ({"environment": {"memory_bytes": 1}}, True),
+        ({"dataset": {"name": "folder"}}, True),
+        ({"config": {"evaluation": {"points": 9, "protocols": ["linear-v1", "knn-v1"]}}}, True),
+        ({"budget": {"epochs": 10.0}}, True),
+        ({"entry": "simclr", "backbone": "vit_tiny", "seed": 3}, True),
+    ],
+)
+def test_hardware_changes_the_cost_key_alone(make_record: Any, change: dict[str, Any], same: bool) -> None:
+    before, after = make_record(), make_record(**change)
+    assert quality_key(before) == quality_key(after)
+    assert (cost_key(before) == cost_key(after)) is same
+    assert len(quality_key(before)) == 12 and int(quality_key(before), 16) >= 0
+
+
+def test_rungs_differ_in_quality_but_share_a_ladder(make_record: Any) -> None:
+    short, full = make_record(budget={"epochs": 2}), make_record(budget={"epochs": 10, "steps": None})
+    assert quality_key(short) != quality_key(full)
+    assert ladder_key(short) == ladder_key(full)
+    assert (budget_text(full), budget_text(make_record(budget={"epochs": 1.0}))) == ("10 epochs", "1 epoch")
+
+
+def test_a_time_budget_belongs_to_the_cost_key_and_is_ranked_there(make_record: Any) -> None:
+    short, full = (make_record(budget={"wall_clock": seconds}) for seconds in (60, 600))
+    assert quality_key(short) == quality_key(full)
+    assert cost_key(short) != cost_key(full)
+    assert comparison_key(full) == cost_key(full)
+    assert comparison_key(make_record()) == quality_key(make_record())
+    assert quality_key(full) != quality_key(make_record())
+    other = make_record(budget={"wall_clock": 600}, environment={"cpu_model": "EPYC"})
+    assert len(comparisons([full, other])) == 2
+
+
+def test_differing_fields_are_named_with_their_values(make_record: Any) -> None:
+    records = [make_record(), make_record("simclr", config={"precision": "32"}, environment={"visible_cores": 16})]
+    assert differing_fields(records) == {"precision": ["bf16", "32"], "visible cores": ["2", "16"]}
+    assert differing_fields(records[:1]) == {}
+
+
+def test_seeds_make_a_row_but_other_settings_do_not_join_it(make_record: Any) -> None:
+    seeds = several(make_record, "byol", [44.0, 45.0, 46.0])
+    tuned = make_record("byol", 0, config={"method": {"optimizer": {"lr": 0.1}}})
+    elsewhere = make_record("byol", 0, environment={"cpu_model": "EPYC"})
+    rows = rows_of([*reversed(seeds), tuned, elsewhere])
+    assert sorted(row.n for row in rows) == [1, 1, 3]
+    assert [record.seed for record in rows[0].records] == [0, 1, 2]
+    assert len(comparisons([*seeds, tuned, elsewhere])) == 1
+
+
+def test_a_run_tried_again_counts_once_and_its_final_outcome_stands(make_record: Any) -> None:
+    done = make_record(ended="2026-01-05T10:00:00+00:00")
+    later_failure = done.model_copy(
+        update={"status": "failed", "cause": "exception", "ended": "2026-01-06T10:00:00+00:00"}
+    )
+    newer = done.model_copy(update={"ended": "2026-01-07T10:00:00+00:00"})
+    assert rows_of([later_failure, done])[0].records == (done,)
+    assert rows_of([done, later_failure])[0].records == (done,)
+    assert rows_of([done, newer])[0].records[0].ended.startswith("2026-01-07")
+
+
+def test_failures_stay_in_the_row_but_out_of_the_means(make_record: Any) -> None:
+    runs = several(make_record, "byol", [44.0, 46.0])
+    runs += [
+        make_record(seed=2, top1=10.0, status="diverged"),
+        make_record(seed=3, status="failed", cause="time_out", measured=False),
+    ]
+    (row,) = rows_of(runs)
+    assert (row.n, len(row.completed), row.accuracy.mean) == (4, 2, 45.0)
+    assert row.status == "2 completed, 1 diverged, 1 failed (time_out)"
+    assert row.preliminary and not row.may_be_ranked
+
+
+def test_single_seeds_are_judged_by_the_sampling_error_of_the_test_split(make_record: Any) -> None:
+    # 10,000 test images at 33% and 35%: half widths of 0.92 and 0.93.
+    records = [make_record("random_init", top1=33.0), make_record("byol", top1=34.9), make_record("simclr", top1=34.8)]
+    records += [make_record("vicreg", top1=31.0), make_record("cnn_jepa", status="failed", measured=False)]
+    (comparison,) = comparisons(records)
+    verdicts = {row.first.entry: comparison.beats_random_init(row) for row in comparison.rows}
+    assert verdicts == {"byol": "yes", "simclr": "tie", "vicreg": "no", "cnn_jepa": "", "random_init": ""}
+    assert [row.first.entry for row in comparison.rows] == ["byol", "simclr", "random_init", "vicreg", "cnn_jepa"]
+
+
+def test_from_two_seeds_on_the_student_interval_decides(make_record: Any) -> None:
+    floor = several(make_record, "random_init", [33.0, 33.0, 33.0])
+    wide = several(make_record, "byol", [36.0, 40.0])  # mean 38, half width 12.706 * 2.828 / 1.414 = 25.4
+    narrow = several(make_record, "simclr", [33.4, 33.5, 33.6])  # half width 4.303 * 0.1 / 1.732 = 0.25
+    (comparison,) = comparisons([*floor, *wide, *narrow])
+    verdicts = {row.first.entry: comparison.beats_random_init(row) for row in comparison.rows}
+    assert verdicts == {"byol": "tie", "simclr": "yes", "random_init": ""}
+
+
+def test_the_floor_is_the_random_init_on_the_same_backbone(make_record: Any) -> None:
+    records = [
+        make_record("random_init", top1=33.0),
+        make_record("random_init_vit", method="random_init", backbone="vit_tiny", top1=28.0),
+        make_record("ijepa", backbone="vit_tiny", top1=31.0),
+        make_record("byol", backbone="convnext_tiny", top1=31.0),
+        make_record("simclr", top1=31.0, config={"backbone": {"name": "resnet18-w16", "width": 32}}),
+        make_record("vicreg", top1=31.0, config={"backbone": {"name": "resnet18-w16", "width": None}}),
+    ]
+    (comparison,) = comparisons(records)
+    verdicts = {row.first.entry: comparison.beats_random_init(row) for row in comparison.rows}
+    assert (verdicts["ijepa"], verdicts["byol"]) == ("yes", "no")
+    floors = {
+        row.first.entry: floor.first.entry for row in comparison.rows if (floor := comparison.floor(row)) is not None
+    }
+    assert floors["ijepa"] == "random_init_vit" and floors["simclr"] == floors["vicreg"] == "random_init"
+    assert backbone_text(comparison.rows[0].first).startswith("resnet18-w16")
+
+
+def test_no_random_init_gives_no_verdict(make_record: Any) -> None:
+    (comparison,) = comparisons([make_record()])
+    assert comparison.beats_random_init(comparison.rows[0]) == ""
+
+
+def test_only_five_complete_seeds_of_a_self_supervised_entry_are_ranked(make_record: Any) -> None:
+    ranked = several(make_record, "byol", [40.0] * 5) + several(make_record, "simclr", [45.0] * 5)
+    four = several(make_record, "vicreg", [50.0] * 4)
+    broken = [*several(make_record, "ijepa", [50.0] * 5), make_record("ijepa", 5, status="diverged")]
+    supervised = several(make_record, "supervised", [70.0] * 5)
+    (comparison,) = comparisons([*ranked, *four, *broken, *supervised])
+    ranks = {row.first.entry: comparison.rank(row) for row in comparison.rows}
+    assert ranks == {"simclr": 1, "byol": 2, "vicreg": None, "ijepa": None, "supervised": None}

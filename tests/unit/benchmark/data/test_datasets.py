@@ -1,0 +1,519 @@
+from __future__ import annotations
+
+import pickle
+import shutil
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydantic import ValidationError
+from torchvision import datasets as published
+
+from benchmark.data.datasets import (
+    Dataset,
+    DatasetSpec,
+    LazyImages,
+    ResidentImages,
+    Split,
+    dataset_names,
+    load_dataset,
+)
+from benchmark.data.images import canonical, canonical_side, decode
+from benchmark.data.manifest import build_manifest, draw, stratified_quotas
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REAL = Path(__file__).resolve().parents[5] / "shared" / "data" / "cifar10-jpeg.tar.xz"
+FOLDER = DatasetSpec(name="folder")
+
+
+def picture(seed: int, width: int = 16, height: int = 16) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def make_folder(root: Path, train: int = 10, test: int = 4, held_out: str = "test", **shape: int) -> Path:
+    seed = 0
+    for split, number in (("train", train), (held_out, test)):
+        for name in ("cat", "ant", "bee"):
+            (root / split / name).mkdir(parents=True)
+            for index in range(number):
+                picture(seed, **shape).save(root / split / name / f"{index}.png")
+                seed += 1
+    return root
+
+
+def pixel_set(split: Split) -> set[bytes]:
+    return {bytes(image.numpy().tobytes()) for image in split.images.read(torch.arange(len(split)))}
+
+
+def only_resident(split: Split) -> ResidentImages:
+    assert isinstance(split.images, ResidentImages)
+    return split.images
+
+
+def test_names() -> None:
+    assert dataset_names() == ("shapes", "digits", "cifar10", "cifar100", "stl10", "imagenette", "folder")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"name": "shape"}, "unknown dataset 'shape'; did you mean 'shapes'"),
+        ({"name": "digits", "pretrain": "train+unlabelled"}, "digits has no unlabelled split; stl10 has one"),
+        ({"name": "digits", "shapes_train": 10}, "'shapes_train' does not apply to digits"),
+        ({"validation_share": 0.0}, "greater than 0"),
+        ({"train": 3}, "Extra inputs"),
+    ],
+)
+def test_bad_configuration(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        DatasetSpec(**values)
+
+
+# Splits and their manifest
+
+
+def test_shapes_splits_are_stratified_and_carry_factors() -> None:
+    spec = DatasetSpec(shapes_train=200, shapes_test=50)
+    data = load_dataset(spec, None)
+    assert data.manifest.counts == {"train": 180, "validation": 20, "test": 50}
+    assert data.image_size == 32
+    assert torch.bincount(data.validation.labels).tolist() == [2] * 10
+    assert set(data.train.factors) == {"count", "scale", "x", "y"}
+    assert data.train.factors["x"].shape == (180,)
+    parts = [pixel_set(split) for split in (data.train, data.validation, data.test)]
+    assert [len(part) for part in parts] == [180, 20, 50]
+    assert len(set.union(*parts)) == 250
+
+
+def test_factors_and_labels_follow_their_images() -> None:
+    from benchmark.data.shapes import render_shapes
+
+    scenes = render_shapes(0, "train", 60)
+    place = {image.numpy().tobytes(): index for index, image in enumerate(scenes.pixels)}
+    data = load_dataset(DatasetSpec(shapes_train=60, shapes_test=10), None)
+    for index, image in enumerate(only_resident(data.train).pixels):
+        original = place[image.numpy().tobytes()]
+        assert data.train.labels[index] == scenes.labels[original]
+        assert data.train.factors["scale"][index] == scenes.factors["scale"][original]
+
+
+def test_split_seed_changes_the_split_and_the_digest() -> None:
+    first, same, other = (
+        load_dataset(DatasetSpec(shapes_train=200, shapes_test=10, split_seed=seed), None) for seed in (0, 0, 1)
+    )
+    assert first.manifest == same.manifest
+    assert torch.equal(only_resident(first.train).pixels, only_resident(same.train).pixels)
+    assert first.manifest.digest != other.manifest.digest
+    assert pixel_set(first.validation) != pixel_set(other.validation)
+    assert pixel_set(first.test) == pixel_set(other.test)
+
+
+def test_fewer_train_images_keep_validation_and_nest() -> None:
+    full, half, quarter = (
+        load_dataset(DatasetSpec(shapes_train=200, shapes_test=40, train_images=number, test_images=20), None)
+        for number in (None, 90, 45)
+    )
+    assert half.manifest.counts == {"train": 90, "validation": 20, "test": 20}
+    assert torch.bincount(half.train.labels).tolist() == [9] * 10
+    assert sorted(torch.bincount(quarter.train.labels).tolist()) == [4] * 5 + [5] * 5
+    assert pixel_set(half.validation) == pixel_set(full.validation)
+    assert pixel_set(quarter.train) < pixel_set(half.train) < pixel_set(full.train)
+
+
+@pytest.mark.parametrize(("number", "key"), [(181, "train_images"), (9, "train_images"), (51, "test_images")])
+def test_impossible_numbers_of_images(number: int, key: str) -> None:
+    limit = 180 if key == "train_images" else 50
+    spec = DatasetSpec(shapes_train=200, shapes_test=50, **{key: number})
+    with pytest.raises(UserError, match=rf"'{key}' is {number}; expected 10 .* to {limit}"):
+        load_dataset(spec, None)
+
+
+def test_quotas_follow_the_classes() -> None:
+    labels = [0] * 70 + [1] * 20 + [2] * 9 + [3]
+    assert stratified_quotas(labels, 4, 50, "n") == {0: 35, 1: 10, 2: 4, 3: 1}
+    assert stratified_quotas(labels, 4, 4, "n") == {0: 1, 1: 1, 2: 1, 3: 1}
+    assert stratified_quotas(labels, 4, 100, "n") == {0: 70, 1: 20, 2: 9, 3: 1}
+
+
+def test_a_draw_depends_on_content_alone() -> None:
+    codes = [bytes([n]) * 16 for n in range(20)]
+    labels = [n % 2 for n in range(20)]
+    drawn, others = draw(range(20), {0: 3, 1: 2}, labels, codes, "s")
+    assert len(drawn) == 5
+    assert sorted(drawn + others) == list(range(20))
+    assert sum(labels[i] for i in drawn) == 2
+    back = list(reversed(range(20)))
+    turned, _ = draw(range(20), {0: 3, 1: 2}, [labels[i] for i in back], [codes[i] for i in back], "s")
+    assert {codes[i] for i in drawn} == {codes[back[i]] for i in turned}
+
+
+def test_the_digest_covers_classes_splits_labels_and_images() -> None:
+    a, b = b"a" * 16, b"b" * 16
+    base = build_manifest(("x", "y"), {"train": ([0, 1], [a, b]), "test": ([0], [a])})
+    assert base.counts == {"train": 2, "test": 1}
+    assert base == build_manifest(("x", "y"), {"test": ([0], [a]), "train": ([1, 0], [b, a])})
+    others = [
+        build_manifest(("x", "z"), {"train": ([0, 1], [a, b]), "test": ([0], [a])}),
+        build_manifest(("xy",), {"train": ([0, 1], [a, b]), "test": ([0], [a])}),
+        build_manifest(("x", "y"), {"train": ([0, 1], [a, b]), "held": ([0], [a])}),
+        build_manifest(("x", "y"), {"train": ([1, 0], [a, b]), "test": ([0], [a])}),
+        build_manifest(("x", "y"), {"train": ([0, 1], [a, a]), "test": ([0], [a])}),
+        build_manifest(("x", "y"), {"train": ([0], [a]), "test": ([1, 0], [b, a])}),
+    ]
+    assert len({manifest.digest for manifest in [base, *others]}) == 7
+
+
+def test_digits() -> None:
+    data = load_dataset(DatasetSpec(name="digits"), None)
+    assert sum(data.manifest.counts.values()) == 1797
+    assert data.manifest.counts["test"] == 355
+    pixels = only_resident(data.train).pixels
+    assert pixels.shape[1:] == (3, 32, 32)
+    assert torch.equal(pixels[:, 0], pixels[:, 2])
+    assert pixels.max() > 250
+    assert data.classes == tuple("0123456789")
+    assert load_dataset(DatasetSpec(name="digits", size=8), None).image_size == 8
+
+
+def test_size_too_small() -> None:
+    with pytest.raises(UserError, match="size is 7; expected at least 8"):
+        load_dataset(DatasetSpec(name="digits", size=7), None)
+
+
+# Image folders
+
+
+def test_folder_at_native_size(tmp_path: Path) -> None:
+    data = load_dataset(FOLDER, make_folder(tmp_path))
+    assert data.classes == ("ant", "bee", "cat")
+    assert data.image_size == 16
+    assert data.manifest.counts == {"train": 27, "validation": 3, "test": 12}
+    expected = {
+        np.asarray(Image.open(path)).transpose(2, 0, 1).tobytes(): data.classes.index(path.parent.name)
+        for path in (tmp_path / "test").rglob("*.png")
+    }
+    found = {
+        image.numpy().tobytes(): label
+        for image, label in zip(only_resident(data.test).pixels, data.test.labels.tolist(), strict=True)
+    }
+    assert found == expected
+
+
+def test_names_and_order_of_files_change_nothing(tmp_path: Path) -> None:
+    first = load_dataset(FOLDER, make_folder(tmp_path / "a"))
+    make_folder(tmp_path / "b")
+    for path in list((tmp_path / "b").rglob("*.png")):
+        path.rename(path.with_name(f"{97 - int(path.stem)}x.PNG"))
+    second = load_dataset(FOLDER, tmp_path / "b")
+    assert first.manifest == second.manifest
+    for name in ("train", "validation", "test"):
+        ours, theirs = getattr(first, name), getattr(second, name)
+        assert torch.equal(ours.images.pixels, theirs.images.pixels)
+        assert torch.equal(ours.labels, theirs.labels)
+
+
+def test_one_changed_byte_changes_the_digest(tmp_path: Path) -> None:
+    before = load_dataset(FOLDER, make_folder(tmp_path)).manifest
+    with (tmp_path / "test" / "bee" / "0.png").open("ab") as file:
+        file.write(b"\0")
+    after = load_dataset(FOLDER, tmp_path).manifest
+    assert before.counts == after.counts
+    assert before.digest != after.digest
+
+
+def test_val_serves_as_test_and_is_left_alone_beside_test(tmp_path: Path) -> None:
+    make_folder(tmp_path, test=3, held_out="val")
+    assert load_dataset(FOLDER, tmp_path).manifest.counts == {"train": 27, "validation": 3, "test": 9}
+    shutil.copytree(tmp_path / "train", tmp_path / "test")
+    assert load_dataset(FOLDER, tmp_path).manifest.counts["test"] == 30
+
+
+def test_hidden_and_foreign_files_and_loops_are_left_out(tmp_path: Path) -> None:
+    before = load_dataset(FOLDER, make_folder(tmp_path)).manifest
+    ant = tmp_path / "train" / "ant"
+    (ant / "notes.txt").write_text("no image")
+    (ant / ".hidden.png").write_bytes(b"no image")
+    (ant / ".cache").mkdir()
+    (ant / ".cache" / "0.png").write_bytes(b"no image")
+    (tmp_path / "train" / ".DS_Store").mkdir()
+    (ant / "loop").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "train" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    assert load_dataset(FOLDER, tmp_path).manifest == before
+
+
+def test_larger_images_become_squares(tmp_path: Path) -> None:
+    make_folder(tmp_path, train=3, test=1, width=120, height=100)
+    data = load_dataset(FOLDER, tmp_path)
+    assert data.image_size == 224
+    assert only_resident(data.train).pixels.shape == (6, 3, 256, 256)
+    small = load_dataset(DatasetSpec(name="folder", size=56), tmp_path)
+    assert small.image_size == 56
+    assert only_resident(small.train).side == 64
+
+
+def test_small_images_are_resized_whole(tmp_path: Path) -> None:
+    data = load_dataset(DatasetSpec(name="folder", size=32), make_folder(tmp_path, train=3, test=1))
+    assert data.image_size == 32
+    assert only_resident(data.test).pixels.shape == (3, 3, 32, 32)
+
+
+def test_lazy_images_are_the_resident_ones(tmp_path: Path) -> None:
+    make_folder(tmp_path, train=4, test=2, width=40, height=30)
+    spec = DatasetSpec(name="folder", size=28)
+    resident, lazy = load_dataset(spec, tmp_path), load_dataset(spec, tmp_path, resident_limit=1000)
+    assert isinstance(lazy.train.images, LazyImages)
+    assert lazy.manifest == resident.manifest
+    wanted = torch.tensor([5, 0, 5])
+    assert torch.equal(lazy.train.images.read(wanted), resident.train.images.read(wanted))
+
+
+def test_the_limit_is_on_all_splits_together(tmp_path: Path) -> None:
+    make_folder(tmp_path)
+    exact = 42 * 3 * 16 * 16
+    assert isinstance(load_dataset(FOLDER, tmp_path, resident_limit=exact).test.images, ResidentImages)
+    assert isinstance(load_dataset(FOLDER, tmp_path, resident_limit=exact - 1).test.images, LazyImages)
+
+
+def test_canonical_square_is_the_middle() -> None:
+    ramp = torch.arange(200, dtype=torch.uint8).expand(3, 100, 200)
+    square = canonical(ramp, 100)
+    assert square.shape == (3, 100, 100)
+    assert square[0, 0, 0] == 50
+    half = canonical(ramp, 50)
+    assert half.shape == (3, 50, 50)
+    assert half[0, 0, 0].item() == pytest.approx(50.5, abs=1)
+    assert canonical(torch.zeros(3, 7, 300, dtype=torch.uint8), 64).shape == (3, 64, 64)
+    assert [canonical_side(size) for size in (224, 160, 128, 96)] == [256, 183, 146, 110]
+
+
+def encoded(image: Image.Image, path: Path, **options: Any) -> bytes:
+    image.save(path, **options)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("L", ".png"), ("L", ".jpg"), ("P", ".png"), ("CMYK", ".jpg")])
+@pytest.mark.parametrize("colour", [(200, 60, 60), (10, 10, 10)])
+def test_decoding_converts_to_rgb(mode: str, suffix: str, colour: tuple[int, int, int], tmp_path: Path) -> None:
+    plain = Image.new("RGB", (9, 5), colour).convert(mode)
+    image = decode(encoded(plain, tmp_path / f"x{suffix}", **({"quality": 95} if suffix == ".jpg" else {})), "x")
+    assert image.shape == (3, 5, 9)
+    expected = torch.tensor(plain.convert("RGB").getpixel((0, 0)))
+    assert (image[:, 2, 4] - expected).abs().max() <= 4
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".webp", ".png"])
+def test_lossless_formats_decode_exactly(suffix: str, tmp_path: Path) -> None:
+    image = decode(encoded(picture(1, 9, 5), tmp_path / f"x{suffix}", lossless=True), "x")
+    assert np.array_equal(image.permute(1, 2, 0).numpy(), np.asarray(picture(1, 9, 5)))
+
+
+def test_transparency_is_dropped_and_orientation_ignored(tmp_path: Path) -> None:
+    clear = Image.new("RGBA", (4, 4), (90, 120, 150, 0))
+    assert decode(encoded(clear, tmp_path / "x.png"), "x")[:, 0, 0].tolist() == [90, 120, 150]
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    assert decode(encoded(picture(0, 12, 6), tmp_path / "x.jpg", exif=turned), "x").shape == (3, 6, 12)
+
+
+def remove(*parts: str) -> Any:
+    return lambda root: shutil.rmtree(root.joinpath(*parts))
+
+
+def write(content: bytes, *parts: str) -> Any:
+    return lambda root: root.joinpath(*parts).write_bytes(content)
+
+
+def empty(*parts: str) -> Any:
+    def clear(root: Path) -> None:
+        for path in root.joinpath(*parts).iterdir():
+            path.unlink() if path.is_file() else shutil.rmtree(path)
+
+    return clear
+
+
+def keep_one(root: Path) -> None:
+    for path in list((root / "train" / "bee").iterdir())[1:]:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (remove(), "data: no such folder"),
+        (empty(), r"data: no train/ in it \(there is: nothing\)"),
+        (remove("train"), r"data: no train/ in it \(there is: test\)"),
+        (remove("test"), "data: neither test/ nor val/ in it"),
+        (empty("train"), "train: no class folders in it"),
+        (empty("train", "bee"), "train/bee: no images in this class folder"),
+        (empty("test", "bee"), "test/bee: no images in this class folder"),
+        (remove("test", "bee"), "train: class 'bee' is missing from .*test"),
+        (remove("train", "cat"), "test: class 'cat' is missing from .*train"),
+        (write(b"no image", "train", "bee", "3.png"), "train/bee/3.png: not a readable image"),
+        (write(b"", "test", "ant", "1.png"), "test/ant/1.png: not a readable image"),
+        (keep_one, "class 'bee' has 1 image in train; at least 2"),
+    ],
+)
+def test_bad_folders(damage: Any, message: str, tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "data")
+    damage(root)
+    with pytest.raises(UserError, match=message):
+        load_dataset(FOLDER, root)
+
+
+@pytest.mark.parametrize("limit", [1 << 30, 1])
+def test_a_truncated_image_is_named(limit: int, tmp_path: Path) -> None:
+    root = make_folder(tmp_path)
+    path = root / "test" / "cat" / "2.png"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UserError, match=r"test/cat/2\.png: not a readable image"):
+        data = load_dataset(FOLDER, root, resident_limit=limit)
+        data.test.images.read(torch.arange(len(data.test)))
+
+
+def test_native_images_too_small(tmp_path: Path) -> None:
+    make_folder(tmp_path, width=6, height=6)
+    with pytest.raises(UserError, match="images are 6 px wide; set a size of at least 8"):
+        load_dataset(FOLDER, tmp_path)
+    assert load_dataset(DatasetSpec(name="folder", size=12), tmp_path).image_size == 12
+
+
+def test_folder_needs_a_path() -> None:
+    with pytest.raises(UserError, match="'folder' needs --data PATH"):
+        load_dataset(FOLDER, None)
+
+
+def test_progress_counts_files_read_and_decoded(tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    load_dataset(FOLDER, make_folder(tmp_path), progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(42, 42), (27, 27), (3, 3), (12, 12)]
+
+
+# torchvision's sets, in files made here in its own layouts
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10", "imagenette"])
+def test_missing_data_says_what_to_do(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"dataset '{name}' is not at .*pass --download to fetch it, or --data PATH"):
+        load_dataset(DatasetSpec(name=name), tmp_path / "nowhere")
+
+
+def test_a_failed_download_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(published.cifar, "download_and_extract_archive", refuse)
+    with pytest.raises(UserError, match=r"'cifar10' could not be fetched to .* \(no route to host\)"):
+        load_dataset(DatasetSpec(name="cifar10"), tmp_path, download=True)
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """torchvision without the checksums of its downloads."""
+    for module in (published.cifar, published.stl10):
+        monkeypatch.setattr(module, "check_integrity", lambda path, *_: Path(path).exists())
+    yield
+
+
+def write_cifar(root: Path, kind: Any, key: str, meta: str, classes: int) -> np.ndarray[Any, Any]:
+    folder = root / kind.base_folder
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    rows = []
+    for files, per_class in ((kind.train_list, 4), (kind.test_list, 2)):
+        for name, _ in files:
+            labels = [label for label in range(classes) for _ in range(per_class)]
+            data = generator.integers(0, 256, (len(labels), 3072), dtype=np.uint8)
+            rows.append(data)
+            (folder / name).write_bytes(pickle.dumps({"data": data, key: labels}))
+    names = [f"class {label}" for label in range(classes)]
+    (folder / kind.meta["filename"]).write_bytes(pickle.dumps({meta: names}))
+    return np.concatenate(rows)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("name", "classes", "train"), [("cifar10", 10, 200), ("cifar100", 100, 400)])
+def test_cifar(name: str, classes: int, train: int, tmp_path: Path) -> None:
+    kind = {"cifar10": published.CIFAR10, "cifar100": published.CIFAR100}[name]
+    key, meta = ("labels", "label_names") if name == "cifar10" else ("fine_labels", "fine_label_names")
+    rows = write_cifar(tmp_path, kind, key, meta, classes)
+    data = load_dataset(DatasetSpec(name=name), tmp_path)
+    held = classes * max(1, round(train / classes * 0.1))
+    assert data.manifest.counts == {"train": train - held, "validation": held, "test": classes * 2}
+    assert data.classes[:2] == ("class 0", "class 1")
+    # A row holds red, green and blue planes: exactly the layout of an image here.
+    assert pixel_set(data.test) == {row.tobytes() for row in rows[train:]}
+
+
+def write_stl10(root: Path) -> dict[str, np.ndarray[Any, Any]]:
+    folder = root / "stl10_binary"
+    folder.mkdir(parents=True)
+    (folder / "class_names.txt").write_text("".join(f"class {label}\n" for label in range(10)))
+    generator = np.random.default_rng(0)
+    images = {}
+    for name, number in (("train", 30), ("test", 20), ("unlabeled", 7)):
+        # On disk each plane is stored column by column.
+        images[name] = generator.integers(0, 256, (number, 3, 96, 96), dtype=np.uint8)
+        (folder / f"{name}_X.bin").write_bytes(images[name].transpose(0, 1, 3, 2).tobytes())
+        labels = np.arange(number, dtype=np.uint8) % 10 + 1
+        if name != "unlabeled":
+            (folder / f"{name}_y.bin").write_bytes(labels.tobytes())
+    return images
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_stl10_and_its_unlabelled_split(tmp_path: Path) -> None:
+    images = write_stl10(tmp_path)
+    plain = load_dataset(DatasetSpec(name="stl10"), tmp_path)
+    assert plain.unlabelled is None
+    assert plain.pretraining is plain.train
+    assert plain.image_size == 96
+    assert pixel_set(plain.test) == {image.tobytes() for image in images["test"]}
+    assert torch.bincount(plain.test.labels).tolist() == [2] * 10
+    more = load_dataset(DatasetSpec(name="stl10", pretrain="train+unlabelled"), tmp_path)
+    assert more.manifest.counts == {"train": 20, "validation": 10, "test": 20, "unlabelled": 7}
+    assert more.unlabelled is not None
+    assert more.unlabelled.labels.tolist() == [-1] * 7
+    assert len(more.pretraining) == 27
+    assert pixel_set(more.pretraining) == pixel_set(plain.train) | {image.tobytes() for image in images["unlabeled"]}
+    assert only_resident(more.pretraining).pixels.data_ptr() == only_resident(more.train).pixels.data_ptr()
+    assert more.pretraining.labels.tolist()[20:] == [-1] * 7
+
+
+def test_imagenette(tmp_path: Path) -> None:
+    root = tmp_path / "imagenette2-160"
+    wnids = sorted(published.Imagenette._WNID_TO_CLASS)
+    for split, number in (("train", 3), ("val", 1)):
+        for place, wnid in enumerate(wnids):
+            (root / split / wnid).mkdir(parents=True)
+            for index in range(number):
+                picture(place * 10 + index, 170, 160).save(root / split / wnid / f"{index}.JPEG")
+    data = load_dataset(DatasetSpec(name="imagenette"), tmp_path)
+    assert data.image_size == 128
+    assert data.manifest.counts == {"train": 20, "validation": 10, "test": 10}
+    assert data.classes[:2] == ("tench", "English springer")
+    assert only_resident(data.test).side == 146
+    with pytest.raises(UserError, match="'imagenette' is not at"):
+        load_dataset(DatasetSpec(name="imagenette", size=224), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.exists(), reason="cifar10-jpeg is not at ../shared/data")
+def test_cifar10_jpeg(tmp_path: Path) -> None:
+    with tarfile.open(REAL) as archive:
+        wanted = [member for member in archive if member.isfile() and member.name.endswith("01.jpg")]
+        archive.extractall(tmp_path, wanted, filter="data")
+    roots = [path.parent for path in tmp_path.rglob("train")]
+    data: Dataset = load_dataset(FOLDER, roots[0])
+    assert data.image_size == 32
+    assert data.classes[0] == "airplane"
+    assert data.manifest.counts == {"train": 450, "validation": 50, "test": 100}
+    means = data.train.images.read(torch.arange(450)).float().mean((0, 2, 3)) / 255
+    assert means.tolist() == pytest.approx([0.491, 0.482, 0.447], abs=0.03)

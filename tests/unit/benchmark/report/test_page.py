@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import pytest
+
+from benchmark.analysis.comparison import comparisons
+from benchmark.errors import UserError
+from benchmark.records import find_records
+from benchmark.report.page import inline_svg, read_history, write_report
+from benchmark.report.summary import answer, duration, limits, listing, percent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects what tests ask for, and refuses tags that are not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.sources: list[str] = []
+        self.scripts = 0
+        self.words = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.scripts += tag == "script"
+        self.ids += [value for name, value in attrs if name == "id" and value]
+        self.sources += [value for name, value in attrs if name in ("src", "srcset") and value]
+        if tag == "a":
+            self.links.append(values.get("href") or "")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [value for name, value in attrs if name == "id" and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in ("style", "script"):
+            self.words += data
+
+
+def report(store: Any, folder: Path, records: list[Any], problems: tuple[str, ...] = ()) -> tuple[Page, str]:
+    for record in records:
+        store(folder / "results", record)
+    found, unreadable = find_records([folder / "results"])
+    assert unreadable == []
+    page = write_report(found, list(problems), folder / "report")
+    text = page.read_text(encoding="utf-8")
+    assert page == folder / "report" / "index.html"
+    assert (
+        re.findall(r'(?:src|href|action)="(?:https?:)?//', text) == []
+        and "@import" not in text
+        and "url(http" not in text
+    )
+    return Page(text), (folder / "report" / "report.md").read_text(encoding="utf-8")
+
+
+def test_whole_report(make_record: Any, store: Any, tmp_path: Path) -> None:
+    records = [
+        make_record("random_init", top1=33.0),
+        make_record("simclr", top1=45.5, seconds=150.0),
+        make_record("byol", top1=45.0, seconds=160.0),
+        make_record("ijepa", backbone="vit_tiny", top1=33.5, seconds=75.0, config={"tags": ["different backbone"]}),
+        make_record("cnn_jepa", status="diverged", measured=False, message="loss is not finite"),
+    ]
+    page, markdown = report(store, tmp_path, records, problems=("old/record.json: not a JSON file",))
+    words = " ".join(page.words.split())
+    for text in (words, " ".join(markdown.split())):
+        assert (
+            "SimCLR has the highest linear top-1 of the self-supervised entries: 45.5 ± 1.0% (preliminary, one seed"
+            in text
+        )
+        assert "meets the interval of BYOL" in text
+        assert "I-JEPA is the cheapest of them to train (75 s); SimCLR took 2.5 min, 2.0 times as long." in text
+        assert "above it beyond the intervals: SimCLR and BYOL; not told apart from it: I-JEPA." in text
+        assert "Without a result: CNN-JEPA (diverged)." in text
+        assert "All rows are preliminary" in text
+        assert "No ceiling (supervised) row" in text
+        assert "old/record.json: not a JSON file" in text
+        assert "CNN-JEPA, seed 0, 10 epochs: diverged: loss is not finite" in text
+        assert "Xeon 8481C" in text and "2.14.1+cpu" in text
+    folder = tmp_path / "report"
+    names = {path.name for path in (folder / "figures").iterdir()}
+    assert names == {
+        f"{stem}.{kind}"
+        for stem in ("cost_vs_accuracy", "cost_vs_accuracy-column", "learning_curves", "time")
+        for kind in ("svg", "png")
+    }
+    assert (folder / "leaderboard.csv").exists() and (folder / "runs.csv").exists()
+    targets = [link for link in page.links if not link.startswith("#")]
+    assert sum(link.endswith("record.json") for link in targets) == len(records)
+    for link in [*targets, *re.findall(r"\]\(<?([^)>]+)>?\)", markdown)]:
+        assert (folder / unquote(link)).exists(), link
+    assert len(page.ids) == len(set(page.ids)) and page.sources == []
+
+
+def test_markup_in_names_and_messages_stays_text(make_record: Any, store: Any, tmp_path: Path) -> None:
+    name = "<script>alert(1)<script>|`*"
+    records = [
+        make_record(name, method="byol", experiment="<img src=x>", message="</td><script>x"),
+        make_record("simclr", experiment="<img src=x>", flags=["<b>flag"], status="failed", measured=False),
+    ]
+    page, markdown = report(store, tmp_path, records, problems=("<i>bad</i>",))
+    assert page.scripts == 1  # the page's own
+    assert page.sources == []
+    assert name in page.words and "<img src=x>" in page.words and "<i>bad</i>" in page.words
+    assert "<script" not in markdown and "<b>" not in markdown and "<img" not in markdown
+    rows = [line for line in markdown.splitlines() if line.startswith("| &lt;script")]
+    assert len(rows) == 2
+    bars = {len(re.findall(r"(?<!\\)\|", line)) for line in rows}
+    heads = {len(re.findall(r"(?<!\\)\|", line)) for line in markdown.splitlines() if line.startswith("| Entry")}
+    assert bars == heads
+
+
+def test_other_comparisons_are_sections_and_say_in_what_they_differ(
+    make_record: Any, store: Any, tmp_path: Path
+) -> None:
+    records = [make_record("byol", budget={"epochs": e}) for e in (2, 10)]
+    records += [make_record("byol", seed=1, environment={"cpu_model": "EPYC"})]
+    records += [make_record("byol", seed=2, config={"precision": "32"})]
+    page, _ = report(store, tmp_path, records)
+    assert {"s1", "s2"} <= set(page.ids) and "s3" not in page.ids
+    assert len(page.ids) == len(set(page.ids))
+    words = " ".join(page.words.split())
+    assert "There are 3 comparisons" in words and "precision (bf16, 32)" in words
+    assert "CPU model (EPYC, Xeon 8481C)" in words and "budget (2 epochs, 10 epochs)" in words
+    assert "Environment A: " in words and "Environment B: " in words
+    stems = {path.stem.split("-")[0] for path in (tmp_path / "report" / "figures").glob("*.svg")}
+    assert "cost_vs_accuracy" in stems
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"status": "failed", "cause": "exception", "measured": False}, {"entry": "random_init"}]
+)
+def test_a_single_record_is_enough(make_record: Any, store: Any, tmp_path: Path, options: dict[str, Any]) -> None:
+    page, markdown = report(store, tmp_path, [make_record(**options)])
+    assert "1 runs" not in markdown or "of 1 runs completed" in markdown
+    assert "Limits" in page.words
+
+
+def test_no_records_is_the_users_error_and_names_the_place(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"no records in .*empty: expected record.json.*1 not readable, the first: x: bad"
+    ):
+        write_report([], ["x: bad"], tmp_path / "out", looked_in=[tmp_path / "empty"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_history_without_a_file_or_with_a_torn_line(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    assert read_history(path) == []
+    path.write_text('{"kind": "step"}\n[1]\n{"kind": "eval', encoding="utf-8")
+    assert read_history(path) == [{"kind": "step"}]
+
+
+def test_inlined_svg_carries_its_files_name_in_ids_and_their_uses(tmp_path: Path) -> None:
+    path = tmp_path / "a b.svg"
+    path.write_text(
+        '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns:xlink="http://x" width="10pt" height="5pt" viewBox="0 0 10 5">'
+        '<metadata>m</metadata><path id="p"/><use xlink:href="#p" clip-path="url(#c)"/></svg>',
+        encoding="utf-8",
+    )
+    assert inline_svg(path) == (
+        '<svg viewBox="0 0 10 5" role="img"><path id="a-b-p"/><use xlink:href="#a-b-p" clip-path="url(#a-b-c)"/></svg>'
+    )
+
+
+def test_words() -> None:
+    assert [duration(s) for s in (None, 5.04, 95.2, 150.0, 9000.0)] == ["", "5.0 s", "95 s", "2.5 min", "2.5 h"]
+    assert [listing(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+    assert (percent(None), percent(45.04), percent(45.0, 0.96)) == ("", "45.0", "45.0 ± 1.0")
+
+
+def test_three_seeds_are_no_longer_preliminary_in_the_answer(make_record: Any) -> None:
+    records = [
+        make_record(entry, s, top1=t + 0.1 * s) for entry, t in (("byol", 45.0), ("simclr", 40.0)) for s in range(3)
+    ]
+    (comparison,) = comparisons(records)
+    said = answer(comparison)
+    assert "45.1 ± 0.2% (3 seeds; ± is the 95% interval over seeds)." in said[0]
+    assert not any("order is open" in sentence for sentence in said)
+    assert "No random-init row stands in this comparison" in said[-1]
+    told = limits([comparison], [])
+    assert not any("preliminary" in line for line in told)
+    assert any("No row is ranked: that takes 5 seeds" in line for line in told)
+
+
+def test_times_of_other_machines_are_not_compared(make_record: Any) -> None:
+    records = [make_record("byol", top1=45.0, seconds=100.0)]
+    records.append(make_record("simclr", top1=40.0, seconds=5.0, environment={"device_model": "H200"}))
+    (comparison,) = comparisons(records)
+    assert not any("cheapest" in sentence for sentence in answer(comparison))

@@ -1,0 +1,99 @@
+"""CNN-JEPA's model: loss, predictor, target encoder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from cnn_jepa import CNNJEPA, ConvPredictor, MaskSpec, prediction_loss, sample_masks
+from cnn_jepa.losses import normalise, variance_covariance
+from methods.backbones import BackboneSpec, build_backbone, count_parameters
+
+SPEC = MaskSpec(strategy="random", mask_ratio=0.4)
+
+
+def _model(**options: object) -> CNNJEPA:
+    torch.manual_seed(0)
+    backbone = build_backbone(BackboneSpec(name="resnet18", stem="small", width=8), 32)
+    return CNNJEPA(backbone.net, backbone.dimension, 8, **options)  # type: ignore[arg-type]
+
+
+def test_smooth_l1_of_unit_vectors_is_one_minus_cosine() -> None:
+    predicted, target = torch.randn(2, 50, 256, dtype=torch.float64)
+    expected = 1 - nn.functional.cosine_similarity(predicted, target, dim=-1)
+    got = prediction_loss(normalise(predicted, "l2"), normalise(target, "l2"), "smooth_l1")
+    torch.testing.assert_close(got.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_loss_is_the_mean_over_target_cells_alone() -> None:
+    model = _model()
+    masks = sample_masks(SPEC, 6, (4, 4), torch.Generator().manual_seed(0))
+    output = model(torch.randn(6, 3, 32, 32), masks)
+    predicted, target = (x.permute(0, 2, 3, 1)[masks.target] for x in (output.predicted, output.target))
+    expected = (1 - nn.functional.cosine_similarity(predicted, target, dim=-1)).mean()
+    torch.testing.assert_close(model.loss(output), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_published_predictor_sizes() -> None:
+    """12.66 M parameters at 2048 channels, three layers, kernel 3; 113.3 M with full convolutions."""
+    assert count_parameters(ConvPredictor(2048, 3, 3)) == pytest.approx(12.66e6, rel=2e-3)
+    assert count_parameters(ConvPredictor(2048, 3, 9)) == pytest.approx(13.11e6, rel=2e-3)
+    full = sum(p.numel() for p in ConvPredictor(256, 3, 3, depthwise=False).parameters())
+    assert full == 3 * (256 * 256 * 9 + 256 + 2 * 256)
+
+
+def test_target_follows_only_when_told_and_takes_no_gradient() -> None:
+    model = _model(projection_dim=24)
+    before = [p.clone() for p in model.target_network.parameters()]
+    masks = sample_masks(SPEC, 4, (4, 4), torch.Generator().manual_seed(0))
+    model.loss(model(torch.randn(4, 3, 32, 32), masks)).backward()
+    assert all(p.grad is None for p in model.target_network.parameters())
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter.add_(1.0)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.target_network.parameters(), strict=True))
+    model.update_target(0.9)
+    for old, new in zip(before, model.target_network.parameters(), strict=True):
+        torch.testing.assert_close(new, old + 0.1, rtol=1e-5, atol=1e-6)
+
+
+def test_target_keeps_statistics_of_full_images() -> None:
+    model = _model()
+    images = torch.randn(8, 3, 32, 32)
+    masks = sample_masks(SPEC, 8, (4, 4), torch.Generator().manual_seed(0))
+    model(images, masks)
+    expected = nn.functional.conv2d(images, model.target_network.conv1.weight, padding=1).mean((0, 2, 3))
+    torch.testing.assert_close(model.target_network.bn1.running_mean, expected * 0.1, rtol=1e-3, atol=1e-5)
+    assert not torch.allclose(model.target_network.bn1.running_mean, model.network.bn1.running_mean)
+
+
+def test_predict_changes_nothing() -> None:
+    model = _model()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    masks = sample_masks(SPEC, 2, (4, 4), torch.Generator().manual_seed(0))
+    output = model.predict(torch.randn(2, 3, 32, 32), masks)
+    assert output.predicted.shape == output.target.shape == (2, 64, 4, 4)
+    assert model.training
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_cycle_needs_the_way_back() -> None:
+    masks = sample_masks(SPEC, 4, (4, 4), torch.Generator().manual_seed(0))
+    images = torch.randn(4, 3, 32, 32)
+    model = _model(cycle=True)
+    loss = model.cycle_loss(model(images, masks))
+    assert 0 < loss.item() < 2
+    without = _model()
+    with pytest.raises(ValueError, match="cycle=False"):
+        without.cycle_loss(without(images, masks))
+
+
+def test_variance_and_covariance_by_hand() -> None:
+    features = torch.randn(40, 6) * torch.tensor([0.1, 0.5, 1.0, 2.0, 0.3, 1.0])
+    variance, covariance = variance_covariance(features)
+    expected = torch.relu(1 - (features.var(0) + 1e-4).sqrt()).mean()
+    matrix = torch.cov(features.T)
+    off = (matrix - torch.diag(matrix.diagonal())).square().sum() / 6
+    torch.testing.assert_close(variance, expected)
+    torch.testing.assert_close(covariance, off)

@@ -1,0 +1,50 @@
+"""The recipes: only real settings, with sources, and the small ones are the classes' defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from methods.registry import method_class, method_names
+
+_FOLDER = Path(__file__).parents[3] / "configs" / "recipes"
+_PATHS = sorted(_FOLDER.glob("*/*.yaml"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+def test_every_method_has_both_recipes() -> None:
+    ours = method_names()[:7]
+    assert {(path.parent.name, path.stem) for path in _PATHS} == {
+        (scale, name) for scale in ("small", "imagenet") for name in ours
+    }
+
+
+@pytest.mark.parametrize("path", _PATHS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_recipe_is_valid_and_says_where_it_comes_from(path: Path) -> None:
+    recipe = _read(path)
+    assert set(recipe) == {"method", "scale", "sources", "settings"}
+    assert (recipe["scale"], recipe["method"]) == (path.parent.name, path.stem)
+    assert recipe["sources"]
+    assert all(isinstance(text, str) and len(text) > 10 for text in recipe["sources"].values())
+    cls = method_class(recipe["method"])
+    config = cls.config_class.model_validate(recipe["settings"])
+    kind, grid = ("vit", (14, 14)) if cls.backbone_kinds == ("vit",) else ("cnn", (7, 7))
+    if path.parent.name == "small":
+        grid = (8, 8) if kind == "vit" else (4, 4)
+        # One truth: what the file says is what the class has without a file.
+        assert config == cls.config_class()
+    cls.check(config, grid)
+
+
+@pytest.mark.parametrize("path", _PATHS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_an_unknown_setting_is_refused(path: Path) -> None:
+    recipe = _read(path)
+    with pytest.raises(ValueError, match="temprature"):
+        method_class(recipe["method"]).config_class.model_validate({**recipe["settings"], "temprature": 1.0})

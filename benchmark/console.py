@@ -78,7 +78,8 @@ class ConsoleReporter:
                 transient=True,
             )
             self._live.start()
-            self._task = self._live.add_task(self._label, total=1.0, state="starting", completed=resumed_at or 0.0)
+            self._task = self._live.add_task(self._label, total=1.0, state="starting")
+            self._live.update(self._task, completed=resumed_at or 0.0)
         elif resumed_at is None:
             self.say(f"{self._label}: starting")
 

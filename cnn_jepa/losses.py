@@ -12,7 +12,7 @@ Normalisation = Literal["l2", "layer", "none"]
 
 
 def normalise(features: Tensor, kind: Normalisation) -> Tensor:
-    """Features `(..., D)` made comparable: unit length (CNN-JEPA), zero mean and unit variance (I-JEPA), or unchanged."""
+    """Features `(..., D)` made comparable: unit length, zero mean and unit variance, or unchanged."""
     features = features.float()
     if kind == "l2":
         return F.normalize(features, dim=-1)
@@ -36,6 +36,16 @@ def prediction_loss(predicted: Tensor, target: Tensor, kind: LossKind) -> Tensor
     if kind == "huber":
         return F.huber_loss(predicted, target, reduction="none").sum(-1)
     return F.smooth_l1_loss(predicted, target, reduction="none").sum(-1)
+
+
+def feature_loss(predicted: Tensor, target: Tensor, kind: LossKind, normalisation: Normalisation) -> Tensor:
+    """The loss of each position `(...)` of features `(..., D)` after their normalisation.
+
+    `l2` normalises both sides, as CNN-JEPA does; `layer` the targets alone, as I-JEPA does.
+    """
+    if normalisation == "l2":
+        predicted = normalise(predicted, "l2")
+    return prediction_loss(predicted, normalise(target, normalisation), kind)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from cnn_jepa.losses import LossKind, Normalisation, masked_mean, normalise, prediction_loss
+from cnn_jepa.losses import LossKind, Normalisation, feature_loss, masked_mean
 from cnn_jepa.masked_dense import MaskedDenseEncoder
 from cnn_jepa.predictor import ConvPredictor
 
@@ -98,10 +98,8 @@ class CNNJEPA(nn.Module):
 
     def loss(self, output: JEPAOutput, kind: LossKind = "smooth_l1", normalisation: Normalisation = "l2") -> Tensor:
         """The mean loss over target cells, pooled over the batch. With the defaults: 1 - cosine similarity."""
-        predicted, target = (
-            normalise(features.movedim(1, -1), normalisation) for features in (output.predicted, output.target)
-        )
-        return masked_mean(prediction_loss(predicted, target, kind), output.masks.target)
+        predicted, target = (features.movedim(1, -1) for features in (output.predicted, output.target))
+        return masked_mean(feature_loss(predicted, target, kind, normalisation), output.masks.target)
 
     def cycle_loss(
         self, output: JEPAOutput, kind: LossKind = "smooth_l1", normalisation: Normalisation = "l2"
@@ -115,11 +113,9 @@ class CNNJEPA(nn.Module):
             raise ValueError("the model was built with cycle=False")
         hidden_B1hw = output.masks.target.unsqueeze(1)
         filled = torch.where(hidden_B1hw, output.predicted, self.mask_token.to(output.predicted.dtype))
-        returned, context = (
-            normalise(features.movedim(1, -1), normalisation)
-            for features in (self.back_predictor(filled), output.context.detach())
-        )
-        return masked_mean(prediction_loss(returned, context, kind), output.masks.context_Bhw)
+        returned = self.back_predictor(filled).movedim(1, -1)
+        context = output.context.detach().movedim(1, -1)
+        return masked_mean(feature_loss(returned, context, kind, normalisation), output.masks.context_Bhw)
 
     @torch.no_grad()
     def update_target(self, momentum: float) -> None:

@@ -49,7 +49,7 @@ class Step:
 
 @dataclass(frozen=True)
 class LossOutput:
-    """A scalar to minimise, and named scalars to log (detached, on the device: the harness chooses when to read them)."""
+    """A scalar to minimise, and named scalars to log (detached, on the device; the harness decides when to read)."""
 
     loss: Tensor
     logs: dict[str, Tensor] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from pydantic import model_validator
 from timm.models.vision_transformer import Block, init_weights_vit_timm
 from torch import Tensor, nn
 
-from cnn_jepa.losses import normalise, prediction_loss
+from cnn_jepa.losses import feature_loss, normalise
 from cnn_jepa.masking import Masks, MaskSpec, sample_masks
 from methods.backbones import ViT, sincos_positions
 from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
@@ -234,10 +234,7 @@ class IJEPA(Method[IJEPAConfig]):
         `layer` normalises the targets alone (as published); `l2` needs both.
         """
         with full_precision(predicted.device):
-            target = normalise(target.detach(), self.config.normalise)
-            if self.config.normalise == "l2":
-                predicted = normalise(predicted, "l2")
-            summed = prediction_loss(predicted, target, self.config.loss)
+            summed = feature_loss(predicted, target.detach(), self.config.loss, self.config.normalise)
         return summed if self.config.loss == "cosine" else summed / target.shape[-1]
 
     def _cycle(self, predicted_BMTD: Tensor, context_BKD: Tensor, layout: TokenLayout) -> Tensor:

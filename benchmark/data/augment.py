@@ -17,7 +17,6 @@ and columns, A the two axes (rows, columns), R rows and L columns of a plane, K 
 images.
 """
 
-
 from __future__ import annotations
 
 import math

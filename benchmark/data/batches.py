@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from benchmark.data.datasets import Split
 from benchmark.data.images import ResidentImages
 from benchmark.errors import UserError
 from benchmark.randomness import generator
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from benchmark.data.datasets import Split
 
 
 @dataclass(frozen=True)

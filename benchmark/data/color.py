@@ -8,7 +8,6 @@ Comparisons are done in place on floats (0 or 1) and choices by `lerp`: on a CPU
 Shape suffixes: C the three channels, B images, Y X rows and columns.
 """
 
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -8,8 +8,6 @@ lower class.
 Shape suffixes: N vectors of the bank, Q queries, D feature dimension, k neighbours, K classes.
 """
 
-# ruff: noqa: N803, N806
-# The naming rules are for words; a suffix here is a shape.
 from __future__ import annotations
 
 import torch

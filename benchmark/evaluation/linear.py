@@ -19,8 +19,6 @@ same bits on the same machine with the same number of threads.
 Shape suffixes: N images, D feature dimension, K classes, S strengths, V = D + 1 variables of a class.
 """
 
-# ruff: noqa: N803, N806, N815
-# The naming rules are for words; a suffix here is a shape.
 from __future__ import annotations
 
 import logging

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 PAIRS = [(name, kind) for name in ("byol", "simclr", "vicreg", "supervised") for kind in ("cnn", "vit")]
-PAIRS.append(("ijepa", "vit"))
+PAIRS += [("ijepa", "vit"), ("cnn_jepa", "cnn")]
 WITH_TARGET = [("byol", "cnn"), ("byol", "vit"), ("ijepa", "vit")]
 
 

@@ -19,7 +19,7 @@ from benchmark.records import EncoderScores, Metrics, Status, write_atomically
 from benchmark.training.checkpoint import State, export_encoder, load_state, save_state
 from benchmark.training.loop import Objective, Training, breakdown, train, warm_up
 from benchmark.training.optim import build_optimizer
-from methods.backbones import build_backbone, count_parameters
+from methods.backbones import build_backbone, count_parameters, use_plain_attention
 from methods.base import Task
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Run:
         self.plan, self.dataset, self.device, self.folder = plan, dataset, device, folder
         self._reporter, self._interruption = reporter, interruption
         self.method = build_method(plan, dataset).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if device.type == "cpu":
+            use_plain_attention(self.method)
         normalise = partial(center_view, image_size=plan.image_size, mean=dataset.mean, std=dataset.std)
         self.probe_data = ProbeData(
             pretraining=dataset.pretraining.images,

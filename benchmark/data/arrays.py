@@ -44,8 +44,7 @@ def load_shapes(seed: int, train: int, test: int, size: int | None, progress: Pr
 def load_digits(size: int | None) -> Source:
     """scikit-learn's 1,797 handwritten digits, 8x8 in 17 greys, as three equal channels.
 
-    It comes without splits: every fifth image of each digit, in its order, is the test split (the set lists its
-    writers one after the other, so that this spreads them over both).
+    It comes without splits: every fifth image of each digit, in its order, is the test split.
     """
     from sklearn.datasets import load_digits as read_digits
 

@@ -160,7 +160,9 @@ def version() -> None:
 def _console() -> Any:
     from rich.console import Console
 
-    return Console()
+    console = Console()
+    # Files and pipes have no width; a table should not be squeezed for them.
+    return console if console.is_terminal else Console(width=120)
 
 
 _state = {"debug": False}
@@ -176,7 +178,7 @@ def _options(debug: Annotated[bool, typer.Option("--debug", help="Show traceback
 
 
 def main() -> None:
-    """The console script: exit code 0 all well, 1 some runs failed, 2 bad usage or configuration, 130 interrupted."""
+    """The console script. Exit codes: 0 all well, 1 some runs failed, 2 bad usage or input, 130 interrupted."""
     try:
         app()
     except UserError as error:

@@ -43,7 +43,8 @@ class ConsoleReporter:
         self._live: Progress | None = None
         self._task: TaskID | None = None
         self._label = ""
-        self._spoke = 0.0
+        self._spoke = time.monotonic()
+        self._counting = False
 
     def say(self, text: str) -> None:
         """A line for the user."""
@@ -51,10 +52,11 @@ class ConsoleReporter:
             self._console.print(escape(text), highlight=False, soft_wrap=True)
 
     def data_progress(self, done: int, total: int) -> None:
-        """Images read so far."""
-        now = time.monotonic()
-        if done >= total or now - self._spoke > PLAIN_EVERY:
-            self._spoke = now
+        """Images read so far; quick reading is not worth a line."""
+        slow = time.monotonic() - self._spoke > PLAIN_EVERY / 4
+        if slow or (self._counting and done >= total):
+            self._spoke = time.monotonic()
+            self._counting = done < total
             self.say(f"reading images: {done:,} of {total:,}")
 
     def run_started(self, plan: RunPlan, position: int, total: int, resumed_at: float | None) -> None:
@@ -119,14 +121,17 @@ class ConsoleReporter:
         if self._quiet:
             return
         table = Table(
-            title="test split, primary encoder; accuracies in percent", title_style="dim", title_justify="left"
+            caption="test split, primary encoder; accuracies in percent",
+            caption_justify="left",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
         )
         for name, justify in (
-            ("entry", "left"), ("budget", "left"), ("seed", "right"), ("linear top-1", "right"), ("top-5", "right"),
-            ("kNN-20", "right"), ("kNN-200", "right"), ("training", "right"), ("total", "right"), ("images/s", "right"),
+            ("entry", "left"), ("budget", "left"), ("seed", "right"), ("top-1", "right"), ("top-5", "right"),
+            ("kNN-20", "right"), ("kNN-200", "right"), ("training", "right"), ("total", "right"), ("img/s", "right"),
             ("status", "left"),
         ):  # fmt: skip
-            table.add_column(name, justify=justify)  # type: ignore[arg-type]
+            table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
         ranked = sorted(records, key=lambda record: -(record.metrics.scores.linear_top1 if record.metrics else -1.0))
         for record in ranked:
             table.add_row(*map(escape, _cells(record)))
@@ -134,7 +139,7 @@ class ConsoleReporter:
 
 
 def _cells(record: Record) -> list[str]:
-    budget = ", ".join(f"{kind} {limit:g}" for kind, limit in record.config.get("budget", {}).items())
+    budget = ", ".join(f"{limit:g} {kind}" for kind, limit in record.config.get("budget", {}).items())
     cells = [record.entry, budget, str(record.seed)]
     if record.metrics is not None:
         scores = record.metrics.scores

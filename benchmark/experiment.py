@@ -75,10 +75,12 @@ class EvaluationSpec(Config):
 
     Attributes:
         points: how many times during training, evenly in progress, the last at its end; on the validation split.
+        images: training images that the probes on the way learn from; None takes all. The final ones always take all.
         protocols: frozen protocols of the final evaluation.
     """
 
     points: Annotated[int, Field(ge=1, le=100)] = 5
+    images: Annotated[int, Field(ge=100)] | None = None
     protocols: tuple[Literal["linear-v1", "knn-v1"], ...] = ("linear-v1", "knn-v1")
 
 
@@ -276,7 +278,9 @@ def _apply_setting(data: dict[str, Any], setting: str) -> None:
     except yaml.YAMLError:
         raise UserError(f"--set {path}: '{text}' is not a value") from None
     target = data
-    for entry in data.get("entries", []):
+    if isinstance(data.get("entries"), list):
+        data["entries"] = [{"method": entry} if isinstance(entry, str) else entry for entry in data["entries"]]
+    for entry in data.get("entries") or []:
         is_entry = isinstance(entry, dict) and (entry.get("name") or entry.get("method")) == keys[0]
         if is_entry and len(keys) > 1:
             # `byol.backbone.width` replaces the entry's own backbone; every other key is one of its method's.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from lightning_fabric import Fabric
 from benchmark.cost.ledger import Ledger
 from benchmark.data.augment import Augmenter, center_view
 from benchmark.data.batches import Batches
+from benchmark.data.datasets import first_images
 from benchmark.evaluation.protocols import ProbeData, evaluate_test, evaluate_validation
 from benchmark.glimpse import write_glimpse
 from benchmark.randomness import seeded
@@ -69,11 +72,14 @@ class Run:
             num_classes=len(dataset.classes),
             normalise=normalise,
         )
+        on_the_way = first_images(dataset.train, plan.experiment.evaluation.images)
+        self._data_on_the_way = replace(self.probe_data, train=on_the_way, pretraining=on_the_way.images)
         self.training = self._build_training() if plan.method.trainable else None
         self.resumed_at = self._resume()
 
     def _build_training(self) -> Training:
         plan, dataset = self.plan, self.dataset
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision of every run
         fabric = Fabric(
             accelerator="cuda" if self.device.type == "cuda" else "cpu",
             devices=1,
@@ -189,7 +195,7 @@ class Run:
     def evaluate(self, training: Training) -> dict[str, float]:
         """Scores of the primary encoder on the validation split."""
         encoder = self.method.encoders()[self.plan.settings.primary]
-        return evaluate_validation(encoder, self.probe_data, self.device, "32")
+        return evaluate_validation(encoder, self._data_on_the_way, self.device, "32")
 
     def save(self, training: Training) -> None:
         """Saves the state, and the history so far."""

@@ -149,7 +149,7 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[Resolved], dat
     folder = out / experiment.name
     path = folder / "experiment.yaml"
     shared: dict[str, Any] = experiment.model_dump(mode="json", include={"batch_size", "precision", "evaluation"})
-    shared["dataset"] = {"name": dataset.name, "manifest": dataset.manifest.digest, "image_size": dataset.image_size}
+    shared["dataset"] = {"manifest": dataset.manifest.digest, "image_size": dataset.image_size}
     named: dict[str, Any] = {
         one.entry.name: {
             "method": one.entry.method,

@@ -269,4 +269,4 @@ def use_plain_attention(module: nn.Module) -> None:
     """
     for layer in module.modules():
         if hasattr(layer, "fused_attn"):
-            layer.fused_attn = False
+            setattr(layer, "fused_attn", False)  # noqa: B010 - a flag of timm's, unknown to nn.Module's types

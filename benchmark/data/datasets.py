@@ -113,7 +113,7 @@ class Dataset:
     a seed draws.
 
     Attributes:
-        name: in the registry.
+        name: in the registry; of a folder, its own name.
         classes: their names, in the order of the labels.
         image_size: the input size in pixels. Images larger than 96 px are kept as a square of 256/224 times that.
         train: labelled, without the validation split.
@@ -148,6 +148,20 @@ class Dataset:
 def dataset_names() -> tuple[str, ...]:
     """The registry's names, the default first."""
     return tuple(_LOADERS)
+
+
+def first_images(split: Split, count: int | None) -> Split:
+    """The first images of a split, all of them for None. Their order is that of checksums, which is a random one."""
+    if count is None or count >= len(split):
+        return split
+    images = ResidentImages(split.images.read(torch.arange(count)))
+    factors = {name: values[:count] for name, values in split.factors.items()}
+    return Split(images, split.labels[:count], factors)
+
+
+def describe_datasets() -> list[tuple[str, str]]:
+    """Names and a line about each, for lists."""
+    return list(_DESCRIPTIONS.items())
 
 
 def load_dataset(
@@ -190,7 +204,7 @@ def load_dataset(
     if unlabelled is not None:
         train, unlabelled, joined = _join(train, unlabelled)
     return Dataset(
-        name=spec.name,
+        name=path.resolve().name if spec.name == "folder" and path is not None else spec.name,
         classes=source.classes,
         image_size=source.image_size,
         train=train,
@@ -285,4 +299,14 @@ _LOADERS: dict[str, Callable[[DatasetSpec, Path | None, bool, Progress | None], 
         path or DEFAULT_ROOT, spec.size, download=download, progress=progress
     ),
     "folder": _folder,
+}
+
+_DESCRIPTIONS = {
+    "shapes": "embedded: ten procedural shapes under nuisance, 32 to 96 px (the default)",
+    "digits": "embedded: scikit-learn's handwritten digits, 8x8, resized to 32 px",
+    "cifar10": "CIFAR-10 through torchvision, 32 px",
+    "cifar100": "CIFAR-100 through torchvision, 32 px",
+    "stl10": "STL-10 through torchvision, 96 px, with its unlabelled split",
+    "imagenette": "Imagenette through torchvision, 128 px",
+    "folder": "any folder of images with train/<class>/ and test/<class>/ or val/<class>/ (--data PATH)",
 }

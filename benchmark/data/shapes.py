@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 
 CLASSES = OUTLINES
 SMALLEST, LARGEST = 32, 96
-_COUNT_WEIGHTS = (0.5, 0.3, 0.2)
+_COUNT_WEIGHTS = (0.7, 0.2, 0.1)
 _MARKS = 4
 _TURN = 0.09
+_HUES = 3
 _CHUNK = 256
 _CLOUD_CELLS = 5
 
@@ -204,18 +205,23 @@ def _clouds(draws: Draws, size: int) -> Floats:
     return clouds
 
 
+def _hue(draws: Draws) -> Floats:
+    """The background's hue `(N,)`, one of a few: were colours all different, they alone would tell images apart."""
+    return draws.choice("hue", (1 / _HUES,) * _HUES).astype(np.float32) / np.float32(_HUES)
+
+
 def _background(draws: Draws, size: int) -> Floats:
     """Two tones of neighbouring hues under a texture `(N, 3, H, W)`; darker than the copies will be."""
-    hue = draws.uniform("hue")
+    hue = _hue(draws)
     near, far = (
         _hsv(
-            hue + draws.uniform(f"{tone} hue", -0.08, 0.08),
-            draws.uniform(f"{tone} saturation", 0.35, 0.9),
-            draws.uniform(f"{tone} value", 0.12, 0.48),
+            hue + draws.uniform(f"{tone} hue", -0.03, 0.03),
+            draws.uniform(f"{tone} saturation", 0.45, 0.65),
+            draws.uniform(f"{tone} value", 0.15, 0.42),
         )
         for tone in ("near", "far")
     )
-    kinds = draws.choice("background", (0.1, 0.35, 0.1, 0.1, 0.35))
+    kinds = draws.choice("background", (0.2, 0.3, 0.05, 0.05, 0.4))
     half = np.full(len(hue), 0.5, dtype=np.float32)
     u, v = _frame(size, half, half, half, draws.direction("background turn"))
     texture = _texture(kinds, u, v, draws.uniform("period", 0.8, 2.2), draws.uniform("background phase"))
@@ -236,7 +242,7 @@ def _blend(canvas: Floats, chosen: Integers, distance_px: Floats, colours: Float
 def _add_mark(canvas: Floats, draws: Draws, name: str) -> None:
     """A small dot or dash of any colour: it says nothing of the class, but has edges and contrast like the copies."""
     size = canvas.shape[-1]
-    chosen = np.flatnonzero(draws.uniform(f"{name} there") < np.float32(0.4))
+    chosen = np.flatnonzero(draws.uniform(f"{name} there") < np.float32(0.25))
     x, y = (draws.uniform(f"{name} {axis}")[chosen] for axis in "xy")
     cosine, sine = draws.direction(f"{name} turn")
     u, v = _frame(size, x, y, np.ones_like(x), (cosine[chosen], sine[chosen]))
@@ -257,15 +263,15 @@ def _add_copy(canvas: Floats, draws: Draws, copies: _Copies, slot: int) -> None:
     turn = (cosine[chosen], sine[chosen])
     u, v = _frame(size, copies.x[chosen, slot], copies.y[chosen, slot], radius, turn)
     distance = outline_distance(draws.indices[chosen] % len(CLASSES), u, v) * _wide(radius * np.float32(size))
-    hue = draws.uniform("hue") + draws.uniform("contrast", 0.2, 0.8) + draws.uniform(f"shade{slot}", -0.04, 0.04)
+    hue = _hue(draws) + np.float32(0.5) + draws.uniform(f"shade{slot}", -0.04, 0.04)
     tones = [
         _hsv(
             hue + draws.uniform(f"{tone} shift", -0.06, 0.06),
-            draws.uniform(f"{tone} strength", 0.1, 0.65),
+            draws.uniform(f"{tone} strength", 0.25, 0.5),
             draws.uniform(f"{tone} brightness", 0.72, 1.0),
         )[chosen][:, :, None, None]
         for tone in ("first", "second")
     ]
-    kinds = draws.choice("texture", (0.45, 0.3, 0.15, 0.1))[chosen]
+    kinds = draws.choice("texture", (0.5, 0.4, 0.06, 0.04))[chosen]
     texture = _texture(kinds, u, v, draws.uniform("weave", 1.0, 2.0)[chosen], draws.uniform("phase")[chosen])
     _blend(canvas, chosen, distance, tones[0] + (tones[1] - tones[0]) * texture[:, None])

@@ -1,0 +1,82 @@
+"""Runs the command line on experiments that take seconds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from benchmark import cli
+from benchmark.records import Record, find_records
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "dataset": {"name": "shapes", "shapes_train": 160, "shapes_test": 60},
+    "backbone": {"name": "resnet18", "stem": "small", "width": 8},
+    "budget": {"steps": 10},
+    "batch_size": 16,
+    "evaluation": {"points": 2},
+    "entries": [
+        {"method": "cnn_jepa"},
+        {"method": "byol", "overrides": {"projector_hidden": 32, "predictor_hidden": 32, "output_dim": 16}},
+        {"method": "simclr", "overrides": {"projector_hidden": 32, "output_dim": 16}},
+        {"method": "vicreg", "overrides": {"projector_hidden": 32, "output_dim": 32}},
+        {
+            "method": "ijepa",
+            "backbone": {"name": "vit_tiny", "patch_size": 4, "width": 32, "depth": 1},
+            "overrides": {"predictor_width": 32, "predictor_heads": 1, "predictor_depth": 1},
+        },
+        {"method": "supervised"},
+        {"method": "random_init"},
+    ],
+}
+
+
+@dataclass
+class Bench:
+    """The command line, in this process."""
+
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+
+    def config(self, **changes: Any) -> Path:
+        """Writes the tiny experiment with some keys changed."""
+        path = self.folder / "tiny.yaml"
+        path.write_text(yaml.safe_dump({**TINY, **changes}))
+        return path
+
+    def __call__(self, *arguments: object) -> tuple[int, str]:
+        """Exit code, and everything that was printed."""
+        self.monkeypatch.setattr("sys.argv", ["bench", *map(str, arguments)])
+        self.monkeypatch.setenv("COLUMNS", "400")
+        code: Any = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        printed = self.capsys.readouterr()
+        return int(code), printed.out + printed.err
+
+    def records(self, out: Path) -> dict[str, Record]:
+        """Records below a folder by entry."""
+        found, problems = find_records([out])
+        assert not problems
+        return {record.entry: record for _, record in found}
+
+    def history(self, out: Path, entry: str) -> list[dict[str, Any]]:
+        """The only run's history of an entry."""
+        (path,) = out.glob(f"*/{entry}/seed-*/history.jsonl")
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
+    """The command line, and a folder for its configuration."""
+    return Bench(tmp_path, monkeypatch, capsys)

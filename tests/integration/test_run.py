@@ -1,0 +1,229 @@
+"""The main job, end to end."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from benchmark.records import find_records
+from benchmark.training import loop
+from methods.backbones import BackboneSpec, build_backbone
+from methods.simclr import SimCLR
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_all_methods_leave_records_a_leaderboard_and_a_figure(bench: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, printed = bench("run", bench.config(), "--out", out)
+    assert code == 0, printed
+    records = bench.records(out)
+    assert set(records) == {"cnn_jepa", "byol", "simclr", "vicreg", "ijepa", "supervised", "random_init"}
+    for entry, record in records.items():
+        assert record.status == "completed"
+        assert record.metrics is not None and record.ledger is not None
+        assert 0 < record.metrics.scores.linear_top1 <= 100
+        assert record.metrics.scores.linear_top1 <= record.metrics.scores.linear_top5
+        phases = record.ledger.phases.model_dump()
+        assert sum(phases.values()) == pytest.approx(record.ledger.total_time, rel=0.01)
+        trained = entry != "random_init"
+        assert record.ledger.steps == (10 if trained else 0)
+        assert record.ledger.samples == (160 if trained else 0)
+        assert (record.ledger.training_time > 0) == trained
+        assert len(record.ledger.evaluation_points) == (2 if trained else 0)
+    assert records["byol"].ledger.views == 320  # type: ignore[union-attr]
+    assert records["ijepa"].config["tags"] == ["different backbone"]
+    assert set(records["cnn_jepa"].metrics.encoders) == {"online", "ema"}  # type: ignore[union-attr]
+    assert "classifier_top1" in records["supervised"].metrics.extra  # type: ignore[union-attr]
+    report = out / "tiny" / "report"
+    for name in ("index.html", "report.md", "leaderboard.csv", "runs.csv"):
+        assert (report / name).stat().st_size > 0
+    assert list(report.glob("figures/*.svg")) and list(report.glob("figures/*.png"))
+    rows = list(csv.DictReader((report / "leaderboard.csv").open()))
+    assert {row["entry"] for row in rows} == set(records)
+    assert all(row["preliminary"] for row in rows)
+
+
+def test_a_runs_folder_holds_what_the_design_says(bench: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert bench("run", bench.config(), "--out", out, "--methods", "cnn_jepa", "--quiet") == (0, "")
+    (folder,) = (out / "tiny" / "cnn_jepa").iterdir()
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "config.yaml", "environment.json", "history.jsonl", "record.json", "glimpse.npz", "breakdown.json",
+        "encoder.safetensors",
+    }  # fmt: skip
+    record = bench.records(out)["cnn_jepa"]
+    assert folder.name == f"seed-0-{record.key[:8]}"
+    glimpse = np.load(folder / "glimpse.npz", allow_pickle=False)
+    assert glimpse["images"].shape == glimpse["view_0"].shape == (8, 32, 32, 3)
+    assert glimpse["context"].shape == (8, 4, 4)
+    assert glimpse["targets"].shape == (8, 2, 4, 4)
+    assert glimpse["predicted_pca"].shape == glimpse["target_pca"].shape == (8, 4, 4, 3)
+    parts = json.loads((folder / "breakdown.json").read_text())
+    assert set(parts["parts"]) == {"data", "views", "forward", "backward", "optimizer", "ema", "other"}
+    assert sum(parts["parts"].values()) == pytest.approx(parts["seconds_per_step"], rel=1e-6)
+    network = build_backbone(BackboneSpec(name="resnet18", stem="small", width=8), 32).net
+    network.load_state_dict(load_file(folder / "encoder.safetensors"), strict=True)
+
+
+def test_a_finished_experiment_is_left_alone_and_an_unfinished_one_goes_on(bench: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    config = bench.config()
+    assert bench("run", config, "--out", out, "--methods", "simclr,random_init")[0] == 0
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("record.json")}
+    code, printed = bench("run", config, "--out", out, "--methods", "simclr,random_init")
+    assert code == 0
+    assert "nothing to do: all 2 runs are done" in printed
+    code, printed = bench("run", config, "--out", out, "--methods", "simclr,random_init", "--seeds", "0,1")
+    assert code == 0
+    assert "2 of 4 runs are done" in printed
+    assert len(list(out.rglob("record.json"))) == 4
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+
+def test_a_ladder_is_runs_of_their_own(bench: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, _ = bench("run", bench.config(), "--out", out, "--methods", "simclr", "--budget", "steps=4,8")
+    assert code == 0
+    found, _ = find_records([out])
+    assert sorted(record.ledger.steps for _, record in found if record.ledger) == [4, 8]
+    assert len({record.key for _, record in found}) == 2
+
+
+def test_the_same_seed_gives_the_same_history_bit_for_bit(bench: Any, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert bench("run", bench.config(), "--out", tmp_path / name, "--methods", "cnn_jepa,simclr,ijepa")[0] == 0
+    for entry in ("cnn_jepa", "simclr", "ijepa"):
+        (one,), (two,) = ((tmp_path / n).glob(f"*/{entry}/*/history.jsonl") for n in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
+        first, second = (bench.records(tmp_path / n)[entry].metrics for n in ("one", "two"))
+        assert first == second
+    losses = [line["loss"] for line in bench.history(tmp_path / "one", "simclr") if line["kind"] == "train"]
+    assert len(losses) == 2 and losses[0] != losses[1]
+
+
+def test_another_seed_gives_another_history(bench: Any, tmp_path: Path) -> None:
+    assert bench("run", bench.config(), "--out", tmp_path, "--methods", "simclr", "--seeds", "0,1")[0] == 0
+    first, second = (path.read_text() for path in sorted(tmp_path.glob("tiny/simclr/*/history.jsonl")))
+    assert first != second
+
+
+def test_entries_start_from_equal_backbones_and_see_the_same_order(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[torch.Tensor]] = {}
+    real = loop.run_step
+
+    def spy(training: Any, *arguments: Any) -> Any:
+        name = training.plan.entry.name
+        if training.step == 0 and name not in seen:
+            weights = next(training.method.backbone.parameters()).detach().clone()
+            seen[name] = [weights, training.batches.sample_ids(0), training.batches.sample_ids(7)]
+        return real(training, *arguments)
+
+    monkeypatch.setattr(loop, "run_step", spy)
+    assert bench("run", bench.config(), "--out", tmp_path, "--methods", "cnn_jepa,byol,supervised")[0] == 0
+    first, *others = seen.values()
+    assert len(others) == 2
+    assert all(torch.equal(a, b) for other in others for a, b in zip(first, other, strict=True))
+
+
+def test_interrupted_and_gone_on_equals_never_interrupted(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = bench.config(evaluation={"points": 4})
+    entries = ("cnn_jepa", "byol", "ijepa")
+    assert bench("run", config, "--out", tmp_path / "whole", "--methods", ",".join(entries))[0] == 0
+    real = loop.run_step
+    count = 0
+
+    def interrupt(training: Any, *arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count % 9 == 0:
+            import signal
+
+            signal.raise_signal(signal.SIGINT)
+        return real(training, *arguments)
+
+    monkeypatch.setattr(loop, "run_step", interrupt)
+    stops = 0
+    while True:
+        code, printed = bench("run", config, "--out", tmp_path / "parts", "--methods", ",".join(entries))
+        if code == 0:
+            break
+        assert code == 130, printed
+        assert "the same command goes on" in printed
+        stops += 1
+    assert stops >= 3
+    for entry in entries:
+        whole, parts = (bench.records(tmp_path / name)[entry] for name in ("whole", "parts"))
+        assert parts.metrics == whole.metrics
+        assert bench.history(tmp_path / "parts", entry) == bench.history(tmp_path / "whole", entry)
+        assert parts.ledger.steps == 10
+    assert any("resumed" in record.flags for record in bench.records(tmp_path / "parts").values())
+    assert not list((tmp_path / "parts").rglob("state.pt"))
+
+
+def test_one_failing_run_is_recorded_and_the_others_go_on(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = bench.config()
+
+    def fail(*_: Any) -> None:
+        raise torch.OutOfMemoryError("tried to allocate a lot")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SimCLR, "loss", fail)
+        code, printed = bench("run", config, "--out", tmp_path, "--methods", "simclr,random_init")
+    assert code == 1
+    assert "failed (OutOfMemoryError: tried to allocate a lot)" in printed
+    records = bench.records(tmp_path)
+    assert (records["simclr"].status, records["simclr"].cause) == ("failed", "out_of_memory")
+    assert records["simclr"].metrics is None
+    assert records["random_init"].status == "completed"
+    # The next call tries again and keeps the old record.
+    assert bench("run", config, "--out", tmp_path, "--methods", "simclr,random_init")[0] == 0
+    assert bench.records(tmp_path)["simclr"].status == "completed"
+    assert len(list(tmp_path.rglob("record.failed-1.json"))) == 1
+
+
+def test_divergence_is_a_status_without_scores(bench: Any, tmp_path: Path) -> None:
+    code, _ = bench(
+        "run", bench.config(), "--out", tmp_path, "--methods", "simclr", "--set", "simclr.optimizer.lr=1e30",
+        "--set", "simclr.optimizer.name=sgd", "--set", "precision='32'",
+    )  # fmt: skip
+    record = bench.records(tmp_path)["simclr"]
+    assert code == 0
+    assert record.status == "diverged"
+    assert record.metrics is None
+    assert record.ledger is not None and record.ledger.training_time > 0
+
+
+def test_a_time_budget_ends_within_a_step_and_drives_the_schedule(bench: Any, tmp_path: Path) -> None:
+    code, _ = bench("run", bench.config(), "--out", tmp_path, "--methods", "simclr", "--budget", "wall_clock=2s")
+    assert code == 0
+    record = bench.records(tmp_path)["simclr"]
+    lines = [line for line in bench.history(tmp_path, "simclr") if line["kind"] == "train"]
+    assert record.ledger.training_time >= 2.0
+    assert record.ledger.steps > 2
+    slowest = record.ledger.training_time / record.ledger.steps * 20
+    assert record.ledger.training_time < 2.0 + slowest
+    assert [line["progress"] for line in lines] == sorted(line["progress"] for line in lines)
+
+
+def test_report_and_leaderboard_read_records_alone(bench: Any, tmp_path: Path) -> None:
+    assert bench("run", bench.config(), "--out", tmp_path / "r", "--methods", "simclr,random_init")[0] == 0
+    assert bench("report", tmp_path / "r", "--out", tmp_path / "page")[0] == 0
+    assert "random init" in (tmp_path / "page" / "report.md").read_text()
+    assert bench("leaderboard", tmp_path / "r", "--csv", tmp_path / "board.csv")[0] == 0
+    rows = list(csv.DictReader((tmp_path / "board.csv").open()))
+    assert [row["n"] for row in rows] == ["1", "1"]

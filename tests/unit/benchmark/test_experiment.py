@@ -1,0 +1,160 @@
+"""Experiments: what is read, what is refused and how, and what a run's key holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from benchmark.errors import UserError
+from benchmark.experiment import Experiment, RunPlan, load_experiment, merge, plan_runs, resolve_entries
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TINY: dict[str, Any] = {
+    "dataset": {"name": "shapes", "shapes_train": 200, "shapes_test": 40},
+    "backbone": {"name": "resnet18", "stem": "small", "width": 8},
+    "budget": {"steps": 4},
+    "batch_size": 16,
+    "entries": ["simclr", {"name": "tuned", "method": "byol", "overrides": {"ema": {"start": 0.9}}}],
+}
+
+
+def _write(folder: Path, **changes: Any) -> str:
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**TINY, **changes}))
+    return str(path)
+
+
+def _plans(path: str, **options: Any) -> list[RunPlan]:
+    experiment, source = load_experiment(path, **options)
+    return plan_runs(experiment, resolve_entries(experiment, source), 32)
+
+
+def test_names_default_to_file_and_method(tmp_path: Path) -> None:
+    experiment, _ = load_experiment(_write(tmp_path))
+    assert experiment.name == "tiny"
+    assert [entry.name for entry in experiment.entries] == ["simclr", "tuned"]
+
+
+def test_runs_are_interleaved_rung_by_rung(tmp_path: Path) -> None:
+    plans = _plans(_write(tmp_path), seeds=[0, 1], budget="steps=8,4")
+    order = [(plan.budget.limit, plan.seed, plan.entry.name) for plan in plans]
+    assert order == [(b, s, e) for b in (4, 8) for s in (0, 1) for e in ("simclr", "tuned")]
+
+
+def test_methods_pick_by_entry_and_by_method(tmp_path: Path) -> None:
+    path = _write(tmp_path)
+    assert [p.entry.name for p in _plans(path, methods=["byol"])] == ["tuned"]
+    assert [p.entry.name for p in _plans(path, methods=["tuned"])] == ["tuned"]
+    with pytest.raises(UserError, match="did you mean 'simclr'"):
+        _plans(path, methods=["simcrl"])
+
+
+def test_settings_reach_the_experiment_and_an_entrys_method(tmp_path: Path) -> None:
+    plans = _plans(
+        _write(tmp_path),
+        settings=["batch_size=32", "tuned.ema.end=0.995", "simclr.temperature=0.3", "simclr.backbone.width=16",
+                  "simclr.backbone.name=resnet18", "simclr.backbone.stem=small"],
+    )  # fmt: skip
+    simclr, tuned = plans
+    assert simclr.experiment.batch_size == 32
+    assert (tuned.settings.ema.start, tuned.settings.ema.end) == (0.9, 0.995)  # type: ignore[attr-defined]
+    assert simclr.settings.temperature == 0.3  # type: ignore[attr-defined]
+    assert simclr.backbone.width == 16
+    assert simclr.config()["tags"] == ["different backbone"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bathc_size": 3}, "unknown key 'bathc_size'; did you mean 'batch_size'"),
+        ({"dataset": {"name": "shape"}}, "unknown dataset 'shape'; did you mean 'shapes'"),
+        ({"dataset": {"name": "shapes", "sise": 3}}, "unknown key 'dataset.sise'; did you mean 'size'"),
+        ({"backbone": {"name": "resnet19"}}, "unknown backbone 'resnet19'; did you mean 'resnet1"),
+        ({"backbone": {"name": "resnet18", "patch_size": 4}}, "'patch_size' does not apply to resnet18"),
+        ({"entries": ["simlcr"]}, "unknown method 'simlcr'; did you mean 'simclr'"),
+        ({"entries": []}, "entries is empty"),
+        ({"entries": ["byol", "byol"]}, "byol stands twice"),
+        ({"batch_size": "many"}, "batch_size is 'many'"),
+        ({"seeds": [-1]}, "seeds.0 is -1"),
+        ({"precision": "fp8"}, "precision is 'fp8'"),
+        ({"budget": {"epochs": 1, "steps": 2}}, "exactly one kind of limit"),
+        ({"budget": {"epocs": 1}}, "unknown key 'budget.epocs'; did you mean 'epochs'"),
+        ({"name": "../elsewhere"}, "names a folder"),
+        ({"recipe": "smal"}, "unknown recipe 'smal'; did you mean 'small'"),
+        ({"evaluation": {"protocols": ["linear-v9"]}}, "did you mean 'linear-v1'"),
+        ({"entries": [{"method": "byol", "overrides": {"tempreature": 1}}]}, "unknown key 'tempreature'"),
+        ({"entries": [{"method": "byol", "overrides": {"ema": {"strat": 1}}}]}, "unknown key 'ema.strat'"),
+        ({"entries": [{"method": "cnn_jepa", "overrides": {"masking": {"num_block": 1}}}]}, "'num_blocks'"),
+        ({"entries": [{"method": "cnn_jepa", "overrides": {"masking": {"target_share": 0.9}}}]}, "target_share is 0.9"),
+        ({"entries": [{"method": "cnn_jepa", "overrides": {"kernel_size": 4}}]}, "4 is even"),
+        ({"entries": ["ijepa"]}, "ijepa needs a ViT"),
+        ({"entries": [{"method": "cnn_jepa", "backbone": {"name": "vit_tiny", "patch_size": 4}}]}, "needs a CNN"),
+        ({"backbone": {"name": "resnet18"}, "entries": ["cnn_jepa"]}, "on the 1x1 grid"),
+        ({"backbone": {"name": "vit_tiny", "patch_size": 5}, "entries": ["simclr"]}, "divisible by the patch size 5"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        _plans(_write(tmp_path, **changes))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_experiments_are_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("a: [1,\nb: 2")
+    (tmp_path / "list.yaml").write_text("- 1")
+    for name, message in (("broken.yaml", "line 2"), ("list.yaml", "found list"), ("none.yaml", "no such file")):
+        with pytest.raises(UserError, match=message):
+            load_experiment(str(tmp_path / name))
+    with pytest.raises(UserError, match="did you mean 'quickstart'"):
+        load_experiment("quikstart")
+
+
+def _key(path: str, **options: Any) -> str:
+    return _plans(path, **options)[0].key("manifest")
+
+
+def test_the_key_changes_with_what_changes_the_result_and_with_nothing_else(tmp_path: Path) -> None:
+    path = _write(tmp_path)
+    same = _key(path)
+    assert _key(path, settings=["name=other", "description=words"]) == same
+    assert _key(path, settings=["entries=[{name: another, method: simclr}]"]) == same
+    assert _key(path, settings=["simclr.temperature=0.2"]) == same  # its default
+    assert _key(path, settings=["budget={steps: 4.0}"]) == same
+    others = [
+        _key(path, seeds=[1]),
+        _key(path, budget="steps=5"),
+        _key(path, settings=["simclr.temperature=0.21"]),
+        _key(path, settings=["batch_size=32"]),
+        _key(path, settings=["precision='32'"]),
+        _key(path, settings=["backbone.width=16"]),
+        _key(path, settings=["evaluation.points=4"]),
+        _plans(path)[0].key("another manifest"),
+    ]
+    assert len({same, *others}) == len(others) + 1
+
+
+def test_every_shipped_experiment_plans() -> None:
+    from benchmark.configs import shipped_experiments
+
+    for name in shipped_experiments():
+        experiment, source = load_experiment(name)
+        size = experiment.dataset.size or 32
+        assert plan_runs(experiment, resolve_entries(experiment, source), size)
+
+
+def test_merge_leaves_its_inputs_alone() -> None:
+    base, override = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}}
+    assert merge(base, override) == {"a": {"b": 9, "c": 2}, "d": 3}
+    assert base == {"a": {"b": 1, "c": 2}, "d": 3}
+
+
+def test_experiments_are_frozen(tmp_path: Path) -> None:
+    experiment, _ = load_experiment(_write(tmp_path))
+    assert isinstance(experiment, Experiment)
+    with pytest.raises(ValueError, match="frozen"):
+        experiment.batch_size = 3  # type: ignore[misc]

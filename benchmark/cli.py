@@ -84,6 +84,10 @@ def run(
         reporter.stop()
         reporter.say("interrupted; the same command goes on from here")
         raise typer.Exit(130) from None
+    except KeyboardInterrupt:
+        reporter.stop()
+        reporter.say("ended at once; the same command goes on from the last saved state")
+        raise typer.Exit(130) from None
     finally:
         reporter.stop()
     reporter.table(records)

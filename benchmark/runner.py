@@ -115,6 +115,8 @@ def run_experiment(
     if records:
         reporter.say(f"{len(records)} of {len(plans)} runs are done; going on with the rest")
     for position, plan in enumerate(missing, len(records) + 1):
+        if interruption.requested:
+            raise Interrupted
         record = _carry_out(plan, dataset, options, reporter, interruption, (position, len(plans)))
         records.append(record)
         reporter.run_ended(record)
@@ -162,7 +164,8 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[Resolved], dat
         if path.is_file():
             before = yaml.safe_load(path.read_text(encoding="utf-8"))
             _refuse_difference(before["shared"], shared, str(folder))
-            for name in named.keys() & before["entries"].keys():
+            # A name is taken once a run of it has begun.
+            for name in (name for name in named.keys() & before["entries"].keys() if (folder / name).is_dir()):
                 _refuse_difference(before["entries"][name], named[name], str(folder), f"entries.{name}")
             named = {**before["entries"], **named}
         content = yaml.safe_dump({"shared": shared, "entries": named}, sort_keys=False)

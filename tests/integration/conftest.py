@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TINY: dict[str, Any] = {
     "name": "tiny",
-    "dataset": {"name": "shapes", "shapes_train": 160, "shapes_test": 60},
+    "dataset": {"name": "shapes", "shapes_train": 200, "shapes_test": 60},
     "backbone": {"name": "resnet18", "stem": "small", "width": 8},
     "budget": {"steps": 10},
     "batch_size": 16,

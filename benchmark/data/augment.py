@@ -8,10 +8,6 @@ The reference for each operation is the function of `torchvision.transforms.v2.f
 antialiased for the crop. Unlike in a chain on uint8 images nothing is rounded between two operations. The bicubic
 crop is the exception: it overshoots, and as on uint8 it is clamped to [0, 1] after the columns and after the rows.
 
-Cropping and blurring are weighted sums of a few columns, then of a few rows. `embedding_bag` is such a sum, with rows
-and weights of each image's own, and it has fast kernels on CPUs and GPUs. It adds up rows alone, so that the images
-are transposed before columns are added up, and back after.
-
 Shape suffixes: B images, C the three channels, H W rows and columns of the source, S side of the view, Y X its rows
 and columns, A the two axes (rows, columns), R rows and L columns of a plane, K taps of a filter, T attempts, N chosen
 images.
@@ -29,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmark.data import color
+from benchmark.data.resample import blur, crop, crop_taps, send
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
 _ATTEMPTS = 10
 # How many pixel values a CPU works on at a time. Fewer cost more calls; more fall out of its caches.
 _CHUNK_VALUES = 300_000
-_RADIUS = {"bilinear": 1.0, "bicubic": 2.0}
 
 
 @dataclass(frozen=True)
@@ -242,19 +238,23 @@ class Augmenter:
             memory_format=torch.channels_last,
         )
         clamp = spec.interpolation == "bicubic"
-        pixels_ABSK, weights_ABSK = _crop_taps(spec, size, (rows, columns), parameters, images_BCHW.device)
+        one = parameters
+        boxes_6B = torch.stack([one.top_B, one.left_B, one.height_B, one.width_B, one.flip_B, one.flip_B]).float()
+        boxes_6B[4] = 0.0
+        device = images_BCHW.device
+        pixels_ABSK, weights_ABSK = crop_taps(boxes_6B, spec.interpolation, size, (rows, columns), device)
         chunk = max(1, batch)
         if images_BCHW.device.type == "cpu":
             chunk = max(1, _CHUNK_VALUES // (channels * max(size * size, rows * columns)))
-        blur = partial(_blur, kernel=spec.kernel(size))
+        soften = partial(blur, kernel=spec.kernel(size))
         solarize = partial(color.solarize, threshold=spec.solarize_threshold)
         for start in range(0, batch, chunk):
             own = slice(start, start + chunk)
             part = parameters.slice(start, start + chunk)
-            planes_CBYX = _crop(images_BCHW[own], pixels_ABSK[:, own], weights_ABSK[:, own], clamp=clamp)
+            planes_CBYX = crop(images_BCHW[own], pixels_ABSK[:, own], weights_ABSK[:, own], clamp=clamp)
             _jitter(planes_CBYX, spec, part)
             _apply(color.to_grayscale, planes_CBYX, part.grayscale_B)
-            _apply(blur, planes_CBYX, part.blur_B, part.sigma_B)
+            _apply(soften, planes_CBYX, part.blur_B, part.sigma_B)
             _apply(solarize, planes_CBYX, part.solarize_B)
             for channel, (scale, shift) in enumerate(self._normalisation):
                 torch.add(shift, planes_CBYX[channel], alpha=scale, out=views_BCYX[own, channel])
@@ -327,13 +327,6 @@ def _normalisation(
     )
 
 
-def _send(values: Tensor, device: torch.device) -> Tensor:
-    """The values on the device, without waiting for it."""
-    if device.type == "cuda":
-        values = values.pin_memory()
-    return values.to(device, non_blocking=True)
-
-
 def _apply(operation: Callable[..., None], planes_CBYX: Tensor, chosen_B: Tensor, *values_B: Tensor) -> None:
     """Does an in-place operation on the chosen images alone, each with its own values.
 
@@ -343,11 +336,11 @@ def _apply(operation: Callable[..., None], planes_CBYX: Tensor, chosen_B: Tensor
     chosen_N = chosen_B.nonzero()[:, 0]
     if not len(chosen_N):
         return
-    values_N = _send(torch.stack(values_B)[:, chosen_N], device).unbind(0) if values_B else ()
+    values_N = send(torch.stack(values_B)[:, chosen_N], device).unbind(0) if values_B else ()
     if len(chosen_N) == len(chosen_B):
         operation(planes_CBYX, *values_N)
         return
-    chosen_N = _send(chosen_N, device)
+    chosen_N = send(chosen_N, device)
     some_CNYX = planes_CBYX.index_select(1, chosen_N)
     operation(some_CNYX, *values_N)
     planes_CBYX.index_copy_(1, chosen_N, some_CNYX)
@@ -365,84 +358,3 @@ def _jitter(planes_CBYX: Tensor, spec: ViewSpec, parameters: ViewParameters) -> 
 
     if order:
         _apply(in_order, planes_CBYX, parameters.jitter_B, *factors_B)
-
-
-def _crop(images_BCHW: Tensor, pixels_ABSK: Tensor, weights_ABSK: Tensor, *, clamp: bool) -> Tensor:
-    """Crops, resizes and flips; the result is `(3, B, S, S)` in [0, 1]."""
-    planes_CBWH = images_BCHW.permute(1, 0, 3, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    planes_CBXH = _weigh_rows(planes_CBWH, pixels_ABSK[1], weights_ABSK[1])
-    if clamp:
-        planes_CBXH.clamp_(0.0, 1.0)
-    planes_CBYX = _weigh_rows(planes_CBXH.transpose(2, 3), pixels_ABSK[0], weights_ABSK[0])
-    return planes_CBYX.clamp_(0.0, 1.0) if clamp else planes_CBYX
-
-
-def _crop_taps(
-    spec: ViewSpec, size: int, source_size: tuple[int, int], parameters: ViewParameters, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Which rows (columns) of its image each row (column) of a view is made of, and their weights, `(A, B, S, K)`.
-
-    The antialiased filter of torch's `interpolate`: its radius grows with the scale where the crop is larger than the
-    view, its centre goes from pixel centre to pixel centre, and what would lie outside the crop is left out. Those
-    of the columns, which come first, take values from [0, 255] to [0, 1].
-    """
-    one = parameters
-    boxes_6B = torch.stack([one.top_B, one.left_B, one.height_B, one.width_B, one.flip_B, one.flip_B]).float()
-    boxes_6B[4] = 0.0
-    start_AB11, length_AB11, flip_AB11 = _send(boxes_6B, device)[..., None, None].view(3, 2, -1, 1, 1)
-    radius = _RADIUS[spec.interpolation]
-    # As many taps as the largest crop needs, never as many as the crops of this batch do: sums over more taps may be
-    # rounded differently, and then an image's view would depend on its neighbours.
-    taps_K = torch.arange(math.ceil(2 * radius * max(1.0, max(source_size) / size)), device=device)
-    target_S1 = (torch.arange(size, device=device) + 0.5)[:, None]
-
-    scale_AB11 = length_AB11 / size
-    width_AB11 = scale_AB11.clamp(min=1.0)
-    center_ABS1 = (target_S1 + flip_AB11 * (size - 2.0 * target_S1)).mul_(scale_AB11).sub_(0.5)
-    pixels_ABSK = (center_ABS1 - radius * width_AB11 + 1.0).floor_() + taps_K
-    weights_ABSK = _filter((pixels_ABSK - center_ABS1).abs_().div_(width_AB11), spec.interpolation)
-    inside_ABSK = pixels_ABSK.clamp(min=0.0).clamp_(max=length_AB11 - 1.0)
-    weights_ABSK.mul_(pixels_ABSK.eq_(inside_ABSK))
-    weights_ABSK.div_(weights_ABSK.sum(dim=-1, keepdim=True))
-    weights_ABSK[1].div_(255.0)
-    return inside_ABSK.add_(start_AB11).int(), weights_ABSK
-
-
-def _filter(distances: Tensor, interpolation: str) -> Tensor:
-    """A filter's value at distances of at least 0, in pixels: a triangle, or Keys' cubic with a = -1/2."""
-    if interpolation == "bilinear":
-        return (1.0 - distances).clamp_(min=0.0)
-    distances = distances.clamp(max=2.0)
-    near = (1.5 * distances - 2.5).mul_(distances).mul_(distances).add_(1.0)
-    far = (-0.5 * distances + 2.5).mul_(distances).sub_(4.0).mul_(distances).add_(2.0)
-    return near.where(distances < 1.0, far)
-
-
-def _weigh_rows(planes_CBRL: Tensor, pixels_BSK: Tensor, weights_BSK: Tensor) -> Tensor:
-    """Sums of rows: `(C, B, S, L)`, each row made of K rows of its own image, the same for all channels.
-
-    Rows that are the same for all images may come without their B.
-    """
-    channels, batch, rows, length = planes_CBRL.shape
-    first = torch.arange(0, channels * batch * rows, rows, dtype=torch.int32, device=planes_CBRL.device)
-    rows_CBSK = first.view(channels, batch, 1, 1) + pixels_BSK
-    summed = F.embedding_bag(
-        rows_CBSK.flatten(0, 2),
-        planes_CBRL.reshape(-1, length),
-        mode="sum",
-        per_sample_weights=weights_BSK.expand_as(rows_CBSK).flatten(0, 2),
-    )
-    return summed.view(channels, batch, -1, length)
-
-
-def _blur(images_CNYX: Tensor, sigma_N: Tensor, kernel: int) -> None:
-    """Blurs in place, each image with its own standard deviation in pixels; borders are reflected."""
-    last = images_CNYX.shape[-1] - 1
-    offsets_K = torch.arange(-(kernel // 2), kernel // 2 + 1, device=images_CNYX.device)
-    pixels_SK = (torch.arange(last + 1, device=images_CNYX.device)[:, None] + offsets_K).abs_()
-    pixels_SK = (last - (pixels_SK - last).abs_()).int()
-    weights_NK = (offsets_K / sigma_N[:, None]).square_().mul_(-0.5).softmax(dim=-1)
-    weights_NSK = weights_NK[:, None].expand(-1, last + 1, -1)
-    blurred_CNYX = _weigh_rows(images_CNYX, pixels_SK, weights_NSK)
-    blurred_CNXY = _weigh_rows(blurred_CNYX.transpose(2, 3), pixels_SK, weights_NSK)
-    images_CNYX.copy_(blurred_CNXY.transpose(2, 3))

@@ -249,7 +249,8 @@ def _carry_out(
     )
     write_atomically(folder / "environment.json", record.environment.model_dump_json(indent=2) + "\n")
     write_record(folder, record)
-    discard_state(folder)
+    if status in FINAL_STATUSES:  # a failed run may go on from its last state
+        discard_state(folder)
     return record
 
 

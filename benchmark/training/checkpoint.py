@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ def load_state(folder: Path, key: str) -> State | None:
         if data.pop("version") != _VERSION or data["key"] != key:
             return None
         return State(**data)
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, AttributeError):
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, AttributeError, pickle.UnpicklingError):
         return None  # truncated or foreign: the run starts again
 
 

@@ -1,0 +1,52 @@
+"""Saved states: taken up when they are this run's, and never executed."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmark.training.checkpoint import State, discard_state, load_state, save_state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STATE = State(
+    key="k", step=7, points_done=2, method={"w": torch.arange(3.0)}, optimizer={"state": {0: torch.ones(2)}},
+    ledger={"seconds": {"training": 1.5}}, history=[{"loss": 0.25}],
+)  # fmt: skip
+
+
+def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
+    save_state(tmp_path, STATE)
+    loaded = load_state(tmp_path, "k")
+    assert loaded is not None
+    assert (loaded.step, loaded.points_done, loaded.history) == (7, 2, [{"loss": 0.25}])
+    assert torch.equal(loaded.method["w"], torch.arange(3.0))
+    discard_state(tmp_path)
+    assert load_state(tmp_path, "k") is None
+
+
+def test_another_runs_a_truncated_and_a_foreign_state_are_left_alone(tmp_path: Path) -> None:
+    save_state(tmp_path, STATE)
+    assert load_state(tmp_path, "another") is None
+    path = tmp_path / "state.pt"
+    content = path.read_bytes()
+    for bad in (content[: len(content) // 2], b"", b"no state at all", pickle.dumps({"version": 1})):
+        path.write_bytes(bad)
+        assert load_state(tmp_path, "k") is None
+
+
+class _Attack:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (self.path, "w")
+
+
+def test_a_pickled_command_is_not_executed(tmp_path: Path) -> None:
+    torch.save({"version": 1, "key": _Attack(str(tmp_path / "owned"))}, tmp_path / "state.pt")
+    assert load_state(tmp_path, "k") is None
+    assert not (tmp_path / "owned").exists()

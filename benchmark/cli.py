@@ -33,7 +33,7 @@ def _words(text: str | None) -> list[str] | None:
 def _numbers(text: str | None) -> list[int] | None:
     words = _words(text)
     for word in words or []:
-        if not word.isdigit():
+        if not (word.isascii() and word.isdecimal()):
             raise UserError(f"--seeds: '{word}' is not a seed; expected whole numbers such as 0,1,2")
     return None if words is None else [int(word) for word in words]
 
@@ -110,7 +110,10 @@ def _write_report(results: list[Path], out: Path) -> None:
     from benchmark.report.page import write_report
 
     records, problems = _read(results)
-    write_report(records, problems, out)
+    try:
+        write_report(records, problems, out)
+    except OSError as error:
+        raise UserError(f"{out}: the report cannot be written ({error.strerror or error}); records are safe") from None
 
 
 def _read(results: list[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
@@ -135,7 +138,10 @@ def leaderboard(
     from benchmark.analysis.leaderboard import write_leaderboard
 
     records, problems = _read(results)
-    write_leaderboard(records, csv.parent, name=csv.name)
+    try:
+        write_leaderboard(records, csv.parent, name=csv.name)
+    except OSError as error:
+        raise UserError(f"{csv}: cannot be written ({error.strerror or error})") from None
     for problem in problems:
         typer.echo(f"skipped: {problem}", err=True)
     typer.echo(f"{csv}")

@@ -38,7 +38,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}{where}: {problem}") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}: expected a mapping of keys to values, found {type(data).__name__}")
-    return data
+    copied: dict[str, Any] = _without_aliases(data)
+    return copied
+
+
+def _without_aliases(value: Any) -> Any:
+    """A copy in which what YAML's anchors share is there twice, so that setting one leaves the other alone."""
+    if isinstance(value, dict):
+        return {key: _without_aliases(item) for key, item in value.items()}
+    return [_without_aliases(item) for item in value] if isinstance(value, list) else value
 
 
 def find_experiment(config: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import subprocess
@@ -93,10 +94,15 @@ def _output(command: list[str]) -> str | None:
 
 
 class PeakMemory:
-    """Peak memory of what happens from its making on: the device's allocator, or the process's resident set."""
+    """Peak memory of what happens from its making on: the device's allocator, or the process's resident set.
+
+    The resident set holds the dataset and whatever the libraries keep from earlier runs of the process; it says what
+    a run needed to be there, not what the method alone takes.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        gc.collect()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             return

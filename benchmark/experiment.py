@@ -16,6 +16,7 @@ from benchmark.configs import find_experiment, find_recipe, read_yaml
 from benchmark.cost.budget import Budget, BudgetSpec, parse_budget
 from benchmark.data.datasets import DatasetSpec
 from benchmark.errors import UserError
+from benchmark.evaluation.protocols import PROTOCOLS
 from benchmark.messages import explain
 from benchmark.records import RULES_VERSION
 from methods.backbones import BackboneSpec
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
     from methods.base import Method
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_RESERVED = ("report", "experiment.yaml")
 
 
 def _check_name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise ValueError(f"'{value}' names a folder; letters, digits, '.', '_' and '-' only, a letter or digit first")
+    if value in _RESERVED:
+        raise ValueError(f"'{value}' is a name that results folders use themselves; choose another")
     return value
 
 
@@ -76,12 +80,10 @@ class EvaluationSpec(Config):
     Attributes:
         points: how many times during training, evenly in progress, the last at its end; on the validation split.
         images: training images that the probes on the way learn from; None takes all. The final ones always take all.
-        protocols: frozen protocols of the final evaluation.
     """
 
     points: Annotated[int, Field(ge=1, le=100)] = 5
     images: Annotated[int, Field(ge=100)] | None = None
-    protocols: tuple[Literal["linear-v1", "knn-v1"], ...] = ("linear-v1", "knn-v1")
 
 
 class Experiment(Config):
@@ -127,7 +129,8 @@ class Experiment(Config):
                 raise ValueError(f"{what} is empty; at least one is needed")
             twice = sorted({str(value) for value in values if list(values).count(value) > 1})
             if twice:
-                raise ValueError(f"{what}: {', '.join(twice)} stands twice; give each a name of its own")
+                hint = "; give each a name of its own" if what == "entries" else ""
+                raise ValueError(f"{what}: {', '.join(twice)} stands twice{hint}")
         return self
 
 
@@ -161,7 +164,7 @@ class RunPlan:
             "budget": {self.budget.kind: self.budget.limit},
             "batch_size": experiment.batch_size,
             "precision": experiment.precision,
-            "evaluation": plain(experiment.evaluation),
+            "evaluation": {**plain(experiment.evaluation), "protocols": list(PROTOCOLS)},
             "lr": effective_lr(self.settings, experiment.batch_size),
             "seed": self.seed,
         }
@@ -179,7 +182,7 @@ class RunPlan:
             "budget": [self.budget.kind, self.budget.limit],
             "batch_size": self.experiment.batch_size,
             "precision": self.experiment.precision,
-            "evaluation": _without_defaults(self.experiment.evaluation),
+            "protocols": sorted(PROTOCOLS),
             "seed": self.seed,
         }
         text = json.dumps(ingredients, sort_keys=True, separators=(",", ":"))
@@ -264,7 +267,12 @@ def _select(entries: tuple[EntrySpec, ...], wanted: list[str]) -> tuple[EntrySpe
     for name in wanted:
         if name not in names:
             raise UserError(f"--methods: unknown method or entry '{name}'; {nearest(name, names)}")
-    return tuple(entry for entry in entries if entry.name in wanted or entry.method in wanted)
+    if not wanted:
+        raise UserError(f"--methods is empty; choices: {', '.join(sorted(names))}")
+    exact = {entry.name for entry in entries} & set(wanted)
+    # A word that is an entry's name means that entry; any other one means all entries of the method.
+    methods = set(wanted) - exact
+    return tuple(entry for entry in entries if entry.name in exact or entry.method in methods)
 
 
 def _apply_setting(data: dict[str, Any], setting: str) -> None:
@@ -345,6 +353,7 @@ def plan_runs(experiment: Experiment, entries: list[Resolved], image_size: int) 
     for resolved in entries:
         try:
             resolved.method.check(resolved.settings, resolved.backbone.grid(image_size))
+            _check_views(resolved, image_size)
         except ValueError as error:
             raise UserError(f"entry '{resolved.entry.name}', backbone {resolved.backbone.name}: {error}") from None
     return [
@@ -353,6 +362,19 @@ def plan_runs(experiment: Experiment, entries: list[Resolved], image_size: int) 
         for seed in experiment.seeds
         for one in entries
     ]
+
+
+def _check_views(resolved: Resolved, image_size: int) -> None:
+    """Refuses views that the method or its backbone cannot take."""
+    method, views = resolved.method, resolved.settings.views
+    if method.view_count is not None and len(views) != method.view_count:
+        raise ValueError(f"views holds {len(views)}; {method.name} takes {method.view_count}")
+    for number, view in enumerate(views):
+        if view.size is None or view.size == image_size:
+            continue
+        if method.fixed_view_size or resolved.backbone.kind == "vit":
+            raise ValueError(f"views.{number}.size is {view.size}; here it has to be the input size, {image_size}")
+        resolved.backbone.grid(view.size)
 
 
 def read_recipe(path: Path, method: str) -> dict[str, Any]:

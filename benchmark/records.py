@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,9 @@ RULES_VERSION = "1.0"
 Status = Literal["completed", "collapsed", "diverged", "pruned", "failed"]
 FINAL_STATUSES: tuple[Status, ...] = ("completed", "collapsed", "diverged", "pruned")
 Cause = Literal["out_of_memory", "time_out", "exception"]
+Percent = Annotated[float, Field(ge=0.0, le=100.0)]
+Amount = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Number = Annotated[int, Field(ge=0)]
 
 
 class Part(BaseModel):
@@ -50,27 +53,27 @@ class Environment(Part):
 class Throughput(Part):
     """Images per second over windows of steps: median, 10th and 90th percentile."""
 
-    median: float
-    p10: float
-    p90: float
+    median: Amount
+    p10: Amount
+    p90: Amount
 
 
 class PhaseSeconds(Part):
     """Exclusive phases in seconds; they sum to the total time. Data wait is inside training."""
 
-    setup: float = 0.0
-    warmup: float = 0.0
-    training: float = 0.0
-    evaluation: float = 0.0
-    checkpointing: float = 0.0
-    logging: float = 0.0
+    setup: Amount = 0.0
+    warmup: Amount = 0.0
+    training: Amount = 0.0
+    evaluation: Amount = 0.0
+    checkpointing: Amount = 0.0
+    logging: Amount = 0.0
 
 
 class Point(Part):
     """How much training time had been spent when progress had come this far."""
 
-    progress: float
-    training_time: float
+    progress: Amount
+    training_time: Amount
 
 
 class LedgerRecord(Part):
@@ -80,16 +83,16 @@ class LedgerRecord(Part):
     """
 
     phases: PhaseSeconds
-    data_wait: float
-    training_time: float
-    total_time: float
-    device_hours: float
-    devices: int
-    steps: int
-    samples: int
-    views: int
+    data_wait: Amount
+    training_time: Amount
+    total_time: Amount
+    device_hours: Amount
+    devices: Number
+    steps: Number
+    samples: Number
+    views: Number
     samples_per_second: Throughput | None
-    peak_memory_bytes: int | None
+    peak_memory_bytes: Number | None
     evaluation_points: list[Point] = []
     resumed: int = 0
 
@@ -99,13 +102,13 @@ class EncoderScores(Part):
 
     weights: Literal["online", "ema"]
     pooling: str
-    dimension: int
-    linear_top1: float
-    linear_top5: float
-    linear_strength: float
-    linear_validation_top1: float
-    knn20: float
-    knn200: float
+    dimension: Number
+    linear_top1: Percent
+    linear_top5: Percent
+    linear_strength: Amount
+    linear_validation_top1: Percent
+    knn20: Percent
+    knn200: Percent
 
 
 class Metrics(Part):
@@ -117,6 +120,12 @@ class Metrics(Part):
     backbone_parameters: int
     trainable_parameters: int
     extra: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _primary_is_there(self) -> Metrics:
+        if self.primary not in self.encoders:
+            raise ValueError(f"primary is '{self.primary}', but the encoders are {', '.join(self.encoders)}")
+        return self
 
     @property
     def scores(self) -> EncoderScores:

@@ -15,6 +15,7 @@ from benchmark.cost.ledger import Ledger
 from benchmark.data.augment import Augmenter, center_view
 from benchmark.data.batches import Batches
 from benchmark.data.datasets import first_images
+from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.protocols import ProbeData, evaluate_test, evaluate_validation
 from benchmark.glimpse import write_glimpse
 from benchmark.randomness import seeded
@@ -127,6 +128,13 @@ class Run:
         Raises:
             Interrupted: the user interrupted; the state is saved.
         """
+        try:
+            return self._carry_out()
+        except NonFiniteError:
+            self._write_history()
+            return "diverged", None
+
+    def _carry_out(self) -> tuple[Status, Metrics | None]:
         status: Status = "completed"
         if self.training is not None:
             warm_up(self.training)
@@ -136,8 +144,6 @@ class Run:
             return status, None
         with self.ledger.phase("evaluation"):
             metrics = self._final_metrics()
-        with self.ledger.phase("logging"):
-            self._write_pictures()
         with self.ledger.phase("checkpointing"):
             export_encoder(self.folder, self.method.encoders()[self.plan.settings.primary])
         return status, metrics
@@ -172,12 +178,13 @@ class Run:
         return {"classifier_top1": 100.0 * correct / len(images)}
 
     def _write_history(self) -> None:
-        assert self.training is not None
+        if self.training is None:
+            return
         text = "".join(json.dumps(line) + "\n" for line in self.training.history)
         write_atomically(self.folder / "history.jsonl", text)
 
-    def _write_pictures(self) -> None:
-        """The glimpse and the breakdown; both leave weights and position as they were."""
+    def write_pictures(self) -> None:
+        """Writes the glimpse and the breakdown; both leave weights and position as they were."""
         if self.training is None:
             return
         write_glimpse(self.folder / "glimpse.npz", self.training, self.dataset)

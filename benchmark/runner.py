@@ -95,13 +95,13 @@ def run_experiment(
         Interrupted: the user interrupted; the same call goes on.
     """
     plans = plan_runs(experiment, entries, dataset.image_size)
-    claim_folder(options.out, experiment, entries, dataset)
     for plan in plans:
         if plan.method.trainable and experiment.batch_size > len(dataset.pretraining.images):
             raise UserError(
                 f"batch_size is {experiment.batch_size}, but the training split of {dataset.name} has "
                 f"{len(dataset.pretraining.images)} images; expected at most that"
             )
+    claim_folder(options.out, experiment, entries, dataset)
     manifest = dataset.manifest.digest
     records: list[Record] = []
     missing: list[RunPlan] = []
@@ -150,7 +150,7 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[Resolved], dat
     """
     folder = out / experiment.name
     path = folder / "experiment.yaml"
-    shared: dict[str, Any] = experiment.model_dump(mode="json", include={"batch_size", "precision", "evaluation"})
+    shared: dict[str, Any] = experiment.model_dump(mode="json", include={"batch_size", "precision"})
     shared["dataset"] = {"manifest": dataset.manifest.digest, "image_size": dataset.image_size}
     named: dict[str, Any] = {
         one.entry.name: {
@@ -163,14 +163,16 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[Resolved], dat
     try:
         if path.is_file():
             before = yaml.safe_load(path.read_text(encoding="utf-8"))
-            _refuse_difference(before["shared"], shared, str(folder))
-            # A name is taken once a run of it has begun.
-            for name in (name for name in named.keys() & before["entries"].keys() if (folder / name).is_dir()):
+            # A name is taken once a run of it has begun, and the folder once any has.
+            begun = [name for name in before["entries"] if (folder / name).is_dir()]
+            if begun:
+                _refuse_difference(before["shared"], shared, str(folder))
+            for name in named.keys() & set(begun):
                 _refuse_difference(before["entries"][name], named[name], str(folder), f"entries.{name}")
-            named = {**before["entries"], **named}
+            named = {**{name: before["entries"][name] for name in begun}, **named}
         content = yaml.safe_dump({"shared": shared, "entries": named}, sort_keys=False)
         write_atomically(path, content)
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: is not what `bench run` writes ({error}); choose another --out") from None
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
@@ -211,13 +213,16 @@ def _carry_out(
         run = Run(plan, dataset, device, folder, reporter, interruption)
         reporter.run_started(plan, *place, run.resumed_at)
         status, metrics = run.carry_out()
-        message = "a loss was not finite" if status == "diverged" else None
+        message = "a loss or a feature was not finite" if status == "diverged" else None
+        ledger = run.ledger.record(1, memory.read())
+        if status != "diverged":
+            run.write_pictures()  # outside the timed run
     except (Interrupted, UserError, KeyboardInterrupt):
         raise
     except OSError as error:
         # A full or read-only disk would fail every further run too; the last saved state is intact.
         raise UserError(
-            f"{folder}: cannot be written ({error.strerror or error}); the last saved state is kept"
+            f"{folder}: cannot be written ({error.strerror or error}); a state saved before is kept"
         ) from error
     except Exception as error:
         if options.debug:
@@ -226,7 +231,7 @@ def _carry_out(
         _write_traceback(folder)
     finally:
         if run is not None:
-            ledger = run.ledger.record(1, memory.read())
+            ledger = ledger or run.ledger.record(1, memory.read())
             run.close()
     record = Record(
         key=plan.key(dataset.manifest.digest),

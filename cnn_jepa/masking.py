@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+_DRAWS = 24  # per image, among which the union nearest to the wanted share is taken
 _TRIES = 4  # redraws of a batch's images that keep too little context, before blocks are merged
 
 
@@ -34,9 +35,10 @@ class MaskSpec:
         same_size: one size for all blocks of a batch (as published, so that target counts are equal), or one per block.
         context_scale: range of the context block's area (a square), before targets are cut out of it.
         min_context: fewest context cells of an image.
-        target_share: share of the grid that is hidden, exact to a cell, for every strategy. The area of a block then
-            follows from it and from the number of blocks; its drawn size gives its proportions only. None leaves the
-            share to the strategy.
+        target_share: share of the grid that is hidden, for every strategy. Blocks of named sizes are drawn such that
+            their union is within one cell of it; otherwise it is exact to a cell, and the area of a block follows
+            from it and from the number of blocks, its drawn size giving its proportions only. None leaves the share
+            to the strategy.
     """
 
     # Read by pydantic where a configuration holds a spec: unknown keys are refused there too.
@@ -131,6 +133,12 @@ def check_spec(spec: MaskSpec, grid: tuple[int, int]) -> None:
                 f"mask_ratio is {spec.mask_ratio}: {hidden} of {cells} cells {where}; expected 1 to {room} "
                 f"(min_context is {spec.min_context})"
             )
+    if spec.strategy != "random" and spec.block_sizes is not None:
+        for height, width in spec.block_sizes:
+            if height > rows or width > columns or height * width > room:
+                raise ValueError(
+                    f"no block of block_sizes ({height}, {width}) fits {where} beside {spec.min_context} context cells"
+                )
     if spec.strategy != "random" and not _feasible_sizes(spec, grid):
         what = f"block_sizes {spec.block_sizes}" if spec.block_sizes else f"block_scale {spec.block_scale}"
         raise ValueError(
@@ -187,7 +195,9 @@ def sample_masks(spec: MaskSpec, batch_size: int, grid: tuple[int, int], generat
         hidden_BN = _smallest(noise_BN, round(share * grid[0] * grid[1]))
         hidden_Bhw = hidden_BN.view(batch_size, *grid)
         return Masks(~hidden_Bhw, hidden_Bhw.unsqueeze(1))
-    if spec.target_share is not None:
+    if spec.target_share is not None and spec.block_sizes is not None:
+        targets_BMhw = _blocks_near_share(spec, batch_size, grid, generator, spec.target_share)
+    elif spec.target_share is not None:
         targets_BMhw = _blocks_of_share(spec, batch_size, grid, generator, spec.target_share)
     else:
         targets_BMhw = _blocks(spec, batch_size, grid, generator)
@@ -251,6 +261,31 @@ def _blocks(spec: MaskSpec, batch_size: int, grid: tuple[int, int], generator: t
     # One block always leaves enough (`_draw_sizes`); images that are still crowded get it M times.
     crowded = blocks.any(1).sum((1, 2)) > room
     return torch.where(crowded.view(-1, 1, 1, 1), blocks[:, :1], blocks)
+
+
+def _blocks_near_share(
+    spec: MaskSpec, batch_size: int, grid: tuple[int, int], generator: torch.Generator, share: float
+) -> Tensor:
+    """Blocks `(B, M, h, w)` of the sizes that are named, whose union is within one cell of round(share x N).
+
+    Of several draws per image one with the nearest union is taken. Where no draw comes within a cell (sizes that cannot
+    add up to the share), the blocks are grown or shrunk to it.
+    """
+    cells = grid[0] * grid[1]
+    hidden, room = round(share * cells), cells - spec.min_context
+    sizes = _draw_sizes(spec, (batch_size * _DRAWS, spec.num_blocks), grid, generator)
+    blocks = _rectangles(_place(sizes, grid, generator), sizes, grid)
+    blocks_BTMhw = blocks.view(batch_size, _DRAWS, spec.num_blocks, *grid)
+    union_BT = blocks_BTMhw.any(2).sum((2, 3))
+    miss_BT = (union_BT - hidden).abs().masked_fill(union_BT > room, cells)
+    # Among equally near draws the first: each is as likely as any other.
+    best_B = miss_BT.argmin(1)
+    chosen_BMhw = blocks_BTMhw[torch.arange(batch_size), best_B]
+    far_B = miss_BT.gather(1, best_B.unsqueeze(1)).squeeze(1) > 1
+    if far_B.any():
+        grown_BMhw = _blocks_of_share(spec, batch_size, grid, generator, share)
+        chosen_BMhw = torch.where(far_B.view(-1, 1, 1, 1), grown_BMhw, chosen_BMhw)
+    return chosen_BMhw
 
 
 def _blocks_of_share(

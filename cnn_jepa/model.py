@@ -76,6 +76,8 @@ class CNNJEPA(nn.Module):
         self.encoder_kind = encoder
         # In a tuple, so that the network's parameters are not registered a second time.
         self._encoders = (MaskedDenseEncoder(network, patch_size),)
+        # The projection's batch norm sees visible cells only, like the encoder's.
+        self._projectors = () if projection_dim is None else (MaskedDenseEncoder(self.projection, 1),)
 
     @property
     def context_encoder(self) -> MaskedDenseEncoder:
@@ -92,7 +94,8 @@ class CNNJEPA(nn.Module):
             target = self.target_projection(self.target_network(images_BCHW))
         context = self.context_encoder(images_BCHW, masks)
         visible_B1hw = masks.context_Bhw.unsqueeze(1)
-        context = self.projection(context) * visible_B1hw.to(context.dtype)
+        if self._projectors:
+            context = self._projectors[0](context, masks)
         filled = torch.where(visible_B1hw, context, self.mask_token.to(context.dtype))
         return JEPAOutput(context, self.predictor(filled), target, masks)
 

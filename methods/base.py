@@ -107,6 +107,9 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         config_class: its typed configuration.
         backbone_kinds: what it can run on, `cnn` and/or `vit`.
         trainable: False for a method that trains nothing and so pays nothing.
+        view_count: how many views it takes; None for any number.
+        fixed_view_size: its views have to be of the input size (masks on a fixed grid).
+        encoder_passes: how often an image of a step passes an encoder, online or target, over all views.
         needs_whole_batch: its loss compares images with each other, so that gradients cannot be accumulated.
     """
 
@@ -114,6 +117,9 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     config_class: ClassVar[type[MethodConfig]]
     backbone_kinds: ClassVar[tuple[str, ...]] = ("cnn", "vit")
     trainable: ClassVar[bool] = True
+    view_count: ClassVar[int | None] = None
+    fixed_view_size: ClassVar[bool] = False
+    encoder_passes: ClassVar[int] = 1
     needs_whole_batch: ClassVar[bool] = False
 
     def __init__(self, config: ConfigT, backbone: Backbone, task: Task) -> None:

@@ -53,6 +53,8 @@ class BYOL(Method[BYOLConfig]):
 
     name = "byol"
     config_class = BYOLConfig
+    view_count = 2
+    encoder_passes = 4
 
     def __init__(self, config: BYOLConfig, backbone: Backbone, task: Task) -> None:
         super().__init__(config, backbone, task)

@@ -64,6 +64,9 @@ class CNNJEPAMethod(Method[CNNJEPAConfig]):
 
     name = "cnn_jepa"
     config_class = CNNJEPAConfig
+    view_count = 1
+    fixed_view_size = True
+    encoder_passes = 2
     backbone_kinds = ("cnn",)
 
     def __init__(self, config: CNNJEPAConfig, backbone: Backbone, task: Task) -> None:

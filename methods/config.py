@@ -28,8 +28,9 @@ class Config(BaseModel):
 
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -58,7 +59,7 @@ class OptimizerSpec(Config):
     weight_decay: NonNegative = 0.0
     weight_decay_end: NonNegative | None = None
     momentum: Share = 0.9
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     trust_coefficient: Positive = 0.001
     warmup: Share = 0.1
     warmup_start: Share = 0.0

@@ -138,7 +138,11 @@ class TokenPredictor(nn.Module):
         known = embedded + self.positions_NW[known_BK].to(embedded.dtype)
         asked = (self.mask_token + self.positions_NW[asked_BT]).to(embedded.dtype)
         tokens = torch.cat((known, asked), dim=1)
-        mask = None if attend_BS is None else attend_BS[:, None, None, :]
+        mask = None
+        if attend_BS is not None:
+            # Added to the scores rather than boolean: older releases of timm add a boolean mask as 0 and 1.
+            mask = torch.zeros(attend_BS.shape, dtype=tokens.dtype, device=tokens.device)
+            mask = mask.masked_fill(~attend_BS, float("-inf"))[:, None, None, :]
         for block in self.blocks:
             tokens = block(tokens, attn_mask=mask)
         predicted: Tensor = self.head(self.norm(tokens[:, known.shape[1] :]))
@@ -156,6 +160,9 @@ class IJEPA(Method[IJEPAConfig]):
 
     name = "ijepa"
     config_class = IJEPAConfig
+    view_count = 1
+    fixed_view_size = True
+    encoder_passes = 2
     backbone_kinds = ("vit",)
 
     def __init__(self, config: IJEPAConfig, backbone: Backbone, task: Task) -> None:

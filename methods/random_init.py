@@ -22,6 +22,8 @@ class RandomInit(Method[RandomInitConfig]):
 
     name = "random_init"
     config_class = RandomInitConfig
+    view_count = 0
+    encoder_passes = 0
     trainable = False
 
     def __init__(self, config: RandomInitConfig, backbone: Backbone, task: Task) -> None:

@@ -50,6 +50,8 @@ class SimCLR(Method[SimCLRConfig]):
 
     name = "simclr"
     config_class = SimCLRConfig
+    view_count = 2
+    encoder_passes = 2
     needs_whole_batch = True
 
     def __init__(self, config: SimCLRConfig, backbone: Backbone, task: Task) -> None:

@@ -40,6 +40,7 @@ class Supervised(Method[SupervisedConfig]):
 
     name = "supervised"
     config_class = SupervisedConfig
+    view_count = 1
 
     def __init__(self, config: SupervisedConfig, backbone: Backbone, task: Task) -> None:
         super().__init__(config, backbone, task)

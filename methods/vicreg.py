@@ -61,6 +61,8 @@ class VICReg(Method[VICRegConfig]):
 
     name = "vicreg"
     config_class = VICRegConfig
+    view_count = 2
+    encoder_passes = 2
     needs_whole_batch = True
 
     def __init__(self, config: VICRegConfig, backbone: Backbone, task: Task) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -108,8 +109,10 @@ class BudgetSpec(Config):
             what = "none is given" if not given else f"{', '.join(given)} are given"
             raise ValueError(f"a budget has exactly one kind of limit of {', '.join(KINDS)}; {what}")
         limits = getattr(self, given[0])
-        if not limits or min(limits) <= 0:
-            raise ValueError(f"{given[0]} is {list(limits)}; every limit has to be above 0")
+        if not limits or not all(0 < limit < math.inf for limit in limits):
+            raise ValueError(f"{given[0]} is {list(limits)}; every limit has to be a finite number above 0")
+        if given[0] in ("steps", "samples") and not all(limit == int(limit) for limit in limits):
+            raise ValueError(f"{given[0]} is {list(limits)}; expected whole numbers")
         if len(set(limits)) != len(limits):
             raise ValueError(f"{given[0]} is {list(limits)}; each rung once")
         return self

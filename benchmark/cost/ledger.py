@@ -70,11 +70,11 @@ class Ledger:
             if self._phase == "training":
                 self._data_wait += self._clock() - start
 
-    def count(self, samples: int, views: int) -> None:
-        """One step is done."""
+    def count(self, samples: int, encoder_passes: int) -> None:
+        """One step is done, in which each sample passed an encoder `encoder_passes` times."""
         self.steps += 1
         self.samples += samples
-        self.views += samples * views
+        self.views += samples * encoder_passes
 
     def close_window(self) -> None:
         """Ends a window of throughput (over training time, so that no other phase enters it), and begins the next."""

@@ -50,6 +50,7 @@ DEFAULT_ROOT = Path("data")
 RESIDENT_BYTES = 4 << 30
 _SMALLEST = 8
 _WITH_UNLABELLED = ("stl10",)
+_EMBEDDED = ("shapes", "digits")
 
 
 class DatasetSpec(Config):
@@ -186,6 +187,12 @@ def load_dataset(
     """
     if spec.size is not None and spec.size < _SMALLEST:
         raise UserError(f"dataset '{spec.name}': size is {spec.size}; expected at least {_SMALLEST} pixels")
+    if spec.name in _EMBEDDED and (path is not None or download):
+        option = "--data" if path is not None else "--download"
+        raise UserError(
+            f"{option} does not apply to the embedded dataset '{spec.name}'; for your own images take an experiment "
+            "on a folder (such as cpu), or --set dataset.name=folder"
+        )
     source = _LOADERS[spec.name](spec, path, download, progress)
     if source.image_size < _SMALLEST:
         raise UserError(

@@ -67,6 +67,10 @@ def _placed(module: nn.Module, device: torch.device) -> Iterator[None]:
         module.to(home)
 
 
+class NonFiniteError(ValueError):
+    """An encoder's features are not numbers any more: its run has diverged."""
+
+
 def check_features(features_ND: Tensor, what: str) -> None:
     """Refuses features that nothing can be concluded from.
 
@@ -75,13 +79,14 @@ def check_features(features_ND: Tensor, what: str) -> None:
         what: names them in the message.
 
     Raises:
-        ValueError: they are no matrix, there are none, or some are not finite.
+        ValueError: they are no matrix, or there are none.
+        NonFiniteError: some are not finite.
     """
     if features_ND.ndim != 2 or features_ND.numel() == 0:
         raise ValueError(f"{what}: no features, shape {tuple(features_ND.shape)}; expected (images, dimension)")
     bad = int((~features_ND.isfinite().all(dim=1)).sum())
     if bad:
-        raise ValueError(f"{what}: {bad} of {len(features_ND)} feature vectors are not finite (NaN or infinite)")
+        raise NonFiniteError(f"{what}: {bad} of {len(features_ND)} feature vectors are not finite (NaN or infinite)")
 
 
 def _prepare(images: Images, indices: Tensor, normalise: Normalise, device: torch.device) -> Tensor:

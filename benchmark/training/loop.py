@@ -161,13 +161,13 @@ def train(training: Training, watcher: Watcher, points: int) -> Literal["complet
             lr = set_schedule(training.optimizer, plan.settings.optimizer, training.lr, progress)
             loss, logs = run_step(training, progress)
             finite &= torch.isfinite(loss)
-            ledger.count(training.batches.batch_size, len(plan.settings.views))
+            ledger.count(training.batches.batch_size, plan.method.encoder_passes)
             training.step += 1
             before, progress = progress, max(progress, training.progress)
             at_point = progress >= (training.points_done + 1) / points
             if training.step % LOG_EVERY == 0 or at_point:
-                ledger.close_window()
                 with ledger.phase("logging"):
+                    ledger.close_window()  # inside, where the device has caught up
                     if not finite.item():
                         return "diverged"
                     _log(training, before, loss, logs, lr)

@@ -48,6 +48,10 @@ def _refused(bench: Any, *arguments: object) -> str:
         (["--set", "batch_size=lots"], "batch_size is 'lots'"),
         (["--set", "batch_size"], "expected KEY=VALUE"),
         (["--seeds", "a"], "'a' is not a seed"),
+        (["--seeds", "\u00b2"], "is not a seed"),
+        (["--methods", ""], "--methods is empty"),
+        (["--data", "/tmp"], "--data does not apply to the embedded dataset 'shapes'"),
+        (["--download"], "--download does not apply to the embedded dataset 'shapes'"),
         (["--budget", "epoch=3"], "did you mean 'epochs'"),
         (["--device", "tpu"], "--device is 'tpu'; choices: auto, cpu, cuda"),
         (["--set", "entries=[{method: ijepa, backbone: {name: resnet18}}]"], "ijepa needs a ViT"),
@@ -108,6 +112,12 @@ def test_an_output_folder_of_another_experiment(bench: Any, tmp_path: Path) -> N
     assert "entries.random_init.backbone.width is 8 there and 16 here" in message
 
 
+def test_a_refused_run_does_not_claim_its_folder(bench: Any, tmp_path: Path) -> None:
+    run = (bench.config(), "--out", tmp_path / "out", "--methods", "random_init,simclr")
+    _refused(bench, *run, "--set", "batch_size=1000")
+    assert bench("run", *run, "--budget", "steps=1")[0] == 0
+
+
 def test_an_output_folder_that_cannot_be_written(bench: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     message = _refused(bench, bench.config(), "--out", tmp_path / "file", "--methods", "random_init")
@@ -142,6 +152,12 @@ def test_a_full_disk_ends_the_run_and_keeps_the_last_state(
 def test_results_that_are_not_there_or_foreign(bench: Any, tmp_path: Path) -> None:
     code, printed = bench("report", tmp_path / "none", "--out", tmp_path / "page")
     assert (code, "no such folder" in printed) == (2, True)
+    assert bench("run", bench.config(), "--out", tmp_path / "good", "--methods", "random_init")[0] == 0
+    (tmp_path / "file").write_text("in the way")
+    code, printed = bench("report", tmp_path / "good", "--out", tmp_path / "file")
+    assert (code, "cannot be written" in printed) == (2, True)
+    code, printed = bench("leaderboard", tmp_path / "good", "--csv", tmp_path / "good")
+    assert (code, "cannot be written" in printed) == (2, True)
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "record.json").write_text("{")
     code, printed = bench("report", tmp_path / "r", "--out", tmp_path / "page")

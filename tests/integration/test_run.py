@@ -39,7 +39,7 @@ def test_all_methods_leave_records_a_leaderboard_and_a_figure(bench: Any, tmp_pa
         assert record.ledger.samples == (160 if trained else 0)
         assert (record.ledger.training_time > 0) == trained
         assert len(record.ledger.evaluation_points) == (2 if trained else 0)
-    assert records["byol"].ledger.views == 320  # type: ignore[union-attr]
+    assert records["byol"].ledger.views == 4 * 160  # type: ignore[union-attr]
     assert records["ijepa"].config["tags"] == ["different backbone"]
     assert set(records["cnn_jepa"].metrics.encoders) == {"online", "ema"}  # type: ignore[union-attr]
     assert "classifier_top1" in records["supervised"].metrics.extra  # type: ignore[union-attr]
@@ -196,15 +196,24 @@ def test_one_failing_run_is_recorded_and_the_others_go_on(
     assert len(list(tmp_path.rglob("record.failed-1.json"))) == 1
 
 
+_WILD = ("--set", "simclr.optimizer.lr=1e30", "--set", "simclr.optimizer.name=sgd", "--set", "precision='32'")
+
+
+def test_weights_that_are_lost_in_the_last_step_are_a_divergence_too(bench: Any, tmp_path: Path) -> None:
+    options = ("--set", "supervised.optimizer.lr=1e30", "--set", "supervised.optimizer.warmup=0", "--budget", "steps=1")
+    code, printed = bench("run", bench.config(), "--out", tmp_path, "--methods", "supervised", *options)
+    assert code == 0, printed
+    assert bench.records(tmp_path)["supervised"].status == "diverged"
+
+
 def test_divergence_is_a_status_without_scores(bench: Any, tmp_path: Path) -> None:
-    code, _ = bench(
-        "run", bench.config(), "--out", tmp_path, "--methods", "simclr", "--set", "simclr.optimizer.lr=1e30",
-        "--set", "simclr.optimizer.name=sgd", "--set", "precision='32'",
-    )  # fmt: skip
+    code, _ = bench("run", bench.config(), "--out", tmp_path, "--methods", "simclr", *_WILD)
     record = bench.records(tmp_path)["simclr"]
     assert code == 0
     assert record.status == "diverged"
     assert record.metrics is None
+    # It is final, and not tried again.
+    assert "nothing to do" in bench("run", bench.config(), "--out", tmp_path, "--methods", "simclr", *_WILD)[1]
     assert record.ledger is not None and record.ledger.training_time > 0
 
 

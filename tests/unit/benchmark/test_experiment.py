@@ -51,6 +51,23 @@ def test_methods_pick_by_entry_and_by_method(tmp_path: Path) -> None:
     assert [p.entry.name for p in _plans(path, methods=["tuned"])] == ["tuned"]
     with pytest.raises(UserError, match="did you mean 'simclr'"):
         _plans(path, methods=["simcrl"])
+    with pytest.raises(UserError, match="--methods is empty"):
+        _plans(path, methods=[])
+    twice = _write(tmp_path, entries=["simclr", {"name": "wide", "method": "simclr"}])
+    assert [p.entry.name for p in _plans(twice, methods=["simclr"])] == ["simclr"]
+
+
+def test_setting_one_entry_leaves_what_an_anchor_shares_alone(tmp_path: Path) -> None:
+    path = tmp_path / "anchors.yaml"
+    path.write_text(
+        "budget: {steps: 1}\nentries:\n"
+        "  - {name: a, method: simclr, backbone: &vit {name: vit_tiny, patch_size: 4, width: 96},\n"
+        "     overrides: &o {temperature: 0.3}}\n"
+        "  - {name: b, method: simclr, backbone: *vit, overrides: *o}\n"
+    )
+    a, b = _plans(str(path), settings=["b.backbone.width=64", "b.temperature=0.4"])
+    assert (a.backbone.width, b.backbone.width) == (96, 64)
+    assert (a.settings.temperature, b.settings.temperature) == (0.3, 0.4)  # type: ignore[attr-defined]
 
 
 def test_settings_reach_the_experiment_and_an_entrys_method(tmp_path: Path) -> None:
@@ -85,7 +102,15 @@ def test_settings_reach_the_experiment_and_an_entrys_method(tmp_path: Path) -> N
         ({"budget": {"epocs": 1}}, "unknown key 'budget.epocs'; did you mean 'epochs'"),
         ({"name": "../elsewhere"}, "names a folder"),
         ({"recipe": "smal"}, "unknown recipe 'smal'; did you mean 'small'"),
-        ({"evaluation": {"protocols": ["linear-v9"]}}, "did you mean 'linear-v1'"),
+        ({"evaluation": {"protocols": ["linear-v1"]}}, "unknown key 'evaluation.protocols'"),
+        ({"name": "report"}, "results folders use themselves"),
+        ({"seeds": [0, 0]}, "seeds: 0 stands twice"),
+        ({"budget": {"epochs": float("inf")}}, "finite number above 0"),
+        ({"budget": {"steps": 4.4}}, "expected whole numbers"),
+        ({"entries": [{"method": "simclr", "overrides": {"views": [{"flip": 0.5}]}}]}, "views holds 1; simclr takes 2"),
+        ({"entries": [{"method": "cnn_jepa", "overrides": {"views": [{"size": 64}]}}]}, "views.0.size is 64"),
+        ({"entries": [{"method": "simclr", "overrides": {"optimizer": {"lr": float("inf")}}}]}, "optimizer.lr is inf"),
+        ({"entries": [{"method": "simclr", "overrides": {"optimizer": {"betas": [1.0, 1.0]}}}]}, "optimizer.betas.0"),
         ({"entries": [{"method": "byol", "overrides": {"tempreature": 1}}]}, "unknown key 'tempreature'"),
         ({"entries": [{"method": "byol", "overrides": {"ema": {"strat": 1}}}]}, "unknown key 'ema.strat'"),
         ({"entries": [{"method": "cnn_jepa", "overrides": {"masking": {"num_block": 1}}}]}, "'num_blocks'"),
@@ -125,6 +150,7 @@ def test_the_key_changes_with_what_changes_the_result_and_with_nothing_else(tmp_
     assert _key(path, settings=["entries=[{name: another, method: simclr}]"]) == same
     assert _key(path, settings=["simclr.temperature=0.2"]) == same  # its default
     assert _key(path, settings=["budget={steps: 4.0}"]) == same
+    assert _key(path, settings=["evaluation.points=4", "evaluation.images=100"]) == same
     others = [
         _key(path, seeds=[1]),
         _key(path, budget="steps=5"),
@@ -132,7 +158,6 @@ def test_the_key_changes_with_what_changes_the_result_and_with_nothing_else(tmp_
         _key(path, settings=["batch_size=32"]),
         _key(path, settings=["precision='32'"]),
         _key(path, settings=["backbone.width=16"]),
-        _key(path, settings=["evaluation.points=4"]),
         _plans(path)[0].key("another manifest"),
     ]
     assert len({same, *others}) == len(others) + 1

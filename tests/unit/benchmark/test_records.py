@@ -20,6 +20,16 @@ def test_a_record_comes_back_as_it_was(tmp_path: Path, make_record: Any) -> None
     assert read_record(tmp_path / "record.json") == record
 
 
+def _changed(record: dict[str, Any], key: str, value: Any) -> str:
+    changed = json.loads(json.dumps(record))
+    *path, last = key.split(".")
+    target = changed
+    for part in path:
+        target = target[part]
+    target[last] = value
+    return json.dumps(changed)
+
+
 def test_what_is_no_record_is_named_with_the_reason(tmp_path: Path, make_record: Any) -> None:
     good = json.loads(make_record("byol").model_dump_json())
     cases = {
@@ -27,6 +37,10 @@ def test_what_is_no_record_is_named_with_the_reason(tmp_path: Path, make_record:
         "newer": (json.dumps({**good, "schema_version": 99}), "schema_version is 99, expected 1"),
         "list": ("[]", "schema_version is None"),
         "extra": (json.dumps({**good, "forged": 1}), "forged"),
+        "percent": (_changed(good, "metrics.encoders.online.linear_top1", 200.0), "less than or equal to 100"),
+        "primary": (_changed(good, "metrics.primary", "x"), "primary is 'x'"),
+        "negative": (_changed(good, "ledger.training_time", -1.0), "greater than or equal to 0"),
+        "infinite": (_changed(good, "ledger.training_time", float("inf")), "finite"),
         "typed": (json.dumps({**good, "seed": "many"}), "seed"),
     }
     for name, (text, _) in cases.items():

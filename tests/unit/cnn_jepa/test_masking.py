@@ -106,10 +106,22 @@ def test_share_and_number_of_blocks_vary_independently() -> None:
         assert masks.targets_BMhw.shape[1] == blocks
 
 
+def test_named_sizes_are_kept_and_the_share_is_within_a_cell() -> None:
+    masks = sample_masks(SMALL, 500, (4, 4), _generator())
+    hidden = masks.target.sum((1, 2))
+    assert ((hidden - 6).abs() <= 1).all()
+    heights, widths = masks.targets_BMhw.any(3).sum(2), masks.targets_BMhw.any(2).sum(2)
+    assert {(h, w) for h, w in zip(heights.flatten().tolist(), widths.flatten().tolist(), strict=True)} <= {
+        (1, 2), (2, 1), (2, 2)
+    }  # fmt: skip
+    assert (masks.targets_BMhw.sum((2, 3)) == heights * widths).all()
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
         (MaskSpec(strategy="multi_block", block_sizes=((5, 5),)), "no block of block_sizes"),
+        (MaskSpec(strategy="multi_block", block_sizes=((1, 2), (5, 5))), r"no block of block_sizes \(5, 5\)"),
         (MaskSpec(strategy="random", mask_ratio=0.9), "mask_ratio is 0.9: 14 of 16 cells"),
         (MaskSpec(min_context=16), "min_context is 16"),
         (MaskSpec(strategy="multi_block", target_share=0.1), "expected 4 to 12"),

@@ -58,6 +58,18 @@ def test_target_follows_only_when_told_and_takes_no_gradient() -> None:
         torch.testing.assert_close(new, old + 0.1, rtol=1e-5, atol=1e-6)
 
 
+def test_the_projection_is_normalised_over_visible_cells() -> None:
+    model = _model(projection_dim=24)
+    masks = sample_masks(SPEC, 6, (4, 4), torch.Generator().manual_seed(0))
+    images = torch.randn(6, 3, 32, 32)
+    output = model(images, masks)
+    features = model.context_encoder(images, masks)
+    expected = model.projection[0](features).permute(0, 2, 3, 1)[masks.context_Bhw]
+    statistics = model.projection[1].running_mean
+    torch.testing.assert_close(statistics, expected.mean(0) * 0.1, rtol=1e-2, atol=1e-4)
+    assert output.context.permute(0, 2, 3, 1)[~masks.context_Bhw].abs().max() == 0
+
+
 def test_target_keeps_statistics_of_full_images() -> None:
     model = _model()
     images = torch.randn(8, 3, 32, 32)

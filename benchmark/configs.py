@@ -1,4 +1,4 @@
-"""Finds the configurations that come with the package, and reads YAML files."""
+"""Raw configurations: finds the files, reads YAML, applies overrides. What the keys mean is not known here."""
 
 from __future__ import annotations
 
@@ -88,3 +88,69 @@ def find_recipe(recipe: str, method: str, beside: Path | None) -> Path | None:
         raise UserError(f"unknown recipe '{recipe}'; {nearest(recipe, scales)}, or the path of a YAML file")
     path = folder / f"{method}.yaml"
     return path if path.is_file() else None
+
+
+def read_recipe(path: Path, method: str) -> dict[str, Any]:
+    """The settings of a recipe file.
+
+    Raises:
+        UserError: the file is none, or another method's.
+    """
+    data = read_yaml(path)
+    unknown = sorted(set(data) - {"method", "scale", "sources", "settings"})
+    if unknown:
+        raise UserError(
+            f"{path}: unknown key '{unknown[0]}'; {nearest(unknown[0], ['method', 'scale', 'sources', 'settings'])}"
+        )
+    if data.get("method") != method:
+        raise UserError(f"{path}: is a recipe of method '{data.get('method')}', wanted for '{method}'")
+    settings = data.get("settings") or {}
+    if not isinstance(settings, dict):
+        raise UserError(f"{path}: settings: expected keys and values, found {type(settings).__name__}")
+    return settings
+
+
+def apply_setting(data: dict[str, Any], setting: str) -> None:
+    """Applies `a.b.c=value` to an experiment's raw data; the value is read as YAML.
+
+    Args:
+        data: changed in place.
+        setting: a key of the experiment, or `ENTRY.key` for an override of that entry's method.
+
+    Raises:
+        UserError: it is no setting.
+    """
+    path, separator, text = setting.partition("=")
+    keys = path.strip().split(".")
+    if not separator or not all(keys):
+        raise UserError(f"--set is '{setting}'; expected KEY=VALUE, for instance batch_size=128 or byol.ema.start=0.99")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {path}: '{text}' is not a value") from None
+    target = data
+    if isinstance(data.get("entries"), list):
+        data["entries"] = [{"method": entry} if isinstance(entry, str) else entry for entry in data["entries"]]
+    for entry in data.get("entries") or []:
+        is_entry = isinstance(entry, dict) and (entry.get("name") or entry.get("method")) == keys[0]
+        if is_entry and len(keys) > 1:
+            # `byol.backbone.width` replaces the entry's own backbone; every other key is one of its method's.
+            if keys[1] in ("backbone", "recipe"):
+                target, keys = entry, keys[1:]
+            else:
+                target, keys = entry.setdefault("overrides", {}), keys[1:]
+            break
+    for position, key in enumerate(keys[:-1]):
+        target = target.setdefault(key, {})
+        if not isinstance(target, dict):
+            raise UserError(f"--set {path}: '{'.'.join(keys[: position + 1])}' holds no keys")
+    target[keys[-1]] = value
+
+
+def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """`base` with what `override` says, key by key in nested mappings; neither is changed."""
+    merged = dict(base)
+    for key, value in override.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged

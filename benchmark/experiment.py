@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from benchmark.configs import find_experiment, find_recipe, read_yaml
+from benchmark.configs import apply_setting, find_experiment, find_recipe, merge, read_recipe, read_yaml
 from benchmark.cost.budget import Budget, BudgetSpec, parse_budget
 from benchmark.data.datasets import DatasetSpec
 from benchmark.errors import UserError
@@ -252,7 +251,7 @@ def load_experiment(
         except ValueError as error:
             raise UserError(str(error)) from None
     for setting in settings or []:
-        _apply_setting(data, setting)
+        apply_setting(data, setting)
     try:
         experiment = Experiment.model_validate(data)
     except ValidationError as error:
@@ -273,35 +272,6 @@ def _select(entries: tuple[EntrySpec, ...], wanted: list[str]) -> tuple[EntrySpe
     # A word that is an entry's name means that entry; any other one means all entries of the method.
     methods = set(wanted) - exact
     return tuple(entry for entry in entries if entry.name in exact or entry.method in methods)
-
-
-def _apply_setting(data: dict[str, Any], setting: str) -> None:
-    """Applies `a.b.c=value` to the raw data; the value is read as YAML."""
-    path, separator, text = setting.partition("=")
-    keys = path.strip().split(".")
-    if not separator or not all(keys):
-        raise UserError(f"--set is '{setting}'; expected KEY=VALUE, for instance batch_size=128 or byol.ema.start=0.99")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"--set {path}: '{text}' is not a value") from None
-    target = data
-    if isinstance(data.get("entries"), list):
-        data["entries"] = [{"method": entry} if isinstance(entry, str) else entry for entry in data["entries"]]
-    for entry in data.get("entries") or []:
-        is_entry = isinstance(entry, dict) and (entry.get("name") or entry.get("method")) == keys[0]
-        if is_entry and len(keys) > 1:
-            # `byol.backbone.width` replaces the entry's own backbone; every other key is one of its method's.
-            if keys[1] in ("backbone", "recipe"):
-                target, keys = entry, keys[1:]
-            else:
-                target, keys = entry.setdefault("overrides", {}), keys[1:]
-            break
-    for position, key in enumerate(keys[:-1]):
-        target = target.setdefault(key, {})
-        if not isinstance(target, dict):
-            raise UserError(f"--set {path}: '{'.'.join(keys[: position + 1])}' holds no keys")
-    target[keys[-1]] = value
 
 
 @dataclass(frozen=True)
@@ -375,32 +345,3 @@ def _check_views(resolved: Resolved, image_size: int) -> None:
         if method.fixed_view_size or resolved.backbone.kind == "vit":
             raise ValueError(f"views.{number}.size is {view.size}; here it has to be the input size, {image_size}")
         resolved.backbone.grid(view.size)
-
-
-def read_recipe(path: Path, method: str) -> dict[str, Any]:
-    """The settings of a recipe file.
-
-    Raises:
-        UserError: the file is none, or another method's.
-    """
-    data = read_yaml(path)
-    unknown = sorted(set(data) - {"method", "scale", "sources", "settings"})
-    if unknown:
-        raise UserError(
-            f"{path}: unknown key '{unknown[0]}'; {nearest(unknown[0], ['method', 'scale', 'sources', 'settings'])}"
-        )
-    if data.get("method") != method:
-        raise UserError(f"{path}: is a recipe of method '{data.get('method')}', wanted for '{method}'")
-    settings = data.get("settings") or {}
-    if not isinstance(settings, dict):
-        raise UserError(f"{path}: settings: expected keys and values, found {type(settings).__name__}")
-    return settings
-
-
-def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
-    """`base` with what `override` says, key by key in nested mappings; neither is changed."""
-    merged = dict(base)
-    for key, value in override.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from benchmark.configs import merge
 from benchmark.errors import UserError
-from benchmark.experiment import Experiment, RunPlan, load_experiment, merge, plan_runs, resolve_entries
+from benchmark.experiment import Experiment, RunPlan, load_experiment, plan_runs, resolve_entries
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -113,8 +114,10 @@ class Run:
         training = self.training
         self.method.load_state_dict(state.method)
         training.optimizer.load_state_dict(state.optimizer)
-        training.step, training.points_done, training.history = state.step, state.points_done, state.history
+        training.step, training.history = state.step, state.history
         self.ledger.load_state_dict(state.ledger)
+        # From progress rather than from the state: the number of points may have been changed in between.
+        training.points_done = math.floor(training.progress * self.plan.experiment.evaluation.points + 1e-9)
         return training.progress
 
     def close(self) -> None:
@@ -209,7 +212,6 @@ class Run:
         state = State(
             key=self._key,
             step=training.step,
-            points_done=training.points_done,
             method=self.method.state_dict(),
             optimizer=training.optimizer.state_dict(),
             ledger=self.ledger.state_dict(),

@@ -27,7 +27,6 @@ class State:
 
     key: str
     step: int
-    points_done: int
     method: dict[str, Any]
     optimizer: dict[str, Any]
     ledger: dict[str, Any]

@@ -1,62 +1,359 @@
 """A CNN as a list of operations, so that it can be run by other rules than its own.
 
-The network is traced once with torch.fx; who runs it walks over the nodes with whatever it needs as an argument. No
-state of a forward pass is kept in a module.
+The network is traced once with torch.fx. Who runs it walks over the steps with whatever it needs as an argument; no state
+of a forward pass is kept in a module.
+
+A value that depends on the images is a map, whose rows and columns every operation has to keep aligned with the cells of
+the mask: a cell covers a block of `side` x `side` positions, and what an operation with stride s makes of it is a block of
+side / s.
 """
 
 from __future__ import annotations
 
 import operator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-POINTWISE = (
-    nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.ELU, nn.Hardswish, nn.Identity, nn.Dropout, nn.Linear,
+# Layers that leave zeros zero, and those that need not.
+_KEEP_ZERO = (
+    nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.ELU, nn.Hardswish, nn.Mish, nn.Tanh, nn.Identity, nn.Dropout,
 )  # fmt: skip
-SPATIAL = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
-_NORMS = (nn.BatchNorm2d, nn.LayerNorm)
-_ACTIVATIONS: set[Callable[..., Any]] = {F.relu, F.gelu, F.silu, F.leaky_relu, F.elu, F.hardswish, F.relu6, torch.relu}
-_FUNCTIONS: set[Callable[..., Any]] = {operator.add, operator.iadd, operator.mul, torch.add, torch.mul, *_ACTIVATIONS}
-_METHODS = {"add", "add_", "mul", "mul_", "permute", "reshape", "view", "contiguous"}
+_POINTWISE = (*_KEEP_ZERO, nn.Sigmoid, nn.Softplus, nn.Hardsigmoid)
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d)
+# What acts on positions `(B, C, H, W)`, and what on the last axis of `(B, H, W, C)`.
+_CHANNELS_FIRST = (nn.Conv2d, *_POOLS, nn.BatchNorm2d)
+_CHANNELS_LAST = (nn.LayerNorm, nn.Linear)
+_LAYERS = (*_POINTWISE, *_CHANNELS_FIRST, *_CHANNELS_LAST)
+
+_ACTIVATIONS: set[Callable[..., Any]] = {
+    F.relu, F.gelu, F.silu, F.leaky_relu, F.elu, F.hardswish, F.relu6, F.mish, torch.relu, torch.tanh,
+}  # fmt: skip
+_SUMS: set[Callable[..., Any]] = {operator.add, operator.iadd, torch.add}
+_PRODUCTS: set[Callable[..., Any]] = {operator.mul, operator.imul, torch.mul}
+_METHODS = {"add": _SUMS, "add_": _SUMS, "mul": _PRODUCTS, "mul_": _PRODUCTS}
+_TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
-class _Tracer(fx.Tracer):
-    """Stops at every layer that is an operation, whatever library it comes from."""
+@dataclass(frozen=True)
+class Reach:
+    """What an operation with spatial extent reads, per axis; `padding` is the one before the first position."""
 
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, (*POINTWISE, *SPATIAL, *_NORMS)) or super().is_leaf_module(m, module_qualified_name)
+    kernel: tuple[int, int]
+    stride: int
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+
+    def after(self, axis: int) -> int:
+        """Positions read after a block's last one; negative where not even that is read."""
+        return (self.kernel[axis] - 1) * self.dilation[axis] - self.stride - self.padding[axis] + 1
+
+    @property
+    def is_local(self) -> bool:
+        """Whether no position outside the block is read."""
+        return self.padding == (0, 0) and self.after(0) <= 0 and self.after(1) <= 0
 
 
-def trace(network: nn.Module) -> fx.Graph:
+@dataclass(frozen=True)
+class Ref:
+    """An argument that is the value of an earlier step."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation.
+
+    Attributes:
+        kind: `module`, `function`, `method` or `attribute`.
+        target: the module's or attribute's path, the function, the method's name.
+        args: its arguments; tensors as references.
+        kwargs: its named arguments, likewise.
+        stride: pixels per position of its value; None where that does not depend on the images.
+        channels_last: whether its value is `(B, H, W, C)`.
+        reach: what it reads, of convolutions and pooling.
+        read_stride: pixels per position of what it reads.
+        keeps_zero: masked positions that are zero stay so.
+        done: steps whose values nobody needs afterwards.
+    """
+
+    kind: str
+    target: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    stride: int | None = None
+    channels_last: bool = False
+    reach: Reach | None = None
+    read_stride: int = 1
+    keeps_zero: bool = True
+    done: tuple[int, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Program:
+    """A network's steps; the first is the images, the last its result."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def stride(self) -> int:
+        """Pixels per position of the result."""
+        return self.steps[-1].stride or 1
+
+
+def adopt(module: nn.Module, network: nn.Module) -> None:
+    """Registers a network's layers as the module's own, under the same names."""
+    for name, child in network.named_children():
+        module.add_module(name, child)
+    for name, parameter in network.named_parameters(recurse=False):
+        module.register_parameter(name, parameter)
+    for name, buffer in network.named_buffers(recurse=False):
+        module.register_buffer(name, buffer, persistent=name not in network._non_persistent_buffers_set)
+
+
+def fetch(module: nn.Module, path: str) -> Any:
+    """The layer, parameter or buffer at a dotted path."""
+    value: Any = module
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def trace(network: nn.Module, patch_size: int) -> Program:
     """The network's operations in order.
 
+    Args:
+        network: maps images to their last feature map.
+        patch_size: side in pixels of the square that a cell of the mask covers.
+
     Raises:
-        ValueError: names the first operation that cannot be run on a part of an image.
+        ValueError: names the first operation that cannot be run on a part of an image, or says which patch size fits.
     """
+    name = type(network).__name__
     try:
         graph = _Tracer().trace(network)
     except Exception as error:
-        raise ValueError(f"{type(network).__name__} cannot be traced: {error}") from error
+        raise ValueError(f"{name} cannot be traced: {error}") from error
+    reader = _Reader(network)
     for node in graph.nodes:
-        problem = _problem(network, node)
+        problem = reader.read(node)
         if problem:
-            raise ValueError(f"{type(network).__name__}: {problem} cannot run on a part of an image")
-    return graph
+            raise ValueError(f"{name}: {problem}")
+    strides = [step.stride for step in reader.steps if step.stride is not None]
+    if patch_size < 1 or patch_size % max(strides):
+        raise ValueError(f"patch_size is {patch_size}; {name} needs a multiple of its total stride, {max(strides)}")
+    return Program(_with_ends(reader.steps))
 
 
-def _problem(network: nn.Module, node: fx.Node) -> str | None:
-    if node.op == "call_module":
-        module = network.get_submodule(str(node.target))
-        name = type(module).__name__
-        return None if isinstance(module, (*POINTWISE, *SPATIAL, *_NORMS)) else f"module '{node.target}' ({name})"
-    if node.op == "call_function" and node.target not in _FUNCTIONS:
-        return f"function '{getattr(node.target, '__name__', node.target)}'"
-    if node.op == "call_method" and node.target not in _METHODS:
-        return f"tensor method '{node.target}'"
-    return None
+def _is_layer(module: nn.Module) -> bool:
+    """A layer we know, and not a subclass that computes something else (timm's BatchNormAct2d, a padded convolution)."""
+    return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in _LAYERS)
+
+
+class _Tracer(fx.Tracer):
+    """Stops at every layer that is an operation, and looks into subclasses that redefine one."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if isinstance(m, _LAYERS):
+            return _is_layer(m)
+        return super().is_leaf_module(m, module_qualified_name)
+
+
+class _Reader:
+    """Turns nodes into steps, refusing what does not keep blocks apart."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.steps: list[Step] = []
+        self._number: dict[fx.Node, int] = {}
+
+    def read(self, node: fx.Node) -> str | None:
+        """Adds the node; what is wrong with it, if anything."""
+        if node.op == "output":
+            return self._check_output(node)
+        if node.op == "placeholder":
+            if self.steps:
+                return f"a second input, '{node.target}', cannot be cut into blocks"
+            step: Step | str = Step("input", node.target, (), {}, stride=1)
+        else:
+            kind = node.op.removeprefix("call_").replace("get_attr", "attribute")
+            args = fx.node.map_arg(node.args, lambda n: Ref(self._number[n]))
+            kwargs = fx.node.map_arg(dict(node.kwargs), lambda n: Ref(self._number[n]))
+            step = self._shape(Step(kind, node.target, tuple(args), dict(kwargs)))
+        if isinstance(step, str):
+            return step
+        self._number[node] = len(self.steps)
+        self.steps.append(step)
+        return None
+
+    def _check_output(self, node: fx.Node) -> str | None:
+        result = node.args[0]
+        if not isinstance(result, fx.Node) or self.steps[self._number[result]].stride is None:
+            return "expected one feature map as its result"
+        last = self._number[result]
+        if self.steps[last].channels_last:
+            return "its result has its channels last; expected (B, C, h, w)"
+        del self.steps[last + 1 :]
+        return None
+
+    def _maps(self, step: Step) -> list[Step]:
+        given = [a for a in (*step.args, *step.kwargs.values()) if isinstance(a, Ref)]
+        return [self.steps[a.step] for a in given if self.steps[a.step].stride is not None]
+
+    def _shape(self, step: Step) -> Step | str:
+        """The step with what is known of its value, or what is wrong with it."""
+        maps = self._maps(step)
+        if not maps:
+            return step  # an attribute, or what is made of attributes alone
+        first = maps[0]
+        step = replace(step, stride=first.stride, channels_last=first.channels_last, read_stride=first.stride or 1)
+        if step.kind == "module":
+            return self._shape_layer(step)
+        if step.kind == "method":
+            return self._shape_method(step)
+        name = getattr(step.target, "__name__", str(step.target))
+        if step.target in _ACTIVATIONS:
+            return step
+        if step.target is F.layer_norm:
+            return replace(step, keeps_zero=False) if step.channels_last else _axis_problem(f"function '{name}'")
+        if step.target in _SUMS or step.target in _PRODUCTS:
+            return self._shape_pair(step, f"function '{name}'", step.target in _SUMS)
+        return f"function '{name}' cannot run on a part of an image"
+
+    def _shape_layer(self, step: Step) -> Step | str:
+        module = self.network.get_submodule(step.target)
+        name = f"module '{step.target}' ({type(module).__name__})"
+        if not _is_layer(module):
+            return f"{name} cannot run on a part of an image"
+        if isinstance(module, _CHANNELS_FIRST) and step.channels_last:
+            return _axis_problem(name)
+        if isinstance(module, _CHANNELS_LAST) and not step.channels_last:
+            return _axis_problem(name)
+        if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) != 1:
+            return f"{name} normalises over positions, which a part of an image does not have"
+        if isinstance(module, _POINTWISE):
+            return replace(step, keeps_zero=isinstance(module, _KEEP_ZERO))
+        if not isinstance(module, (nn.Conv2d, *_POOLS)):
+            return replace(step, keeps_zero=False)
+        reach = _reach(module)
+        if isinstance(reach, str):
+            return f"{name} {reach}"
+        return replace(step, keeps_zero=False, reach=reach, stride=(step.stride or 1) * reach.stride)
+
+    def _shape_method(self, step: Step) -> Step | str:
+        if step.target == "contiguous":
+            return step
+        if step.target == "permute":
+            axes = step.args[1] if isinstance(step.args[1], (tuple, list)) else step.args[1:]
+            if tuple(axes) == (_TO_FIRST if step.channels_last else _TO_LAST):
+                return replace(step, channels_last=not step.channels_last)
+        if step.target in _METHODS:
+            return self._shape_pair(step, f"tensor method '{step.target}'", _METHODS[step.target] is _SUMS)
+        return f"tensor method '{step.target}' cannot run on a part of an image"
+
+    def _shape_pair(self, step: Step, name: str, is_sum: bool) -> Step | str:
+        """A sum or product of two maps, or of a map and something that is the same at all positions."""
+        maps = self._maps(step)
+        if len(maps) == 2:
+            same = maps[0].stride == maps[1].stride and maps[0].channels_last == maps[1].channels_last
+            return step if same else f"{name} joins two maps of different resolution or layout"
+        for other in step.args[:2]:
+            value = self._constant(other) if isinstance(other, Ref) else None
+            if isinstance(value, Tensor):
+                padded = (1,) * (4 - value.ndim) + tuple(value.shape)
+                if padded[:3] != (1, 1, 1) if step.channels_last else padded[2:] != (1, 1):
+                    return f"{name} adds or multiplies something that differs between positions, {tuple(value.shape)}"
+        return replace(step, keeps_zero=not is_sum)
+
+    def _constant(self, ref: Ref) -> Any:
+        """The value of a step that does not depend on the images."""
+        step = self.steps[ref.step]
+        if step.stride is not None or step.kind == "input":
+            return None
+        values = [None] * ref.step
+        for other in (*step.args, *step.kwargs.values()):
+            if isinstance(other, Ref):
+                values[other.step] = self._constant(other)
+        with torch.no_grad():
+            return run(self.network, step, values)
+
+
+def run(network: nn.Module, step: Step, values: list[Any]) -> Any:
+    """The step as the network itself would run it, given the values of those before it."""
+    args, kwargs = arguments(step, values)
+    if step.kind == "attribute":
+        return fetch(network, step.target)
+    if step.kind == "module":
+        return fetch(network, step.target)(*args, **kwargs)
+    if step.kind == "method":
+        return getattr(args[0], step.target)(*args[1:], **kwargs)
+    return step.target(*args, **kwargs)
+
+
+def arguments(step: Step, values: list[Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The step's arguments, with the values they refer to."""
+    args = [values[a.step] if isinstance(a, Ref) else a for a in step.args]
+    kwargs = {key: values[a.step] if isinstance(a, Ref) else a for key, a in step.kwargs.items()}
+    return args, kwargs
+
+
+def _axis_problem(name: str) -> str:
+    return f"{name} works on another axis than the channels here"
+
+
+def _reach(module: nn.Module) -> Reach | str:
+    """What a convolution or pooling reads, or what is wrong with it."""
+    assert isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d))
+    kernel, stride = _pair(module.kernel_size), _pair(module.stride)
+    dilation = (1, 1) if isinstance(module, nn.AvgPool2d) else _pair(module.dilation)
+    if stride[0] != stride[1]:
+        return f"has stride {stride}, which makes oblong blocks"
+    if isinstance(module, nn.Conv2d) and module.padding_mode != "zeros":
+        return f"pads with '{module.padding_mode}', which reads other parts of the image"
+    if isinstance(module, nn.MaxPool2d) and module.return_indices:
+        return "returns indices, which a part of an image does not have"
+    up = isinstance(module, _POOLS) and module.ceil_mode
+    before, after = _padding(module.padding, kernel, dilation)
+    for axis in range(2):
+        excess = before[axis] + after[axis] - (kernel[axis] - 1) * dilation[axis] - 1
+        extra = -(-excess // stride[0]) if up else excess // stride[0]
+        if extra != -1:  # then H positions become H / stride for every H that the stride divides
+            return (
+                f"with kernel {kernel}, stride {stride}, padding {before} and dilation {dilation} does not divide the "
+                "map's size by its stride, so that cells lose their blocks"
+            )
+    return Reach(kernel, stride[0], before, dilation)
+
+
+def _padding(
+    padding: Any, kernel: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    if isinstance(padding, str):
+        total = [(k - 1) * d if padding == "same" else 0 for k, d in zip(kernel, dilation, strict=True)]
+        before = (total[0] // 2, total[1] // 2)
+        return before, (total[0] - before[0], total[1] - before[1])
+    return _pair(padding), _pair(padding)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+
+
+def _with_ends(steps: list[Step]) -> tuple[Step, ...]:
+    """Notes after which step each value is not needed any more."""
+    last: dict[int, int] = {}
+    for number, step in enumerate(steps):
+        for a in (*step.args, *step.kwargs.values()):
+            if isinstance(a, Ref):
+                last[a.step] = number
+    ends: dict[int, list[int]] = {}
+    for value, number in last.items():
+        ends.setdefault(number, []).append(value)
+    return tuple(replace(step, done=tuple(ends.get(number, ()))) for number, step in enumerate(steps))

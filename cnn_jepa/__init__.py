@@ -5,6 +5,7 @@ from cnn_jepa.masked_dense import MaskedDenseEncoder
 from cnn_jepa.masking import Masks, MaskSpec, check_spec, sample_masks
 from cnn_jepa.model import CNNJEPA, JEPAOutput
 from cnn_jepa.predictor import ConvPredictor
+from cnn_jepa.sparse import SparseEncoder
 
 __all__ = [
     "CNNJEPA",
@@ -13,6 +14,7 @@ __all__ = [
     "MaskSpec",
     "MaskedDenseEncoder",
     "Masks",
+    "SparseEncoder",
     "check_spec",
     "prediction_loss",
     "sample_masks",

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cnn_jepa.layout import check_mask
-from cnn_jepa.masking import Masks
-from cnn_jepa.tracing import Program, Step, adopt, arguments, fetch, run, trace
+from cnn_jepa.masking import Masks, check_fits
+from cnn_jepa.program import Program, Step, adopt, arguments, fetch, run
+from cnn_jepa.tracing import trace
 
 
 class MaskedDenseEncoder(nn.Module):
@@ -47,10 +47,11 @@ class MaskedDenseEncoder(nn.Module):
             context: boolean `(B, h, w)` on the images' device, or the masks it came in.
 
         Raises:
-            ValueError: mask and images do not fit each other, or a batch norm in training sees fewer than two positions.
+            ValueError: mask and images do not fit each other, or a batch norm in training sees fewer than two
+                positions.
         """
         context_Bhw = context.context_Bhw if isinstance(context, Masks) else context
-        check_mask(context_Bhw, images_BCHW, self.patch_size)
+        check_fits(context_Bhw, images_BCHW, self.patch_size)
         visible = _Visible(context_Bhw)
         values: list[Any] = [None] * len(self.program.steps)
         for number, step in enumerate(self.program.steps):

@@ -106,6 +106,29 @@ class Masks:
         return Masks(context, targets, self.host)
 
 
+def check_fits(context_Bhw: Tensor, images_BCHW: Tensor, patch_size: int) -> None:
+    """Refuses a mask that does not fit its images.
+
+    Raises:
+        ValueError: says what the mask is, and what was expected.
+    """
+    if images_BCHW.ndim != 4:
+        raise ValueError(f"images have to be (B, C, H, W), not {tuple(images_BCHW.shape)}")
+    if context_Bhw.dtype != torch.bool or context_Bhw.ndim != 3:
+        raise ValueError(f"context has to be boolean (B, h, w), not {context_Bhw.dtype} {tuple(context_Bhw.shape)}")
+    height, width = images_BCHW.shape[2:]
+    if height % patch_size or width % patch_size:
+        raise ValueError(f"images of {height}x{width} pixels do not divide into patches of {patch_size} pixels")
+    expected = (len(images_BCHW), height // patch_size, width // patch_size)
+    if tuple(context_Bhw.shape) != expected:
+        raise ValueError(
+            f"context is {tuple(context_Bhw.shape)}; images of {tuple(images_BCHW.shape)} in patches of {patch_size} "
+            f"pixels need {expected}"
+        )
+    if context_Bhw.device != images_BCHW.device:
+        raise ValueError(f"context lies on {context_Bhw.device}, the images on {images_BCHW.device}")
+
+
 def check_spec(spec: MaskSpec, grid: tuple[int, int]) -> None:
     """Refuses a spec that cannot be drawn on a grid.
 

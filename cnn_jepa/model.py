@@ -15,11 +15,16 @@ from torch import Tensor, nn
 from cnn_jepa.losses import LossKind, Normalisation, feature_loss, masked_mean
 from cnn_jepa.masked_dense import MaskedDenseEncoder
 from cnn_jepa.predictor import ConvPredictor
+from cnn_jepa.sparse import SparseEncoder
 
 if TYPE_CHECKING:
     from cnn_jepa.masking import Masks
 
-EncoderKind = Literal["masked_dense"]
+EncoderKind = Literal["sparse", "masked_dense"]
+_ENCODERS: dict[EncoderKind, type[SparseEncoder] | type[MaskedDenseEncoder]] = {
+    "sparse": SparseEncoder,
+    "masked_dense": MaskedDenseEncoder,
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class CNNJEPA(nn.Module):
         depthwise: depthwise-separable predictor, or full convolutions.
         projection_dim: width of an optional projection (1x1 convolution, batch norm, ReLU) on both sides.
         cycle: build a second predictor that leads back from predicted targets to the context.
-        encoder: how the context encoder computes.
+        encoder: how the context encoder computes: `sparse` runs on visible blocks alone, `masked_dense` on whole maps
+            with zeros at masked cells, as published. Both give the same features.
 
     Raises:
         ValueError: the network cannot run on a part of an image.
@@ -61,7 +67,7 @@ class CNNJEPA(nn.Module):
         depthwise: bool = True,
         projection_dim: int | None = None,
         cycle: bool = False,
-        encoder: EncoderKind = "masked_dense",
+        encoder: EncoderKind = "sparse",
     ) -> None:
         super().__init__()
         self.network = network
@@ -75,12 +81,12 @@ class CNNJEPA(nn.Module):
         self.back_predictor = ConvPredictor(width, predictor_depth, kernel_size, depthwise=depthwise) if cycle else None
         self.encoder_kind = encoder
         # In a tuple, so that the network's parameters are not registered a second time.
-        self._encoders = (MaskedDenseEncoder(network, patch_size),)
+        self._encoders = (_ENCODERS[encoder](network, patch_size),)
         # The projection's batch norm sees visible cells only, like the encoder's.
-        self._projectors = () if projection_dim is None else (MaskedDenseEncoder(self.projection, 1),)
+        self._projectors = () if projection_dim is None else (_ENCODERS[encoder](self.projection, 1),)
 
     @property
-    def context_encoder(self) -> MaskedDenseEncoder:
+    def context_encoder(self) -> SparseEncoder | MaskedDenseEncoder:
         """The network, run on the visible part of the images."""
         return self._encoders[0]
 

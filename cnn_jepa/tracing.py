@@ -1,22 +1,21 @@
 """A CNN as a list of operations, so that it can be run by other rules than its own.
 
-The network is traced once with torch.fx. Who runs it walks over the steps with whatever it needs as an argument; no state
-of a forward pass is kept in a module.
-
-A value that depends on the images is a map, whose rows and columns every operation has to keep aligned with the cells of
-the mask: a cell covers a block of `side` x `side` positions, and what an operation with stride s makes of it is a block of
-side / s.
+The network is traced once with torch.fx. Who runs it walks over the steps with whatever it needs as an argument; no
+state of a forward pass is kept in a module. What would mix positions of different cells in a way that cannot be
+followed is refused by name.
 """
 
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+
+from cnn_jepa.program import Program, Reach, Ref, Step, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,91 +38,6 @@ _SUMS: set[Callable[..., Any]] = {operator.add, operator.iadd, torch.add}
 _PRODUCTS: set[Callable[..., Any]] = {operator.mul, operator.imul, torch.mul}
 _METHODS = {"add": _SUMS, "add_": _SUMS, "mul": _PRODUCTS, "mul_": _PRODUCTS}
 _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
-
-
-@dataclass(frozen=True)
-class Reach:
-    """What an operation with spatial extent reads, per axis; `padding` is the one before the first position."""
-
-    kernel: tuple[int, int]
-    stride: int
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-
-    def after(self, axis: int) -> int:
-        """Positions read after a block's last one; negative where not even that is read."""
-        return (self.kernel[axis] - 1) * self.dilation[axis] - self.stride - self.padding[axis] + 1
-
-    @property
-    def is_local(self) -> bool:
-        """Whether no position outside the block is read."""
-        return self.padding == (0, 0) and self.after(0) <= 0 and self.after(1) <= 0
-
-
-@dataclass(frozen=True)
-class Ref:
-    """An argument that is the value of an earlier step."""
-
-    step: int
-
-
-@dataclass(frozen=True)
-class Step:
-    """One operation.
-
-    Attributes:
-        kind: `module`, `function`, `method` or `attribute`.
-        target: the module's or attribute's path, the function, the method's name.
-        args: its arguments; tensors as references.
-        kwargs: its named arguments, likewise.
-        stride: pixels per position of its value; None where that does not depend on the images.
-        channels_last: whether its value is `(B, H, W, C)`.
-        reach: what it reads, of convolutions and pooling.
-        read_stride: pixels per position of what it reads.
-        keeps_zero: masked positions that are zero stay so.
-        done: steps whose values nobody needs afterwards.
-    """
-
-    kind: str
-    target: Any
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    stride: int | None = None
-    channels_last: bool = False
-    reach: Reach | None = None
-    read_stride: int = 1
-    keeps_zero: bool = True
-    done: tuple[int, ...] = field(default=())
-
-
-@dataclass(frozen=True)
-class Program:
-    """A network's steps; the first is the images, the last its result."""
-
-    steps: tuple[Step, ...]
-
-    @property
-    def stride(self) -> int:
-        """Pixels per position of the result."""
-        return self.steps[-1].stride or 1
-
-
-def adopt(module: nn.Module, network: nn.Module) -> None:
-    """Registers a network's layers as the module's own, under the same names."""
-    for name, child in network.named_children():
-        module.add_module(name, child)
-    for name, parameter in network.named_parameters(recurse=False):
-        module.register_parameter(name, parameter)
-    for name, buffer in network.named_buffers(recurse=False):
-        module.register_buffer(name, buffer, persistent=name not in network._non_persistent_buffers_set)
-
-
-def fetch(module: nn.Module, path: str) -> Any:
-    """The layer, parameter or buffer at a dotted path."""
-    value: Any = module
-    for part in path.split("."):
-        value = getattr(value, part)
-    return value
 
 
 def trace(network: nn.Module, patch_size: int) -> Program:
@@ -153,16 +67,20 @@ def trace(network: nn.Module, patch_size: int) -> Program:
 
 
 def _is_layer(module: nn.Module) -> bool:
-    """A layer we know, and not a subclass that computes something else (timm's BatchNormAct2d, a padded convolution)."""
+    """A layer we know, and not a subclass that computes something else, like timm's BatchNormAct2d."""
     return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in _LAYERS)
 
 
 class _Tracer(fx.Tracer):
-    """Stops at every layer that is an operation, and looks into subclasses that redefine one."""
+    """Stops at every layer that is an operation, whatever library it comes from.
+
+    Layer norms that redefine their forward pass are looked into: for channels first they exchange axes and call
+    torch's. Other subclasses are left whole, to be refused by their own name.
+    """
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if isinstance(m, _LAYERS):
-            return _is_layer(m)
+            return _is_layer(m) or not isinstance(m, nn.LayerNorm)
         return super().is_leaf_module(m, module_qualified_name)
 
 
@@ -184,8 +102,10 @@ class _Reader:
             step: Step | str = Step("input", node.target, (), {}, stride=1)
         else:
             kind = node.op.removeprefix("call_").replace("get_attr", "attribute")
-            args = fx.node.map_arg(node.args, lambda n: Ref(self._number[n]))
-            kwargs = fx.node.map_arg(dict(node.kwargs), lambda n: Ref(self._number[n]))
+            # Typed loosely: torch's signature wants nodes back.
+            to_ref: Any = lambda n: Ref(self._number[n])  # noqa: E731
+            args: Any = fx.node.map_arg(node.args, to_ref)
+            kwargs: Any = fx.node.map_arg(dict(node.kwargs), to_ref)
             step = self._shape(Step(kind, node.target, tuple(args), dict(kwargs)))
         if isinstance(step, str):
             return step
@@ -204,8 +124,11 @@ class _Reader:
         return None
 
     def _maps(self, step: Step) -> list[Step]:
-        given = [a for a in (*step.args, *step.kwargs.values()) if isinstance(a, Ref)]
-        return [self.steps[a.step] for a in given if self.steps[a.step].stride is not None]
+        given: list[Step] = []
+        fx.node.map_aggregate(
+            (step.args, step.kwargs), lambda a: given.append(self.steps[a.step]) if isinstance(a, Ref) else None
+        )
+        return [other for other in given if other.stride is not None]
 
     def _shape(self, step: Step) -> Step | str:
         """The step with what is known of its value, or what is wrong with it."""
@@ -285,27 +208,20 @@ class _Reader:
             return run(self.network, step, values)
 
 
-def run(network: nn.Module, step: Step, values: list[Any]) -> Any:
-    """The step as the network itself would run it, given the values of those before it."""
-    args, kwargs = arguments(step, values)
-    if step.kind == "attribute":
-        return fetch(network, step.target)
-    if step.kind == "module":
-        return fetch(network, step.target)(*args, **kwargs)
-    if step.kind == "method":
-        return getattr(args[0], step.target)(*args[1:], **kwargs)
-    return step.target(*args, **kwargs)
-
-
-def arguments(step: Step, values: list[Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The step's arguments, with the values they refer to."""
-    args = [values[a.step] if isinstance(a, Ref) else a for a in step.args]
-    kwargs = {key: values[a.step] if isinstance(a, Ref) else a for key, a in step.kwargs.items()}
-    return args, kwargs
-
-
 def _axis_problem(name: str) -> str:
     return f"{name} works on another axis than the channels here"
+
+
+def conv_reach(module: nn.Module) -> Reach:
+    """What a convolution or pooling reads.
+
+    Raises:
+        ValueError: it does not keep blocks apart.
+    """
+    reach = _reach(module)
+    if isinstance(reach, str):
+        raise ValueError(f"{type(module).__name__} {reach}")
+    return reach
 
 
 def _reach(module: nn.Module) -> Reach | str:

@@ -224,6 +224,9 @@ def _replace_stem(net: Any, stem: str, width: int) -> None:
     net.bn1 = nn.BatchNorm2d(width)
     # timm fixes the stem at 64 channels, and so the first block's input; the rest follows `channels`.
     first = net.layer1[0]
+    if hasattr(first, "conv3") and first.downsample is None:  # timm saw as many channels in as out
+        out = first.conv3.out_channels
+        first.downsample = nn.Sequential(nn.Conv2d(width, out, 1, bias=False), nn.BatchNorm2d(out))
     names = ["conv1"] + (["downsample.0"] if hasattr(first, "conv3") else [])
     for name in names:
         holder: Any = first if "." not in name else first.downsample

@@ -35,8 +35,9 @@ class CNNJEPAConfig(JEPAConfig):
     """CNN-JEPA's settings; the defaults are the recipe for small images.
 
     Attributes:
-        encoder: how the context encoder computes: `masked_dense` runs the dense network and sets masked cells to zero
-            after each operation, as published.
+        encoder: how the context encoder computes: `sparse` runs the network on visible blocks alone, `masked_dense`
+            runs all of it and sets masked cells to zero after each operation, as published. Both give the same
+            features.
         kernel_size: side of the predictor's spatial kernel, odd.
         depthwise: depthwise-separable layers in the predictor (as published), or full convolutions.
     """
@@ -54,7 +55,7 @@ class CNNJEPAConfig(JEPAConfig):
     loss: LossKind = "smooth_l1"
     normalise: Normalisation = "l2"
     ema: EMASpec = EMASpec(start=0.99)
-    encoder: Literal["masked_dense"] = "masked_dense"
+    encoder: Literal["sparse", "masked_dense"] = "sparse"
     kernel_size: Annotated[Count, AfterValidator(_odd)] = 3
     depthwise: bool = True
 

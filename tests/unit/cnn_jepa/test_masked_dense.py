@@ -92,7 +92,7 @@ def test_rules_against_a_reference_written_out() -> None:
 
 def test_refusals_name_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match=r"module '1' \(AdaptiveAvgPool2d\)"):
-        MaskedDenseEncoder(nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1)), 4)
+        MaskedDenseEncoder(nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1)), 4)
     encoder = MaskedDenseEncoder(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)), 4)
     images = torch.randn(1, 3, 8, 8)
     with pytest.raises(ValueError, match=r"need \(1, 2, 2\)"):

@@ -2,20 +2,22 @@
 
 Everything is computed on the host from the mask there, and then carried to the device, so that no step waits for it.
 
-Shape suffixes: B images, h w cells of the grid, N visible cells of the batch, s side of a block in positions, R = N s s rows
-(positions of all visible blocks, block by block), u v rows and columns of a window (a block with its halo).
+Shape suffixes: B images, h w cells of the grid, N visible cells of the batch, s side of a block in positions, R = N s s
+rows (positions of all visible blocks, block by block), u v rows and columns of a window (a block with its halo).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from cnn_jepa.masking import Masks
-from cnn_jepa.tracing import Reach
+
+if TYPE_CHECKING:
+    from cnn_jepa.program import Reach
 
 _HIDDEN, _OUTSIDE = -1, -2
 
@@ -24,16 +26,9 @@ _HIDDEN, _OUTSIDE = -1, -2
 class Need:
     """An index that an operation asks for; equal needs share one."""
 
-    form: str  # windows | taps | dense
+    form: str  # windows | columns | taps | dense
     side: int
     reach: Reach
-
-
-class TapBounds(NamedTuple):
-    """Where each tap's pairs begin (and the last one's end), and how many of them are real; the rest fills up."""
-
-    starts: tuple[int, ...]
-    counts: tuple[int, ...]
 
 
 class Layout:
@@ -51,7 +46,6 @@ class Layout:
         self.cells = flat.nonzero().squeeze(1)
         slots = flat.cumsum(0).sub_(1).masked_fill_(~flat, _HIDDEN)
         self._slots_Bhw = slots.view(context_Bhw.shape)
-        self.bounds: dict[tuple[int, Reach], TapBounds] = {}
         self._made: dict[Need, tuple[Tensor, ...]] = {}
         self._neighbours: dict[int, Tensor] = {}
         self._windows: dict[tuple[int, Reach], Tensor] = {}
@@ -62,8 +56,13 @@ class Layout:
     def get(self, need: Need) -> tuple[Tensor, ...]:
         """The tensors of an index, on the host."""
         if need not in self._made:
-            make = {"windows": self._window_index, "taps": self._tap_index, "dense": self._dense_index}[need.form]
-            self._made[need] = make(need.side, need.reach)
+            make = {
+                "windows": self._window_index,
+                "columns": self._columns_index,
+                "taps": self._tap_index,
+                "dense": self._dense_index,
+            }
+            self._made[need] = make[need.form](need.side, need.reach)
         return self._made[need]
 
     def blocks_around(self, reach: int) -> Tensor:
@@ -75,7 +74,9 @@ class Layout:
             image, row, column = self._cells_N3.unbind(1)
             around = torch.arange(2 * reach + 1)
             self._neighbours[reach] = padded[
-                image.view(-1, 1, 1), (row.unsqueeze(1) + around).unsqueeze(2), (column.unsqueeze(1) + around).unsqueeze(1)
+                image.view(-1, 1, 1),
+                (row.unsqueeze(1) + around).unsqueeze(2),
+                (column.unsqueeze(1) + around).unsqueeze(1),
             ]
         return self._neighbours[reach]
 
@@ -104,16 +105,9 @@ class Layout:
         return flat, halo, flat[halo]
 
     def _tap_index(self, side: int, reach: Reach) -> tuple[Tensor, ...]:
-        """The pairs of rows that each tap of the kernel joins, sorted by tap, and by row made and row read."""
-        windows_Nuv = self.windows(side, reach)
-        count, made = len(self) * side * side, side // reach.stride
-        taps: list[Tensor] = []
-        for row in range(reach.kernel[0]):
-            for column in range(reach.kernel[1]):
-                first = (row * reach.dilation[0], column * reach.dilation[1])
-                last = [f + (made - 1) * reach.stride + 1 for f in first]
-                taps.append(windows_Nuv[:, first[0] : last[0] : reach.stride, first[1] : last[1] : reach.stride])
-        read_TR = torch.stack([tap.flatten() for tap in taps])
+        """Where each tap's pairs begin and really end; the pairs of rows it joins; bags by row made and row read."""
+        count = len(self) * side * side
+        read_TR = torch.stack([tap.flatten() for tap in self._taps(side, reach)])
         exists_TR = read_TR < count
         # Shapes of products are rounded up, so that they repeat: oneDNN compiles a kernel for each that it meets.
         pairs_T = exists_TR.sum(1)
@@ -125,9 +119,26 @@ class Layout:
         read[slot] = read_TR[tap, to]
         written = torch.zeros_like(read)
         written[slot] = to
-        self.bounds[side, reach] = TapBounds((0, *ends_T.tolist()), tuple(pairs_T.tolist()))
+        starts_T = torch.cat((torch.zeros(1, dtype=torch.int64), ends_T))
+        bounds = torch.stack((starts_T, torch.cat((starts_T[:-1] + pairs_T, starts_T[-1:]))))
         made_bags, read_bags = _bags(to, slot, read_TR.shape[1]), _bags(read[slot], slot, count)
-        return (read.clamp_(min=0), written, *made_bags, *read_bags)
+        return (bounds, read.clamp_(min=0), written, *made_bags, *read_bags)
+
+    def _columns_index(self, side: int, reach: Reach) -> tuple[Tensor, ...]:
+        """For each position the rows that the taps of the kernel read, side by side."""
+        return (torch.stack(self._taps(side, reach), dim=-1).flatten(),)
+
+    def _taps(self, side: int, reach: Reach) -> list[Tensor]:
+        """For each tap of the kernel the row that it reads for each position made, as in `windows`."""
+        windows_Nuv = self.windows(side, reach)
+        extent = (side // reach.stride - 1) * reach.stride + 1
+        taps: list[Tensor] = []
+        for row in range(reach.kernel[0]):
+            for column in range(reach.kernel[1]):
+                top, left = row * reach.dilation[0], column * reach.dilation[1]
+                read = windows_Nuv[:, top : top + extent : reach.stride, left : left + extent : reach.stride]
+                taps.append(read)
+        return taps
 
     def _dense_index(self, side: int, reach: Reach) -> tuple[Tensor, ...]:
         """Positions, in the whole batch's maps, of the rows that are read and of those that are made."""
@@ -153,38 +164,17 @@ def _bags(rows_P: Tensor, slots_P: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return slots_P[rows_P.argsort(stable=True)], starts
 
 
-def check_mask(context_Bhw: Tensor, images_BCHW: Tensor, patch_size: int) -> None:
-    """Refuses a mask that does not fit its images.
-
-    Raises:
-        ValueError: says what the mask is, and what was expected.
-    """
-    if images_BCHW.ndim != 4:
-        raise ValueError(f"images have to be (B, C, H, W), not {tuple(images_BCHW.shape)}")
-    if context_Bhw.dtype != torch.bool or context_Bhw.ndim != 3:
-        raise ValueError(f"context has to be boolean (B, h, w), not {context_Bhw.dtype} {tuple(context_Bhw.shape)}")
-    height, width = images_BCHW.shape[2:]
-    if height % patch_size or width % patch_size:
-        raise ValueError(f"images of {height}x{width} pixels do not divide into patches of {patch_size} pixels")
-    expected = (len(images_BCHW), height // patch_size, width // patch_size)
-    if tuple(context_Bhw.shape) != expected:
-        raise ValueError(
-            f"context is {tuple(context_Bhw.shape)}; images of {tuple(images_BCHW.shape)} in patches of {patch_size} "
-            f"pixels need {expected}"
-        )
-    if context_Bhw.device != images_BCHW.device:
-        raise ValueError(f"context lies on {context_Bhw.device}, the images on {images_BCHW.device}")
-
-
 def context_on_host(context: Masks | Tensor) -> Tensor:
     """The context mask on the CPU; waits for the device only where the mask comes as a tensor that lies there."""
     return context.host.context_Bhw if isinstance(context, Masks) else context.cpu()
 
 
 def carry(tensors: list[Tensor], device: torch.device) -> list[Tensor]:
-    """Index tensors on the device, in one transfer that nobody waits for."""
-    if device.type == "cpu" or not tensors:
+    """Index tensors `(n,)` on the device, in one transfer that nobody waits for; tables `(m, n)` stay on the host."""
+    flat = [t for t in tensors if t.ndim == 1]
+    if device.type == "cpu" or not flat:
         return tensors
-    joined = torch.cat(tensors)
+    joined = torch.cat(flat)
     joined = joined.pin_memory() if device.type == "cuda" else joined
-    return list(joined.to(device, non_blocking=True).split([len(t) for t in tensors]))
+    moved = iter(torch.split(joined.to(device, non_blocking=True), [len(t) for t in flat]))
+    return [next(moved) if t.ndim == 1 else t for t in tensors]

@@ -1,0 +1,1 @@
+"""Operations on the visible blocks of images: what `SparseEncoder` is made of."""

@@ -1,0 +1,66 @@
+"""Convolution as one matrix product: for each position the rows that the kernel reads, side by side.
+
+Hidden neighbours are multiplied as zeros; for narrow layers that costs less than a product per tap.
+
+Shape suffixes: N visible blocks, C O channels in and out, s side of a block, R rows (positions), T taps of the kernel.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from cnn_jepa.blocks.rows import as_blocks, as_rows, at_one_precision, product_over_rows, rows_times
+
+if TYPE_CHECKING:
+    from cnn_jepa.program import Reach
+
+
+def suits(reach: Reach) -> bool:
+    """Whether the way back is the same operation: stride 1, and as far to one side as to the other."""
+    return reach.stride == 1 and all(reach.padding[axis] == reach.after(axis) for axis in range(2))
+
+
+def columns(module: nn.Conv2d, blocks_NCss: Tensor, index: tuple[Tensor, ...]) -> Tensor:
+    """A convolution of stride 1 as a matrix product."""
+    blocks, weight, bias = at_one_precision(module, blocks_NCss)
+    made: Tensor = _ColumnConv.apply(as_rows(blocks), weight, index[0])
+    return as_blocks(made if bias is None else made + bias, blocks.shape[2], blocks.shape[3])
+
+
+class _ColumnConv(torch.autograd.Function):
+    """Its adjoint is the same operation with the kernel turned round."""
+
+    @staticmethod
+    def forward(ctx: Any, rows_RC: Tensor, weight: Tensor, flat: Tensor) -> Tensor:
+        ctx.save_for_backward(rows_RC, weight, flat)
+        return rows_times(_side_by_side(rows_RC, flat), _matrix(weight).t())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_RO: Tensor) -> tuple[Tensor | None, ...]:
+        rows_RC, weight, flat = ctx.saved_tensors
+        grad_rows = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            turned = _matrix(weight.flip(2, 3).transpose(0, 1))
+            grad_rows = rows_times(_side_by_side(grad_RO, flat), turned.t())
+        if ctx.needs_input_grad[1]:
+            out, into, height, width = weight.shape
+            matrix = product_over_rows(grad_RO, _side_by_side(rows_RC, flat))
+            grad_weight = matrix.view(out, height, width, into).permute(0, 3, 1, 2)
+        return grad_rows, grad_weight, None
+
+
+def _matrix(weight: Tensor) -> Tensor:
+    """`(O, T C)`; a view of weights that are channels last in memory."""
+    return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
+
+
+def _side_by_side(rows_RC: Tensor, flat: Tensor) -> Tensor:
+    """`(R, T C)`: the rows that each position's taps read, zero where they are hidden or outside the image."""
+    width = rows_RC.shape[1]
+    padded = torch.cat((rows_RC, rows_RC.new_zeros(2, width)))
+    return padded.index_select(0, flat).view(len(rows_RC), -1)

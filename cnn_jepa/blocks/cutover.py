@@ -1,0 +1,40 @@
+"""Which way of computing a convolution pays: the table that `perf/cutover.py` measured.
+
+It is committed rather than measured at run time, so that the same run sums in the same order everywhere. Measured on
+CPUs (2 cores, AVX-512 with bfloat16); other devices take the float32 columns until somebody measures them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+# By the side of the blocks that are made: from how many channels on each way is the fastest. Larger blocks: tiles.
+_FLOAT32: dict[int, tuple[tuple[int, str], ...]] = {
+    1: ((0, "dense"), (48, "taps")),
+    2: ((0, "tiles"), (48, "taps")),
+}
+_BFLOAT16: dict[int, tuple[tuple[int, str], ...]] = {
+    1: ((0, "dense"), (96, "taps")),
+    2: ((0, "dense"), (96, "taps")),
+    4: ((0, "tiles"), (128, "taps")),
+}
+# Grouped convolutions have no matrix products to speak of; where halos outgrow the block, the whole map is cheaper.
+_GROUPED: dict[int, tuple[tuple[int, str], ...]] = {side: ((0, "dense"),) for side in (1, 2, 3, 4)}
+
+
+def choose(device: str, dtype: torch.dtype, conv: nn.Conv2d, side: int) -> str:
+    """How to run a convolution: `tiles`, `taps` or `dense` (the modules beside this one; `dense` is in `maps`).
+
+    Args:
+        device: its kind.
+        dtype: the precision it runs at.
+        conv: the layer.
+        side: of the blocks it reads, in positions.
+    """
+    table = _BFLOAT16 if dtype == torch.bfloat16 and device == "cpu" else _FLOAT32
+    if conv.groups > 1:
+        table = _GROUPED
+    made = side // conv.stride[0]
+    row = table.get(made) or table.get(1 << (made.bit_length() - 1), ((0, "tiles"),))
+    return [way for least, way in row if min(conv.in_channels, conv.out_channels) >= least][-1]

@@ -1,0 +1,159 @@
+"""Convolution and pooling on blocks with their halo, as one batch of small images.
+
+Shape suffixes: N visible blocks, C O channels in and out, s side of a block, u v of a window, R rows (positions), P
+pairs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from cnn_jepa.blocks.rows import as_blocks, as_rows, at_one_precision
+
+if TYPE_CHECKING:
+    from cnn_jepa.program import Reach
+
+
+def tiles(module: nn.Conv2d, blocks_NCss: Tensor, reach: Reach, index: tuple[Tensor, ...]) -> Tensor:
+    """A convolution as an ordinary one on windows."""
+    flat, halo, origin = index
+    blocks, weight, bias = at_one_precision(module, blocks_NCss)
+    side = blocks.shape[2]
+    symmetric = all(reach.padding[axis] == reach.after(axis) for axis in range(2))
+    if reach.stride == 1 and symmetric:
+        made: Tensor = _SameConv.apply(blocks, weight, flat, reach, module.groups)
+        return made if bias is None else made + bias.view(1, -1, 1, 1)
+    windows = _Windows.apply(blocks, flat, halo, origin, window_size(side, reach), reach.padding, 0.0)
+    return F.conv2d(windows, weight, bias, reach.stride, 0, reach.dilation, module.groups)
+
+
+def pool(module: nn.Module, blocks_NCss: Tensor, reach: Reach, index: tuple[Tensor, ...]) -> Tensor:
+    """Pooling: hidden neighbours are zero, positions outside the image are what the operation pads with."""
+    flat, halo, origin = index
+    largest = isinstance(module, nn.MaxPool2d)
+    size = window_size(blocks_NCss.shape[2], reach)
+    outside = float("-inf") if largest else 0.0
+    windows = _Windows.apply(blocks_NCss, flat, halo, origin, size, reach.padding, outside)
+    if largest:
+        return F.max_pool2d(windows, reach.kernel, reach.stride, 0, reach.dilation)
+    assert isinstance(module, nn.AvgPool2d)
+    if module.count_include_pad or module.divisor_override:
+        return F.avg_pool2d(windows, reach.kernel, reach.stride, divisor_override=module.divisor_override)
+    # Each sum is divided by its number of positions inside the image, hidden ones included.
+    rows = len(blocks_NCss) * blocks_NCss.shape[2] ** 2
+    inside = (flat <= rows).to(windows.dtype).view(-1, 1, *size)
+    sums = F.avg_pool2d(windows, reach.kernel, reach.stride, divisor_override=1)
+    return sums / F.avg_pool2d(inside, reach.kernel, reach.stride, divisor_override=1)
+
+
+def window_size(side: int, reach: Reach) -> tuple[int, int]:
+    """Rows and columns of a block with its halo."""
+    return reach.padding[0] + side + reach.after(0), reach.padding[1] + side + reach.after(1)
+
+
+def gather_windows(blocks_NCss: Tensor, flat: Tensor, size: tuple[int, int], outside: float = 0.0) -> Tensor:
+    """Blocks with their halo `(N, C, u, v)`: hidden positions are zero, those outside the image `outside`."""
+    rows_RC = as_rows(blocks_NCss)
+    ends = rows_RC.new_zeros(2, rows_RC.shape[1])
+    if outside:
+        ends[1] = outside
+    return as_blocks(torch.cat((rows_RC, ends)).index_select(0, flat), *size)
+
+
+def _fold(grad_NCuv: Tensor, side: int, before: tuple[int, int], halo: Tensor, origin: Tensor) -> Tensor:
+    """The adjoint of gathering windows: what a block's own part got, and what its neighbours' halos got."""
+    count, channels, height, width = grad_NCuv.shape
+    grad_NssC = grad_NCuv.new_zeros(count, side, side, channels)
+    rows, columns = min(side, height - before[0]), min(side, width - before[1])
+    inner = grad_NCuv[:, :, before[0] : before[0] + rows, before[1] : before[1] + columns]
+    grad_NssC[:, :rows, :columns] = inner.permute(0, 2, 3, 1)
+    grad_NssC.view(-1, channels).index_add_(0, origin, as_rows(grad_NCuv).index_select(0, halo))
+    return grad_NssC.permute(0, 3, 1, 2)
+
+
+class _Windows(torch.autograd.Function):
+    """Blocks with their halo, differentiable."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        blocks_NCss: Tensor,
+        flat: Tensor,
+        halo: Tensor,
+        origin: Tensor,
+        size: tuple[int, int],
+        before: tuple[int, int],
+        outside: float,
+    ) -> Tensor:
+        ctx.save_for_backward(halo, origin)
+        ctx.side, ctx.before = blocks_NCss.shape[2], before
+        return gather_windows(blocks_NCss, flat, size, outside)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_NCuv: Tensor) -> tuple[Tensor | None, ...]:
+        halo, origin = ctx.saved_tensors
+        return _fold(grad_NCuv, ctx.side, ctx.before, halo, origin), None, None, None, None, None, None
+
+
+class _SameConv(torch.autograd.Function):
+    """A convolution of stride 1 whose windows reach equally far on both sides.
+
+    Its adjoint is the same operation with the kernel turned round: gradients are gathered, not scattered, and only
+    those of visible positions are computed.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, blocks_NCss: Tensor, weight: Tensor, flat: Tensor, reach: Reach, groups: int) -> Tensor:
+        windows = gather_windows(blocks_NCss, flat, window_size(blocks_NCss.shape[2], reach))
+        ctx.save_for_backward(blocks_NCss, weight, flat)
+        ctx.reach, ctx.groups = reach, groups
+        return F.conv2d(windows, weight, None, 1, 0, reach.dilation, groups)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_NOss: Tensor) -> tuple[Tensor | None, ...]:
+        blocks_NCss, weight, flat = ctx.saved_tensors
+        reach, groups = ctx.reach, ctx.groups
+        size = window_size(blocks_NCss.shape[2], reach)
+        grad_blocks = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            turned = _turned(weight, groups)
+            grad_blocks = F.conv2d(gather_windows(grad_NOss, flat, size), turned, None, 1, 0, reach.dilation, groups)
+        if ctx.needs_input_grad[1]:
+            windows = gather_windows(blocks_NCss, flat, size)
+            grad_weight = _weight_gradient(grad_NOss, windows, weight, 1, reach.dilation, groups)
+        return grad_blocks, grad_weight, None, None, None
+
+
+def _turned(weight: Tensor, groups: int) -> Tensor:
+    """The adjoint's kernel: input and output channels exchanged within each group, taps reversed."""
+    turned = weight.flip(2, 3)
+    if groups == 1:
+        return turned.transpose(0, 1).contiguous(memory_format=torch.channels_last)
+    out, into, height, width = turned.shape
+    return turned.view(groups, out // groups, into, height, width).transpose(1, 2).flatten(0, 1)
+
+
+def _weight_gradient(
+    grad: Tensor, inputs: Tensor, weight: Tensor, stride: int, dilation: tuple[int, int], groups: int
+) -> Tensor:
+    found: Tensor = torch.ops.aten.convolution_backward(
+        grad,
+        inputs,
+        weight,
+        None,
+        [stride, stride],
+        [0, 0],
+        list(dilation),
+        False,
+        [0, 0],
+        groups,
+        [False, True, False],
+    )[1]
+    return found

@@ -1,0 +1,95 @@
+"""Which way of computing a convolution on visible blocks is fastest, by block size, channels and precision.
+
+Usage: python perf/cutover.py [--rounds N]
+
+Forward and backward of one layer, in every way that can run it, in one process; medians, interleaved.
+`cnn_jepa/blocks/cutover.py` holds what this was read off; results do not depend on timing at run time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from cnn_jepa.blocks.columns import columns, suits
+from cnn_jepa.blocks.layout import Layout, Need
+from cnn_jepa.blocks.maps import dense
+from cnn_jepa.blocks.taps import taps
+from cnn_jepa.blocks.tiles import tiles
+from cnn_jepa.tracing import conv_reach
+
+if TYPE_CHECKING:
+    from cnn_jepa.program import Reach
+
+WAYS = ("tiles", "columns", "taps", "dense")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--batch", type=int, default=16)
+    options = parser.parse_args()
+    print(f"{torch.get_num_threads()} threads; milliseconds of forward + backward, 20 of 49 cells visible")
+    print(
+        f"{'kernel':>7}{'stride':>7}{'made':>6}{'channels':>9}{'cells':>7}{'dtype':>10}"
+        + "".join(f"{w:>9}" for w in WAYS)
+    )
+    for dtype in (torch.float32, torch.bfloat16):
+        for kernel, stride, groups, sides, widths in (
+            (3, 1, 1, (1, 2, 4, 8), (16, 32, 64, 128, 256, 512)),
+            (3, 2, 1, (1, 2, 4), (64, 128, 256, 512)),
+            (7, 1, 0, (1, 2, 4, 8), (96, 192, 384, 768)),
+        ):
+            for made in sides:
+                for channels in widths:
+                    if channels * made**2 <= 8192:
+                        _measure(kernel, stride, groups or channels, made, channels, dtype, options)
+
+
+def _measure(
+    kernel: int, stride: int, groups: int, made: int, channels: int, dtype: torch.dtype, options: argparse.Namespace
+) -> None:
+    generator, batch = torch.Generator().manual_seed(0), options.batch
+    context = torch.zeros(batch, 49, dtype=torch.bool)
+    context.scatter_(1, torch.rand(batch, 49, generator=generator).argsort(1)[:, :20], True)
+    layout = Layout(context.view(batch, 7, 7))
+    conv = nn.Conv2d(channels, channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+    conv = conv.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    reach = conv_reach(conv)
+    side = made * stride
+    blocks = torch.randn(len(layout), side, side, channels).to(dtype).permute(0, 3, 1, 2).requires_grad_()
+    grad = torch.randn(len(layout), made, made, channels).to(dtype).permute(0, 3, 1, 2)
+    spent: dict[str, list[float]] = {way: [] for way in WAYS if _can(way, reach, groups)}
+    index = {way: layout.get(Need(way if way != "tiles" else "windows", side, reach)) for way in spent}
+    for _ in range(options.rounds + 2):
+        for way, times in spent.items():
+            start = time.perf_counter()
+            if way == "tiles":
+                out = tiles(conv, blocks, reach, index[way])
+            elif way == "columns":
+                out = columns(conv, blocks, index[way])
+            elif way == "taps":
+                out = taps(conv, blocks, reach, index[way])
+            else:
+                out = dense(conv, blocks, reach, index[way], (batch, 7, 7))
+            out.backward(grad)
+            times.append(time.perf_counter() - start)
+            blocks.grad = conv.weight.grad = None
+    medians = {way: statistics.median(times[2:]) * 1e3 for way, times in spent.items()}
+    best = min(medians, key=lambda way: medians[way])
+    cells = "".join(f"{medians[way]:>9.2f}" if way in medians else f"{'':>9}" for way in WAYS)
+    name = str(dtype).removeprefix("torch.")
+    print(f"{kernel:>7}{stride:>7}{made:>6}{channels:>9}{len(layout):>7}{name:>10}{cells}  {best}", flush=True)
+
+
+def _can(way: str, reach: Reach, groups: int) -> bool:
+    return way in ("tiles", "dense") or (groups == 1 and (way == "taps" or suits(reach)))
+
+
+if __name__ == "__main__":
+    main()

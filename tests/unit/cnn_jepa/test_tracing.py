@@ -1,0 +1,213 @@
+"""What can be traced, what is refused by name, and networks drawn at random."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import timm
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from cnn_jepa import MaskedDenseEncoder, SparseEncoder
+from cnn_jepa.tracing import trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Residual(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.inner(x)
+
+
+class LastNorm(nn.Module):
+    """Layer norm and a linear layer over channels, as ConvNeXt has them."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm, self.mix = nn.LayerNorm(channels), nn.Linear(channels, channels)
+        self.scale = nn.Parameter(torch.linspace(0.5, 1.5, channels))
+        nn.init.uniform_(self.norm.bias, 0.1, 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = self.mix(self.norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+        return mixed.mul(self.scale.reshape(1, -1, 1, 1))
+
+
+class Function(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+class Squeeze(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(x.mean((2, 3), keepdim=True)).sigmoid()
+
+
+class Position(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(1, 4, 8, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.position
+
+
+def conv(**options: object) -> nn.Conv2d:
+    return nn.Conv2d(4, 4, **{"kernel_size": 3, "padding": 1, **options})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (nn.AdaptiveAvgPool2d(1), r"module '1' \(AdaptiveAvgPool2d\) cannot run on a part of an image"),
+        (Squeeze(), "tensor method 'mean' cannot run on a part of an image"),
+        (Function(lambda x: x.flatten(2)), "tensor method 'flatten'"),
+        (Function(lambda x: x.reshape(1, 4, -1)), "tensor method 'reshape'"),
+        (Function(lambda x: x.permute(0, 1, 3, 2)), "tensor method 'permute'"),
+        (Function(lambda x: torch.cat([x, x], 1)), "function 'cat'"),
+        (Function(lambda x: nn.functional.interpolate(x, scale_factor=2)), "function 'interpolate'"),
+        (nn.GroupNorm(2, 4), r"\(GroupNorm\)"),
+        (nn.InstanceNorm2d(4), r"\(InstanceNorm2d\)"),
+        (nn.Upsample(scale_factor=2), r"\(Upsample\)"),
+        (nn.ConvTranspose2d(4, 4, 2, 2), r"\(ConvTranspose2d\)"),
+        (nn.Linear(8, 8), r"module '1' \(Linear\) works on another axis than the channels"),
+        (nn.LayerNorm(8), r"\(LayerNorm\) works on another axis"),
+        (timm.layers.BatchNormAct2d(4), r"module '1' \(BatchNormAct2d\) cannot run"),
+        (conv(padding_mode="reflect"), "pads with 'reflect'"),
+        (conv(padding=0), r"with kernel \(3, 3\), stride \(1, 1\), padding \(0, 0\).* does not divide"),
+        (conv(stride=(2, 1)), r"has stride \(2, 1\), which makes oblong blocks"),
+        (nn.MaxPool2d(3, 2, 1, return_indices=True), "returns indices"),
+        (nn.MaxPool2d(3, 2, 1, ceil_mode=True), "does not divide"),
+        (Position(), r"differs between positions, \(1, 4, 8, 8\)"),
+        (Function(lambda x: x[:, :2]), "function 'getitem'"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
+)
+@pytest.mark.parametrize("kind", [SparseEncoder, MaskedDenseEncoder])
+def test_refused_by_name_when_built(kind: type[nn.Module], module: nn.Module, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        kind(nn.Sequential(nn.Conv2d(3, 4, 1), module), 8)
+
+
+def test_networks_that_give_something_else_than_a_map_are_refused() -> None:
+    class Pair(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x, x
+
+    class Two(nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return x + y
+
+    class Branch(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x if x.sum() > 0 else -x
+
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.down = nn.Conv2d(3, 3, 2, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.down(x)
+
+    for network, message in (
+        (Pair(), "one feature map"),
+        (Two(), "a second input, 'y'"),
+        (Branch(), "Branch cannot be traced"),
+        (Mixed(), "two maps of different resolution"),
+        (Function(lambda x: x.permute(0, 2, 3, 1)), "channels last"),
+        (timm.create_model("seresnet50", num_classes=0, global_pool=""), "cannot run on a part of an image"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            trace(network, 32)
+
+
+def test_patch_sizes_that_do_not_fit_are_refused() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 4, 4), nn.MaxPool2d(2))
+    assert trace(network, 16).stride == 8
+    for patch in (4, 12, 0):
+        with pytest.raises(
+            ValueError, match=f"patch_size is {patch}; Sequential needs a multiple of its total stride, 8"
+        ):
+            SparseEncoder(network, patch)
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> nn.Module:
+    """A network of a few layers with total stride up to 4, and its parameters."""
+    torch.manual_seed(draw(st.integers(0, 2**16)))
+    channels, side, made = 3, 8, []
+    for _ in range(draw(st.integers(1, 5))):
+        kind = draw(st.sampled_from(["conv", "conv", "batch", "layer", "relu", "gelu", "max", "avg", "residual"]))
+        if kind == "conv":
+            kernel, dilation = draw(st.sampled_from([(1, 1), (2, 1), (3, 1), (3, 2), (5, 1), (7, 1), ((1, 3), 1)]))
+            stride = draw(st.sampled_from([1, 2])) if side > 2 else 1
+            out = draw(st.sampled_from([4, 6]))
+            tall, wide = (kernel, kernel) if isinstance(kernel, int) else kernel
+            if kernel == 2:
+                stride, padding = (2, (0, 0)) if side > 2 else (1, (0, 0))
+                if stride == 1:
+                    continue
+            else:
+                padding = (tall // 2 * dilation, wide // 2 * dilation)
+            groups = 2 if channels % 2 == 0 and draw(st.booleans()) else 1
+            made.append(nn.Conv2d(channels, out, (tall, wide), stride, padding, dilation, groups, draw(st.booleans())))
+            channels, side = out, side // stride
+        elif kind in ("max", "avg"):
+            kernel, stride, padding = draw(st.sampled_from([(3, 2, 1), (2, 2, 0), (3, 1, 1)]))
+            if stride == 2 and side <= 2:
+                continue
+            inside = draw(st.booleans())
+            pool = nn.MaxPool2d(kernel, stride, padding)
+            made.append(pool if kind == "max" else nn.AvgPool2d(kernel, stride, padding, count_include_pad=inside))
+            side //= stride
+        elif kind == "batch":
+            made.append(nn.BatchNorm2d(channels, momentum=draw(st.sampled_from([0.1, None]))))
+        elif kind == "residual":
+            inner = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU())
+            made.append(Residual(inner))
+        else:
+            # Torch itself refuses to go back through a ReLU whose result another one overwrote.
+            made.append(
+                {
+                    "layer": LastNorm(channels),
+                    "relu": nn.ReLU(inplace=not made or not isinstance(made[-1], nn.ReLU)),
+                    "gelu": nn.GELU(),
+                }[kind]
+            )
+    return nn.Sequential(nn.Identity(), *made)
+
+
+@st.composite
+def masks(draw: st.DrawFn) -> Tensor:
+    """A context of up to three images on a grid of up to 3x4, with at least two visible cells."""
+    batch, rows, columns = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(2, 4))
+    cells = draw(st.lists(st.booleans(), min_size=batch * rows * columns, max_size=batch * rows * columns))
+    context = torch.tensor(cells).view(batch, rows, columns)
+    context[0, 0, :2] = True
+    return context
+
+
+@settings(max_examples=60, deadline=None)
+@given(layers(), masks(), st.booleans())
+def test_networks_drawn_at_random(
+    assert_equal: Callable[..., None], network: nn.Module, context: Tensor, training: bool
+) -> None:
+    images = torch.randn(len(context), 3, context.shape[1] * 8, context.shape[2] * 8, dtype=torch.float64)
+    assert_equal(network.double(), 8, images, context, training)

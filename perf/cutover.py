@@ -1,6 +1,6 @@
 """Which way of computing a convolution on visible blocks is fastest, by block size, channels and precision.
 
-Usage: python perf/cutover.py [--rounds N]
+Usage: python perf/cutover.py [--rounds N] [--batch N] [--precisions bfloat16] [--widest C]
 
 Forward and backward of one layer, in every way that can run it, in one process; medians, interleaved.
 `cnn_jepa/blocks/cutover.py` holds what this was read off; results do not depend on timing at run time.
@@ -33,13 +33,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--precisions", default="float32,bfloat16")
+    parser.add_argument("--widest", type=int, default=768, help="leave out layers with more channels")
     options = parser.parse_args()
     print(f"{torch.get_num_threads()} threads; milliseconds of forward + backward, 20 of 49 cells visible")
     print(
         f"{'kernel':>7}{'stride':>7}{'made':>6}{'channels':>9}{'cells':>7}{'dtype':>10}"
         + "".join(f"{w:>9}" for w in WAYS)
     )
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in (getattr(torch, name) for name in options.precisions.split(",")):
         for kernel, stride, groups, sides, widths in (
             (3, 1, 1, (1, 2, 4, 8), (16, 32, 64, 128, 256, 512)),
             (3, 2, 1, (1, 2, 4), (64, 128, 256, 512)),
@@ -47,7 +49,7 @@ def main() -> None:
         ):
             for made in sides:
                 for channels in widths:
-                    if channels * made**2 <= 8192:
+                    if channels * made**2 <= 8192 and channels <= options.widest:
                         _measure(kernel, stride, groups or channels, made, channels, dtype, options)
 
 

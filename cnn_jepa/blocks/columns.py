@@ -37,7 +37,7 @@ class _ColumnConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows_RC: Tensor, weight: Tensor, flat: Tensor) -> Tensor:
         ctx.save_for_backward(rows_RC, weight, flat)
-        return rows_times(_side_by_side(rows_RC, flat), _matrix(weight).t())
+        return rows_times(_side_by_side(rows_RC, flat, _taps(weight)), _matrix(weight).t())
 
     @staticmethod
     @once_differentiable
@@ -46,12 +46,16 @@ class _ColumnConv(torch.autograd.Function):
         grad_rows = grad_weight = None
         if ctx.needs_input_grad[0]:
             turned = _matrix(weight.flip(2, 3).transpose(0, 1))
-            grad_rows = rows_times(_side_by_side(grad_RO, flat), turned.t())
+            grad_rows = rows_times(_side_by_side(grad_RO, flat, _taps(weight)), turned.t())
         if ctx.needs_input_grad[1]:
             out, into, height, width = weight.shape
-            matrix = product_over_rows(grad_RO, _side_by_side(rows_RC, flat))
+            matrix = product_over_rows(grad_RO, _side_by_side(rows_RC, flat, height * width))
             grad_weight = matrix.view(out, height, width, into).permute(0, 3, 1, 2)
         return grad_rows, grad_weight, None
+
+
+def _taps(weight: Tensor) -> int:
+    return weight.shape[2] * weight.shape[3]
 
 
 def _matrix(weight: Tensor) -> Tensor:
@@ -59,8 +63,8 @@ def _matrix(weight: Tensor) -> Tensor:
     return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
 
 
-def _side_by_side(rows_RC: Tensor, flat: Tensor) -> Tensor:
+def _side_by_side(rows_RC: Tensor, flat: Tensor, taps: int) -> Tensor:
     """`(R, T C)`: the rows that each position's taps read, zero where they are hidden or outside the image."""
     width = rows_RC.shape[1]
     padded = torch.cat((rows_RC, rows_RC.new_zeros(2, width)))
-    return padded.index_select(0, flat).view(len(rows_RC), -1)
+    return padded.index_select(0, flat).view(len(rows_RC), taps * width)

@@ -11,20 +11,19 @@ from torch import nn
 
 # By the side of the blocks that are made: from how many channels on each way is the fastest. Larger blocks: tiles.
 _FLOAT32: dict[int, tuple[tuple[int, str], ...]] = {
-    1: ((0, "dense"), (48, "taps")),
-    2: ((0, "tiles"), (48, "taps")),
+    1: ((0, "columns"), (32, "taps")),
+    2: ((0, "columns"), (64, "taps")),
 }
 _BFLOAT16: dict[int, tuple[tuple[int, str], ...]] = {
-    1: ((0, "dense"), (96, "taps")),
-    2: ((0, "dense"), (96, "taps")),
-    4: ((0, "tiles"), (128, "taps")),
+    1: ((0, "columns"), (96, "taps")),
+    2: ((0, "columns"), (64, "taps")),
 }
 # Grouped convolutions have no matrix products to speak of; where halos outgrow the block, the whole map is cheaper.
 _GROUPED: dict[int, tuple[tuple[int, str], ...]] = {side: ((0, "dense"),) for side in (1, 2, 3, 4)}
 
 
 def choose(device: str, dtype: torch.dtype, conv: nn.Conv2d, side: int) -> str:
-    """How to run a convolution: `tiles`, `taps` or `dense` (the modules beside this one; `dense` is in `maps`).
+    """How to run a convolution: `tiles`, `columns`, `taps` (the modules beside this one) or `dense` (in `maps`).
 
     Args:
         device: its kind.
@@ -37,4 +36,6 @@ def choose(device: str, dtype: torch.dtype, conv: nn.Conv2d, side: int) -> str:
         table = _GROUPED
     made = side // conv.stride[0]
     row = table.get(made) or table.get(1 << (made.bit_length() - 1), ((0, "tiles"),))
-    return [way for least, way in row if min(conv.in_channels, conv.out_channels) >= least][-1]
+    way = [way for least, way in row if min(conv.in_channels, conv.out_channels) >= least][-1]
+    # Columns want a kernel that reaches equally far to all sides.
+    return "taps" if way == "columns" and (conv.stride[0] > 1 or not all(k % 2 for k in conv.kernel_size)) else way

@@ -189,15 +189,22 @@ class RunPlan:
 
 
 def _without_defaults(config: BaseModel) -> Any:
-    """The settings that differ from their class's defaults, nested ones too."""
+    """The settings that differ from their class's defaults, nested ones too.
+
+    Where a default has changed, its field still names the first one (`FIRST_DEFAULT`), which is what older keys left out.
+    """
     values = config.model_dump(mode="json")
     defaults = {
-        name: field.get_default(call_default_factory=True)
+        name: _extra(field).get(FIRST_DEFAULT, field.get_default(call_default_factory=True))
         for name, field in type(config).model_fields.items()
         if not field.is_required()
     }
     dumped = type(config).model_construct(**defaults).model_dump(mode="json", warnings=False)
     return _difference(values, {name: dumped[name] for name in defaults})
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
 def _difference(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from cnn_jepa.losses import LossKind, Normalisation
 from cnn_jepa.masking import MaskSpec, sample_masks
 from cnn_jepa.model import CNNJEPA
 from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
-from methods.config import Count, OptimizerSpec
+from methods.config import FIRST_DEFAULT, Count, OptimizerSpec
 from methods.ema import EMASpec
 from methods.jepa import JEPAConfig, regularisation
 from methods.losses import full_precision
@@ -55,7 +55,7 @@ class CNNJEPAConfig(JEPAConfig):
     loss: LossKind = "smooth_l1"
     normalise: Normalisation = "l2"
     ema: EMASpec = EMASpec(start=0.99)
-    encoder: Literal["sparse", "masked_dense"] = "sparse"
+    encoder: Literal["sparse", "masked_dense"] = Field("sparse", json_schema_extra={FIRST_DEFAULT: "masked_dense"})
     kernel_size: Annotated[Count, AfterValidator(_odd)] = 3
     depthwise: bool = True
 

@@ -19,10 +19,12 @@ from benchmark.evaluation.protocols import PROTOCOLS
 from benchmark.messages import explain
 from benchmark.records import RULES_VERSION
 from methods.backbones import BackboneSpec
-from methods.config import Config, MethodConfig, nearest, plain
+from methods.config import FIRST_DEFAULT, Config, MethodConfig, nearest, plain
 from methods.registry import method_class, method_names
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from methods.base import Method
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -96,7 +98,8 @@ class Experiment(Config):
         recipe: scale (`small`, `imagenet`) or path of the recipes.
         budget: what every run may spend.
         batch_size: images per step, over all devices.
-        precision: `32`, or `bf16` for autocast.
+        precision: `32`; `bf16` for autocast; `auto` for bf16 on devices that compute it natively, else 32. That is
+            settled before anything is run, so that keys and records hold one of the other two.
         seeds: the same for every entry, so that differences are paired.
         entries: the lines of the comparison.
         evaluation: how encoders are probed.
@@ -109,7 +112,7 @@ class Experiment(Config):
     recipe: str = "small"
     budget: BudgetSpec
     batch_size: Annotated[int, Field(ge=2)] = 256
-    precision: Literal["32", "bf16"] = "bf16"
+    precision: Literal["32", "bf16", "auto"] = "bf16"
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
     entries: tuple[EntrySpec, ...]
     evaluation: EvaluationSpec = EvaluationSpec()
@@ -191,7 +194,7 @@ class RunPlan:
 def _without_defaults(config: BaseModel) -> Any:
     """The settings that differ from their class's defaults, nested ones too.
 
-    Where a default has changed, its field still names the first one (`FIRST_DEFAULT`), which is what older keys left out.
+    Where a default has changed, its field names the first one (`FIRST_DEFAULT`), which is what older keys left out.
     """
     values = config.model_dump(mode="json")
     defaults = {

@@ -81,6 +81,7 @@ class Run:
 
     def _build_training(self) -> Training:
         plan, dataset = self.plan, self.dataset
+        assert plan.experiment.precision != "auto", "settled before runs are planned"
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision of every run
         fabric = Fabric(
             accelerator="cuda" if self.device.type == "cuda" else "cpu",

@@ -13,6 +13,7 @@ import yaml
 from benchmark.environment import PeakMemory, describe
 from benchmark.errors import UserError
 from benchmark.experiment import plan_runs
+from benchmark.precision import has_bfloat16, settle
 from benchmark.records import (
     FINAL_STATUSES,
     Cause,
@@ -94,6 +95,10 @@ def run_experiment(
         UserError: something the user can mend.
         Interrupted: the user interrupted; the same call goes on.
     """
+    device = choose_device(options.device)
+    experiment = settle(experiment, device)
+    if experiment.precision == "bf16" and not has_bfloat16(device):
+        reporter.say("this device emulates bf16, many times slower than float32; consider --set precision=auto")
     plans = plan_runs(experiment, entries, dataset.image_size)
     for plan in plans:
         if plan.method.trainable and experiment.batch_size > len(dataset.pretraining.images):

@@ -21,8 +21,8 @@ def nearest(value: str, choices: Iterable[str]) -> str:
     return f"{hint}choices: {', '.join(names)}"
 
 
-# A field whose default has changed names the first one under this key of its `json_schema_extra`: runs recorded before the
-# change keep their keys, and none of them is taken for a run of the new default.
+# A field whose default has changed names the first one under this key of its `json_schema_extra`: runs recorded before
+# the change keep their keys, and none of them is taken for a run of the new default.
 FIRST_DEFAULT = "first_default"
 
 

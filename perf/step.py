@@ -24,6 +24,7 @@ from benchmark.cost.budget import Budget
 from benchmark.data.datasets import load_dataset
 from benchmark.experiment import load_experiment, plan_runs, resolve_entries
 from benchmark.interruption import Interruption
+from benchmark.precision import settle
 from benchmark.run import Run
 from benchmark.runner import choose_device
 from benchmark.training import loop
@@ -41,6 +42,8 @@ def main() -> None:
     options = parser.parse_args()
     methods = options.methods.split(",") if options.methods else None
     experiment, source = load_experiment(options.experiment, methods=methods)
+    device = choose_device("auto")
+    experiment = settle(experiment, device)
     entries = resolve_entries(experiment, source)
     dataset = load_dataset(experiment.dataset, options.data)
     reporter = ConsoleReporter(True, Console())
@@ -52,7 +55,7 @@ def main() -> None:
         for plan in plan_runs(experiment, entries, dataset.image_size):
             if not plan.method.trainable:
                 continue
-            run = Run(plan, dataset, choose_device("auto"), Path(folder), reporter, interruption)
+            run = Run(plan, dataset, device, Path(folder), reporter, interruption)
             assert run.training is not None
             warm_up(run.training)
             spent = _loop_share(run, options.steps)

@@ -164,6 +164,19 @@ def test_the_key_changes_with_what_changes_the_result_and_with_nothing_else(tmp_
     assert len({same, *others}) == len(others) + 1
 
 
+def test_a_key_keeps_its_meaning_where_a_default_changed(tmp_path: Path) -> None:
+    """CNN-JEPA's encoder was masked dense before it was sparse: the runs recorded then are masked-dense ones."""
+    path = _write(tmp_path, entries=["cnn_jepa"])
+    sparse = _key(path)
+    dense = _key(path, settings=["cnn_jepa.encoder=masked_dense"])
+    assert sparse == _key(path, settings=["cnn_jepa.encoder=sparse"]) != dense
+    plan = _plans("quickstart", methods=["cnn_jepa"], settings=["precision=bf16", "cnn_jepa.encoder=masked_dense"])[0]
+    assert (
+        plan.key("4d7eb4eb8891340c0f4c1e832f87dd306677fd73f352ba0b1d445096cccca79f")
+        == "b676c0562c51bed3adf383bd007640c1"
+    )  # as recorded then
+
+
 def test_every_shipped_experiment_plans() -> None:
     from benchmark.configs import shipped_experiments
 

@@ -103,6 +103,8 @@ class Experiment(Config):
         seeds: the same for every entry, so that differences are paired.
         entries: the lines of the comparison.
         evaluation: how encoders are probed.
+        reference: the entry that the others are compared with, seed by seed; by default the first one of CNN-JEPA.
+        targets: validation linear top-1 in percent, to which the training time is told.
     """
 
     name: str
@@ -116,6 +118,8 @@ class Experiment(Config):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
     entries: tuple[EntrySpec, ...]
     evaluation: EvaluationSpec = EvaluationSpec()
+    reference: str | None = None
+    targets: tuple[Annotated[float, Field(gt=0, le=100)], ...] = ()
 
     _named = field_validator("name")(_check_name)
 
@@ -133,7 +137,15 @@ class Experiment(Config):
             if twice:
                 hint = "; give each a name of its own" if what == "entries" else ""
                 raise ValueError(f"{what}: {', '.join(twice)} stands twice{hint}")
+        names = [entry.name for entry in self.entries]
+        if self.reference is not None and self.reference not in names:
+            raise ValueError(f"reference is '{self.reference}', which is no entry; {nearest(self.reference, names)}")
         return self
+
+    @property
+    def declared_reference(self) -> str | None:
+        """The entry that the others are compared with; None where there is neither a declared one nor CNN-JEPA."""
+        return self.reference or next((entry.name for entry in self.entries if entry.method == "cnn_jepa"), None)
 
 
 @dataclass(frozen=True)
@@ -168,6 +180,8 @@ class RunPlan:
             "precision": experiment.precision,
             "evaluation": {**plain(experiment.evaluation), "protocols": list(PROTOCOLS)},
             "lr": effective_lr(self.settings, experiment.batch_size),
+            "reference": experiment.declared_reference,
+            "targets": list(experiment.targets),
             "seed": self.seed,
         }
 
@@ -267,7 +281,8 @@ def load_experiment(
     except ValidationError as error:
         raise UserError(explain(error, Experiment, str(path))) from None
     if methods is not None:
-        experiment = experiment.model_copy(update={"entries": _select(experiment.entries, methods)})
+        chosen = {"entries": _select(experiment.entries, methods), "reference": experiment.declared_reference}
+        experiment = experiment.model_copy(update=chosen)
     return experiment, path
 
 

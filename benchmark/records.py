@@ -111,6 +111,15 @@ class EncoderScores(Part):
     knn200: Percent
 
 
+class ValidationPoint(Part):
+    """What the primary encoder reached on the validation split at an evaluation point. Accuracies in percent."""
+
+    progress: Amount
+    linear_top1: Percent
+    knn20: Percent
+    knn200: Percent
+
+
 class Metrics(Part):
     """What a run reached. Holds no times. `encoders[primary]` is what stands in the comparison."""
 
@@ -120,6 +129,7 @@ class Metrics(Part):
     backbone_parameters: int
     trainable_parameters: int
     extra: dict[str, float] = {}
+    validation: list[ValidationPoint] = []
 
     @model_validator(mode="after")
     def _primary_is_there(self) -> Metrics:

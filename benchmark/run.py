@@ -20,7 +20,7 @@ from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.protocols import ProbeData, evaluate_test, evaluate_validation
 from benchmark.glimpse import write_glimpse
 from benchmark.randomness import seeded
-from benchmark.records import EncoderScores, Metrics, Status, write_atomically
+from benchmark.records import EncoderScores, Metrics, Status, ValidationPoint, write_atomically
 from benchmark.training.checkpoint import State, export_encoder, load_state, save_state
 from benchmark.training.loop import Objective, Training, breakdown, train, warm_up
 from benchmark.training.optim import build_optimizer
@@ -157,7 +157,8 @@ class Run:
             name: evaluate_test(encoder, self.probe_data, self.device, "32")
             for name, encoder in self.method.encoders().items()
         }
-        losses = [line["loss"] for line in self.training.history if "loss" in line] if self.training else []
+        history = self.training.history if self.training else []
+        losses = [line["loss"] for line in history if "loss" in line]
         return Metrics(
             primary=self.plan.settings.primary,
             encoders=scores,
@@ -165,6 +166,11 @@ class Run:
             backbone_parameters=sum(p.numel() for p in self.method.backbone.parameters()),
             trainable_parameters=count_parameters(self.method) if self.plan.method.trainable else 0,
             extra=self._extra(),
+            validation=[
+                ValidationPoint(**{name: line[name] for name in ValidationPoint.model_fields})
+                for line in history
+                if line["kind"] == "evaluation"
+            ],
         )
 
     def _extra(self) -> dict[str, float]:

@@ -18,6 +18,7 @@ from benchmark.analysis.comparison import (
     cost_key,
     quality_key,
 )
+from benchmark.analysis.differences import difference_of, median_time_to, targets_of
 from benchmark.errors import UserError
 from benchmark.records import write_atomically
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from benchmark.records import EncoderScores, LedgerRecord, Metrics, Record
 
-LEADERBOARD_VERSION = 1
+LEADERBOARD_VERSION = 2
 
 LEADERBOARD_COLUMNS: tuple[str, ...] = (
     "schema_version",
@@ -54,11 +55,19 @@ LEADERBOARD_COLUMNS: tuple[str, ...] = (
     "knn200_mean",
     "knn200_ci95",
     "beats_random_init",
+    "reference",
+    "difference_pairs",
+    "difference_mean",
+    "difference_ci95",
+    "difference_p_holm",
+    "improvement_probability",
+    "differs",
     "encoder",
     "other_encoder",
     "other_linear_top1_mean",
     "training_time_mean",
     "training_time_ci95",
+    "time_to_targets",
     "total_time_mean",
     "device_hours_mean",
     "images_per_second_mean",
@@ -131,12 +140,13 @@ RUN_COLUMNS: tuple[str, ...] = (
 )
 
 _COUNTS = (
-    *("schema_version", "n", "n_completed", "rank", "seed", "steps", "samples", "views", "resumed"),
+    *("schema_version", "n", "n_completed", "rank", "difference_pairs", "seed", "steps", "samples", "views", "resumed"),
     *("parameters", "backbone_parameters", "devices", "visible_cores"),
 )
 _TEXTS = (
     *("experiment", "dataset", "entry", "method", "backbone", "budget", "preliminary", "status", "cause", "message"),
-    *("beats_random_init", "encoder", "other_encoder", "flags", "tags", "device_model", "cpu_model", "torch"),
+    *("beats_random_init", "reference", "differs", "time_to_targets"),
+    *("encoder", "other_encoder", "flags", "tags", "device_model", "cpu_model", "torch"),
     *("comparison_key", "quality_key", "cost_key", "commit", "key", "started", "ended", "record"),
 )
 
@@ -228,11 +238,13 @@ def leaderboard_row(comparison: Comparison, row: Row) -> dict[str, Any]:
         "linear_top1_sd": row.accuracy.sd,
         "linear_top1_sampling95": row.sampling95,
         "beats_random_init": comparison.beats_random_init(row),
+        **_difference(comparison, row),
         "encoder": source.metrics.primary if source.metrics else "",
         "other_encoder": other[0] if other else "",
         "other_linear_top1_mean": row.summary(_other_top1).mean,
         "training_time_mean": time.mean,
         "training_time_ci95": time.ci95,
+        "time_to_targets": _join([f"{target:g}%: {median_time_to(row, target):.8g} s" for target in targets_of(row)]),
         "total_time_mean": row.summary(_ledger("total_time")).mean,
         "device_hours_mean": row.summary(_ledger("device_hours")).mean,
         "images_per_second_mean": row.summary(lambda r: images_per_second(r.ledger)).mean,
@@ -248,6 +260,22 @@ def leaderboard_row(comparison: Comparison, row: Row) -> dict[str, Any]:
         summary = row.summary(lambda record, name=name: _score(record, name))  # type: ignore[misc]
         values[f"{name}_mean"], values[f"{name}_ci95"] = summary.mean, summary.ci95
     return values
+
+
+def _difference(comparison: Comparison, row: Row) -> dict[str, Any]:
+    """The columns on the row's difference to the reference; empty for the reference itself."""
+    found = difference_of(comparison, row)
+    if found is None:
+        return {}
+    return {
+        "reference": found.reference.first.entry,
+        "difference_pairs": found.paired.n,
+        "difference_mean": found.paired.mean,
+        "difference_ci95": found.paired.ci95,
+        "difference_p_holm": found.p,
+        "improvement_probability": found.improvement,
+        "differs": found.verdict,
+    }
 
 
 def run_row(record: Record, path: str) -> dict[str, Any]:

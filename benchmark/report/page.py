@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparison import Comparison, budget_text, comparisons, hardware_key, ladder_key
+from benchmark.analysis.differences import reference_of
 from benchmark.analysis.leaderboard import write_leaderboard
 from benchmark.errors import UserError
 from benchmark.records import write_atomically
 from benchmark.report import figures, style
-from benchmark.report.summary import answer, limits, listing
-from benchmark.report.tables import Table, environment_facts, leaderboard_table, runs_table
+from benchmark.report.summary import answer, limits, listing, name_of
+from benchmark.report.tables import (
+    Table,
+    differences_table,
+    environment_facts,
+    leaderboard_table,
+    runs_table,
+    targets_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,12 +75,24 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Board:
+    """The tables of one comparison; the last two where there is something to say."""
+
+    title: str
+    key: str
+    rows: Table
+    reference: str
+    differences: Table | None
+    targets: Table | None
+
+
+@dataclass(frozen=True)
 class Section:
     """The comparisons of one ladder: equal but for their budgets."""
 
     title: str
     answer: tuple[str, ...]
-    tables: tuple[tuple[str, str, Table], ...]  # title, comparison key, rows
+    tables: tuple[Board, ...]
     machines: tuple[Machine, ...]
     runs: Table
 
@@ -134,16 +154,21 @@ def _section(rungs: list[Comparison], found: Sequence[Found], out: Path, *, alon
     return Section(
         _title(rungs[0].first),
         tuple(answer(rungs[-1])),
-        tuple(
-            (
-                budget_text(comparison.first) or "No budget recorded",
-                comparison.key,
-                leaderboard_table(comparison, list(groups)),
-            )
-            for comparison in reversed(rungs)
-        ),
+        tuple(_board(comparison, list(groups)) for comparison in reversed(rungs)),
         tuple(machines),
         runs_table(pairs, out),
+    )
+
+
+def _board(comparison: Comparison, machines: list[str]) -> Board:
+    reference = reference_of(comparison)
+    return Board(
+        budget_text(comparison.first) or "No budget recorded",
+        comparison.key,
+        leaderboard_table(comparison, machines),
+        "" if reference is None else name_of(reference),
+        differences_table(comparison),
+        targets_table(comparison),
     )
 
 

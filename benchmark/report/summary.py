@@ -15,6 +15,7 @@ from benchmark.analysis.comparison import (
     differing_fields,
     hardware_key,
 )
+from benchmark.analysis.differences import differences
 from benchmark.analysis.leaderboard import commit_text, row_flags, tags_of
 from benchmark.report import style
 
@@ -65,6 +66,7 @@ def answer(comparison: Comparison) -> list[str]:
     rows = self_supervised(comparison)
     unfinished = [row for row in comparison.rows if row.accuracy.mean is None]
     said = [*_best(rows, comparison), *_cheapest(rows), *_against_random(rows, comparison)] if rows else []
+    said += _against_reference(comparison)
     if not rows:
         said.append(
             "No self-supervised entry of this comparison has a completed run, so that there is nothing to rank."
@@ -122,6 +124,28 @@ def _against_random(rows: Sequence[Row], comparison: Comparison) -> list[str]:
         f"below it: {listing(verdicts['no'])}" if verdicts["no"] else "",
     ]
     return [f"Against random init ({floor}): " + "; ".join(part for part in parts if part) + "."]
+
+
+def _against_reference(comparison: Comparison) -> list[str]:
+    """Which entries differ from the declared reference beyond chance (rule 20); nothing below three common seeds."""
+    found = [one for one in differences(comparison) if one.verdict and one.row.first.method not in REFERENCES]
+    if not found:
+        return []
+
+    def named(verdict: str) -> str:
+        return listing(
+            f"{name_of(one.row)} ({one.paired.mean or 0.0:+.1f} points)" for one in found if one.verdict == verdict
+        )
+
+    parts = [
+        f"{words}: {named(verdict)}"
+        for verdict, words in (("higher", "higher"), ("lower", "lower"), ("tie", "not told apart"))
+        if named(verdict)
+    ]
+    return [
+        f"Against {name_of(found[0].reference)}, the declared reference, paired by seed and corrected for "
+        f"{len(differences(comparison))} comparisons: {'; '.join(parts)}."
+    ]
 
 
 def _by_word(rows: Iterable[Row], words: dict[int, list[str]], what: str) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from benchmark.analysis.comparison import Comparison, Row, backbone_text, hardware_key
+from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row, backbone_text, hardware_key
+from benchmark.analysis.differences import Difference, differences, median_time_to, targets_of
 from benchmark.analysis.leaderboard import commit_text, leaderboard_row, relative, run_row
 from benchmark.report import style
 from benchmark.report.summary import duration, percent
@@ -120,6 +122,54 @@ def _without_empty_columns(table: Table, machines: Sequence[str]) -> Table:
         frozenset(new for new, old in enumerate(kept) if old in table.numeric),
         tuple(tuple(row[i] for i in kept) for row in table.rows),
     )
+
+
+_DIFFERENCES = (
+    *("Entry", "Pairs", "Linear top-1 (points)", "p (Holm)", "Chance to be higher", "Verdict", "Training time (ratio)"),
+)
+
+
+def differences_table(comparison: Comparison) -> Table | None:
+    """Each row against the declared reference; None where no row has two seeds in common with it."""
+    found = differences(comparison)
+    if not any(one.paired.n > 1 for one in found):
+        return None
+    return Table(_DIFFERENCES, frozenset({1, 2, 3, 4, 6}), tuple(map(_difference_cells, found)))
+
+
+def _difference_cells(one: Difference) -> tuple[Cell, ...]:
+    mean, width = one.paired.mean, one.paired.ci95
+    signed = "" if mean is None else f"{mean:+.1f}" + ("" if width is None else f" ± {width:.1f}")
+    own, other = one.row.cost.mean, one.reference.cost.mean
+    # Times are compared on one machine alone (rule 1).
+    same = hardware_key(one.row.first) == hardware_key(one.reference.first)
+    return (
+        _entry(one.row.first),
+        Cell(str(one.paired.n), one.paired.n),
+        Cell(signed, mean),
+        _number(one.p, lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"),
+        _number(one.improvement, lambda v: f"{v:.2f}"),
+        Cell(one.verdict or f"fewer than {MIN_RESULT} pairs"),
+        _number(own / other if same and own and other else None, lambda v: f"{v:.2f}"),
+    )
+
+
+def targets_table(comparison: Comparison) -> Table | None:
+    """Median training time to the accuracies that the experiment declared; None where it declared none."""
+    targets = sorted({target for row in comparison.rows for target in targets_of(row)})
+    if not targets:
+        return None
+    rows = [
+        (_entry(row.first), *(_time_cell(median_time_to(row, target)) for target in targets))
+        for row in comparison.rows
+        if row.first.method != "random_init"
+    ]
+    heads = ("Entry", *(f"to {target:g}%" for target in targets))
+    return Table(heads, frozenset(range(1, len(heads))), tuple(rows))
+
+
+def _time_cell(seconds: float) -> Cell:
+    return Cell("missed", 1e300) if math.isinf(seconds) else Cell(duration(seconds), seconds)
 
 
 _RUNS = (

@@ -39,6 +39,9 @@ def test_all_methods_leave_records_a_leaderboard_and_a_figure(bench: Any, tmp_pa
         assert record.ledger.samples == (160 if trained else 0)
         assert (record.ledger.training_time > 0) == trained
         assert len(record.ledger.evaluation_points) == (2 if trained else 0)
+        assert [point.progress for point in record.metrics.validation] == [
+            point.progress for point in record.ledger.evaluation_points
+        ]
     assert records["byol"].ledger.views == 4 * 160  # type: ignore[union-attr]
     assert records["ijepa"].config["tags"] == ["different backbone"]
     assert set(records["cnn_jepa"].metrics.encoders) == {"online", "ema"}  # type: ignore[union-attr]

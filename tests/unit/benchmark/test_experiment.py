@@ -85,6 +85,18 @@ def test_settings_reach_the_experiment_and_an_entrys_method(tmp_path: Path) -> N
     assert simclr.config()["tags"] == ["different backbone"]
 
 
+def test_the_reference_is_cnn_jepa_unless_another_entry_is_declared(tmp_path: Path) -> None:
+    ours = {"name": "ours", "method": "cnn_jepa"}
+    path = _write(tmp_path, entries=["simclr", ours, "cnn_jepa"], targets=[40])
+    assert {plan.config()["reference"] for plan in _plans(path)} == {"ours"}
+    # Picking entries does not change what the experiment declared.
+    (plan,) = _plans(path, methods=["simclr"])
+    assert (plan.config()["reference"], plan.config()["targets"]) == ("ours", [40.0])
+    assert _plans(path, settings=["reference=simclr"])[0].config()["reference"] == "simclr"
+    assert _plans(_write(tmp_path))[0].config()["reference"] is None
+    assert _key(path) == _key(path, settings=["reference=simclr", "targets=[50]"])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -102,6 +114,8 @@ def test_settings_reach_the_experiment_and_an_entrys_method(tmp_path: Path) -> N
         ({"budget": {"epochs": 1, "steps": 2}}, "exactly one kind of limit"),
         ({"budget": {"epocs": 1}}, "unknown key 'budget.epocs'; did you mean 'epochs'"),
         ({"name": "../elsewhere"}, "names a folder"),
+        ({"reference": "simcrl"}, "reference is 'simcrl', which is no entry; did you mean 'simclr'"),
+        ({"targets": [140]}, "targets.0 is 140"),
         ({"recipe": "smal"}, "unknown recipe 'smal'; did you mean 'small'"),
         ({"evaluation": {"protocols": ["linear-v1"]}}, "unknown key 'evaluation.protocols'"),
         ({"name": "report"}, "results folders use themselves"),

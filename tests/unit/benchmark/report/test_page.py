@@ -206,3 +206,32 @@ def test_times_of_other_machines_are_not_compared(make_record: Any) -> None:
     records.append(make_record("simclr", top1=40.0, seconds=5.0, environment={"device_model": "H200"}))
     (comparison,) = comparisons(records)
     assert not any("cheapest" in sentence for sentence in answer(comparison))
+
+
+def test_differences_to_the_declared_reference_and_times_to_targets(
+    make_record: Any, store: Any, tmp_path: Path
+) -> None:
+    config = {"reference": "cnn_jepa", "targets": [40.0]}
+    values = {"cnn_jepa": [40.0, 41.0, 42.0], "simclr": [44.0, 45.5, 46.0], "byol": [40.5, 40.5, 42.0]}
+    records = [
+        make_record(entry, seed, top1=top1, config=config, seconds=200.0 if entry == "byol" else 100.0)
+        for entry, scores in values.items()
+        for seed, top1 in enumerate(scores)
+    ]
+    page, markdown = report(store, tmp_path, records)
+    sentence = (
+        "Against CNN-JEPA, the declared reference, paired by seed and corrected for 2 comparisons: "
+        "higher: SimCLR (+4.2 points); not told apart: BYOL (+0.0 points)."
+    )
+    assert sentence in page.words and sentence in markdown
+    assert "Differences to CNN-JEPA" in page.words and "Training time to an accuracy" in page.words
+    rows = {line.split("|")[1].strip(): line for line in markdown.splitlines() if "higher |" in line or "tie |" in line}
+    assert "+4.2 ± 0.7" in rows["SimCLR"] and "| 1.00 | higher | 1.00 |" in rows["SimCLR"]
+    assert "| tie | 2.00 |" in rows["BYOL"]
+    assert "| CNN-JEPA | missed |" in markdown  # these records hold no validation scores
+
+
+def test_one_seed_has_no_differences(make_record: Any, store: Any, tmp_path: Path) -> None:
+    config = {"reference": "cnn_jepa"}
+    page, _ = report(store, tmp_path, [make_record(entry, config=config) for entry in ("cnn_jepa", "byol")])
+    assert "Differences" not in page.words and "declared reference" not in page.words

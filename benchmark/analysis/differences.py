@@ -1,0 +1,122 @@
+"""How entries differ from the one they are compared with: paired by seed, corrected for their number (rule 20).
+
+Shared by the leaderboard and the report; accuracies are linear top-1 of the primary encoder on the test split.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row
+from benchmark.analysis.statistics import (
+    PairedDifference,
+    holm,
+    paired_difference,
+    probability_of_improvement,
+    time_to_target,
+)
+
+if TYPE_CHECKING:
+    from benchmark.records import Record
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A row against the reference.
+
+    Attributes:
+        row: what is compared.
+        reference: with what.
+        paired: row - reference in percentage points, over the seeds that both completed.
+        p: Holm-corrected over all rows of the comparison that have enough pairs; None for those that have not.
+        improvement: how often a run of the row beats a run of the reference, over all pairs of runs.
+    """
+
+    row: Row
+    reference: Row
+    paired: PairedDifference
+    p: float | None
+    improvement: float | None
+
+    @property
+    def verdict(self) -> str:
+        """`higher`, `lower` or `tie`; empty where too few seeds were run to say."""
+        if self.p is None:
+            return ""
+        if self.p >= ALPHA:
+            return "tie"
+        return "higher" if (self.paired.mean or 0.0) > 0 else "lower"
+
+
+def reference_of(comparison: Comparison) -> Row | None:
+    """The row that the experiment declared the others are compared with; None without one, or with several names.
+
+    Of several rows of that name (machines, experiments) the one with the most completed runs.
+    """
+    declared = {record.config.get("reference") for record in comparison.records} - {None}
+    if len(declared) != 1:
+        return None
+    (name,) = declared
+    rows = [row for row in comparison.rows if row.first.entry == name and row.completed]
+    return max(rows, key=lambda row: len(row.completed), default=None)
+
+
+def differences(comparison: Comparison) -> list[Difference]:
+    """Every other row against the reference, in the comparison's order; empty without a reference."""
+    reference = reference_of(comparison)
+    if reference is None:
+        return []
+    others = [row for row in comparison.rows if row is not reference and row.completed]
+    paired = [_paired(row, reference) for row in others]
+    family = [i for i, one in enumerate(paired) if one.p is not None and one.n >= MIN_RESULT]
+    corrected = dict(zip(family, holm([paired[i].p or 0.0 for i in family]), strict=True))
+    values = list(_by_seed(reference).values())
+    return [
+        Difference(
+            row, reference, one, corrected.get(i), probability_of_improvement(list(_by_seed(row).values()), values)
+        )
+        for i, (row, one) in enumerate(zip(others, paired, strict=True))
+    ]
+
+
+def difference_of(comparison: Comparison, row: Row) -> Difference | None:
+    """The row against the reference; None for the reference itself, and without one."""
+    return next((one for one in differences(comparison) if one.row is row), None)
+
+
+def _by_seed(row: Row) -> dict[int, float]:
+    return {r.seed: r.metrics.scores.linear_top1 for r in row.completed if r.metrics is not None}
+
+
+def _paired(row: Row, reference: Row) -> PairedDifference:
+    own, other = _by_seed(row), _by_seed(reference)
+    seeds = [seed for seed in own if seed in other]
+    return paired_difference([own[seed] for seed in seeds], [other[seed] for seed in seeds])
+
+
+def targets_of(row: Row) -> list[float]:
+    """The accuracies, fixed in the experiment, to which the time is told (rule 21), in percent."""
+    targets = row.first.config.get("targets")
+    return [float(target) for target in targets] if isinstance(targets, (list, tuple)) else []
+
+
+def median_time_to(row: Row, target: float) -> float:
+    """Seconds of training until validation linear top-1 first reached a target at an evaluation point; the median.
+
+    A run that missed it, failed or was not measured counts as infinite (rule 18). Resolved to the distance of two
+    evaluation points.
+    """
+    return statistics.median(_time_to(record, target) for record in row.records)
+
+
+def _time_to(record: Record, target: float) -> float:
+    if record.metrics is None or record.ledger is None:
+        return math.inf
+    times = {point.progress: point.training_time for point in record.ledger.evaluation_points}
+    points = [(times[p.progress], p.linear_top1) for p in record.metrics.validation if p.progress in times]
+    return time_to_target(sorted(points), target)

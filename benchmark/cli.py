@@ -45,7 +45,9 @@ def run(
     seeds: Annotated[str | None, typer.Option(help="Seeds, for instance 0,1,2.")] = None,
     budget: Annotated[
         str | None,
-        typer.Option(help="epochs=10, epochs=2,5,10 (a ladder), steps=, samples=, wall_clock=30m or device_hours=."),
+        typer.Option(
+            help="epochs=10, epochs=2,5,10 (a ladder), steps=, samples=, wall_clock=30m, device_hours= or flops=1e15."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,

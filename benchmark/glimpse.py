@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmark.randomness import generator
 from benchmark.records import write_atomically
-from benchmark.training.loop import undone
+from benchmark.training.measure import undone
 from methods.base import Batch, Step
 
 if TYPE_CHECKING:

@@ -80,6 +80,7 @@ class LedgerRecord(Part):
     """Where a run's time went. Seconds, unless the name says otherwise; what was not measured is null.
 
     `training_time`: steps with their data wait, EMA and whatever the method itself needs. `total_time`: everything.
+    `flops`: of convolutions, matrix products and attention, forward and backward, over all devices.
     """
 
     phases: PhaseSeconds
@@ -92,6 +93,8 @@ class LedgerRecord(Part):
     samples: Number
     views: Number
     samples_per_second: Throughput | None
+    flops_per_step: Amount | None = None
+    flops: Amount | None = None
     peak_memory_bytes: Number | None
     evaluation_points: list[Point] = []
     resumed: int = 0

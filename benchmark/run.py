@@ -22,7 +22,8 @@ from benchmark.glimpse import write_glimpse
 from benchmark.randomness import seeded
 from benchmark.records import EncoderScores, Metrics, Status, ValidationPoint, write_atomically
 from benchmark.training.checkpoint import State, export_encoder, load_state, save_state
-from benchmark.training.loop import Objective, Training, breakdown, train, warm_up
+from benchmark.training.loop import Objective, Training, train
+from benchmark.training.measure import breakdown, flops_per_step, warm_up
 from benchmark.training.optim import build_optimizer
 from methods.backbones import build_backbone, count_parameters, use_plain_attention
 from methods.base import Task
@@ -142,6 +143,8 @@ class Run:
         status: Status = "completed"
         if self.training is not None:
             warm_up(self.training)
+            if self.ledger.flops_per_step is None:  # else it was counted before the run was interrupted
+                self.ledger.flops_per_step = flops_per_step(self.training)
             status = train(self.training, self, self.plan.experiment.evaluation.points)
             self._write_history()
         if status == "diverged":

@@ -110,6 +110,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         view_count: how many views it takes; None for any number.
         fixed_view_size: its views have to be of the input size (masks on a fixed grid).
         encoder_passes: how often an image of a step passes an encoder, online or target, over all views.
+        cost_varies: what a step costs depends on what it draws (masks), so that FLOPs are averaged over many.
         needs_whole_batch: its loss compares images with each other, so that gradients cannot be accumulated.
     """
 
@@ -120,6 +121,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     view_count: ClassVar[int | None] = None
     fixed_view_size: ClassVar[bool] = False
     encoder_passes: ClassVar[int] = 1
+    cost_varies: ClassVar[bool] = False
     needs_whole_batch: ClassVar[bool] = False
 
     def __init__(self, config: ConfigT, backbone: Backbone, task: Task) -> None:

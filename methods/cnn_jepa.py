@@ -68,6 +68,7 @@ class CNNJEPAMethod(Method[CNNJEPAConfig]):
     view_count = 1
     fixed_view_size = True
     encoder_passes = 2
+    cost_varies = True
     backbone_kinds = ("cnn",)
 
     def __init__(self, config: CNNJEPAConfig, backbone: Backbone, task: Task) -> None:

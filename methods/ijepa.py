@@ -163,6 +163,7 @@ class IJEPA(Method[IJEPAConfig]):
     view_count = 1
     fixed_view_size = True
     encoder_passes = 2
+    cost_varies = True
     backbone_kinds = ("vit",)
 
     def __init__(self, config: IJEPAConfig, backbone: Backbone, task: Task) -> None:

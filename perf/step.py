@@ -28,7 +28,8 @@ from benchmark.precision import settle
 from benchmark.run import Run
 from benchmark.runner import choose_device
 from benchmark.training import loop
-from benchmark.training.loop import Training, breakdown, train, warm_up
+from benchmark.training.loop import Training, train
+from benchmark.training.measure import breakdown, warm_up
 
 PARTS = ("data", "views", "forward", "backward", "optimizer", "ema", "other")
 

@@ -71,6 +71,8 @@ LEADERBOARD_COLUMNS: tuple[str, ...] = (
     "total_time_mean",
     "device_hours_mean",
     "images_per_second_mean",
+    "flops_per_image",
+    "flops_mean",
     "data_wait_share",
     "peak_memory_mib",
     "parameters",
@@ -119,6 +121,8 @@ RUN_COLUMNS: tuple[str, ...] = (
     "samples",
     "views",
     "images_per_second",
+    "flops_per_step",
+    "flops",
     "peak_memory_mib",
     "parameters",
     "backbone_parameters",
@@ -173,6 +177,12 @@ def images_per_second(ledger: LedgerRecord | None) -> float | None:
 
 def _mebibytes(ledger: LedgerRecord | None) -> float | None:
     return None if ledger is None or ledger.peak_memory_bytes is None else ledger.peak_memory_bytes / 2**20
+
+
+def flops_per_image(record: Record) -> float | None:
+    """FLOPs of a training step for each image of the batch; None where none was counted."""
+    ledger = record.ledger
+    return None if ledger is None or not ledger.samples or ledger.flops is None else ledger.flops / ledger.samples
 
 
 def _ledger(name: str) -> Callable[[Record], float | None]:
@@ -248,6 +258,8 @@ def leaderboard_row(comparison: Comparison, row: Row) -> dict[str, Any]:
         "total_time_mean": row.summary(_ledger("total_time")).mean,
         "device_hours_mean": row.summary(_ledger("device_hours")).mean,
         "images_per_second_mean": row.summary(lambda r: images_per_second(r.ledger)).mean,
+        "flops_per_image": row.summary(flops_per_image).mean,
+        "flops_mean": row.summary(lambda r: None if r.ledger is None else r.ledger.flops).mean,
         "data_wait_share": row.summary(_wait_share).mean,
         "peak_memory_mib": max(filter(None, (_mebibytes(r.ledger) for r in row.completed)), default=None),
         "parameters": source.metrics.trainable_parameters if source.metrics else None,
@@ -302,7 +314,8 @@ def run_row(record: Record, path: str) -> dict[str, Any]:
     }
     for name in ("linear_top1", "linear_top5", "linear_strength", "linear_validation_top1", "knn20", "knn200"):
         values[name] = _score(record, name)
-    for name in ("training_time", "total_time", "data_wait", "device_hours", "steps", "samples", "views", "resumed"):
+    times = ("training_time", "total_time", "data_wait", "device_hours")
+    for name in (*times, "steps", "samples", "views", "flops_per_step", "flops", "resumed"):
         values[name] = getattr(ledger, name) if ledger else None
     for phase in ("setup", "warmup", "evaluation", "checkpointing", "logging"):
         values[f"{phase}_time"] = getattr(ledger.phases, phase) if ledger else None

@@ -11,7 +11,7 @@ from pydantic import field_validator, model_validator
 
 from methods.config import Config, nearest
 
-BudgetKind = Literal["epochs", "steps", "samples", "wall_clock", "device_hours"]
+BudgetKind = Literal["epochs", "steps", "samples", "wall_clock", "device_hours", "flops"]
 KINDS: tuple[BudgetKind, ...] = get_args(BudgetKind)
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
@@ -43,7 +43,7 @@ class Consumed:
 
 @dataclass(frozen=True)
 class Budget:
-    """One limit. `limit` is in epochs, steps, samples, seconds (`wall_clock`) or device-hours."""
+    """One limit. `limit` is in epochs, steps, samples, seconds (`wall_clock`), device-hours or FLOPs."""
 
     kind: BudgetKind
     limit: float
@@ -53,14 +53,22 @@ class Budget:
         """Whether faster hardware does more within it."""
         return self.kind in ("wall_clock", "device_hours")
 
-    def total_steps(self, steps_per_epoch: int, batch_size: int) -> int | None:
-        """How many steps it allows, where that is known beforehand; at least one."""
+    def total_steps(self, steps_per_epoch: int, batch_size: int, flops_per_step: float | None) -> int | None:
+        """How many steps it allows, where that is known beforehand; at least one.
+
+        Raises:
+            ValueError: a budget of FLOPs for steps that were not counted.
+        """
         if self.kind == "epochs":
             return max(1, round(self.limit * steps_per_epoch))
         if self.kind == "steps":
             return max(1, round(self.limit))
         if self.kind == "samples":
             return max(1, -(-round(self.limit) // batch_size))
+        if self.kind == "flops":
+            if not flops_per_step:
+                raise ValueError("a budget of FLOPs needs the FLOPs of a step")
+            return max(1, math.ceil(self.limit / flops_per_step))
         return None
 
     def progress(self, consumed: Consumed, total_steps: int | None) -> float:
@@ -84,6 +92,7 @@ class BudgetSpec(Config):
         samples: images.
         wall_clock: training time, for instance `2h30m` (evaluation is never charged).
         device_hours: devices x training time, in hours.
+        flops: of convolutions, matrix products and attention, forward and backward; for instance 1e15.
     """
 
     epochs: tuple[float, ...] | None = None
@@ -91,6 +100,7 @@ class BudgetSpec(Config):
     samples: tuple[float, ...] | None = None
     wall_clock: tuple[float, ...] | None = None
     device_hours: tuple[float, ...] | None = None
+    flops: tuple[float, ...] | None = None
 
     @field_validator("*", mode="before")
     @classmethod

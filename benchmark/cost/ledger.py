@@ -43,6 +43,7 @@ class Ledger:
         self.samples = 0
         self.views = 0
         self.resumed = 0
+        self.flops_per_step: float | None = None
 
     @contextmanager
     def phase(self, name: Phase) -> Iterator[None]:
@@ -119,10 +120,17 @@ class Ledger:
             samples=self.samples,
             views=self.views,
             samples_per_second=throughput,
+            flops_per_step=self.flops_per_step,
+            flops=self._flops(),
             peak_memory_bytes=peak_memory_bytes,
             evaluation_points=self._points,
             resumed=self.resumed,
         )
+
+    def _flops(self) -> float | None:
+        if self.steps == 0:
+            return 0.0
+        return None if self.flops_per_step is None else self.flops_per_step * self.steps
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data from which a resumed run goes on."""
@@ -133,6 +141,7 @@ class Ledger:
             "windows": list(self._windows),
             "points": [point.model_dump() for point in self._points],
             "counts": [self.steps, self.samples, self.views, self.resumed],
+            "flops_per_step": self.flops_per_step,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -143,4 +152,5 @@ class Ledger:
         self._windows = list(state["windows"])
         self._points = [Point(**point) for point in state["points"]]
         self.steps, self.samples, self.views, self.resumed = state["counts"]
+        self.flops_per_step = state.get("flops_per_step")
         self.resumed += 1

@@ -64,9 +64,9 @@ def _score(values: dict[str, Any], name: str, half_width: float | None) -> Cell:
 _LEADERBOARD = (
     *("Rank", "Entry", "n", "Linear top-1 (%)", "Top-5 (%)", "kNN-20 (%)", "kNN-200 (%)", "Beats random init"),
     *("Training", "Total", "Images/s", "Status", "Notes", "Backbone", "Encoder", "Other encoder", "Data wait"),
-    *("Memory", "Parameters", "Machine"),
+    *("MFLOPs/image", "Memory", "Parameters", "Machine"),
 )
-_LEADERBOARD_NUMERIC = frozenset({0, 2, 3, 4, 5, 6, 8, 9, 10, 15, 16, 17, 18})
+_LEADERBOARD_NUMERIC = frozenset({0, 2, 3, 4, 5, 6, 8, 9, 10, 15, 16, 17, 18, 19})
 
 
 def leaderboard_table(comparison: Comparison, machines: Sequence[str]) -> Table:
@@ -103,6 +103,7 @@ def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]
         Cell(values["encoder"]),
         Cell("" if other is None else f"{values['other_encoder']} {other:.1f}", other),
         _number(values["data_wait_share"], lambda v: f"{100 * v:.1f}%"),
+        _number(values["flops_per_image"], lambda v: f"{v / 1e6:,.0f}"),
         _number(values["peak_memory_mib"], lambda v: f"{v:,.0f} MiB"),
         _number(values["parameters"], lambda v: f"{v / 1e6:.2f} M"),
         Cell("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[machines.index(hardware_key(row.first)) % 26]),

@@ -6,9 +6,7 @@ Shape suffixes: B images, C channels, H W pixels.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 
 LOG_EVERY = 20  # steps; also how often the device is asked whether the loss is still finite
 SAVE_EVERY = 300.0  # seconds of training between two saved states, beside those at evaluation points
-WARM_UP_STEPS = 3
 
 Mark = Callable[[str], None]
 
@@ -71,7 +68,8 @@ class Training:
     @property
     def total_steps(self) -> int | None:
         """Steps of the whole run, where the budget tells beforehand."""
-        return self.plan.budget.total_steps(self.batches.steps_per_epoch, self.batches.batch_size)
+        batches = self.batches
+        return self.plan.budget.total_steps(batches.steps_per_epoch, batches.batch_size, self.ledger.flops_per_step)
 
     @property
     def progress(self) -> float:
@@ -198,67 +196,3 @@ def _evaluate(training: Training, watcher: Watcher, progress: float, points: int
     # A step may pass several points at once; they share one evaluation.
     training.points_done = math.floor(progress * points + 1e-9)
     training.history.append({"kind": "evaluation", "step": training.step, "progress": progress, **scores})
-
-
-def warm_up(training: Training, steps: int = WARM_UP_STEPS) -> None:
-    """Runs a few steps on real batches, then puts everything back: no step outside the budget shapes the weights."""
-    with training.ledger.phase("warmup"), undone(training):
-        for _ in range(steps):
-            set_schedule(training.optimizer, training.plan.settings.optimizer, training.lr, 0.0)
-            run_step(training, 0.0)
-            training.step += 1
-
-
-@contextmanager
-def undone(training: Training) -> Iterator[None]:
-    """Restores weights, buffers, optimizer and position at the end of the block."""
-    method = _copied(training.method.state_dict())
-    optimizer = _copied(training.optimizer.state_dict())
-    step, was_training = training.step, training.method.training
-    training.method.train()
-    try:
-        yield
-    finally:
-        training.method.load_state_dict(method)
-        training.optimizer.load_state_dict(optimizer)
-        training.optimizer.zero_grad(set_to_none=True)
-        training.step = step
-        training.method.train(was_training)
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.clone()
-    if isinstance(value, Mapping):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
-
-
-def breakdown(training: Training, steps: int = 20) -> dict[str, Any]:
-    """Seconds per step of each part of a step, outside the timed run, state restored.
-
-    The device is synchronised after every part here, so that parts are told
-    apart; the sum is an upper bound of a real step.
-    """
-    parts: dict[str, float] = {}
-    device = training.fabric.device
-    with undone(training):
-        last = time.perf_counter()
-
-        def mark(part: str) -> None:
-            nonlocal last
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            now = time.perf_counter()
-            parts[part] = parts.get(part, 0.0) + now - last
-            last = now
-
-        start = time.perf_counter()
-        for _ in range(steps):
-            last = time.perf_counter()
-            run_step(training, 0.5, mark)
-            training.step += 1
-        total = time.perf_counter() - start
-    seconds = {name: value / steps for name, value in parts.items()}
-    seconds["other"] = (total - sum(parts.values())) / steps
-    return {"steps": steps, "seconds_per_step": total / steps, "parts": seconds}

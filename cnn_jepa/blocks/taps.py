@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import register_flop_formula
 
 from cnn_jepa.blocks.rows import as_blocks, as_rows, at_one_precision
 
@@ -130,6 +131,28 @@ def _differentiate_taps(ctx: Any, grad_RO: Tensor) -> tuple[Any, ...]:
 
 
 _tap_conv.register_autograd(_differentiate_taps, setup_context=_remember_taps)
+
+
+@register_flop_formula(torch.ops.cnn_jepa.tap_conv)  # type: ignore[untyped-decorator]
+def _tap_flops(
+    rows_RC: Sequence[int], weight: Sequence[int], bounds: Any, index: Sequence[Sequence[int]], **_: Any
+) -> int:
+    """For torch's counter: a product per pair, those that only fill up included, since they are computed."""
+    return 2 * index[0][0] * weight[0] * weight[1]
+
+
+@register_flop_formula(torch.ops.cnn_jepa.tap_conv_backward)  # type: ignore[untyped-decorator]
+def _tap_backward_flops(
+    grad_RO: Any,
+    rows_RC: Any,
+    weight: Sequence[int],
+    bounds: Any,
+    index: Sequence[Sequence[int]],
+    needs_rows: bool,
+    needs_weight: bool,
+    **_: Any,
+) -> int:
+    return 2 * index[0][0] * weight[0] * weight[1] * (needs_rows + needs_weight)
 
 
 def _taps(weight: Tensor, bounds: Tensor) -> list[tuple[tuple[int, int], slice]]:

@@ -21,6 +21,7 @@ TINY: dict[str, Any] = {
     "backbone": {"name": "resnet18", "stem": "small", "width": 8},
     "budget": {"steps": 10},
     "batch_size": 16,
+    "precision": "auto",
     "evaluation": {"points": 2},
     "entries": [
         {"method": "cnn_jepa"},

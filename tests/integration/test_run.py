@@ -38,6 +38,8 @@ def test_all_methods_leave_records_a_leaderboard_and_a_figure(bench: Any, tmp_pa
         assert record.ledger.steps == (10 if trained else 0)
         assert record.ledger.samples == (160 if trained else 0)
         assert (record.ledger.training_time > 0) == trained
+        assert record.ledger.flops == (10 * (record.ledger.flops_per_step or 0) if trained else 0)
+        assert not trained or (record.ledger.flops or 0) > 0
         assert len(record.ledger.evaluation_points) == (2 if trained else 0)
         assert [point.progress for point in record.metrics.validation] == [
             point.progress for point in record.ledger.evaluation_points
@@ -230,6 +232,16 @@ def test_a_time_budget_ends_within_a_step_and_drives_the_schedule(bench: Any, tm
     slowest = record.ledger.training_time / record.ledger.steps * 20
     assert record.ledger.training_time < 2.0 + slowest
     assert [line["progress"] for line in lines] == sorted(line["progress"] for line in lines)
+
+
+def test_a_budget_of_flops_ends_with_the_step_that_reaches_it(bench: Any, tmp_path: Path) -> None:
+    code, printed = bench("run", bench.config(), "--out", tmp_path, "--methods", "cnn_jepa", "--budget", "flops=5e8")
+    assert code == 0, printed
+    ledger = bench.records(tmp_path)["cnn_jepa"].ledger
+    assert ledger.flops_per_step > 0
+    assert ledger.flops - ledger.flops_per_step < 5e8 <= ledger.flops
+    lines = [line for line in bench.history(tmp_path, "cnn_jepa") if line["kind"] == "train"]
+    assert lines[-1]["step"] == ledger.steps and lines[-1]["progress"] < 1.0
 
 
 def test_report_and_leaderboard_read_records_alone(bench: Any, tmp_path: Path) -> None:

@@ -51,10 +51,20 @@ def test_a_ladder_is_several_budgets_smallest_first() -> None:
 
 
 def test_steps_of_each_kind() -> None:
-    assert Budget("epochs", 2.5).total_steps(40, 128) == 100
-    assert Budget("samples", 1000).total_steps(40, 128) == 8
-    assert Budget("steps", 7).total_steps(40, 128) == 7
-    assert Budget("wall_clock", 60).total_steps(40, 128) is None
+    assert Budget("epochs", 2.5).total_steps(40, 128, None) == 100
+    assert Budget("samples", 1000).total_steps(40, 128, None) == 8
+    assert Budget("steps", 7).total_steps(40, 128, None) == 7
+    assert Budget("wall_clock", 60).total_steps(40, 128, None) is None
+
+
+def test_a_budget_of_flops_is_a_number_of_steps_once_a_step_is_counted() -> None:
+    budget = Budget("flops", 1e9)
+    assert budget.total_steps(40, 128, 3e8) == 4
+    assert budget.total_steps(40, 128, 2e9) == 1
+    assert not budget.depends_on_hardware
+    with pytest.raises(ValueError, match="needs the FLOPs of a step"):
+        budget.total_steps(40, 128, None)
+    assert BudgetSpec.model_validate(parse_budget("flops=1e15")).rungs() == (Budget("flops", 1e15),)
 
 
 def test_time_budgets_charge_training_time_over_all_devices() -> None:

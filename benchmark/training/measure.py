@@ -1,0 +1,101 @@
+"""What is measured on real steps outside the timed run: warm-up, FLOPs, the parts of a step. All of it is undone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from benchmark.cost.flops import count_flops
+from benchmark.training.loop import run_step
+from benchmark.training.optim import set_schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmark.training.loop import Training
+
+WARM_UP_STEPS = 3
+FLOP_DRAWS = 32  # steps over which FLOPs are averaged where they depend on what is drawn
+
+
+def warm_up(training: Training, steps: int = WARM_UP_STEPS) -> None:
+    """Runs a few steps on real batches, then puts everything back: no step outside the budget shapes the weights."""
+    with training.ledger.phase("warmup"), undone(training):
+        for _ in range(steps):
+            set_schedule(training.optimizer, training.plan.settings.optimizer, training.lr, 0.0)
+            run_step(training, 0.0)
+            training.step += 1
+
+
+def flops_per_step(training: Training) -> float:
+    """FLOPs of a step over the whole batch of this process, counted on the run's first steps, which are undone.
+
+    A method whose cost depends on its draws (masks) is counted on `FLOP_DRAWS` steps and averaged, others on one.
+    """
+    steps = FLOP_DRAWS if training.method.cost_varies else 1
+    total = 0
+    with training.ledger.phase("warmup"), undone(training):
+        for _ in range(steps):
+            total += count_flops(lambda: run_step(training, 0.0))
+            training.step += 1
+    return total / steps
+
+
+@contextmanager
+def undone(training: Training) -> Iterator[None]:
+    """Restores weights, buffers, optimizer and position at the end of the block."""
+    method = _copied(training.method.state_dict())
+    optimizer = _copied(training.optimizer.state_dict())
+    step, was_training = training.step, training.method.training
+    training.method.train()
+    try:
+        yield
+    finally:
+        training.method.load_state_dict(method)
+        training.optimizer.load_state_dict(optimizer)
+        training.optimizer.zero_grad(set_to_none=True)
+        training.step = step
+        training.method.train(was_training)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
+def breakdown(training: Training, steps: int = 20) -> dict[str, Any]:
+    """Seconds per step of each part of a step, outside the timed run, state restored.
+
+    The device is synchronised after every part here, so that parts are told
+    apart; the sum is an upper bound of a real step.
+    """
+    parts: dict[str, float] = {}
+    device = training.fabric.device
+    with undone(training):
+        last = time.perf_counter()
+
+        def mark(part: str) -> None:
+            nonlocal last
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            now = time.perf_counter()
+            parts[part] = parts.get(part, 0.0) + now - last
+            last = now
+
+        start = time.perf_counter()
+        for _ in range(steps):
+            last = time.perf_counter()
+            run_step(training, 0.5, mark)
+            training.step += 1
+        total = time.perf_counter() - start
+    seconds = {name: value / steps for name, value in parts.items()}
+    seconds["other"] = (total - sum(parts.values())) / steps
+    return {"steps": steps, "seconds_per_step": total / steps, "parts": seconds}

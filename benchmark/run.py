@@ -16,6 +16,7 @@ from benchmark.cost.ledger import Ledger
 from benchmark.data.augment import Augmenter, center_view
 from benchmark.data.batches import Batches
 from benchmark.data.datasets import first_images
+from benchmark.evaluation.collapse import collapse
 from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.protocols import ProbeData, evaluate_test, evaluate_validation
 from benchmark.glimpse import write_glimpse
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from benchmark.interruption import Interruption
     from benchmark.runner import Reporter
     from methods.base import Method
+
+
+_NOT_FINITE = "a loss or a feature was not finite"
 
 
 class Run:
@@ -127,8 +131,11 @@ class Run:
         if self.training is not None:
             self.training.batches.__exit__(None, None, None)
 
-    def carry_out(self) -> tuple[Status, Metrics | None]:
+    def carry_out(self) -> tuple[Status, str | None, Metrics | None]:
         """Trains, probes once on the test split, and writes everything but the record.
+
+        Returns:
+            How it ended, what there is to say about that, and what it reached.
 
         Raises:
             Interrupted: the user interrupted; the state is saved.
@@ -137,23 +144,24 @@ class Run:
             return self._carry_out()
         except NonFiniteError:
             self._write_history()
-            return "diverged", None
+            return "diverged", _NOT_FINITE, None
 
-    def _carry_out(self) -> tuple[Status, Metrics | None]:
-        status: Status = "completed"
+    def _carry_out(self) -> tuple[Status, str | None, Metrics | None]:
+        collapsed: str | None = None
         if self.training is not None:
             warm_up(self.training)
             if self.ledger.flops_per_step is None:  # else it was counted before the run was interrupted
                 self.ledger.flops_per_step = flops_per_step(self.training)
             status = train(self.training, self, self.plan.experiment.evaluation.points)
             self._write_history()
-        if status == "diverged":
-            return status, None
+            if status == "diverged":
+                return status, _NOT_FINITE, None
+            collapsed = collapse(self.training.history)
         with self.ledger.phase("evaluation"):
             metrics = self._final_metrics()
         with self.ledger.phase("checkpointing"):
             export_encoder(self.folder, self.method.encoders()[self.plan.settings.primary])
-        return status, metrics
+        return "collapsed" if collapsed else "completed", collapsed, metrics
 
     def _final_metrics(self) -> Metrics:
         scores: dict[str, EncoderScores] = {

@@ -217,8 +217,7 @@ def _carry_out(
         _prepare_folder(folder, plan)
         run = Run(plan, dataset, device, folder, reporter, interruption)
         reporter.run_started(plan, *place, run.resumed_at)
-        status, metrics = run.carry_out()
-        message = "a loss or a feature was not finite" if status == "diverged" else None
+        status, message, metrics = run.carry_out()
         ledger = run.ledger.record(1, memory.read())
         if status != "diverged":
             run.write_pictures()  # outside the timed run

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TIME_BUDGETS = ("wall_clock", "device_hours")
 REFERENCES = ("random_init", "supervised")
+MEASURED = ("completed", "collapsed")
 MIN_RESULT = 3  # completed seeds for a result; fewer are preliminary (rule 19)
 MIN_RANKED = 5  # completed seeds for a rank (rule 19)
 _BUDGET_UNITS = {
@@ -196,8 +197,13 @@ class Row:
         return self.records[0]
 
     @cached_property
+    def measured(self) -> tuple[Record, ...]:
+        """The runs that stand in the means: probed at their end, collapsed ones included (rule 18)."""
+        return tuple(r for r in self.records if r.status in MEASURED and r.metrics is not None)
+
+    @cached_property
     def completed(self) -> tuple[Record, ...]:
-        """The runs that stand in the means."""
+        """The runs that went as they should."""
         return tuple(record for record in self.records if record.status == "completed" and record.metrics is not None)
 
     @property
@@ -225,8 +231,8 @@ class Row:
         return ", ".join(f"{endings[ending]} {ending}" for ending in order)
 
     def summary(self, value: Callable[[Record], float | None]) -> Summary:
-        """Mean and spread of a value over the completed runs."""
-        return summarise([value(record) for record in self.completed])
+        """Mean and spread of a value over the measured runs."""
+        return summarise([value(record) for record in self.measured])
 
     @cached_property
     def accuracy(self) -> Summary:

@@ -32,7 +32,7 @@ class Difference:
     Attributes:
         row: what is compared.
         reference: with what.
-        paired: row - reference in percentage points, over the seeds that both completed.
+        paired: row - reference in percentage points, over the seeds that both were measured on.
         p: Holm-corrected over all rows of the comparison that have enough pairs; None for those that have not.
         improvement: how often a run of the row beats a run of the reference, over all pairs of runs.
     """
@@ -56,14 +56,14 @@ class Difference:
 def reference_of(comparison: Comparison) -> Row | None:
     """The row that the experiment declared the others are compared with; None without one, or with several names.
 
-    Of several rows of that name (machines, experiments) the one with the most completed runs.
+    Of several rows of that name (machines, experiments) the one with the most measured runs.
     """
     declared = {record.config.get("reference") for record in comparison.records} - {None}
     if len(declared) != 1:
         return None
     (name,) = declared
-    rows = [row for row in comparison.rows if row.first.entry == name and row.completed]
-    return max(rows, key=lambda row: len(row.completed), default=None)
+    rows = [row for row in comparison.rows if row.first.entry == name and row.measured]
+    return max(rows, key=lambda row: len(row.measured), default=None)
 
 
 def differences(comparison: Comparison) -> list[Difference]:
@@ -71,7 +71,7 @@ def differences(comparison: Comparison) -> list[Difference]:
     reference = reference_of(comparison)
     if reference is None:
         return []
-    others = [row for row in comparison.rows if row is not reference and row.completed]
+    others = [row for row in comparison.rows if row is not reference and row.measured]
     paired = [_paired(row, reference) for row in others]
     family = [i for i, one in enumerate(paired) if one.p is not None and one.n >= MIN_RESULT]
     corrected = dict(zip(family, holm([paired[i].p or 0.0 for i in family]), strict=True))
@@ -90,7 +90,7 @@ def difference_of(comparison: Comparison, row: Row) -> Difference | None:
 
 
 def _by_seed(row: Row) -> dict[int, float]:
-    return {r.seed: r.metrics.scores.linear_top1 for r in row.completed if r.metrics is not None}
+    return {r.seed: r.metrics.scores.linear_top1 for r in row.measured if r.metrics is not None}
 
 
 def _paired(row: Row, reference: Row) -> PairedDifference:

@@ -235,7 +235,7 @@ def _common(record: Record) -> dict[str, Any]:
 
 def leaderboard_row(comparison: Comparison, row: Row) -> dict[str, Any]:
     """One row of the leaderboard as plain data, by column; None where there is nothing to say."""
-    source = row.completed[0] if row.completed else row.first
+    source = row.measured[0] if row.measured else row.first
     other = _other_encoder(source.metrics)
     time = row.summary(_ledger("training_time"))
     values: dict[str, Any] = {
@@ -261,7 +261,7 @@ def leaderboard_row(comparison: Comparison, row: Row) -> dict[str, Any]:
         "flops_per_image": row.summary(flops_per_image).mean,
         "flops_mean": row.summary(lambda r: None if r.ledger is None else r.ledger.flops).mean,
         "data_wait_share": row.summary(_wait_share).mean,
-        "peak_memory_mib": max(filter(None, (_mebibytes(r.ledger) for r in row.completed)), default=None),
+        "peak_memory_mib": max(filter(None, (_mebibytes(r.ledger) for r in row.measured)), default=None),
         "parameters": source.metrics.trainable_parameters if source.metrics else None,
         "backbone_parameters": source.metrics.backbone_parameters if source.metrics else None,
         "flags": _join(row_flags(row)),

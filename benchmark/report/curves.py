@@ -224,7 +224,7 @@ def time_shares(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -
     """
     bars: list[tuple[Row, dict[str, float]]] = []
     for row in rows_of(records):
-        known = [seconds for record in row.completed if (seconds := phase_seconds(record)) is not None]
+        known = [seconds for record in row.measured if (seconds := phase_seconds(record)) is not None]
         if known:
             bars.append((row, {name: sum(seconds[name] for seconds in known) / len(known) for name in _PHASES}))
     if not bars:

@@ -42,7 +42,7 @@ class _Plot:
         """The row's runs in the figure's units."""
         return [
             (cost / self.unit, record.metrics.scores.linear_top1)
-            for record in row.completed
+            for record in row.measured
             if record.metrics and (cost := training_cost(record)) is not None
         ]
 
@@ -148,7 +148,7 @@ def _draw_key(plot: _Plot) -> None:
     used = {style.marker(row.first) for row in plot.paid}
     words = {"o": "\u25cf CNN", "s": "\u25a0 ViT", "D": "\u25c6 supervised"}
     parts = [text for marker, text in words.items() if marker in used]
-    counts = sorted({len(row.completed) for row in [*plot.paid, *plot.floors]})
+    counts = sorted({len(row.measured) for row in [*plot.paid, *plot.floors]})
     if counts:
         n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         parts.append(f"n = {n}" + (", bars: 95% of the mean" if counts[-1] > 1 else " (preliminary)"))

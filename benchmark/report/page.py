@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.comparison import Comparison, budget_text, comparisons, hardware_key, ladder_key
+from benchmark.analysis.comparison import MEASURED, Comparison, budget_text, comparisons, hardware_key, ladder_key
 from benchmark.analysis.differences import reference_of
 from benchmark.analysis.leaderboard import write_leaderboard
 from benchmark.errors import UserError
@@ -42,7 +42,7 @@ _CURVES_CAPTION = (
     "Validation accuracy during the runs. A point in the middle describes a run under way; it is no result of a "
     "shorter budget, whose schedule would have ended there."
 )
-_TIME_CAPTION = "Where the total time went: means over the completed runs."
+_TIME_CAPTION = "Where the total time went: means over the runs that were probed at their end."
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _machine(letter: str, pairs: Sequence[Found], out: Path, suffix: str) -> Mac
     first = records[0].environment
     name = first.cpu_model if first.device == "cpu" else f"{first.devices} x {first.device_model}"
     pictures: list[Picture] = []
-    if any(record.status == "completed" and record.metrics for record in records):
+    if any(record.status in MEASURED and record.metrics for record in records):
         narrow = figures.cost_vs_accuracy(records, width=style.COLUMN_WIDTH)
         pictures.append(
             _picture(

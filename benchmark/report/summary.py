@@ -78,7 +78,7 @@ def answer(comparison: Comparison) -> list[str]:
 
 def _best(rows: Sequence[Row], comparison: Comparison) -> list[str]:
     best = rows[0]
-    n = len(best.completed)
+    n = len(best.measured)
     kind = "95% interval over seeds" if best.accuracy.ci95 is not None else "sampling error of the test split"
     status = f"preliminary, {_seeds(n)}" if best.preliminary else _seeds(n)
     where = f"{budget_text(comparison.first)} on {comparison.first.dataset.name}".strip()
@@ -194,7 +194,7 @@ def _counts(rows: Sequence[Row]) -> list[str]:
         said.append(f"{who} preliminary: fewer than {MIN_RESULT} completed seeds.")
     if not any(row.may_be_ranked for row in rows):
         said.append(f"No row is ranked: that takes {MIN_RANKED} seeds, all completed.")
-    if any(len(row.completed) == 1 for row in rows):
+    if any(len(row.measured) == 1 for row in rows):
         said.append(
             "A single seed has no interval; the sampling error of the test split stands in for it and does not know "
             "how much seeds vary."

@@ -170,3 +170,14 @@ def test_only_five_complete_seeds_of_a_self_supervised_entry_are_ranked(make_rec
     (comparison,) = comparisons([*ranked, *four, *broken, *supervised])
     ranks = {row.first.entry: comparison.rank(row) for row in comparison.rows}
     assert ranks == {"simclr": 1, "byol": 2, "vicreg": None, "ijepa": None, "supervised": None}
+
+
+def test_collapsed_runs_stand_in_the_means_and_are_not_ranked(make_record: Any) -> None:
+    records = [make_record("byol", seed, top1=40.0) for seed in range(4)]
+    records += [make_record("byol", 4, top1=10.0, status="collapsed", message="features collapsed")]
+    records += [make_record("simclr", seed, status="diverged", measured=False) for seed in range(5)]
+    (comparison,) = comparisons(records)
+    byol, simclr = comparison.rows
+    assert byol.accuracy.mean == 34.0 and (byol.n, len(byol.measured), len(byol.completed)) == (5, 5, 4)
+    assert byol.status == "4 completed, 1 collapsed" and not byol.may_be_ranked
+    assert simclr.accuracy.mean is None and simclr.measured == ()

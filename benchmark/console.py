@@ -109,6 +109,8 @@ class ConsoleReporter:
             return
         scores = record.metrics.scores
         took = f"{seconds_text(record.ledger.training_time)} training, {seconds_text(record.ledger.total_time)} in all"
+        if record.status == "collapsed":
+            self.say(f"{self._label}: {record.message}")
         self.say(f"{self._label}: linear {scores.linear_top1:.1f}%, kNN-20 {scores.knn20:.1f}%, {took}")
 
     def stop(self) -> None:

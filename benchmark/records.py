@@ -76,11 +76,20 @@ class Point(Part):
     training_time: Amount
 
 
+class EnergyRecord(Part):
+    """Energy in joules, over the seconds of training that were sampled, and whose energy it is."""
+
+    joules: Amount
+    seconds: Amount
+    scope: str
+
+
 class LedgerRecord(Part):
     """Where a run's time went. Seconds, unless the name says otherwise; what was not measured is null.
 
     `training_time`: steps with their data wait, EMA and whatever the method itself needs. `total_time`: everything.
-    `flops`: of convolutions, matrix products and attention, forward and backward, over all devices.
+    `flops`: of convolutions, matrix products and attention, forward and backward, over all devices. `other_cores`: how
+    many cores other processes kept busy during training, on average.
     """
 
     phases: PhaseSeconds
@@ -95,6 +104,8 @@ class LedgerRecord(Part):
     samples_per_second: Throughput | None
     flops_per_step: Amount | None = None
     flops: Amount | None = None
+    energy: EnergyRecord | None = None
+    other_cores: Amount | None = None
     peak_memory_bytes: Number | None
     evaluation_points: list[Point] = []
     resumed: int = 0

@@ -13,6 +13,7 @@ import torch
 from lightning_fabric import Fabric
 
 from benchmark.cost.ledger import Ledger
+from benchmark.cost.meter import Meter, counters
 from benchmark.data.augment import Augmenter, center_view
 from benchmark.data.batches import Batches
 from benchmark.data.datasets import first_images
@@ -65,6 +66,7 @@ class Run:
     ) -> None:
         synchronize = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
         self.ledger = Ledger(synchronize)
+        self.meter = Meter(counters(device), lambda: self.ledger.is_training)
         self.plan, self.dataset, self.device, self.folder = plan, dataset, device, folder
         self._reporter, self._interruption = reporter, interruption
         self.method = build_method(plan, dataset).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -122,6 +124,7 @@ class Run:
         training.optimizer.load_state_dict(state.optimizer)
         training.step, training.history = state.step, state.history
         self.ledger.load_state_dict(state.ledger)
+        self.meter.load_state_dict(state.ledger["meter"])
         # From progress rather than from the state: the number of points may have been changed in between.
         training.points_done = math.floor(training.progress * self.plan.experiment.evaluation.points + 1e-9)
         return training.progress
@@ -141,7 +144,8 @@ class Run:
             Interrupted: the user interrupted; the state is saved.
         """
         try:
-            return self._carry_out()
+            with self.meter:
+                return self._carry_out()
         except NonFiniteError:
             self._write_history()
             return "diverged", _NOT_FINITE, None
@@ -232,7 +236,7 @@ class Run:
             step=training.step,
             method=self.method.state_dict(),
             optimizer=training.optimizer.state_dict(),
-            ledger=self.ledger.state_dict(),
+            ledger={**self.ledger.state_dict(), "meter": self.meter.state_dict()},
             history=training.history,
         )
         save_state(self.folder, state)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 import yaml
 
-from benchmark.environment import PeakMemory, describe
+from benchmark.cost.meter import BUSY_SHARE
+from benchmark.environment import PeakMemory, describe, visible_cores
 from benchmark.errors import UserError
 from benchmark.experiment import plan_runs
 from benchmark.precision import has_bfloat16, settle
@@ -218,7 +219,7 @@ def _carry_out(
         run = Run(plan, dataset, device, folder, reporter, interruption)
         reporter.run_started(plan, *place, run.resumed_at)
         status, message, metrics = run.carry_out()
-        ledger = run.ledger.record(1, memory.read())
+        ledger = run.ledger.record(1, memory.read(), run.meter)
         if status != "diverged":
             run.write_pictures()  # outside the timed run
     except (Interrupted, UserError, KeyboardInterrupt):
@@ -235,7 +236,7 @@ def _carry_out(
         _write_traceback(folder)
     finally:
         if run is not None:
-            ledger = ledger or run.ledger.record(1, memory.read())
+            ledger = ledger or run.ledger.record(1, memory.read(), run.meter)
             run.close()
     record = Record(
         key=plan.key(dataset.manifest.digest),
@@ -252,7 +253,7 @@ def _carry_out(
         environment=describe(device, 1),
         ledger=ledger,
         metrics=metrics,
-        flags=["resumed"] if ledger is not None and ledger.resumed else [],
+        flags=_flags(ledger),
         started=started,
         ended=_now(),
     )
@@ -261,6 +262,14 @@ def _carry_out(
     if status in FINAL_STATUSES:  # a failed run may go on from its last state
         discard_state(folder)
     return record
+
+
+def _flags(ledger: LedgerRecord | None) -> list[str]:
+    """What a reader of the run's times has to know."""
+    if ledger is None:
+        return []
+    busy = (ledger.other_cores or 0.0) > BUSY_SHARE * visible_cores()
+    return [name for name, holds in (("resumed", ledger.resumed > 0), ("busy machine", busy)) if holds]
 
 
 def _prepare_folder(folder: Path, plan: RunPlan) -> None:

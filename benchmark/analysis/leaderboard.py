@@ -73,6 +73,8 @@ LEADERBOARD_COLUMNS: tuple[str, ...] = (
     "images_per_second_mean",
     "flops_per_image",
     "flops_mean",
+    "energy_kj_mean",
+    "other_cores_mean",
     "data_wait_share",
     "peak_memory_mib",
     "parameters",
@@ -123,6 +125,9 @@ RUN_COLUMNS: tuple[str, ...] = (
     "images_per_second",
     "flops_per_step",
     "flops",
+    "energy_joules",
+    "energy_scope",
+    "other_cores",
     "peak_memory_mib",
     "parameters",
     "backbone_parameters",
@@ -149,7 +154,7 @@ _COUNTS = (
 )
 _TEXTS = (
     *("experiment", "dataset", "entry", "method", "backbone", "budget", "preliminary", "status", "cause", "message"),
-    *("beats_random_init", "reference", "differs", "time_to_targets"),
+    *("beats_random_init", "reference", "differs", "time_to_targets", "energy_scope"),
     *("encoder", "other_encoder", "flags", "tags", "device_model", "cpu_model", "torch"),
     *("comparison_key", "quality_key", "cost_key", "commit", "key", "started", "ended", "record"),
 )
@@ -183,6 +188,10 @@ def flops_per_image(record: Record) -> float | None:
     """FLOPs of a training step for each image of the batch; None where none was counted."""
     ledger = record.ledger
     return None if ledger is None or not ledger.samples or ledger.flops is None else ledger.flops / ledger.samples
+
+
+def _kilojoules(record: Record) -> float | None:
+    return None if record.ledger is None or record.ledger.energy is None else record.ledger.energy.joules / 1000
 
 
 def _ledger(name: str) -> Callable[[Record], float | None]:
@@ -260,6 +269,8 @@ def leaderboard_row(comparison: Comparison, row: Row) -> dict[str, Any]:
         "images_per_second_mean": row.summary(lambda r: images_per_second(r.ledger)).mean,
         "flops_per_image": row.summary(flops_per_image).mean,
         "flops_mean": row.summary(lambda r: None if r.ledger is None else r.ledger.flops).mean,
+        "energy_kj_mean": row.summary(_kilojoules).mean,
+        "other_cores_mean": row.summary(lambda r: None if r.ledger is None else r.ledger.other_cores).mean,
         "data_wait_share": row.summary(_wait_share).mean,
         "peak_memory_mib": max(filter(None, (_mebibytes(r.ledger) for r in row.measured)), default=None),
         "parameters": source.metrics.trainable_parameters if source.metrics else None,
@@ -314,6 +325,9 @@ def run_row(record: Record, path: str) -> dict[str, Any]:
     }
     for name in ("linear_top1", "linear_top5", "linear_strength", "linear_validation_top1", "knn20", "knn200"):
         values[name] = _score(record, name)
+    energy = ledger.energy if ledger else None
+    values["energy_joules"], values["energy_scope"] = (energy.joules, energy.scope) if energy else (None, "")
+    values["other_cores"] = ledger.other_cores if ledger else None
     times = ("training_time", "total_time", "data_wait", "device_hours")
     for name in (*times, "steps", "samples", "views", "flops_per_step", "flops", "resumed"):
         values[name] = getattr(ledger, name) if ledger else None

@@ -13,6 +13,8 @@ from benchmark.records import LedgerRecord, PhaseSeconds, Point, Throughput
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from benchmark.cost.meter import Meter
+
 Phase = Literal["setup", "warmup", "training", "evaluation", "checkpointing", "logging"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
@@ -91,6 +93,11 @@ class Ledger:
         self._points.append(Point(progress=progress, training_time=self.training_time))
 
     @property
+    def is_training(self) -> bool:
+        """Whether training is what is charged now."""
+        return self._phase == "training"
+
+    @property
     def training_time(self) -> float:
         """Seconds of training so far, the phase under way included."""
         running = self._clock() - self._since if self._phase == "training" else 0.0
@@ -101,8 +108,14 @@ class Ledger:
         """Of the last window."""
         return self._windows[-1] if self._windows else None
 
-    def record(self, devices: int, peak_memory_bytes: int | None) -> LedgerRecord:
-        """Everything up to now, as it stands in a record."""
+    def record(self, devices: int, peak_memory_bytes: int | None, meter: Meter | None = None) -> LedgerRecord:
+        """Everything up to now, as it stands in a record.
+
+        Args:
+            devices: how many the run used.
+            peak_memory_bytes: see `benchmark.environment.PeakMemory`.
+            meter: what was sampled beside.
+        """
         self._switch(self._phase)
         training = self._seconds["training"]
         throughput = None
@@ -122,6 +135,8 @@ class Ledger:
             samples_per_second=throughput,
             flops_per_step=self.flops_per_step,
             flops=self._flops(),
+            energy=None if meter is None else meter.energy,
+            other_cores=None if meter is None else meter.other_cores,
             peak_memory_bytes=peak_memory_bytes,
             evaluation_points=self._points,
             resumed=self.resumed,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from methods.base import Encoder
 
 STATE_FILE = "state.pt"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def _differentiate_taps(ctx: Any, grad_RO: Tensor) -> tuple[Any, ...]:
 _tap_conv.register_autograd(_differentiate_taps, setup_context=_remember_taps)
 
 
-@register_flop_formula(torch.ops.cnn_jepa.tap_conv)  # type: ignore[untyped-decorator]
+@register_flop_formula(torch.ops.cnn_jepa.tap_conv)
 def _tap_flops(
     rows_RC: Sequence[int], weight: Sequence[int], bounds: Any, index: Sequence[Sequence[int]], **_: Any
 ) -> int:
@@ -141,7 +141,7 @@ def _tap_flops(
     return 2 * index[0][0] * weight[0] * weight[1]
 
 
-@register_flop_formula(torch.ops.cnn_jepa.tap_conv_backward)  # type: ignore[untyped-decorator]
+@register_flop_formula(torch.ops.cnn_jepa.tap_conv_backward)
 def _tap_backward_flops(
     grad_RO: Any,
     rows_RC: Any,

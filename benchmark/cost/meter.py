@@ -1,0 +1,202 @@
+"""What is sampled once a second while a run trains: energy, and what other processes took of the machine.
+
+Counters that only grow are read, and their growth is added up over the intervals that lie inside training, so that
+evaluation and set-up are not in it. What cannot be read is None, never estimated (rules 10 and 13).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psutil
+
+from benchmark.records import EnergyRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import torch
+
+INTERVAL = 1.0  # seconds
+BUSY_SHARE = 0.05  # of the visible cores, taken by others: from here on a run's times are marked
+_POWERCAP = Path("/sys/class/powercap")
+
+
+class Counter(Protocol):
+    """Something that grows."""
+
+    name: str
+
+    def read(self) -> float:
+        """What it has grown to; OSError where it cannot be read any more."""
+
+
+class OtherLoad:
+    """Core-seconds that other processes used of the cores this one may run on."""
+
+    name = "others"
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+    def read(self) -> float:
+        """Busy time of the cores, less this process's own and its children's."""
+        cores = psutil.cpu_times(percpu=True)
+        chosen = [cores[i] for i in self._cores if i < len(cores)] or cores
+        # Time given to guests is in user time already; a hypervisor's steal is work of somebody else's.
+        busy = sum(sum(times) - times.idle - _idle_extras(times) for times in chosen)
+        own = self._process.cpu_times()
+        return float(busy - own.user - own.system - own.children_user - own.children_system)
+
+
+def _idle_extras(times: Any) -> float:
+    return float(sum(getattr(times, name, 0.0) for name in ("iowait", "guest", "guest_nice")))
+
+
+class Rapl:
+    """Energy of the CPU packages in joules, by Intel's and AMD's running average power limit, where it is readable."""
+
+    name = "energy"
+    scope = "CPU packages (RAPL), whole machine"
+
+    def __init__(self, root: Path = _POWERCAP) -> None:
+        # Packages alone: cores and memory below them have counters of their own, which would count twice.
+        self._zones = sorted(zone for zone in root.glob("intel-rapl:*") if zone.name.count(":") == 1)
+        if not self._zones:
+            raise OSError("no RAPL zone")
+        self._last = [self._energy(zone) for zone in self._zones]
+        self._wraps = [int((zone / "max_energy_range_uj").read_text()) for zone in self._zones]
+        self._total = 0
+
+    def _energy(self, zone: Path) -> int:
+        return int((zone / "energy_uj").read_text())
+
+    def read(self) -> float:
+        """Joules since the counter was made; the registers' wrapping round is taken out."""
+        for i, zone in enumerate(self._zones):
+            now = self._energy(zone)
+            self._total += now - self._last[i] if now >= self._last[i] else now + self._wraps[i] - self._last[i]
+            self._last[i] = now
+        return self._total / 1e6
+
+
+class Nvml:
+    """Energy of one GPU in joules, by the driver's own integration."""
+
+    name = "energy"
+    scope = "GPU board (NVML)"
+
+    def __init__(self, device: torch.device) -> None:
+        import pynvml
+        import torch
+
+        try:
+            pynvml.nvmlInit()
+            uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+            self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+            pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)
+        except pynvml.NVMLError as error:
+            raise OSError(str(error)) from error
+
+    def read(self) -> float:
+        """Joules since the driver was loaded."""
+        import pynvml
+
+        try:
+            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1000
+        except pynvml.NVMLError as error:
+            raise OSError(str(error)) from error
+
+
+def counters(device: torch.device) -> list[Counter]:
+    """What can be read here."""
+    found: list[Counter] = [OtherLoad()]
+    with contextlib.suppress(OSError, ValueError, ImportError):
+        found.append(Nvml(device) if device.type == "cuda" else Rapl())
+    return found
+
+
+class Meter:
+    """Adds up, in a thread of its own, what counters grow by while a run trains.
+
+    Args:
+        sources: read together, about once a second.
+        is_training: whether training is under way; asked at both ends of an interval.
+        interval: seconds between readings.
+    """
+
+    def __init__(self, sources: Sequence[Counter], is_training: Callable[[], bool], interval: float = INTERVAL) -> None:
+        self._sources = {source.name: source for source in sources}
+        self._is_training = is_training
+        self._interval = interval
+        self._last: dict[str, float] | None = None
+        self._since = 0.0
+        self.seconds = 0.0
+        self.grown: dict[str, float] = dict.fromkeys(self._sources, 0.0)
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="meter", daemon=True)
+
+    def __enter__(self) -> Meter:
+        """Begins to read."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends."""
+        self._end.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._end.wait(self._interval):
+            self.tick(time.monotonic())
+
+    def tick(self, now: float) -> None:
+        """One reading; `now` in seconds of a monotonic clock."""
+        if not self._is_training():
+            self._last = None
+            return
+        values = {}
+        for name, source in list(self._sources.items()):
+            try:
+                values[name] = source.read()
+            except OSError:
+                # What is lost in the middle of a run is not known for the run.
+                del self._sources[name], self.grown[name]
+        if self._last is not None:
+            self.seconds += now - self._since
+            for name, value in values.items():
+                if name in self._last:
+                    self.grown[name] += value - self._last[name]
+        self._last, self._since = values, now
+
+    @property
+    def other_cores(self) -> float | None:
+        """How many cores other processes kept busy, on average; None before a whole interval of training.
+
+        The system counts in hundredths of a second: a few thousandths of a core are noise.
+        """
+        return max(0.0, self.grown["others"] / self.seconds) if self.seconds and "others" in self.grown else None
+
+    @property
+    def energy(self) -> EnergyRecord | None:
+        """Energy of the training that was sampled; None where there is no counter."""
+        if "energy" not in self.grown or not self.seconds:
+            return None
+        scope: str = self._sources["energy"].scope  # type: ignore[attr-defined]
+        return EnergyRecord(joules=self.grown["energy"], seconds=self.seconds, scope=scope)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data from which a resumed run goes on."""
+        return {"seconds": self.seconds, "grown": dict(self.grown)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on; a counter that is not there any more is not known for the run."""
+        self.seconds = state["seconds"]
+        self.grown = {name: value + self.grown[name] for name, value in state["grown"].items() if name in self.grown}
+        self._sources = {name: source for name, source in self._sources.items() if name in self.grown}

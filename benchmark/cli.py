@@ -59,16 +59,20 @@ def run(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")] = None,
     out: Out = Path("results"),
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    share: Annotated[
+        bool, typer.Option("--share", help="Use the device beside another bench; the times of both are marked.")
+    ] = False,
     download: Annotated[bool, typer.Option("--download", help="Fetch the dataset if it is missing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but what goes wrong.")] = False,
 ) -> None:
     """Train and evaluate what is missing of an experiment; then write its leaderboard, figure and report."""
     from benchmark.console import ConsoleReporter
     from benchmark.data.datasets import load_dataset
+    from benchmark.devices import choose_device
     from benchmark.experiment import load_experiment, resolve_entries
     from benchmark.interruption import Interruption
-    from benchmark.runner import Options, choose_device, run_experiment
+    from benchmark.runner import Options, run_experiment
     from benchmark.training.loop import Interrupted
 
     reporter = ConsoleReporter(quiet, _console())
@@ -78,7 +82,7 @@ def run(
     )
     entries = resolve_entries(experiment, source)
     dataset = load_dataset(experiment.dataset, data, download, progress=reporter.data_progress)
-    options = Options(out=out, device=device, debug=_debug())
+    options = Options(out=out, device=device, share=share, debug=_debug())
     try:
         with Interruption(reporter.say) as interruption:
             records = run_experiment(experiment, entries, dataset, options, reporter, interruption)

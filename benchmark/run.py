@@ -92,7 +92,7 @@ class Run:
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision of every run
         fabric = Fabric(
             accelerator="cuda" if self.device.type == "cuda" else "cpu",
-            devices=1,
+            devices=[self.device.index or 0] if self.device.type == "cuda" else 1,
             precision="bf16-mixed" if plan.experiment.precision == "bf16" else "32-true",
         )
         lr = plan.config()["lr"]

@@ -5,15 +5,18 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import yaml
 
+from benchmark.claim import claim_folder
 from benchmark.cost.meter import BUSY_SHARE
+from benchmark.devices import choose_device, take_device
 from benchmark.environment import PeakMemory, describe, visible_cores
 from benchmark.errors import UserError
 from benchmark.experiment import plan_runs
+from benchmark.locks import folder_lock
 from benchmark.precision import has_bfloat16, settle
 from benchmark.records import (
     FINAL_STATUSES,
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from benchmark.data.datasets import Dataset
     from benchmark.experiment import Experiment, Resolved, RunPlan
     from benchmark.interruption import Interruption
+    from benchmark.locks import DeviceLock
 
 
 class Reporter(Protocol):
@@ -62,12 +66,14 @@ class Options:
 
     Attributes:
         out: the results folder.
-        device: `auto`, `cpu` or `cuda`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        share: use the device beside other processes, and mark it.
         debug: let a failing run's exception through.
     """
 
     out: Path
     device: str = "auto"
+    share: bool = False
     debug: bool = False
 
 
@@ -96,7 +102,7 @@ def run_experiment(
         UserError: something the user can mend.
         Interrupted: the user interrupted; the same call goes on.
     """
-    device = choose_device(options.device)
+    device = choose_device(options.device)  # of several GPUs the first: they are taken to be alike
     experiment = settle(experiment, device)
     if experiment.precision == "bf16" and not has_bfloat16(device):
         reporter.say("this device emulates bf16, many times slower than float32; consider --set precision=auto")
@@ -120,12 +126,13 @@ def run_experiment(
         return records
     if records:
         reporter.say(f"{len(records)} of {len(plans)} runs are done; going on with the rest")
-    for position, plan in enumerate(missing, len(records) + 1):
-        if interruption.requested:
-            raise Interrupted
-        record = _carry_out(plan, dataset, options, reporter, interruption, (position, len(plans)))
-        records.append(record)
-        reporter.run_ended(record)
+    with take_device(options.device, share=options.share) as (device, lock):
+        bench = _Bench(dataset, options, device, lock, reporter, interruption)
+        for position, plan in enumerate(missing, len(records) + 1):
+            if interruption.requested:
+                raise Interrupted
+            record = bench.do(plan, (position, len(plans)))
+            records += [record] if record else []
     return records
 
 
@@ -145,66 +152,43 @@ def _finished(folder: Path) -> Record | None:
     return record if record.status in FINAL_STATUSES else None
 
 
-def claim_folder(out: Path, experiment: Experiment, entries: list[Resolved], dataset: Dataset) -> None:
-    """Notes in the experiment's folder what it holds, and refuses to mix it with something else.
+@dataclass(frozen=True)
+class _Bench:
+    """All that one run after the other needs."""
 
-    Seeds, rungs of the ladder and further entries may be added later; what is shared by all runs, and what an entry's
-    name stands for, may not change (RULES 22: one row is one configuration).
+    dataset: Dataset
+    options: Options
+    device: torch.device
+    lock: DeviceLock
+    reporter: Reporter
+    interruption: Interruption
 
-    Raises:
-        UserError: the folder holds another experiment, or cannot be written.
-    """
-    folder = out / experiment.name
-    path = folder / "experiment.yaml"
-    shared: dict[str, Any] = experiment.model_dump(mode="json", include={"batch_size", "precision"})
-    shared["dataset"] = {"manifest": dataset.manifest.digest, "image_size": dataset.image_size}
-    named: dict[str, Any] = {
-        one.entry.name: {
-            "method": one.entry.method,
-            "backbone": one.backbone.model_dump(mode="json"),
-            "settings": one.settings.model_dump(mode="json"),
-        }
-        for one in entries
-    }
-    try:
-        if path.is_file():
-            before = yaml.safe_load(path.read_text(encoding="utf-8"))
-            # A name is taken once a run of it has begun, and the folder once any has.
-            begun = [name for name in before["entries"] if (folder / name).is_dir()]
-            if begun:
-                _refuse_difference(before["shared"], shared, str(folder))
-            for name in named.keys() & set(begun):
-                _refuse_difference(before["entries"][name], named[name], str(folder), f"entries.{name}")
-            named = {**{name: before["entries"][name] for name in begun}, **named}
-        content = yaml.safe_dump({"shared": shared, "entries": named}, sort_keys=False)
-        write_atomically(path, content)
-    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is not what `bench run` writes ({error}); choose another --out") from None
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
+    def do(self, plan: RunPlan, place: tuple[int, int]) -> Record | None:
+        """Carries out a run; None where another process is at it."""
+        folder = _folder(self.options.out, plan, self.dataset.manifest.digest)
+        try:
+            with folder_lock(folder) as mine:
+                if not mine:
+                    self.reporter.say(f"{folder}: another process is at this run; it is left to that one")
+                    return None
+                done = _finished(folder)  # by another process, since this one began
+                record = done or _carry_out(self, plan, folder, place)
+        except OSError as error:
+            # A full or read-only disk would fail every further run too; the last saved state is intact.
+            raise UserError(
+                f"{folder}: cannot be written ({error.strerror or error}); a state saved before is kept"
+            ) from error
+        if record.status in FINAL_STATUSES:
+            (folder / ".lock").unlink(missing_ok=True)
+        if not done:
+            self.reporter.run_ended(record)
+        return record
 
 
-def _refuse_difference(before: Any, now: Any, folder: str, key: str = "") -> None:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in {**before, **now}:
-            _refuse_difference(before.get(name), now.get(name), folder, f"{key}.{name}".lstrip("."))
-    elif before != now:
-        raise UserError(
-            f"{folder} holds another experiment: {key} is {before!r} there and {now!r} here; "
-            "choose another --out, or give this one a name of its own with --set name=NAME"
-        )
-
-
-def _carry_out(
-    plan: RunPlan,
-    dataset: Dataset,
-    options: Options,
-    reporter: Reporter,
-    interruption: Interruption,
-    place: tuple[int, int],
-) -> Record:
-    """One run from start to record, whatever happens."""
-    folder = _folder(options.out, plan, dataset.manifest.digest)
+def _carry_out(bench: _Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> Record:
+    """One run from start to record, whatever happens to it."""
+    dataset, device, options = bench.dataset, bench.device, bench.options
+    bench.lock.was_shared()  # what was before is no concern of this run
     started = _now()
     run: Run | None = None
     ledger: LedgerRecord | None = None
@@ -212,23 +196,17 @@ def _carry_out(
     status: Status
     cause: Cause | None = None
     message: str | None = None
-    device = choose_device(options.device)
     memory = PeakMemory(device)
     try:
         _prepare_folder(folder, plan)
-        run = Run(plan, dataset, device, folder, reporter, interruption)
-        reporter.run_started(plan, *place, run.resumed_at)
+        run = Run(plan, dataset, device, folder, bench.reporter, bench.interruption)
+        bench.reporter.run_started(plan, *place, run.resumed_at)
         status, message, metrics = run.carry_out()
         ledger = run.ledger.record(1, memory.read(), run.meter)
         if status != "diverged":
             run.write_pictures()  # outside the timed run
-    except (Interrupted, UserError, KeyboardInterrupt):
+    except (Interrupted, UserError, KeyboardInterrupt, OSError):
         raise
-    except OSError as error:
-        # A full or read-only disk would fail every further run too; the last saved state is intact.
-        raise UserError(
-            f"{folder}: cannot be written ({error.strerror or error}); a state saved before is kept"
-        ) from error
     except Exception as error:
         if options.debug:
             raise
@@ -253,7 +231,7 @@ def _carry_out(
         environment=describe(device, 1),
         ledger=ledger,
         metrics=metrics,
-        flags=_flags(ledger),
+        flags=_flags(ledger, shared=bench.lock.was_shared()),
         started=started,
         ended=_now(),
     )
@@ -264,12 +242,16 @@ def _carry_out(
     return record
 
 
-def _flags(ledger: LedgerRecord | None) -> list[str]:
+def _flags(ledger: LedgerRecord | None, *, shared: bool) -> list[str]:
     """What a reader of the run's times has to know."""
     if ledger is None:
         return []
-    busy = (ledger.other_cores or 0.0) > BUSY_SHARE * visible_cores()
-    return [name for name, holds in (("resumed", ledger.resumed > 0), ("busy machine", busy)) if holds]
+    found = {
+        "resumed": ledger.resumed > 0,
+        "shared device": shared,
+        "busy machine": (ledger.other_cores or 0.0) > BUSY_SHARE * visible_cores(),
+    }
+    return [name for name, holds in found.items() if holds]
 
 
 def _prepare_folder(folder: Path, plan: RunPlan) -> None:
@@ -299,21 +281,6 @@ def describe_dataset(dataset: Dataset) -> DatasetRecord:
     return DatasetRecord(
         name=dataset.name, manifest=manifest.digest, classes=len(dataset.classes), counts=manifest.counts
     )
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that is asked for, or the best there is.
-
-    Raises:
-        UserError: it is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device is 'cuda', but no CUDA device is visible; choices: auto, cpu")
-    if name not in ("cpu", "cuda"):
-        raise UserError(f"--device is '{name}'; choices: auto, cpu, cuda")
-    return torch.device(name)
 
 
 def _now() -> str:

@@ -22,11 +22,11 @@ from rich.console import Console
 from benchmark.console import ConsoleReporter
 from benchmark.cost.budget import Budget
 from benchmark.data.datasets import load_dataset
+from benchmark.devices import choose_device
 from benchmark.experiment import load_experiment, plan_runs, resolve_entries
 from benchmark.interruption import Interruption
 from benchmark.precision import settle
 from benchmark.run import Run
-from benchmark.runner import choose_device
 from benchmark.training import loop
 from benchmark.training.loop import Training, train
 from benchmark.training.measure import breakdown, warm_up

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from benchmark import cli
+from benchmark.locks import FOLDER_VARIABLE
 from benchmark.records import Record, find_records
 
 if TYPE_CHECKING:
@@ -80,4 +81,6 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     """The command line, and a folder for its configuration."""
+    # Whatever else runs on the machine, tests are not about its devices.
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "locks"))
     return Bench(tmp_path, monkeypatch, capsys)

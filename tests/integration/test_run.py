@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmark.locks import folder_lock
 from benchmark.records import find_records
 from benchmark.training import loop
 from methods.backbones import BackboneSpec, build_backbone
@@ -251,3 +254,34 @@ def test_report_and_leaderboard_read_records_alone(bench: Any, tmp_path: Path) -
     assert bench("leaderboard", tmp_path / "r", "--csv", tmp_path / "board.csv")[0] == 0
     rows = list(csv.DictReader((tmp_path / "board.csv").open()))
     assert [row["n"] for row in rows] == ["1", "1"]
+
+
+def test_a_device_that_another_process_holds_is_refused_or_shared(bench: Any, tmp_path: Path) -> None:
+    take = "import sys; from benchmark.locks import DeviceLock"
+    hold = f"{take}\nwith DeviceLock('cpu'): print(flush=True); sys.stdin.read()"
+    other = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        arguments = ("run", bench.config(), "--out", tmp_path, "--methods", "random_init", "--device", "cpu")
+        code, printed = bench(*arguments)
+        assert code == 2 and f"in use by another bench (process {other.pid})" in printed
+        assert not bench.records(tmp_path)
+        code, printed = bench(*arguments, "--share")
+        assert code == 0, printed
+    finally:
+        other.kill()
+        other.communicate()
+    assert "shared device" in bench.records(tmp_path)["random_init"].flags
+
+
+def test_a_run_that_another_process_is_at_is_left_to_it(bench: Any, tmp_path: Path) -> None:
+    arguments = ("run", bench.config(), "--out", tmp_path / "out", "--methods", "random_init")
+    assert bench(*arguments)[0] == 0
+    (record,) = (tmp_path / "out").glob("tiny/random_init/*/record.json")
+    assert not (record.parent / ".lock").exists()
+    record.unlink()
+    with folder_lock(record.parent):
+        code, printed = bench(*arguments)
+    assert code == 0 and "another process is at this run" in printed
+    assert not record.exists()

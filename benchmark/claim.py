@@ -1,0 +1,73 @@
+"""What a results folder holds, written down so that two experiments do not flow together in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from benchmark.errors import UserError
+from benchmark.locks import folder_lock
+from benchmark.records import write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment import Experiment, Resolved
+
+_PATIENCE = 60.0  # seconds to wait for another process that claims the same folder
+
+
+def claim_folder(out: Path, experiment: Experiment, entries: list[Resolved], dataset: Dataset) -> None:
+    """Notes in the experiment's folder what it holds, and refuses to mix it with something else.
+
+    Seeds, rungs of the ladder and further entries may be added later; what is shared by all runs, and what an entry's
+    name stands for, may not change (RULES 22: one row is one configuration).
+
+    Raises:
+        UserError: the folder holds another experiment, or cannot be written.
+    """
+    folder = out / experiment.name
+    path = folder / "experiment.yaml"
+    shared: dict[str, Any] = experiment.model_dump(mode="json", include={"batch_size", "precision"})
+    shared["dataset"] = {"manifest": dataset.manifest.digest, "image_size": dataset.image_size}
+    named: dict[str, Any] = {
+        one.entry.name: {
+            "method": one.entry.method,
+            "backbone": one.backbone.model_dump(mode="json"),
+            "settings": one.settings.model_dump(mode="json"),
+        }
+        for one in entries
+    }
+    try:
+        with folder_lock(folder, wait=_PATIENCE):
+            _claim(folder, path, shared, named)
+    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is not what `bench run` writes ({error}); choose another --out") from None
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
+
+
+def _claim(folder: Path, path: Path, shared: dict[str, Any], named: dict[str, Any]) -> None:
+    if path.is_file():
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # A name is taken once a run of it has begun, and the folder once any has.
+        begun = [name for name in before["entries"] if (folder / name).is_dir()]
+        if begun:
+            _refuse_difference(before["shared"], shared, str(folder))
+        for name in named.keys() & set(begun):
+            _refuse_difference(before["entries"][name], named[name], str(folder), f"entries.{name}")
+        named = {**{name: before["entries"][name] for name in begun}, **named}
+    write_atomically(path, yaml.safe_dump({"shared": shared, "entries": named}, sort_keys=False))
+
+
+def _refuse_difference(before: Any, now: Any, folder: str, key: str = "") -> None:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in {**before, **now}:
+            _refuse_difference(before.get(name), now.get(name), folder, f"{key}.{name}".lstrip("."))
+    elif before != now:
+        raise UserError(
+            f"{folder} holds another experiment: {key} is {before!r} there and {now!r} here; "
+            "choose another --out, or give this one a name of its own with --set name=NAME"
+        )

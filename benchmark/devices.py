@@ -1,0 +1,77 @@
+"""Which device a command uses, and holding it for the time."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmark.errors import UserError
+from benchmark.locks import DeviceLock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that is asked for, or the best there is.
+
+    Args:
+        name: `auto`, `cpu`, `cuda`, or one of several GPUs, such as `cuda:1`.
+
+    Raises:
+        UserError: it is not there.
+    """
+    return _candidates(name)[0]
+
+
+def _candidates(name: str) -> list[torch.device]:
+    visible = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "cpu" or (name == "auto" and not visible):
+        return [torch.device("cpu")]
+    if not (name in ("auto", "cuda") or re.fullmatch(r"cuda:\d+", name)):
+        raise UserError(f"--device is '{name}'; choices: auto, cpu, cuda, cuda:N")
+    if not visible:
+        raise UserError(f"--device is '{name}', but no CUDA device is visible; choices: auto, cpu")
+    if name in ("auto", "cuda"):
+        return [torch.device("cuda", index) for index in range(visible)]
+    index = int(name.partition(":")[2])
+    if index >= visible:
+        raise UserError(f"--device is '{name}', but {visible} CUDA devices are visible, the first of them cuda:0")
+    return [torch.device("cuda", index)]
+
+
+@contextmanager
+def take_device(name: str, *, share: bool = False) -> Iterator[tuple[torch.device, DeviceLock]]:
+    """Holds a device: of several that fit, the first that no other process holds.
+
+    Args:
+        name: as for `choose_device`.
+        share: use it beside others.
+
+    Raises:
+        UserError: it is not there, or all that fit are in use.
+    """
+    candidates = _candidates(name)
+    for number, device in enumerate(candidates, 1):
+        lock = DeviceLock(_unique_name(device), share=share)
+        try:
+            lock.__enter__()
+        except UserError:
+            if number == len(candidates):
+                raise
+            continue
+        try:
+            yield device, lock
+        finally:
+            lock.__exit__()
+        return
+
+
+def _unique_name(device: torch.device) -> str:
+    """The same in every process of the machine, whatever devices it sees."""
+    if device.type == "cpu":
+        return "cpu"
+    return f"cuda-{torch.cuda.get_device_properties(device).uuid}"

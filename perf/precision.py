@@ -1,0 +1,52 @@
+"""bfloat16 against float32: a training step of the quickstart's network, both sides in one run.
+
+Usage: python perf/precision.py [--rounds N] [--device cpu|cuda]
+
+Claim: where `precision: auto` takes bf16, bf16 is not slower; where it takes float32, bf16 is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import torch
+
+from benchmark.environment import cpu_model
+from benchmark.precision import has_bfloat16
+from methods.backbones import BackboneSpec, build_backbone
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    network = build_backbone(BackboneSpec(name="resnet18", stem="small", width=16), 32).net
+    network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.randn(64, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
+    spent: dict[str, list[float]] = {"32": [], "bf16": []}
+    for _ in range(options.rounds + 1):
+        for precision, times in spent.items():
+            start = time.perf_counter()
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                features = network(images)
+            features.float().square().mean().backward()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - start)
+    medians = {precision: statistics.median(times[1:]) for precision, times in spent.items()}
+    ratio = medians["32"] / medians["bf16"]
+    native = has_bfloat16(device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_model()
+    print(
+        f"{name}, {torch.get_num_threads()} threads, bfloat16 {'native' if native else 'emulated'}: float32 "
+        f"{medians['32'] * 1e3:.0f} ms, bf16 {medians['bf16'] * 1e3:.0f} ms: bf16 is {ratio:.2f} x as fast"
+        f"{'' if (ratio >= 1) == native else '; MISSED'}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -96,6 +96,8 @@ def run(
         raise typer.Exit(130) from None
     finally:
         reporter.stop()
+    if not records:  # another process is at all of them
+        return
     reporter.table(records)
     folder = out / experiment.name
     _write_report([folder], folder / "report")

@@ -126,6 +126,7 @@ class Run:
         self.ledger.load_state_dict(state.ledger)
         self.meter.load_state_dict(state.ledger["meter"])
         # From progress rather than from the state: the number of points may have been changed in between.
+        self._write_history()  # cut back to the saved step
         training.points_done = math.floor(training.progress * self.plan.experiment.evaluation.points + 1e-9)
         return training.progress
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from methods.base import Encoder
 
 STATE_FILE = "state.pt"
+PREVIOUS_FILE = "state-previous.pt"
 _VERSION = 2
 
 
@@ -34,19 +35,29 @@ class State:
 
 
 def save_state(folder: Path, state: State) -> None:
-    """Writes `state.pt`, atomically: a full disk leaves the previous one intact.
+    """Writes `state.pt`, atomically: a full disk leaves the one before intact. The last two are kept.
 
     Raises:
         OSError: it cannot be written.
     """
     buffer = io.BytesIO()
     torch.save({"version": _VERSION, **state.__dict__}, buffer)
-    write_atomically(folder / STATE_FILE, buffer.getvalue())
+    last = folder / STATE_FILE
+    if last.is_file():
+        last.replace(folder / PREVIOUS_FILE)
+    write_atomically(last, buffer.getvalue())
 
 
 def load_state(folder: Path, key: str) -> State | None:
-    """The saved state of this very run, or None where there is none that can be used."""
-    path = folder / STATE_FILE
+    """The last saved state of this very run that can be used, or None."""
+    for name in (STATE_FILE, PREVIOUS_FILE):
+        state = _load(folder / name, key)
+        if state is not None:
+            return state
+    return None
+
+
+def _load(path: Path, key: str) -> State | None:
     if not path.is_file():
         return None
     try:
@@ -55,12 +66,13 @@ def load_state(folder: Path, key: str) -> State | None:
             return None
         return State(**data)
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, AttributeError, pickle.UnpicklingError):
-        return None  # truncated or foreign: the run starts again
+        return None  # truncated or foreign
 
 
 def discard_state(folder: Path) -> None:
-    """Removes `state.pt`, once the run's record is written."""
-    (folder / STATE_FILE).unlink(missing_ok=True)
+    """Removes the saved states, and what a kill left half written, once the run's record is there."""
+    for path in (folder / STATE_FILE, folder / PREVIOUS_FILE, *folder.glob(".*.tmp")):
+        path.unlink(missing_ok=True)
 
 
 def export_encoder(folder: Path, encoder: Encoder) -> None:

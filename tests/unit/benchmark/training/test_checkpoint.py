@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,6 +39,22 @@ def test_another_runs_a_truncated_and_a_foreign_state_are_left_alone(tmp_path: P
         assert load_state(tmp_path, "k") is None
 
 
+def test_the_one_before_serves_where_the_last_is_broken(tmp_path: Path) -> None:
+    save_state(tmp_path, replace(STATE, step=5))
+    save_state(tmp_path, replace(STATE, step=6))
+    save_state(tmp_path, STATE)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state-previous.pt", "state.pt"]
+    last = tmp_path / "state.pt"
+    last.write_bytes(last.read_bytes()[:100])
+    loaded = load_state(tmp_path, "k")
+    assert loaded is not None and loaded.step == 6
+    last.unlink()  # killed between the two moves of a save
+    loaded = load_state(tmp_path, "k")
+    assert loaded is not None and loaded.step == 6
+    discard_state(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 class _Attack:
     def __init__(self, path: str) -> None:
         self.path = path
@@ -47,6 +64,6 @@ class _Attack:
 
 
 def test_a_pickled_command_is_not_executed(tmp_path: Path) -> None:
-    torch.save({"version": 1, "key": _Attack(str(tmp_path / "owned"))}, tmp_path / "state.pt")
+    torch.save({"version": 2, "key": _Attack(str(tmp_path / "owned"))}, tmp_path / "state.pt")
     assert load_state(tmp_path, "k") is None
     assert not (tmp_path / "owned").exists()

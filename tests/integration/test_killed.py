@@ -1,0 +1,69 @@
+"""SIGKILL at random moments, then the same command: the record is that of a run that was never touched."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAIN = "from benchmark.cli import main; main()"
+_KILLS = 10
+
+
+def _run(arguments: tuple[Any, ...], kill_after: float | None) -> int | None:
+    """The exit code; None for a process that was killed, so many seconds after its first step was announced."""
+    command = [sys.executable, "-c", _MAIN, *map(str, arguments)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
+    )
+    try:
+        if kill_after is None:
+            return process.wait(300)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "starting" in line or "going on" in line:
+                break
+        try:
+            return process.wait(kill_after)
+        except subprocess.TimeoutExpired:
+            return None
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+def test_killed_ten_times_and_gone_on_equals_never_killed(bench: Any, tmp_path: Path) -> None:
+    # Saved twenty times, so that a run of some seconds comes forward between two kills.
+    config = bench.config(budget={"steps": 60}, evaluation={"points": 20, "images": 100})
+
+    def arguments(out: str) -> tuple[Any, ...]:
+        return ("run", config, "--methods", "cnn_jepa", "--out", tmp_path / out)
+
+    start = time.monotonic()
+    assert _run(arguments("whole"), None) == 0
+    long = time.monotonic() - start
+    draw, kills = random.Random(0), 0
+    while kills < _KILLS:
+        # Early moments too: while nothing is saved yet, while a state is read back, while one is written.
+        code = _run(arguments("parts"), draw.uniform(0.0, 0.25 * long))
+        if code is not None:
+            assert code == 0
+            break
+        kills += 1
+    assert kills >= 3, "the run was over before it was killed"
+    assert _run(arguments("parts"), None) == 0
+    whole, parts = (bench.records(tmp_path / name)["cnn_jepa"] for name in ("whole", "parts"))
+    assert parts.metrics == whole.metrics
+    assert bench.history(tmp_path / "parts", "cnn_jepa") == bench.history(tmp_path / "whole", "cnn_jepa")
+    assert (parts.ledger.steps, parts.ledger.samples) == (60, 960)
+    (folder,) = (tmp_path / "parts").glob("tiny/cnn_jepa/seed-0-*")
+    assert not [path.name for path in folder.iterdir() if path.name.startswith((".", "state"))]

@@ -38,32 +38,44 @@ def _numbers(text: str | None) -> list[int] | None:
     return None if words is None else [int(word) for word in words]
 
 
+Config = Annotated[str, typer.Argument(help="A shipped experiment's name, or a YAML file.")]
+Methods = Annotated[str | None, typer.Option(help="Entries or methods, separated by commas.")]
+Seeds = Annotated[str | None, typer.Option(help="Seeds, for instance 0,1,2.")]
+Limit = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        help="epochs=10, epochs=2,5,10 (a ladder), steps=, samples=, wall_clock=30m, device_hours= or flops=1e15.",
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any key of the experiment, or ENTRY.KEY of an entry's method; can be repeated.",
+    ),
+]
+Data = Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Share = Annotated[
+    bool, typer.Option("--share", help="Use the device beside another bench; the times of both are marked.")
+]
+Download = Annotated[bool, typer.Option("--download", help="Fetch the dataset if it is missing.")]
+
+
 @app.command()
 def run(
-    config: Annotated[str, typer.Argument(help="A shipped experiment's name, or a YAML file.")] = "quickstart",
-    methods: Annotated[str | None, typer.Option(help="Entries or methods to run, separated by commas.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds, for instance 0,1,2.")] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            help="epochs=10, epochs=2,5,10 (a ladder), steps=, samples=, wall_clock=30m, device_hours= or flops=1e15."
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any key of the experiment, or ENTRY.KEY of an entry's method; can be repeated.",
-        ),
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")] = None,
+    config: Config = "quickstart",
+    methods: Methods = None,
+    seeds: Seeds = None,
+    budget: Limit = None,
+    settings: Settings = None,
+    data: Data = None,
     out: Out = Path("results"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    share: Annotated[
-        bool, typer.Option("--share", help="Use the device beside another bench; the times of both are marked.")
-    ] = False,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the dataset if it is missing.")] = False,
+    device: Device = "auto",
+    share: Share = False,
+    download: Download = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but what goes wrong.")] = False,
 ) -> None:
     """Train and evaluate what is missing of an experiment; then write its leaderboard, figure and report."""
@@ -82,7 +94,7 @@ def run(
     )
     entries = resolve_entries(experiment, source)
     dataset = load_dataset(experiment.dataset, data, download, progress=reporter.data_progress)
-    options = Options(out=out, device=device, share=share, debug=_debug())
+    options = Options(out=out, device=device, share=share, plan=not quiet, debug=_debug())
     try:
         with Interruption(reporter.say) as interruption:
             records = run_experiment(experiment, entries, dataset, options, reporter, interruption)
@@ -105,6 +117,39 @@ def run(
     failed = sum(record.status == "failed" for record in records)
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    config: Config = "quickstart",
+    methods: Methods = None,
+    seeds: Seeds = None,
+    budget: Limit = None,
+    settings: Settings = None,
+    data: Data = None,
+    device: Device = "auto",
+    share: Share = False,
+    download: Download = False,
+) -> None:
+    """Say what an experiment would take on this machine, from a few real steps of each entry; trains nothing."""
+    from benchmark.console import ConsoleReporter
+    from benchmark.data.datasets import load_dataset
+    from benchmark.devices import choose_device
+    from benchmark.experiment import load_experiment, resolve_entries
+    from benchmark.interruption import Interruption
+    from benchmark.plan import plan_experiment
+
+    reporter = ConsoleReporter(False, _console())
+    choose_device(device)
+    experiment, source = load_experiment(
+        config, methods=_words(methods), seeds=_numbers(seeds), budget=budget, settings=settings
+    )
+    entries = resolve_entries(experiment, source)
+    dataset = load_dataset(experiment.dataset, data, download, progress=reporter.data_progress)
+    with Interruption(reporter.say) as interruption:
+        reporter.planned(
+            plan_experiment(experiment, entries, dataset, device, share, reporter, interruption), whole=True
+        )
 
 
 @app.command()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from benchmark.experiment import RunPlan
+    from benchmark.plan import Estimate
     from benchmark.records import Record
 
 PLAIN_EVERY = 10.0  # seconds between two plain lines of one run
@@ -28,6 +29,10 @@ def seconds_text(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def _runs_text(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 class ConsoleReporter:
@@ -59,6 +64,17 @@ class ConsoleReporter:
             self._spoke = time.monotonic()
             self._counting = done < total
             self.say(f"reading images: {done:,} of {total:,}")
+
+    def planned(self, estimates: list[Estimate], *, whole: bool) -> None:
+        """What the runs will take; a table where the probes were tried out too, else a line."""
+        total = seconds_text(sum(estimate.total for estimate in estimates))
+        runs = sum(estimate.runs for estimate in estimates)
+        if whole:
+            self._console.print(_plan_table(estimates))
+            self.say(f"{_runs_text(runs)}, about {total} in all, set-up left out")
+        elif any(estimate.training for estimate in estimates):
+            hint = "probes left out (`bench plan` tries them out too)"
+            self.say(f"{_runs_text(runs)} to come, about {total} of training, {hint}")
 
     def run_started(self, plan: RunPlan, position: int, total: int, resumed_at: float | None) -> None:
         """A run begins, or goes on from some progress."""
@@ -139,6 +155,26 @@ class ConsoleReporter:
         for record in ranked:
             table.add_row(*map(escape, _cells(record)))
         self._console.print(table)
+
+
+def _plan_table(estimates: list[Estimate]) -> Table:
+    table = Table(
+        caption="estimates from a few steps of each entry, per run; memory is the peak of these steps",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for name in ("entry", "budget", "runs", "ms/step", "img/s", "training", "probes", "device-hours", "memory", "disk"):
+        table.add_column(name, justify="left" if name in ("entry", "budget") else "right", no_wrap=True)
+    for one in estimates:
+        batch = one.plan.experiment.batch_size
+        cells = [one.plan.entry.name, str(one.plan.budget), str(one.runs)]
+        cells += [f"{1e3 * one.step:,.0f}", f"{batch / one.step:,.0f}"] if one.step else ["-", "-"]
+        cells += [seconds_text(one.training), "-" if one.evaluation is None else seconds_text(one.evaluation)]
+        cells += [f"{one.runs * one.training / 3600:.2f}"]
+        cells += ["-" if size is None else f"{size / 2**20:,.0f} MiB" for size in (one.memory, one.disk)]
+        table.add_row(*map(escape, cells))
+    return table
 
 
 def _cells(record: Record) -> list[str]:

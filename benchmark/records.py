@@ -89,7 +89,8 @@ class LedgerRecord(Part):
 
     `training_time`: steps with their data wait, EMA and whatever the method itself needs. `total_time`: everything.
     `flops`: of convolutions, matrix products and attention, forward and backward, over all devices. `other_cores`: how
-    many cores other processes kept busy during training, on average.
+    many cores other processes kept busy during training, on average. `ready_made_per_second`: images per second with a
+    batch at hand, measured outside the run; null where images lie on the device anyway.
     """
 
     phases: PhaseSeconds
@@ -102,6 +103,7 @@ class LedgerRecord(Part):
     samples: Number
     views: Number
     samples_per_second: Throughput | None
+    ready_made_per_second: Amount | None = None
     flops_per_step: Amount | None = None
     flops: Amount | None = None
     energy: EnergyRecord | None = None

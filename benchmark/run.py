@@ -25,7 +25,7 @@ from benchmark.randomness import seeded
 from benchmark.records import EncoderScores, Metrics, Status, ValidationPoint, write_atomically
 from benchmark.training.checkpoint import State, export_encoder, load_state, save_state
 from benchmark.training.loop import Objective, Training, train
-from benchmark.training.measure import breakdown, flops_per_step, warm_up
+from benchmark.training.measure import breakdown, flops_per_step, ready_made_throughput, warm_up
 from benchmark.training.optim import build_optimizer
 from methods.backbones import build_backbone, count_parameters, use_plain_attention
 from methods.base import Task
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from benchmark.data.datasets import Dataset
     from benchmark.experiment import RunPlan
     from benchmark.interruption import Interruption
-    from benchmark.runner import Reporter
+    from benchmark.reporter import Reporter
     from methods.base import Method
 
 
@@ -216,6 +216,12 @@ class Run:
         write_glimpse(self.folder / "glimpse.npz", self.training, self.dataset)
         parts = breakdown(self.training)
         write_atomically(self.folder / "breakdown.json", json.dumps(parts, indent=2) + "\n")
+
+    def ready_made_throughput(self) -> float | None:
+        """Images per second without waiting for data; None for images that lie on the device anyway."""
+        if self.training is None or self.training.batches.resident:
+            return None
+        return ready_made_throughput(self.training)
 
     # The loop's watcher.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 import yaml
@@ -17,6 +17,7 @@ from benchmark.environment import PeakMemory, describe, visible_cores
 from benchmark.errors import UserError
 from benchmark.experiment import plan_runs
 from benchmark.locks import folder_lock
+from benchmark.plan import check_batch, estimate
 from benchmark.precision import has_bfloat16, settle
 from benchmark.records import (
     FINAL_STATUSES,
@@ -42,22 +43,10 @@ if TYPE_CHECKING:
     from benchmark.experiment import Experiment, Resolved, RunPlan
     from benchmark.interruption import Interruption
     from benchmark.locks import DeviceLock
+    from benchmark.reporter import Reporter
 
 
-class Reporter(Protocol):
-    """Who shows what happens."""
-
-    def run_started(self, plan: RunPlan, position: int, total: int, resumed_at: float | None) -> None:
-        """A run begins, or goes on from some progress."""
-
-    def run_advanced(self, progress: float, loss: float, images_per_second: float | None, remaining: float) -> None:
-        """A run has come so far; `remaining` in seconds of training."""
-
-    def run_ended(self, record: Record) -> None:
-        """A run has its record."""
-
-    def say(self, text: str) -> None:
-        """A line for the user."""
+INPUT_BOUND = 0.9  # share of the ready-made throughput below which a run is marked
 
 
 @dataclass(frozen=True)
@@ -68,12 +57,14 @@ class Options:
         out: the results folder.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         share: use the device beside other processes, and mark it.
+        plan: try out each entry first, and say what is to come.
         debug: let a failing run's exception through.
     """
 
     out: Path
     device: str = "auto"
     share: bool = False
+    plan: bool = False
     debug: bool = False
 
 
@@ -107,12 +98,7 @@ def run_experiment(
     if experiment.precision == "bf16" and not has_bfloat16(device):
         reporter.say("this device emulates bf16, many times slower than float32; consider --set precision=auto")
     plans = plan_runs(experiment, entries, dataset.image_size)
-    for plan in plans:
-        if plan.method.trainable and experiment.batch_size > len(dataset.pretraining.images):
-            raise UserError(
-                f"batch_size is {experiment.batch_size}, but the training split of {dataset.name} has "
-                f"{len(dataset.pretraining.images)} images; expected at most that"
-            )
+    check_batch(experiment, plans, dataset)
     claim_folder(options.out, experiment, entries, dataset)
     manifest = dataset.manifest.digest
     records: list[Record] = []
@@ -127,6 +113,9 @@ def run_experiment(
     if records:
         reporter.say(f"{len(records)} of {len(plans)} runs are done; going on with the rest")
     with take_device(options.device, share=options.share) as (device, lock):
+        if options.plan:
+            tried = estimate(missing, dataset, device, reporter, interruption, evaluation=False)
+            reporter.planned(tried, whole=False)
         bench = _Bench(dataset, options, device, lock, reporter, interruption)
         for position, plan in enumerate(missing, len(records) + 1):
             if interruption.requested:
@@ -204,7 +193,9 @@ def _carry_out(bench: _Bench, plan: RunPlan, folder: Path, place: tuple[int, int
         status, message, metrics = run.carry_out()
         ledger = run.ledger.record(1, memory.read(), run.meter)
         if status != "diverged":
-            run.write_pictures()  # outside the timed run
+            # Both outside the timed run.
+            ledger = ledger.model_copy(update={"ready_made_per_second": run.ready_made_throughput()})
+            run.write_pictures()
     except (Interrupted, UserError, KeyboardInterrupt, OSError):
         raise
     except Exception as error:
@@ -249,9 +240,16 @@ def _flags(ledger: LedgerRecord | None, *, shared: bool) -> list[str]:
     found = {
         "resumed": ledger.resumed > 0,
         "shared device": shared,
+        "input-bound": _is_input_bound(ledger),
         "busy machine": (ledger.other_cores or 0.0) > BUSY_SHARE * visible_cores(),
     }
     return [name for name, holds in found.items() if holds]
+
+
+def _is_input_bound(ledger: LedgerRecord) -> bool:
+    """Whether the loader holds the method back, so that its times say little about the method (rule 12)."""
+    real, ready = ledger.samples_per_second, ledger.ready_made_per_second
+    return real is not None and ready is not None and real.median < INPUT_BOUND * ready
 
 
 def _prepare_folder(folder: Path, plan: RunPlan) -> None:

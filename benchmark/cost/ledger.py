@@ -32,7 +32,7 @@ class Ledger:
     def __init__(
         self, synchronize: Callable[[], None] = lambda: None, clock: Callable[[], float] = time.perf_counter
     ) -> None:
-        self._synchronize = synchronize
+        self.synchronize = synchronize
         self._clock = clock
         self._seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
         self._phase: Phase = "setup"
@@ -58,7 +58,7 @@ class Ledger:
             self._switch(before)
 
     def _switch(self, name: Phase) -> None:
-        self._synchronize()
+        self.synchronize()
         now = self._clock()
         self._seconds[self._phase] += now - self._since
         self._phase, self._since = name, now

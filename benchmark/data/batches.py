@@ -56,6 +56,7 @@ class Batches:
         self._device = device
         self._images = split.images
         self._labels_N = split.labels.to(device)
+        self.resident = isinstance(split.images, ResidentImages)
         self._resident = split.images.pixels.to(device) if isinstance(split.images, ResidentImages) else None
         self._order: tuple[int, Tensor] | None = None
         self._ahead: tuple[int, Future[RawBatch]] | None = None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from benchmark.cost.ledger import Ledger
     from benchmark.data.augment import Augmenter
-    from benchmark.data.batches import Batches
+    from benchmark.data.batches import Batches, RawBatch
     from benchmark.experiment import RunPlan
     from methods.base import Method
 
@@ -98,20 +98,23 @@ class Interrupted(Exception):  # noqa: N818 - nothing went wrong
     """The run was interrupted and its state saved."""
 
 
-def run_step(training: Training, progress: float, mark: Mark = lambda part: None) -> tuple[Tensor, dict[str, Tensor]]:
+def run_step(
+    training: Training, progress: float, mark: Mark = lambda part: None, ready: RawBatch | None = None
+) -> tuple[Tensor, dict[str, Tensor]]:
     """One step: data, views, loss, backward, optimizer, the method's follow-up.
 
     Args:
         training: what is trained.
         progress: in force during the step.
         mark: told whenever a part of the step is done, for whoever measures parts.
+        ready: a batch to use instead of fetching the step's own, for whoever measures without waiting for data.
 
     Returns:
         The loss and the method's logged scalars, detached, on the device.
     """
     plan, index = training.plan, training.step
     with training.ledger.waiting_for_data():
-        raw = training.batches.fetch(index)
+        raw = ready or training.batches.fetch(index)
     mark("data")
     size = (raw.images_BCHW.shape[2], raw.images_BCHW.shape[3])
     draws = training.augmenter.sample(len(raw.images_BCHW), size, generator(plan.seed, "views", index))

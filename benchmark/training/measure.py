@@ -17,6 +17,7 @@ from benchmark.training.optim import set_schedule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmark.data.batches import RawBatch
     from benchmark.training.loop import Training
 
 WARM_UP_STEPS = 3
@@ -44,6 +45,30 @@ def flops_per_step(training: Training) -> float:
             total += count_flops(lambda: run_step(training, 0.0))
             training.step += 1
     return total / steps
+
+
+def seconds_per_step(training: Training, steps: int, ready: RawBatch | None = None) -> float:
+    """Seconds of a step, over some steps that are undone.
+
+    Args:
+        training: warmed up.
+        steps: how many.
+        ready: a batch that every step gets instead of waiting for its own.
+    """
+    synchronize = training.ledger.synchronize
+    with undone(training):
+        synchronize()
+        start = time.perf_counter()
+        for _ in range(steps):
+            run_step(training, 0.5, ready=ready)
+            training.step += 1
+        synchronize()
+        return (time.perf_counter() - start) / steps
+
+
+def ready_made_throughput(training: Training, steps: int = 20) -> float:
+    """Images per second with a batch at hand: what the run would do if it never waited for data (rule 12)."""
+    return training.batches.batch_size / seconds_per_step(training, steps, training.batches.fetch(training.step))
 
 
 @contextmanager

@@ -1,0 +1,206 @@
+"""What an experiment will take on this machine, before anyone pays for it: a few real steps of each entry.
+
+Estimates serve plans only; no schedule is made from them (rule 5).
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from benchmark.devices import choose_device, take_device
+from benchmark.environment import PeakMemory
+from benchmark.errors import UserError
+from benchmark.experiment import plan_runs
+from benchmark.precision import settle
+from benchmark.run import Run
+from benchmark.training.measure import flops_per_step, seconds_per_step, warm_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment import Experiment, Resolved, RunPlan
+    from benchmark.interruption import Interruption
+    from benchmark.reporter import Reporter
+
+STEPS = 5  # timed, after the warm-up
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One run of an entry: seconds, images, bytes. What was not tried out is None.
+
+    Attributes:
+        plan: the run; other seeds of the entry cost the same.
+        runs: how many runs of this kind there are.
+        step: of one training step, data wait included.
+        training: of the whole training.
+        evaluation: probes on the way and at the end.
+        samples: images drawn.
+        memory: peak of what was tried out.
+        disk: what the run's folder holds at most, two saved states included.
+    """
+
+    plan: RunPlan
+    runs: int
+    step: float | None
+    training: float
+    evaluation: float | None
+    samples: float
+    memory: int | None
+    disk: int | None
+
+    @property
+    def total(self) -> float:
+        """Seconds of all runs of this kind, set-up left out."""
+        return self.runs * (self.training + (self.evaluation or 0.0))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What a few steps of an entry told."""
+
+    step: float
+    flops: float | None
+    evaluation: float | None
+    memory: int | None
+    disk: int
+
+
+def estimate(
+    plans: Sequence[RunPlan],
+    dataset: Dataset,
+    device: torch.device,
+    reporter: Reporter,
+    interruption: Interruption,
+    *,
+    evaluation: bool,
+) -> list[Estimate]:
+    """Tries out each entry among some runs, and works out what the runs will take.
+
+    Args:
+        plans: the runs; each entry is tried once, its seeds and rungs follow from that.
+        dataset: loaded.
+        device: where; nobody else should use it meanwhile.
+        reporter: is told what happens.
+        interruption: is asked between entries.
+        evaluation: try a probe, too, which can take longer than the steps.
+
+    Returns:
+        One estimate per entry and rung, in the order of the runs.
+    """
+    groups: dict[tuple[str, str], list[RunPlan]] = {}
+    for plan in plans:
+        groups.setdefault((plan.entry.name, str(plan.budget)), []).append(plan)
+    trials: dict[str, _Trial] = {}
+    found = []
+    for (name, _), group in groups.items():
+        if name not in trials and group[0].method.trainable:
+            if interruption.requested:
+                raise KeyboardInterrupt
+            flops = any(plan.budget.kind == "flops" for plan in plans)
+            trials[name] = _try_out(group[0], dataset, device, reporter, interruption, evaluation, flops)
+        found.append(_estimate(group[0], len(group), trials.get(name), dataset))
+    return found
+
+
+def plan_experiment(
+    experiment: Experiment,
+    entries: list[Resolved],
+    dataset: Dataset,
+    device: str,
+    share: bool,
+    reporter: Reporter,
+    interruption: Interruption,
+) -> list[Estimate]:
+    """All runs of an experiment, whether they are done or not, with their probes.
+
+    Raises:
+        UserError: an entry does not fit, or the device is in use.
+    """
+    experiment = settle(experiment, choose_device(device))
+    plans = plan_runs(experiment, entries, dataset.image_size)
+    check_batch(experiment, plans, dataset)
+    with take_device(device, share=share) as (taken, _):
+        return estimate(plans, dataset, taken, reporter, interruption, evaluation=True)
+
+
+def check_batch(experiment: Experiment, plans: Sequence[RunPlan], dataset: Dataset) -> None:
+    """Refuses a batch that the training split cannot fill.
+
+    Raises:
+        UserError: says how many images there are.
+    """
+    if any(plan.method.trainable for plan in plans) and experiment.batch_size > len(dataset.pretraining.images):
+        raise UserError(
+            f"batch_size is {experiment.batch_size}, but the training split of {dataset.name} has "
+            f"{len(dataset.pretraining.images)} images; expected at most that"
+        )
+
+
+def _try_out(
+    plan: RunPlan,
+    dataset: Dataset,
+    device: torch.device,
+    reporter: Reporter,
+    interruption: Interruption,
+    evaluation: bool,
+    flops: bool,
+) -> _Trial:
+    memory = PeakMemory(device)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(plan, dataset, device, Path(folder), reporter, interruption)
+        try:
+            training = run.training
+            assert training is not None
+            warm_up(training)
+            step = seconds_per_step(training, STEPS)
+            states = (run.method.state_dict(), training.optimizer.state_dict())
+            counted = flops_per_step(training) if flops else None
+            spent = None
+            if evaluation:
+                start = time.perf_counter()
+                run.evaluate(training)
+                spent = _evaluation_time(plan, dataset, time.perf_counter() - start, len(run.method.encoders()))
+            encoder = _bytes(run.method.backbone.state_dict())
+            return _Trial(step, counted, spent, memory.read(), 2 * _bytes(states) + encoder)
+        finally:
+            run.close()
+
+
+def _evaluation_time(plan: RunPlan, dataset: Dataset, probe: float, encoders: int) -> float:
+    """Probes on the way as measured; the final ones in proportion to the images whose features they need."""
+    images = plan.experiment.evaluation.images
+    validation, test, train = (len(split.images) for split in (dataset.validation, dataset.test, dataset.train))
+    on_the_way = min(images or train, train) + validation
+    final = encoders * (train + validation + test) / on_the_way
+    return probe * (plan.experiment.evaluation.points + final)
+
+
+def _estimate(plan: RunPlan, runs: int, trial: _Trial | None, dataset: Dataset) -> Estimate:
+    if trial is None:
+        return Estimate(plan, runs, None, 0.0, None, 0.0, None, None)
+    batch = plan.experiment.batch_size
+    steps: float | None = plan.budget.total_steps(len(dataset.pretraining.images) // batch, batch, trial.flops)
+    if steps is None:
+        seconds = plan.budget.limit * (3600 if plan.budget.kind == "device_hours" else 1)
+        steps = seconds / trial.step
+    return Estimate(
+        plan, runs, trial.step, steps * trial.step, trial.evaluation, steps * batch, trial.memory, trial.disk
+    )
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    parts: Iterable[Any] = (
+        value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    )
+    return sum(map(_bytes, parts))

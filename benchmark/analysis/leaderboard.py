@@ -219,6 +219,10 @@ def _join(words: Sequence[str]) -> str:
     return "; ".join(dict.fromkeys(word for word in words if word))
 
 
+# Flags that speak against a run's times.
+UNSAFE_TIMES = frozenset({"resumed", "input-bound", "shared device", "busy machine"})
+
+
 def row_flags(row: Row) -> list[str]:
     """The flags of a row's runs, and `repeated seed` where two runs of different keys share one."""
     flags = [flag for record in row.records for flag in record.flags]

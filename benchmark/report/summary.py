@@ -16,7 +16,7 @@ from benchmark.analysis.comparison import (
     hardware_key,
 )
 from benchmark.analysis.differences import differences
-from benchmark.analysis.leaderboard import commit_text, row_flags, tags_of
+from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, row_flags, tags_of
 from benchmark.report import style
 
 if TYPE_CHECKING:
@@ -96,8 +96,10 @@ def _best(rows: Sequence[Row], comparison: Comparison) -> list[str]:
 
 
 def _cheapest(rows: Sequence[Row]) -> list[str]:
-    # Times are compared on one machine alone (rule 1).
+    # Times are compared on one machine alone (rule 1), and only where nothing speaks against them (rules 12 to 14).
     here = [row for row in rows if row.cost.mean and hardware_key(row.first) == hardware_key(rows[0].first)]
+    if any(set(row_flags(row)) & UNSAFE_TIMES for row in here):
+        return ["Some of its times are marked unsafe (see the limits), so that no entry is called the cheapest."]
     if len(here) < 2:
         return []
     cheapest = min(here, key=lambda row: row.cost.mean or 0.0)

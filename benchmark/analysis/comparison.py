@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis.invalidations import why_invalid
 from benchmark.analysis.statistics import Summary, sampling_half_width, summarise
 
 if TYPE_CHECKING:
@@ -211,6 +212,11 @@ class Row:
         """How many runs there are, failed ones included (rule 18)."""
         return len(self.records)
 
+    @cached_property
+    def invalid(self) -> str | None:
+        """Which bug made one of the runs wrong, if any (rule 25)."""
+        return next((reason for record in self.records if (reason := why_invalid(record.key))), None)
+
     @property
     def preliminary(self) -> bool:
         """Too few completed runs to be a result (rule 19)."""
@@ -218,8 +224,9 @@ class Row:
 
     @property
     def may_be_ranked(self) -> bool:
-        """All runs completed, and enough of them (rule 19); the two reference rows take no rank."""
-        return self.n == len(self.completed) >= MIN_RANKED and self.first.method not in REFERENCES
+        """All runs completed, valid, and enough of them (rule 19); the two reference rows take no rank."""
+        enough = self.n == len(self.completed) >= MIN_RANKED
+        return enough and self.invalid is None and self.first.method not in REFERENCES
 
     @property
     def status(self) -> str:
@@ -273,7 +280,7 @@ class Comparison:
 
     Attributes:
         key: the comparison key.
-        rows: by falling mean accuracy; rows without one come last, by name.
+        rows: by falling mean accuracy; rows without one come last, by name, and behind them the invalid ones.
     """
 
     key: str
@@ -291,7 +298,11 @@ class Comparison:
 
     def floor(self, row: Row) -> Row | None:
         """The random-init row that a row has to beat: the one on its own backbone, else the most accurate one."""
-        floors = [r for r in self.rows if r.first.method == "random_init" and r.accuracy.mean is not None]
+        floors = [
+            r
+            for r in self.rows
+            if r.first.method == "random_init" and r.accuracy.mean is not None and r.invalid is None
+        ]
         return max(
             floors,
             key=lambda r: (backbone_text(r.first) == backbone_text(row.first), r.accuracy.mean or 0.0),
@@ -307,7 +318,7 @@ class Comparison:
         random-init itself, for rows without a mean and for comparisons without random-init.
         """
         floor = self.floor(row)
-        if floor is None or row.first.method == "random_init":
+        if floor is None or row.invalid or row.first.method == "random_init":
             return ""
         if row.accuracy.mean is None or floor.accuracy.mean is None:
             return ""
@@ -348,9 +359,10 @@ def comparisons(records: Sequence[Record]) -> list[Comparison]:
     for row in rows_of(records):
         groups.setdefault(comparison_key(row.first), []).append(row)
 
-    def by_accuracy(row: Row) -> tuple[float, str, str]:
+    def by_accuracy(row: Row) -> tuple[bool, float, str, str]:
         mean = row.accuracy.mean
-        return (float("inf") if mean is None else -mean, row.first.entry, cost_key(row.first))
+        last = float("inf") if mean is None else -mean
+        return (row.invalid is not None, last, row.first.entry, cost_key(row.first))
 
     found = [Comparison(key, tuple(sorted(rows, key=by_accuracy))) for key, rows in groups.items()]
     return sorted(found, key=lambda c: (c.first.dataset.name, ladder_key(c.first), budget_size(c.first), c.key))

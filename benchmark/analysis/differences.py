@@ -62,7 +62,7 @@ def reference_of(comparison: Comparison) -> Row | None:
     if len(declared) != 1:
         return None
     (name,) = declared
-    rows = [row for row in comparison.rows if row.first.entry == name and row.measured]
+    rows = [row for row in comparison.rows if row.first.entry == name and row.measured and row.invalid is None]
     return max(rows, key=lambda row: len(row.measured), default=None)
 
 
@@ -71,7 +71,7 @@ def differences(comparison: Comparison) -> list[Difference]:
     reference = reference_of(comparison)
     if reference is None:
         return []
-    others = [row for row in comparison.rows if row is not reference and row.measured]
+    others = [row for row in comparison.rows if row is not reference and row.measured and row.invalid is None]
     paired = [_paired(row, reference) for row in others]
     family = [i for i, one in enumerate(paired) if one.p is not None and one.n >= MIN_RESULT]
     corrected = dict(zip(family, holm([paired[i].p or 0.0 for i in family]), strict=True))

@@ -224,10 +224,12 @@ UNSAFE_TIMES = frozenset({"resumed", "input-bound", "shared device", "busy machi
 
 
 def row_flags(row: Row) -> list[str]:
-    """The flags of a row's runs, and `repeated seed` where two runs of different keys share one."""
+    """The flags of a row's runs; `repeated seed` where two of different keys share one; what a bug made invalid."""
     flags = [flag for record in row.records for flag in record.flags]
     if len({record.seed for record in row.records}) < row.n:
         flags.append("repeated seed")
+    if row.invalid:
+        flags.append(f"invalid: {row.invalid}")
     return list(dict.fromkeys(flags))
 
 

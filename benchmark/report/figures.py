@@ -61,10 +61,10 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
 
     Args:
         records: of one ladder (equal but for the budget) and one machine, because times are compared; runs without
-            metrics are not drawn.
+            metrics and invalid rows are not drawn.
         width: in inches.
     """
-    rows = [row for row in rows_of(records) if row.accuracy.mean is not None]
+    rows = [row for row in rows_of(records) if row.accuracy.mean is not None and row.invalid is None]
     floors = [row for row in rows if row.first.method == "random_init"]
     paid = [row for row in rows if row.first.method != "random_init" and (row.cost.mean or 0.0) > 0.0]
     devices = max((record.environment.devices for row in paid for record in row.records), default=1)

@@ -57,8 +57,12 @@ def _seeds(n: int) -> str:
 
 
 def self_supervised(comparison: Comparison) -> list[Row]:
-    """The rows with a mean that are no reference, the most accurate first."""
-    return [row for row in comparison.rows if row.accuracy.mean is not None and row.first.method not in REFERENCES]
+    """The valid rows with a mean that are no reference, the most accurate first."""
+    return [
+        row
+        for row in comparison.rows
+        if row.accuracy.mean is not None and row.invalid is None and row.first.method not in REFERENCES
+    ]
 
 
 def answer(comparison: Comparison) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -30,6 +30,7 @@ class Cell:
         href: where a click leads.
         colour: of the swatch before the text, `#rrggbb`.
         note: small print behind the text.
+        struck: struck out.
     """
 
     text: str
@@ -37,6 +38,7 @@ class Cell:
     href: str = ""
     colour: str = ""
     note: str = ""
+    struck: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]
     n = f"{row.n}" if len(row.completed) == row.n else f"{len(row.completed)} of {row.n}"
     other = values["other_linear_top1_mean"]
     notes = "; ".join(filter(None, ("preliminary" if row.preliminary else "", values["tags"], values["flags"])))
-    return (
+    cells = (
         _number(values["rank"], lambda v: f"{v:.0f}"),
         _entry(row.first),
         Cell(n, len(row.completed)),
@@ -108,6 +110,8 @@ def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]
         _number(values["parameters"], lambda v: f"{v / 1e6:.2f} M"),
         Cell("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[machines.index(hardware_key(row.first)) % 26]),
     )
+    # What was wrong stands in the notes, which stay readable.
+    return tuple(replace(cell, struck=bool(row.invalid) and cell.text != notes) for cell in cells)
 
 
 def _without_empty_columns(table: Table, machines: Sequence[str]) -> Table:

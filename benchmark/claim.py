@@ -41,7 +41,9 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[Resolved], dat
         for one in entries
     }
     try:
-        with folder_lock(folder, wait=_PATIENCE):
+        with folder_lock(folder, wait=_PATIENCE) as mine:
+            if not mine:
+                raise UserError(f"{folder}: another process holds it; try again when that one has begun its runs")
             _claim(folder, path, shared, named)
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: is not what `bench run` writes ({error}); choose another --out") from None

@@ -159,7 +159,7 @@ class ConsoleReporter:
 
 def _plan_table(estimates: list[Estimate]) -> Table:
     table = Table(
-        caption="estimates from a few steps of each entry, per run; memory is the peak of these steps",
+        caption="estimates from a few steps of each entry, per run; probes of entries that train nothing are left out",
         caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,

@@ -55,12 +55,14 @@ def take_device(name: str, *, share: bool = False) -> Iterator[tuple[torch.devic
         UserError: it is not there, or all that fit are in use.
     """
     candidates = _candidates(name)
-    for number, device in enumerate(candidates, 1):
-        lock = DeviceLock(_unique_name(device), share=share)
+    # Sharing comes into question only where no device is free.
+    tries = [(device, False) for device in candidates] + [(device, True) for device in candidates if share]
+    for number, (device, beside) in enumerate(tries, 1):
+        lock = DeviceLock(_unique_name(device), share=beside)
         try:
             lock.__enter__()
         except UserError:
-            if number == len(candidates):
+            if number == len(tries):
                 raise
             continue
         try:

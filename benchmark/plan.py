@@ -20,7 +20,8 @@ from benchmark.errors import UserError
 from benchmark.experiment import plan_runs
 from benchmark.precision import settle
 from benchmark.run import Run
-from benchmark.training.measure import flops_per_step, seconds_per_step, warm_up
+from benchmark.training.loop import run_step
+from benchmark.training.measure import flops_per_step, seconds_per_step, undone, warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -106,7 +107,11 @@ def estimate(
             if interruption.requested:
                 raise KeyboardInterrupt
             flops = any(plan.budget.kind == "flops" for plan in plans)
-            trials[name] = _try_out(group[0], dataset, device, reporter, interruption, evaluation, flops)
+            try:
+                trials[name] = _try_out(group[0], dataset, device, reporter, interruption, evaluation, flops)
+            except Exception as error:
+                # What is wrong with one entry is for its own run to say and to record (rule 18).
+                reporter.say(f"{name}: cannot be tried out ({type(error).__name__}: {error})")
         found.append(_estimate(group[0], len(group), trials.get(name), dataset))
     return found
 
@@ -162,7 +167,9 @@ def _try_out(
             assert training is not None
             warm_up(training)
             step = seconds_per_step(training, STEPS)
-            states = (run.method.state_dict(), training.optimizer.state_dict())
+            with undone(training):  # an optimizer has its state once it has made a step
+                run_step(training, 0.5)
+                state = _bytes((run.method.state_dict(), training.optimizer.state_dict()))
             counted = flops_per_step(training) if flops else None
             spent = None
             if evaluation:
@@ -170,7 +177,7 @@ def _try_out(
                 run.evaluate(training)
                 spent = _evaluation_time(plan, dataset, time.perf_counter() - start, len(run.method.encoders()))
             encoder = _bytes(run.method.backbone.state_dict())
-            return _Trial(step, counted, spent, memory.read(), 2 * _bytes(states) + encoder)
+            return _Trial(step, counted, spent, memory.read(), 2 * state + encoder)
         finally:
             run.close()
 

@@ -32,7 +32,8 @@ def has_bfloat16(device: torch.device) -> bool:
     A CPU that does not is many times slower in bfloat16 than in float32 (`perf/precision.py`).
     """
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
         lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -22,7 +22,7 @@ from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.protocols import ProbeData, evaluate_test, evaluate_validation
 from benchmark.glimpse import write_glimpse
 from benchmark.randomness import seeded
-from benchmark.records import EncoderScores, Metrics, Status, ValidationPoint, write_atomically
+from benchmark.records import EncoderScores, LedgerRecord, Metrics, Status, ValidationPoint, write_atomically
 from benchmark.training.checkpoint import State, export_encoder, load_state, save_state
 from benchmark.training.loop import Objective, Training, train
 from benchmark.training.measure import breakdown, flops_per_step, ready_made_throughput, warm_up
@@ -66,7 +66,7 @@ class Run:
     ) -> None:
         synchronize = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
         self.ledger = Ledger(synchronize)
-        self.meter = Meter(counters(device), lambda: self.ledger.is_training)
+        self.meter = Meter(counters(device), lambda: self.ledger.training_time)
         self.plan, self.dataset, self.device, self.folder = plan, dataset, device, folder
         self._reporter, self._interruption = reporter, interruption
         self.method = build_method(plan, dataset).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -155,13 +155,15 @@ class Run:
         collapsed: str | None = None
         if self.training is not None:
             warm_up(self.training)
-            if self.ledger.flops_per_step is None:  # else it was counted before the run was interrupted
-                self.ledger.flops_per_step = flops_per_step(self.training)
+            # Elsewhere behind the run: counting is slow, and slower for some methods than for others.
+            if self.plan.budget.kind == "flops" and self.ledger.flops_per_step is None:
+                with self.ledger.phase("warmup"):
+                    self.ledger.flops_per_step = flops_per_step(self.training)
             status = train(self.training, self, self.plan.experiment.evaluation.points)
             self._write_history()
             if status == "diverged":
                 return status, _NOT_FINITE, None
-            collapsed = collapse(self.training.history)
+            collapsed = collapse(self.training.history, self.plan.experiment.evaluation.points)
         with self.ledger.phase("evaluation"):
             metrics = self._final_metrics()
         with self.ledger.phase("checkpointing"):
@@ -217,11 +219,19 @@ class Run:
         parts = breakdown(self.training)
         write_atomically(self.folder / "breakdown.json", json.dumps(parts, indent=2) + "\n")
 
-    def ready_made_throughput(self) -> float | None:
-        """Images per second without waiting for data; None for images that lie on the device anyway."""
-        if self.training is None or self.training.batches.resident:
-            return None
-        return ready_made_throughput(self.training)
+    def completed_ledger(self, ledger: LedgerRecord) -> LedgerRecord:
+        """The ledger of the finished run, with what is measured behind it: FLOPs, throughput without waiting."""
+        if self.training is None:
+            return ledger
+        if self.ledger.flops_per_step is None:
+            self.ledger.flops_per_step = flops_per_step(self.training)
+        ready = None if self.training.batches.resident else ready_made_throughput(self.training)
+        found = {
+            "flops_per_step": self.ledger.flops_per_step,
+            "flops": self.ledger.flops,
+            "ready_made_per_second": ready,
+        }
+        return ledger.model_copy(update=found)
 
     # The loop's watcher.
 

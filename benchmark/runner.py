@@ -16,6 +16,7 @@ from benchmark.devices import choose_device, take_device
 from benchmark.environment import PeakMemory, describe, visible_cores
 from benchmark.errors import UserError
 from benchmark.experiment import plan_runs
+from benchmark.invalidations import why_invalid
 from benchmark.locks import folder_lock
 from benchmark.plan import check_batch, estimate
 from benchmark.precision import has_bfloat16, settle
@@ -99,7 +100,6 @@ def run_experiment(
         reporter.say("this device emulates bf16, many times slower than float32; consider --set precision=auto")
     plans = plan_runs(experiment, entries, dataset.image_size)
     check_batch(experiment, plans, dataset)
-    claim_folder(options.out, experiment, entries, dataset)
     manifest = dataset.manifest.digest
     records: list[Record] = []
     missing: list[RunPlan] = []
@@ -113,9 +113,11 @@ def run_experiment(
     if records:
         reporter.say(f"{len(records)} of {len(plans)} runs are done; going on with the rest")
     with take_device(options.device, share=options.share) as (device, lock):
+        claim_folder(options.out, experiment, entries, dataset)
         if options.plan:
             tried = estimate(missing, dataset, device, reporter, interruption, evaluation=False)
             reporter.planned(tried, whole=False)
+            claim_folder(options.out, experiment, entries, dataset)  # another device's process may have come first
         bench = _Bench(dataset, options, device, lock, reporter, interruption)
         for position, plan in enumerate(missing, len(records) + 1):
             if interruption.requested:
@@ -130,7 +132,7 @@ def _folder(out: Path, plan: RunPlan, manifest: str) -> Path:
 
 
 def _finished(folder: Path) -> Record | None:
-    """The record of a run that need not be tried again."""
+    """The record of a run that need not be tried again; one that a bug is known to have made wrong has to."""
     path = folder / "record.json"
     if not path.is_file():
         return None
@@ -138,7 +140,7 @@ def _finished(folder: Path) -> Record | None:
         record = read_record(path)
     except ValueError as error:
         raise UserError(f"{error}; move it away to run this again") from None
-    return record if record.status in FINAL_STATUSES else None
+    return record if record.status in FINAL_STATUSES and why_invalid(record) is None else None
 
 
 @dataclass(frozen=True)
@@ -193,8 +195,7 @@ def _carry_out(bench: _Bench, plan: RunPlan, folder: Path, place: tuple[int, int
         status, message, metrics = run.carry_out()
         ledger = run.ledger.record(1, memory.read(), run.meter)
         if status != "diverged":
-            # Both outside the timed run.
-            ledger = ledger.model_copy(update={"ready_made_per_second": run.ready_made_throughput()})
+            ledger = run.completed_ledger(ledger)  # this and the pictures outside the timed run
             run.write_pictures()
     except (Interrupted, UserError, KeyboardInterrupt, OSError):
         raise
@@ -253,14 +254,15 @@ def _is_input_bound(ledger: LedgerRecord) -> bool:
 
 
 def _prepare_folder(folder: Path, plan: RunPlan) -> None:
-    """Makes the folder; the record of an earlier, failed try is kept under another name."""
+    """Makes the folder; the record of an earlier try, failed or invalid, is kept under another name."""
     write_atomically(folder / "config.yaml", yaml.safe_dump(plan.config(), sort_keys=False))
     old = folder / "record.json"
     if old.is_file():
+        kind = "failed" if read_record(old).status == "failed" else "invalid"
         number = 1
-        while (folder / f"record.failed-{number}.json").exists():
+        while (folder / f"record.{kind}-{number}.json").exists():
             number += 1
-        old.rename(folder / f"record.failed-{number}.json")
+        old.rename(folder / f"record.{kind}-{number}.json")
 
 
 def _cause(error: Exception) -> Cause:

@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.invalidations import why_invalid
 from benchmark.analysis.statistics import Summary, sampling_half_width, summarise
+from benchmark.invalidations import why_invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from benchmark.records import Record
 
-TIME_BUDGETS = ("wall_clock", "device_hours")
+# What these buy depends on the hardware; that of FLOPs in how convolutions are computed on a device.
+HARDWARE_BUDGETS = ("wall_clock", "device_hours", "flops")
 REFERENCES = ("random_init", "supervised")
 MEASURED = ("completed", "collapsed")
 MIN_RESULT = 3  # completed seeds for a result; fewer are preliminary (rule 19)
@@ -67,7 +68,7 @@ def budget_size(record: Record) -> float:
 
 def has_time_budget(record: Record) -> bool:
     """Whether what the budget buys depends on the hardware."""
-    return any(name in TIME_BUDGETS for name in budget_of(record))
+    return any(name in HARDWARE_BUDGETS for name in budget_of(record))
 
 
 def _part(record: Record, name: str) -> dict[str, Any]:
@@ -215,7 +216,7 @@ class Row:
     @cached_property
     def invalid(self) -> str | None:
         """Which bug made one of the runs wrong, if any (rule 25)."""
-        return next((reason for record in self.records if (reason := why_invalid(record.key))), None)
+        return next((reason for record in self.records if (reason := why_invalid(record))), None)
 
     @property
     def preliminary(self) -> bool:
@@ -351,6 +352,11 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
     for record in _newest_of_each_key(records):
         groups.setdefault(_row_key(record), []).append(record)
     return [Row(tuple(sorted(group, key=lambda r: (r.seed, r.key)))) for group in groups.values()]
+
+
+def valid_rows(records: Sequence[Record]) -> list[Row]:
+    """The rows that no known bug made wrong: what figures show."""
+    return [row for row in rows_of(records) if row.invalid is None]
 
 
 def comparisons(records: Sequence[Record]) -> list[Comparison]:

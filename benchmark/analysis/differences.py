@@ -53,17 +53,23 @@ class Difference:
         return "higher" if (self.paired.mean or 0.0) > 0 else "lower"
 
 
+def declared_references(comparison: Comparison) -> list[str]:
+    """The entries that a comparison's experiments declared the others are compared with."""
+    return sorted({str(name) for record in comparison.records if (name := record.config.get("reference"))})
+
+
 def reference_of(comparison: Comparison) -> Row | None:
     """The row that the experiment declared the others are compared with; None without one, or with several names.
 
-    Of several rows of that name (machines, experiments) the one with the most measured runs.
+    Of several rows of that name (machines, experiments) the one with the most measured runs, then by experiment, so
+    that it is not its accuracy that decides.
     """
-    declared = {record.config.get("reference") for record in comparison.records} - {None}
+    declared = declared_references(comparison)
     if len(declared) != 1:
         return None
-    (name,) = declared
+    name = declared[0]
     rows = [row for row in comparison.rows if row.first.entry == name and row.measured and row.invalid is None]
-    return max(rows, key=lambda row: len(row.measured), default=None)
+    return min(rows, key=lambda row: (-len(row.measured), row.first.experiment, row.first.started), default=None)
 
 
 def differences(comparison: Comparison) -> list[Difference]:
@@ -101,22 +107,26 @@ def _paired(row: Row, reference: Row) -> PairedDifference:
 
 def targets_of(row: Row) -> list[float]:
     """The accuracies, fixed in the experiment, to which the time is told (rule 21), in percent."""
-    targets = row.first.config.get("targets")
-    return [float(target) for target in targets] if isinstance(targets, (list, tuple)) else []
+    declared = [record.config.get("targets") for record in row.records]
+    return sorted({float(t) for targets in declared if isinstance(targets, (list, tuple)) for t in targets})
 
 
-def median_time_to(row: Row, target: float) -> float:
+def median_time_to(row: Row, target: float) -> float | None:
     """Seconds of training until validation linear top-1 first reached a target at an evaluation point; the median.
 
-    A run that missed it, failed or was not measured counts as infinite (rule 18). Resolved to the distance of two
-    evaluation points.
+    A run that missed it or failed counts as infinite (rule 18). None where a run that was probed at its end has no
+    validation scores, as records of the first version. Resolved to the distance of two evaluation points.
     """
-    return statistics.median(_time_to(record, target) for record in row.records)
+    times = [_time_to(record, target) for record in row.records]
+    known = [time for time in times if time is not None]
+    return statistics.median(known) if len(known) == len(times) else None
 
 
-def _time_to(record: Record, target: float) -> float:
+def _time_to(record: Record, target: float) -> float | None:
     if record.metrics is None or record.ledger is None:
         return math.inf
+    if not record.metrics.validation:
+        return None
     times = {point.progress: point.training_time for point in record.ledger.evaluation_points}
     points = [(times[p.progress], p.linear_top1) for p in record.metrics.validation if p.progress in times]
     return time_to_target(sorted(points), target)

@@ -73,7 +73,7 @@ LEADERBOARD_COLUMNS: tuple[str, ...] = (
     "images_per_second_mean",
     "flops_per_image",
     "flops_mean",
-    "energy_kj_mean",
+    "training_watts_mean",
     "other_cores_mean",
     "data_wait_share",
     "peak_memory_mib",
@@ -126,6 +126,7 @@ RUN_COLUMNS: tuple[str, ...] = (
     "flops_per_step",
     "flops",
     "energy_joules",
+    "energy_seconds",
     "energy_scope",
     "other_cores",
     "peak_memory_mib",
@@ -190,8 +191,9 @@ def flops_per_image(record: Record) -> float | None:
     return None if ledger is None or not ledger.samples or ledger.flops is None else ledger.flops / ledger.samples
 
 
-def _kilojoules(record: Record) -> float | None:
-    return None if record.ledger is None or record.ledger.energy is None else record.ledger.energy.joules / 1000
+def _watts(record: Record) -> float | None:
+    energy = None if record.ledger is None else record.ledger.energy
+    return None if energy is None or not energy.seconds else energy.joules / energy.seconds
 
 
 def _ledger(name: str) -> Callable[[Record], float | None]:
@@ -269,13 +271,15 @@ def leaderboard_row(comparison: Comparison, row: Row) -> dict[str, Any]:
         "other_linear_top1_mean": row.summary(_other_top1).mean,
         "training_time_mean": time.mean,
         "training_time_ci95": time.ci95,
-        "time_to_targets": _join([f"{target:g}%: {median_time_to(row, target):.8g} s" for target in targets_of(row)]),
+        "time_to_targets": _join(
+            [f"{t:g}%: {took:.8g} s" for t in targets_of(row) if (took := median_time_to(row, t)) is not None]
+        ),
         "total_time_mean": row.summary(_ledger("total_time")).mean,
         "device_hours_mean": row.summary(_ledger("device_hours")).mean,
         "images_per_second_mean": row.summary(lambda r: images_per_second(r.ledger)).mean,
         "flops_per_image": row.summary(flops_per_image).mean,
         "flops_mean": row.summary(lambda r: None if r.ledger is None else r.ledger.flops).mean,
-        "energy_kj_mean": row.summary(_kilojoules).mean,
+        "training_watts_mean": row.summary(_watts).mean,
         "other_cores_mean": row.summary(lambda r: None if r.ledger is None else r.ledger.other_cores).mean,
         "data_wait_share": row.summary(_wait_share).mean,
         "peak_memory_mib": max(filter(None, (_mebibytes(r.ledger) for r in row.measured)), default=None),
@@ -332,7 +336,8 @@ def run_row(record: Record, path: str) -> dict[str, Any]:
     for name in ("linear_top1", "linear_top5", "linear_strength", "linear_validation_top1", "knn20", "knn200"):
         values[name] = _score(record, name)
     energy = ledger.energy if ledger else None
-    values["energy_joules"], values["energy_scope"] = (energy.joules, energy.scope) if energy else (None, "")
+    for name in ("joules", "seconds", "scope"):
+        values[f"energy_{name}"] = getattr(energy, name, None)
     values["other_cores"] = ledger.other_cores if ledger else None
     times = ("training_time", "total_time", "data_wait", "device_hours")
     for name in (*times, "steps", "samples", "views", "flops_per_step", "flops", "resumed"):

@@ -50,8 +50,8 @@ class Budget:
 
     @property
     def depends_on_hardware(self) -> bool:
-        """Whether faster hardware does more within it."""
-        return self.kind in ("wall_clock", "device_hours")
+        """Whether other hardware may do more within it: it is faster, or computes a convolution in another way."""
+        return self.kind in ("wall_clock", "device_hours", "flops")
 
     def total_steps(self, steps_per_epoch: int, batch_size: int, flops_per_step: float | None) -> int | None:
         """How many steps it allows, where that is known beforehand; at least one.

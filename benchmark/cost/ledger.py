@@ -93,11 +93,6 @@ class Ledger:
         self._points.append(Point(progress=progress, training_time=self.training_time))
 
     @property
-    def is_training(self) -> bool:
-        """Whether training is what is charged now."""
-        return self._phase == "training"
-
-    @property
     def training_time(self) -> float:
         """Seconds of training so far, the phase under way included."""
         running = self._clock() - self._since if self._phase == "training" else 0.0
@@ -134,7 +129,7 @@ class Ledger:
             views=self.views,
             samples_per_second=throughput,
             flops_per_step=self.flops_per_step,
-            flops=self._flops(),
+            flops=self.flops,
             energy=None if meter is None else meter.energy,
             other_cores=None if meter is None else meter.other_cores,
             peak_memory_bytes=peak_memory_bytes,
@@ -142,7 +137,9 @@ class Ledger:
             resumed=self.resumed,
         )
 
-    def _flops(self) -> float | None:
+    @property
+    def flops(self) -> float | None:
+        """Of all steps so far; None where a step was not counted."""
         if self.steps == 0:
             return 0.0
         return None if self.flops_per_step is None else self.flops_per_step * self.steps

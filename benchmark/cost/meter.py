@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 INTERVAL = 1.0  # seconds
+MOSTLY = 0.9  # share of an interval that has to be training
 BUSY_SHARE = 0.05  # of the visible cores, taken by others: from here on a run's times are marked
 _POWERCAP = Path("/sys/class/powercap")
 
@@ -66,8 +67,11 @@ class Rapl:
     scope = "CPU packages (RAPL), whole machine"
 
     def __init__(self, root: Path = _POWERCAP) -> None:
-        # Packages alone: cores and memory below them have counters of their own, which would count twice.
-        self._zones = sorted(zone for zone in root.glob("intel-rapl:*") if zone.name.count(":") == 1)
+        # Packages alone: cores and memory have zones below them, and some machines one above (psys); those would
+        # count twice.
+        self._zones = sorted(
+            zone for zone in root.glob("intel-rapl:*") if (zone / "name").read_text().startswith("package")
+        )
         if not self._zones:
             raise OSError("no RAPL zone")
         self._last = [self._energy(zone) for zone in self._zones]
@@ -127,16 +131,18 @@ class Meter:
 
     Args:
         sources: read together, about once a second.
-        is_training: whether training is under way; asked at both ends of an interval.
+        training_time: seconds of training so far; an interval counts where nearly all of it was training.
         interval: seconds between readings.
     """
 
-    def __init__(self, sources: Sequence[Counter], is_training: Callable[[], bool], interval: float = INTERVAL) -> None:
+    def __init__(
+        self, sources: Sequence[Counter], training_time: Callable[[], float], interval: float = INTERVAL
+    ) -> None:
         self._sources = {source.name: source for source in sources}
-        self._is_training = is_training
+        self._training_time = training_time
         self._interval = interval
         self._last: dict[str, float] | None = None
-        self._since = 0.0
+        self._since = (0.0, 0.0)
         self.seconds = 0.0
         self.grown: dict[str, float] = dict.fromkeys(self._sources, 0.0)
         self._end = threading.Event()
@@ -158,9 +164,6 @@ class Meter:
 
     def tick(self, now: float) -> None:
         """One reading; `now` in seconds of a monotonic clock."""
-        if not self._is_training():
-            self._last = None
-            return
         values = {}
         for name, source in list(self._sources.items()):
             try:
@@ -168,12 +171,15 @@ class Meter:
             except OSError:
                 # What is lost in the middle of a run is not known for the run.
                 del self._sources[name], self.grown[name]
-        if self._last is not None:
-            self.seconds += now - self._since
+        trained = self._training_time()
+        whole, training = now - self._since[0], trained - self._since[1]
+        # Logging lasts moments; an interval with an evaluation or a save in it is left out.
+        if self._last is not None and training >= MOSTLY * whole:
+            self.seconds += whole
             for name, value in values.items():
                 if name in self._last:
                     self.grown[name] += value - self._last[name]
-        self._last, self._since = values, now
+        self._last, self._since = values, (now, trained)
 
     @property
     def other_cores(self) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,15 +14,16 @@ LEAST_RANK = 2.0  # RankMe; 1 is a single direction
 FROM_PROGRESS = 0.4  # before that, features may still be on their way out of a narrow cone
 
 
-def collapse(history: Iterable[Mapping[str, Any]]) -> str | None:
+def collapse(history: Iterable[Mapping[str, Any]], points: int) -> str | None:
     """What two evaluation points in a row after progress 0.4 say of a collapse; None where no two do.
 
     Args:
         history: a run's lines; those of kind `evaluation` hold `progress`, `feature_std` and `rankme`.
+        points: how many evaluation points the run has. A step rarely ends just at one: what counts is which it passed.
     """
     before = False
     for line in history:
-        if line["kind"] != "evaluation" or line["progress"] <= FROM_PROGRESS:
+        if line["kind"] != "evaluation" or math.floor(line["progress"] * points + 1e-9) / points <= FROM_PROGRESS:
             continue
         narrow = line["feature_std"] < LEAST_STD or line["rankme"] < LEAST_RANK
         if narrow and before:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.comparison import Row, rows_of
+from benchmark.analysis.comparison import Row, valid_rows
 from benchmark.report import style
 from benchmark.report.canvas import cost_unit, far_above, new_figure
 
@@ -111,7 +111,7 @@ def learning_curves(
         The figure; None if no run was evaluated on its way.
     """
     histories = {id(record): history for record, history in runs}
-    rows = [row for row in rows_of([record for record, _ in runs]) if row.first.method != "random_init"]
+    rows = [row for row in valid_rows([record for record, _ in runs]) if row.first.method != "random_init"]
     panels = {score: _curves_of(rows, histories, score) for score in _PANELS}
     times = [time for entries in panels.values() for _, curves in entries for points in curves for time, _ in points]
     if not times:
@@ -223,7 +223,7 @@ def time_shares(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -
         The figure; None if no completed run has a ledger.
     """
     bars: list[tuple[Row, dict[str, float]]] = []
-    for row in rows_of(records):
+    for row in valid_rows(records):
         known = [seconds for record in row.measured if (seconds := phase_seconds(record)) is not None]
         if known:
             bars.append((row, {name: sum(seconds[name] for seconds in known) / len(known) for name in _PHASES}))

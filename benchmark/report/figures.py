@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparison import Row, rows_of, training_cost
+from benchmark.analysis.comparison import Row, training_cost, valid_rows
 from benchmark.analysis.statistics import pareto_front
 from benchmark.report import style
 from benchmark.report.canvas import cost_unit, far_above, ladders, new_figure, save
@@ -64,7 +64,7 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
             metrics and invalid rows are not drawn.
         width: in inches.
     """
-    rows = [row for row in rows_of(records) if row.accuracy.mean is not None and row.invalid is None]
+    rows = [row for row in valid_rows(records) if row.accuracy.mean is not None]
     floors = [row for row in rows if row.first.method == "random_init"]
     paid = [row for row in rows if row.first.method != "random_init" and (row.cost.mean or 0.0) > 0.0]
     devices = max((record.environment.devices for row in paid for record in row.records), default=1)

@@ -168,7 +168,7 @@ def _board(comparison: Comparison, machines: list[str]) -> Board:
         leaderboard_table(comparison, machines),
         "" if reference is None else name_of(reference),
         differences_table(comparison),
-        targets_table(comparison),
+        targets_table(comparison, machines),
     )
 
 

@@ -15,7 +15,7 @@ from benchmark.analysis.comparison import (
     differing_fields,
     hardware_key,
 )
-from benchmark.analysis.differences import differences
+from benchmark.analysis.differences import declared_references, differences
 from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, row_flags, tags_of
 from benchmark.report import style
 
@@ -150,7 +150,7 @@ def _against_reference(comparison: Comparison) -> list[str]:
     ]
     return [
         f"Against {name_of(found[0].reference)}, the declared reference, paired by seed and corrected for "
-        f"{len(differences(comparison))} comparisons: {'; '.join(parts)}."
+        f"{sum(one.p is not None for one in differences(comparison))} comparisons: {'; '.join(parts)}."
     ]
 
 
@@ -180,6 +180,12 @@ def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[s
         said.append(f"The runs come from {len(commits)} states of the code: {', '.join(commits)}.")
     if any(record.environment.dirty for record in records):
         said.append("Some runs come from a working tree with uncommitted changes (+dirty).")
+    for comparison in comparisons:
+        if len(names := declared_references(comparison)) > 1:
+            said.append(
+                f"Experiments of {budget_text(comparison.first)} declare different references ({listing(names)}), so "
+                "that no differences are tested."
+            )
     if len(comparisons) > 1:
         fields = differing_fields(records)
         named = "; ".join(f"{name} ({', '.join(_short(v) for v in values)})" for name, values in fields.items())

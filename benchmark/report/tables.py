@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row, backbone_text, hardware_key
 from benchmark.analysis.differences import Difference, differences, median_time_to, targets_of
-from benchmark.analysis.leaderboard import commit_text, leaderboard_row, relative, run_row
+from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, leaderboard_row, relative, row_flags, run_row
+from benchmark.invalidations import why_invalid
 from benchmark.report import style
 from benchmark.report.summary import duration, percent
 
@@ -108,7 +109,7 @@ def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]
         _number(values["flops_per_image"], lambda v: f"{v / 1e6:,.0f}"),
         _number(values["peak_memory_mib"], lambda v: f"{v:,.0f} MiB"),
         _number(values["parameters"], lambda v: f"{v / 1e6:.2f} M"),
-        Cell("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[machines.index(hardware_key(row.first)) % 26]),
+        _machine(row, machines),
     )
     # What was wrong stands in the notes, which stay readable.
     return tuple(replace(cell, struck=bool(row.invalid) and cell.text != notes) for cell in cells)
@@ -146,8 +147,9 @@ def _difference_cells(one: Difference) -> tuple[Cell, ...]:
     mean, width = one.paired.mean, one.paired.ci95
     signed = "" if mean is None else f"{mean:+.1f}" + ("" if width is None else f" ± {width:.1f}")
     own, other = one.row.cost.mean, one.reference.cost.mean
-    # Times are compared on one machine alone (rule 1).
+    # Times are compared on one machine alone (rule 1), and where nothing speaks against them.
     same = hardware_key(one.row.first) == hardware_key(one.reference.first)
+    same = same and not _unsafe(one.row) and not _unsafe(one.reference)
     return (
         _entry(one.row.first),
         Cell(str(one.paired.n), one.paired.n),
@@ -159,21 +161,42 @@ def _difference_cells(one: Difference) -> tuple[Cell, ...]:
     )
 
 
-def targets_table(comparison: Comparison) -> Table | None:
-    """Median training time to the accuracies that the experiment declared; None where it declared none."""
-    targets = sorted({target for row in comparison.rows for target in targets_of(row)})
-    if not targets:
+def targets_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
+    """Median training time to the accuracies that the experiment declared; None where it declared or measured none.
+
+    Args:
+        comparison: whose rows stand in their order, without the invalid ones.
+        machines: hardware keys in the order of the report's machines.
+    """
+    rows = [row for row in comparison.rows if row.invalid is None and row.first.method != "random_init"]
+    targets = sorted({target for row in rows for target in targets_of(row)})
+    if not any(median_time_to(row, target) is not None for row in rows for target in targets_of(row)):
         return None
-    rows = [
-        (_entry(row.first), *(_time_cell(median_time_to(row, target)) for target in targets))
-        for row in comparison.rows
-        if row.first.method != "random_init"
+    heads = ("Entry", *(f"to {target:g}%" for target in targets), "Times", "Machine")
+    cells = [
+        (
+            _entry(row.first),
+            *(_time_cell(median_time_to(row, target)) for target in targets),
+            Cell("unsafe" if _unsafe(row) else ""),
+            _machine(row, machines),
+        )
+        for row in rows
     ]
-    heads = ("Entry", *(f"to {target:g}%" for target in targets))
-    return Table(heads, frozenset(range(1, len(heads))), tuple(rows))
+    return _without_empty_columns(Table(heads, frozenset(range(1, len(targets) + 1)), tuple(cells)), machines)
 
 
-def _time_cell(seconds: float) -> Cell:
+def _unsafe(row: Row) -> bool:
+    """Whether something speaks against the row's times (rules 12 to 14)."""
+    return bool(set(row_flags(row)) & UNSAFE_TIMES)
+
+
+def _machine(row: Row, machines: Sequence[str]) -> Cell:
+    return Cell("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[machines.index(hardware_key(row.first)) % 26])
+
+
+def _time_cell(seconds: float | None) -> Cell:
+    if seconds is None:
+        return Cell("")
     return Cell("missed", 1e300) if math.isinf(seconds) else Cell(duration(seconds), seconds)
 
 
@@ -198,8 +221,9 @@ def _run_cells(path: Path, record: Record, out: Path) -> tuple[Cell, ...]:
     where = relative(path, out)
     values = run_row(record, where)
     cause = f" ({record.cause})" if record.cause else ""
-    return (
-        _entry(record),
+    wrong = why_invalid(record)
+    cells = (
+        _entry(record, note=f"invalid: {wrong}" if wrong else ""),
         Cell(str(record.seed), record.seed),
         Cell(values["budget"]),
         Cell(record.status + cause, note=record.message or ""),
@@ -213,6 +237,7 @@ def _run_cells(path: Path, record: Record, out: Path) -> tuple[Cell, ...]:
         Cell(commit_text(record)),
         Cell(record.key[:8], href=quote(where)),
     )
+    return tuple(replace(cell, struck=wrong is not None) for cell in cells)
 
 
 def environment_facts(records: Sequence[Record]) -> list[tuple[str, str]]:

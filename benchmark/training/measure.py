@@ -34,15 +34,18 @@ def warm_up(training: Training, steps: int = WARM_UP_STEPS) -> None:
 
 
 def flops_per_step(training: Training) -> float:
-    """FLOPs of a step over the whole batch of this process, counted on the run's first steps, which are undone.
+    """FLOPs of a step over the whole batch of this process, counted on steps that are undone.
 
-    A method whose cost depends on its draws (masks) is counted on `FLOP_DRAWS` steps and averaged, others on one.
+    A method whose cost depends on its draws (masks, whose share may change with progress) is counted on `FLOP_DRAWS`
+    steps spread over progress, and averaged; others on one.
     """
     steps = FLOP_DRAWS if training.method.cost_varies else 1
     total = 0
-    with training.ledger.phase("warmup"), undone(training):
-        for _ in range(steps):
-            total += count_flops(lambda: run_step(training, 0.0))
+    with undone(training):
+        training.step = 0
+        for number in range(steps):
+            progress = (number + 0.5) / steps
+            total += count_flops(lambda progress=progress: run_step(training, progress))  # type: ignore[misc]
             training.step += 1
     return total / steps
 

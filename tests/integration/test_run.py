@@ -197,6 +197,7 @@ def test_one_failing_run_is_recorded_and_the_others_go_on(
     records = bench.records(tmp_path)
     assert (records["simclr"].status, records["simclr"].cause) == ("failed", "out_of_memory")
     assert records["simclr"].metrics is None
+    assert "simclr: cannot be tried out (OutOfMemoryError" in printed
     assert records["random_init"].status == "completed"
     # The next call tries again and keeps the old record.
     assert bench("run", config, "--out", tmp_path, "--methods", "simclr,random_init")[0] == 0

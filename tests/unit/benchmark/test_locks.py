@@ -90,6 +90,29 @@ def test_a_killed_process_holds_nothing(start: Callable[[str], subprocess.Popen[
     assert not list((tmp_path / "locks").glob("*.lock"))
 
 
+def test_several_share_and_each_is_told_of_its_own(
+    start: Callable[[str], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    first = start(HOLD_DEVICE % False)
+    second = start(HOLD_DEVICE % True)
+    assert _end(second) == "True"
+    with DeviceLock("cpu", share=True) as lock:
+        assert lock.was_shared()
+    # What was before is no concern of the next run.
+    assert first.stdin is not None and first.poll() is None
+    assert _end(first) == "True"
+    with DeviceLock("cpu") as lock:
+        assert not lock.was_shared() and not lock.was_shared()
+    assert not list((tmp_path / "locks").iterdir())  # dead processes' notes are cleared away
+
+
+def test_a_folder_that_cannot_hold_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "file"))
+    with pytest.raises(UserError, match=f"locks cannot be kept there .*; set {FOLDER_VARIABLE}"):
+        DeviceLock("cpu").__enter__()
+
+
 def test_a_folder_has_one_process_at_a_time(start: Callable[[str], subprocess.Popen[str]], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     other = start(HOLD_FOLDER % str(folder))

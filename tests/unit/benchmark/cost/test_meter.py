@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from benchmark.cost.meter import Meter, OtherLoad, Rapl
@@ -31,55 +32,61 @@ class Fake:
         return self.value
 
 
-def _meter(*sources: Fake) -> tuple[Meter, list[bool]]:
-    training = [True]
-    return Meter(sources, lambda: training[0]), training
+class Training:
+    """Seconds of training so far."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
 
 
-def test_only_intervals_inside_training_count() -> None:
+def _meter(*sources: Fake) -> tuple[Meter, Training]:
+    training = Training()
+    return Meter(sources, training), training
+
+
+def test_only_intervals_of_training_count() -> None:
     energy, others = Fake("energy"), Fake("others")
     meter, training = _meter(energy, others)
-    for now, is_training, joules in (
-        (0, False, 5),
-        (1, True, 7),
-        (2, True, 10),
-        (3, False, 90),
-        (4, True, 95),
-        (6, True, 99),
-    ):
-        training[0] = is_training
+    #            now, trained since the last, joules since
+    for now, trained, joules in ((0, 0.0, 5), (1, 0.4, 7), (2, 1.0, 10), (3, 0.95, 20), (4, 0.1, 90), (6, 2.0, 99)):
+        training.seconds += trained
         energy.value += joules
         others.value += 0.5
         meter.tick(float(now))
-    # From 1 to 2, and from 4 to 6.
-    assert meter.seconds == 3.0
+    # From 1 to 3 and from 4 to 6; moments of logging do not matter, an evaluation does.
+    assert meter.seconds == 4.0
     assert meter.energy is not None
-    assert (meter.energy.joules, meter.energy.seconds, meter.energy.scope) == (109.0, 3.0, "a toy")
-    assert meter.other_cores == pytest.approx(1.0 / 3)
+    assert (meter.energy.joules, meter.energy.seconds, meter.energy.scope) == (129.0, 4.0, "a toy")
+    assert meter.other_cores == pytest.approx(1.5 / 4)
 
 
 def test_what_was_not_measured_is_none() -> None:
     meter, _ = _meter(Fake("others"))
     assert meter.other_cores is None and meter.energy is None
     energy = Fake("energy")
-    meter, _ = _meter(energy, Fake("others"))
-    meter.tick(0.0)
-    meter.tick(1.0)
-    energy.broken = True
-    meter.tick(2.0)
+    meter, training = _meter(energy, Fake("others"))
+    for now in range(3):
+        training.seconds = float(now)
+        energy.broken = now == 2
+        meter.tick(float(now))
     assert meter.energy is None  # a part of the run's energy is not the run's energy
     assert meter.other_cores == 0.0
 
 
 def test_a_resumed_run_goes_on_adding() -> None:
     energy = Fake("energy")
-    first, _ = _meter(energy)
+    first, training = _meter(energy)
     first.tick(0.0)
     energy.value += 10
+    training.seconds = 1.0
     first.tick(1.0)
-    second, _ = _meter(Fake("energy"))
+    second, training = _meter(Fake("energy"))
     second.load_state_dict(first.state_dict())
     second.tick(50.0)
+    training.seconds = 2.0
     second.tick(52.0)
     assert second.energy is not None and (second.energy.joules, second.energy.seconds) == (10.0, 3.0)
     without, _ = _meter(Fake("others"))
@@ -87,17 +94,21 @@ def test_a_resumed_run_goes_on_adding() -> None:
     assert without.energy is None
 
 
-def _zone(root: Path, name: str, energy: int) -> Path:
+def _zone(root: Path, name: str, energy: int, kind: str) -> Path:
     zone = root / name
     zone.mkdir(parents=True)
+    (zone / "name").write_text(f"{kind}\n")
     (zone / "energy_uj").write_text(f"{energy}\n")
     (zone / "max_energy_range_uj").write_text("1000000\n")
     return zone
 
 
 def test_rapl_sums_packages_and_takes_out_wrapping(tmp_path: Path) -> None:
-    first, second = _zone(tmp_path, "intel-rapl:0", 900_000), _zone(tmp_path, "intel-rapl:1", 0)
-    _zone(tmp_path, "intel-rapl:0:0", 5)  # a part of the first package
+    first, second = (
+        _zone(tmp_path, f"intel-rapl:{i}", energy, f"package-{i}") for i, energy in enumerate((900_000, 0))
+    )
+    _zone(tmp_path, "intel-rapl:0:0", 5, "core")  # a part of the first package
+    _zone(tmp_path, "intel-rapl:2", 5, "psys")  # what holds both
     rapl = Rapl(tmp_path)
     (first / "energy_uj").write_text("100000")
     (second / "energy_uj").write_text("300000")
@@ -109,25 +120,27 @@ def test_rapl_sums_packages_and_takes_out_wrapping(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_own_work_is_not_others_and_a_neighbours_is() -> None:
-    load = OtherLoad()
-    code = "import time; end = time.time() + 20\nwhile time.time() < end: pass"
+def test_a_neighbours_work_is_others_and_ones_own_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same second of spinning, once in another process and once taken for this one's own."""
+    code = "import time; end = time.time() + 30\nwhile time.time() < end: pass"
     neighbour = subprocess.Popen([sys.executable, "-c", code])
     try:
+        theirs, ours = OtherLoad(), OtherLoad()
+        # Seen from the neighbour's side, its own work is no load by others: what is left is the rest of the machine.
+        monkeypatch.setattr(ours, "_process", psutil.Process(neighbour.pid))
         time.sleep(0.3)
-        before, start = load.read(), time.perf_counter()
-        while time.perf_counter() - start < 1.0:
-            pass
-        grown = load.read() - before
+        before = theirs.read(), ours.read()
+        time.sleep(1.5)
+        with_neighbour, without = theirs.read() - before[0], ours.read() - before[1]
     finally:
         neighbour.kill()
         neighbour.wait()
-    assert grown > 0.3  # at least a third of a core, on a machine of any number of cores
+    assert with_neighbour - without > 0.3  # of 1.5 core-seconds, on a machine that may be busy
 
 
 def test_the_thread_reads_until_it_is_told_to_end() -> None:
     energy = Fake("energy")
-    meter = Meter([energy], lambda: True, interval=0.01)
+    meter = Meter([energy], time.monotonic, interval=0.01)
     with meter:
         deadline = time.monotonic() + 10
         while meter.seconds == 0.0 and time.monotonic() < deadline:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.analysis.comparison import comparisons
 from benchmark.errors import UserError
-from benchmark.records import find_records
+from benchmark.records import ValidationPoint, find_records
 from benchmark.report.page import inline_svg, read_history, write_report
 from benchmark.report.summary import answer, duration, limits, listing, percent
 
@@ -224,11 +224,25 @@ def test_differences_to_the_declared_reference_and_times_to_targets(
         "higher: SimCLR (+4.2 points); not told apart: BYOL (+0.0 points)."
     )
     assert sentence in page.words and sentence in markdown
-    assert "Differences to CNN-JEPA" in page.words and "Training time to an accuracy" in page.words
+    assert "Differences to CNN-JEPA" in page.words
     rows = {line.split("|")[1].strip(): line for line in markdown.splitlines() if "higher |" in line or "tie |" in line}
     assert "+4.2 ± 0.7" in rows["SimCLR"] and "| 1.00 | higher | 1.00 |" in rows["SimCLR"]
     assert "| tie | 2.00 |" in rows["BYOL"]
-    assert "| CNN-JEPA | missed |" in markdown  # these records hold no validation scores
+    assert "Training time to an accuracy" not in page.words  # without validation scores: not measured, not missed
+
+
+def test_times_to_the_declared_targets(make_record: Any, store: Any, tmp_path: Path) -> None:
+    records = []
+    for entry, reached in (("cnn_jepa", 41.0), ("byol", 39.0)):
+        record = make_record(entry, config={"targets": [40.0]}, seconds=200.0, flags=["busy machine"])
+        points = [
+            ValidationPoint(progress=point.progress, linear_top1=reached * point.progress**0.01, knn20=0, knn200=0)
+            for point in record.ledger.evaluation_points
+        ]
+        records.append(record.model_copy(update={"metrics": record.metrics.model_copy(update={"validation": points})}))
+    page, markdown = report(store, tmp_path, records)
+    assert "Training time to an accuracy" in page.words
+    assert "| CNN-JEPA | 40 s | unsafe |" in markdown and "| BYOL | missed | unsafe |" in markdown
 
 
 def test_one_seed_has_no_differences(make_record: Any, store: Any, tmp_path: Path) -> None:

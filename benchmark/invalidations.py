@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, timezone
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+if TYPE_CHECKING:
+    from benchmark.records import Record
 
 _FILE = Path(__file__).with_name("invalidations.yaml")
 
 
 class Invalidation(BaseModel):
-    """One bug: what it did, and the keys of the records that it made wrong, by 8 digits or more."""
+    """One bug: what it did, until when, and the keys of the records that it made wrong, by 8 digits or more.
+
+    A key says what was configured, not which code ran, so that a run repeated with the fix has the same one.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     reason: Annotated[str, Field(min_length=1)]
+    until: date
     records: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{8,}$")], ...]
 
 
@@ -37,9 +45,14 @@ def read_invalidations(path: Path) -> tuple[Invalidation, ...]:
     return TypeAdapter(tuple[Invalidation, ...]).validate_python(data)
 
 
-def why_invalid(key: str) -> str | None:
-    """What is wrong with the record of a key; None if nothing is known to be."""
+def why_invalid(record: Record) -> str | None:
+    """What is wrong with a record; None if nothing is known to be."""
     for invalidation in known_invalidations():
-        if any(key.startswith(start) for start in invalidation.records):
+        named = any(record.key.startswith(start) for start in invalidation.records)
+        if named and _day(record.ended) <= invalidation.until:
             return invalidation.reason
     return None
+
+
+def _day(moment: str) -> date:
+    return datetime.fromisoformat(moment).astimezone(timezone.utc).date()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import ValidationError
 
-from benchmark.analysis import invalidations
+from benchmark import invalidations
 from benchmark.analysis.comparison import comparisons
 from benchmark.analysis.differences import differences
-from benchmark.analysis.invalidations import Invalidation, known_invalidations, read_invalidations
 from benchmark.analysis.leaderboard import leaderboard
+from benchmark.invalidations import Invalidation, known_invalidations, read_invalidations, why_invalid
 from benchmark.records import find_records
 from benchmark.report.figures import cost_vs_accuracy
 from benchmark.report.page import write_report
@@ -30,7 +31,7 @@ def records(make_record: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         for entry, top1 in (("byol", 60.0), ("simclr", 45.0), ("vicreg", 40.0))
         for seed in range(5)
     ]
-    known = (Invalidation(reason=REASON, records=(made[2].key[:8],)),)
+    known = (Invalidation(reason=REASON, until=date(2026, 1, 5), records=(made[2].key[:8],)),)
     monkeypatch.setattr(invalidations, "known_invalidations", lambda: known)
     return made
 
@@ -43,6 +44,15 @@ def test_an_invalid_row_is_last_unranked_and_compared_with_nothing(records: list
     board = leaderboard(records).set_index("entry")
     assert board.loc["byol", "flags"] == f"invalid: {REASON}" and board.loc["byol", "linear_top1_mean"] == 62.0
     assert board.loc["simclr", "flags"] == ""
+
+
+def test_the_same_run_with_the_fix_is_valid_again(records: list[Any]) -> None:
+    wrong = records[2]
+    assert why_invalid(wrong) == REASON
+    assert why_invalid(wrong.model_copy(update={"ended": "2026-01-06T00:30:00+00:00"})) is None
+    # The day is that of UTC.
+    assert why_invalid(wrong.model_copy(update={"ended": "2026-01-06T00:30:00+02:00"})) == REASON
+    assert why_invalid(records[3]) is None
 
 
 def test_it_is_struck_out_in_the_page_and_not_drawn(records: list[Any], store: Any, tmp_path: Path) -> None:
@@ -61,13 +71,13 @@ def test_this_versions_file_is_readable_and_mistakes_in_one_are_not_passed_over(
     assert all(one.reason for one in known_invalidations())
     path = tmp_path / "bad.yaml"
     for text in (
-        "- {reason: x, records: [abc]}",
-        "- {reason: '', records: []}",
-        "- {records: []}",
-        "- {reason: x, keys: []}",
+        "- {reason: x, until: 2026-01-05, records: [abc]}",
+        "- {reason: '', until: 2026-01-05, records: []}",
+        "- {reason: x, records: []}",
+        "- {reason: x, until: 2026-01-05, keys: []}",
     ):
         path.write_text(text)
         with pytest.raises(ValidationError):
             read_invalidations(path)
-    path.write_text("- {reason: x, records: [0123abcd]}")
-    assert read_invalidations(path) == (Invalidation(reason="x", records=("0123abcd",)),)
+    path.write_text("- {reason: x, until: 2026-01-05, records: [0123abcd]}")
+    assert read_invalidations(path) == (Invalidation(reason="x", until=date(2026, 1, 5), records=("0123abcd",)),)

@@ -42,9 +42,13 @@ def save_state(folder: Path, state: State) -> None:
     """
     buffer = io.BytesIO()
     torch.save({"version": _VERSION, **state.__dict__}, buffer)
-    last = folder / STATE_FILE
+    last, previous = folder / STATE_FILE, folder / PREVIOUS_FILE
     if last.is_file():
-        last.replace(folder / PREVIOUS_FILE)
+        previous.unlink(missing_ok=True)
+        try:
+            previous.hardlink_to(last)  # so that the last one is there all the time
+        except OSError:  # a file system without links
+            last.replace(previous)
     write_atomically(last, buffer.getvalue())
 
 

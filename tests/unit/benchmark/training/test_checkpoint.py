@@ -48,7 +48,7 @@ def test_the_one_before_serves_where_the_last_is_broken(tmp_path: Path) -> None:
     last.write_bytes(last.read_bytes()[:100])
     loaded = load_state(tmp_path, "k")
     assert loaded is not None and loaded.step == 6
-    last.unlink()  # killed between the two moves of a save
+    last.unlink()  # where there are no links: killed in the middle of a save
     loaded = load_state(tmp_path, "k")
     assert loaded is not None and loaded.step == 6
     discard_state(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,9 @@ import typer
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
+    from benchmark.console import ConsoleReporter
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment import Experiment, Resolved
     from benchmark.records import Record
 
 app = typer.Typer(
@@ -61,6 +65,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Share = Annotated[
     bool, typer.Option("--share", help="Use the device beside another bench; the times of both are marked.")
 ]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but what goes wrong.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch the dataset if it is missing.")]
 
 
@@ -76,25 +81,63 @@ def run(
     device: Device = "auto",
     share: Share = False,
     download: Download = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but what goes wrong.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train and evaluate what is missing of an experiment; then write its leaderboard, figure and report."""
+    asked = Asked(config, methods, seeds, budget, settings, data, device, share, download)
+    records = _run(asked, out, quiet=quiet)
+    if not records:  # another process is at all of them
+        return
+    folder = out / records[0].experiment
+    _write_report([folder], folder / "report")
+    if not quiet:
+        typer.echo(f"leaderboard, figure and report: {folder / 'report'}")
+    if any(record.status == "failed" for record in records):
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `run`, `plan` and `check` ask for, as it stands on the command line."""
+
+    config: str
+    methods: str | None = None
+    seeds: str | None = None
+    budget: str | None = None
+    settings: list[str] | None = None
+    data: Path | None = None
+    device: str = "auto"
+    share: bool = False
+    download: bool = False
+
+    def load(self, reporter: ConsoleReporter) -> tuple[Experiment, list[Resolved], Dataset]:
+        """The experiment, its entries and its dataset; configuration errors come before any data is read."""
+        from benchmark.data.datasets import load_dataset
+        from benchmark.devices import choose_device
+        from benchmark.experiment import load_experiment, resolve_entries
+
+        choose_device(self.device)
+        experiment, source = load_experiment(
+            self.config,
+            methods=_words(self.methods),
+            seeds=_numbers(self.seeds),
+            budget=self.budget,
+            settings=self.settings,
+        )
+        entries = resolve_entries(experiment, source)
+        dataset = load_dataset(experiment.dataset, self.data, self.download, progress=reporter.data_progress)
+        return experiment, entries, dataset
+
+
+def _run(asked: Asked, out: Path, *, quiet: bool) -> list[Record]:
     from benchmark.console import ConsoleReporter
-    from benchmark.data.datasets import load_dataset
-    from benchmark.devices import choose_device
-    from benchmark.experiment import load_experiment, resolve_entries
     from benchmark.interruption import Interruption
     from benchmark.runner import Options, run_experiment
     from benchmark.training.loop import Interrupted
 
     reporter = ConsoleReporter(quiet, _console())
-    choose_device(device)
-    experiment, source = load_experiment(
-        config, methods=_words(methods), seeds=_numbers(seeds), budget=budget, settings=settings
-    )
-    entries = resolve_entries(experiment, source)
-    dataset = load_dataset(experiment.dataset, data, download, progress=reporter.data_progress)
-    options = Options(out=out, device=device, share=share, plan=not quiet, debug=_debug())
+    experiment, entries, dataset = asked.load(reporter)
+    options = Options(out=out, device=asked.device, share=asked.share, plan=not quiet, debug=_debug())
     try:
         with Interruption(reporter.say) as interruption:
             records = run_experiment(experiment, entries, dataset, options, reporter, interruption)
@@ -108,15 +151,9 @@ def run(
         raise typer.Exit(130) from None
     finally:
         reporter.stop()
-    if not records:  # another process is at all of them
-        return
-    reporter.table(records)
-    folder = out / experiment.name
-    _write_report([folder], folder / "report")
-    reporter.say(f"leaderboard, figure and report: {folder / 'report'}")
-    failed = sum(record.status == "failed" for record in records)
-    if failed:
-        raise typer.Exit(1)
+    if records:
+        reporter.table(records)
+    return records
 
 
 @app.command()
@@ -133,23 +170,47 @@ def plan(
 ) -> None:
     """Say what an experiment would take on this machine, from a few real steps of each entry; trains nothing."""
     from benchmark.console import ConsoleReporter
-    from benchmark.data.datasets import load_dataset
-    from benchmark.devices import choose_device
-    from benchmark.experiment import load_experiment, resolve_entries
     from benchmark.interruption import Interruption
     from benchmark.plan import plan_experiment
 
     reporter = ConsoleReporter(False, _console())
-    choose_device(device)
-    experiment, source = load_experiment(
-        config, methods=_words(methods), seeds=_numbers(seeds), budget=budget, settings=settings
+    experiment, entries, dataset = Asked(config, methods, seeds, budget, settings, data, device, share, download).load(
+        reporter
     )
-    entries = resolve_entries(experiment, source)
-    dataset = load_dataset(experiment.dataset, data, download, progress=reporter.data_progress)
     with Interruption(reporter.say) as interruption:
         reporter.planned(
             plan_experiment(experiment, entries, dataset, device, share, reporter, interruption), whole=True
         )
+
+
+@app.command()
+def evaluate(
+    results: Results,
+    protocols: Annotated[str, typer.Option(help="Further protocols, separated by commas; see bench list protocols.")],
+    dataset: Annotated[str | None, typer.Option(help="Probe on this dataset instead of the runs' own.")] = None,
+    data: Data = None,
+    device: Device = "auto",
+    share: Share = False,
+    download: Download = False,
+    quiet: Quiet = False,
+) -> None:
+    """Probe the encoders of finished runs by further protocols; what was found lies beside each record."""
+    from benchmark.console import ConsoleReporter
+    from benchmark.interruption import Interruption
+    from benchmark.probing import Probes, evaluate_runs
+    from benchmark.training.loop import Interrupted
+
+    reporter = ConsoleReporter(quiet, _console())
+    asked = Probes(tuple(_words(protocols) or ()), dataset, data, download)
+    records, _ = _read(results)
+    try:
+        with Interruption(reporter.say) as interruption:
+            failures = evaluate_runs(records, asked, device, reporter, interruption, share=share)
+    except Interrupted:
+        reporter.say("interrupted; the same command goes on from here")
+        raise typer.Exit(130) from None
+    if failures:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -180,6 +241,29 @@ def _read(results: list[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
         searched = ", ".join(map(str, results))
         raise UserError("\n".join([f"no record of a run below {searched}", *problems]))
     return records, problems
+
+
+@app.command()
+def check(
+    methods: Methods = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Keep the runs there; else nothing stays.")] = None,
+    device: Device = "auto",
+    share: Share = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train every method at a small fixed budget and compare what it reaches with its band; fails outside."""
+    import tempfile
+
+    from benchmark.check import EXPERIMENT, compare
+
+    with tempfile.TemporaryDirectory() as folder:
+        records = _run(Asked(EXPERIMENT, methods, device=device, share=share), out or Path(folder), quiet=quiet)
+    findings = compare(records)
+    for one in findings:
+        reached = "-" if one.reached is None else f"{one.reached:.1f}"
+        typer.echo(f"{one.entry:<18} {reached:>6}   expected {one.low:.1f} to {one.high:.1f}   {one.verdict}")
+    if any(one.verdict != "ok" for one in findings):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -7,14 +7,19 @@ import os
 import platform
 import subprocess
 import sys
+from datetime import datetime, timezone
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import torch
 
-from benchmark.records import Environment
+from benchmark.records import DatasetRecord, Environment
+
+if TYPE_CHECKING:
+    from benchmark.data.datasets import Dataset
 
 _PACKAGES = (
     "cnn-jepa-bench", "torch", "torchvision", "timm", "lightly", "lightning-fabric", "numpy", "scipy", "scikit-learn",
@@ -40,6 +45,19 @@ def describe(device: torch.device, devices: int) -> Environment:
         threads=torch.get_num_threads(),
         memory_bytes=psutil.virtual_memory().total,
     )
+
+
+def describe_dataset(dataset: Dataset) -> DatasetRecord:
+    """The dataset as it stands in records."""
+    manifest = dataset.manifest
+    return DatasetRecord(
+        name=dataset.name, manifest=manifest.digest, classes=len(dataset.classes), counts=manifest.counts
+    )
+
+
+def now() -> str:
+    """The time, as it stands in records."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def visible_cores() -> int:

@@ -15,6 +15,7 @@ from benchmark.configs import apply_setting, find_experiment, find_recipe, merge
 from benchmark.cost.budget import Budget, BudgetSpec, parse_budget
 from benchmark.data.datasets import DatasetSpec
 from benchmark.errors import UserError
+from benchmark.evaluation.further import FURTHER, TRANSFER
 from benchmark.evaluation.protocols import PROTOCOLS
 from benchmark.messages import explain
 from benchmark.records import RULES_VERSION
@@ -81,10 +82,26 @@ class EvaluationSpec(Config):
     Attributes:
         points: how many times during training, evenly in progress, the last at its end; on the validation split.
         images: training images that the probes on the way learn from; None takes all. The final ones always take all.
+        further: protocols carried out beside those that every run is scored by, after the runs; see docs/protocols.md.
     """
 
     points: Annotated[int, Field(ge=1, le=100)] = 5
     images: Annotated[int, Field(ge=100)] | None = None
+    further: tuple[str, ...] = ()
+
+    @field_validator("further")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name in PROTOCOLS:
+                raise ValueError(f"{name} is carried out anyway; choices: {', '.join(sorted(FURTHER))}")
+            if name not in FURTHER:
+                raise ValueError(f"unknown protocol '{name}'; {nearest(name, FURTHER)}")
+            if name == TRANSFER:
+                raise ValueError(
+                    f"{TRANSFER} needs another dataset: bench evaluate RESULTS --protocols {TRANSFER} --dataset NAME"
+                )
+        return value
 
 
 class Experiment(Config):

@@ -33,9 +33,10 @@ def listing(what: str) -> Iterator[tuple[str, str]]:
             unit = "patch size" if spec.kind == "vit" else "total stride"
             yield name, f"[{spec.kind}] {unit} {spec.stride}"
     elif what == "protocols":
+        from benchmark.evaluation.further import FURTHER
         from benchmark.evaluation.protocols import PROTOCOLS
 
-        yield from ((name, protocol.description) for name, protocol in PROTOCOLS.items())
+        yield from ((name, protocol.description) for name, protocol in {**PROTOCOLS, **FURTHER}.items())
     else:
         from benchmark.configs import config_root, read_yaml, shipped_experiments
 

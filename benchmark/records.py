@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -30,6 +30,9 @@ class Part(BaseModel):
     """A part of a record."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+PartT = TypeVar("PartT", bound=Part)
 
 
 class Environment(Part):
@@ -192,6 +195,29 @@ class Record(Part):
     ended: str
 
 
+class ProbeRecord(Part):
+    """What a further protocol says of a run's primary encoder: `probes/<protocol>.json` in the run's folder.
+
+    `key` is the run's. `dataset` is what was probed on, which for a transfer is not what was trained on. `scores` are
+    by name (`evaluation/further/` says which), accuracies in percent. `seconds` is charged to nobody.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    rules_version: str = RULES_VERSION
+    key: str
+    protocol: str
+    dataset: DatasetRecord
+    scores: dict[str, float]
+    seconds: Amount
+    environment: Environment
+    ended: str
+
+
+def probe_path(folder: Path, protocol: str, elsewhere: str | None = None) -> Path:
+    """Where a further protocol's record lies; `elsewhere` names the dataset of a transfer."""
+    return folder / "probes" / f"{protocol}{f'.{elsewhere}' if elsewhere else ''}.json"
+
+
 def run_folder(out: Path, experiment: str, entry: str, seed: int, key: str) -> Path:
     """Where a run's files lie."""
     return out / experiment / entry / f"seed-{seed}-{key[:8]}"
@@ -222,6 +248,27 @@ def read_record(path: Path) -> Record:
     Raises:
         ValueError: the file is no record of this schema; says which file and why.
     """
+    return _read(path, Record)
+
+
+def read_probes(record_path: Path, record: Record) -> tuple[list[ProbeRecord], list[str]]:
+    """What further protocols found of a run, and what could not be read (one line each)."""
+    found: list[ProbeRecord] = []
+    problems: list[str] = []
+    for path in sorted((record_path.parent / "probes").glob("*.json")):
+        try:
+            probe = _read(path, ProbeRecord)
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+            continue
+        if probe.key == record.key:
+            found.append(probe)
+        else:
+            problems.append(f"{path}: belongs to run {probe.key[:8]}, not to {record.key[:8]} beside it")
+    return found, problems
+
+
+def _read(path: Path, kind: type[PartT]) -> PartT:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -230,7 +277,7 @@ def read_record(path: Path) -> Record:
     if version != SCHEMA_VERSION:
         raise ValueError(f"{path}: schema_version is {version!r}, expected {SCHEMA_VERSION}")
     try:
-        return Record.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -27,3 +27,6 @@ class Reporter(Protocol):
 
     def say(self, text: str) -> None:
         """A line for the user."""
+
+    def data_progress(self, done: int, total: int) -> None:
+        """So many of the images have been read."""

@@ -14,12 +14,12 @@ from lightning_fabric import Fabric
 
 from benchmark.cost.ledger import Ledger
 from benchmark.cost.meter import Meter, counters
-from benchmark.data.augment import Augmenter, center_view
+from benchmark.data.augment import Augmenter
 from benchmark.data.batches import Batches
 from benchmark.data.datasets import first_images
 from benchmark.evaluation.collapse import collapse
 from benchmark.evaluation.features import NonFiniteError
-from benchmark.evaluation.protocols import ProbeData, evaluate_test, evaluate_validation
+from benchmark.evaluation.protocols import evaluate_test, evaluate_validation, probe_data, ready
 from benchmark.glimpse import write_glimpse
 from benchmark.randomness import seeded
 from benchmark.records import EncoderScores, LedgerRecord, Metrics, Status, ValidationPoint, write_atomically
@@ -72,15 +72,7 @@ class Run:
         self.method = build_method(plan, dataset).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if device.type == "cpu":
             use_plain_attention(self.method)
-        normalise = partial(center_view, image_size=plan.image_size, mean=dataset.mean, std=dataset.std)
-        self.probe_data = ProbeData(
-            pretraining=dataset.pretraining.images,
-            train=dataset.train,
-            validation=dataset.validation,
-            test=dataset.test,
-            num_classes=len(dataset.classes),
-            normalise=normalise,
-        )
+        self.probe_data = probe_data(dataset, plan.image_size)
         on_the_way = first_images(dataset.train, plan.experiment.evaluation.images)
         self._data_on_the_way = replace(self.probe_data, train=on_the_way, pretraining=on_the_way.images)
         self.training = self._build_training() if plan.method.trainable else None
@@ -167,7 +159,8 @@ class Run:
         with self.ledger.phase("evaluation"):
             metrics = self._final_metrics()
         with self.ledger.phase("checkpointing"):
-            export_encoder(self.folder, self.method.encoders()[self.plan.settings.primary])
+            primary = self.method.encoders()[self.plan.settings.primary]
+            export_encoder(self.folder, ready(primary, self.probe_data, self.device))
         return "collapsed" if collapsed else "completed", collapsed, metrics
 
     def _final_metrics(self) -> Metrics:

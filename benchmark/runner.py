@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,17 +12,17 @@ import yaml
 from benchmark.claim import claim_folder
 from benchmark.cost.meter import BUSY_SHARE
 from benchmark.devices import choose_device, take_device
-from benchmark.environment import PeakMemory, describe, visible_cores
+from benchmark.environment import PeakMemory, describe, describe_dataset, now, visible_cores
 from benchmark.errors import UserError
 from benchmark.experiment import plan_runs
 from benchmark.invalidations import why_invalid
 from benchmark.locks import folder_lock
 from benchmark.plan import check_batch, estimate
 from benchmark.precision import has_bfloat16, settle
+from benchmark.probing import Probes, probe_run, unprobed
 from benchmark.records import (
     FINAL_STATUSES,
     Cause,
-    DatasetRecord,
     LedgerRecord,
     Metrics,
     Record,
@@ -108,7 +107,8 @@ def run_experiment(
         records += [done] if done else []
         missing += [] if done else [plan]
     if not missing:
-        reporter.say(f"nothing to do: all {len(plans)} runs are done")
+        if not _probe_further(experiment, records, dataset, options, reporter, interruption):
+            reporter.say(f"nothing to do: all {len(plans)} runs are done")
         return records
     if records:
         reporter.say(f"{len(records)} of {len(plans)} runs are done; going on with the rest")
@@ -124,7 +124,28 @@ def run_experiment(
                 raise Interrupted
             record = bench.do(plan, (position, len(plans)))
             records += [record] if record else []
+    _probe_further(experiment, records, dataset, options, reporter, interruption)
     return records
+
+
+def _probe_further(
+    experiment: Experiment,
+    records: list[Record],
+    dataset: Dataset,
+    options: Options,
+    reporter: Reporter,
+    interruption: Interruption,
+) -> bool:
+    """Carries out the experiment's further protocols on runs that lack them; whether there was anything to do."""
+    folders = [run_folder(options.out, one.experiment, one.entry, one.seed, one.key) for one in records]
+    found = [(folder / "record.json", record) for folder, record in zip(folders, records, strict=True)]
+    wanted = unprobed(found, experiment.evaluation.further)
+    if wanted:
+        asked = Probes(experiment.evaluation.further)
+        with take_device(options.device, share=options.share) as (device, _):
+            for path, record in wanted:
+                probe_run(path, record, asked, dataset, device, reporter, interruption)
+    return bool(wanted)
 
 
 def _folder(out: Path, plan: RunPlan, manifest: str) -> Path:
@@ -180,7 +201,7 @@ def _carry_out(bench: _Bench, plan: RunPlan, folder: Path, place: tuple[int, int
     """One run from start to record, whatever happens to it."""
     dataset, device, options = bench.dataset, bench.device, bench.options
     bench.lock.was_shared()  # what was before is no concern of this run
-    started = _now()
+    started = now()
     run: Run | None = None
     ledger: LedgerRecord | None = None
     metrics: Metrics | None = None
@@ -225,7 +246,7 @@ def _carry_out(bench: _Bench, plan: RunPlan, folder: Path, place: tuple[int, int
         metrics=metrics,
         flags=_flags(ledger, shared=bench.lock.was_shared()),
         started=started,
-        ended=_now(),
+        ended=now(),
     )
     write_atomically(folder / "environment.json", record.environment.model_dump_json(indent=2) + "\n")
     write_record(folder, record)
@@ -273,15 +294,3 @@ def _cause(error: Exception) -> Cause:
 
 def _write_traceback(folder: Path) -> None:
     write_atomically(folder / "traceback.txt", traceback.format_exc())
-
-
-def describe_dataset(dataset: Dataset) -> DatasetRecord:
-    """The dataset as it stands in records."""
-    manifest = dataset.manifest
-    return DatasetRecord(
-        name=dataset.name, manifest=manifest.digest, classes=len(dataset.classes), counts=manifest.counts
-    )
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

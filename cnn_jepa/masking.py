@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 _DRAWS = 24  # per image, among which the union nearest to the wanted share is taken
+_BITS = 14  # columns that are looked up at once
+_ONES = torch.tensor([number.bit_count() for number in range(2**_BITS)])
 _TRIES = 4  # redraws of a batch's images that keep too little context, before blocks are merged
 
 
@@ -230,7 +232,7 @@ def sample_masks(spec: MaskSpec, batch_size: int, grid: tuple[int, int], generat
 def _smallest(values_BN: Tensor, count: int) -> Tensor:
     """Boolean `(B, N)`: the `count` smallest values of each row."""
     chosen = torch.zeros_like(values_BN, dtype=torch.bool)
-    return chosen.scatter_(1, values_BN.topk(count, dim=1, largest=False).indices, True)
+    return chosen.scatter_(1, values_BN.topk(count, dim=1, largest=False, sorted=False).indices, True)
 
 
 def _draw_sizes(spec: MaskSpec, shape: tuple[int, int], grid: tuple[int, int], generator: torch.Generator) -> Tensor:
@@ -270,6 +272,24 @@ def _rectangles(offsets: Tensor, sizes: Tensor, grid: tuple[int, int]) -> Tensor
     return inside[0].unsqueeze(-1) & inside[1].unsqueeze(-2)
 
 
+def _union_cells(offsets: Tensor, sizes: Tensor, grid: tuple[int, int]) -> Tensor:
+    """How many cells the blocks of each draw cover together, int64 `(B,)`, from offsets and sizes `(2, B, M)`.
+
+    A row of the grid is the bits of integers, so that many draws can be looked at without a map of each.
+    """
+    rows, counts_B = torch.arange(grid[0]), torch.zeros(offsets.shape[1], dtype=torch.long)
+    for left in range(0, grid[1], _BITS):
+        start, stop = (edge.clamp(left, left + _BITS) - left for edge in (offsets[1], offsets[1] + sizes[1]))
+        bits_BM = (1 << stop) - (1 << start)
+        union_Bh = torch.zeros(offsets.shape[1], grid[0], dtype=torch.long)
+        for block in range(offsets.shape[2]):
+            top_B1, height_B1 = offsets[0, :, block, None], sizes[0, :, block, None]
+            inside_Bh = (rows >= top_B1) & (rows < top_B1 + height_B1)
+            union_Bh |= bits_BM[:, block, None] * inside_Bh
+        counts_B += _ONES[union_Bh].sum(1)
+    return counts_B
+
+
 def _blocks(spec: MaskSpec, batch_size: int, grid: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Target blocks `(B, M, h, w)` that leave `min_context` cells."""
     sizes = _draw_sizes(spec, (batch_size, spec.num_blocks), grid, generator)
@@ -297,13 +317,13 @@ def _blocks_near_share(
     cells = grid[0] * grid[1]
     hidden, room = round(share * cells), cells - spec.min_context
     sizes = _draw_sizes(spec, (batch_size * _DRAWS, spec.num_blocks), grid, generator)
-    blocks = _rectangles(_place(sizes, grid, generator), sizes, grid)
-    blocks_BTMhw = blocks.view(batch_size, _DRAWS, spec.num_blocks, *grid)
-    union_BT = blocks_BTMhw.any(2).sum((2, 3))
+    offsets = _place(sizes, grid, generator)
+    union_BT = _union_cells(offsets, sizes, grid).view(batch_size, _DRAWS)
     miss_BT = (union_BT - hidden).abs().masked_fill(union_BT > room, cells)
     # Among equally near draws the first: each is as likely as any other.
     best_B = miss_BT.argmin(1)
-    chosen_BMhw = blocks_BTMhw[torch.arange(batch_size), best_B]
+    drawn_B = torch.arange(batch_size) * _DRAWS + best_B
+    chosen_BMhw = _rectangles(offsets[:, drawn_B], sizes[:, drawn_B], grid)
     far_B = miss_BT.gather(1, best_B.unsqueeze(1)).squeeze(1) > 1
     if far_B.any():
         grown_BMhw = _blocks_of_share(spec, batch_size, grid, generator, share)
@@ -335,9 +355,10 @@ def _blocks_of_share(
     centre_BM1 = (distance_BMN + noise_BN).argmin(dim=2, keepdim=True)
     own_BMN = torch.zeros_like(distance_BMN, dtype=torch.bool).scatter_(2, centre_BM1, True)
     # Each block keeps its central cell, however small the share is.
-    nearest_BN = (distance_BMN.amin(1) + noise_BN.squeeze(1)).masked_fill(own_BMN.any(1), -1.0)
+    least_BN = distance_BMN.amin(1)
+    nearest_BN = (least_BN + noise_BN.squeeze(1)).masked_fill(own_BMN.any(1), -1.0)
     hidden_BN = _smallest(nearest_BN, round(share * cells))
-    level_B11 = distance_BMN.amin(1).masked_fill(~hidden_BN, 0.0).amax(1).view(-1, 1, 1)
+    level_B11 = least_BN.masked_fill(~hidden_BN, 0.0).amax(1).view(-1, 1, 1)
     targets_BMN = ((distance_BMN <= level_B11) | own_BMN) & hidden_BN.unsqueeze(1)
     return targets_BMN.view(batch_size, spec.num_blocks, *grid)
 

@@ -1,6 +1,6 @@
-"""Two tables: the leaderboard, one row per entry and comparison, and the runs, one row each.
+"""The tables: the leaderboard, one row per entry and comparison; the runs, one row each; further protocols' scores.
 
-Columns are stable within a `LEADERBOARD_VERSION`; docs/leaderboard.md explains each. What was not measured is empty.
+`columns.py` names the columns. What was not measured is empty.
 """
 
 from __future__ import annotations
@@ -9,6 +9,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis.columns import (
+    COUNT_COLUMNS,
+    LEADERBOARD_COLUMNS,
+    LEADERBOARD_VERSION,
+    RUN_COLUMNS,
+    TEXT_COLUMNS,
+)
 from benchmark.analysis.comparison import (
     Comparison,
     Row,
@@ -19,6 +26,7 @@ from benchmark.analysis.comparison import (
     quality_key,
 )
 from benchmark.analysis.differences import difference_of, median_time_to, targets_of
+from benchmark.analysis.further import PROBE_COLUMNS, probe_rows, probes_of
 from benchmark.errors import UserError
 from benchmark.records import write_atomically
 
@@ -28,137 +36,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.records import EncoderScores, LedgerRecord, Metrics, Record
-
-LEADERBOARD_VERSION = 2
-
-LEADERBOARD_COLUMNS: tuple[str, ...] = (
-    "schema_version",
-    "experiment",
-    "dataset",
-    "entry",
-    "method",
-    "backbone",
-    "budget",
-    "n",
-    "n_completed",
-    "preliminary",
-    "status",
-    "rank",
-    "linear_top1_mean",
-    "linear_top1_sd",
-    "linear_top1_ci95",
-    "linear_top1_sampling95",
-    "linear_top5_mean",
-    "linear_top5_ci95",
-    "knn20_mean",
-    "knn20_ci95",
-    "knn200_mean",
-    "knn200_ci95",
-    "beats_random_init",
-    "reference",
-    "difference_pairs",
-    "difference_mean",
-    "difference_ci95",
-    "difference_p_holm",
-    "improvement_probability",
-    "differs",
-    "encoder",
-    "other_encoder",
-    "other_linear_top1_mean",
-    "training_time_mean",
-    "training_time_ci95",
-    "time_to_targets",
-    "total_time_mean",
-    "device_hours_mean",
-    "images_per_second_mean",
-    "flops_per_image",
-    "flops_mean",
-    "training_watts_mean",
-    "other_cores_mean",
-    "data_wait_share",
-    "peak_memory_mib",
-    "parameters",
-    "backbone_parameters",
-    "flags",
-    "tags",
-    "comparison_key",
-    "quality_key",
-    "cost_key",
-    "commit",
-)
-
-RUN_COLUMNS: tuple[str, ...] = (
-    "schema_version",
-    "experiment",
-    "dataset",
-    "entry",
-    "method",
-    "backbone",
-    "budget",
-    "seed",
-    "key",
-    "status",
-    "cause",
-    "message",
-    "linear_top1",
-    "linear_top5",
-    "linear_strength",
-    "linear_validation_top1",
-    "knn20",
-    "knn200",
-    "encoder",
-    "other_encoder",
-    "other_linear_top1",
-    "final_loss",
-    "training_time",
-    "total_time",
-    "setup_time",
-    "warmup_time",
-    "evaluation_time",
-    "checkpointing_time",
-    "logging_time",
-    "data_wait",
-    "device_hours",
-    "steps",
-    "samples",
-    "views",
-    "images_per_second",
-    "flops_per_step",
-    "flops",
-    "energy_joules",
-    "energy_seconds",
-    "energy_scope",
-    "other_cores",
-    "peak_memory_mib",
-    "parameters",
-    "backbone_parameters",
-    "resumed",
-    "flags",
-    "tags",
-    "device_model",
-    "devices",
-    "cpu_model",
-    "visible_cores",
-    "torch",
-    "comparison_key",
-    "quality_key",
-    "cost_key",
-    "commit",
-    "started",
-    "ended",
-    "record",
-)
-
-_COUNTS = (
-    *("schema_version", "n", "n_completed", "rank", "difference_pairs", "seed", "steps", "samples", "views", "resumed"),
-    *("parameters", "backbone_parameters", "devices", "visible_cores"),
-)
-_TEXTS = (
-    *("experiment", "dataset", "entry", "method", "backbone", "budget", "preliminary", "status", "cause", "message"),
-    *("beats_random_init", "reference", "differs", "time_to_targets", "energy_scope"),
-    *("encoder", "other_encoder", "flags", "tags", "device_model", "cpu_model", "torch"),
-    *("comparison_key", "quality_key", "cost_key", "commit", "key", "started", "ended", "record"),
-)
 
 
 def _score(record: Record, name: str) -> float | None:
@@ -352,9 +229,9 @@ def _frame(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame
 
     frame = pd.DataFrame(rows, columns=list(columns))
     for column in columns:
-        if column in _COUNTS:
+        if column in COUNT_COLUMNS:
             frame[column] = frame[column].astype("Int64")
-        elif column in _TEXTS:
+        elif column in TEXT_COLUMNS:
             frame[column] = frame[column].fillna("").astype(str)
         else:
             frame[column] = frame[column].astype("Float64")
@@ -394,7 +271,7 @@ def relative(path: Path, folder: Path) -> str:
 def write_leaderboard(
     found: Sequence[tuple[Path, Record]], out_dir: Path, *, name: str = "leaderboard.csv"
 ) -> tuple[Path, Path]:
-    """Writes the leaderboard and `runs.csv` into a folder, each in one move.
+    """Writes the leaderboard and `runs.csv` into a folder, each in one move; `probes.csv` where there are any.
 
     Args:
         found: record files and what they hold, as `benchmark.records.find_records` gives them.
@@ -405,11 +282,16 @@ def write_leaderboard(
         The two files.
 
     Raises:
-        UserError: both files would have the same name.
+        UserError: the leaderboard would have another table's name.
     """
-    if name == "runs.csv":
-        raise UserError("the leaderboard cannot be called runs.csv: the runs' own table has that name")
+    if name in ("runs.csv", "probes.csv"):
+        raise UserError(f"the leaderboard cannot be called {name}: another table has that name")
     tables = {out_dir / name: leaderboard([record for _, record in found]), out_dir / "runs.csv": runs(found, out_dir)}
+    probes, _ = probes_of(found)
+    if any(probes.values()):
+        every = comparisons([record for _, record in found])
+        rows = [row for one in every for row in probe_rows(one, probes, LEADERBOARD_VERSION)]
+        tables[out_dir / "probes.csv"] = _frame(rows, PROBE_COLUMNS)
     for path, table in tables.items():
         write_atomically(path, table.to_csv(index=False, float_format="%.8g", lineterminator="\n"))
     return out_dir / name, out_dir / "runs.csv"

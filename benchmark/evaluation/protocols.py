@@ -7,8 +7,10 @@ read in `evaluate_test` alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from benchmark.data.augment import center_view
 from benchmark.evaluation.features import extract, feature_std, rankme, recalibrated
 from benchmark.evaluation.knn import knn_scores
 from benchmark.evaluation.linear import linear_probe
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from benchmark.data.datasets import Images, Split
+    from benchmark.data.datasets import Dataset, Images, Split
     from methods.base import Encoder
 
 RECALIBRATION_IMAGES = 50_000
@@ -70,6 +72,19 @@ class ProbeData:
     normalise: Callable[[Tensor], Tensor]
 
 
+def probe_data(dataset: Dataset, image_size: int) -> ProbeData:
+    """A dataset's splits for encoders that take images of `image_size` pixels."""
+    normalise = partial(center_view, image_size=image_size, mean=dataset.mean, std=dataset.std)
+    return ProbeData(
+        pretraining=dataset.pretraining.images,
+        train=dataset.train,
+        validation=dataset.validation,
+        test=dataset.test,
+        num_classes=len(dataset.classes),
+        normalise=normalise,
+    )
+
+
 def evaluate_validation(
     encoder: Encoder, data: ProbeData, device: torch.device, precision: Literal["32", "bf16"]
 ) -> dict[str, float]:
@@ -88,7 +103,7 @@ def evaluate_validation(
     Raises:
         ValueError: a split is empty or the encoder's features are not finite.
     """
-    probed = _ready(encoder, data, device)
+    probed = ready(encoder, data, device)
     train = _features(probed, data.train, data, device, precision)
     validation = _features(probed, data.validation, data, device, precision)
     linear = linear_probe(train, validation, None, data.num_classes, device=device)
@@ -113,7 +128,7 @@ def evaluate_test(
     Raises:
         ValueError: a split is empty or the encoder's features are not finite.
     """
-    probed = _ready(encoder, data, device)
+    probed = ready(encoder, data, device)
     train = _features(probed, data.train, data, device, precision)
     validation = _features(probed, data.validation, data, device, precision)
     test = _features(probed, data.test, data, device, precision)
@@ -131,7 +146,8 @@ def evaluate_test(
     )
 
 
-def _ready(encoder: Encoder, data: ProbeData, device: torch.device) -> Encoder:
+def ready(encoder: Encoder, data: ProbeData, device: torch.device) -> Encoder:
+    """The encoder as it is probed: with batch-norm statistics of full images, where it has none of its own."""
     return recalibrated(encoder, data.pretraining, data.normalise, device, limit=RECALIBRATION_IMAGES)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparison import MEASURED, Comparison, budget_text, comparisons, hardware_key, ladder_key
 from benchmark.analysis.differences import reference_of
+from benchmark.analysis.further import further_tables, probes_of
 from benchmark.analysis.leaderboard import write_leaderboard
 from benchmark.errors import UserError
 from benchmark.records import write_atomically
@@ -19,6 +20,7 @@ from benchmark.report.tables import (
     Table,
     differences_table,
     environment_facts,
+    further_table,
     leaderboard_table,
     runs_table,
     targets_table,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from benchmark.records import Record
+    from benchmark.records import ProbeRecord, Record
 
 Found = tuple[Path, "Record"]
 
@@ -76,7 +78,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Board:
-    """The tables of one comparison; the last two where there is something to say."""
+    """The tables of one comparison; the last three where there is something to say."""
 
     title: str
     key: str
@@ -84,6 +86,7 @@ class Board:
     reference: str
     differences: Table | None
     targets: Table | None
+    further: tuple[tuple[str, Table], ...]
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def write_report(
     context: dict[str, Any] = {
         "title": listing(names),
         "sections": sections,
-        "limits": limits(every, problems),
+        "limits": limits(every, [*problems, *probes_of(found)[1]]),
         "runs": len(found),
         "completed": sum(record.status == "completed" for _, record in found),
         "ended": max(record.ended for _, record in found)[:10],
@@ -154,13 +157,13 @@ def _section(rungs: list[Comparison], found: Sequence[Found], out: Path, *, alon
     return Section(
         _title(rungs[0].first),
         tuple(answer(rungs[-1])),
-        tuple(_board(comparison, list(groups)) for comparison in reversed(rungs)),
+        tuple(_board(comparison, list(groups), probes_of(pairs)[0]) for comparison in reversed(rungs)),
         tuple(machines),
         runs_table(pairs, out),
     )
 
 
-def _board(comparison: Comparison, machines: list[str]) -> Board:
+def _board(comparison: Comparison, machines: list[str], probes: dict[str, list[ProbeRecord]]) -> Board:
     reference = reference_of(comparison)
     return Board(
         budget_text(comparison.first) or "No budget recorded",
@@ -169,6 +172,7 @@ def _board(comparison: Comparison, machines: list[str]) -> Board:
         "" if reference is None else name_of(reference),
         differences_table(comparison),
         targets_table(comparison, machines),
+        tuple((f"{one.protocol} on {one.dataset}", further_table(one)) for one in further_tables(comparison, probes)),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from benchmark.analysis.further import FurtherTable
     from benchmark.records import Record
 
 
@@ -198,6 +200,22 @@ def _time_cell(seconds: float | None) -> Cell:
     if seconds is None:
         return Cell("")
     return Cell("missed", 1e300) if math.isinf(seconds) else Cell(duration(seconds), seconds)
+
+
+def further_table(found: FurtherTable) -> Table:
+    """One further protocol on one dataset: a column a score, mean and interval over seeds."""
+    rows = []
+    for row, summaries in found.rows:
+        cells = [_number(one.mean, partial(_with_width, width=one.ci95)) for one in summaries.values()]
+        count = max(one.n for one in summaries.values())
+        rows.append((_entry(row.first), Cell(str(count), count), *cells))
+    heads = ("Entry", "n", *(name.replace("_", " ") for name in found.scores))
+    return Table(heads, frozenset(range(1, len(heads))), tuple(rows))
+
+
+def _with_width(mean: float, width: float | None) -> str:
+    digits = 1 if abs(mean) >= 2 else 3  # accuracies in percent; R2 and learning rates
+    return f"{mean:.{digits}f}" + ("" if width is None else f" ± {width:.{digits}f}")
 
 
 _RUNS = (

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from methods.base import Encoder
 
 STATE_FILE = "state.pt"
+ENCODER_FILE = "encoder.safetensors"
 PREVIOUS_FILE = "state-previous.pt"
 _VERSION = 2
 
@@ -82,4 +83,4 @@ def discard_state(folder: Path) -> None:
 def export_encoder(folder: Path, encoder: Encoder) -> None:
     """Writes the network's weights as `encoder.safetensors`, under its own keys."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.backbone.net.state_dict().items()}
-    write_atomically(folder / "encoder.safetensors", save(tensors))
+    write_atomically(folder / ENCODER_FILE, save(tensors))

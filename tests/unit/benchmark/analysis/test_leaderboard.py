@@ -9,13 +9,9 @@ from typing import Any
 
 import pytest
 
-from benchmark.analysis.leaderboard import (
-    LEADERBOARD_COLUMNS,
-    LEADERBOARD_VERSION,
-    RUN_COLUMNS,
-    leaderboard,
-    write_leaderboard,
-)
+from benchmark.analysis.columns import LEADERBOARD_COLUMNS, LEADERBOARD_VERSION, RUN_COLUMNS
+from benchmark.analysis.further import PROBE_COLUMNS
+from benchmark.analysis.leaderboard import leaderboard, write_leaderboard
 from benchmark.errors import UserError
 from benchmark.records import find_records
 
@@ -27,12 +23,14 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_docs_name_the_columns_of_both_tables_in_their_order() -> None:
+def test_docs_name_the_columns_of_all_tables_in_their_order() -> None:
     text = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
-    first, second = text.split("\n## runs.csv")
+    first, rest = text.split("\n## runs.csv")
+    second, third = rest.split("\n## probes.csv")
     columns = re.compile(r"^\| `(\w+)` \|", flags=re.MULTILINE)
     assert tuple(columns.findall(first)) == LEADERBOARD_COLUMNS
     assert tuple(columns.findall(second)) == RUN_COLUMNS
+    assert tuple(columns.findall(third)) == PROBE_COLUMNS
 
 
 def test_files_hold_means_over_seeds_and_a_line_for_each_run(make_record: Any, store: Any, tmp_path: Path) -> None:

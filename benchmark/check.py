@@ -1,0 +1,71 @@
+"""Reference bands: what each method reaches at a small fixed budget, so that a change for the worse is seen (rule 23).
+
+A band is fixed beforehand, by `perf/bands.py` over several seeds. A result above it fails too: better than ever for no
+reason is a bug as likely as a discovery.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmark.records import Record
+
+EXPERIMENT = "check"
+_FILE = Path(__file__).with_name("bands.yaml")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One entry against its band: linear top-1 on the validation split, in percent.
+
+    Attributes:
+        entry: its name.
+        reached: None where the run did not come to its end.
+        low: the band's lower end.
+        high: the band's upper end.
+        status: of the run.
+    """
+
+    entry: str
+    reached: float | None
+    low: float
+    high: float
+    status: str
+
+    @property
+    def verdict(self) -> str:
+        """`ok`, `below`, `above`, or how the run failed."""
+        if self.reached is None:
+            return self.status
+        return "below" if self.reached < self.low else "above" if self.reached > self.high else "ok"
+
+
+def read_bands() -> dict[str, tuple[float, float]]:
+    """The committed bands by entry."""
+    data: dict[str, Any] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    return {name: (float(low), float(high)) for name, (low, high) in data["bands"].items()}
+
+
+def compare(records: Sequence[Record]) -> list[Finding]:
+    """Each run against its entry's band.
+
+    Raises:
+        UserError: an entry has no band.
+    """
+    bands = read_bands()
+    findings = []
+    for record in records:
+        if record.entry not in bands:
+            raise UserError(f"entry '{record.entry}' has no band; {', '.join(bands)} have")
+        reached = None if record.metrics is None else record.metrics.scores.linear_validation_top1
+        findings.append(Finding(record.entry, reached, *bands[record.entry], record.status))
+    return findings

@@ -1,0 +1,224 @@
+"""Further protocols on finished runs: the encoder that a run left, probed; what was found, beside its record."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from benchmark.data.datasets import Dataset, DatasetSpec, load_dataset
+from benchmark.devices import take_device
+from benchmark.environment import describe, describe_dataset, now
+from benchmark.errors import UserError
+from benchmark.evaluation.features import NonFiniteError
+from benchmark.evaluation.further import FURTHER, TRANSFER, Subject, score
+from benchmark.evaluation.protocols import probe_data
+from benchmark.locks import folder_lock
+from benchmark.records import ProbeRecord, Record, probe_path, write_atomically
+from benchmark.training.checkpoint import ENCODER_FILE
+from benchmark.training.loop import Interrupted
+from methods.backbones import BackboneSpec, build_backbone, use_plain_attention
+from methods.base import Encoder, EncoderInfo
+from methods.config import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from benchmark.interruption import Interruption
+    from benchmark.reporter import Reporter
+
+Found = tuple["Path", Record]
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What is to be probed, and on what.
+
+    Attributes:
+        protocols: of `FURTHER`.
+        elsewhere: a dataset other than the runs' own; None probes each on its own.
+        data: folder of the dataset's files.
+        download: whether it may be fetched.
+    """
+
+    protocols: tuple[str, ...]
+    elsewhere: str | None = None
+    data: Path | None = None
+    download: bool = False
+
+    def __post_init__(self) -> None:
+        for protocol in self.protocols:
+            if protocol not in FURTHER:
+                raise UserError(f"unknown protocol '{protocol}'; {nearest(protocol, FURTHER)}")
+        if TRANSFER in self.protocols and self.elsewhere is None:
+            raise UserError(f"{TRANSFER} needs --dataset NAME, the dataset to transfer to")
+
+
+def unprobed(found: Iterable[Found], protocols: Sequence[str]) -> list[Found]:
+    """The runs that have an encoder and lack one of these protocols on their own dataset."""
+    return [
+        (path, record)
+        for path, record in found
+        if _probeable(path, record) and any(not probe_path(path.parent, name).is_file() for name in protocols)
+    ]
+
+
+def _probeable(path: Path, record: Record) -> bool:
+    return record.metrics is not None and (path.parent / ENCODER_FILE).is_file()
+
+
+def evaluate_runs(
+    found: Sequence[Found], asked: Probes, device: str, reporter: Reporter, interruption: Interruption, *, share: bool
+) -> int:
+    """Probes finished runs; what is there is not measured again.
+
+    Args:
+        found: record files and what they hold.
+        asked: the protocols, and the dataset.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        reporter: is told how it goes.
+        interruption: is asked between two protocols.
+        share: use the device beside another process.
+
+    Returns:
+        How many probes failed.
+
+    Raises:
+        UserError: no run has an encoder to probe, or the dataset is not the one that a run was trained on.
+    """
+    able = [pair for pair in found if _probeable(*pair)]
+    if not able:
+        raise UserError(f"none of the {len(found)} runs has left an {ENCODER_FILE} to probe")
+    if len(able) < len(found):
+        reporter.say(f"{len(found) - len(able)} of {len(found)} runs left no {ENCODER_FILE}; they are left out")
+    loaded: dict[str, Dataset] = {}
+    failures = 0
+    with take_device(device, share=share) as (where, _):
+        for path, record in able:
+            spec = _spec(record, asked)
+            name = spec.model_dump_json()
+            if name not in loaded:
+                loaded[name] = load_dataset(spec, asked.data, asked.download, progress=reporter.data_progress)
+            failures += probe_run(path, record, asked, loaded[name], where, reporter, interruption)
+    return failures
+
+
+def _spec(record: Record, asked: Probes) -> DatasetSpec:
+    """What to load for a run: its own dataset, or another one at its own input size."""
+    try:
+        if asked.elsewhere is None:
+            return DatasetSpec.model_validate(record.config["dataset"])
+        return DatasetSpec(name=asked.elsewhere, size=record.config["image_size"])
+    except (KeyError, ValidationError) as error:
+        detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"no {error} in its configuration"
+        raise UserError(f"run {record.entry}, seed {record.seed}: {detail}") from None
+
+
+def probe_run(
+    path: Path,
+    record: Record,
+    asked: Probes,
+    dataset: Dataset,
+    device: torch.device,
+    reporter: Reporter,
+    interruption: Interruption,
+) -> int:
+    """Carries out on one run what is missing of the protocols; returns how many failed.
+
+    Raises:
+        UserError: the dataset is not the run's own though no other was asked for, or the weights do not fit.
+        Interrupted: the user interrupted; what was found is written.
+    """
+    label = f"{record.entry}, seed {record.seed}"
+    manifest = dataset.manifest.digest
+    if asked.elsewhere is None and manifest != record.dataset.manifest:
+        raise UserError(
+            f"{path}: was trained on {record.dataset.name} ({record.dataset.manifest[:12]}), the data given is "
+            f"{dataset.name} ({manifest[:12]}); expected the run's own, or --dataset for another one"
+        )
+    elsewhere = None
+    if asked.elsewhere is not None:
+        elsewhere = re.sub(r"[^A-Za-z0-9_-]", "-", f"{dataset.name}-{manifest[:8]}")
+    missing = [name for name in asked.protocols if not probe_path(path.parent, name, elsewhere).is_file()]
+    if not missing:
+        reporter.say(f"{label}: {', '.join(asked.protocols)}: there already")
+        return 0
+    failures = 0
+    with folder_lock(path.parent) as mine:
+        if not mine:
+            reporter.say(f"{path.parent}: another process is at this run; it is left to that one")
+            return 0
+        subject = _subject(path, record, dataset, device)
+        for name in missing:
+            if interruption.requested:
+                raise Interrupted
+            reporter.say(f"{label}: {name} on {dataset.name}")
+            start = time.monotonic()
+            try:
+                scores = score(name, subject)
+            except NonFiniteError as error:
+                reporter.say(f"{label}: {name} failed: {error}")
+                failures += 1
+                continue
+            probe = ProbeRecord(
+                key=record.key,
+                protocol=name,
+                dataset=describe_dataset(dataset),
+                scores=scores,
+                seconds=time.monotonic() - start,
+                environment=describe(device, 1),
+                ended=now(),
+            )
+            _write(probe_path(path.parent, name, elsewhere), probe)
+            shown = ", ".join(f"{key} {value:.4g}" for key, value in scores.items())
+            reporter.say(f"{label}: {name}: {shown} ({probe.seconds:.0f} s)")
+    return failures
+
+
+def _write(path: Path, probe: ProbeRecord) -> None:
+    try:
+        write_atomically(path, probe.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _subject(path: Path, record: Record, dataset: Dataset, device: torch.device) -> Subject:
+    encoder = load_encoder(path.parent, record).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu":
+        use_plain_attention(encoder)
+    size = int(record.config["image_size"])
+    precision = record.config["precision"]
+    return Subject(encoder, dataset, probe_data(dataset, size), record.seed, precision, device)
+
+
+def load_encoder(folder: Path, record: Record) -> Encoder:
+    """The primary encoder that a run left, frozen, as it was probed.
+
+    Args:
+        folder: of the run.
+        record: of the run.
+
+    Raises:
+        UserError: the file is damaged or does not fit the record's backbone.
+    """
+    path = folder / ENCODER_FILE
+    config: dict[str, Any] = record.config
+    assert record.metrics is not None
+    try:
+        backbone = build_backbone(BackboneSpec.model_validate(config["backbone"]), int(config["image_size"]))
+        backbone.net.load_state_dict(load_file(path))
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError, OSError) as error:
+        raise UserError(f"{path}: is not the encoder of the record beside it ({_first_line(error)})") from None
+    info = EncoderInfo(record.metrics.scores.weights, backbone.pooling, backbone.dimension)
+    return Encoder(backbone, info).requires_grad_(False).eval()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,102 @@
+"""Further protocols on finished runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmark.training.checkpoint import ENCODER_FILE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TWO = ["simclr", "random_init"]
+
+
+def test_further_protocols_stand_beside_the_records_and_in_the_report(bench: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, printed = bench("run", bench.config(entries=TWO), "--out", out)
+    assert code == 0, printed
+    (record,) = out.glob("*/simclr/*/record.json")
+    before = record.read_bytes()
+
+    # Asked for in the experiment, they are carried out on the runs that are there; nothing is trained again.
+    config = bench.config(entries=TWO, evaluation={"points": 2, "further": ["lowshot-v1"]})
+    code, printed = bench("run", config, "--out", out)
+    assert code == 0 and "nothing to do" not in printed, printed
+    assert record.read_bytes() == before
+    assert "nothing to do" in bench("run", config, "--out", out)[1]
+
+    code, printed = bench("evaluate", out, "--protocols", "lowlevel-v1,linear-cnnjepa,lowshot-v1")
+    assert code == 0, printed
+    code, printed = bench("evaluate", out, "--protocols", "transfer-v1", "--dataset", "digits")
+    assert code == 0, printed
+    assert "there already" in bench("evaluate", out, "--protocols", "transfer-v1", "--dataset", "digits")[1]
+    names = {path.name.split(".")[0] for path in (record.parent / "probes").iterdir()}
+    assert names == {"lowshot-v1", "lowlevel-v1", "linear-cnnjepa", "transfer-v1"}
+
+    (stray,) = out.glob("*/random_init/*/probes/lowlevel-v1.json")
+    stray.write_text(stray.read_text().replace('"key": "', '"key": "f'))
+    code, printed = bench("report", out, "--out", tmp_path / "report")
+    assert code == 0, printed
+    rows = list(csv.DictReader((tmp_path / "report" / "probes.csv").open()))
+    assert {(row["protocol"], row["probed_on"]) for row in rows} == {
+        ("lowshot-v1", "shapes"),
+        ("lowlevel-v1", "shapes"),
+        ("linear-cnnjepa", "shapes"),
+        ("transfer-v1", "digits"),
+    }
+    probe = json.loads((record.parent / "probes" / "lowshot-v1.json").read_text())
+    (row,) = [row for row in rows if row["entry"] == "simclr" and row["score"] == "lowshot10_top1"]
+    assert float(row["mean"]) == pytest.approx(probe["scores"]["lowshot10_top1"]) and row["n"] == "1"
+    assert not [row for row in rows if row["entry"] == "random_init" and row["protocol"] == "lowlevel-v1"]
+    page = (tmp_path / "report" / "report.md").read_text()
+    assert "transfer-v1 on digits" in page and "belongs to run" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--protocols", "lowshot"), "did you mean 'lowshot-v1'?"),
+        (("--protocols", "transfer-v1"), "needs --dataset"),
+        (("--protocols", "lowshot-v1", "--dataset", "digit"), "did you mean 'digits'?"),
+        (("--protocols", "lowlevel-v1", "--dataset", "digits"), "take shapes"),
+        (("--protocols", "lowshot-v1", "--data", "here"), "does not apply to the embedded dataset"),
+    ],
+)
+def test_what_cannot_be_probed_is_said_at_once(bench: Any, tmp_path: Path, arguments: Any, message: str) -> None:
+    out = tmp_path / "out"
+    assert bench("run", bench.config(entries=["random_init"]), "--out", out)[0] == 0
+    code, printed = bench("evaluate", out, *arguments)
+    assert code == 2 and message in printed
+
+
+def test_weights_that_are_gone_or_damaged_are_named(bench: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert bench("run", bench.config(entries=["random_init"]), "--out", out)[0] == 0
+    (weights,) = out.glob(f"*/*/*/{ENCODER_FILE}")
+    weights.write_bytes(weights.read_bytes()[:-40])
+    code, printed = bench("evaluate", out, "--protocols", "lowshot-v1")
+    assert code == 2 and ENCODER_FILE in printed
+    weights.unlink()
+    code, printed = bench("evaluate", out, "--protocols", "lowshot-v1")
+    assert code == 2 and "none of the 1 runs" in printed
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("linear-v1", "is carried out anyway"), ("lowshots", "did you mean"), ("transfer-v1", "bench evaluate")],
+)
+def test_an_experiment_names_further_protocols_alone(bench: Any, name: str, message: str) -> None:
+    code, printed = bench("run", bench.config(evaluation={"further": [name]}))
+    assert code == 2 and message in printed
+
+
+@pytest.mark.slow
+def test_every_method_reaches_its_band(bench: Any) -> None:
+    code, printed = bench("check")
+    assert code == 0, printed
+    assert printed.count(" ok") == 9

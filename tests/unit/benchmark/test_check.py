@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmark import check
+from benchmark.configs import find_experiment, read_yaml
+from benchmark.errors import UserError
+from benchmark.experiment import Experiment
+
+
+def test_a_result_outside_its_band_fails_in_either_direction(make_record: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(check, "read_bands", lambda: {"byol": (40.0, 50.0), "simclr": (40.0, 50.0)})
+    found = [make_record("byol", top1=top1) for top1 in (39.0, 39.5, 49.5, 49.6)]  # half a point less on test
+    found.append(make_record("simclr", status="failed", cause="exception", measured=False))
+    assert [one.verdict for one in check.compare(found)] == ["below", "ok", "ok", "above", "failed"]
+    with pytest.raises(UserError, match="entry 'vicreg' has no band; byol, simclr have"):
+        check.compare([make_record("vicreg")])
+
+
+def test_every_entry_of_the_check_has_a_band_that_tells_something() -> None:
+    experiment = Experiment.model_validate(read_yaml(find_experiment(check.EXPERIMENT)))
+    bands = check.read_bands()
+    assert {entry.name for entry in experiment.entries} == set(bands)
+    for low, high in bands.values():
+        assert 0.0 <= low < high <= 100.0 and high - low <= 30.0
+    # Ten classes: an encoder that tells nothing reaches 10%.
+    assert all(low > 10.0 for low, _ in bands.values())
+    assert yaml.safe_load(check._FILE.read_text(encoding="utf-8"))

@@ -92,8 +92,9 @@ class LedgerRecord(Part):
 
     `training_time`: steps with their data wait, EMA and whatever the method itself needs. `total_time`: everything.
     `flops`: of convolutions, matrix products and attention, forward and backward, over all devices. `other_cores`: how
-    many cores other processes kept busy during training, on average. `ready_made_per_second`: images per second with a
-    batch at hand, measured outside the run; null where images lie on the device anyway.
+    many cores other processes kept busy during training, on average. `clock_mhz`: mean clock of the device during
+    training. `throttled`: share of it in which heat or power supply held the clock down. `ready_made_per_second`:
+    images per second with a batch at hand, measured outside the run; null where images lie on the device anyway.
     """
 
     phases: PhaseSeconds
@@ -111,6 +112,8 @@ class LedgerRecord(Part):
     flops: Amount | None = None
     energy: EnergyRecord | None = None
     other_cores: Amount | None = None
+    clock_mhz: Amount | None = None
+    throttled: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     peak_memory_bytes: Number | None
     evaluation_points: list[Point] = []
     resumed: int = 0

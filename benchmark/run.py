@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 
 from benchmark.cost.ledger import Ledger
-from benchmark.cost.meter import Meter, counters
+from benchmark.cost.meter import Meter, sources
 from benchmark.data.augment import Augmenter
 from benchmark.data.batches import Batches
 from benchmark.data.datasets import first_images
@@ -66,7 +66,7 @@ class Run:
     ) -> None:
         synchronize = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
         self.ledger = Ledger(synchronize)
-        self.meter = Meter(counters(device), lambda: self.ledger.training_time)
+        self.meter = Meter(sources(device), lambda: self.ledger.training_time)
         self.plan, self.dataset, self.device, self.folder = plan, dataset, device, folder
         self._reporter, self._interruption = reporter, interruption
         self.method = build_method(plan, dataset).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from benchmark.reporter import Reporter
 
 
+THROTTLED = 0.05  # share of the training with the clock held down above which a run is marked
 INPUT_BOUND = 0.9  # share of the ready-made throughput below which a run is marked
 
 
@@ -263,6 +264,7 @@ def _flags(ledger: LedgerRecord | None, *, shared: bool) -> list[str]:
         "resumed": ledger.resumed > 0,
         "shared device": shared,
         "input-bound": _is_input_bound(ledger),
+        "throttled": (ledger.throttled or 0.0) > THROTTLED,
         "busy machine": (ledger.other_cores or 0.0) > BUSY_SHARE * visible_cores(),
     }
     return [name for name, holds in found.items() if holds]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 _DRAWS = 24  # per image, among which the union nearest to the wanted share is taken
 _BITS = 14  # columns that are looked up at once
-_ONES = torch.tensor([number.bit_count() for number in range(2**_BITS)])
+_ONES = torch.tensor([number.bit_count() for number in range(2**_BITS)], dtype=torch.uint8)
 _TRIES = 4  # redraws of a batch's images that keep too little context, before blocks are merged
 
 
@@ -277,16 +277,17 @@ def _union_cells(offsets: Tensor, sizes: Tensor, grid: tuple[int, int]) -> Tenso
 
     A row of the grid is the bits of integers, so that many draws can be looked at without a map of each.
     """
-    rows, counts_B = torch.arange(grid[0]), torch.zeros(offsets.shape[1], dtype=torch.long)
+    draws, blocks = offsets.shape[1:]
+    rows, counts_B = torch.arange(grid[0], dtype=torch.int16), torch.zeros(draws, dtype=torch.long)
+    top_BM, bottom_BM = offsets[0].short(), (offsets[0] + sizes[0]).short()
     for left in range(0, grid[1], _BITS):
         start, stop = (edge.clamp(left, left + _BITS) - left for edge in (offsets[1], offsets[1] + sizes[1]))
-        bits_BM = (1 << stop) - (1 << start)
-        union_Bh = torch.zeros(offsets.shape[1], grid[0], dtype=torch.long)
-        for block in range(offsets.shape[2]):
-            top_B1, height_B1 = offsets[0, :, block, None], sizes[0, :, block, None]
-            inside_Bh = (rows >= top_B1) & (rows < top_B1 + height_B1)
+        bits_BM = ((1 << stop) - (1 << start)).short()
+        union_Bh = torch.zeros(draws, grid[0], dtype=torch.int16)
+        for block in range(blocks):
+            inside_Bh = (rows >= top_BM[:, block, None]) & (rows < bottom_BM[:, block, None])
             union_Bh |= bits_BM[:, block, None] * inside_Bh
-        counts_B += _ONES[union_Bh].sum(1)
+        counts_B += _ONES.index_select(0, union_Bh.flatten().int()).view(draws, -1).sum(1)
     return counts_B
 
 
@@ -349,8 +350,8 @@ def _blocks_of_share(
     for side, extent in zip(sides, grid, strict=True):
         uniform = torch.rand(side.shape, generator=generator, dtype=torch.float64)
         centre = (side - 1) / 2 + uniform * (extent - side)
-        along.append((torch.arange(extent) - centre.unsqueeze(-1)).abs() / (side.unsqueeze(-1) / 2))
-    distance_BMN = torch.maximum(along[0].unsqueeze(-1), along[1].unsqueeze(-2)).flatten(2).float()
+        along.append(((torch.arange(extent) - centre.unsqueeze(-1)).abs() / (side.unsqueeze(-1) / 2)).float())
+    distance_BMN = torch.maximum(along[0].unsqueeze(-1), along[1].unsqueeze(-2)).flatten(2)
     noise_BN = torch.rand(batch_size, 1, cells, generator=generator) * 1e-3
     centre_BM1 = (distance_BMN + noise_BN).argmin(dim=2, keepdim=True)
     own_BMN = torch.zeros_like(distance_BMN, dtype=torch.bool).scatter_(2, centre_BM1, True)

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from benchmark.console import ConsoleReporter
 from benchmark.cost.ledger import Ledger
-from benchmark.cost.meter import INTERVAL, counters
+from benchmark.cost.meter import INTERVAL, sources
 from benchmark.data.datasets import load_dataset
 from benchmark.devices import choose_device
 from benchmark.experiment import load_experiment, plan_runs, resolve_entries
@@ -84,11 +84,11 @@ def _ledger_seconds() -> float:
 
 def _meter_seconds(device: torch.device) -> float:
     """Seconds of reading all counters once, as the meter does every `INTERVAL` seconds."""
-    read = counters(device)
+    read = sources(device)
     start = time.perf_counter()
     for _ in range(SAMPLES):
-        for counter in read:
-            counter.read()
+        for source in read:
+            source.read()
     return (time.perf_counter() - start) / SAMPLES
 
 

@@ -1,10 +1,10 @@
 """The sparse encoder against the masked-dense one and the plain dense network: time of a step, memory, time by layer.
 
-Usage: python perf/sparse_encoder.py [--cases a,b] [--rounds N] [--device cpu|cuda] [--batch N] [--layers]
+Usage: python perf/sparse_encoder.py [--cases a,b] [--rounds N] [--device cpu|cuda] [--batch N] [--layers CASE]
 
 All sides of a case in one process, one after the other in each round, medians; every step draws a fresh mask, and
-building its indices is inside the timed part. `--layers` prints where the first case's time goes. Peak memory is that
-of a process of its own for each side.
+building its indices is inside the timed part. `--layers` prints where a case's time goes instead (on a CPU). Peak
+memory is that of a process of its own for each side.
 """
 
 from __future__ import annotations
@@ -75,11 +75,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, help="another batch size than the case's")
-    parser.add_argument("--layers", action="store_true")
+    parser.add_argument("--layers", metavar="CASE", choices=[case.name for case in CASES if not case.whole_step])
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peak:
         print(_peak(options.peak))
+        return
+    if options.layers:
+        _layers(next(case for case in CASES if case.name == options.layers), options.rounds)
         return
     names = options.cases.split(",")
     print(f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}", flush=True)
@@ -88,8 +91,6 @@ def main() -> None:
             _compare(replace(case, batch=options.batch or case.batch), options.rounds, options.device)
     if "memory" in names and options.device == "cpu":
         _compare_memory()
-    if options.layers:
-        _layers(FIRST, options.rounds)
 
 
 def _compare(case: Case, rounds: int, device: str) -> None:
@@ -230,6 +231,12 @@ class _Timed(SparseEncoder):
         self.forward_s: dict[str, list[float]] = defaultdict(list)
         self.arrived: list[tuple[float, str]] = []
 
+    def _lay_out(self, *images_and_context: Any) -> Any:
+        start = time.perf_counter()
+        laid_out = super()._lay_out(*images_and_context)
+        self.forward_s["(indices)"].append(time.perf_counter() - start)
+        return laid_out
+
     def _run(self, step: Any, values: list[Any], way: str, *rest: Any) -> Any:
         name = f"{step.target if isinstance(step.target, str) else step.target.__name__} [{way}]"
         start = time.perf_counter()
@@ -250,10 +257,16 @@ def _layers(case: Case, rounds: int) -> None:
     backward_s: dict[str, list[float]] = defaultdict(list)
     for round_ in range(rounds + 1):
         encoder.arrived.clear()
-        encoder(images, sample_masks(spec, case.batch, grid, generator)).square().mean().backward()
+        start = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=case.precision == "bf16"):
+            features = encoder(images, sample_masks(spec, case.batch, grid, generator))
+        done = time.perf_counter()
+        features.float().square().mean().backward()
+        backward_s["(all)"].append(time.perf_counter() - done)
+        encoder.forward_s["(all)"].append(done - start)
         ends = [*encoder.arrived[1:], (time.perf_counter(), "")]
-        for (start, name), (end, _) in zip(encoder.arrived, ends, strict=True):
-            backward_s[name].append(end - start)
+        for (begin, name), (end, _) in zip(encoder.arrived, ends, strict=True):
+            backward_s[name].append(end - begin)
         if not round_:  # warm-up
             encoder.forward_s.clear()
             backward_s.clear()

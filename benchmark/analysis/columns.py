@@ -5,7 +5,7 @@ They are stable within a `LEADERBOARD_VERSION`.
 
 from __future__ import annotations
 
-LEADERBOARD_VERSION = 2
+LEADERBOARD_VERSION = 3
 
 LEADERBOARD_COLUMNS: tuple[str, ...] = (
     "schema_version",
@@ -105,6 +105,8 @@ RUN_COLUMNS: tuple[str, ...] = (
     "energy_seconds",
     "energy_scope",
     "other_cores",
+    "clock_mhz",
+    "throttled",
     "peak_memory_mib",
     "parameters",
     "backbone_parameters",

@@ -99,7 +99,7 @@ def _join(words: Sequence[str]) -> str:
 
 
 # Flags that speak against a run's times.
-UNSAFE_TIMES = frozenset({"resumed", "input-bound", "shared device", "busy machine"})
+UNSAFE_TIMES = frozenset({"resumed", "input-bound", "shared device", "busy machine", "throttled"})
 
 
 def row_flags(row: Row) -> list[str]:
@@ -215,7 +215,8 @@ def run_row(record: Record, path: str) -> dict[str, Any]:
     energy = ledger.energy if ledger else None
     for name in ("joules", "seconds", "scope"):
         values[f"energy_{name}"] = getattr(energy, name, None)
-    values["other_cores"] = ledger.other_cores if ledger else None
+    for name in ("other_cores", "clock_mhz", "throttled"):
+        values[name] = getattr(ledger, name) if ledger else None
     times = ("training_time", "total_time", "data_wait", "device_hours")
     for name in (*times, "steps", "samples", "views", "flops_per_step", "flops", "resumed"):
         values[name] = getattr(ledger, name) if ledger else None

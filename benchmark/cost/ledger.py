@@ -132,6 +132,8 @@ class Ledger:
             flops=self.flops,
             energy=None if meter is None else meter.energy,
             other_cores=None if meter is None else meter.other_cores,
+            clock_mhz=None if meter is None else meter.clock_mhz,
+            throttled=None if meter is None else meter.throttled,
             peak_memory_bytes=peak_memory_bytes,
             evaluation_points=self._points,
             resumed=self.resumed,

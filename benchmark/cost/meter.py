@@ -1,7 +1,8 @@
-"""What is sampled once a second while a run trains: energy, and what other processes took of the machine.
+"""What is sampled once a second while a run trains: energy, what other processes took of the machine, clocks.
 
-Counters that only grow are read, and their growth is added up over the intervals that lie inside training, so that
-evaluation and set-up are not in it. What cannot be read is None, never estimated (rules 10 and 13).
+Counters grow, and their growth is added up over the intervals that lie inside training; gauges go up and down, and are
+averaged over them. So evaluation and set-up are not in it. What cannot be read is None, never estimated (rules 10 and
+13).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import os
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,19 +30,20 @@ BUSY_SHARE = 0.05  # of the visible cores, taken by others: from here on a run's
 _POWERCAP = Path("/sys/class/powercap")
 
 
-class Counter(Protocol):
-    """Something that grows."""
+class Source(Protocol):
+    """Something that can be read: a counter, which only grows, or a gauge."""
 
     name: str
+    grows: bool
 
     def read(self) -> float:
-        """What it has grown to; OSError where it cannot be read any more."""
+        """What it stands at; OSError where it cannot be read any more."""
 
 
 class OtherLoad:
     """Core-seconds that other processes used of the cores this one may run on."""
 
-    name = "others"
+    name, grows = "others", True
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -63,7 +66,7 @@ def _idle_extras(times: Any) -> float:
 class Rapl:
     """Energy of the CPU packages in joules, by Intel's and AMD's running average power limit, where it is readable."""
 
-    name = "energy"
+    name, grows = "energy", True
     scope = "CPU packages (RAPL), whole machine"
 
     def __init__(self, root: Path = _POWERCAP) -> None:
@@ -90,11 +93,21 @@ class Rapl:
         return self._total / 1e6
 
 
-class Nvml:
-    """Energy of one GPU in joules, by the driver's own integration."""
+class CpuClock:
+    """Mean clock of the cores in MHz, as the system tells it; inside a virtual machine often a constant."""
 
-    name = "energy"
-    scope = "GPU board (NVML)"
+    name, grows = "clock", False
+
+    def read(self) -> float:
+        """MHz now."""
+        frequency = psutil.cpu_freq()
+        if frequency is None or not frequency.current:
+            raise OSError("no clock to read")
+        return float(frequency.current)
+
+
+class _Nvml:
+    """Something that the driver tells of one GPU."""
 
     def __init__(self, device: torch.device) -> None:
         import pynvml
@@ -104,30 +117,75 @@ class Nvml:
             pynvml.nvmlInit()
             uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
             self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-            pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)
         except pynvml.NVMLError as error:
             raise OSError(str(error)) from error
+        self.read()
 
     def read(self) -> float:
-        """Joules since the driver was loaded."""
+        """What it stands at."""
         import pynvml
 
         try:
-            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1000
+            return self._ask(pynvml)
         except pynvml.NVMLError as error:
             raise OSError(str(error)) from error
 
+    def _ask(self, nvml: Any) -> float:
+        raise NotImplementedError
 
-def counters(device: torch.device) -> list[Counter]:
+
+class NvmlEnergy(_Nvml):
+    """Energy of one GPU in joules since the driver was loaded, by the driver's own integration."""
+
+    name, grows = "energy", True
+    scope = "GPU board (NVML)"
+
+    def _ask(self, nvml: Any) -> float:
+        return float(nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1000
+
+
+class NvmlClock(_Nvml):
+    """Clock of one GPU's multiprocessors in MHz."""
+
+    name, grows = "clock", False
+
+    def _ask(self, nvml: Any) -> float:
+        return float(nvml.nvmlDeviceGetClockInfo(self._handle, nvml.NVML_CLOCK_SM))
+
+
+class NvmlThrottled(_Nvml):
+    """1 while heat or the power supply hold one GPU's clock down, else 0; its own power limit is its normal state."""
+
+    name, grows = "throttled", False
+
+    def _ask(self, nvml: Any) -> float:
+        reasons = (
+            nvml.nvmlClocksThrottleReasonHwSlowdown
+            | nvml.nvmlClocksThrottleReasonSwThermalSlowdown
+            | nvml.nvmlClocksThrottleReasonHwThermalSlowdown
+            | nvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown
+        )
+        return float(bool(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle) & reasons))
+
+
+def sources(device: torch.device) -> list[Source]:
     """What can be read here."""
-    found: list[Counter] = [OtherLoad()]
-    with contextlib.suppress(OSError, ValueError, ImportError):
-        found.append(Nvml(device) if device.type == "cuda" else Rapl())
+    kinds: list[Callable[[], Source]] = [OtherLoad]
+    if device.type == "cuda":
+        kinds += [partial(kind, device) for kind in (NvmlEnergy, NvmlClock, NvmlThrottled)]
+    else:
+        kinds += [Rapl, CpuClock]
+    found: list[Source] = []
+    for kind in kinds:
+        with contextlib.suppress(OSError, ValueError, ImportError, NotImplementedError):
+            source = kind()
+            source.read()
+            found.append(source)
     return found
 
 
 class Meter:
-    """Adds up, in a thread of its own, what counters grow by while a run trains.
+    """Adds up, in a thread of its own, what counters grow by while a run trains, and what gauges show.
 
     Args:
         sources: read together, about once a second.
@@ -136,7 +194,7 @@ class Meter:
     """
 
     def __init__(
-        self, sources: Sequence[Counter], training_time: Callable[[], float], interval: float = INTERVAL
+        self, sources: Sequence[Source], training_time: Callable[[], float], interval: float = INTERVAL
     ) -> None:
         self._sources = {source.name: source for source in sources}
         self._training_time = training_time
@@ -144,7 +202,7 @@ class Meter:
         self._last: dict[str, float] | None = None
         self._since = (0.0, 0.0)
         self.seconds = 0.0
-        self.grown: dict[str, float] = dict.fromkeys(self._sources, 0.0)
+        self.grown: dict[str, float] = dict.fromkeys(self._sources, 0.0)  # of a gauge: its value x seconds
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="meter", daemon=True)
 
@@ -177,7 +235,9 @@ class Meter:
         if self._last is not None and training >= MOSTLY * whole:
             self.seconds += whole
             for name, value in values.items():
-                if name in self._last:
+                if not self._sources[name].grows:
+                    self.grown[name] += value * whole
+                elif name in self._last:
                     self.grown[name] += value - self._last[name]
         self._last, self._since = values, (now, trained)
 
@@ -188,6 +248,19 @@ class Meter:
         The system counts in hundredths of a second: a few thousandths of a core are noise.
         """
         return max(0.0, self.grown["others"] / self.seconds) if self.seconds and "others" in self.grown else None
+
+    @property
+    def clock_mhz(self) -> float | None:
+        """Mean clock; None where it cannot be read."""
+        return self._mean("clock")
+
+    @property
+    def throttled(self) -> float | None:
+        """Share of the training in which the device's clock was held down; None where it cannot be read."""
+        return self._mean("throttled")
+
+    def _mean(self, gauge: str) -> float | None:
+        return self.grown[gauge] / self.seconds if self.seconds and gauge in self.grown else None
 
     @property
     def energy(self) -> EnergyRecord | None:

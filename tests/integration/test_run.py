@@ -159,7 +159,7 @@ def test_interrupted_and_gone_on_equals_never_interrupted(
         # Steps of the warm-up (progress 0) and of the breakdown (behind the last step) are not the run's own.
         if progress > 0 and training.step in (2, 6) and place not in seen:
             seen.add(place)
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT if training.step == 2 else signal.SIGTERM)
         return real(training, progress, *arguments)
 
     monkeypatch.setattr(loop, "run_step", interrupt)

@@ -200,6 +200,30 @@ def test_every_shipped_experiment_plans() -> None:
         assert plan_runs(experiment, resolve_entries(experiment, source), size)
 
 
+def test_every_shipped_experiment_has_its_references_and_a_bridge_between_its_networks() -> None:
+    from benchmark.configs import shipped_experiments
+
+    for name in shipped_experiments():
+        experiment, _ = load_experiment(name)
+        methods = {entry.method for entry in experiment.entries}
+        assert {"random_init", "supervised"} <= methods, name  # rule 17
+        others = [entry for entry in experiment.entries if entry.backbone not in (None, experiment.backbone)]
+        networks = {entry.backbone for entry in others}
+        assert {entry.method for entry in others} >= {"ijepa", "random_init"} and len(networks) == 1, name  # rule 2
+        assert {entry.method for entry in others} & {"simclr", "byol", "vicreg"}, name
+
+
+def test_the_rules_name_tests_that_are_there() -> None:
+    root = Path(__file__).parents[3]
+    held = re.findall(r"^\|.*\| ([^|]*) \|$", (root / "RULES.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    named = {
+        path for cell in held for path in re.findall(r"`([\w/]+\.py)`", cell) if Path(path).name.startswith("test_")
+    }
+    assert len(named) > 15
+    places = [path.relative_to(root / "tests").as_posix() for path in (root / "tests").rglob("test_*.py")]
+    assert not [path for path in named if not any(place.endswith(path) for place in places)]
+
+
 def test_merge_leaves_its_inputs_alone() -> None:
     base, override = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}}
     assert merge(base, override) == {"a": {"b": 9, "c": 2}, "d": 3}

@@ -21,8 +21,8 @@ class Fake:
 
     scope = "a toy"
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, *, grows: bool = True) -> None:
+        self.name, self.grows = name, grows
         self.value = 100.0
         self.broken = False
 
@@ -61,6 +61,23 @@ def test_only_intervals_of_training_count() -> None:
     assert meter.energy is not None
     assert (meter.energy.joules, meter.energy.seconds, meter.energy.scope) == (129.0, 4.0, "a toy")
     assert meter.other_cores == pytest.approx(1.5 / 4)
+
+
+def test_gauges_are_averaged_over_training() -> None:
+    clock, throttled = Fake("clock", grows=False), Fake("throttled", grows=False)
+    meter, training = _meter(clock, throttled)
+    for now, trained, mhz, held in (
+        (0, 0.0, 1, 1),
+        (1, 1.0, 3000, 0),
+        (2, 0.0, 9, 1),
+        (3, 1.0, 2000, 1),
+        (5, 2.0, 2000, 0),
+    ):
+        training.seconds += trained
+        clock.value, throttled.value = mhz, held
+        meter.tick(float(now))
+    assert meter.clock_mhz == (3000 + 2000 + 2 * 2000) / 4
+    assert meter.throttled == 1 / 4
 
 
 def test_what_was_not_measured_is_none() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparison import Row, training_cost, valid_rows
+from benchmark.analysis.comparison import Row, has_time_budget, training_cost, valid_rows
 from benchmark.analysis.statistics import pareto_front
 from benchmark.report import style
 from benchmark.report.canvas import cost_unit, far_above, ladders, new_figure, save
@@ -57,7 +57,8 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
 
     Each seed is a faint point; means carry 95% bars on both axes from two seeds on. The rungs of a ladder are joined.
     The dashed line is random-init, which pays nothing; the grey step is the Pareto front of the self-supervised
-    means above it (rule 21). A supervised row far above all others is drawn at the upper edge, with its value.
+    means above it. A supervised row far above all others is drawn at the upper edge, with its value. Budgets of data
+    and budgets of cost have panels of their own, beside each other on one scale of accuracy (rule 21).
 
     Args:
         records: of one ladder (equal but for the budget) and one machine, because times are compared; runs without
@@ -65,25 +66,62 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
         width: in inches.
     """
     rows = [row for row in valid_rows(records) if row.accuracy.mean is not None]
-    floors = [row for row in rows if row.first.method == "random_init"]
-    paid = [row for row in rows if row.first.method != "random_init" and (row.cost.mean or 0.0) > 0.0]
+    paid = [row for row in rows if _has_paid(row)]
     devices = max((record.environment.devices for row in paid for record in row.records), default=1)
     unit, label = cost_unit([row.cost.mean or 0.0 for row in paid], devices)
+    parts = {"Same data": [row for row in rows if not has_time_budget(row.first)]}
+    parts["Same cost"] = [row for row in rows if has_time_budget(row.first)]
+    panels = {name: part for name, part in parts.items() if any(map(_has_paid, part))} or {"": rows}
+    wide = width > 4
     with style.applied():
-        figure, (axes,) = new_figure(width, 0.56 * width if width > 4 else 0.86 * width)
-        plot = _Plot(axes, paid, floors, unit)
-        axes.set(xlabel=label, ylabel="Linear probe, test top-1 (%)")
-        _set_limits(plot)
-        _draw_key(plot)
-        for rungs in ladders(floors):
-            axes.axhline(rungs[-1].accuracy.mean or 0.0, color=style.FAINT, linewidth=0.8, dashes=(5, 3), zorder=1.5)
-        front = _draw_front(plot)
-        for rungs in ladders(paid):
-            _draw_entry(plot, rungs)
+        shape = {"columns": len(panels)} if wide else {"rows": len(panels)}
+        height = (0.56 * width if wide else 0.86 * width) if len(panels) == 1 or wide else 1.6 * width
+        figure, every = new_figure(width, height, **shape)
+        plots = [
+            _Plot(
+                axes,
+                [row for row in part if _has_paid(row)],
+                [row for row in part if row.first.method == "random_init"],
+                unit,
+            )
+            for axes, part in zip(every, panels.values(), strict=True)
+        ]
+        for plot, name in zip(plots, panels, strict=True):
+            plot.axes.set(xlabel=label, ylabel="Linear probe, test top-1 (%)")
+            _set_limits(plot)
+            _draw_key(plot)
+            if len(panels) > 1:
+                plot.axes.set_title(name, loc="left")
+        _share_accuracy(plots)
+        fronts = [_draw_panel(plot) for plot in plots]
         figure.canvas.draw()
         figure.set_layout_engine("none")  # the labels' places hold for this layout alone
-        place(axes, _labels(plot, front), _obstacles(plot, front))
+        for plot, front in zip(plots, fronts, strict=True):
+            place(plot.axes, _labels(plot, front), _obstacles(plot, front))
     return figure
+
+
+def _has_paid(row: Row) -> bool:
+    return row.first.method != "random_init" and (row.cost.mean or 0.0) > 0.0
+
+
+def _share_accuracy(plots: list[_Plot]) -> None:
+    """One scale of accuracy for all panels, so that one can look across."""
+    low = min(plot.axes.get_ylim()[0] for plot in plots)
+    high = max(plot.axes.get_ylim()[1] for plot in plots)
+    for plot in plots:
+        plot.axes.set_ylim(low, high)
+
+
+def _draw_panel(plot: _Plot) -> list[tuple[float, float]]:
+    """Floors, front and entries; returns the front's corners."""
+    for rungs in ladders(plot.floors):
+        level = rungs[-1].accuracy.mean or 0.0
+        plot.axes.axhline(level, color=style.FAINT, linewidth=0.8, dashes=(5, 3), zorder=1.5)
+    front = _draw_front(plot)
+    for rungs in ladders(plot.paid):
+        _draw_entry(plot, rungs)
+    return front
 
 
 def front_of(rows: Sequence[Row]) -> list[Row]:

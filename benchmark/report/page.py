@@ -38,7 +38,8 @@ Found = tuple[Path, "Record"]
 _COST_CAPTION = (
     "Training time against linear top-1 on the test split. Large markers are means over seeds, with 95% intervals on "
     "both axes from two seeds on; small ones are seeds; a line joins the budgets of one entry. The grey step is the "
-    "Pareto front of the self-supervised means. The dashed line is random init, which pays nothing."
+    "Pareto front of the self-supervised means. The dashed line is random init, which pays nothing. Where runs had "
+    "budgets of data and budgets of cost, each kind has a panel of its own."
 )
 _CURVES_CAPTION = (
     "Validation accuracy during the runs. A point in the middle describes a run under way; it is no result of a "

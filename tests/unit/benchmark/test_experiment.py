@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,9 +12,6 @@ import yaml
 from benchmark.configs import merge
 from benchmark.errors import UserError
 from benchmark.experiment import Experiment, RunPlan, load_experiment, plan_runs, resolve_entries
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TINY: dict[str, Any] = {
     "dataset": {"name": "shapes", "shapes_train": 200, "shapes_test": 40},

@@ -128,6 +128,24 @@ def test_files_are_equal_for_equal_records_and_keep_text_as_text(make_record: An
 
 
 @pytest.mark.parametrize("entries", [[("byol", "failed")], [("random_init", "completed")], [("byol", "completed")]])
+@pytest.mark.parametrize("width", [style.FULL_WIDTH, style.COLUMN_WIDTH])
+def test_same_data_and_same_cost_stand_beside_each_other_on_one_scale(make_record: Any, width: float) -> None:
+    data = [
+        make_record(entry, top1=top1, seconds=s) for entry, top1, s in (("byol", 40.0, 90.0), ("simclr", 45.0, 60.0))
+    ]
+    cost = [
+        make_record(entry, top1=top1, seconds=300.0, budget={"wall_clock": 300.0})
+        for entry, top1 in (("byol", 60.0), ("simclr", 55.0))
+    ]
+    assert len(cost_vs_accuracy(data, width=width).axes) == 1
+    left, right = cost_vs_accuracy([*data, *cost], width=width).axes
+    assert (left.get_title(loc="left"), right.get_title(loc="left")) == ("Same data", "Same cost")
+    assert left.get_ylim() == right.get_ylim()
+    assert left.get_ylim()[0] < 40.0 and left.get_ylim()[1] > 60.0
+    for axes in (left, right):
+        assert {"BYOL", "SimCLR"} <= {text.get_text() for text in axes.texts}
+
+
 def test_few_or_no_points_still_make_a_figure(make_record: Any, entries: list[tuple[str, str]], tmp_path: Path) -> None:
     records = [make_record(entry, status=status, measured=status == "completed") for entry, status in entries]
     svg, _ = save(cost_vs_accuracy(records), tmp_path / "figure")

@@ -1,11 +1,12 @@
 """Reference bands: what each method reaches at a small fixed budget, so that a change for the worse is seen (rule 23).
 
-A band is fixed beforehand, by `perf/bands.py` over several seeds. A result above it fails too: better than ever for no
-reason is a bug as likely as a discovery.
+A band is fixed beforehand, from several seeds (`bench check --measure 5`). A result above it fails too: better than
+ever for no reason is a bug as likely as a discovery.
 """
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from benchmark.records import Record
 
 EXPERIMENT = "check"
+LEAST_WIDTH, DEVIATIONS = 1.5, 4.0  # of a band to either side: points, and standard deviations over seeds
 _FILE = Path(__file__).with_name("bands.yaml")
 
 
@@ -53,6 +55,27 @@ def read_bands() -> dict[str, tuple[float, float]]:
     """The committed bands by entry."""
     data: dict[str, Any] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
     return {name: (float(low), float(high)) for name, (low, high) in data["bands"].items()}
+
+
+def measure(records: Sequence[Record]) -> str:
+    """The content of `bands.yaml` by what several seeds reached. It is committed by hand, with the reason.
+
+    Raises:
+        UserError: an entry has fewer than two completed runs.
+    """
+    reached: dict[str, list[float]] = {}
+    for record in records:
+        if record.metrics is not None:
+            reached.setdefault(record.entry, []).append(record.metrics.scores.linear_validation_top1)
+    seeds = sorted({record.seed for record in records})
+    lines = [f"# Linear top-1 on the validation split, percent; from seeds {', '.join(map(str, seeds))}.", "bands:"]
+    for entry, values in sorted(reached.items()):
+        if len(values) < 2:
+            raise UserError(f"entry '{entry}' has one completed run; a band needs at least two seeds")
+        mean, width = statistics.fmean(values), max(DEVIATIONS * statistics.stdev(values), LEAST_WIDTH)
+        band = f"[{max(0.0, mean - width):.1f}, {min(100.0, mean + width):.1f}]"
+        lines.append(f"  {entry}: {band}  # {', '.join(f'{value:.1f}' for value in sorted(values))}")
+    return "\n".join(lines)
 
 
 def compare(records: Sequence[Record]) -> list[Finding]:

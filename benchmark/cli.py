@@ -243,9 +243,12 @@ def _read(results: list[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
     return records, problems
 
 
-@app.command()
-def check(
+@app.command(name="check")
+def check_(
     methods: Methods = None,
+    measure: Annotated[
+        int | None, typer.Option(min=2, help="Print bands from so many seeds instead of comparing with them.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Keep the runs there; else nothing stays.")] = None,
     device: Device = "auto",
     share: Share = False,
@@ -254,11 +257,17 @@ def check(
     """Train every method at a small fixed budget and compare what it reaches with its band; fails outside."""
     import tempfile
 
-    from benchmark.check import EXPERIMENT, compare
+    from benchmark import check
 
+    seeds = None if measure is None else ",".join(map(str, range(measure)))
     with tempfile.TemporaryDirectory() as folder:
-        records = _run(Asked(EXPERIMENT, methods, device=device, share=share), out or Path(folder), quiet=quiet)
-    findings = compare(records)
+        records = _run(
+            Asked(check.EXPERIMENT, methods, seeds, device=device, share=share), out or Path(folder), quiet=quiet
+        )
+    if measure is not None:
+        typer.echo(check.measure(records))
+        return
+    findings = check.compare(records)
     for one in findings:
         reached = "-" if one.reached is None else f"{one.reached:.1f}"
         typer.echo(f"{one.entry:<18} {reached:>6}   expected {one.low:.1f} to {one.high:.1f}   {one.verdict}")

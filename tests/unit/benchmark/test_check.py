@@ -20,6 +20,15 @@ def test_a_result_outside_its_band_fails_in_either_direction(make_record: Any, m
         check.compare([make_record("vicreg")])
 
 
+def test_bands_are_four_deviations_wide_but_never_narrow(make_record: Any) -> None:
+    found = [make_record("byol", seed, top1=top1) for seed, top1 in enumerate((39.5, 40.5))]
+    found += [make_record("simclr", seed, top1=99.5) for seed in range(2)]
+    bands = yaml.safe_load(check.measure(found))["bands"]
+    assert bands == {"byol": [37.7, 43.3], "simclr": [98.5, 100.0]}
+    with pytest.raises(UserError, match="at least two seeds"):
+        check.measure(found[:1])
+
+
 def test_every_entry_of_the_check_has_a_band_that_tells_something() -> None:
     experiment = Experiment.model_validate(read_yaml(find_experiment(check.EXPERIMENT)))
     bands = check.read_bands()

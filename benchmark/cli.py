@@ -306,6 +306,15 @@ def list_(what: Annotated[str, typer.Argument(help="methods, datasets, backbones
 
 
 @app.command()
+def doctor(device: Device = "auto", out: Out = Path("results")) -> None:
+    """Say what this machine has, what runs will use, and what is missing."""
+    from benchmark.doctor import examine
+
+    for name, value in examine(device, out):
+        typer.echo(f"{name:<10} {value}")
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     from benchmark import __version__

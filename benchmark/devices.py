@@ -58,7 +58,7 @@ def take_device(name: str, *, share: bool = False) -> Iterator[tuple[torch.devic
     # Sharing comes into question only where no device is free.
     tries = [(device, False) for device in candidates] + [(device, True) for device in candidates if share]
     for number, (device, beside) in enumerate(tries, 1):
-        lock = DeviceLock(_unique_name(device), share=beside)
+        lock = DeviceLock(unique_name(device), share=beside)
         try:
             lock.__enter__()
         except UserError:
@@ -72,7 +72,7 @@ def take_device(name: str, *, share: bool = False) -> Iterator[tuple[torch.devic
         return
 
 
-def _unique_name(device: torch.device) -> str:
+def unique_name(device: torch.device) -> str:
     """The same in every process of the machine, whatever devices it sees."""
     if device.type == "cpu":
         return "cpu"

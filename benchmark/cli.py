@@ -278,19 +278,57 @@ def check_(
 @app.command()
 def leaderboard(
     results: Results,
-    csv: Annotated[Path, typer.Option("--csv", help="The leaderboard's file; runs.csv lies beside it.")],
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write all columns there, and runs.csv with a row per run beside it.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Sort by linear_top1, knn20, training_time, device_hours, ...")
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the short table there, as Markdown.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Write the short table there, as LaTeX (booktabs).")] = None,
+    runs: Annotated[bool, typer.Option("--runs", help="Print a row per run.")] = False,
 ) -> None:
-    """Write the leaderboard of some results: a row per entry and comparison, and a row per run."""
-    from benchmark.analysis.leaderboard import write_leaderboard
+    """Print or write the leaderboard of some results: a row per entry and comparison."""
+    from benchmark.analysis import export
+    from benchmark.analysis import leaderboard as tables
+    from benchmark.records import write_atomically
 
-    records, problems = _read(results)
+    found, problems = _read(results)
+    board = tables.leaderboard([record for _, record in found])
+    board = board if by is None else export.sorted_by(board, by)
+    table = export.short(board)
+    wanted = {markdown: export.to_markdown, latex: export.to_latex}
     try:
-        write_leaderboard(records, csv.parent, name=csv.name)
+        if csv is not None:
+            tables.write_leaderboard(found, csv.parent, name=csv.name, by=by)
+        for path, form in wanted.items():
+            if path is not None:
+                write_atomically(path, form(table))
     except OSError as error:
-        raise UserError(f"{csv}: cannot be written ({error.strerror or error})") from None
+        raise UserError(f"{error.filename or csv}: cannot be written ({error.strerror or error})") from None
     for problem in problems:
         typer.echo(f"skipped: {problem}", err=True)
-    typer.echo(f"{csv}")
+    written = [path for path in (csv, markdown, latex) if path is not None]
+    for path in written:
+        typer.echo(path)
+    if runs:
+        typer.echo(tables.runs(found, Path.cwd()).to_csv(index=False), nl=False)
+    elif not written:
+        typer.echo(export.to_markdown(table), nl=False)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A results folder.")],
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+) -> None:
+    """Say what differs between two results folders, and what changed beyond noise."""
+    from benchmark.console import change_table, unlike_table
+
+    records = [[record for _, record in _read([folder])[0]] for folder in (first, second)]
+    console = _console()
+    console.print(unlike_table(*records))
+    console.print(change_table(*records))
 
 
 @app.command(name="list")

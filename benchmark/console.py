@@ -11,6 +11,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
     from rich.progress import TaskID
 
@@ -192,3 +194,37 @@ def _cells(record: Record) -> list[str]:
     else:
         cells += ["-"] * 3
     return [*cells, record.status]
+
+
+def unlike_table(first: Sequence[Record], second: Sequence[Record]) -> Table | str:
+    """What two results folders were run with that is not the same."""
+    from benchmark.analysis.compare import unlike
+
+    found = unlike(first, second)
+    if not found:
+        return "run alike: data, budgets, seeds, machines, versions and commit are the same"
+    table = Table("what differs", "first", "second", box=SIMPLE_HEAD)
+    for row in found:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def change_table(first: Sequence[Record], second: Sequence[Record]) -> Table:
+    """What changed between two results folders, entry by entry."""
+    from benchmark.analysis.compare import changes
+
+    table = Table("entry", "budget", "n", "top-1", "change", "time", "verdict", box=SIMPLE_HEAD)
+    for one in changes(first, second):
+        rows = (one.first, one.second)
+        means = [None if row is None else row.accuracy.mean for row in rows]
+        change = "-" if one.difference is None else f"{one.difference:+.1f}"
+        table.add_row(
+            escape(one.entry),
+            one.budget,
+            ", ".join("-" if row is None else str(row.n) for row in rows),
+            " to ".join("-" if mean is None else f"{mean:.1f}" for mean in means),
+            change + (f" ± {one.ci95:.1f}" if one.ci95 is not None else ""),
+            "-" if one.time_ratio is None else f"x {one.time_ratio:.2f}",
+            one.verdict,
+        )
+    return table

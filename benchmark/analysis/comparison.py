@@ -148,21 +148,28 @@ def comparison_key(record: Record) -> str:
     return cost_key(record) if has_time_budget(record) else quality_key(record)
 
 
-def differing_fields(records: Iterable[Record]) -> dict[str, list[str]]:
-    """Which fields of the two keys take more than one value among some records, and the values, sorted.
+def fields_of(record: Record) -> dict[str, str]:
+    """The fields of the two keys as text.
 
     Entries may differ in their method and backbone; those are what is compared, and not named here.
     """
+    fields: dict[str, Any] = {
+        "dataset": record.dataset.name,
+        **_quality_fields(record),
+        "budget": budget_text(record),
+        **_hardware_fields(record),
+    }
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+        for name, value in fields.items()
+    }
+
+
+def differing_fields(records: Iterable[Record]) -> dict[str, list[str]]:
+    """Which fields of the two keys take more than one value among some records, and the values, sorted."""
     values: dict[str, set[str]] = {}
     for record in records:
-        fields: dict[str, Any] = {
-            "dataset": record.dataset.name,
-            **_quality_fields(record),
-            "budget": budget_text(record),
-            **_hardware_fields(record),
-        }
-        for name, value in fields.items():
-            text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+        for name, text in fields_of(record).items():
             values.setdefault(name, set()).add(text)
     return {name: sorted(texts, key=_by_numbers) for name, texts in values.items() if len(texts) > 1}
 

@@ -26,6 +26,7 @@ from benchmark.analysis.comparison import (
     quality_key,
 )
 from benchmark.analysis.differences import difference_of, median_time_to, targets_of
+from benchmark.analysis.export import sorted_by
 from benchmark.analysis.further import PROBE_COLUMNS, probe_rows, probes_of
 from benchmark.errors import UserError
 from benchmark.records import write_atomically
@@ -270,7 +271,7 @@ def relative(path: Path, folder: Path) -> str:
 
 
 def write_leaderboard(
-    found: Sequence[tuple[Path, Record]], out_dir: Path, *, name: str = "leaderboard.csv"
+    found: Sequence[tuple[Path, Record]], out_dir: Path, *, name: str = "leaderboard.csv", by: str | None = None
 ) -> tuple[Path, Path]:
     """Writes the leaderboard and `runs.csv` into a folder, each in one move; `probes.csv` where there are any.
 
@@ -278,6 +279,7 @@ def write_leaderboard(
         found: record files and what they hold, as `benchmark.records.find_records` gives them.
         out_dir: made if it does not exist.
         name: of the leaderboard's file.
+        by: sort its rows by this, inside each comparison; see `benchmark.analysis.export.SORTS`.
 
     Returns:
         The two files.
@@ -287,7 +289,9 @@ def write_leaderboard(
     """
     if name in ("runs.csv", "probes.csv"):
         raise UserError(f"the leaderboard cannot be called {name}: another table has that name")
-    tables = {out_dir / name: leaderboard([record for _, record in found]), out_dir / "runs.csv": runs(found, out_dir)}
+    board = leaderboard([record for _, record in found])
+    board = board if by is None else sorted_by(board, by)
+    tables = {out_dir / name: board, out_dir / "runs.csv": runs(found, out_dir)}
     probes, _ = probes_of(found)
     if any(probes.values()):
         every = comparisons([record for _, record in found])

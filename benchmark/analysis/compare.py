@@ -1,0 +1,143 @@
+"""Two results folders against each other: what differs in what was run, and what changed beyond noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from benchmark.analysis.comparison import (
+    MIN_RESULT,
+    Row,
+    budget_size,
+    budget_text,
+    fields_of,
+    hardware_key,
+    rows_of,
+)
+from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, row_flags
+from benchmark.analysis.statistics import holm, paired_difference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from benchmark.records import Record
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Change:
+    """One entry under one budget, in both folders or in one of them.
+
+    Attributes:
+        entry: its name.
+        budget: in words.
+        first: its row in the first folder.
+        second: its row in the second folder.
+        difference: second - first in points of linear top-1: mean over common seeds, or of the means without any.
+        ci95: half its 95% interval, over common seeds.
+        p: of the paired t-test, Holm-corrected over all entries; None for fewer than three common seeds.
+        reproduced: how many runs with equal keys have equal metrics, and how many there are.
+        time_ratio: training time, second / first; None on unlike machines or where something speaks against a time.
+    """
+
+    entry: str
+    budget: str
+    first: Row | None
+    second: Row | None
+    difference: float | None = None
+    ci95: float | None = None
+    p: float | None = None
+    reproduced: tuple[int, int] = (0, 0)
+    time_ratio: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """What can be said: `equal`, `higher`, `lower`, `no difference seen`, or why nothing can."""
+        if self.first is None or self.second is None:
+            return "only in the second" if self.first is None else "only in the first"
+        if self.difference is None:
+            return f"{self.first.status} / {self.second.status}"
+        same, shared = self.reproduced
+        if shared and same == shared == self.first.n == self.second.n:
+            return "equal"
+        word = "higher" if self.difference > 0 else "lower"
+        if self.p is not None:
+            return word if self.p < ALPHA else "no difference seen"
+        margin = (self.first.half_width or 0.0) + (self.second.half_width or 0.0)
+        return f"{word} (preliminary)" if abs(self.difference) > margin else "no difference seen (preliminary)"
+
+
+def changes(first: Sequence[Record], second: Sequence[Record]) -> list[Change]:
+    """Every entry and budget of either folder, by budget and name."""
+    rows = [_by_place(records) for records in (first, second)]
+    places = sorted({**rows[0], **rows[1]}, key=lambda place: (place[1], place[0]))
+    found = [_change(place[0], rows[0].get(place), rows[1].get(place)) for place in places]
+    family = [i for i, one in enumerate(found) if one.p is not None]
+    corrected = holm([found[i].p or 0.0 for i in family])
+    for i, p in zip(family, corrected, strict=True):
+        found[i] = replace(found[i], p=p)
+    return found
+
+
+def _by_place(records: Sequence[Record]) -> dict[tuple[str, float, str], Row]:
+    """Rows by entry and budget; of several the one with the most runs."""
+    rows: dict[tuple[str, float, str], Row] = {}
+    for row in rows_of(records):
+        place = (row.first.entry, budget_size(row.first), budget_text(row.first))
+        if place not in rows or row.n > rows[place].n:
+            rows[place] = row
+    return rows
+
+
+def _change(entry: str, first: Row | None, second: Row | None) -> Change:
+    row = first or second
+    assert row is not None
+    change = Change(entry, budget_text(row.first), first, second)
+    if first is None or second is None or first.accuracy.mean is None or second.accuracy.mean is None:
+        return change
+    scores = [{r.seed: r.metrics.scores.linear_top1 for r in row.measured if r.metrics} for row in (first, second)]
+    seeds = sorted(scores[0].keys() & scores[1].keys())
+    paired = paired_difference([scores[1][seed] for seed in seeds], [scores[0][seed] for seed in seeds])
+    keys = {record.key: record for record in first.measured}
+    shared = [(keys[record.key], record) for record in second.measured if record.key in keys]
+    same = sum(one.metrics == other.metrics for one, other in shared)
+    ratio = None
+    if hardware_key(first.first) == hardware_key(second.first) and first.cost.mean and second.cost.mean:
+        safe = not {*row_flags(first), *row_flags(second)} & UNSAFE_TIMES
+        ratio = second.cost.mean / first.cost.mean if safe else None
+    return replace(
+        change,
+        difference=paired.mean if paired.mean is not None else second.accuracy.mean - first.accuracy.mean,
+        ci95=paired.ci95,
+        p=paired.p if paired.n >= MIN_RESULT else None,
+        reproduced=(same, len(shared)),
+        time_ratio=ratio,
+    )
+
+
+def unlike(first: Sequence[Record], second: Sequence[Record]) -> list[tuple[str, str, str]]:
+    """What the two folders were run with that is not the same: name, values of the first, values of the second."""
+    asides = {"seed": lambda record: str(record.seed), "commit": commit_text}
+    readers: list[Callable[[Record], dict[str, str]]] = [
+        fields_of,
+        lambda record: {name: read(record) for name, read in asides.items()},
+        lambda record: record.environment.packages,
+    ]
+    found: dict[str, tuple[str, str, str]] = {}
+    for read in readers:
+        values = [_values(records, read) for records in (first, second)]
+        for name in {**values[0], **values[1]}:
+            one, other = (part.get(name, "") for part in values)
+            if one != other:
+                found.setdefault(name, (name, one, other))
+    return list(found.values())
+
+
+def _values(records: Sequence[Record], read: Callable[[Record], dict[str, str]]) -> dict[str, str]:
+    """Each field's values among some records, joined."""
+    values: dict[str, dict[str, None]] = {}
+    for record in records:
+        for name, text in read(record).items():
+            values.setdefault(name, {})[text] = None
+    return {name: ", ".join(sorted(texts)) for name, texts in values.items()}

@@ -1,0 +1,102 @@
+"""The leaderboard in other forms: sorted by a column, short, as Markdown or LaTeX."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+# What may be sorted by: the column, and whether more is better.
+SORTS: dict[str, tuple[str, bool]] = {
+    "linear_top1": ("linear_top1_mean", True),
+    "linear_top5": ("linear_top5_mean", True),
+    "knn20": ("knn20_mean", True),
+    "knn200": ("knn200_mean", True),
+    "training_time": ("training_time_mean", False),
+    "total_time": ("total_time_mean", False),
+    "device_hours": ("device_hours_mean", False),
+    "images_per_second": ("images_per_second_mean", True),
+    "flops": ("flops_mean", False),
+    "peak_memory": ("peak_memory_mib", False),
+}
+
+
+def sorted_by(board: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The leaderboard's rows sorted by a column inside each comparison, whose order stays; empty values come last.
+
+    Raises:
+        UserError: there is no such column to sort by.
+    """
+    if name not in SORTS:
+        close = ", ".join(sorted(SORTS))
+        raise UserError(f"--by is '{name}'; choices: {close}")
+    column, falling = SORTS[name]
+    parts = [
+        part.sort_values(column, ascending=not falling, kind="stable", na_position="last")
+        for _, part in board.groupby("comparison_key", sort=False)
+    ]
+    import pandas as pd
+
+    return pd.concat(parts) if parts else board
+
+
+def short(board: pd.DataFrame) -> pd.DataFrame:
+    """What a paper's table has room for, as text."""
+
+    def interval(row: Any, name: str, digits: int = 1) -> str:
+        mean, width = row[f"{name}_mean"], row[f"{name}_ci95"]
+        if _missing(mean):
+            return ""
+        return f"{mean:.{digits}f}" + ("" if _missing(width) else f" ± {width:.{digits}f}")
+
+    def number(row: Any, column: str, form: Callable[[float], str]) -> str:
+        return "" if _missing(row[column]) else form(float(row[column]))
+
+    import pandas as pd
+
+    rows = [
+        {
+            "Dataset": row["dataset"],
+            "Budget": row["budget"],
+            "Entry": row["entry"],
+            "n": str(row["n_completed"]) if row["n_completed"] == row["n"] else f"{row['n_completed']} of {row['n']}",
+            "Rank": number(row, "rank", lambda v: f"{v:.0f}"),
+            "Linear top-1 (%)": interval(row, "linear_top1"),
+            "kNN-20 (%)": interval(row, "knn20"),
+            "kNN-200 (%)": interval(row, "knn200"),
+            "Training (s)": interval(row, "training_time", 0),
+            "Device-hours": number(row, "device_hours_mean", lambda v: f"{v:.3g}"),
+            "Images/s": number(row, "images_per_second_mean", lambda v: f"{v:,.0f}"),
+            "Status": row["status"] + (" (preliminary)" if row["preliminary"] == "yes" else ""),
+            "Flags": row["flags"],
+        }
+        for _, row in board.iterrows()
+    ]
+    table = pd.DataFrame(rows)
+    return table[[name for name in table.columns if name == "Entry" or (table[name] != "").any()]]
+
+
+def _missing(value: Any) -> bool:
+    import pandas as pd
+
+    return bool(pd.isna(value))
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A Markdown table."""
+    lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+    escaped = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
+
+
+def to_latex(table: pd.DataFrame) -> str:
+    """A LaTeX table with the rules of `booktabs`."""
+    plain = table.replace("±", r"PLUSMINUS", regex=True)
+    styled = plain.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
+    latex: str = styled.to_latex(hrules=True)
+    return latex.replace("PLUSMINUS", r"$\pm$")

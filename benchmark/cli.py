@@ -331,6 +331,20 @@ def compare(
     console.print(change_table(*records))
 
 
+@app.command()
+def merge(results: Results, out: Annotated[Path, typer.Option("--out", help="Folder that all runs go to.")]) -> None:
+    """Join results of several machines; what does not hold together is named and refused."""
+    from benchmark.analysis.merge import merge as merge_results
+
+    _read(results)
+    merged = merge_results(results, out)
+    for line in merged.refused:
+        typer.echo(f"refused: {line}", err=True)
+    typer.echo(f"{out}: {len(merged.taken)} runs taken, {merged.there} were there, {len(merged.refused)} refused")
+    if merged.refused:
+        raise typer.Exit(1)
+
+
 @app.command(name="list")
 def list_(what: Annotated[str, typer.Argument(help="methods, datasets, backbones, protocols or experiments.")]) -> None:
     """List what there is to choose from."""

@@ -1,0 +1,136 @@
+"""Joins results from several machines. Every record is looked at; what does not hold together is refused by name."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from benchmark.errors import UserError
+from benchmark.records import FINAL_STATUSES, read_record, run_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from benchmark.records import LedgerRecord, Record
+
+_TOLERANCE = 0.01  # of the total time (rule 7)
+
+
+@dataclass
+class Merged:
+    """What became of the runs.
+
+    Attributes:
+        taken: folders that were copied.
+        there: records that were there already, or came twice, the same both times.
+        refused: a line about each that was left out.
+    """
+
+    taken: list[Path] = field(default_factory=list)
+    there: int = 0
+    refused: list[str] = field(default_factory=list)
+
+
+def merge(sources: Sequence[Path], out: Path) -> Merged:
+    """Copies the runs of several results folders into one; nothing there is overwritten.
+
+    Refused are records that cannot be read, that contradict themselves, whose place or configuration file is another
+    run's, and two different ones of one key. What a record says of its scores cannot be checked without training again.
+
+    Args:
+        sources: results folders.
+        out: where all go; made if it does not exist.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    merged = Merged()
+    for path in sorted({path for source in sources for path in source.rglob("record.json")}):
+        try:
+            record = read_record(path)
+        except (ValueError, OSError) as error:
+            merged.refused.append(str(error))
+            continue
+        wrong = next(_contradictions(path, record), None)
+        if wrong is not None:
+            merged.refused.append(f"{path}: {wrong}")
+            continue
+        place = run_folder(out, record.experiment, record.entry, record.seed, record.key)
+        if place.resolve() == path.parent.resolve():
+            merged.there += 1
+        elif (place / "record.json").is_file():
+            if read_record(place / "record.json") == record:
+                merged.there += 1
+            else:
+                merged.refused.append(f"{path}: another record of the same run is in {place}, and they are not equal")
+        else:
+            _copy(path.parent, place)
+            merged.taken.append(place)
+    return merged
+
+
+def _contradictions(path: Path, record: Record) -> Iterator[str]:
+    """What of a record cannot be, in words."""
+    folder = path.parent
+    expected = run_folder(Path(), record.experiment, record.entry, record.seed, record.key)
+    if folder.parts[-3:] != expected.parts:
+        yield f"lies in {'/'.join(folder.parts[-3:])}, but is the run {expected.as_posix()}"
+    config = folder / "config.yaml"
+    if config.is_file():
+        try:
+            same = yaml.safe_load(config.read_text(encoding="utf-8")) == record.config
+        except (yaml.YAMLError, UnicodeDecodeError):
+            same = False
+        if not same:
+            yield "its configuration is not that of config.yaml beside it"
+    if record.config.get("seed") != record.seed or record.config.get("entry", {}).get("name") != record.entry:
+        yield "its configuration is of another seed or entry"
+    scored = record.status in ("completed", "collapsed")
+    if scored and record.metrics is None and getattr(record, "trial_metrics", None) is None:
+        yield f"its status is {record.status}, but it has no scores"
+    if not scored and record.metrics is not None:
+        yield f"its status is {record.status}, but it has scores"
+    if (record.cause is not None) != (record.status == "failed"):
+        yield f"its status is {record.status}, its cause {record.cause}"
+    if record.status in FINAL_STATUSES and record.ledger is not None:
+        yield from _unbalanced(record.ledger)
+    if record.metrics is not None:
+        for name, scores in record.metrics.encoders.items():
+            if scores.linear_top1 > scores.linear_top5 + 1e-9:
+                yield f"encoder '{name}' has a higher top-1 than top-5"
+
+
+def _unbalanced(ledger: LedgerRecord) -> Iterator[str]:
+    phases = sum(ledger.phases.model_dump().values())
+    if not math.isclose(phases, ledger.total_time, rel_tol=_TOLERANCE, abs_tol=1e-3):
+        yield f"its phases sum to {phases:.1f} s, its total time is {ledger.total_time:.1f} s"
+    if not math.isclose(ledger.training_time, ledger.phases.training, rel_tol=_TOLERANCE, abs_tol=1e-3):
+        yield f"its training time is {ledger.training_time:.1f} s, its phase of training {ledger.phases.training:.1f} s"
+    hours = ledger.devices * ledger.training_time / 3600
+    if ledger.resumed == 0 and not math.isclose(ledger.device_hours, hours, rel_tol=_TOLERANCE, abs_tol=1e-6):
+        yield f"its device-hours are {ledger.device_hours:.4f}, its devices and training time make {hours:.4f}"
+    if ledger.data_wait > ledger.training_time * (1 + _TOLERANCE) + 1e-3:
+        yield "it waited longer for data than it trained"
+
+
+def _copy(source: Path, place: Path) -> None:
+    """Copies a run's files (links and hidden ones left out), so that the record comes last."""
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        for path in sorted(source.rglob("*")):
+            inside = path.relative_to(source)
+            if path.is_symlink() or not path.is_file() or any(part.startswith(".") for part in inside.parts):
+                continue
+            (temporary / inside).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, temporary / inside)
+        temporary.rename(place)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise UserError(f"{place}: cannot be written ({error.strerror or error})") from None

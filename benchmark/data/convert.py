@@ -9,10 +9,12 @@ import contextlib
 import json
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
+import psutil
 import torch
 from torchvision.io import encode_jpeg, encode_png
 from torchvision.transforms.v2 import functional as transforms
@@ -89,27 +91,14 @@ def convert_folder(
     Raises:
         UserError: an image is unreadable, a file is there already, or the disk is full; nothing half done is left.
     """
-    train, test = split_folders(folder)
-    classes, files = class_files(train, test)
-    made = []
-    for root, members in zip((train, test), files, strict=True):
-        paths = [path for group in members for path in group]
-        labels = [label for label, group in enumerate(members) for _ in group]
-
-        def make(path: Path) -> _Made:
-            try:
-                encoded = read_bytes(path)
-                image = decode(encoded, str(path))
-            except UserError as error:
-                return _Made(b"", (0, 0), str(error))
-            if reencode is not None:
-                encoded = bytes(reencode(image).numpy().tobytes())
-                image = decode(encoded, str(path))
-            return _Made(encoded, (image.shape[-2], image.shape[-1]))
-
-        split = "train" if root == train else "test"
-        with _Writer(_split_path(out, split), split, classes, _total(paths)) as writer:
-            for path, label, one in zip(paths, labels, in_threads(make, paths, progress), strict=True):
+    classes, files = class_files(*split_folders(folder))
+    with _Writers(out) as writers:
+        for split, members in zip(("train", "test"), files, strict=True):
+            labelled = [(path, label) for label, group in enumerate(members) for path in group]
+            paths = [path for path, _ in labelled]
+            writer = writers.open(split, classes, _total(paths))
+            images = in_threads(partial(_make, reencode=reencode), paths, progress)
+            for (path, label), one in zip(labelled, images, strict=True):
                 if one.error and not skip:
                     raise UserError(f"{one.error}; nothing was written (--on-error skip leaves such images out)")
                 if one.error:
@@ -117,8 +106,20 @@ def convert_folder(
                     writer.skipped.append(path.relative_to(folder).as_posix())
                 else:
                     writer.add(one.encoded, label, one.size)
-            made.append(writer.finish())
-    return made
+            writer.finish()
+        return writers.publish()
+
+
+def _make(path: Path, reencode: Reencode | None) -> _Made:
+    try:
+        encoded = read_bytes(path)
+        image = decode(encoded, str(path))
+    except UserError as error:
+        return _Made(b"", (0, 0), str(error))
+    if reencode is not None:
+        encoded = bytes(reencode(image).numpy().tobytes())
+        image = decode(encoded, str(path))
+    return _Made(encoded, (image.shape[-2], image.shape[-1]))
 
 
 def convert_dataset(dataset: Dataset, out: Path, *, progress: Progress) -> list[Path]:
@@ -128,10 +129,10 @@ def convert_dataset(dataset: Dataset, out: Path, *, progress: Progress) -> list[
         UserError: a file is there already, or the disk is full.
     """
     parts = {"train": (dataset.train, dataset.validation), "test": (dataset.test,)}
-    made = []
-    for name, splits in parts.items():
-        total = sum(len(split) for split in splits)
-        with _Writer(_split_path(out, name), name, dataset.classes, total * 3 * dataset.image_size**2) as writer:
+    with _Writers(out) as writers:
+        for name, splits in parts.items():
+            total = sum(len(split) for split in splits)
+            writer = writers.open(name, dataset.classes, total * 3 * dataset.image_size**2)
             done = 0
             for split in splits:
                 for indices in torch.split(torch.arange(len(split)), 512):
@@ -145,8 +146,8 @@ def convert_dataset(dataset: Dataset, out: Path, *, progress: Progress) -> list[
                 name: np.concatenate([split.factors[name].float().numpy() for split in splits])
                 for name in splits[0].factors
             }
-            made.append(writer.finish())
-    return made
+            writer.finish()
+        return writers.publish()
 
 
 def _split_path(out: Path, split: str) -> Path:
@@ -157,6 +158,30 @@ def _split_path(out: Path, split: str) -> Path:
 
 def _total(paths: Iterable[Path]) -> int:
     return sum(path.stat().st_size for path in paths if path.exists())
+
+
+class _Writers:
+    """The files of all splits: they get their names together, or none does."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._open: list[_Writer] = []
+
+    def __enter__(self) -> _Writers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for writer in self._open:
+            writer.discard()
+
+    def open(self, split: str, classes: Sequence[str], expected: int) -> _Writer:
+        """A further split's file; see `_Writer`."""
+        self._open.append(_Writer(_split_path(self._out, split), split, classes, expected))
+        return self._open[-1]
+
+    def publish(self) -> list[Path]:
+        """Gives the finished files their names."""
+        return [writer.publish() for writer in self._open]
 
 
 class _Writer:
@@ -184,21 +209,27 @@ class _Writer:
         self._checksums: list[bytes] = []
         self._written = self._held = 0
 
-    def __enter__(self) -> _Writer:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            for stale in self.path.parent.glob(f".{self.path.name}.*.tmp"):
-                stale.unlink()  # of a conversion that was killed
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._clear()
             self._file = h5py.File(self._temporary, "w")
             self._bytes = self._file.create_dataset(
                 "bytes", shape=(0,), maxshape=(None,), chunks=(self._chunk,), dtype=np.uint8
             )
         except OSError as error:
+            self._temporary.unlink(missing_ok=True)
             raise self._failed(error) from None
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        """Removes what was not finished."""
+    def _clear(self) -> None:
+        """Removes what a conversion that was killed has left."""
+        for stale in self.path.parent.glob(f".{self.path.name}.*.tmp"):
+            process = int(stale.name.split(".")[-2])
+            if process != os.getpid() and psutil.pid_exists(process):
+                raise UserError(f"{self.path}: process {process} is converting to it; wait for that one")
+            stale.unlink()
+
+    def discard(self) -> None:
+        """Removes what was not published."""
         with contextlib.suppress(OSError, RuntimeError):  # nothing that could not be written is missed
             self._file.close()
         self._temporary.unlink(missing_ok=True)
@@ -222,8 +253,8 @@ class _Writer:
             raise self._failed(error) from None
         self._written, self._held, self._waiting = self._written + self._held, 0, []
 
-    def finish(self) -> Path:
-        """Writes the rest, reads all of it back, and gives the file its name."""
+    def finish(self) -> None:
+        """Writes the rest, and reads all of it back."""
         if not self._lengths:
             raise UserError(f"{self.path}: no readable image is left for this split")
         self._flush()
@@ -249,9 +280,12 @@ class _Writer:
                 raise UserError(f"{self.path}: image {bad} reads back otherwise than it was written; nothing was kept")
             with self._temporary.open("rb") as written:
                 os.fsync(written.fileno())
-            self._temporary.replace(self.path)
         except OSError as error:
             raise self._failed(error) from None
+
+    def publish(self) -> Path:
+        """Gives the file its name."""
+        self._temporary.replace(self.path)
         return self.path
 
     def _failed(self, error: OSError) -> UserError:

@@ -103,7 +103,7 @@ class Container:
         return {**self.__dict__, "_open": {}}  # a spawned process opens the file for itself
 
     def __del__(self) -> None:
-        for descriptor in self._open.values():
+        for descriptor in self.__dict__.get("_open", {}).values():
             os.close(descriptor)
 
     def read(self, index: int) -> bytes:
@@ -152,7 +152,10 @@ def open_container(path: Path) -> Container:
         if version != VERSION:
             raise UserError(f"{path}: format version is {version}; this program reads version {VERSION}")
         arrays = {name: _array(file, path, name, kind) for name, kind in _ARRAYS.items()}
-        classes = tuple(name.decode() for name in _dataset(file, path, "classes")[()])
+        names = _dataset(file, path, "classes")
+        if h5py.check_string_dtype(names.dtype) is None:
+            raise UserError(f"{path}: 'classes' holds {names.dtype}, expected text")
+        classes = tuple(name.decode() for name in names[()])
         stored = _dataset(file, path, "bytes")
         offsets = np.concatenate(([0], arrays["lengths"].astype(np.int64).cumsum()))
         _check_content(path, arrays, classes, int(offsets[-1]), stored.shape[0])
@@ -226,7 +229,11 @@ def _places(path: Path, stored: h5py.Dataset) -> tuple[NDArray[np.int64], int]:
     def note(info: Any) -> None:
         places[info.chunk_offset[0] // chunk] = info.byte_offset
 
-    stored.id.chunk_iter(note)
+    if hasattr(stored.id, "chunk_iter"):  # since HDF5 1.12.3; in one pass
+        stored.id.chunk_iter(note)
+    else:
+        for number in range(stored.id.get_num_chunks()):
+            note(stored.id.get_chunk_info(number))
     if (places < 0).any():
         raise UserError(f"{path}: {int((places < 0).sum())} of its chunks were never written; convert it again")
     return places, chunk

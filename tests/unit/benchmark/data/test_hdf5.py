@@ -98,9 +98,13 @@ def test_made_anew_the_short_side_shrinks_and_two_conversions_are_equal(folder: 
 
 
 def test_unreadable_images_end_a_conversion_or_are_left_out_and_listed(folder: Path, tmp_path: Path) -> None:
-    (folder / "train" / "bee" / "1.jpg").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"bee/1\.jpg: not a readable image.*--on-error skip"):
-        converted(folder, tmp_path / "x.h5")
+    sound = (folder / "val" / "bee" / "1.jpg").read_bytes()
+    for split in ("val", "train"):
+        (folder / split / "bee" / "1.jpg").write_bytes(b"no image")
+        with pytest.raises(UserError, match=r"bee/1\.jpg: not a readable image.*--on-error skip"):
+            converted(folder, tmp_path / "x.h5")
+        assert [child.name for child in tmp_path.iterdir()] == ["images"]
+    (folder / "val" / "bee" / "1.jpg").write_bytes(sound)
     assert [child.name for child in tmp_path.iterdir()] == ["images"]
     said = converted(folder, tmp_path / "x.h5", skip=True)
     assert len(said) == 1 and "1.jpg" in said[0]
@@ -120,10 +124,16 @@ def test_a_full_disk_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: p
 
 
 def test_what_a_killed_conversion_left_is_cleared_and_what_is_there_is_kept(folder: Path, tmp_path: Path) -> None:
-    stale = tmp_path / ".x-train.h5.123.tmp"
+    stale = tmp_path / ".x-train.h5.99999999.tmp"
     stale.write_bytes(b"half")
     converted(folder, tmp_path / "x.h5")
     assert not stale.exists()
+    busy = tmp_path / f".y-train.h5.{os.getppid()}.tmp"
+    busy.write_bytes(b"half")
+    with pytest.raises(UserError, match="is converting to it"):
+        converted(folder, tmp_path / "y.h5")
+    assert busy.exists()
+    busy.unlink()
     before = (tmp_path / "x-train.h5").read_bytes()
     with pytest.raises(UserError, match="is there already"):
         converted(folder, tmp_path / "x.h5")

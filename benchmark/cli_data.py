@@ -51,7 +51,7 @@ def inspect(
 ) -> None:
     """Say what a file holds."""
     from benchmark.data.contents import contact_sheet, describe_contents
-    from benchmark.data.hdf5 import open_any
+    from benchmark.data.hdf5_source import open_any
 
     encoded = open_any(file)
     for name, value in describe_contents(encoded):
@@ -66,7 +66,7 @@ def verify(file: File) -> None:
     """Check every checksum and decode every image; names what is bad."""
     from benchmark.console import ConsoleReporter, plain_console
     from benchmark.data.contents import unsound
-    from benchmark.data.hdf5 import open_any
+    from benchmark.data.hdf5_source import open_any
 
     reporter = ConsoleReporter(False, plain_console())
     encoded = open_any(file)

@@ -27,8 +27,10 @@ from torchvision.io import encode_jpeg
 
 from benchmark.data.convert import convert_folder
 from benchmark.data.folder import class_files, split_folders
-from benchmark.data.hdf5 import ContainerImages, NumberedFiles, open_container
+from benchmark.data.hdf5 import open_container
+from benchmark.data.hdf5_source import ContainerImages
 from benchmark.data.manifest import checksum
+from benchmark.data.numbered import NumberedFiles
 from benchmark.data.shapes import CLASSES, render_shapes
 
 

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from benchmark.data.arrays import load_cifar, load_digits, load_imagenette, load_shapes, load_stl10
 from benchmark.data.folder import load_folder
-from benchmark.data.hdf5 import load_hdf5
+from benchmark.data.hdf5_source import load_hdf5
 from benchmark.data.images import Images, LazyImages, ResidentImages
 from benchmark.data.manifest import (
     Manifest,

@@ -14,35 +14,26 @@ Shape suffixes: N images, K classes, T bytes.
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import h5py
 import numpy as np
-import torch
 
-from benchmark.data.images import LARGEST_NATIVE, ImagesOnDemand, canonical_side
-from benchmark.data.manifest import CHECKSUM_BYTES, checksum
-from benchmark.data.source import RawSplit, Source
+from benchmark.data.manifest import CHECKSUM_BYTES
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
-    from benchmark.data.images import Images, Progress
+    from benchmark.data.images import Progress
 
 FORMAT, VERSION = "cnn-jepa-bench images", 1
 SUFFIXES = (".h5", ".hdf5")
-_TEST_NAMES = ("test", "val")
 _ARRAYS = {"lengths": np.uint32, "labels": np.int32, "sizes": np.uint32, "checksums": np.uint8}
-_FALLBACK_SIZE = 224
-_log = logging.getLogger(__name__)
 
 
 class Encoded(Protocol):
@@ -145,7 +136,7 @@ def open_container(path: Path) -> Container:
     Raises:
         UserError: it is not HDF5, cut off, of another layout or a newer version, or says what cannot be.
     """
-    with _file(path) as file:
+    with open_file(path) as file:
         if file.attrs.get("format") != FORMAT:
             raise UserError(f"{path}: HDF5, but not a file that `bench data convert` wrote")
         version = int(file.attrs.get("format_version", 0))
@@ -176,7 +167,12 @@ def open_container(path: Path) -> Container:
         )
 
 
-def _file(path: Path) -> h5py.File:
+def open_file(path: Path) -> h5py.File:
+    """An HDF5 file to read from.
+
+    Raises:
+        UserError: it is missing, cut off or none.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
@@ -237,143 +233,3 @@ def _places(path: Path, stored: h5py.Dataset) -> tuple[NDArray[np.int64], int]:
     if (places < 0).any():
         raise UserError(f"{path}: {int((places < 0).sum())} of its chunks were never written; convert it again")
     return places, chunk
-
-
-class NumberedFiles:
-    """The layout of CNN-JEPA's own converter: groups `images` and `labels`, one dataset per image, named by number.
-
-    Reading goes through HDF5, one image at a time for the whole process. Classes have no names there.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.factors: dict[str, NDArray[np.float32]] = {}
-        self._opened: tuple[int, h5py.File] | None = None
-        with _file(path) as file:
-            for name in ("images", "labels"):
-                if not isinstance(file.get(name), h5py.Group):
-                    raise UserError(f"{path}: has no group '{name}'; there are: {', '.join(sorted(file)) or 'none'}")
-            count = len(file["images"])
-            if not count or len(file["labels"]) != count:
-                raise UserError(f"{path}: {count} images and {len(file['labels'])} labels; expected as many, and some")
-            try:
-                labels = [int(np.asarray(file["labels"][str(number)][()]).item()) for number in range(count)]
-                file["images"][str(count - 1)]
-            except (KeyError, ValueError, TypeError) as error:
-                raise UserError(f"{path}: images and labels have to be numbered from 0 ({error})") from None
-        self.labels_N = np.array(labels, dtype=np.int32)
-        if self.labels_N.min() < 0:
-            raise UserError(f"{path}: labels from {self.labels_N.min()}; expected 0 or more")
-        self.classes = tuple(map(str, range(int(self.labels_N.max()) + 1)))
-        self.sizes_N2 = np.zeros((0, 2), dtype=np.uint32)  # not stored there
-
-    def __len__(self) -> int:
-        return len(self.labels_N)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": None}
-
-    def read(self, index: int) -> bytes:
-        """The bytes of an image's file."""
-        if self._opened is None or self._opened[0] != os.getpid():  # HDF5's state does not outlive a fork
-            self._opened = (os.getpid(), _file(self.path))
-        return np.asarray(self._opened[1]["images"][str(index)][()]).tobytes()
-
-    def checksums(self, progress: Progress | None = None) -> list[bytes]:
-        """One an image, of its bytes; reads the whole file."""
-        found = []
-        for index in range(len(self)):
-            found.append(checksum(self.read(index)))
-            if progress is not None and (index % 1000 == 999 or index + 1 == len(self)):
-                progress(index + 1, len(self))
-        return found
-
-
-class ContainerImages(ImagesOnDemand):
-    """Some of a file's images, decoded each time they are read."""
-
-    def __init__(self, encoded: Encoded, indices: Sequence[int], side: int, *, native: bool) -> None:
-        super().__init__(len(indices), side, native=native)
-        self.source, self.indices = encoded, tuple(indices)
-
-    def encoded(self, position: int) -> tuple[bytes, str]:
-        """The bytes of an image's file, and what to call it in a message."""
-        index = self.indices[position]
-        return self.source.read(index), f"{self.source.path}, image {index}"
-
-
-def open_any(path: Path) -> Encoded:
-    """A file of this project's layout or of CNN-JEPA's converter.
-
-    Raises:
-        UserError: it is neither; see `open_container`.
-    """
-    with _file(path) as file:
-        numbered = "format" not in file.attrs and ("images" in file or "labels" in file)
-    return NumberedFiles(path) if numbered else open_container(path)
-
-
-def split_paths(path: Path) -> tuple[Path, Path]:
-    """The files of train and test split that a path stands for.
-
-    Args:
-        path: `X.h5` for `X-train.h5` and `X-test.h5` (or `-val`); one of these two; or a folder that holds
-            `train.h5` and `test.h5`, or one such pair.
-
-    Raises:
-        UserError: they are not there.
-    """
-    if path.is_dir():
-        stems = {child.with_name(child.name.replace("train", "{}")) for child in path.iterdir() if _is_train(child)}
-        if len(stems) != 1:
-            found = f"{len(stems)} pairs" if stems else "none"
-            raise UserError(f"{path}: expected one X-train.h5 with its X-test.h5 in this folder, found {found}")
-        pattern = str(next(iter(stems)))
-    elif _is_train(path):
-        pattern = str(path.with_name(path.name.replace("train", "{}")))
-    else:
-        pattern = str(path.with_name(f"{path.stem}-{{}}{path.suffix or '.h5'}"))
-    train = Path(pattern.format("train"))
-    test = next((Path(pattern.format(name)) for name in _TEST_NAMES if Path(pattern.format(name)).is_file()), None)
-    for file, name in ((train if train.is_file() else None, "train"), (test, "test")):
-        if file is None:
-            raise UserError(f"{path}: {pattern.format(name)} is not there; `bench data convert` writes both splits")
-    assert test is not None
-    return train, test
-
-
-def _is_train(path: Path) -> bool:
-    return path.suffix in SUFFIXES and "train" in path.name and "{" not in path.name
-
-
-def load_hdf5(path: Path, size: int | None, progress: Progress | None = None) -> Source:
-    """A dataset in HDF5 files; sizes are chosen as for a folder of the same images.
-
-    Args:
-        path: see `split_paths`.
-        size: the input size in pixels; None takes the images' own where all are square, equal and small, else 224.
-        progress: called with (done, of how many) where the files have to be read through.
-
-    Raises:
-        UserError: a file is missing, damaged, or its classes are not the other's.
-    """
-    train, test = (open_any(part) for part in split_paths(path))
-    if train.classes != test.classes and isinstance(train, Container):
-        raise UserError(f"{train.path} and {test.path}: their classes differ; convert them together")
-    sizes = np.unique(np.concatenate([train.sizes_N2, test.sizes_N2]), axis=0)
-    native = len(sizes) == 1 and sizes[0, 0] == sizes[0, 1] <= LARGEST_NATIVE
-    image_size = size or (int(sizes[0, 0]) if native else _FALLBACK_SIZE)
-    side = image_size if native else canonical_side(image_size)
-    splits = [_raw_split(part, side, native=native, progress=progress) for part in (train, test)]
-    classes = max((train.classes, test.classes), key=len)
-    return Source(classes, image_size, side, splits[0], splits[1])
-
-
-def _raw_split(part: Encoded, side: int, *, native: bool, progress: Progress | None) -> RawSplit:
-    def open_images(indices: Tensor, *, resident: bool, progress: Progress | None = None) -> Images:
-        images = ContainerImages(part, indices.tolist(), side, native=native)
-        return images.resident(progress) if resident else images
-
-    labels = torch.from_numpy(part.labels_N.astype(np.int64))
-    factors = {name: torch.from_numpy(values) for name, values in part.factors.items()}
-    return RawSplit(labels, part.checksums(progress), open_images, factors)

@@ -18,7 +18,9 @@ from benchmark.data import convert as convert_module
 from benchmark.data.contents import contact_sheet, describe_contents, unsound
 from benchmark.data.convert import Reencode, convert_dataset, convert_folder
 from benchmark.data.datasets import DatasetSpec, LazyImages, load_dataset
-from benchmark.data.hdf5 import NumberedFiles, open_any, open_container, split_paths
+from benchmark.data.hdf5 import open_container
+from benchmark.data.hdf5_source import open_any, split_paths
+from benchmark.data.numbered import NumberedFiles
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:

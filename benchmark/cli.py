@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmark.cli_data import app as data_app
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(data_app, name="data")
 
 Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default=True)]
 Results = Annotated[list[Path], typer.Argument(help="Results folders or parts of them.")]
@@ -130,12 +133,12 @@ class Asked:
 
 
 def _run(asked: Asked, out: Path, *, quiet: bool) -> list[Record]:
-    from benchmark.console import ConsoleReporter
+    from benchmark.console import ConsoleReporter, plain_console
     from benchmark.interruption import Interruption
     from benchmark.runner import Options, run_experiment
     from benchmark.training.loop import Interrupted
 
-    reporter = ConsoleReporter(quiet, _console())
+    reporter = ConsoleReporter(quiet, plain_console())
     experiment, entries, dataset = asked.load(reporter)
     options = Options(out=out, device=asked.device, share=asked.share, plan=not quiet, debug=_debug())
     try:
@@ -169,11 +172,11 @@ def plan(
     download: Download = False,
 ) -> None:
     """Say what an experiment would take on this machine, from a few real steps of each entry; trains nothing."""
-    from benchmark.console import ConsoleReporter
+    from benchmark.console import ConsoleReporter, plain_console
     from benchmark.interruption import Interruption
     from benchmark.plan import plan_experiment
 
-    reporter = ConsoleReporter(False, _console())
+    reporter = ConsoleReporter(False, plain_console())
     experiment, entries, dataset = Asked(config, methods, seeds, budget, settings, data, device, share, download).load(
         reporter
     )
@@ -195,12 +198,12 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Probe the encoders of finished runs by further protocols; what was found lies beside each record."""
-    from benchmark.console import ConsoleReporter
+    from benchmark.console import ConsoleReporter, plain_console
     from benchmark.interruption import Interruption
     from benchmark.probing import Probes, evaluate_runs
     from benchmark.training.loop import Interrupted
 
-    reporter = ConsoleReporter(quiet, _console())
+    reporter = ConsoleReporter(quiet, plain_console())
     asked = Probes(tuple(_words(protocols) or ()), dataset, data, download)
     records, _ = _read(results)
     try:
@@ -372,14 +375,6 @@ def version() -> None:
     from benchmark import __version__
 
     typer.echo(__version__)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    console = Console()
-    # Files and pipes have no width; a table should not be squeezed for them.
-    return console if console.is_terminal else Console(width=120)
 
 
 _state = {"debug": False}

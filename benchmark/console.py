@@ -37,6 +37,14 @@ def _runs_text(count: int) -> str:
     return "1 run" if count == 1 else f"{count} runs"
 
 
+def plain_console() -> Console:
+    """The terminal; files and pipes have no width, and a table should not be squeezed for them."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
+
+
 class ConsoleReporter:
     """Shows an experiment's runs.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,6 +12,7 @@ from pydantic import Field, model_validator
 
 from benchmark.data.arrays import load_cifar, load_digits, load_imagenette, load_shapes, load_stl10
 from benchmark.data.folder import load_folder
+from benchmark.data.hdf5_source import load_hdf5
 from benchmark.data.images import Images, LazyImages, ResidentImages
 from benchmark.data.manifest import (
     Manifest,
@@ -49,8 +51,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 DEFAULT_ROOT = Path("data")
 RESIDENT_BYTES = 4 << 30
 _SMALLEST = 8
+_log = logging.getLogger(__name__)
 _WITH_UNLABELLED = ("stl10",)
 _EMBEDDED = ("shapes", "digits")
+_NAMED_BY_PATH = ("folder", "hdf5")
 
 
 class DatasetSpec(Config):
@@ -114,7 +118,7 @@ class Dataset:
     a seed draws.
 
     Attributes:
-        name: in the registry; of a folder, its own name.
+        name: in the registry; of a folder or file, its own name.
         classes: their names, in the order of the labels.
         image_size: the input size in pixels. Images larger than 96 px are kept as a square of 256/224 times that.
         train: labelled, without the validation split.
@@ -198,6 +202,7 @@ def load_dataset(
         raise UserError(
             f"dataset '{spec.name}': its images are {source.image_size} px wide; set a size of at least {_SMALLEST}"
         )
+    _warn_of_overlap(source)
     chosen = _choose(spec, source)
     total = sum(len(indices) for _, indices in chosen.values())
     resident = total * 3 * source.side**2 <= resident_limit
@@ -211,7 +216,7 @@ def load_dataset(
     if unlabelled is not None:
         train, unlabelled, joined = _join(train, unlabelled)
     return Dataset(
-        name=path.resolve().name if spec.name == "folder" and path is not None else spec.name,
+        name=path.resolve().stem if spec.name in _NAMED_BY_PATH and path is not None else spec.name,
         classes=source.classes,
         image_size=source.image_size,
         train=train,
@@ -221,6 +226,13 @@ def load_dataset(
         manifest=manifest,
         joined=joined,
     )
+
+
+def _warn_of_overlap(source: Source) -> None:
+    """An image that lies in train and test makes the test easier than it looks."""
+    both = len(set(source.train.checksums) & set(source.test.checksums))
+    if both:
+        _log.warning("%d of the %d test images are in train, too", both, len(source.test.checksums))
 
 
 def _choose(spec: DatasetSpec, source: Source) -> dict[str, tuple[RawSplit, list[int]]]:
@@ -283,6 +295,15 @@ def _folder(spec: DatasetSpec, path: Path | None, download: bool, progress: Prog
     return load_folder(path, spec.size, progress)
 
 
+def _hdf5(spec: DatasetSpec, path: Path | None, download: bool, progress: Progress | None) -> Source:
+    del download
+    if path is None:
+        raise UserError(
+            "dataset 'hdf5' needs --data PATH: X.h5 for X-train.h5 and X-test.h5, as bench data convert writes"
+        )
+    return load_hdf5(path, spec.size, progress)
+
+
 def _cifar(spec: DatasetSpec, path: Path | None, download: bool, progress: Progress | None) -> Source:
     del progress
     return load_cifar(spec.name, path or DEFAULT_ROOT, spec.size, download=download)
@@ -306,6 +327,7 @@ _LOADERS: dict[str, Callable[[DatasetSpec, Path | None, bool, Progress | None], 
         path or DEFAULT_ROOT, spec.size, download=download, progress=progress
     ),
     "folder": _folder,
+    "hdf5": _hdf5,
 }
 
 _DESCRIPTIONS = {
@@ -316,4 +338,5 @@ _DESCRIPTIONS = {
     "stl10": "STL-10 through torchvision, 96 px, with its unlabelled split",
     "imagenette": "Imagenette through torchvision, 128 px",
     "folder": "any folder of images with train/<class>/ and test/<class>/ or val/<class>/ (--data PATH)",
+    "hdf5": "files that `bench data convert` wrote (--data X.h5 for X-train.h5 and X-test.h5)",
 }

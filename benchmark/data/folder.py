@@ -43,6 +43,15 @@ def load_folder(path: Path, size: int | None, progress: Progress | None = None) 
     Raises:
         UserError: the folder, a split, a class or a file is missing, empty or unreadable; says which.
     """
+    return list_folders(*split_folders(path), size, progress)
+
+
+def split_folders(path: Path) -> tuple[Path, Path]:
+    """The folders of train and test split in an image folder.
+
+    Raises:
+        UserError: one is missing.
+    """
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; expected an image folder with train/<class>/ and test/<class>/")
     train = path / "train"
@@ -52,7 +61,18 @@ def load_folder(path: Path, size: int | None, progress: Progress | None = None) 
     test = next((path / name for name in ("test", "val") if (path / name).is_dir()), None)
     if test is None:
         raise UserError(f"{path}: neither test/ nor val/ in it; one of them is needed as the test split")
-    return list_folders(train, test, size, progress)
+    return train, test
+
+
+def class_files(train: Path, test: Path) -> tuple[list[str], list[list[list[Path]]]]:
+    """The classes' folder names, and for each split and class its files, in order.
+
+    Raises:
+        UserError: a class or its files are missing.
+    """
+    classes = _classes(train)
+    _same_classes(classes, _classes(test), train, test)
+    return classes, [[_files(root / name) for name in classes] for root in (train, test)]
 
 
 def list_folders(
@@ -63,9 +83,7 @@ def list_folders(
     names: Sequence[str] | None = None,
 ) -> Source:
     """The same for two folders of classes; `names` replaces the classes' folder names."""
-    classes = _classes(train)
-    _same_classes(classes, _classes(test), train, test)
-    files = [[_files(root / name) for name in classes] for root in (train, test)]
+    classes, files = class_files(train, test)
     paths = [path for split in files for members in split for path in members]
     infos = list(in_threads(_inspect, paths, progress))
     shapes = {shape for _, shape in infos}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
@@ -69,20 +70,24 @@ class ResidentImages:
         return self.pixels[indices]
 
 
-class LazyImages:
+class ImagesOnDemand(ABC):
     """Images that are decoded each time they are read, by a pool of threads (the decoders let go of Python's lock).
 
-    Attributes:
-        paths: the files.
+    Args:
+        count: how many there are.
         side: what they are brought to, in pixels; see `canonical`.
         native: resized as a whole rather than by `canonical`.
     """
 
-    def __init__(self, paths: Sequence[Path], side: int, *, native: bool = False) -> None:
-        self.paths, self.side, self.native = tuple(paths), side, native
+    def __init__(self, count: int, side: int, *, native: bool = False) -> None:
+        self.count, self.side, self.native = count, side, native
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return self.count
+
+    @abstractmethod
+    def encoded(self, position: int) -> tuple[bytes, str]:
+        """The bytes of an image's file, and what to call it in a message."""
 
     def read(self, indices: Tensor) -> Tensor:
         """The images at `indices` `(n,)` as uint8 `(n, 3, side, side)`.
@@ -90,7 +95,7 @@ class LazyImages:
         Raises:
             UserError: a file is gone or cannot be decoded; names it.
         """
-        wanted = [self.paths[index] for index in indices.tolist()]
+        wanted = indices.tolist()
         pixels = torch.empty(len(wanted), 3, self.side, self.side, dtype=torch.uint8)
         for place, image in enumerate(_pool().map(self._load, wanted)):
             pixels[place] = image
@@ -99,13 +104,30 @@ class LazyImages:
     def resident(self, progress: Progress | None = None) -> ResidentImages:
         """All of them, decoded into memory."""
         pixels = torch.empty(len(self), 3, self.side, self.side, dtype=torch.uint8)
-        for place, image in enumerate(in_threads(self._load, self.paths, progress)):
+        for place, image in enumerate(in_threads(self._load, range(len(self)), progress)):
             pixels[place] = image
         return ResidentImages(pixels)
 
-    def _load(self, path: Path) -> Tensor:
-        image = decode_file(path)
+    def _load(self, position: int) -> Tensor:
+        image = decode(*self.encoded(position))
         return resized(image, self.side) if self.native else canonical(image, self.side)
+
+
+class LazyImages(ImagesOnDemand):
+    """Image files.
+
+    Attributes:
+        paths: the files.
+    """
+
+    def __init__(self, paths: Sequence[Path], side: int, *, native: bool = False) -> None:
+        super().__init__(len(paths), side, native=native)
+        self.paths = tuple(paths)
+
+    def encoded(self, position: int) -> tuple[bytes, str]:
+        """The bytes of a file, and its path."""
+        path = self.paths[position]
+        return read_bytes(path), str(path)
 
 
 def _pool() -> ThreadPoolExecutor:
@@ -157,11 +179,6 @@ def decode(encoded: bytes, name: str) -> Tensor:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{name}: not a readable image ({_first_line(error)})") from None
     return flat.view(rgb.height, rgb.width, 3).permute(2, 0, 1).contiguous()
-
-
-def decode_file(path: Path) -> Tensor:
-    """Reads and decodes one file; see `decode`."""
-    return decode(read_bytes(path), str(path))
 
 
 def read_bytes(path: Path) -> bytes:

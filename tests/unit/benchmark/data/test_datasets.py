@@ -59,7 +59,7 @@ def only_resident(split: Split) -> ResidentImages:
 
 
 def test_names() -> None:
-    assert dataset_names() == ("shapes", "digits", "cifar10", "cifar100", "stl10", "imagenette", "folder")
+    assert dataset_names() == ("shapes", "digits", "cifar10", "cifar100", "stl10", "imagenette", "folder", "hdf5")
 
 
 @pytest.mark.parametrize(

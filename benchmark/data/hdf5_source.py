@@ -1,0 +1,115 @@
+"""Datasets in HDF5 files: which files a path stands for, and their images as a source of splits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from benchmark.data.hdf5 import SUFFIXES, Container, Encoded, open_container, open_file
+from benchmark.data.images import LARGEST_NATIVE, ImagesOnDemand, canonical_side
+from benchmark.data.numbered import NumberedFiles
+from benchmark.data.source import RawSplit, Source
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from benchmark.data.images import Images, Progress
+
+_TEST_NAMES = ("test", "val")
+_FALLBACK_SIZE = 224
+
+
+class ContainerImages(ImagesOnDemand):
+    """Some of a file's images, decoded each time they are read."""
+
+    def __init__(self, encoded: Encoded, indices: Sequence[int], side: int, *, native: bool) -> None:
+        super().__init__(len(indices), side, native=native)
+        self.source, self.indices = encoded, tuple(indices)
+
+    def encoded(self, position: int) -> tuple[bytes, str]:
+        """The bytes of an image's file, and what to call it in a message."""
+        index = self.indices[position]
+        return self.source.read(index), f"{self.source.path}, image {index}"
+
+
+def open_any(path: Path) -> Encoded:
+    """A file of this project's layout or of CNN-JEPA's converter.
+
+    Raises:
+        UserError: it is neither; see `open_container`.
+    """
+    with open_file(path) as file:
+        numbered = "format" not in file.attrs and ("images" in file or "labels" in file)
+    return NumberedFiles(path) if numbered else open_container(path)
+
+
+def split_paths(path: Path) -> tuple[Path, Path]:
+    """The files of train and test split that a path stands for.
+
+    Args:
+        path: `X.h5` for `X-train.h5` and `X-test.h5` (or `-val`); one of these two; or a folder that holds
+            `train.h5` and `test.h5`, or one such pair.
+
+    Raises:
+        UserError: they are not there.
+    """
+    if path.is_dir():
+        stems = {child.with_name(child.name.replace("train", "{}")) for child in path.iterdir() if _is_train(child)}
+        if len(stems) != 1:
+            found = f"{len(stems)} pairs" if stems else "none"
+            raise UserError(f"{path}: expected one X-train.h5 with its X-test.h5 in this folder, found {found}")
+        pattern = str(next(iter(stems)))
+    elif _is_train(path):
+        pattern = str(path.with_name(path.name.replace("train", "{}")))
+    else:
+        pattern = str(path.with_name(f"{path.stem}-{{}}{path.suffix or '.h5'}"))
+    train = Path(pattern.format("train"))
+    test = next((Path(pattern.format(name)) for name in _TEST_NAMES if Path(pattern.format(name)).is_file()), None)
+    for file, name in ((train if train.is_file() else None, "train"), (test, "test")):
+        if file is None:
+            raise UserError(f"{path}: {pattern.format(name)} is not there; `bench data convert` writes both splits")
+    assert test is not None
+    return train, test
+
+
+def _is_train(path: Path) -> bool:
+    return path.suffix in SUFFIXES and "train" in path.name and "{" not in path.name
+
+
+def load_hdf5(path: Path, size: int | None, progress: Progress | None = None) -> Source:
+    """A dataset in HDF5 files; sizes are chosen as for a folder of the same images.
+
+    Args:
+        path: see `split_paths`.
+        size: the input size in pixels; None takes the images' own where all are square, equal and small, else 224.
+        progress: called with (done, of how many) where the files have to be read through.
+
+    Raises:
+        UserError: a file is missing, damaged, or its classes are not the other's.
+    """
+    train, test = (open_any(part) for part in split_paths(path))
+    if train.classes != test.classes and isinstance(train, Container):
+        raise UserError(f"{train.path} and {test.path}: their classes differ; convert them together")
+    sizes = np.unique(np.concatenate([train.sizes_N2, test.sizes_N2]), axis=0)
+    native = len(sizes) == 1 and sizes[0, 0] == sizes[0, 1] <= LARGEST_NATIVE
+    image_size = size or (int(sizes[0, 0]) if native else _FALLBACK_SIZE)
+    side = image_size if native else canonical_side(image_size)
+    splits = [_raw_split(part, side, native=native, progress=progress) for part in (train, test)]
+    classes = max((train.classes, test.classes), key=len)
+    return Source(classes, image_size, side, splits[0], splits[1])
+
+
+def _raw_split(part: Encoded, side: int, *, native: bool, progress: Progress | None) -> RawSplit:
+    def open_images(indices: Tensor, *, resident: bool, progress: Progress | None = None) -> Images:
+        images = ContainerImages(part, indices.tolist(), side, native=native)
+        return images.resident(progress) if resident else images
+
+    labels = torch.from_numpy(part.labels_N.astype(np.int64))
+    factors = {name: torch.from_numpy(values) for name, values in part.factors.items()}
+    return RawSplit(labels, part.checksums(progress), open_images, factors)

@@ -1,0 +1,171 @@
+"""HDF5 files of images against image folders and against one dataset per image: reads, conversion, size, opening.
+
+Usage: python perf/hdf5.py [FOLDER] [--reads N] [--large N]
+
+FOLDER holds `train/<class>/` and `test/<class>/`; without it, images of `shapes` are written to one. Both sides of each
+line in one run. Random reads are of encoded bytes, one thread; the cold ones in a process of its own for each side
+(opening included; the system's file cache is not emptied). Claims: 5 x as fast as one dataset per image; no slower than
+the folder, cold; conversion within 2 x of a plain copy; at most 2% larger than the files; a file of 1.3 million images
+opens and gives its first batch within 2 s and 500 MiB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torchvision.io import encode_jpeg
+
+from benchmark.data.convert import convert_folder
+from benchmark.data.folder import class_files, split_folders
+from benchmark.data.hdf5 import open_container
+from benchmark.data.hdf5_source import ContainerImages
+from benchmark.data.manifest import checksum
+from benchmark.data.numbered import NumberedFiles
+from benchmark.data.shapes import CLASSES, render_shapes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--reads", type=int, default=20_000)
+    parser.add_argument("--large", type=int, default=1_300_000, help="images of the file that is opened")
+    parser.add_argument("--cold", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--open", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.cold:
+        print(_cold(options.folder, options.cold[0], Path(options.cold[1]), options.reads))
+        return
+    if options.open:
+        _open(options.open)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.folder or _shapes(Path(scratch) / "shapes")
+        _compare(folder, Path(scratch), options.reads)
+        _large(Path(scratch), options.large)
+
+
+def _shapes(folder: Path) -> Path:
+    """An image folder of JPEGs."""
+    for split, count in (("train", 5000), ("test", 1000)):
+        scenes = render_shapes(0, split, count)
+        for index, (image, label) in enumerate(zip(scenes.pixels, scenes.labels.tolist(), strict=True)):
+            place = folder / split / CLASSES[label]
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"{index:04}.jpg").write_bytes(encode_jpeg(image, quality=75).numpy().tobytes())
+    return folder
+
+
+def _files(folder: Path) -> list[Path]:
+    _, (train, _) = class_files(*split_folders(folder))
+    return [path for members in train for path in members]
+
+
+def _compare(folder: Path, scratch: Path, reads: int) -> None:
+    files = _files(folder)
+    start = time.perf_counter()
+    shutil.copytree(folder, scratch / "copy")
+    copied = time.perf_counter() - start
+    start = time.perf_counter()
+    convert_folder(folder, scratch / "x.h5", None, skip=False, progress=lambda *_: None, say=print)
+    converted = time.perf_counter() - start
+    _say("conversion, both splits", converted, "plain copy", copied, converted / copied, 2.0)
+    size, total = (scratch / "x-train.h5").stat().st_size, sum(path.stat().st_size for path in files)
+    print(f"{'size':<28}{size:,} bytes, the files {total:,}: {size / total:.4f} (claim: at most 1.02)")
+    with h5py.File(scratch / "numbered.h5", "w") as file:
+        for number, path in enumerate(files):
+            file[f"images/{number}"] = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+            file[f"labels/{number}"] = 0
+    order = random.Random(0).choices(range(len(files)), k=reads)
+    container, numbered = open_container(scratch / "x-train.h5"), NumberedFiles(scratch / "numbered.h5")
+    times = []
+    for source in (container, numbered, container, numbered):
+        start = time.perf_counter()
+        for index in order:
+            source.read(index)
+        times.append(time.perf_counter() - start)
+    ours, theirs = min(times[0], times[2]), min(times[1], times[3])
+    print(
+        f"{f'{reads:,} random reads':<28}{ours:.3f} s, one dataset per image {theirs:.3f} s: {theirs / ours:.1f} x "
+        f"(claim: at least 5{'' if theirs >= 5 * ours else '; MISSED'})"
+    )
+    cold = {}
+    for kind, path in (("container", scratch / "x-train.h5"), ("folder", folder)) * 2:
+        command = [sys.executable, __file__, str(folder), "--reads", str(reads), "--cold", kind, str(path)]
+        spent = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        cold[kind] = min(spent, cold.get(kind, spent))
+    _say(
+        "the same, a fresh process",
+        cold["container"],
+        "image folder",
+        cold["folder"],
+        cold["container"] / cold["folder"],
+        1.0,
+    )
+
+
+def _say(what: str, ours: float, other: str, theirs: float, ratio: float, most: float) -> None:
+    verdict = "" if ratio <= most else "; MISSED"
+    print(f"{what:<28}{ours:.3f} s, {other} {theirs:.3f} s: {ratio:.2f} (claim: at most {most}{verdict})", flush=True)
+
+
+def _cold(folder: Path, kind: str, path: Path, reads: int) -> float:
+    files = _files(folder)
+    order = random.Random(0).choices(range(len(files)), k=reads)
+    start = time.perf_counter()
+    if kind == "container":
+        container = open_container(path)
+        for index in order:
+            container.read(index)
+    else:
+        for index in order:
+            files[index].read_bytes()
+    return time.perf_counter() - start
+
+
+def _large(scratch: Path, count: int) -> None:
+    """A file of repeated bytes, written by hand; opened in a process of its own."""
+    encoded = bytes(encode_jpeg(torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8), quality=30).numpy().tobytes())
+    path = scratch / "large-train.h5"
+    with h5py.File(path, "w") as file:
+        block = np.frombuffer(encoded * 1000, dtype=np.uint8)
+        stored = file.create_dataset("bytes", (count * len(encoded),), dtype=np.uint8, chunks=(1 << 22,))
+        for start in range(0, count * len(encoded), len(block)):
+            stored[start : start + len(block)] = block[: count * len(encoded) - start]
+        file["lengths"] = np.full(count, len(encoded), np.uint32)
+        file["labels"] = np.zeros(count, np.int32)
+        file["sizes"] = np.full((count, 2), 32, np.uint32)
+        file["checksums"] = np.tile(np.frombuffer(checksum(encoded), dtype=np.uint8), (count, 1))
+        file.create_dataset("classes", data=["one"], dtype=h5py.string_dtype())
+        file.attrs.update({"format": "cnn-jepa-bench images", "format_version": 1, "split": "train"})
+    print(f"{count:,} images: ", end="", flush=True)
+    subprocess.run([sys.executable, __file__, "--open", str(path)], check=True)
+
+
+def _open(path: Path) -> None:
+    before = _high_water()
+    start = time.perf_counter()
+    container = open_container(path)
+    images = ContainerImages(container, range(len(container)), 32, native=True)
+    images.read(torch.randint(len(container), (256,)))
+    spent, memory = time.perf_counter() - start, (_high_water() - before) / 2**20
+    verdict = "" if spent <= 2 and memory <= 500 else "; MISSED"
+    print(f"first batch after {spent:.2f} s, {memory:.0f} MiB (claim: at most 2 s, 500 MiB{verdict})")
+
+
+def _high_water() -> int:
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+if __name__ == "__main__":
+    main()

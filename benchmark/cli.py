@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli_data import app as data_app
+from benchmark.cli_results import Results, read_results, write_report_of
+from benchmark.cli_results import app as results_app
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,9 +30,9 @@ app = typer.Typer(
 )
 
 app.add_typer(data_app, name="data")
+app.registered_commands += results_app.registered_commands
 
 Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default=True)]
-Results = Annotated[list[Path], typer.Argument(help="Results folders or parts of them.")]
 
 
 def _words(text: str | None) -> list[str] | None:
@@ -92,7 +94,7 @@ def run(
     if not records:  # another process is at all of them
         return
     folder = out / records[0].experiment
-    _write_report([folder], folder / "report")
+    write_report_of([folder], folder / "report")
     if not quiet:
         typer.echo(f"leaderboard, figure and report: {folder / 'report'}")
     if any(record.status == "failed" for record in records):
@@ -205,7 +207,7 @@ def evaluate(
 
     reporter = ConsoleReporter(quiet, plain_console())
     asked = Probes(tuple(_words(protocols) or ()), dataset, data, download)
-    records, _ = _read(results)
+    records, _ = read_results(results)
     try:
         with Interruption(reporter.say) as interruption:
             failures = evaluate_runs(records, asked, device, reporter, interruption, share=share)
@@ -214,36 +216,6 @@ def evaluate(
         raise typer.Exit(130) from None
     if failures:
         raise typer.Exit(1)
-
-
-@app.command()
-def report(results: Results, out: Annotated[Path, typer.Option("--out", help="Folder of the report.")]) -> None:
-    """Write the report of some results: page, figures, leaderboard."""
-    _write_report(results, out)
-    typer.echo(f"{out / 'index.html'}")
-
-
-def _write_report(results: list[Path], out: Path) -> None:
-    from benchmark.report.page import write_report
-
-    records, problems = _read(results)
-    try:
-        write_report(records, problems, out)
-    except OSError as error:
-        raise UserError(f"{out}: the report cannot be written ({error.strerror or error}); records are safe") from None
-
-
-def _read(results: list[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
-    from benchmark.records import find_records
-
-    for folder in results:
-        if not folder.exists():
-            raise UserError(f"{folder}: no such folder")
-    records, problems = find_records(results)
-    if not records:
-        searched = ", ".join(map(str, results))
-        raise UserError("\n".join([f"no record of a run below {searched}", *problems]))
-    return records, problems
 
 
 @app.command(name="check")
@@ -275,76 +247,6 @@ def check_(
         reached = "-" if one.reached is None else f"{one.reached:.1f}"
         typer.echo(f"{one.entry:<18} {reached:>6}   expected {one.low:.1f} to {one.high:.1f}   {one.verdict}")
     if any(one.verdict != "ok" for one in findings):
-        raise typer.Exit(1)
-
-
-@app.command()
-def leaderboard(
-    results: Results,
-    csv: Annotated[
-        Path | None, typer.Option("--csv", help="Write all columns there, and runs.csv with a row per run beside it.")
-    ] = None,
-    by: Annotated[
-        str | None, typer.Option("--by", help="Sort by linear_top1, knn20, training_time, device_hours, ...")
-    ] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the short table there, as Markdown.")] = None,
-    latex: Annotated[Path | None, typer.Option(help="Write the short table there, as LaTeX (booktabs).")] = None,
-    runs: Annotated[bool, typer.Option("--runs", help="Print a row per run.")] = False,
-) -> None:
-    """Print or write the leaderboard of some results: a row per entry and comparison."""
-    from benchmark.analysis import export
-    from benchmark.analysis import leaderboard as tables
-    from benchmark.records import write_atomically
-
-    found, problems = _read(results)
-    board = tables.leaderboard([record for _, record in found])
-    board = board if by is None else export.sorted_by(board, by)
-    table = export.short(board)
-    wanted = {markdown: export.to_markdown, latex: export.to_latex}
-    try:
-        if csv is not None:
-            tables.write_leaderboard(found, csv.parent, name=csv.name, by=by)
-        for path, form in wanted.items():
-            if path is not None:
-                write_atomically(path, form(table))
-    except OSError as error:
-        raise UserError(f"{error.filename or csv}: cannot be written ({error.strerror or error})") from None
-    for problem in problems:
-        typer.echo(f"skipped: {problem}", err=True)
-    written = [path for path in (csv, markdown, latex) if path is not None]
-    for path in written:
-        typer.echo(path)
-    if runs:
-        typer.echo(tables.runs(found, Path.cwd()).to_csv(index=False), nl=False)
-    elif not written:
-        typer.echo(export.to_markdown(table), nl=False)
-
-
-@app.command()
-def compare(
-    first: Annotated[Path, typer.Argument(help="A results folder.")],
-    second: Annotated[Path, typer.Argument(help="Another one.")],
-) -> None:
-    """Say what differs between two results folders, and what changed beyond noise."""
-    from benchmark.console import change_table, unlike_table
-
-    records = [[record for _, record in _read([folder])[0]] for folder in (first, second)]
-    console = _console()
-    console.print(unlike_table(*records))
-    console.print(change_table(*records))
-
-
-@app.command()
-def merge(results: Results, out: Annotated[Path, typer.Option("--out", help="Folder that all runs go to.")]) -> None:
-    """Join results of several machines; what does not hold together is named and refused."""
-    from benchmark.analysis.merge import merge as merge_results
-
-    _read(results)
-    merged = merge_results(results, out)
-    for line in merged.refused:
-        typer.echo(f"refused: {line}", err=True)
-    typer.echo(f"{out}: {len(merged.taken)} runs taken, {merged.there} were there, {len(merged.refused)} refused")
-    if merged.refused:
         raise typer.Exit(1)
 
 

@@ -1,0 +1,127 @@
+"""The commands that read records: report, leaderboard, compare, merge. None of them needs torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.records import Record
+
+app = typer.Typer()
+
+Results = Annotated[list[Path], typer.Argument(help="Results folders or parts of them.")]
+
+
+@app.command()
+def report(results: Results, out: Annotated[Path, typer.Option("--out", help="Folder of the report.")]) -> None:
+    """Write the report of some results: page, figures, leaderboard."""
+    write_report_of(results, out)
+    typer.echo(f"{out / 'index.html'}")
+
+
+def write_report_of(results: list[Path], out: Path) -> None:
+    """Page, figures and tables of some results.
+
+    Raises:
+        UserError: there are none, or the folder cannot be written.
+    """
+    from benchmark.report.page import write_report
+
+    records, problems = read_results(results)
+    try:
+        write_report(records, problems, out)
+    except OSError as error:
+        raise UserError(f"{out}: the report cannot be written ({error.strerror or error}); records are safe") from None
+
+
+def read_results(results: list[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
+    """All records below some folders, and what could not be read.
+
+    Raises:
+        UserError: a folder is not there, or holds no record.
+    """
+    from benchmark.records import find_records
+
+    for folder in results:
+        if not folder.exists():
+            raise UserError(f"{folder}: no such folder")
+    records, problems = find_records(results)
+    if not records:
+        searched = ", ".join(map(str, results))
+        raise UserError("\n".join([f"no record of a run below {searched}", *problems]))
+    return records, problems
+
+
+@app.command()
+def leaderboard(
+    results: Results,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write all columns there, and runs.csv with a row per run beside it.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Sort by linear_top1, knn20, training_time, device_hours, ...")
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the short table there, as Markdown.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Write the short table there, as LaTeX (booktabs).")] = None,
+    runs: Annotated[bool, typer.Option("--runs", help="Print a row per run.")] = False,
+) -> None:
+    """Print or write the leaderboard of some results: a row per entry and comparison."""
+    from benchmark.analysis import export
+    from benchmark.analysis import leaderboard as tables
+    from benchmark.records import write_atomically
+
+    found, problems = read_results(results)
+    board = tables.leaderboard([record for _, record in found])
+    board = board if by is None else export.sorted_by(board, by)
+    table = export.short(board)
+    wanted = {markdown: export.to_markdown, latex: export.to_latex}
+    try:
+        if csv is not None:
+            tables.write_leaderboard(found, csv.parent, name=csv.name, by=by)
+        for path, form in wanted.items():
+            if path is not None:
+                write_atomically(path, form(table))
+    except OSError as error:
+        raise UserError(f"{error.filename or csv}: cannot be written ({error.strerror or error})") from None
+    for problem in problems:
+        typer.echo(f"skipped: {problem}", err=True)
+    written = [path for path in (csv, markdown, latex) if path is not None]
+    for path in written:
+        typer.echo(path)
+    if runs:
+        typer.echo(tables.runs(found, Path.cwd()).to_csv(index=False), nl=False)
+    elif not written:
+        typer.echo(export.to_markdown(table), nl=False)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A results folder.")],
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+) -> None:
+    """Say what differs between two results folders, and what changed beyond noise."""
+    from benchmark.console import change_table, plain_console, unlike_table
+
+    records = [[record for _, record in read_results([folder])[0]] for folder in (first, second)]
+    console = plain_console()
+    console.print(unlike_table(*records))
+    console.print(change_table(*records))
+
+
+@app.command()
+def merge(results: Results, out: Annotated[Path, typer.Option("--out", help="Folder that all runs go to.")]) -> None:
+    """Join results of several machines; what does not hold together is named and refused."""
+    from benchmark.analysis.merge import merge as merge_results
+
+    read_results(results)
+    merged = merge_results(results, out)
+    for line in merged.refused:
+        typer.echo(f"refused: {line}", err=True)
+    typer.echo(f"{out}: {len(merged.taken)} runs taken, {merged.there} were there, {len(merged.refused)} refused")
+    if merged.refused:
+        raise typer.Exit(1)

@@ -30,7 +30,6 @@ app = typer.Typer(
 )
 
 app.add_typer(data_app, name="data")
-app.registered_commands += results_app.registered_commands
 
 Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default=True)]
 
@@ -248,6 +247,9 @@ def check_(
         typer.echo(f"{one.entry:<18} {reached:>6}   expected {one.low:.1f} to {one.high:.1f}   {one.verdict}")
     if any(one.verdict != "ok" for one in findings):
         raise typer.Exit(1)
+
+
+app.registered_commands += results_app.registered_commands
 
 
 @app.command(name="list")

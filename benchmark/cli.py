@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli_data import app as data_app
-from benchmark.cli_results import Results, read_results, write_report_of
+from benchmark.cli_evaluate import app as evaluate_app
+from benchmark.cli_options import Data, Device, Download, Out, Quiet, Share, words_of
 from benchmark.cli_results import app as results_app
+from benchmark.cli_results import write_report_of
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,15 +33,9 @@ app = typer.Typer(
 
 app.add_typer(data_app, name="data")
 
-Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default=True)]
-
-
-def _words(text: str | None) -> list[str] | None:
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
-
 
 def _numbers(text: str | None) -> list[int] | None:
-    words = _words(text)
+    words = words_of(text)
     for word in words or []:
         if not (word.isascii() and word.isdecimal()):
             raise UserError(f"--seeds: '{word}' is not a seed; expected whole numbers such as 0,1,2")
@@ -64,13 +60,6 @@ Settings = Annotated[
         help="Any key of the experiment, or ENTRY.KEY of an entry's method; can be repeated.",
     ),
 ]
-Data = Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Share = Annotated[
-    bool, typer.Option("--share", help="Use the device beside another bench; the times of both are marked.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but what goes wrong.")]
-Download = Annotated[bool, typer.Option("--download", help="Fetch the dataset if it is missing.")]
 
 
 @app.command()
@@ -123,7 +112,7 @@ class Asked:
         choose_device(self.device)
         experiment, source = load_experiment(
             self.config,
-            methods=_words(self.methods),
+            methods=words_of(self.methods),
             seeds=_numbers(self.seeds),
             budget=self.budget,
             settings=self.settings,
@@ -187,36 +176,6 @@ def plan(
         )
 
 
-@app.command()
-def evaluate(
-    results: Results,
-    protocols: Annotated[str, typer.Option(help="Further protocols, separated by commas; see bench list protocols.")],
-    dataset: Annotated[str | None, typer.Option(help="Probe on this dataset instead of the runs' own.")] = None,
-    data: Data = None,
-    device: Device = "auto",
-    share: Share = False,
-    download: Download = False,
-    quiet: Quiet = False,
-) -> None:
-    """Probe the encoders of finished runs by further protocols; what was found lies beside each record."""
-    from benchmark.console import ConsoleReporter, plain_console
-    from benchmark.interruption import Interruption
-    from benchmark.probing import Probes, evaluate_runs
-    from benchmark.training.loop import Interrupted
-
-    reporter = ConsoleReporter(quiet, plain_console())
-    asked = Probes(tuple(_words(protocols) or ()), dataset, data, download)
-    records, _ = read_results(results)
-    try:
-        with Interruption(reporter.say) as interruption:
-            failures = evaluate_runs(records, asked, device, reporter, interruption, share=share)
-    except Interrupted:
-        reporter.say("interrupted; the same command goes on from here")
-        raise typer.Exit(130) from None
-    if failures:
-        raise typer.Exit(1)
-
-
 @app.command(name="check")
 def check_(
     methods: Methods = None,
@@ -249,11 +208,14 @@ def check_(
         raise typer.Exit(1)
 
 
+app.registered_commands += evaluate_app.registered_commands
 app.registered_commands += results_app.registered_commands
 
 
 @app.command(name="list")
-def list_(what: Annotated[str, typer.Argument(help="methods, datasets, backbones, protocols or experiments.")]) -> None:
+def list_(
+    what: Annotated[str, typer.Argument(help="methods, datasets, backbones, protocols, formats or experiments.")],
+) -> None:
     """List what there is to choose from."""
     from benchmark.listing import LISTS, listing
     from methods.config import nearest

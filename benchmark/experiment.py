@@ -32,7 +32,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _RESERVED = ("report", "experiment.yaml")
 
 
-def _check_name(value: str) -> str:
+def check_name(value: str) -> str:
+    """The name of a folder below the results.
+
+    Raises:
+        ValueError: it is none.
+    """
     if not _NAME.fullmatch(value):
         raise ValueError(f"'{value}' names a folder; letters, digits, '.', '_' and '-' only, a letter or digit first")
     if value in _RESERVED:
@@ -73,7 +78,7 @@ class EntrySpec(Config):
             raise ValueError(f"unknown method '{value}'; {nearest(value, method_names())}")
         return value
 
-    _named = field_validator("name")(_check_name)
+    _named = field_validator("name")(check_name)
 
 
 class EvaluationSpec(Config):
@@ -138,7 +143,7 @@ class Experiment(Config):
     reference: str | None = None
     targets: tuple[Annotated[float, Field(gt=0, le=100)], ...] = ()
 
-    _named = field_validator("name")(_check_name)
+    _named = field_validator("name")(check_name)
 
     @field_validator("precision", mode="before")
     @classmethod

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LISTS = ("methods", "datasets", "backbones", "protocols", "experiments")
+LISTS = ("methods", "datasets", "backbones", "protocols", "formats", "experiments")
 
 
 def listing(what: str) -> Iterator[tuple[str, str]]:
@@ -37,6 +37,10 @@ def listing(what: str) -> Iterator[tuple[str, str]]:
         from benchmark.evaluation.protocols import PROTOCOLS
 
         yield from ((name, protocol.description) for name, protocol in {**PROTOCOLS, **FURTHER}.items())
+    elif what == "formats":
+        from benchmark.checkpoints import FORMATS
+
+        yield from ((name, form.description) for name, form in FORMATS.items())
     else:
         from benchmark.configs import config_root, read_yaml, shipped_experiments
 

@@ -1,0 +1,185 @@
+"""Encoders that were trained elsewhere, through the frozen protocols: scored like ours, their cost unknown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from benchmark.checkpoints import FORMATS, match, read_checkpoint
+from benchmark.devices import take_device
+from benchmark.environment import describe, describe_dataset, now
+from benchmark.errors import UserError
+from benchmark.evaluation.protocols import PROTOCOLS, evaluate_test, probe_data
+from benchmark.experiment import check_name
+from benchmark.records import RULES_VERSION, Metrics, Record, read_record, run_folder, write_atomically, write_record
+from benchmark.training.checkpoint import export_encoder
+from methods.backbones import BackboneSpec, build_backbone, use_plain_attention
+from methods.base import Encoder, EncoderInfo
+from methods.config import plain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from benchmark.data.datasets import Dataset, DatasetSpec
+    from benchmark.reporter import Reporter
+
+EXPERIMENT, METHOD, TAG = "evaluated", "external", "trained elsewhere"
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A checkpoint, and what is known of it.
+
+    Attributes:
+        path: of the file.
+        backbone: the network it is of.
+        name: of its row; the file's by default.
+        kind: one of `FORMATS`.
+        prefix: what stands before the network's names, where the user knows it.
+        allow_partial: go on though something is missing or left over.
+    """
+
+    path: Path
+    backbone: BackboneSpec
+    name: str
+    kind: str = "auto"
+    prefix: str | None = None
+    allow_partial: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in FORMATS:
+            from methods.config import nearest
+
+            raise UserError(f"--format is '{self.kind}'; {nearest(self.kind, FORMATS)}")
+        try:
+            check_name(self.name)
+        except ValueError as error:
+            raise UserError(f"--name: {error}") from None
+
+
+def evaluate_foreign(
+    foreign: Foreign, dataset: Dataset, spec: DatasetSpec, out: Path, device: str, reporter: Reporter, *, share: bool
+) -> Path:
+    """Scores a checkpoint's encoder on a dataset, and writes a record as a run would leave it, without a ledger.
+
+    Args:
+        foreign: the checkpoint.
+        dataset: to probe on.
+        spec: how that was asked for.
+        out: the results folder.
+        device: as for `choose_device`.
+        reporter: is told what matched.
+        share: use the device beside another process.
+
+    Returns:
+        The record's file.
+
+    Raises:
+        UserError: the weights do not fit, or cannot be read without executing code.
+    """
+    content = read_checkpoint(foreign.path)
+    try:
+        backbone = build_backbone(foreign.backbone, dataset.image_size)
+    except ValueError as error:
+        raise UserError(f"--backbone {foreign.backbone.name}: {error}") from None
+    try:
+        found = match(content, backbone.net, foreign.kind, foreign.prefix)
+    except UserError as error:
+        raise UserError(f"{foreign.path}: {error}") from None
+    reporter.say(f"{foreign.path}: {found.report()}")
+    if not found.whole and not foreign.allow_partial:
+        raise UserError(
+            f"{foreign.path}: does not fit {foreign.backbone.name}: {found.report()}; "
+            "is it another backbone, stem or format? (--allow-partial goes on)"
+        )
+    backbone.net.load_state_dict(found.weights, strict=False)
+    encoder = (
+        Encoder(backbone, EncoderInfo("online", backbone.pooling, backbone.dimension)).requires_grad_(False).eval()
+    )
+    config = _config(foreign, dataset, spec, partial=not found.whole)
+    key = _key(encoder, config, dataset)
+    folder = run_folder(out, EXPERIMENT, foreign.name, 0, key)
+    path = folder / "record.json"
+    if path.is_file():
+        reporter.say(f"{folder}: there already, linear {_linear(read_record(path)):.1f}%")
+        return path
+    with take_device(device, share=share) as (where, _):
+        record = _record(foreign, encoder, dataset, config, key, where)
+    try:
+        write_atomically(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        export_encoder(folder, encoder)
+        write_record(folder, record)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    reporter.say(f"{foreign.name} on {dataset.name}: linear {_linear(record):.1f}%")
+    return path
+
+
+def _linear(record: Record) -> float:
+    return record.metrics.scores.linear_top1 if record.metrics else float("nan")
+
+
+def _config(foreign: Foreign, dataset: Dataset, spec: DatasetSpec, *, partial: bool) -> dict[str, Any]:
+    return {
+        "experiment": EXPERIMENT,
+        "description": "encoders trained elsewhere",
+        "entry": {"name": foreign.name, "method": METHOD},
+        "tags": [TAG, *(["partly untrained"] if partial else [])],
+        "format": foreign.kind,
+        "backbone": plain(foreign.backbone),
+        "dataset": plain(spec),
+        "image_size": dataset.image_size,
+        "budget": {},
+        "precision": "32",
+        "evaluation": {"protocols": list(PROTOCOLS)},
+        "seed": 0,
+    }
+
+
+def _key(encoder: Encoder, config: dict[str, Any], dataset: Dataset) -> str:
+    """Hash of the weights and of everything else that can change the scores; not of the file's name or format."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(encoder.backbone.net.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().flatten().view(-1).numpy().tobytes())
+    parts = {name: config[name] for name in ("backbone", "image_size", "evaluation")}
+    text = json.dumps({**parts, "rules": RULES_VERSION, "manifest": dataset.manifest.digest}, sort_keys=True)
+    digest.update(text.encode())
+    return digest.hexdigest()
+
+
+def _record(
+    foreign: Foreign, encoder: Encoder, dataset: Dataset, config: dict[str, Any], key: str, device: torch.device
+) -> Record:
+    started = now()
+    moved = encoder.to(device)
+    if device.type == "cpu":
+        use_plain_attention(moved)
+    scores = evaluate_test(moved, probe_data(dataset, dataset.image_size), device, "32")
+    return Record(
+        key=key,
+        experiment=EXPERIMENT,
+        entry=foreign.name,
+        method=METHOD,
+        backbone=foreign.backbone.name,
+        seed=0,
+        status="completed",
+        config=config,
+        dataset=describe_dataset(dataset),
+        environment=describe(device, 1),
+        ledger=None,
+        metrics=Metrics(
+            primary="online",
+            encoders={"online": scores},
+            final_loss=None,
+            backbone_parameters=sum(parameter.numel() for parameter in encoder.backbone.net.parameters()),
+            trainable_parameters=0,
+        ),
+        started=started,
+        ended=now(),
+    )

@@ -19,7 +19,7 @@ from benchmark.records import RULES_VERSION, Metrics, Record, read_record, run_f
 from benchmark.training.checkpoint import export_encoder
 from methods.backbones import BackboneSpec, build_backbone, use_plain_attention
 from methods.base import Encoder, EncoderInfo
-from methods.config import plain
+from methods.config import nearest, plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,8 +54,6 @@ class Foreign:
 
     def __post_init__(self) -> None:
         if self.kind not in FORMATS:
-            from methods.config import nearest
-
             raise UserError(f"--format is '{self.kind}'; {nearest(self.kind, FORMATS)}")
         try:
             check_name(self.name)

@@ -1,4 +1,4 @@
-"""`bench evaluate`: further protocols on finished runs, and encoders that were trained elsewhere."""
+"""`bench evaluate`: further protocols on finished runs, and encoders from elsewhere; `bench export`: ours to others."""
 
 from __future__ import annotations
 
@@ -66,6 +66,18 @@ def evaluate(
     if not wanted:
         raise UserError("--protocols is missing; see bench list protocols")
     _further(targets, wanted, dataset, data, download, device, share, reporter)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    to: Annotated[str, typer.Option("--to", help="timm, torchvision or onnx.")],
+    out: Annotated[Path, typer.Option("--out", help="The file to write.")],
+) -> None:
+    """Hand a run's encoder on to another library; says how it is loaded there."""
+    from benchmark.export import export as export_encoder
+
+    typer.echo(export_encoder(run, to, out))
 
 
 def _further(

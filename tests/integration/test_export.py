@@ -1,0 +1,104 @@
+"""Our encoders in other libraries, and back."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+from torchvision.models import resnet18 as torchvision_resnet18
+
+from benchmark.probing import load_encoder
+from benchmark.records import find_records
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from methods.base import Encoder
+
+
+def run_folder(bench: Any, out: Path, backbone: dict[str, Any]) -> tuple[Path, Encoder]:
+    config = bench.config(
+        entries=[{"method": "random_init", "backbone": backbone}], dataset={"name": "digits", "size": 32}
+    )
+    code, printed = bench("run", config, "--out", out)
+    assert code == 0, printed
+    (path,) = out.glob("*/random_init/*/record.json")
+    ((_, record),) = find_records([out])[0]
+    return path.parent, load_encoder(path.parent, record)
+
+
+def test_the_round_trip_through_timm_and_torchvision_changes_nothing(bench: Any, tmp_path: Path) -> None:
+    folder, encoder = run_folder(bench, tmp_path / "out", {"name": "resnet18"})
+    images = torch.randn(2, 3, 32, 32)
+    expected = encoder.features(images)
+    code, printed = bench("export", folder, "--to", "timm", "--out", tmp_path / "timm.safetensors")
+    assert code == 0 and "timm.create_model('resnet18', num_classes=0)" in printed
+    theirs = timm.create_model("resnet18", num_classes=0)
+    theirs.load_state_dict(load_file(tmp_path / "timm.safetensors"))
+    torch.testing.assert_close(theirs.eval()(images), expected)
+    code, printed = bench("export", folder, "--to", "torchvision", "--out", tmp_path / "tv.safetensors")
+    assert code == 0 and "torchvision.models.resnet18()" in printed
+    other = torchvision_resnet18()
+    missing, unexpected = other.load_state_dict(load_file(tmp_path / "tv.safetensors"), strict=False)
+    other.fc = torch.nn.Identity()
+    assert missing == ["fc.weight", "fc.bias"] and not unexpected
+    torch.testing.assert_close(other.eval()(images), expected)
+
+    # And back: the same weights reach the same accuracy, to the last digit.
+    ((_, record),) = find_records([tmp_path / "out"])[0]
+    for name, form in (("timm", "timm"), ("tv", "torchvision"), ("tv", "auto")):
+        out = tmp_path / f"back-{name}-{form}"
+        asked = ("--backbone", "resnet18", "--dataset", "digits", "--size", "32", "--format", form, "--out", out)
+        code, printed = bench("evaluate", tmp_path / f"{name}.safetensors", *asked)
+        assert code == 0, printed
+        ((_, again),) = find_records([out])[0]
+        assert again.metrics.scores.linear_top1 == record.metrics.scores.linear_top1
+        assert again.metrics.scores.knn20 == record.metrics.scores.knn20
+
+
+def test_a_vit_goes_to_timm(bench: Any, tmp_path: Path) -> None:
+    folder, encoder = run_folder(bench, tmp_path / "out", {"name": "vit_tiny", "patch_size": 8})
+    code, printed = bench("export", folder, "--to", "timm", "--out", tmp_path / "vit.safetensors")
+    assert code == 0 and "class_token=False" in printed
+    theirs = timm.create_model(
+        "vit_tiny_patch16_224",
+        img_size=32,
+        patch_size=8,
+        class_token=False,
+        global_pool="avg",
+        fc_norm=False,
+        num_classes=0,
+    )
+    theirs.load_state_dict(load_file(tmp_path / "vit.safetensors"))
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(theirs.eval()(images), encoder.features(images), rtol=1e-4, atol=1e-5)
+
+
+def test_what_others_do_not_have_is_refused(bench: Any, tmp_path: Path) -> None:
+    folder, _ = run_folder(bench, tmp_path / "out", {"name": "resnet18", "stem": "small", "width": 8})
+    for target, message in (
+        ("timm", "timm has no resnet18"),
+        ("torchvision", "torchvision has no"),
+        ("tim", "did you mean"),
+    ):
+        code, printed = bench("export", folder, "--to", target, "--out", tmp_path / "x")
+        assert code == 2 and message in printed
+    code, printed = bench("export", tmp_path, "--to", "timm", "--out", tmp_path / "x")
+    assert code == 2 and "no run's folder" in printed
+
+
+@pytest.mark.skipif(
+    any(find_spec(n) is None for n in ("onnx", "onnxscript", "onnxruntime")), reason="needs onnxruntime"
+)
+def test_an_onnx_graph_computes_the_same(bench: Any, tmp_path: Path) -> None:
+    import onnxruntime
+
+    folder, encoder = run_folder(bench, tmp_path / "out", {"name": "resnet18", "stem": "small", "width": 8})
+    assert bench("export", folder, "--to", "onnx", "--out", tmp_path / "x.onnx")[0] == 0
+    images = torch.randn(5, 3, 32, 32)
+    (features,) = onnxruntime.InferenceSession(tmp_path / "x.onnx").run(None, {"images": images.numpy()})
+    torch.testing.assert_close(torch.from_numpy(features), encoder.features(images), rtol=1e-3, atol=1e-4)

@@ -60,7 +60,8 @@ class Reencode:
         if short > self.short_side:
             size = [max(self.short_side, round(length * self.short_side / short)) for length in (height, width)]
             image_3HW = transforms.resize(image_3HW, size, antialias=True)
-        return encode_jpeg(image_3HW, quality=self.quality)
+        encoded: Tensor = encode_jpeg(image_3HW, quality=self.quality)
+        return encoded
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,25 @@ _ARRAYS = {"lengths": np.uint32, "labels": np.int32, "sizes": np.uint32, "checks
 class Encoded(Protocol):
     """A split's encoded images, by number."""
 
-    path: Path
-    classes: tuple[str, ...]
-    labels_N: NDArray[np.int32]
-    sizes_N2: NDArray[np.uint32]
-    factors: dict[str, NDArray[np.float32]]
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names, in the order of the labels."""
+
+    @property
+    def labels_N(self) -> NDArray[np.int32]:
+        """Of the images."""
+
+    @property
+    def sizes_N2(self) -> NDArray[np.uint32]:
+        """Height and width; empty where they are not known."""
+
+    @property
+    def factors(self) -> dict[str, NDArray[np.float32]]:
+        """Of scenes, by name."""
 
     def __len__(self) -> int: ...
 

@@ -127,6 +127,11 @@ def test_files_are_equal_for_equal_records_and_keep_text_as_text(make_record: An
     assert png.read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_collapsed_entry_says_so(make_record: Any) -> None:
+    records = [make_record("byol", status="collapsed"), make_record("simclr", top1=50.0)]
+    assert {"BYOL (collapsed)", "SimCLR"} <= set(text_boxes(cost_vs_accuracy(records)))
+
+
 @pytest.mark.parametrize("width", [style.FULL_WIDTH, style.COLUMN_WIDTH])
 def test_same_data_and_same_cost_stand_beside_each_other_on_one_scale(make_record: Any, width: float) -> None:
     data = [

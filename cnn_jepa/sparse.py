@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cnn_jepa.blocks import columns, maps, rows, taps, tiles
+from cnn_jepa.blocks import columns, depthwise, maps, rows, taps, tiles
 from cnn_jepa.blocks.cutover import choose
 from cnn_jepa.blocks.layout import Layout, Need, carry, context_on_host
 from cnn_jepa.masking import Masks, check_fits
@@ -101,13 +101,13 @@ class SparseEncoder(nn.Module):
         if step.reach.is_local:
             return "local"
         if isinstance(module, nn.Conv2d):
-            return choose(device, dtype, module, self.patch_size // step.read_stride)
+            return choose(device, dtype, module, step.reach, self.patch_size // step.read_stride)
         return "pool"
 
     def _index(self, layout: Layout, step: Step, way: str) -> tuple[Tensor, ...]:
         if step.reach is None or way == "local":
             return ()
-        form = way if way in ("columns", "taps", "dense") else "windows"
+        form = way if way in ("columns", "taps", "dense", "depthwise") else "windows"
         return layout.get(Need(form, self.patch_size // step.read_stride, step.reach))
 
     def _run(
@@ -130,4 +130,6 @@ class SparseEncoder(nn.Module):
             return columns.columns(module, blocks, index)
         if way == "taps":
             return taps.taps(module, blocks, reach, index)
+        if way == "depthwise":
+            return depthwise.depthwise(module, blocks, reach, index, grid)
         return maps.dense(module, blocks, reach, index, grid)

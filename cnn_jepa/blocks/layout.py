@@ -26,7 +26,7 @@ _HIDDEN, _OUTSIDE = -1, -2
 class Need:
     """An index that an operation asks for; equal needs share one."""
 
-    form: str  # windows | columns | taps | dense
+    form: str  # windows | columns | taps | dense | depthwise
     side: int
     reach: Reach
 
@@ -61,6 +61,7 @@ class Layout:
                 "columns": self._columns_index,
                 "taps": self._tap_index,
                 "dense": self._dense_index,
+                "depthwise": self._depthwise_index,
             }
             self._made[need] = make[need.form](need.side, need.reach)
         return self._made[need]
@@ -143,6 +144,10 @@ class Layout:
     def _dense_index(self, side: int, reach: Reach) -> tuple[Tensor, ...]:
         """Positions, in the whole batch's maps, of the rows that are read and of those that are made."""
         return self.positions(side), self.positions(side // reach.stride)
+
+    def _depthwise_index(self, side: int, reach: Reach) -> tuple[Tensor, ...]:
+        """Positions of the rows in the whole batch's maps, and all rows of the windows."""
+        return self.positions(side), self.windows(side, reach).flatten()
 
     def positions(self, side: int) -> Tensor:
         """Where each row lies among the `(B, h side, w side)` positions of the batch."""

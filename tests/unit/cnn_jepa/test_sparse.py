@@ -79,7 +79,7 @@ def test_every_way_of_computing_is_the_same(
             assert_equal(make_network(spec, 32).double(), 8, images, context)
 
 
-@pytest.mark.parametrize("way", ["tiles", "dense"])
+@pytest.mark.parametrize("way", ["tiles", "dense", "depthwise"])
 def test_depthwise_either_way(
     make_network: Network, assert_equal: Callable[..., None], monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.errors import UserError
+from benchmark.errors import UserError, is_spokesman
 
 if TYPE_CHECKING:
     from benchmark.records import Record
@@ -58,6 +59,10 @@ Settings = Annotated[
 ]
 Data = Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Devices = Annotated[
+    int | None,
+    typer.Option("--devices", help="Processes to share each batch among, a device each; leave it out under torchrun."),
+]
 Share = Annotated[
     bool, typer.Option("--share", help="Use the device beside another bench; the times of both are marked.")
 ]
@@ -74,6 +79,7 @@ def run(
     data: Data = None,
     out: Out = Path("results"),
     device: Device = "auto",
+    devices: Devices = None,
     share: Share = False,
     download: Download = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but what goes wrong.")] = False,
@@ -83,29 +89,46 @@ def run(
     from benchmark.data.datasets import load_dataset
     from benchmark.devices import choose_device
     from benchmark.experiment import load_experiment, resolve_entries
+    from benchmark.follow import follow
     from benchmark.interruption import Interruption
+    from benchmark.plan import check_devices
+    from benchmark.ranks import GroupLostError, find_place, join
     from benchmark.runner import Options, run_experiment
     from benchmark.training.loop import Interrupted
 
-    reporter = ConsoleReporter(quiet, _console())
-    choose_device(device)
+    kind = choose_device(device).type
     experiment, source = load_experiment(
         config, methods=_words(methods), seeds=_numbers(seeds), budget=budget, settings=settings
     )
     entries = resolve_entries(experiment, source)
-    dataset = load_dataset(experiment.dataset, data, download, progress=reporter.data_progress)
+    place = find_place(devices)
+    check_devices(experiment, entries, kind, place.size)
+    ranks = join(device, place)  # from here on, this happens in every process
+    several, first = ranks.size > 1, ranks.is_first
+    reporter = ConsoleReporter(quiet or not first, _console())
     options = Options(out=out, device=device, share=share, plan=not quiet, debug=_debug())
     try:
-        with Interruption(reporter.say) as interruption:
-            records = run_experiment(experiment, entries, dataset, options, reporter, interruption)
+        load = partial(load_dataset, experiment.dataset, data, download, progress=reporter.data_progress)
+        dataset = ranks.in_turn(load) if download else load()
+        with Interruption(reporter.say, patience=1.0 if several else 0.0) as interruption, ranks:
+            if not first:
+                follow(experiment, entries, dataset, options, reporter, interruption, ranks)
+                return
+            group = ranks if several else None
+            records = run_experiment(experiment, entries, dataset, options, reporter, interruption, group)
     except Interrupted:
         reporter.stop()
         reporter.say("interrupted; the same command goes on from here")
-        raise typer.Exit(130) from None
+        raise typer.Exit(130 if first else 0) from None
     except KeyboardInterrupt:
         reporter.stop()
         reporter.say("ended at once; the same command goes on from the last saved state")
-        raise typer.Exit(130) from None
+        raise typer.Exit(130 if first else 0) from None
+    except GroupLostError as error:
+        reporter.stop()
+        if first:
+            typer.secho(f"{error}; the same command goes on from the last saved state", err=True, fg="red")
+        raise typer.Exit(1 if first else 0) from None
     finally:
         reporter.stop()
     if not records:  # another process is at all of them
@@ -247,6 +270,8 @@ def main() -> None:
     except UserError as error:
         if _debug():
             raise
+        if not is_spokesman():
+            sys.exit(0)  # another process says the same, and ends with the exit code
         typer.secho(f"error: {error}", err=True, fg="red")
         sys.exit(2)
     except KeyboardInterrupt:

@@ -105,6 +105,7 @@ def test_ranks_agree(outcomes: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.slow
 def test_two_devices_leave_one_record_and_go_on_after_what_fails_on_both(bench: Any, tmp_path: Path) -> None:
     wild = {"optimizer": {"name": "sgd", "lr": 1e30, "warmup": 0.0}}
     vit = {"name": "vit_tiny", "patch_size": 4, "width": 32, "depth": 1}
@@ -115,7 +116,8 @@ def test_two_devices_leave_one_record_and_go_on_after_what_fails_on_both(bench: 
         {"method": "ijepa", "backbone": vit, "overrides": small},
         "random_init",
     ]
-    config = bench.config(entries=entries, precision="32", batch_size=2)
+    dataset = {"name": "shapes", "shapes_train": 150, "shapes_test": 20}
+    config = bench.config(entries=entries, dataset=dataset, precision="32", batch_size=2)
     process = _start("-m", "benchmark", "run", config, "--device", "cpu", "--devices", 2, "--out", tmp_path / "two")
     printed, _ = process.communicate(timeout=300)
     assert process.returncode == 1, printed
@@ -143,6 +145,7 @@ def test_two_devices_leave_one_record_and_go_on_after_what_fails_on_both(bench: 
     assert [line["loss"] for line in lines[0]] == pytest.approx([line["loss"] for line in lines[1]], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_interrupted_on_two_devices_and_gone_on_with_one(bench: Any, tmp_path: Path) -> None:
     config = bench.config(budget={"wall_clock": "6s"}, evaluation={"points": 4, "images": 100})
     arguments = ("run", config, "--methods", "simclr", "--device", "cpu", "--out", tmp_path / "out")

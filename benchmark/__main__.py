@@ -1,4 +1,4 @@
-"""`python -m benchmark` is `bench`."""
+"""`python -m benchmark`: the same as `bench`, for launchers that start modules."""
 
 from benchmark.cli import main
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from pydantic import ValidationError
 
 from benchmark.errors import UserError
 from benchmark.locks import folder_lock
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from benchmark.data.datasets import Dataset
     from benchmark.experiment import Experiment, Resolved
+    from methods.config import MethodConfig
 
 _PATIENCE = 60.0  # seconds to wait for another process that claims the same folder
 
@@ -31,6 +33,8 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[Resolved], dat
     folder = out / experiment.name
     path = folder / "experiment.yaml"
     shared: dict[str, Any] = experiment.model_dump(mode="json", include={"batch_size", "precision"})
+    if experiment.accumulate != 1:
+        shared["accumulate"] = experiment.accumulate
     shared["dataset"] = {"manifest": dataset.manifest.digest, "image_size": dataset.image_size}
     named: dict[str, Any] = {
         one.entry.name: {
@@ -44,14 +48,16 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[Resolved], dat
         with folder_lock(folder, wait=_PATIENCE) as mine:
             if not mine:
                 raise UserError(f"{folder}: another process holds it; try again when that one has begun its runs")
-            _claim(folder, path, shared, named)
+            _claim(folder, path, shared, named, {one.entry.name: one.settings for one in entries})
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: is not what `bench run` writes ({error}); choose another --out") from None
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
 
 
-def _claim(folder: Path, path: Path, shared: dict[str, Any], named: dict[str, Any]) -> None:
+def _claim(
+    folder: Path, path: Path, shared: dict[str, Any], named: dict[str, Any], settings: dict[str, MethodConfig]
+) -> None:
     if path.is_file():
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
         # A name is taken once a run of it has begun, and the folder once any has.
@@ -59,9 +65,21 @@ def _claim(folder: Path, path: Path, shared: dict[str, Any], named: dict[str, An
         if begun:
             _refuse_difference(before["shared"], shared, str(folder))
         for name in named.keys() & set(begun):
-            _refuse_difference(before["entries"][name], named[name], str(folder), f"entries.{name}")
+            there = {
+                **before["entries"][name],
+                "settings": _filled(before["entries"][name]["settings"], settings[name]),
+            }
+            _refuse_difference(there, named[name], str(folder), f"entries.{name}")
         named = {**{name: before["entries"][name] for name in begun}, **named}
     write_atomically(path, yaml.safe_dump({"shared": shared, "entries": named}, sort_keys=False))
+
+
+def _filled(settings: dict[str, Any], now: MethodConfig) -> dict[str, Any]:
+    """Settings as they were written down; options that came later stand at their defaults."""
+    try:
+        return type(now).model_validate(settings).model_dump(mode="json")
+    except ValidationError:
+        return settings  # of another method, or with options that are gone: the difference is named
 
 
 def _refuse_difference(before: Any, now: Any, folder: str, key: str = "") -> None:

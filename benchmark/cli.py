@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from benchmark.cli_evaluate import app as evaluate_app
 from benchmark.cli_options import Data, Device, Download, Out, Quiet, Share, words_of
 from benchmark.cli_results import app as results_app
 from benchmark.cli_results import write_report_of
-from benchmark.errors import UserError
+from benchmark.errors import UserError, is_spokesman
 
 if TYPE_CHECKING:
     from benchmark.console import ConsoleReporter
@@ -60,6 +61,10 @@ Settings = Annotated[
         help="Any key of the experiment, or ENTRY.KEY of an entry's method; can be repeated.",
     ),
 ]
+Devices = Annotated[
+    int | None,
+    typer.Option("--devices", help="Processes to share each batch among, a device each; leave it out under torchrun."),
+]
 
 
 @app.command()
@@ -72,13 +77,14 @@ def run(
     data: Data = None,
     out: Out = Path("results"),
     device: Device = "auto",
+    devices: Devices = None,
     share: Share = False,
     download: Download = False,
     quiet: Quiet = False,
 ) -> None:
     """Train and evaluate what is missing of an experiment; then write its leaderboard, figure and report."""
     asked = Asked(config, methods, seeds, budget, settings, data, device, share, download)
-    records = _run(asked, out, quiet=quiet)
+    records = _run(asked, out, devices, quiet=quiet)
     if not records:  # another process is at all of them
         return
     folder = out / records[0].experiment
@@ -103,9 +109,8 @@ class Asked:
     share: bool = False
     download: bool = False
 
-    def load(self, reporter: ConsoleReporter) -> tuple[Experiment, list[Resolved], Dataset]:
-        """The experiment, its entries and its dataset; configuration errors come before any data is read."""
-        from benchmark.data.datasets import load_dataset
+    def read(self) -> tuple[Experiment, list[Resolved]]:
+        """The experiment and its entries; configuration errors come before any data is read."""
         from benchmark.devices import choose_device
         from benchmark.experiment import load_experiment, resolve_entries
 
@@ -117,31 +122,54 @@ class Asked:
             budget=self.budget,
             settings=self.settings,
         )
-        entries = resolve_entries(experiment, source)
-        dataset = load_dataset(experiment.dataset, self.data, self.download, progress=reporter.data_progress)
-        return experiment, entries, dataset
+        return experiment, resolve_entries(experiment, source)
+
+    def load(self, experiment: Experiment, reporter: ConsoleReporter) -> Dataset:
+        """The experiment's dataset."""
+        from benchmark.data.datasets import load_dataset
+
+        return load_dataset(experiment.dataset, self.data, self.download, progress=reporter.data_progress)
 
 
-def _run(asked: Asked, out: Path, *, quiet: bool) -> list[Record]:
+def _run(asked: Asked, out: Path, devices: int | None = None, *, quiet: bool) -> list[Record]:
     from benchmark.console import ConsoleReporter, plain_console
+    from benchmark.devices import choose_device
+    from benchmark.follow import follow
     from benchmark.interruption import Interruption
+    from benchmark.plan import check_devices
+    from benchmark.ranks import GroupLostError, find_place, join
     from benchmark.runner import Options, run_experiment
     from benchmark.training.loop import Interrupted
 
-    reporter = ConsoleReporter(quiet, plain_console())
-    experiment, entries, dataset = asked.load(reporter)
+    experiment, entries = asked.read()
+    place = find_place(devices)
+    check_devices(experiment, entries, choose_device(asked.device).type, place.size)
+    ranks = join(asked.device, place)  # from here on, this happens in every process
+    several, first = ranks.size > 1, ranks.is_first
+    reporter = ConsoleReporter(quiet or not first, plain_console())
     options = Options(out=out, device=asked.device, share=asked.share, plan=not quiet, debug=_debug())
     try:
-        with Interruption(reporter.say) as interruption:
-            records = run_experiment(experiment, entries, dataset, options, reporter, interruption)
+        load = partial(asked.load, experiment, reporter)
+        dataset = ranks.in_turn(load) if asked.download else load()
+        with Interruption(reporter.say, patience=1.0 if several else 0.0) as interruption, ranks:
+            if not first:
+                follow(experiment, entries, dataset, options, reporter, interruption, ranks)
+                return []
+            group = ranks if several else None
+            records = run_experiment(experiment, entries, dataset, options, reporter, interruption, group)
     except Interrupted:
         reporter.stop()
         reporter.say("interrupted; the same command goes on from here")
-        raise typer.Exit(130) from None
+        raise typer.Exit(130 if first else 0) from None
     except KeyboardInterrupt:
         reporter.stop()
         reporter.say("ended at once; the same command goes on from the last saved state")
-        raise typer.Exit(130) from None
+        raise typer.Exit(130 if first else 0) from None
+    except GroupLostError as error:
+        reporter.stop()
+        if first:
+            typer.secho(f"{error}; the same command goes on from the last saved state", err=True, fg="red")
+        raise typer.Exit(1 if first else 0) from None
     finally:
         reporter.stop()
     if records:
@@ -167,9 +195,9 @@ def plan(
     from benchmark.plan import plan_experiment
 
     reporter = ConsoleReporter(False, plain_console())
-    experiment, entries, dataset = Asked(config, methods, seeds, budget, settings, data, device, share, download).load(
-        reporter
-    )
+    asked = Asked(config, methods, seeds, budget, settings, data, device, share, download)
+    experiment, entries = asked.read()
+    dataset = asked.load(experiment, reporter)
     with Interruption(reporter.say) as interruption:
         reporter.planned(
             plan_experiment(experiment, entries, dataset, device, share, reporter, interruption), whole=True
@@ -262,6 +290,8 @@ def main() -> None:
     except UserError as error:
         if _debug():
             raise
+        if not is_spokesman():
+            sys.exit(0)  # another process says the same, and ends with the exit code
         typer.secho(f"error: {error}", err=True, fg="red")
         sys.exit(2)
     except KeyboardInterrupt:

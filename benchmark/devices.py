@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +12,7 @@ from benchmark.errors import UserError
 from benchmark.locks import DeviceLock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 def choose_device(name: str) -> torch.device:
@@ -41,6 +41,35 @@ def _candidates(name: str) -> list[torch.device]:
     if index >= visible:
         raise UserError(f"--device is '{name}', but {visible} CUDA devices are visible, the first of them cuda:0")
     return [torch.device("cuda", index)]
+
+
+def local_devices(name: str, count: int) -> list[torch.device]:
+    """The devices of `count` processes on this machine: a GPU each, or the CPU for all of them.
+
+    Args:
+        name: as for `choose_device`.
+        count: how many processes.
+
+    Raises:
+        UserError: there are not as many.
+    """
+    found = _candidates(name)
+    if found[0].type == "cpu":
+        return found
+    if count > len(found):
+        raise UserError(f"{count} devices are asked for, but --device {name} gives {len(found)}")
+    return found[:count]
+
+
+@contextmanager
+def take_devices(devices: Sequence[torch.device], *, share: bool = False) -> Iterator[list[DeviceLock]]:
+    """Holds several devices, for processes that work together.
+
+    Raises:
+        UserError: one of them is in use.
+    """
+    with ExitStack() as stack:
+        yield [stack.enter_context(DeviceLock(unique_name(device), share=share)) for device in devices]
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""The error that a user can mend."""
+"""The error that a user can mend, and who says it."""
+
+from __future__ import annotations
+
+import os
 
 
 class UserError(Exception):
@@ -6,3 +10,8 @@ class UserError(Exception):
 
     The command line prints it without a traceback and ends with exit code 2.
     """
+
+
+def is_spokesman() -> bool:
+    """Whether this process tells the user what is wrong: of several that were started on one machine, the first."""
+    return "MASTER_PORT" not in os.environ or os.environ.get("LOCAL_RANK", "0") == "0"

@@ -20,7 +20,7 @@ from benchmark.evaluation.protocols import PROTOCOLS
 from benchmark.messages import explain
 from benchmark.records import RULES_VERSION
 from methods.backbones import BackboneSpec
-from methods.config import FIRST_DEFAULT, Config, MethodConfig, nearest, plain
+from methods.config import FIRST_DEFAULT, Config, Count, MethodConfig, nearest, plain
 from methods.registry import method_class, method_names
 
 if TYPE_CHECKING:
@@ -120,6 +120,8 @@ class Experiment(Config):
         recipe: scale (`small`, `imagenet`) or path of the recipes.
         budget: what every run may spend.
         batch_size: images per step, over all devices.
+        accumulate: micro-batches into which each device cuts its share of a batch, to need less memory. Batch norm then
+            sees a micro-batch at a time. Refused for losses that compare the images of a batch.
         precision: `32`; `bf16` for autocast; `auto` for bf16 on devices that compute it natively, else 32. That is
             settled before anything is run, so that keys and records hold one of the other two.
         seeds: the same for every entry, so that differences are paired.
@@ -136,6 +138,7 @@ class Experiment(Config):
     recipe: str = "small"
     budget: BudgetSpec
     batch_size: Annotated[int, Field(ge=2)] = 256
+    accumulate: Count = 1
     precision: Literal["32", "bf16", "auto"] = "bf16"
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
     entries: tuple[EntrySpec, ...]
@@ -199,6 +202,7 @@ class RunPlan:
             "image_size": self.image_size,
             "budget": {self.budget.kind: self.budget.limit},
             "batch_size": experiment.batch_size,
+            "accumulate": experiment.accumulate,
             "precision": experiment.precision,
             "evaluation": {**plain(experiment.evaluation), "protocols": list(PROTOCOLS)},
             "lr": effective_lr(self.settings, experiment.batch_size),
@@ -223,6 +227,8 @@ class RunPlan:
             "protocols": sorted(PROTOCOLS),
             "seed": self.seed,
         }
+        if self.experiment.accumulate != 1:
+            ingredients["accumulate"] = self.experiment.accumulate
         text = json.dumps(ingredients, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -339,7 +345,7 @@ def resolve_entries(experiment: Experiment, source: Path) -> list[Resolved]:
         source: the experiment's file; recipes may lie beside it.
 
     Raises:
-        UserError: an entry's settings are wrong, or its method does not run on its kind of backbone.
+        UserError: an entry's settings are wrong, or its method does not run on its backbone or with micro-batches.
     """
     return [_resolve(experiment, entry, source) for entry in experiment.entries]
 
@@ -356,9 +362,19 @@ def _resolve(experiment: Experiment, entry: EntrySpec, source: Path) -> Resolved
     backbone = entry.backbone or experiment.backbone
     try:
         method.check_backbone(backbone.kind)
+        _check_accumulation(experiment, method, config)
     except ValueError as error:
         raise UserError(f"{where}, backbone {backbone.name}: {error}") from None
     return Resolved(entry, method, config, backbone)
+
+
+def _check_accumulation(experiment: Experiment, method: type[Method[Any]], config: MethodConfig) -> None:
+    """Refuses to cut a batch whose images the loss compares with each other."""
+    if experiment.accumulate > 1 and method.compares_images(config):
+        raise ValueError(
+            f"accumulate is {experiment.accumulate}, but the loss compares all images of a batch with each other; set "
+            "accumulate to 1, with a smaller batch_size or more devices where memory is short"
+        )
 
 
 def plan_runs(experiment: Experiment, entries: list[Resolved], image_size: int) -> list[RunPlan]:

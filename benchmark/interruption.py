@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,11 +17,15 @@ class Interruption:
 
     Args:
         announce: told about the first signal.
+        patience: seconds after the first signal in which another one is taken for the same wish: the Ctrl-C of a
+            terminal reaches every process, and who has started them passes it on.
     """
 
-    def __init__(self, announce: Callable[[str], None]) -> None:
+    def __init__(self, announce: Callable[[str], None], patience: float = 0.0) -> None:
         self.requested = False
         self._announce = announce
+        self._patience = patience
+        self._since = 0.0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -37,6 +42,8 @@ class Interruption:
 
     def _handle(self, number: int, frame: object) -> None:
         if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
+            if time.monotonic() - self._since >= self._patience:
+                raise KeyboardInterrupt
+            return
+        self.requested, self._since = True, time.monotonic()
         self._announce("interrupting: the state is saved after this step; once more ends at once")

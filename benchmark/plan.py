@@ -150,6 +150,33 @@ def check_batch(experiment: Experiment, plans: Sequence[RunPlan], dataset: Datas
         )
 
 
+def check_devices(experiment: Experiment, entries: Sequence[Resolved], kind: str, devices: int) -> None:
+    """Refuses what cannot be shared among devices, before any process is started for them.
+
+    Args:
+        experiment: what is asked.
+        entries: its entries, resolved.
+        kind: `cpu` or `cuda`.
+        devices: how many, on all machines together.
+
+    Raises:
+        UserError: the batch does not divide, or a recipe asks for what the devices cannot do together.
+    """
+    parts = devices * experiment.accumulate
+    if experiment.batch_size % parts:
+        raise UserError(
+            f"batch_size is {experiment.batch_size}, which does not divide into {devices} devices x "
+            f"{experiment.accumulate} micro-batches; the nearest that do: "
+            f"{max(1, experiment.batch_size // parts) * parts} and {(experiment.batch_size // parts + 1) * parts}"
+        )
+    for one in entries:
+        if devices > 1 and kind == "cpu" and one.settings.sync_batch_norm:
+            raise UserError(
+                f"entry '{one.entry.name}': sync_batch_norm is on, but torch synchronises batch norm on GPUs alone; "
+                f"use one device, or --set {one.entry.name}.sync_batch_norm=false"
+            )
+
+
 def _try_out(
     plan: RunPlan,
     dataset: Dataset,

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 
 from benchmark.cost.ledger import Ledger
 from benchmark.cost.meter import Meter, sources
@@ -22,6 +21,7 @@ from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.protocols import evaluate_test, evaluate_validation, probe_data, ready
 from benchmark.glimpse import write_glimpse
 from benchmark.randomness import seeded
+from benchmark.ranks import Ranks
 from benchmark.records import EncoderScores, LedgerRecord, Metrics, Status, ValidationPoint, write_atomically
 from benchmark.training.checkpoint import State, export_encoder, load_state, save_state
 from benchmark.training.loop import Objective, Training, train
@@ -46,6 +46,9 @@ _NOT_FINITE = "a loss or a feature was not finite"
 class Run:
     """A run under way. Resumes by itself where the folder holds a saved state of the same run.
 
+    Several ranks carry it out together: each builds it and calls the same methods in the same order. The first one
+    writes and probes, and the others wait for it meanwhile.
+
     Args:
         plan: what is run.
         dataset: on what.
@@ -53,6 +56,7 @@ class Run:
         folder: of its files.
         reporter: is told how it goes.
         interruption: is asked between steps.
+        ranks: who takes part; this process alone by default.
     """
 
     def __init__(
@@ -63,13 +67,18 @@ class Run:
         folder: Path,
         reporter: Reporter,
         interruption: Interruption,
+        ranks: Ranks | None = None,
     ) -> None:
+        self.ranks = ranks = ranks or Ranks(device)
         synchronize = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
-        self.ledger = Ledger(synchronize)
-        self.meter = Meter(sources(device), lambda: self.ledger.training_time)
+        self.ledger = Ledger(synchronize, devices=ranks.size)
+        self.meter = Meter(sources(device, ranks.processes), lambda: self.ledger.training_time)
         self.plan, self.dataset, self.device, self.folder = plan, dataset, device, folder
         self._reporter, self._interruption = reporter, interruption
-        self.method = build_method(plan, dataset).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.method = build_method(plan, dataset)
+        if ranks.size > 1 and plan.settings.sync_batch_norm:
+            self.method.synchronise_batch_norm()
+        self.method.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if device.type == "cpu":
             use_plain_attention(self.method)
         self.probe_data = probe_data(dataset, plan.image_size)
@@ -82,11 +91,7 @@ class Run:
         plan, dataset = self.plan, self.dataset
         assert plan.experiment.precision != "auto", "settled before runs are planned"
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision of every run
-        fabric = Fabric(
-            accelerator="cuda" if self.device.type == "cuda" else "cpu",
-            devices=[self.device.index or 0] if self.device.type == "cuda" else 1,
-            precision="bf16-mixed" if plan.experiment.precision == "bf16" else "32-true",
-        )
+        fabric = self.ranks.fabric("bf16-mixed" if plan.experiment.precision == "bf16" else "32-true")
         lr = plan.config()["lr"]
         optimizer = build_optimizer(self.method.parameter_groups(), plan.settings.optimizer, lr)
         objective, wrapped = fabric.setup(Objective(self.method), optimizer)
@@ -98,8 +103,16 @@ class Run:
             optimizer=wrapped,
             lr=lr,
             augmenter=Augmenter(self.method.views, plan.image_size, dataset.mean, dataset.std),
-            batches=Batches(dataset.pretraining, plan.experiment.batch_size, plan.seed, self.device),
+            batches=Batches(
+                dataset.pretraining,
+                plan.experiment.batch_size,
+                plan.seed,
+                self.device,
+                self.ranks.rank,
+                self.ranks.size,
+            ),
             ledger=self.ledger,
+            ranks=self.ranks,
         )
 
     @property
@@ -107,15 +120,18 @@ class Run:
         return self.plan.key(self.dataset.manifest.digest)
 
     def _resume(self) -> float | None:
-        """Goes on from a saved state; returns the progress it stood at."""
-        state = load_state(self.folder, self._key)
-        if state is None or self.training is None:
+        """Goes on from a saved state, the first rank's; returns the progress it stood at."""
+        if self.training is None:
+            return None
+        state = self.ranks.first(lambda: load_state(self.folder, self._key))
+        if state is None:
             return None
         training = self.training
         self.method.load_state_dict(state.method)
         training.optimizer.load_state_dict(state.optimizer)
         training.step, training.history = state.step, state.history
         self.ledger.load_state_dict(state.ledger)
+        training.elapsed = self.ledger.training_time
         self.meter.load_state_dict(state.ledger["meter"])
         # From progress rather than from the state: the number of points may have been changed in between.
         self._write_history()  # cut back to the saved step
@@ -152,15 +168,16 @@ class Run:
                 with self.ledger.phase("warmup"):
                     self.ledger.flops_per_step = flops_per_step(self.training)
             status = train(self.training, self, self.plan.experiment.evaluation.points)
+            self.ledger.catch_up(self.ranks.slowest(self.ledger.training_time))
             self._write_history()
             if status == "diverged":
                 return status, _NOT_FINITE, None
             collapsed = collapse(self.training.history, self.plan.experiment.evaluation.points)
         with self.ledger.phase("evaluation"):
-            metrics = self._final_metrics()
+            metrics = self.ranks.first(self._final_metrics)
         with self.ledger.phase("checkpointing"):
             primary = self.method.encoders()[self.plan.settings.primary]
-            export_encoder(self.folder, ready(primary, self.probe_data, self.device))
+            self.ranks.first(lambda: export_encoder(self.folder, ready(primary, self.probe_data, self.device)))
         return "collapsed" if collapsed else "completed", collapsed, metrics
 
     def _final_metrics(self) -> Metrics:
@@ -199,18 +216,19 @@ class Run:
         return {"classifier_top1": 100.0 * correct / len(images)}
 
     def _write_history(self) -> None:
-        if self.training is None:
+        if self.training is None or not self.ranks.is_first:
             return
         text = "".join(json.dumps(line) + "\n" for line in self.training.history)
         write_atomically(self.folder / "history.jsonl", text)
 
     def write_pictures(self) -> None:
         """Writes the glimpse and the breakdown; both leave weights and position as they were."""
-        if self.training is None:
+        training = self.training
+        if training is None:
             return
-        write_glimpse(self.folder / "glimpse.npz", self.training, self.dataset)
-        parts = breakdown(self.training)
-        write_atomically(self.folder / "breakdown.json", json.dumps(parts, indent=2) + "\n")
+        self.ranks.first(lambda: write_glimpse(self.folder / "glimpse.npz", training, self.dataset))
+        text = json.dumps(breakdown(training), indent=2) + "\n"
+        self.ranks.first(lambda: write_atomically(self.folder / "breakdown.json", text))
 
     def completed_ledger(self, ledger: LedgerRecord) -> LedgerRecord:
         """The ledger of the finished run, with what is measured behind it: FLOPs, throughput without waiting."""
@@ -237,10 +255,14 @@ class Run:
     def evaluate(self, training: Training) -> dict[str, float]:
         """Scores of the primary encoder on the validation split."""
         encoder = self.method.encoders()[self.plan.settings.primary]
-        return evaluate_validation(encoder, self._data_on_the_way, self.device, "32")
+        return self.ranks.first(lambda: evaluate_validation(encoder, self._data_on_the_way, self.device, "32"))
 
     def save(self, training: Training) -> None:
         """Saves the state, and the history so far."""
+        self.ledger.catch_up(self.ranks.slowest(self.ledger.training_time))
+        self.ranks.first(lambda: self._save(training))
+
+    def _save(self, training: Training) -> None:
         state = State(
             key=self._key,
             step=training.step,

@@ -20,6 +20,7 @@ from benchmark.locks import folder_lock
 from benchmark.plan import check_batch, estimate
 from benchmark.precision import has_bfloat16, settle
 from benchmark.probing import Probes, probe_run, unprobed
+from benchmark.ranks import GroupLostError, held
 from benchmark.records import (
     FINAL_STATUSES,
     Cause,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from benchmark.experiment import Experiment, Resolved, RunPlan
     from benchmark.interruption import Interruption
     from benchmark.locks import DeviceLock
+    from benchmark.ranks import Ranks
     from benchmark.reporter import Reporter
 
 
@@ -76,6 +78,7 @@ def run_experiment(
     options: Options,
     reporter: Reporter,
     interruption: Interruption,
+    group: Ranks | None = None,
 ) -> list[Record]:
     """Carries out what is missing of an experiment.
 
@@ -86,6 +89,7 @@ def run_experiment(
         options: where and how.
         reporter: is told what happens.
         interruption: is asked between steps.
+        group: the processes that take part, of which this is the first; None for this one alone.
 
     Returns:
         The records of all its runs, those that were there before included.
@@ -93,6 +97,7 @@ def run_experiment(
     Raises:
         UserError: something the user can mend.
         Interrupted: the user interrupted; the same call goes on.
+        GroupLostError: another process of the group has ended; the same call goes on.
     """
     device = choose_device(options.device)  # of several GPUs the first: they are taken to be alike
     experiment = settle(experiment, device)
@@ -113,13 +118,13 @@ def run_experiment(
         return records
     if records:
         reporter.say(f"{len(records)} of {len(plans)} runs are done; going on with the rest")
-    with take_device(options.device, share=options.share) as (device, lock):
+    with held(options.device, group, share=options.share) as (ranks, locks):
         claim_folder(options.out, experiment, entries, dataset)
-        if options.plan:
-            tried = estimate(missing, dataset, device, reporter, interruption, evaluation=False)
+        if options.plan and ranks.size == 1:
+            tried = estimate(missing, dataset, ranks.device, reporter, interruption, evaluation=False)
             reporter.planned(tried, whole=False)
             claim_folder(options.out, experiment, entries, dataset)  # another device's process may have come first
-        bench = _Bench(dataset, options, device, lock, reporter, interruption)
+        bench = _Bench(dataset, options, ranks, locks, reporter, interruption)
         for position, plan in enumerate(missing, len(records) + 1):
             if interruption.requested:
                 raise Interrupted
@@ -171,10 +176,14 @@ class _Bench:
 
     dataset: Dataset
     options: Options
-    device: torch.device
-    lock: DeviceLock
+    ranks: Ranks
+    locks: list[DeviceLock]
     reporter: Reporter
     interruption: Interruption
+
+    def was_shared(self) -> bool:
+        """Whether another process used one of the devices since this was last asked."""
+        return any([lock.was_shared() for lock in self.locks])  # every one is asked
 
     def do(self, plan: RunPlan, place: tuple[int, int]) -> Record | None:
         """Carries out a run; None where another process is at it."""
@@ -200,8 +209,8 @@ class _Bench:
 
 def _carry_out(bench: _Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> Record:
     """One run from start to record, whatever happens to it."""
-    dataset, device, options = bench.dataset, bench.device, bench.options
-    bench.lock.was_shared()  # what was before is no concern of this run
+    dataset, options, ranks = bench.dataset, bench.options, bench.ranks
+    bench.was_shared()  # what was before is no concern of this run
     started = now()
     run: Run | None = None
     ledger: LedgerRecord | None = None
@@ -209,13 +218,14 @@ def _carry_out(bench: _Bench, plan: RunPlan, folder: Path, place: tuple[int, int
     status: Status
     cause: Cause | None = None
     message: str | None = None
-    memory = PeakMemory(device)
+    memory = PeakMemory(ranks.device)
     try:
         _prepare_folder(folder, plan)
-        run = Run(plan, dataset, device, folder, bench.reporter, bench.interruption)
+        ranks.order(plan.key(dataset.manifest.digest))
+        run = Run(plan, dataset, ranks.device, folder, bench.reporter, bench.interruption, ranks)
         bench.reporter.run_started(plan, *place, run.resumed_at)
         status, message, metrics = run.carry_out()
-        ledger = run.ledger.record(1, memory.read(), run.meter)
+        ledger = run.ledger.record(memory.read(), run.meter)
         if status != "diverged":
             ledger = run.completed_ledger(ledger)  # this and the pictures outside the timed run
             run.write_pictures()
@@ -228,8 +238,10 @@ def _carry_out(bench: _Bench, plan: RunPlan, folder: Path, place: tuple[int, int
         _write_traceback(folder)
     finally:
         if run is not None:
-            ledger = ledger or run.ledger.record(1, memory.read(), run.meter)
+            ledger = ledger or run.ledger.record(memory.read(), run.meter)
             run.close()
+    shared = bench.was_shared()
+    anywhere = ranks.settle(shared)
     record = Record(
         key=plan.key(dataset.manifest.digest),
         experiment=plan.experiment.name,
@@ -242,10 +254,10 @@ def _carry_out(bench: _Bench, plan: RunPlan, folder: Path, place: tuple[int, int
         message=message,
         config=plan.config(),
         dataset=describe_dataset(dataset),
-        environment=describe(device, 1),
+        environment=describe(ranks.device, ranks.size),
         ledger=ledger,
         metrics=metrics,
-        flags=_flags(ledger, shared=bench.lock.was_shared()),
+        flags=_flags(ledger, shared=shared if anywhere is None else anywhere),
         started=started,
         ended=now(),
     )
@@ -253,6 +265,8 @@ def _carry_out(bench: _Bench, plan: RunPlan, folder: Path, place: tuple[int, int
     write_record(folder, record)
     if status in FINAL_STATUSES:  # a failed run may go on from its last state
         discard_state(folder)
+    if anywhere is None:
+        raise GroupLostError("another device's process has ended")
     return record
 
 

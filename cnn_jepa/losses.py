@@ -48,10 +48,16 @@ def feature_loss(predicted: Tensor, target: Tensor, kind: LossKind, normalisatio
     return prediction_loss(predicted, normalise(target, normalisation), kind)
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """The mean over the positions where `mask` holds, pooled over the batch; images with more of them weigh more."""
+def masked_mean(values: Tensor, mask: Tensor, count: float | None = None) -> Tensor:
+    """The mean over the positions where `mask` holds, pooled over the batch; images with more of them weigh more.
+
+    Args:
+        values: one for each position.
+        mask: boolean, of the same shape.
+        count: what to divide by, where it is not the number of these positions (`Masks.counts`).
+    """
     weights = mask.to(values.dtype)
-    return (values * weights).sum() / weights.sum().clamp(min=1)
+    return (values * weights).sum() / (weights.sum().clamp(min=1) if count is None else max(count, 1.0))
 
 
 def variance_covariance(features_ND: Tensor, eps: float = 1e-4) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cnn_jepa.masking import Masks, check_fits
 from cnn_jepa.program import Program, Step, adopt, arguments, fetch, run
-from cnn_jepa.tracing import trace
+from cnn_jepa.tracing import BATCH_NORMS, trace
 
 
 class MaskedDenseEncoder(nn.Module):
@@ -63,7 +63,7 @@ class MaskedDenseEncoder(nn.Module):
 
     def _run(self, step: Step, values: list[Any], visible: _Visible) -> Any:
         module = fetch(self, step.target) if step.kind == "module" else None
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, BATCH_NORMS):
             return visible.batch_norm(module, arguments(step, values)[0][0])
         value = run(self, step, values)
         # Zeros stay zero in an activation or a sum of maps, which the published encoder leaves alone too.
@@ -98,7 +98,7 @@ class _Visible:
         factor = self._factors[key].unsqueeze(-1 if channels_last else 1)
         return values.mul_(factor) if in_place else values * factor
 
-    def batch_norm(self, norm: nn.BatchNorm2d, values_BCHW: Tensor) -> Tensor:
+    def batch_norm(self, norm: nn.BatchNorm2d | nn.SyncBatchNorm, values_BCHW: Tensor) -> Tensor:
         """Batch norm over visible positions; zero elsewhere."""
         size = (values_BCHW.shape[2], values_BCHW.shape[3])
         if size not in self._positions:
@@ -106,7 +106,8 @@ class _Visible:
         positions_N = self._positions[size]
         flat = values_BCHW.permute(0, 2, 3, 1).reshape(-1, values_BCHW.shape[1])
         visible_NC = flat.index_select(0, positions_N)
-        if norm.training and len(visible_NC) < 2:
+        alone = not isinstance(norm, nn.SyncBatchNorm)  # else other processes have positions too
+        if norm.training and alone and len(visible_NC) < 2:
             raise ValueError(f"batch norm sees {len(visible_NC)} visible positions in training; it needs at least 2")
         normalised = norm(visible_NC[:, :, None, None])[:, :, 0, 0]
         scattered = torch.zeros_like(flat, dtype=normalised.dtype).index_copy(0, positions_N, normalised)

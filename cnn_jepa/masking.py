@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -76,6 +76,13 @@ class MaskSpec:
             raise ValueError(f"block_sizes is {self.block_sizes}; expected (height, width) pairs of at least 1")
 
 
+class Counts(NamedTuple):
+    """Cells of context and of target, of several images together; an average need not be whole."""
+
+    context: float
+    target: float
+
+
 @dataclass(frozen=True)
 class Masks:
     """The masks of a batch: boolean, disjoint context and targets.
@@ -84,11 +91,13 @@ class Masks:
         context_Bhw: what the context encoder sees.
         targets_BMhw: the target blocks; they may overlap.
         host: the same masks on the CPU, from which counts and indices are read without waiting for a device.
+        counts: of a share of a batch (`slice`), what as many images of the whole batch have on average; else None.
     """
 
     context_Bhw: Tensor
     targets_BMhw: Tensor
     _host: Masks | None = field(default=None, repr=False, compare=False)
+    counts: Counts | None = field(default=None, repr=False, compare=False)
 
     @property
     def host(self) -> Masks:
@@ -105,7 +114,19 @@ class Masks:
         if self.context_Bhw.device == torch.device(device):
             return self
         context, targets = (mask.to(device, non_blocking=True) for mask in (self.context_Bhw, self.targets_BMhw))
-        return Masks(context, targets, self.host)
+        return Masks(context, targets, self.host, self.counts)
+
+    def slice(self, start: int, stop: int) -> Masks:
+        """The masks of images `start` to `stop`, a share of the batch, to be taken before they go to a device.
+
+        Images have different numbers of cells. A mean over the cells of a share that divides by what a share has on
+        average (`counts`) gives the batch's own mean when it is averaged over equally large shares.
+        """
+        if stop - start == len(self.context_Bhw):
+            return self
+        part = (stop - start) / len(self.context_Bhw)
+        counts = Counts(part * int(self.context_Bhw.sum()), part * int(self.target.sum()))
+        return Masks(self.context_Bhw[start:stop], self.targets_BMhw[start:stop], counts=counts)
 
 
 def check_fits(context_Bhw: Tensor, images_BCHW: Tensor, patch_size: int) -> None:

@@ -80,10 +80,25 @@ class CNNJEPA(nn.Module):
         self.predictor = ConvPredictor(width, predictor_depth, kernel_size, depthwise=depthwise)
         self.back_predictor = ConvPredictor(width, predictor_depth, kernel_size, depthwise=depthwise) if cycle else None
         self.encoder_kind = encoder
-        # In a tuple, so that the network's parameters are not registered a second time.
-        self._encoders = (_ENCODERS[encoder](network, patch_size),)
+        self._patch_size = patch_size
+        self._build_encoders()
+
+    def _build_encoders(self) -> None:
+        kind = _ENCODERS[self.encoder_kind]
+        # In tuples, so that the networks' parameters are not registered a second time.
+        self._encoders = (kind(self.network, self._patch_size),)
         # The projection's batch norm sees visible cells only, like the encoder's.
-        self._projectors = () if projection_dim is None else (_ENCODERS[encoder](self.projection, 1),)
+        has_projection = not isinstance(self.projection, nn.Identity)
+        self._projectors = (kind(self.projection, 1),) if has_projection else ()
+
+    def synchronise_batch_norm(self) -> None:
+        """Makes every batch norm take its statistics over all processes of a group (torch's `SyncBatchNorm`).
+
+        The context encoder's are those of all processes' visible positions, however many each of them has. Without a
+        group nothing changes.
+        """
+        nn.SyncBatchNorm.convert_sync_batchnorm(self)  # type: ignore[no-untyped-call]
+        self._build_encoders()  # they hold the layers that were there before
 
     @property
     def context_encoder(self) -> SparseEncoder | MaskedDenseEncoder:
@@ -106,9 +121,13 @@ class CNNJEPA(nn.Module):
         return JEPAOutput(context, self.predictor(filled), target, masks)
 
     def loss(self, output: JEPAOutput, kind: LossKind = "smooth_l1", normalisation: Normalisation = "l2") -> Tensor:
-        """The mean loss over target cells, pooled over the batch. With the defaults: 1 - cosine similarity."""
+        """The mean loss over target cells, pooled over the batch. With the defaults: 1 - cosine similarity.
+
+        Of a share of a batch (`Masks.slice`): what gives the batch's loss when it is averaged over equal shares.
+        """
         predicted, target = (features.movedim(1, -1) for features in (output.predicted, output.target))
-        return masked_mean(feature_loss(predicted, target, kind, normalisation), output.masks.target)
+        count = None if output.masks.counts is None else output.masks.counts.target
+        return masked_mean(feature_loss(predicted, target, kind, normalisation), output.masks.target, count)
 
     def cycle_loss(
         self, output: JEPAOutput, kind: LossKind = "smooth_l1", normalisation: Normalisation = "l2"
@@ -124,7 +143,8 @@ class CNNJEPA(nn.Module):
         filled = torch.where(hidden_B1hw, output.predicted, self.mask_token.to(output.predicted.dtype))
         returned = self.back_predictor(filled).movedim(1, -1)
         context = output.context.detach().movedim(1, -1)
-        return masked_mean(feature_loss(returned, context, kind, normalisation), output.masks.context_Bhw)
+        count = None if output.masks.counts is None else output.masks.counts.context
+        return masked_mean(feature_loss(returned, context, kind, normalisation), output.masks.context_Bhw, count)
 
     @torch.no_grad()
     def update_target(self, momentum: float) -> None:

@@ -22,7 +22,7 @@ from cnn_jepa.blocks.cutover import choose
 from cnn_jepa.blocks.layout import Layout, Need, carry, context_on_host
 from cnn_jepa.masking import Masks, check_fits
 from cnn_jepa.program import Program, Step, adopt, arguments, fetch, run
-from cnn_jepa.tracing import trace
+from cnn_jepa.tracing import BATCH_NORMS, trace
 
 
 class SparseEncoder(nn.Module):
@@ -97,7 +97,7 @@ class SparseEncoder(nn.Module):
         """How a step runs: as it is, or in one of the ways of `cnn_jepa.blocks`."""
         module = fetch(self, step.target) if step.kind == "module" else None
         if step.reach is None:
-            return "batch_norm" if isinstance(module, nn.BatchNorm2d) else "plain"
+            return "batch_norm" if isinstance(module, BATCH_NORMS) else "plain"
         if step.reach.is_local:
             return "local"
         if isinstance(module, nn.Conv2d):

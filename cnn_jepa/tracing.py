@@ -26,8 +26,10 @@ _KEEP_ZERO = (
 )  # fmt: skip
 _POINTWISE = (*_KEEP_ZERO, nn.Sigmoid, nn.Softplus, nn.Hardsigmoid)
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
+# The second takes its statistics over all processes of a group.
+BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 # What acts on positions `(B, C, H, W)`, and what on the last axis of `(B, H, W, C)`.
-_CHANNELS_FIRST = (nn.Conv2d, *_POOLS, nn.BatchNorm2d)
+_CHANNELS_FIRST = (nn.Conv2d, *_POOLS, *BATCH_NORMS)
 _CHANNELS_LAST = (nn.LayerNorm, nn.Linear)
 _LAYERS = (*_POINTWISE, *_CHANNELS_FIRST, *_CHANNELS_LAST)
 

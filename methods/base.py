@@ -40,16 +40,34 @@ class Batch:
 
 @dataclass(frozen=True)
 class Step:
-    """Where training stands: progress in [0, 1], the step's index, and the step's own generator on the CPU."""
+    """Where training stands.
+
+    Attributes:
+        progress: in [0, 1].
+        index: of the step.
+        generator: the step's own, on the CPU. What belongs to images is drawn for the whole batch (`whole`), of which
+            a method that sees a share takes its part: so that several devices draw what one would.
+        start: place in the step's batch of the first image that the method sees at once.
+        batch_size: images of the step's batch, over all devices and micro-batches; None where the method sees all.
+    """
 
     progress: float
     index: int
     generator: torch.Generator
+    start: int = 0
+    batch_size: int | None = None
+
+    def whole(self, images: int) -> int:
+        """Images of the step's batch, of which the method sees `images` at once."""
+        return images if self.batch_size is None else self.batch_size
 
 
 @dataclass(frozen=True)
 class LossOutput:
-    """A scalar to minimise, and named scalars to log (detached, on the device; the harness decides when to read)."""
+    """A scalar to minimise, and named scalars to log (detached, on the device; the harness decides when to read).
+
+    Of a share of the batch: such that the mean over equally large shares is the whole batch's.
+    """
 
     loss: Tensor
     logs: dict[str, Tensor] = field(default_factory=dict)
@@ -175,6 +193,15 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     def encoders(self) -> dict[str, Encoder]:
         """The encoders to probe, by name: `online` and, where there is one, `ema`."""
         return {"online": Encoder(self.backbone, self._info("online"))}
+
+    @classmethod
+    def compares_images(cls, config: Any) -> bool:
+        """Whether the loss under these settings compares images with each other (`needs_whole_batch`)."""
+        return cls.needs_whole_batch
+
+    def synchronise_batch_norm(self) -> None:
+        """Makes every batch norm take its statistics over all processes of a group; without one nothing changes."""
+        nn.SyncBatchNorm.convert_sync_batchnorm(self)  # type: ignore[no-untyped-call]
 
     def _info(self, weights: Literal["online", "ema"], *, recalibrate: bool = False) -> EncoderInfo:
         return EncoderInfo(weights, self.backbone.pooling, self.backbone.dimension, recalibrate)

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from cnn_jepa.losses import LossKind, Normalisation
-from cnn_jepa.masking import MaskSpec, sample_masks
+from cnn_jepa.masking import MaskSpec
 from cnn_jepa.model import CNNJEPA
 from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
 from methods.config import FIRST_DEFAULT, Count, OptimizerSpec
 from methods.ema import EMASpec
-from methods.jepa import JEPAConfig, regularisation
+from methods.jepa import JEPAConfig, draw_masks, regularisation
 from methods.losses import full_precision
 from methods.views import ViewSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from cnn_jepa.masking import Masks
     from methods.backbones import Backbone
 
 
@@ -98,8 +99,7 @@ class CNNJEPAMethod(Method[CNNJEPAConfig]):
     def loss(self, batch: Batch, step: Step) -> LossOutput:
         """Prediction loss over target cells, and the optional terms."""
         (images_BCHW,) = batch.views
-        spec = self.config.masking_at(step.progress)
-        masks = sample_masks(spec, len(images_BCHW), self.grid, step.generator)
+        masks = self._masks(batch, step)
         output = self.model(images_BCHW, masks.to(images_BCHW.device))
         with full_precision(images_BCHW.device):
             loss = self.model.loss(output, self.config.loss, self.config.normalise)
@@ -112,6 +112,20 @@ class CNNJEPAMethod(Method[CNNJEPAConfig]):
             loss = loss + self.config.cycle_weight * cycle
         return LossOutput(loss, logs)
 
+    def _masks(self, batch: Batch, step: Step) -> Masks:
+        images = len(batch.views[0])
+        masks = draw_masks(self.config.masking_at(step.progress), images, self.grid, step)
+        return masks.slice(step.start, step.start + images)
+
+    @classmethod
+    def compares_images(cls, config: Any) -> bool:
+        """Whether variance or covariance between images is part of the loss."""
+        return bool(config.compares_images)
+
+    def synchronise_batch_norm(self) -> None:
+        """Makes every batch norm take its statistics over all processes, the context encoder's included."""
+        self.model.synchronise_batch_norm()
+
     def after_step(self, step: Step) -> None:
         """Moves the target encoder."""
         self.model.update_target(self.config.ema.momentum(step.progress))
@@ -119,7 +133,7 @@ class CNNJEPAMethod(Method[CNNJEPAConfig]):
     def glimpse(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """Masks, predicted and target features of a batch."""
         (images_BCHW,) = batch.views
-        masks = sample_masks(self.config.masking_at(step.progress), len(images_BCHW), self.grid, step.generator)
+        masks = self._masks(batch, step)
         output = self.model.predict(images_BCHW, masks)
         return {
             "context_Bhw": masks.context_Bhw,

@@ -80,11 +80,13 @@ class MethodConfig(Config):
         optimizer: how the parameters are updated.
         views: what the method sees of each image, in this order.
         primary: the encoder whose scores stand in the comparison, where there are several.
+        sync_batch_norm: several devices take batch-norm statistics over the whole batch, each its own images otherwise.
     """
 
     optimizer: OptimizerSpec = OptimizerSpec()
     views: tuple[ViewSpec, ...] = ()
     primary: Literal["online", "ema"] = "online"
+    sync_batch_norm: bool = False
 
 
 def plain(config: BaseModel, *, exclude_defaults: bool = False) -> dict[str, Any]:

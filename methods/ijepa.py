@@ -15,12 +15,12 @@ from timm.models.vision_transformer import Block, init_weights_vit_timm
 from torch import Tensor, nn
 
 from cnn_jepa.losses import feature_loss, normalise
-from cnn_jepa.masking import Masks, MaskSpec, sample_masks
+from cnn_jepa.masking import Masks, MaskSpec
 from methods.backbones import ViT, sincos_positions
 from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
 from methods.config import Count, OptimizerSpec
 from methods.ema import EMASpec, frozen_copy, update
-from methods.jepa import JEPAConfig, regularisation
+from methods.jepa import JEPAConfig, draw_masks, regularisation
 from methods.losses import full_precision
 from methods.views import ViewSpec
 
@@ -62,17 +62,30 @@ class TokenLayout:
         context_BK: what the context encoder sees.
         targets_BMT: the patches of each target block; padding repeats any patch.
         valid_BMT: False at padding; None where all blocks are equally large.
+        count: of a share of a batch, the target patches that as many images of the whole batch have on average.
     """
 
     context_BK: Tensor
     targets_BMT: Tensor
     valid_BMT: Tensor | None
+    count: float | None = None
 
     def to(self, device: torch.device) -> TokenLayout:
         """The same on a device, without waiting for it."""
         valid = None if self.valid_BMT is None else self.valid_BMT.to(device, non_blocking=True)
         context, targets = (x.to(device, non_blocking=True) for x in (self.context_BK, self.targets_BMT))
-        return TokenLayout(context, targets, valid)
+        return TokenLayout(context, targets, valid, self.count)
+
+    def slice(self, start: int, stop: int) -> TokenLayout:
+        """The layout of images `start` to `stop`, a share of the batch, to be taken on the CPU."""
+        images = len(self.context_BK)
+        if stop - start == images:
+            return self
+        context, targets = self.context_BK[start:stop], self.targets_BMT[start:stop]
+        if self.valid_BMT is None:
+            return TokenLayout(context, targets, None)
+        count = (stop - start) / images * int(self.valid_BMT.sum())
+        return TokenLayout(context, targets, self.valid_BMT[start:stop], count)
 
 
 def token_layout(masks: Masks, generator: torch.Generator) -> TokenLayout:
@@ -190,13 +203,19 @@ class IJEPA(Method[IJEPAConfig]):
         """
         config.check_masking(grid)
 
+    @classmethod
+    def compares_images(cls, config: Any) -> bool:
+        """Whether variance or covariance between images is part of the loss."""
+        return bool(config.compares_images)
+
     def loss(self, batch: Batch, step: Step) -> LossOutput:
         """Mean over all target patches of all blocks; blocks that overlap count each (section 3, "Loss")."""
+        images = batch.views[0]
         layout = token_layout(self._masks(batch, step), step.generator)
-        return self.masked_loss(batch.views[0], layout.to(batch.views[0].device))
+        return self.masked_loss(images, layout.slice(step.start, step.start + len(images)).to(images.device))
 
     def _masks(self, batch: Batch, step: Step) -> Masks:
-        return sample_masks(self.config.masking_at(step.progress), len(batch.views[0]), self.grid, step.generator)
+        return draw_masks(self.config.masking_at(step.progress), len(batch.views[0]), self.grid, step)
 
     def _features(self, images: Tensor, layout: TokenLayout) -> tuple[Tensor, Tensor, Tensor]:
         """Context `(B, K, D)`, target `(B, N, D)` and predicted features `(B, M, T, D)`."""
@@ -212,7 +231,8 @@ class IJEPA(Method[IJEPAConfig]):
         if layout.valid_BMT is None:
             prediction = losses_BMT.mean()
         else:
-            prediction = (losses_BMT * layout.valid_BMT).sum() / layout.valid_BMT.sum()
+            count = layout.valid_BMT.sum() if layout.count is None else layout.count
+            prediction = (losses_BMT * layout.valid_BMT).sum() / count
         logs = {"prediction": prediction.detach()}
         loss = prediction + regularisation(self.config, context_BKD.mean(dim=1), logs)
         if self.back_predictor is not None:

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import model_validator
 
 from cnn_jepa.losses import LossKind, Normalisation, variance_covariance
-from cnn_jepa.masking import MaskSpec, check_spec
+from cnn_jepa.masking import Masks, MaskSpec, check_spec, sample_masks
 from methods.config import Count, MethodConfig, NonNegative, Share
 from methods.ema import EMASpec
-from methods.losses import full_precision
+from methods.losses import full_precision, whole_batch
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from methods.base import Step
 
 
 class JEPAConfig(MethodConfig):
@@ -62,6 +64,11 @@ class JEPAConfig(MethodConfig):
         self.masking_at(1.0)
         return self
 
+    @property
+    def compares_images(self) -> bool:
+        """Whether the loss has a term that compares images with each other."""
+        return self.variance_weight > 0 or self.covariance_weight > 0
+
     def masking_at(self, progress: float) -> MaskSpec:
         """The masks' specification at `progress` in [0, 1]."""
         if self.mask_share_end is None:
@@ -83,20 +90,25 @@ class JEPAConfig(MethodConfig):
             check_spec(self.masking_at(1.0), grid)
 
 
+def draw_masks(spec: MaskSpec, images: int, grid: tuple[int, int], step: Step) -> Masks:
+    """The masks of the step's whole batch, of which the method sees `images` at once."""
+    return sample_masks(spec, step.whole(images), grid, step.generator)
+
+
 def regularisation(config: JEPAConfig, context_BD: Tensor, logs: dict[str, Tensor]) -> Tensor | float:
     """The weighted variance and covariance terms; 0 where both weights are 0.
 
-    Means over an image's visible cells are compared between images: between cells, positions alone would keep the
-    variance up.
+    Means over an image's visible cells are compared between images, those of all processes: between cells, positions
+    alone would keep the variance up.
 
     Args:
         config: holds the weights.
         context_BD: each image's mean context feature.
         logs: the unweighted terms are added to it, as `variance` and `covariance`.
     """
-    if config.variance_weight == 0 and config.covariance_weight == 0:
+    if not config.compares_images:
         return 0.0
     with full_precision(context_BD.device):
-        variance, covariance = variance_covariance(context_BD.float())
+        variance, covariance = variance_covariance(whole_batch(context_BD.float()))
     logs["variance"], logs["covariance"] = variance.detach(), covariance.detach()
     return config.variance_weight * variance + config.covariance_weight * covariance

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from methods.base import Batch, LossOutput, Method, Step, Task
 from methods.config import Count, MethodConfig, NonNegative, OptimizerSpec, Positive
-from methods.losses import full_precision
+from methods.losses import full_precision, whole_batch
 from methods.views import ViewSpec
 
 if TYPE_CHECKING:
@@ -74,7 +74,6 @@ class VICReg(Method[VICRegConfig]):
             lambda_param=config.invariance_weight,
             mu_param=config.variance_weight,
             nu_param=config.covariance_weight,
-            gather_distributed=True,
             eps=config.epsilon,
         )
 
@@ -85,4 +84,4 @@ class VICReg(Method[VICRegConfig]):
         """
         first_BD, second_BD = (self.projector(self.backbone.features(view)) for view in batch.views)
         with full_precision(first_BD.device):
-            return LossOutput(self.criterion(first_BD.float(), second_BD.float()))
+            return LossOutput(self.criterion(whole_batch(first_BD.float()), whole_batch(second_BD.float())))

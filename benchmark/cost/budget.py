@@ -33,12 +33,12 @@ def parse_duration(text: str) -> float:
 
 @dataclass(frozen=True)
 class Consumed:
-    """What a run has spent so far."""
+    """What a run has spent so far; `devices` on average, where their number has changed."""
 
     steps: int = 0
     samples: int = 0
     training_time: float = 0.0
-    devices: int = 1
+    devices: float = 1
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,19 @@ class Ledger:
     Args:
         synchronize: waits until the device has done what it was given; nothing on a CPU.
         clock: monotonic, in seconds.
+        devices: how many the run uses.
     """
 
     def __init__(
-        self, synchronize: Callable[[], None] = lambda: None, clock: Callable[[], float] = time.perf_counter
+        self,
+        synchronize: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.perf_counter,
+        devices: int = 1,
     ) -> None:
         self.synchronize = synchronize
         self._clock = clock
+        self.devices = devices
+        self._earlier = (0.0, 0.0)  # seconds of training and device-seconds before the run was resumed
         self._seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
         self._phase: Phase = "setup"
         self._since = clock()
@@ -98,16 +104,27 @@ class Ledger:
         running = self._clock() - self._since if self._phase == "training" else 0.0
         return self._seconds["training"] + running
 
+    def catch_up(self, training_time: float) -> None:
+        """Charges training up to `training_time`, the slowest rank's (RULES 8)."""
+        self._seconds["training"] += max(0.0, training_time - self.training_time)
+
+    def mean_devices(self, training_time: float) -> float:
+        """How many devices the run has used, on average over its training; resuming may change their number."""
+        return self._device_seconds(training_time) / training_time if training_time > 0.0 else float(self.devices)
+
+    def _device_seconds(self, training_time: float) -> float:
+        seconds, device_seconds = self._earlier
+        return device_seconds + self.devices * (training_time - seconds)
+
     @property
     def images_per_second(self) -> float | None:
         """Of the last window."""
         return self._windows[-1] if self._windows else None
 
-    def record(self, devices: int, peak_memory_bytes: int | None, meter: Meter | None = None) -> LedgerRecord:
+    def record(self, peak_memory_bytes: int | None, meter: Meter | None = None) -> LedgerRecord:
         """Everything up to now, as it stands in a record.
 
         Args:
-            devices: how many the run used.
             peak_memory_bytes: see `benchmark.environment.PeakMemory`.
             meter: what was sampled beside.
         """
@@ -122,8 +139,8 @@ class Ledger:
             data_wait=self._data_wait,
             training_time=training,
             total_time=sum(self._seconds.values()),
-            device_hours=devices * training / 3600,
-            devices=devices,
+            device_hours=self._device_seconds(training) / 3600,
+            devices=self.devices,
             steps=self.steps,
             samples=self.samples,
             views=self.views,
@@ -151,6 +168,7 @@ class Ledger:
         self._switch(self._phase)
         return {
             "seconds": dict(self._seconds),
+            "device_seconds": self._device_seconds(self._seconds["training"]),
             "data_wait": self._data_wait,
             "windows": list(self._windows),
             "points": [point.model_dump() for point in self._points],
@@ -162,6 +180,8 @@ class Ledger:
         """Goes on from a saved ledger; the set-up of this start is added to the earlier one's."""
         for name, seconds in state["seconds"].items():
             self._seconds[name] += seconds
+        trained = state["seconds"]["training"]
+        self._earlier = (trained, state.get("device_seconds", trained))
         self._data_wait = state["data_wait"]
         self._windows = list(state["windows"])
         self._points = [Point(**point) for point in state["points"]]

@@ -41,22 +41,29 @@ class Source(Protocol):
 
 
 class OtherLoad:
-    """Core-seconds that other processes used of the cores this one may run on."""
+    """Core-seconds that other processes used of the cores this one may run on.
+
+    Args:
+        own: processes that are not others; this one alone by default.
+    """
 
     name, grows = "others", True
 
-    def __init__(self) -> None:
-        self._process = psutil.Process()
+    def __init__(self, own: Sequence[int] = ()) -> None:
+        self._own = [psutil.Process(number) for number in own] or [psutil.Process()]
         self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
     def read(self) -> float:
-        """Busy time of the cores, less this process's own and its children's."""
+        """Busy time of the cores, less our own processes' and their children's."""
         cores = psutil.cpu_times(percpu=True)
         chosen = [cores[i] for i in self._cores if i < len(cores)] or cores
         # Time given to guests is in user time already; a hypervisor's steal is work of somebody else's.
         busy = sum(sum(times) - times.idle - _idle_extras(times) for times in chosen)
-        own = self._process.cpu_times()
-        return float(busy - own.user - own.system - own.children_user - own.children_system)
+        try:
+            own = [process.cpu_times() for process in self._own]
+        except psutil.Error as error:
+            raise OSError(str(error)) from error
+        return float(busy - sum(one.user + one.system + one.children_user + one.children_system for one in own))
 
 
 def _idle_extras(times: Any) -> float:
@@ -168,12 +175,15 @@ class NvmlThrottled(_Nvml):
         return float(bool(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle) & reasons))
 
 
-def sources(device: torch.device) -> list[Source]:
-    """What can be read here."""
-    kinds: list[Callable[[], Source]] = [OtherLoad]
-    if device.type == "cuda":
+def sources(device: torch.device, own: Sequence[int] = ()) -> list[Source]:
+    """What can be read here; `own` are the processes of the run on this machine, this one alone by default.
+
+    Energy and clocks of several devices are not put together: there is no counter of them.
+    """
+    kinds: list[Callable[[], Source]] = [partial(OtherLoad, own)]
+    if len(own) <= 1 and device.type == "cuda":
         kinds += [partial(kind, device) for kind in (NvmlEnergy, NvmlClock, NvmlThrottled)]
-    else:
+    elif len(own) <= 1:
         kinds += [Rapl, CpuClock]
     found: list[Source] = []
     for kind in kinds:

@@ -36,21 +36,27 @@ class Batches:
 
     Args:
         split: images and labels.
-        batch_size: B.
+        batch_size: of all ranks together.
         seed: of the run; the order depends on nothing else.
         device: where the batches go.
+        rank: which part of each batch is fetched here: images `start` to `start + share`, B of them.
+        ranks: how many equal parts there are.
 
     Raises:
         UserError: the split does not fill one batch.
     """
 
-    def __init__(self, split: Split, batch_size: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, split: Split, batch_size: int, seed: int, device: torch.device, rank: int = 0, ranks: int = 1
+    ) -> None:
         self.length = len(split.images)
         if batch_size > self.length:
             raise UserError(
                 f"batch_size is {batch_size}, but the training split has {self.length} images; expected at most that"
             )
         self.batch_size = batch_size
+        self.share = batch_size // ranks
+        self.start = rank * self.share
         self.steps_per_epoch = self.length // batch_size
         self._seed = seed
         self._device = device
@@ -72,23 +78,26 @@ class Batches:
             self._reader.shutdown(wait=True, cancel_futures=True)
 
     def sample_ids(self, step: int) -> Tensor:
-        """Which samples step `step` sees, `(B,)`."""
+        """Which samples step `step` sees, on all ranks together, `(batch_size,)`."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
             self._order = (epoch, torch.randperm(self.length, generator=generator(self._seed, "order", epoch)))
         return self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
 
+    def _own_ids(self, step: int) -> Tensor:
+        return self.sample_ids(step)[self.start : self.start + self.share]
+
     def fetch(self, step: int) -> RawBatch:
-        """The batch of a step."""
+        """This rank's part of the batch of a step."""
         if self._resident is not None:
-            ids_B = self.sample_ids(step)
+            ids_B = self._own_ids(step)
             on_device_B = ids_B.to(self._device, non_blocking=True)
             return RawBatch(self._resident[on_device_B], self._labels_N[on_device_B], ids_B)
         assert self._reader is not None
         if self._ahead is None or self._ahead[0] != step:
-            self._ahead = (step, self._reader.submit(self._read, self.sample_ids(step)))
+            self._ahead = (step, self._reader.submit(self._read, self._own_ids(step)))
         batch = self._ahead[1].result()
-        self._ahead = (step + 1, self._reader.submit(self._read, self.sample_ids(step + 1)))
+        self._ahead = (step + 1, self._reader.submit(self._read, self._own_ids(step + 1)))
         return batch
 
     def _read(self, ids_B: Tensor) -> RawBatch:

@@ -172,6 +172,7 @@ def recalibrated(
     if len(images) == 0:
         raise ValueError("no images to recalibrate batch-norm statistics on")
     twin = copy.deepcopy(encoder).to(device).requires_grad_(False).eval()
+    _separate(twin, device)
     norms = _running_norms(twin)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -185,6 +186,17 @@ def recalibrated(
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return twin.eval()
+
+
+def _separate(module: nn.Module, device: torch.device) -> None:
+    """Makes synchronised batch norms plain ones: who probes, probes alone, and would wait for the others for ever."""
+    for parent in list(module.modules()):
+        for name, norm in list(parent.named_children()):
+            if isinstance(norm, nn.SyncBatchNorm):
+                shape = (norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+                plain = nn.BatchNorm2d(*shape, device=device)
+                plain.load_state_dict(norm.state_dict())
+                setattr(parent, name, plain.requires_grad_(False).train(norm.training))
 
 
 def _running_norms(module: nn.Module) -> list[_BatchNorm]:

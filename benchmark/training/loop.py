@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from benchmark.data.augment import Augmenter
     from benchmark.data.batches import Batches, RawBatch
     from benchmark.experiment import RunPlan
+    from benchmark.ranks import Ranks
     from methods.base import Method
 
 LOG_EVERY = 20  # steps; also how often the device is asked whether the loss is still finite
@@ -41,16 +42,28 @@ class Objective(nn.Module):
         self.method = method
 
     def forward(
-        self, views: tuple[Tensor, ...], labels_B: Tensor, sample_ids_B: Tensor, progress: float, index: int, draws: Any
+        self,
+        views: tuple[Tensor, ...],
+        labels_B: Tensor,
+        sample_ids_B: Tensor,
+        progress: float,
+        index: int,
+        draws: Any,
+        start: int,
+        batch_size: int,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The method's loss and logged scalars."""
-        output = self.method(Batch(views, labels_B, sample_ids_B), Step(progress, index, draws))
+        step = Step(progress, index, draws, start, batch_size)
+        output = self.method(Batch(views, labels_B, sample_ids_B), step)
         return output.loss, output.logs
 
 
 @dataclass
 class Training:
-    """All that a run's steps need. `history` grows; everything else is set up once."""
+    """All that a run's steps need. `history` grows; everything else is set up once.
+
+    `elapsed` is the training time that counts: the slowest rank's, agreed on after every step.
+    """
 
     plan: RunPlan
     fabric: Fabric
@@ -61,6 +74,8 @@ class Training:
     augmenter: Augmenter
     batches: Batches
     ledger: Ledger
+    ranks: Ranks
+    elapsed: float = 0.0
     step: int = 0
     points_done: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -73,8 +88,9 @@ class Training:
 
     @property
     def progress(self) -> float:
-        """Consumed / limit."""
-        consumed = Consumed(self.ledger.steps, self.ledger.samples, self.ledger.training_time, self.fabric.world_size)
+        """Consumed / limit, the same on every rank."""
+        ledger = self.ledger
+        consumed = Consumed(ledger.steps, ledger.samples, self.elapsed, ledger.mean_devices(self.elapsed))
         return self.plan.budget.progress(consumed, self.total_steps)
 
 
@@ -103,6 +119,8 @@ def run_step(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """One step: data, views, loss, backward, optimizer, the method's follow-up.
 
+    Views and masks are drawn for the whole batch; this process makes those of its own share.
+
     Args:
         training: what is trained.
         progress: in force during the step.
@@ -110,21 +128,19 @@ def run_step(
         ready: a batch to use instead of fetching the step's own, for whoever measures without waiting for data.
 
     Returns:
-        The loss and the method's logged scalars, detached, on the device.
+        The loss and the method's logged scalars of this process's share, detached, on the device.
     """
-    plan, index = training.plan, training.step
+    plan, index, batches = training.plan, training.step, training.batches
     with training.ledger.waiting_for_data():
-        raw = ready or training.batches.fetch(index)
+        raw = ready or batches.fetch(index)
     mark("data")
     size = (raw.images_BCHW.shape[2], raw.images_BCHW.shape[3])
-    draws = training.augmenter.sample(len(raw.images_BCHW), size, generator(plan.seed, "views", index))
-    views = training.augmenter(raw.images_BCHW, draws)
+    draws = training.augmenter.sample(batches.batch_size, size, generator(plan.seed, "views", index))
+    own = [one.slice(batches.start, batches.start + batches.share) for one in draws]
+    views = training.augmenter(raw.images_BCHW, own)
     mark("views")
+    loss, logs = _differentiate(training, raw, views, progress, mark)
     step = Step(progress, index, generator(plan.seed, "masks", index))
-    loss, logs = training.objective(views, raw.labels_B, raw.sample_ids_B, progress, index, step.generator)
-    mark("forward")
-    training.fabric.backward(loss)
-    mark("backward")
     training.method.after_backward(step)
     spec = plan.settings.optimizer
     if spec.clip is not None:
@@ -134,7 +150,44 @@ def run_step(
     mark("optimizer")
     training.method.after_step(step)
     mark("ema")
-    return loss.detach(), logs
+    return loss, logs
+
+
+def _differentiate(
+    training: Training, raw: RawBatch, views: tuple[Tensor, ...], progress: float, mark: Mark
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Forward and backward pass of this process's share, in as many micro-batches as the experiment says.
+
+    Returns:
+        The mean loss and logged scalars, detached.
+    """
+    plan, index, batches = training.plan, training.step, training.batches
+    parts = plan.experiment.accumulate
+    size = batches.share // parts
+    losses: list[Tensor] = []
+    logged: list[dict[str, Tensor]] = []
+    for first in range(0, batches.share, size):
+        own = slice(first, first + size)
+        # Ranks exchange their gradients in the last backward pass.
+        with training.fabric.no_backward_sync(training.objective, enabled=own.stop < batches.share):
+            loss, logs = training.objective(
+                tuple(view_BCHW[own] for view_BCHW in views),
+                raw.labels_B[own],
+                raw.sample_ids_B[own],
+                progress,
+                index,
+                generator(plan.seed, "masks", index),
+                batches.start + first,
+                batches.batch_size,
+            )
+            mark("forward")
+            training.fabric.backward(loss / parts)
+            mark("backward")
+        losses.append(loss.detach())
+        logged.append(logs)
+    if parts == 1:
+        return losses[0], logged[0]
+    return torch.stack(losses).mean(), {name: torch.stack([one[name] for one in logged]).mean() for name in logged[0]}
 
 
 def train(training: Training, watcher: Watcher, points: int) -> Literal["completed", "diverged"]:
@@ -151,9 +204,9 @@ def train(training: Training, watcher: Watcher, points: int) -> Literal["complet
     Raises:
         Interrupted: the watcher asked for it; the state is saved.
     """
-    ledger, plan = training.ledger, training.plan
+    ledger, plan, ranks = training.ledger, training.plan, training.ranks
     training.method.train()
-    saved_at = ledger.training_time
+    saved_at = training.elapsed
     finite = torch.ones((), dtype=torch.bool, device=training.fabric.device)
     with ledger.phase("training"):
         ledger.close_window()
@@ -164,22 +217,23 @@ def train(training: Training, watcher: Watcher, points: int) -> Literal["complet
             finite &= torch.isfinite(loss)
             ledger.count(training.batches.batch_size, plan.method.encoder_passes)
             training.step += 1
+            training.elapsed, stop = ranks.agree(ledger.training_time, watcher.stop_requested())
             before, progress = progress, max(progress, training.progress)
             at_point = progress >= (training.points_done + 1) / points
             if training.step % LOG_EVERY == 0 or at_point:
                 with ledger.phase("logging"):
                     ledger.close_window()  # inside, where the device has caught up
-                    if not finite.item():
+                    if ranks.any(not finite.item()):
                         return "diverged"
                     _log(training, before, loss, logs, lr)
                     watcher.advanced(training, training.history[-1]["loss"])
             if at_point:
                 _evaluate(training, watcher, progress, points)
-            stop = watcher.stop_requested()
-            if at_point or stop or ledger.training_time - saved_at > SAVE_EVERY:
+                stop = ranks.any(watcher.stop_requested())
+            if at_point or stop or training.elapsed - saved_at > SAVE_EVERY:
                 with ledger.phase("checkpointing"):
                     watcher.save(training)
-                saved_at = ledger.training_time
+                saved_at = training.elapsed
             if stop:
                 raise Interrupted
     return "completed"
@@ -187,8 +241,9 @@ def train(training: Training, watcher: Watcher, points: int) -> Literal["complet
 
 def _log(training: Training, progress: float, loss: Tensor, logs: dict[str, Tensor], lr: float) -> None:
     """Adds a line to the history. It holds no times: those of two equal runs differ."""
-    line = {"kind": "train", "step": training.step, "progress": progress, "lr": lr, "loss": float(loss)}
-    training.history.append({**line, **{name: float(value) for name, value in logs.items()}})
+    line = {"kind": "train", "step": training.step, "progress": progress, "lr": lr}
+    values = training.ranks.mean({name: float(value) for name, value in {"loss": loss, **logs}.items()})
+    training.history.append({**line, **values})
 
 
 def _evaluate(training: Training, watcher: Watcher, progress: float, points: int) -> None:

@@ -34,7 +34,7 @@ def warm_up(training: Training, steps: int = WARM_UP_STEPS) -> None:
 
 
 def flops_per_step(training: Training) -> float:
-    """FLOPs of a step over the whole batch of this process, counted on steps that are undone.
+    """FLOPs of a step over the whole batch, all ranks together, counted on steps that are undone.
 
     A method whose cost depends on its draws (masks, whose share may change with progress) is counted on `FLOP_DRAWS`
     steps spread over progress, and averaged; others on one.
@@ -47,7 +47,7 @@ def flops_per_step(training: Training) -> float:
             progress = (number + 0.5) / steps
             total += count_flops(lambda progress=progress: run_step(training, progress))  # type: ignore[misc]
             training.step += 1
-    return total / steps
+    return training.ranks.sum(total / steps)
 
 
 def seconds_per_step(training: Training, steps: int, ready: RawBatch | None = None) -> float:
@@ -70,7 +70,7 @@ def seconds_per_step(training: Training, steps: int, ready: RawBatch | None = No
 
 
 def ready_made_throughput(training: Training, steps: int = 20) -> float:
-    """Images per second with a batch at hand: what the run would do if it never waited for data (rule 12)."""
+    """Images per second, all ranks together, with a batch at hand: as if nobody ever waited for data (rule 12)."""
     return training.batches.batch_size / seconds_per_step(training, steps, training.batches.fetch(training.step))
 
 

@@ -67,14 +67,15 @@ def _tiles_plane(reach: Reach) -> bool:
     return reach.kernel == (1, 1) or (reach.kernel == (reach.stride, reach.stride) and reach.dilation == (1, 1))
 
 
-def batch_norm(norm: nn.BatchNorm2d, blocks_NCss: Tensor) -> Tensor:
-    """Batch norm over visible positions.
+def batch_norm(norm: nn.BatchNorm2d | nn.SyncBatchNorm, blocks_NCss: Tensor) -> Tensor:
+    """Batch norm over visible positions, those of all processes where it is synchronised.
 
     Raises:
         ValueError: fewer than two of them in training.
     """
     rows = len(blocks_NCss) * blocks_NCss.shape[2] * blocks_NCss.shape[3]
-    if norm.training and rows < 2:
+    alone = not isinstance(norm, nn.SyncBatchNorm)  # else other processes have positions too
+    if norm.training and alone and rows < 2:
         raise ValueError(f"batch norm sees {rows} visible positions in training; it needs at least 2")
     if blocks_NCss.shape[2] > 1 or not rows:
         made: Tensor = norm(blocks_NCss)

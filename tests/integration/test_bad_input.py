@@ -54,6 +54,10 @@ def _refused(bench: Any, *arguments: object) -> str:
         (["--download"], "--download does not apply to the embedded dataset 'shapes'"),
         (["--budget", "epoch=3"], "did you mean 'epochs'"),
         (["--device", "tpu"], "--device is 'tpu'; choices: auto, cpu, cuda"),
+        (["--devices", "0"], "--devices is 0; expected at least 1"),
+        (["--devices", "3"], "batch_size is 16, which does not divide into 3 devices"),
+        (["--set", "accumulate=2", "--methods", "vicreg"], "accumulate is 2, but the loss compares all images"),
+        (["--device", "cpu", "--devices", "2", "--set", "byol.sync_batch_norm=true"], "batch norm on GPUs alone"),
         (["--set", "entries=[{method: ijepa, backbone: {name: resnet18}}]"], "ijepa needs a ViT"),
         (["--set", "entries=[{method: cnn_jepa, backbone: {name: vit_tiny}}]"], "cnn_jepa needs a CNN"),
         (["--set", "backbone.name=vit_tiny", "--set", "backbone.patch_size=5", "--set", "backbone.stem=imagenet",
@@ -185,3 +189,14 @@ def test_lists(bench: Any, what: str) -> None:
     assert known[what] in printed
     code, printed = bench("list", "method")
     assert (code, "did you mean 'methods'" in printed) == (2, True)
+
+
+def test_a_folder_from_before_an_option_came_is_still_its_own(bench: Any, tmp_path: Path) -> None:
+    arguments = ("run", bench.config(), "--out", tmp_path, "--methods", "random_init")
+    assert bench(*arguments)[0] == 0
+    path = tmp_path / "tiny" / "experiment.yaml"
+    written = path.read_text()
+    assert "sync_batch_norm: false" in written
+    path.write_text("".join(line for line in written.splitlines(True) if "sync_batch_norm" not in line))
+    code, printed = bench(*arguments, "--seeds", "0,1")
+    assert code == 0, printed

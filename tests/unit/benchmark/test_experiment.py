@@ -12,6 +12,7 @@ import yaml
 from benchmark.configs import merge
 from benchmark.errors import UserError
 from benchmark.experiment import Experiment, RunPlan, load_experiment, plan_runs, resolve_entries
+from benchmark.plan import check_devices
 
 TINY: dict[str, Any] = {
     "dataset": {"name": "shapes", "shapes_train": 200, "shapes_test": 40},
@@ -110,6 +111,10 @@ def test_the_reference_is_cnn_jepa_unless_another_entry_is_declared(tmp_path: Pa
         ({"batch_size": "many"}, "batch_size is 'many'"),
         ({"seeds": [-1]}, "seeds.0 is -1"),
         ({"precision": "fp8"}, "precision is 'fp8'"),
+        ({"accumulate": 0}, "accumulate is 0"),
+        ({"accumulate": 2}, "entry 'simclr', backbone resnet18: accumulate is 2, but the loss compares all images"),
+        ({"accumulate": 2, "entries": [{"method": "cnn_jepa", "overrides": {"variance_weight": 1.0}}]},
+         "entry 'cnn_jepa', backbone resnet18: accumulate is 2"),
         ({"budget": {"epochs": 1, "steps": 2}}, "exactly one kind of limit"),
         ({"budget": {"epocs": 1}}, "unknown key 'budget.epocs'; did you mean 'epochs'"),
         ({"name": "../elsewhere"}, "names a folder"),
@@ -164,6 +169,7 @@ def test_the_key_changes_with_what_changes_the_result_and_with_nothing_else(tmp_
     assert _key(path, settings=["entries=[{name: another, method: simclr}]"]) == same
     assert _key(path, settings=["simclr.temperature=0.2"]) == same  # its default
     assert _key(path, settings=["budget={steps: 4.0}"]) == same
+    assert _key(path, settings=["accumulate=1", "simclr.sync_batch_norm=false"]) == same  # their defaults
     assert _key(path, settings=["evaluation.points=4", "evaluation.images=100"]) == same
     others = [
         _key(path, seeds=[1]),
@@ -172,6 +178,9 @@ def test_the_key_changes_with_what_changes_the_result_and_with_nothing_else(tmp_
         _key(path, settings=["batch_size=32"]),
         _key(path, settings=["precision='32'"]),
         _key(path, settings=["backbone.width=16"]),
+        _key(path, settings=["simclr.sync_batch_norm=true"]),
+        _key(path, methods=["byol"], settings=["accumulate=2"]),
+        _key(path, methods=["byol"]),
         _plans(path)[0].key("another manifest"),
     ]
     assert len({same, *others}) == len(others) + 1
@@ -188,6 +197,23 @@ def test_a_key_keeps_its_meaning_where_a_default_changed(tmp_path: Path) -> None
         plan.key("4d7eb4eb8891340c0f4c1e832f87dd306677fd73f352ba0b1d445096cccca79f")
         == "b676c0562c51bed3adf383bd007640c1"
     )  # as recorded then
+
+
+def test_a_batch_has_to_divide_among_devices_and_micro_batches(tmp_path: Path) -> None:
+    experiment, source = load_experiment(_write(tmp_path, batch_size=24, accumulate=2, entries=["byol"]))
+    entries = resolve_entries(experiment, source)
+    check_devices(experiment, entries, "cpu", 4)
+    with pytest.raises(UserError, match=r"does not divide into 5 devices x 2 micro-batches; .*: 20 and 30"):
+        check_devices(experiment, entries, "cpu", 5)
+
+
+def test_batch_norm_over_several_devices_needs_gpus(tmp_path: Path) -> None:
+    experiment, source = load_experiment(_write(tmp_path), settings=["tuned.sync_batch_norm=true"])
+    entries = resolve_entries(experiment, source)
+    check_devices(experiment, entries, "cpu", 1)
+    check_devices(experiment, entries, "cuda", 2)
+    with pytest.raises(UserError, match=r"--set tuned\.sync_batch_norm=false"):
+        check_devices(experiment, entries, "cpu", 2)
 
 
 def test_every_shipped_experiment_plans() -> None:

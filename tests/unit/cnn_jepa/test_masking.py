@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import pytest
@@ -139,3 +140,16 @@ def test_what_cannot_be_drawn_is_refused_at_once(spec: MaskSpec, message: str) -
 def test_values_out_of_range_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         MaskSpec(**bad)  # type: ignore[arg-type]
+
+
+def test_a_share_of_the_masks_knows_what_as_many_images_have_on_average() -> None:
+    spec = dataclasses.replace(SMALL, target_share=None)
+    masks = sample_masks(spec, 12, (4, 4), _generator())
+    parts = [masks.slice(start, start + 3) for start in range(0, 12, 3)]
+    assert torch.equal(torch.cat([part.context_Bhw for part in parts]), masks.context_Bhw)
+    assert torch.equal(torch.cat([part.targets_BMhw for part in parts]), masks.targets_BMhw)
+    assert len({int(part.target.sum()) for part in parts}) > 1  # else there would be nothing to weigh
+    for part in parts:
+        assert part.counts == (int(masks.context_Bhw.sum()) / 4, int(masks.target.sum()) / 4)
+        assert part.to("meta").counts == part.counts
+    assert masks.slice(0, 12) is masks and masks.counts is None

@@ -109,3 +109,14 @@ def test_variance_and_covariance_by_hand() -> None:
     off = (matrix - torch.diag(matrix.diagonal())).square().sum() / 6
     torch.testing.assert_close(variance, expected)
     torch.testing.assert_close(covariance, off)
+
+
+def test_losses_of_shares_average_to_the_batchs() -> None:
+    model = _model(cycle=True).eval()  # with batch norm that sees no batch
+    spec = MaskSpec(strategy="multi_block", num_blocks=2, block_sizes=((1, 2), (2, 2)), same_size=False, min_context=4)
+    masks = sample_masks(spec, 8, (4, 4), torch.Generator().manual_seed(0))
+    images = torch.randn(8, 3, 32, 32)
+    for loss in (model.loss, model.cycle_loss):
+        whole = loss(model(images, masks))
+        parts = [loss(model(images[i : i + 2], masks.slice(i, i + 2))) for i in range(0, 8, 2)]
+        torch.testing.assert_close(torch.stack(parts).mean(), whole, rtol=1e-5, atol=1e-6)

@@ -24,7 +24,7 @@ class Clock:
 
 def test_an_inner_phase_pauses_the_outer() -> None:
     clock = Clock()
-    ledger = Ledger(clock=clock)
+    ledger = Ledger(clock=clock, devices=2)
     clock.sleep(1)
     with ledger.phase("training"):
         clock.sleep(2)
@@ -35,7 +35,7 @@ def test_an_inner_phase_pauses_the_outer() -> None:
             with ledger.waiting_for_data():  # not the training's data
                 clock.sleep(3)
         clock.sleep(4)
-    record = ledger.record(2, None)
+    record = ledger.record(None)
     assert record.phases.setup == 1
     assert record.phases.training == record.training_time == 6.5
     assert record.phases.evaluation == 13
@@ -54,7 +54,7 @@ def test_phases_sum_to_the_total(moves: list[tuple[str, float, bool]]) -> None:
             if nested:
                 with ledger.phase("logging"):
                     clock.sleep(seconds / 3)
-    record = ledger.record(1, None)
+    record = ledger.record(None)
     assert record.total_time == pytest.approx(clock.now - 100.0)
     assert sum(record.phases.model_dump().values()) == pytest.approx(record.total_time, rel=1e-9)
     assert 0 <= record.data_wait <= record.training_time
@@ -85,7 +85,7 @@ def test_throughput_windows_hold_training_time_alone() -> None:
             with ledger.phase("evaluation"):
                 clock.sleep(1000)
             ledger.close_window()
-    throughput = ledger.record(1, None).samples_per_second
+    throughput = ledger.record(None).samples_per_second
     assert throughput is not None
     assert throughput.median == throughput.p10 == throughput.p90 == 50.0
 
@@ -104,8 +104,33 @@ def test_a_resumed_ledger_goes_on() -> None:
     with second.phase("training"):
         clock.sleep(3)
         second.count(4, 1)
-    record = second.record(1, None)
+    record = second.record(None)
     assert record.training_time == 10
     assert record.phases.setup == 1
     assert (record.steps, record.samples, record.resumed) == (2, 8, 1)
     assert record.evaluation_points[0].training_time == 7
+
+
+def test_device_hours_follow_the_number_of_devices_at_each_time() -> None:
+    clock = Clock()
+    first = Ledger(clock=clock, devices=4)
+    with first.phase("training"):
+        clock.sleep(600)
+    second = Ledger(clock=clock, devices=1)
+    second.load_state_dict(first.state_dict())
+    with second.phase("training"):
+        clock.sleep(1200)
+    record = second.record(None)
+    assert record.devices == 1
+    assert record.device_hours == pytest.approx((4 * 600 + 1200) / 3600)
+    assert second.mean_devices(record.training_time) == pytest.approx(2.0)
+
+
+def test_the_slowest_ranks_time_counts() -> None:
+    clock = Clock()
+    ledger = Ledger(clock=clock)
+    with ledger.phase("training"):
+        clock.sleep(7)
+    ledger.catch_up(7.5)
+    ledger.catch_up(6.0)  # nothing is taken back
+    assert ledger.record(None).training_time == 7.5

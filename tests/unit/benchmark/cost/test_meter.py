@@ -144,7 +144,7 @@ def test_a_neighbours_work_is_others_and_ones_own_is_not(monkeypatch: pytest.Mon
     try:
         theirs, ours = OtherLoad(), OtherLoad()
         # Seen from the neighbour's side, its own work is no load by others: what is left is the rest of the machine.
-        monkeypatch.setattr(ours, "_process", psutil.Process(neighbour.pid))
+        monkeypatch.setattr(ours, "_own", [psutil.Process(neighbour.pid)])
         time.sleep(0.3)
         before = theirs.read(), ours.read()
         time.sleep(1.5)

@@ -75,3 +75,21 @@ def test_reading_ahead_gives_the_same_batches() -> None:
 def test_a_batch_larger_than_the_split_is_refused() -> None:
     with pytest.raises(UserError, match="batch_size is 24, but the training split has 23 images"):
         Batches(_split(), 24, 0, CPU)
+
+
+def test_ranks_share_a_batch_in_its_order() -> None:
+    split = _split()
+    lazy = _Lazy(split)
+    with (
+        Batches(split, 6, 1, CPU) as whole,
+        Batches(split, 6, 1, CPU, rank=0, ranks=3) as first,
+        Batches(Split(lazy, split.labels), 6, 1, CPU, rank=2, ranks=3) as last,
+    ):
+        assert (first.steps_per_epoch, last.steps_per_epoch) == (3, 3)
+        assert (last.batch_size, last.start, last.share) == (6, 4, 2)
+        for step in (0, 1, 5):
+            expected = whole.fetch(step)
+            assert torch.equal(first.fetch(step).sample_ids_B, expected.sample_ids_B[:2])
+            assert torch.equal(last.fetch(step).images_BCHW, expected.images_BCHW[4:])
+            assert torch.equal(last.fetch(step).labels_B, expected.labels_B[4:])
+    assert all(len(read) == 2 for read in lazy.reads)

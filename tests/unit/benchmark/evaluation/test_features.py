@@ -171,3 +171,14 @@ def test_features_that_are_not_finite_are_refused(measure):
     assert torch.equal(features.nan_to_num(), before.nan_to_num())
     with pytest.raises(ValueError, match="no features"):
         measure(torch.zeros(0, 3))
+
+
+def test_recalibration_waits_for_no_other_process(make_encoder, noise, normalise):
+    plain, encoder = make_encoder(recalibrate=True), make_encoder(recalibrate=True)
+    torch.nn.SyncBatchNorm.convert_sync_batchnorm(encoder.backbone.net)
+    expected, twin = (recalibrated(one, noise, normalise, CPU) for one in (plain, encoder))
+    assert any(isinstance(part, torch.nn.SyncBatchNorm) for part in encoder.modules())
+    assert not any(isinstance(part, torch.nn.SyncBatchNorm) for part in twin.modules())
+    assert not any(part.training for part in twin.modules())
+    for (name, value), other in zip(expected.state_dict().items(), twin.state_dict().values(), strict=True):
+        assert torch.equal(value, other), name

@@ -1,0 +1,159 @@
+"""Some steps of every method, alone or as one rank of several; the first rank saves what comes of them.
+
+A script of its own, started by `test_devices.py`. Networks and heads are without batch norm, since torch synchronises
+it on GPUs alone, and gradients are followed plainly (SGD): AdamW would divide the rounding errors of a gradient that is
+zero (an attention's key bias) by themselves.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from benchmark import run as run_module
+from benchmark.data.datasets import load_dataset
+from benchmark.experiment import RunPlan, load_experiment, plan_runs, resolve_entries
+from benchmark.interruption import Interruption
+from benchmark.ranks import FirstFailedError, Ranks, find_place, join
+from benchmark.reporter import Reporter
+from benchmark.training.loop import Training, train
+from methods import simclr
+
+STEPS = 4
+_VIT = {"name": "vit_tiny", "patch_size": 4, "width": 32, "depth": 1}
+_PREDICTOR = {"predictor_width": 32, "predictor_heads": 1, "predictor_depth": 1}
+_EVERY_TERM = {"variance_weight": 0.5, "covariance_weight": 0.1, "cycle_weight": 0.5, "projection_dim": 16}
+_UNSHARED = {"masking": {"target_share": None}}  # so that images hide different numbers of cells
+_UNEVEN = {"masking": {"same_size": False, "context_scale": [0.5, 1.0]}}
+_ENTRIES: dict[str, dict[str, Any]] = {
+    "byol": {"overrides": {"projector_hidden": 32, "predictor_hidden": 32, "output_dim": 16}},
+    "simclr": {"overrides": {"projector_hidden": 32, "output_dim": 16}},
+    "vicreg": {"overrides": {"projector_hidden": 32, "output_dim": 32}},
+    "supervised": {},
+    "cnn_jepa": {},
+    "cnn_jepa_dense": {"method": "cnn_jepa", "overrides": {"encoder": "masked_dense"}},
+    "cnn_jepa_uneven": {"method": "cnn_jepa", "overrides": _UNSHARED},
+    "cnn_jepa_terms": {"method": "cnn_jepa", "overrides": {**_UNSHARED, **_EVERY_TERM}},
+    "ijepa": {"backbone": _VIT, "overrides": _PREDICTOR},
+    "ijepa_uneven": {"method": "ijepa", "backbone": _VIT, "overrides": {**_PREDICTOR, **_UNEVEN}},
+    "ijepa_terms": {"method": "ijepa", "backbone": _VIT, "overrides": {**_PREDICTOR, **_UNEVEN, **_EVERY_TERM}},
+}
+_SGD = {"name": "sgd", "lr": 0.05, "warmup": 0.0, "weight_decay": 0.001, "clip": 1.0}
+_CUT = ("byol", "supervised", "cnn_jepa_uneven", "ijepa_uneven")  # whose losses do not compare images
+
+
+class _Nobody:
+    """A watcher that neither probes nor saves."""
+
+    def advanced(self, training: Training, loss: float) -> None: ...
+
+    def evaluate(self, training: Training) -> dict[str, float]:
+        return {}
+
+    def save(self, training: Training) -> None: ...
+
+    def stop_requested(self) -> bool:
+        return False
+
+
+def without_batch_norm(module: Any) -> Any:
+    """The module with identities in place of its batch norms."""
+    for name, child in list(module.named_children()):
+        if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            setattr(module, name, nn.Identity())
+        else:
+            without_batch_norm(child)
+    return module
+
+
+def _build_method(real: Any, plan: RunPlan, dataset: Any) -> Any:
+    method = without_batch_norm(real(plan, dataset))
+    if plan.method.name == "cnn_jepa":
+        method.model._build_encoders()  # they hold the layers that were there before
+    return method
+
+
+def plans(folder: Path, names: tuple[str, ...], accumulate: int) -> list[RunPlan]:
+    entries = []
+    for name in names:
+        entry = {"name": name, "method": name, **_ENTRIES[name]}
+        entries.append({**entry, "overrides": {**entry.get("overrides", {}), "optimizer": _SGD}})
+    content = {
+        "dataset": {"name": "shapes", "shapes_train": 120, "shapes_test": 20},
+        "backbone": {"name": "resnet18", "stem": "small", "width": 8},
+        "budget": {"steps": STEPS},
+        "batch_size": 16,
+        "accumulate": accumulate,
+        "precision": "32",
+        "entries": entries,
+    }
+    path = folder / f"share-{accumulate}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    experiment, source = load_experiment(str(path))
+    return plan_runs(experiment, resolve_entries(experiment, source), 32)
+
+
+def trained(todo: list[RunPlan], dataset: Any, ranks: Ranks, folder: Path) -> dict[str, Any]:
+    """History and weights of each entry."""
+    found = {}
+    for plan in todo:
+        reporter: Any = Reporter
+        run = run_module.Run(plan, dataset, ranks.device, folder, reporter, Interruption(print), ranks)
+        assert run.training is not None
+        assert train(run.training, _Nobody(), points=STEPS) == "completed"
+        lines = [line for line in run.training.history if line["kind"] == "train"]
+        found[plan.entry.name] = {"lines": lines, "state": dict(run.method.state_dict())}
+        run.close()
+    return found
+
+
+def agreed(ranks: Ranks) -> dict[str, Any]:
+    """What ranks agree on, asked with something else on each of them."""
+
+    def fails() -> None:
+        raise ValueError("on the first rank")
+
+    try:
+        ranks.first(fails)
+        failure = ""
+    except (ValueError, FirstFailedError) as error:
+        failure = type(error).__name__
+    return {
+        "failure": failure,
+        "ordered": ranks.order("a run" if ranks.is_first else None),
+        "settled": ranks.settle(ranks.rank == 1),
+        "agree": ranks.agree(float(ranks.rank), ranks.rank == 1),
+        "mean": ranks.mean({"a": float(ranks.rank), "b": 1.0}),
+        "sum": ranks.sum(2.0),
+        "any": ranks.any(ranks.rank == 1),
+        "first": ranks.first(lambda: f"from rank {ranks.rank}"),
+        "processes": len(ranks.processes),
+    }
+
+
+def main(out: Path) -> None:
+    torch.set_num_threads(1)
+    real = run_module.build_backbone
+    run_module.build_backbone = lambda *arguments: without_batch_norm(real(*arguments))
+    run_module.build_method = partial(_build_method, run_module.build_method)
+    folder = out.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    ranks = join("cpu", find_place(None))
+    whole, cut = plans(folder, tuple(_ENTRIES), 1), plans(folder, _CUT, 2)
+    dataset = load_dataset(whole[0].experiment.dataset, None)
+    found = {"agreed": agreed(ranks), "whole": trained(whole, dataset, ranks, folder)}
+    found["cut"] = trained(cut, dataset, ranks, folder)
+    simclr.whole_batch = lambda features: features
+    found["not gathered"] = trained(plans(folder, ("simclr",), 1), dataset, ranks, folder)
+    name = out if ranks.is_first else out.with_name(f"{out.stem}-{ranks.rank}.pt")
+    torch.save(found, name)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,19 @@ class Interruption:
 
     Args:
         announce: told about the first signal.
+        parent: a process whose end is the same wish, so that nothing goes on for a caller that was killed.
     """
 
-    def __init__(self, announce: Callable[[str], None]) -> None:
-        self.requested = False
+    def __init__(self, announce: Callable[[str], None], *, parent: int | None = None) -> None:
+        self._wanted = False
+        self._parent = parent
         self._announce = announce
         self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether to stop at the next opportunity."""
+        return self._wanted or (self._parent is not None and os.getppid() != self._parent)
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
@@ -36,7 +44,7 @@ class Interruption:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: object) -> None:
-        if self.requested:
+        if self._wanted:
             raise KeyboardInterrupt
-        self.requested = True
+        self._wanted = True
         self._announce("interrupting: the state is saved after this step; once more ends at once")

@@ -26,14 +26,16 @@ from benchmark.records import (
     DatasetRecord,
     LedgerRecord,
     Metrics,
+    Purpose,
     Record,
     Status,
+    TrialMetrics,
     read_record,
     run_folder,
     write_atomically,
     write_record,
 )
-from benchmark.run import Run
+from benchmark.run import Judge, Run, keep
 from benchmark.training.checkpoint import discard_state
 from benchmark.training.loop import Interrupted
 
@@ -104,7 +106,7 @@ def run_experiment(
     records: list[Record] = []
     missing: list[RunPlan] = []
     for plan in plans:
-        done = _finished(_folder(options.out, plan, manifest))
+        done = finished_record(options.out, plan, manifest)
         records += [done] if done else []
         missing += [] if done else [plan]
     if not missing:
@@ -118,7 +120,7 @@ def run_experiment(
             tried = estimate(missing, dataset, device, reporter, interruption, evaluation=False)
             reporter.planned(tried, whole=False)
             claim_folder(options.out, experiment, entries, dataset)  # another device's process may have come first
-        bench = _Bench(dataset, options, device, lock, reporter, interruption)
+        bench = Bench(dataset, options, device, lock, reporter, interruption)
         for position, plan in enumerate(missing, len(records) + 1):
             if interruption.requested:
                 raise Interrupted
@@ -131,8 +133,20 @@ def _folder(out: Path, plan: RunPlan, manifest: str) -> Path:
     return run_folder(out, plan.experiment.name, plan.entry.name, plan.seed, plan.key(manifest))
 
 
-def _finished(folder: Path) -> Record | None:
-    """The record of a run that need not be tried again; one that a bug is known to have made wrong has to."""
+def finished_record(out: Path, plan: RunPlan, manifest: str) -> Record | None:
+    """The record of a run that is done; None for one that has still to be carried out.
+
+    Raises:
+        UserError: what lies there cannot be read.
+    """
+    return _finished(_folder(out, plan, manifest), plan.purpose)
+
+
+def _finished(folder: Path, purpose: Purpose) -> Record | None:
+    """The record of a run that need not be tried again; one that a bug is known to have made wrong has to.
+
+    A result tells what a trial would, but a trial was never tested.
+    """
     path = folder / "record.json"
     if not path.is_file():
         return None
@@ -140,11 +154,12 @@ def _finished(folder: Path) -> Record | None:
         record = read_record(path)
     except ValueError as error:
         raise UserError(f"{error}; move it away to run this again") from None
-    return record if record.status in FINAL_STATUSES and why_invalid(record) is None else None
+    wanted = record.purpose in (purpose, "result")
+    return record if wanted and record.status in FINAL_STATUSES and why_invalid(record) is None else None
 
 
 @dataclass(frozen=True)
-class _Bench:
+class Bench:
     """All that one run after the other needs."""
 
     dataset: Dataset
@@ -153,6 +168,7 @@ class _Bench:
     lock: DeviceLock
     reporter: Reporter
     interruption: Interruption
+    judge: Judge = keep
 
     def do(self, plan: RunPlan, place: tuple[int, int]) -> Record | None:
         """Carries out a run; None where another process is at it."""
@@ -162,7 +178,7 @@ class _Bench:
                 if not mine:
                     self.reporter.say(f"{folder}: another process is at this run; it is left to that one")
                     return None
-                done = _finished(folder)  # by another process, since this one began
+                done = _finished(folder, plan.purpose)  # by another process, since this one began
                 record = done or _carry_out(self, plan, folder, place)
         except OSError as error:
             # A full or read-only disk would fail every further run too; the last saved state is intact.
@@ -176,25 +192,25 @@ class _Bench:
         return record
 
 
-def _carry_out(bench: _Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> Record:
+def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> Record:
     """One run from start to record, whatever happens to it."""
     dataset, device, options = bench.dataset, bench.device, bench.options
     bench.lock.was_shared()  # what was before is no concern of this run
     started = _now()
     run: Run | None = None
     ledger: LedgerRecord | None = None
-    metrics: Metrics | None = None
+    reached: Metrics | TrialMetrics | None = None
     status: Status
     cause: Cause | None = None
     message: str | None = None
     memory = PeakMemory(device)
     try:
         _prepare_folder(folder, plan)
-        run = Run(plan, dataset, device, folder, bench.reporter, bench.interruption)
+        run = Run(plan, dataset, device, folder, bench.reporter, bench.interruption, bench.judge)
         bench.reporter.run_started(plan, *place, run.resumed_at)
-        status, message, metrics = run.carry_out()
+        status, message, reached = run.carry_out()
         ledger = run.ledger.record(1, memory.read(), run.meter)
-        if status != "diverged":
+        if status not in ("diverged", "pruned"):
             ledger = run.completed_ledger(ledger)  # this and the pictures outside the timed run
             run.write_pictures()
     except (Interrupted, UserError, KeyboardInterrupt, OSError):
@@ -222,7 +238,9 @@ def _carry_out(bench: _Bench, plan: RunPlan, folder: Path, place: tuple[int, int
         dataset=describe_dataset(dataset),
         environment=describe(device, 1),
         ledger=ledger,
-        metrics=metrics,
+        metrics=reached if isinstance(reached, Metrics) else None,
+        purpose=plan.purpose,
+        trial_metrics=reached if isinstance(reached, TrialMetrics) else None,
         flags=_flags(ledger, shared=bench.lock.was_shared()),
         started=started,
         ended=_now(),
@@ -254,11 +272,12 @@ def _is_input_bound(ledger: LedgerRecord) -> bool:
 
 
 def _prepare_folder(folder: Path, plan: RunPlan) -> None:
-    """Makes the folder; the record of an earlier try, failed or invalid, is kept under another name."""
+    """Makes the folder; the record of an earlier try (failed, invalid, a trial) is kept under another name."""
     write_atomically(folder / "config.yaml", yaml.safe_dump(plan.config(), sort_keys=False))
     old = folder / "record.json"
     if old.is_file():
-        kind = "failed" if read_record(old).status == "failed" else "invalid"
+        before = read_record(old)
+        kind = "failed" if before.status == "failed" else "trial" if before.purpose == "trial" else "invalid"
         number = 1
         while (folder / f"record.{kind}-{number}.json").exists():
             number += 1

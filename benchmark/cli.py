@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from benchmark.errors import UserError
-
-if TYPE_CHECKING:
-    from benchmark.records import Record
+from benchmark.options import (
+    Config,
+    Data,
+    Device,
+    Download,
+    Limit,
+    Methods,
+    Out,
+    Results,
+    Seeds,
+    Settings,
+    Share,
+    Trials,
+    console,
+    numbers,
+    words,
+)
+from benchmark.results import read_results, write_pages
+from benchmark.sweep_command import sweep
 
 app = typer.Typer(
     name="bench",
@@ -21,47 +37,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default=True)]
-Results = Annotated[list[Path], typer.Argument(help="Results folders or parts of them.")]
-
-
-def _words(text: str | None) -> list[str] | None:
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _numbers(text: str | None) -> list[int] | None:
-    words = _words(text)
-    for word in words or []:
-        if not (word.isascii() and word.isdecimal()):
-            raise UserError(f"--seeds: '{word}' is not a seed; expected whole numbers such as 0,1,2")
-    return None if words is None else [int(word) for word in words]
-
-
-Config = Annotated[str, typer.Argument(help="A shipped experiment's name, or a YAML file.")]
-Methods = Annotated[str | None, typer.Option(help="Entries or methods, separated by commas.")]
-Seeds = Annotated[str | None, typer.Option(help="Seeds, for instance 0,1,2.")]
-Limit = Annotated[
-    str | None,
-    typer.Option(
-        "--budget",
-        help="epochs=10, epochs=2,5,10 (a ladder), steps=, samples=, wall_clock=30m, device_hours= or flops=1e15.",
-    ),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Any key of the experiment, or ENTRY.KEY of an entry's method; can be repeated.",
-    ),
-]
-Data = Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Share = Annotated[
-    bool, typer.Option("--share", help="Use the device beside another bench; the times of both are marked.")
-]
-Download = Annotated[bool, typer.Option("--download", help="Fetch the dataset if it is missing.")]
 
 
 @app.command()
@@ -87,10 +62,10 @@ def run(
     from benchmark.runner import Options, run_experiment
     from benchmark.training.loop import Interrupted
 
-    reporter = ConsoleReporter(quiet, _console())
+    reporter = ConsoleReporter(quiet, console())
     choose_device(device)
     experiment, source = load_experiment(
-        config, methods=_words(methods), seeds=_numbers(seeds), budget=budget, settings=settings
+        config, methods=words(methods), seeds=numbers(seeds), budget=budget, settings=settings
     )
     entries = resolve_entries(experiment, source)
     dataset = load_dataset(experiment.dataset, data, download, progress=reporter.data_progress)
@@ -112,7 +87,7 @@ def run(
         return
     reporter.table(records)
     folder = out / experiment.name
-    _write_report([folder], folder / "report")
+    write_pages([folder], folder / "report")
     reporter.say(f"leaderboard, figure and report: {folder / 'report'}")
     failed = sum(record.status == "failed" for record in records)
     if failed:
@@ -139,10 +114,10 @@ def plan(
     from benchmark.interruption import Interruption
     from benchmark.plan import plan_experiment
 
-    reporter = ConsoleReporter(False, _console())
+    reporter = ConsoleReporter(False, console())
     choose_device(device)
     experiment, source = load_experiment(
-        config, methods=_words(methods), seeds=_numbers(seeds), budget=budget, settings=settings
+        config, methods=words(methods), seeds=numbers(seeds), budget=budget, settings=settings
     )
     entries = resolve_entries(experiment, source)
     dataset = load_dataset(experiment.dataset, data, download, progress=reporter.data_progress)
@@ -152,45 +127,30 @@ def plan(
         )
 
 
+app.command()(sweep)
+
+
 @app.command()
-def report(results: Results, out: Annotated[Path, typer.Option("--out", help="Folder of the report.")]) -> None:
-    """Write the report of some results: page, figures, leaderboard."""
-    _write_report(results, out)
+def report(
+    results: Results,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
+    trials: Trials = False,
+) -> None:
+    """Write the report of some results: page, figures, leaderboard, studies."""
+    write_pages(results, out, trials=trials)
     typer.echo(f"{out / 'index.html'}")
-
-
-def _write_report(results: list[Path], out: Path) -> None:
-    from benchmark.report.page import write_report
-
-    records, problems = _read(results)
-    try:
-        write_report(records, problems, out)
-    except OSError as error:
-        raise UserError(f"{out}: the report cannot be written ({error.strerror or error}); records are safe") from None
-
-
-def _read(results: list[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
-    from benchmark.records import find_records
-
-    for folder in results:
-        if not folder.exists():
-            raise UserError(f"{folder}: no such folder")
-    records, problems = find_records(results)
-    if not records:
-        searched = ", ".join(map(str, results))
-        raise UserError("\n".join([f"no record of a run below {searched}", *problems]))
-    return records, problems
 
 
 @app.command()
 def leaderboard(
     results: Results,
     csv: Annotated[Path, typer.Option("--csv", help="The leaderboard's file; runs.csv lies beside it.")],
+    trials: Trials = False,
 ) -> None:
     """Write the leaderboard of some results: a row per entry and comparison, and a row per run."""
     from benchmark.analysis.leaderboard import write_leaderboard
 
-    records, problems = _read(results)
+    records, problems = read_results(results, trials=trials)
     try:
         write_leaderboard(records, csv.parent, name=csv.name)
     except OSError as error:
@@ -201,7 +161,9 @@ def leaderboard(
 
 
 @app.command(name="list")
-def list_(what: Annotated[str, typer.Argument(help="methods, datasets, backbones, protocols or experiments.")]) -> None:
+def list_(
+    what: Annotated[str, typer.Argument(help="methods, datasets, backbones, protocols, experiments or sweeps.")],
+) -> None:
     """List what there is to choose from."""
     from benchmark.listing import LISTS, listing
     from methods.config import nearest
@@ -218,14 +180,6 @@ def version() -> None:
     from benchmark import __version__
 
     typer.echo(__version__)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    console = Console()
-    # Files and pipes have no width; a table should not be squeezed for them.
-    return console if console.is_terminal else Console(width=120)
 
 
 _state = {"debug": False}

@@ -24,7 +24,9 @@ def _points(question: Any, entry: int = 0) -> list[Any]:
 def test_the_grid_holds_every_combination_once_in_a_drawn_order(asked: Callable[..., Any]) -> None:
     parameters = {DEPTH: {"values": [1, 2, 3]}, "cnn_jepa.kernel_size": {"values": [3, 5]}}
     points = _points(asked(parameters=parameters))
-    assert {(point[DEPTH], point["cnn_jepa.kernel_size"]) for point in points} == {(d, k) for d in (1, 2, 3) for k in (3, 5)}
+    assert {(point[DEPTH], point["cnn_jepa.kernel_size"]) for point in points} == {
+        (d, k) for d in (1, 2, 3) for k in (3, 5)
+    }
     assert len(points) == 6
     assert points == _points(asked(parameters=parameters))
     assert points != _points(asked(parameters=parameters, seed=1))

@@ -60,7 +60,8 @@ def sweep(
     sweep = Sweep(asked, dataset, Place(out, storage, data, device, share), reporter.say)
 
     def announce(text: str) -> None:
-        reporter.say(text)
+        if not worker:  # the caller says it for all
+            reporter.say(text)
         sweep.stop()
 
     try:
@@ -73,7 +74,8 @@ def sweep(
                 sweep.work_beside(workers, _worker_arguments(sys.argv[1:]))
             failed = sweep.work() + sweep.confirm()
     except (StoppedError, KeyboardInterrupt):
-        reporter.say("interrupted; the same command goes on from here")
+        if not worker:
+            reporter.say("interrupted; the same command goes on from here")
         raise typer.Exit(130) from None
     record = sweep.write()
     reporter.study(record)

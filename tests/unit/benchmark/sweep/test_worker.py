@@ -180,7 +180,7 @@ def test_another_question_under_the_same_name_is_refused(open_sweep: Callable[..
 
 
 def test_pruned_runs_end_their_trial_and_cost_is_told(open_sweep: Callable[..., Any]) -> None:
-    # Falling with the point's number, so that later ones are given up.
+    # Falling with the learning rate, so that some are given up.
     sweep = open_sweep(
         parameters={LR: RATE}, sampler="random", trials=8, pruner="median", seeds=[0],
         score=lambda experiment, seed: 50 - 1000 * experiment["optimizer"]["lr"],

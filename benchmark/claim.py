@@ -83,11 +83,19 @@ def _filled(settings: dict[str, Any], now: MethodConfig) -> dict[str, Any]:
 
 
 def _refuse_difference(before: Any, now: Any, folder: str, key: str = "") -> None:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in {**before, **now}:
-            _refuse_difference(before.get(name), now.get(name), folder, f"{key}.{name}".lstrip("."))
-    elif before != now:
+    found = first_difference(before, now, key)
+    if found is not None:
         raise UserError(
-            f"{folder} holds another experiment: {key} is {before!r} there and {now!r} here; "
+            f"{folder} holds another experiment: {found[0]} is {found[1]!r} there and {found[2]!r} here; "
             "choose another --out, or give this one a name of its own with --set name=NAME"
         )
+
+
+def first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, Any] | None:
+    """Where two nested mappings differ first: the key, such as `a.b.c`, and both values; None where they are equal."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        differing = (
+            first_difference(before.get(name), now.get(name), f"{key}.{name}".lstrip(".")) for name in {**before, **now}
+        )
+        return next((found for found in differing if found is not None), None)
+    return None if before == now else (key, before, now)

@@ -12,10 +12,26 @@ import typer
 
 from benchmark.cli_data import app as data_app
 from benchmark.cli_evaluate import app as evaluate_app
-from benchmark.cli_options import Data, Device, Download, Out, Quiet, Share, words_of
+from benchmark.cli_options import (
+    Config,
+    Data,
+    Device,
+    Devices,
+    Download,
+    Limit,
+    Methods,
+    Out,
+    Quiet,
+    Seeds,
+    Settings,
+    Share,
+    numbers,
+    words,
+)
 from benchmark.cli_results import app as results_app
-from benchmark.cli_results import write_report_of
+from benchmark.cli_sweep import app as sweep_app
 from benchmark.errors import UserError, is_spokesman
+from benchmark.results import write_pages
 
 if TYPE_CHECKING:
     from benchmark.console import ConsoleReporter
@@ -33,38 +49,6 @@ app = typer.Typer(
 )
 
 app.add_typer(data_app, name="data")
-
-
-def _numbers(text: str | None) -> list[int] | None:
-    words = words_of(text)
-    for word in words or []:
-        if not (word.isascii() and word.isdecimal()):
-            raise UserError(f"--seeds: '{word}' is not a seed; expected whole numbers such as 0,1,2")
-    return None if words is None else [int(word) for word in words]
-
-
-Config = Annotated[str, typer.Argument(help="A shipped experiment's name, or a YAML file.")]
-Methods = Annotated[str | None, typer.Option(help="Entries or methods, separated by commas.")]
-Seeds = Annotated[str | None, typer.Option(help="Seeds, for instance 0,1,2.")]
-Limit = Annotated[
-    str | None,
-    typer.Option(
-        "--budget",
-        help="epochs=10, epochs=2,5,10 (a ladder), steps=, samples=, wall_clock=30m, device_hours= or flops=1e15.",
-    ),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Any key of the experiment, or ENTRY.KEY of an entry's method; can be repeated.",
-    ),
-]
-Devices = Annotated[
-    int | None,
-    typer.Option("--devices", help="Processes to share each batch among, a device each; leave it out under torchrun."),
-]
 
 
 @app.command()
@@ -88,7 +72,7 @@ def run(
     if not records:  # another process is at all of them
         return
     folder = out / records[0].experiment
-    write_report_of([folder], folder / "report")
+    write_pages([folder], folder / "report")
     if not quiet:
         typer.echo(f"leaderboard, figure and report: {folder / 'report'}")
     if any(record.status == "failed" for record in records):
@@ -117,8 +101,8 @@ class Asked:
         choose_device(self.device)
         experiment, source = load_experiment(
             self.config,
-            methods=words_of(self.methods),
-            seeds=_numbers(self.seeds),
+            methods=words(self.methods),
+            seeds=numbers(self.seeds),
             budget=self.budget,
             settings=self.settings,
         )
@@ -236,13 +220,16 @@ def check_(
         raise typer.Exit(1)
 
 
+app.registered_commands += sweep_app.registered_commands
 app.registered_commands += evaluate_app.registered_commands
 app.registered_commands += results_app.registered_commands
 
 
 @app.command(name="list")
 def list_(
-    what: Annotated[str, typer.Argument(help="methods, datasets, backbones, protocols, formats or experiments.")],
+    what: Annotated[
+        str, typer.Argument(help="methods, datasets, backbones, protocols, formats, experiments or sweeps.")
+    ],
 ) -> None:
     """List what there is to choose from."""
     from benchmark.listing import LISTS, listing

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
-from benchmark.cli_options import Data, Device, Download, Out, Quiet, Share, words_of
-from benchmark.cli_results import read_results
+from benchmark.cli_options import Data, Device, Download, Out, Quiet, Share, words
 from benchmark.errors import UserError
+from benchmark.results import read_results
 
 if TYPE_CHECKING:
     from benchmark.console import ConsoleReporter
@@ -48,7 +48,7 @@ def evaluate(
     from benchmark.console import ConsoleReporter, plain_console
 
     reporter = ConsoleReporter(quiet, plain_console())
-    wanted = tuple(words_of(protocols) or ())
+    wanted = tuple(words(protocols) or ())
     if len(targets) == 1 and not targets[0].is_dir() and (targets[0].is_file() or backbone is not None):
         if backbone is None:
             raise UserError(f"{targets[0]}: is a file; a checkpoint needs --backbone NAME")

@@ -3,58 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from benchmark.cli_options import Results, Trials
 from benchmark.errors import UserError
-
-if TYPE_CHECKING:
-    from benchmark.records import Record
+from benchmark.results import read_results, write_pages
 
 app = typer.Typer()
 
-Results = Annotated[list[Path], typer.Argument(help="Results folders or parts of them.")]
-
 
 @app.command()
-def report(results: Results, out: Annotated[Path, typer.Option("--out", help="Folder of the report.")]) -> None:
-    """Write the report of some results: page, figures, leaderboard."""
-    write_report_of(results, out)
+def report(
+    results: Results,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
+    trials: Trials = False,
+) -> None:
+    """Write the report of some results: page, figures, leaderboard, studies."""
+    write_pages(results, out, trials=trials)
     typer.echo(f"{out / 'index.html'}")
-
-
-def write_report_of(results: list[Path], out: Path) -> None:
-    """Page, figures and tables of some results.
-
-    Raises:
-        UserError: there are none, or the folder cannot be written.
-    """
-    from benchmark.report.page import write_report
-
-    records, problems = read_results(results)
-    try:
-        write_report(records, problems, out)
-    except OSError as error:
-        raise UserError(f"{out}: the report cannot be written ({error.strerror or error}); records are safe") from None
-
-
-def read_results(results: list[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
-    """All records below some folders, and what could not be read.
-
-    Raises:
-        UserError: a folder is not there, or holds no record.
-    """
-    from benchmark.records import find_records
-
-    for folder in results:
-        if not folder.exists():
-            raise UserError(f"{folder}: no such folder")
-    records, problems = find_records(results)
-    if not records:
-        searched = ", ".join(map(str, results))
-        raise UserError("\n".join([f"no record of a run below {searched}", *problems]))
-    return records, problems
 
 
 @app.command()
@@ -69,13 +37,14 @@ def leaderboard(
     markdown: Annotated[Path | None, typer.Option(help="Write the short table there, as Markdown.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Write the short table there, as LaTeX (booktabs).")] = None,
     runs: Annotated[bool, typer.Option("--runs", help="Print a row per run.")] = False,
+    trials: Trials = False,
 ) -> None:
     """Print or write the leaderboard of some results: a row per entry and comparison."""
     from benchmark.analysis import export
     from benchmark.analysis import leaderboard as tables
     from benchmark.records import write_atomically
 
-    found, problems = read_results(results)
+    found, problems = read_results(results, trials=trials)
     board = tables.leaderboard([record for _, record in found])
     board = board if by is None else export.sorted_by(board, by)
     table = export.short(board)
@@ -118,7 +87,7 @@ def merge(results: Results, out: Annotated[Path, typer.Option("--out", help="Fol
     """Join results of several machines; what does not hold together is named and refused."""
     from benchmark.analysis.merge import merge as merge_results
 
-    read_results(results)
+    read_results(results, trials=True)
     merged = merge_results(results, out)
     for line in merged.refused:
         typer.echo(f"refused: {line}", err=True)

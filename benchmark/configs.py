@@ -22,6 +22,11 @@ def shipped_experiments() -> list[str]:
     return sorted(path.stem for path in config_root().glob("*.yaml"))
 
 
+def shipped_sweeps() -> list[str]:
+    """Names that `bench sweep NAME` understands anywhere."""
+    return sorted(path.stem for path in (config_root() / "sweeps").glob("*.yaml"))
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping.
 
@@ -49,22 +54,39 @@ def _without_aliases(value: Any) -> Any:
     return [_without_aliases(item) for item in value] if isinstance(value, list) else value
 
 
-def find_experiment(config: str) -> Path:
+def find_experiment(config: str, beside: Path | None = None) -> Path:
     """The file of an experiment: a path, or the name of a shipped one.
+
+    Args:
+        config: as the user wrote it.
+        beside: a folder that a path may also be meant from.
 
     Raises:
         UserError: there is neither.
     """
+    if beside is not None and config.endswith((".yaml", ".yml")) and (beside / config).is_file():
+        return beside / config
+    return _find(config, "experiment", config_root(), shipped_experiments())
+
+
+def find_sweep(config: str) -> Path:
+    """The file of a sweep: a path, or the name of a shipped one.
+
+    Raises:
+        UserError: there is neither.
+    """
+    return _find(config, "sweep", config_root() / "sweeps", shipped_sweeps())
+
+
+def _find(config: str, kind: str, folder: Path, names: list[str]) -> Path:
     path = Path(config)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or path.is_file():
         if not path.is_file():
-            raise UserError(f"{config}: no such file; shipped experiments: {', '.join(shipped_experiments())}")
+            raise UserError(f"{config}: no such file; shipped {kind}s: {', '.join(names)}")
         return path
-    shipped = config_root() / f"{config}.yaml"
+    shipped = folder / f"{config}.yaml"
     if not shipped.is_file():
-        raise UserError(
-            f"unknown experiment '{config}'; {nearest(config, shipped_experiments())}, or the path of a YAML file"
-        )
+        raise UserError(f"unknown {kind} '{config}'; {nearest(config, names)}, or the path of a YAML file")
     return shipped
 
 
@@ -121,13 +143,28 @@ def apply_setting(data: dict[str, Any], setting: str) -> None:
         UserError: it is no setting.
     """
     path, separator, text = setting.partition("=")
-    keys = path.strip().split(".")
-    if not separator or not all(keys):
+    if not separator or not all(path.strip().split(".")):
         raise UserError(f"--set is '{setting}'; expected KEY=VALUE, for instance batch_size=128 or byol.ema.start=0.99")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise UserError(f"--set {path}: '{text}' is not a value") from None
+    set_key(data, path.strip(), value, f"--set {path}")
+
+
+def set_key(data: dict[str, Any], path: str, value: Any, where: str) -> None:
+    """Sets one key of an experiment's raw data.
+
+    Args:
+        data: changed in place.
+        path: `a.b.c`, a key of the experiment, or `ENTRY.key` for an override of that entry's method.
+        value: plain data.
+        where: what an error names.
+
+    Raises:
+        UserError: on the way lies something that holds no keys.
+    """
+    keys = path.split(".")
     target = data
     if isinstance(data.get("entries"), list):
         data["entries"] = [{"method": entry} if isinstance(entry, str) else entry for entry in data["entries"]]
@@ -143,7 +180,7 @@ def apply_setting(data: dict[str, Any], setting: str) -> None:
     for position, key in enumerate(keys[:-1]):
         target = target.setdefault(key, {})
         if not isinstance(target, dict):
-            raise UserError(f"--set {path}: '{'.'.join(keys[: position + 1])}' holds no keys")
+            raise UserError(f"{where}: '{'.'.join(keys[: position + 1])}' holds no keys")
     target[keys[-1]] = value
 
 

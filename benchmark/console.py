@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from benchmark.experiment import RunPlan
     from benchmark.plan import Estimate
     from benchmark.records import Record
+    from benchmark.study_records import StudyRecord, TrialOutcome
 
 PLAIN_EVERY = 10.0  # seconds between two plain lines of one run
 
@@ -166,6 +167,17 @@ class ConsoleReporter:
             table.add_row(*map(escape, _cells(record)))
         self._console.print(table)
 
+    def study(self, record: StudyRecord) -> None:
+        """All trials of a sweep, the best of each entry first, and what they cost."""
+        if self._quiet:
+            return
+        self._console.print(_trials_table(record))
+        done = sum(trial.state in ("complete", "pruned") for one in record.studies for trial in one.trials)
+        self.say(
+            f"{done} of {record.trials_wanted} trials done; {_runs_text(len(record.runs))} took "
+            f"{record.device_hours:.2f} device-hours of training, {record.total_hours:.2f} with everything"
+        )
+
 
 def _plan_table(estimates: list[Estimate]) -> Table:
     table = Table(
@@ -236,3 +248,37 @@ def change_table(first: Sequence[Record], second: Sequence[Record]) -> Table:
             one.verdict,
         )
     return table
+
+
+def _trials_table(record: StudyRecord) -> Table:
+    from benchmark.study_records import value_text
+
+    table = Table(
+        caption="validation split, primary encoder; mean of the seeds, in percent",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for name in ("entry", "point"):
+        table.add_column(name)
+    for name in ("linear", "kNN-20", "runs", "device-hours"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("state")
+    for one in record.studies:
+        for trial in sorted(one.trials, key=lambda trial: -1.0 if trial.value is None else trial.value, reverse=True):
+            names = {name: name.removeprefix(f"{one.entry}.") for name in trial.parameters}
+            point = ", ".join(f"{names[name]}={value_text(value)}" for name, value in trial.parameters.items())
+            table.add_row(*map(escape, (one.entry, point, *_trial_cells(trial))))
+    return table
+
+
+def _trial_cells(trial: TrialOutcome) -> tuple[str, ...]:
+    neighbours = [run.knn20 for run in trial.runs if run.knn20 is not None]
+    hours = sum(run.device_hours for run in trial.runs)
+    return (
+        "-" if trial.value is None else f"{trial.value:.1f}",
+        f"{sum(neighbours) / len(neighbours):.1f}" if neighbours else "-",
+        str(len(trial.runs)),
+        f"{hours:.3f}" if trial.runs else "-",
+        f"{trial.state} ({trial.message})" if trial.message else trial.state,
+    )

@@ -18,18 +18,20 @@ from benchmark.errors import UserError
 from benchmark.evaluation.further import FURTHER, TRANSFER
 from benchmark.evaluation.protocols import PROTOCOLS
 from benchmark.messages import explain
-from benchmark.records import RULES_VERSION
+from benchmark.records import RULES_VERSION, Purpose
 from methods.backbones import BackboneSpec
 from methods.config import FIRST_DEFAULT, Config, Count, MethodConfig, nearest, plain
 from methods.registry import method_class, method_names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydantic.fields import FieldInfo
 
     from methods.base import Method
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_RESERVED = ("report", "experiment.yaml")
+_RESERVED = ("report", "experiment.yaml", "study.json", "study.db", "trials.csv")
 
 
 def check_name(value: str) -> str:
@@ -175,7 +177,12 @@ class Experiment(Config):
 
 @dataclass(frozen=True)
 class RunPlan:
-    """One entry with one seed under one budget, resolved and validated."""
+    """One entry with one seed under one budget, resolved and validated.
+
+    Attributes:
+        purpose: `result` is probed once on the test split at its end; a `trial` serves selection, and never reads it.
+        tags: what a reader has to know about the row, beside what the configuration says.
+    """
 
     experiment: Experiment
     entry: EntrySpec
@@ -185,6 +192,8 @@ class RunPlan:
     budget: Budget
     seed: int
     image_size: int
+    purpose: Purpose = "result"
+    tags: tuple[str, ...] = ()
 
     def config(self) -> dict[str, Any]:
         """The resolved configuration as plain data, for `config.yaml` and the record."""
@@ -194,7 +203,7 @@ class RunPlan:
             "experiment": experiment.name,
             "description": experiment.description,
             "entry": {"name": self.entry.name, "method": self.entry.method},
-            "tags": [] if self.backbone == experiment.backbone else ["different backbone"],
+            "tags": [*([] if self.backbone == experiment.backbone else ["different backbone"]), *self.tags],
             "recipe": Path(recipe).name,
             "method": plain(self.settings),
             "backbone": plain(self.backbone),
@@ -292,26 +301,54 @@ def load_experiment(
     Raises:
         UserError: names the file or key, the value, what was expected and the nearest valid choice.
     """
-    path = find_experiment(config)
-    data = read_yaml(path)
-    data.setdefault("name", path.stem)
+    data, path = read_experiment(config)
+    override(data, budget, settings or [])
     if seeds is not None:
         data["seeds"] = seeds
+    experiment = validate_experiment(data, str(path))
+    if methods is not None:
+        chosen = {"entries": _select(experiment.entries, methods), "reference": experiment.declared_reference}
+        experiment = experiment.model_copy(update=chosen)
+    return experiment, path
+
+
+def read_experiment(config: str, beside: Path | None = None) -> tuple[dict[str, Any], Path]:
+    """An experiment's raw data, not validated, and the file it came from.
+
+    Raises:
+        UserError: there is no such file, or it is no YAML.
+    """
+    path = find_experiment(config, beside)
+    data = read_yaml(path)
+    data.setdefault("name", path.stem)
+    return data, path
+
+
+def override(data: dict[str, Any], budget: str | None, settings: Sequence[str]) -> None:
+    """Applies the command line's `--budget` and `--set` to raw data.
+
+    Raises:
+        UserError: one of them is none.
+    """
     if budget is not None:
         try:
             data["budget"] = parse_budget(budget)
         except ValueError as error:
             raise UserError(str(error)) from None
-    for setting in settings or []:
+    for setting in settings:
         apply_setting(data, setting)
+
+
+def validate_experiment(data: dict[str, Any], where: str) -> Experiment:
+    """The experiment that raw data describe.
+
+    Raises:
+        UserError: names `where`, the key, the value, what was expected and the nearest valid choice.
+    """
     try:
-        experiment = Experiment.model_validate(data)
+        return Experiment.model_validate(data)
     except ValidationError as error:
-        raise UserError(explain(error, Experiment, str(path))) from None
-    if methods is not None:
-        chosen = {"entries": _select(experiment.entries, methods), "reference": experiment.declared_reference}
-        experiment = experiment.model_copy(update=chosen)
-    return experiment, path
+        raise UserError(explain(error, Experiment, where)) from None
 
 
 def _select(entries: tuple[EntrySpec, ...], wanted: list[str]) -> tuple[EntrySpec, ...]:

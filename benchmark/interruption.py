@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -19,14 +20,21 @@ class Interruption:
         announce: told about the first signal.
         patience: seconds after the first signal in which another one is taken for the same wish: the Ctrl-C of a
             terminal reaches every process, and who has started them passes it on.
+        parent: a process whose end is the same wish, so that nothing goes on for a caller that was killed.
     """
 
-    def __init__(self, announce: Callable[[str], None], patience: float = 0.0) -> None:
-        self.requested = False
+    def __init__(self, announce: Callable[[str], None], patience: float = 0.0, *, parent: int | None = None) -> None:
+        self._wanted = False
+        self._parent = parent
         self._announce = announce
         self._patience = patience
         self._since = 0.0
         self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether to stop at the next opportunity."""
+        return self._wanted or (self._parent is not None and os.getppid() != self._parent)
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
@@ -41,9 +49,9 @@ class Interruption:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: object) -> None:
-        if self.requested:
+        if self._wanted:
             if time.monotonic() - self._since >= self._patience:
                 raise KeyboardInterrupt
             return
-        self.requested, self._since = True, time.monotonic()
+        self._wanted, self._since = True, time.monotonic()
         self._announce("interrupting: the state is saved after this step; once more ends at once")

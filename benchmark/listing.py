@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LISTS = ("methods", "datasets", "backbones", "protocols", "formats", "experiments")
+LISTS = ("methods", "datasets", "backbones", "protocols", "formats", "experiments", "sweeps")
 
 
 def listing(what: str) -> Iterator[tuple[str, str]]:
@@ -42,7 +42,9 @@ def listing(what: str) -> Iterator[tuple[str, str]]:
 
         yield from ((name, form.description) for name, form in FORMATS.items())
     else:
-        from benchmark.configs import config_root, read_yaml, shipped_experiments
+        from benchmark.configs import config_root, read_yaml, shipped_experiments, shipped_sweeps
 
-        for name in shipped_experiments():
-            yield name, str(read_yaml(config_root() / f"{name}.yaml").get("description", ""))
+        sweeps = what == "sweeps"
+        folder = config_root() / "sweeps" if sweeps else config_root()
+        for name in shipped_sweeps() if sweeps else shipped_experiments():
+            yield name, str(read_yaml(folder / f"{name}.yaml").get("description", ""))

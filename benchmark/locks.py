@@ -30,6 +30,10 @@ FOLDER_VARIABLE = "CNN_JEPA_BENCH_LOCKS"  # where the locks of devices lie, if n
 _FOLDER = Path("/tmp/cnn-jepa-bench-locks")
 
 
+class DeviceInUseError(UserError):
+    """Another process has the device. It may be waited for."""
+
+
 class DeviceLock:
     """Holds a device while runs are carried out on it, against all users of the machine (of the container, in one).
 
@@ -65,7 +69,7 @@ class DeviceLock:
                 self._clear()
                 others = self._others()
                 if others and not self._share:
-                    raise UserError(
+                    raise DeviceInUseError(
                         f"device {self._device} is in use by another bench (process {', '.join(map(str, others))}); "
                         "wait for it, or use --share to run beside it, which marks the times of both as unsafe"
                     )

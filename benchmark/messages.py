@@ -44,9 +44,9 @@ def _is_branch(part: int | str) -> bool:
 def _keys_at(model: Any, location: Sequence[int | str]) -> list[str]:
     """The keys that are known at a place of a configuration."""
     for part in location:
-        if isinstance(part, int):
+        if part not in _fields(model):  # a place in a list, a key of a mapping
             continue
-        model = _nested(_fields(model).get(part))
+        model = _nested(_fields(model)[str(part)])
     return list(_fields(model))
 
 

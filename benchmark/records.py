@@ -21,6 +21,7 @@ RULES_VERSION = "1.0"
 Status = Literal["completed", "collapsed", "diverged", "pruned", "failed"]
 FINAL_STATUSES: tuple[Status, ...] = ("completed", "collapsed", "diverged", "pruned")
 Cause = Literal["out_of_memory", "time_out", "exception"]
+Purpose = Literal["result", "trial"]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 Amount = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Number = Annotated[int, Field(ge=0)]
@@ -165,6 +166,37 @@ class Metrics(Part):
         return self.encoders[self.primary]
 
 
+class ValidationScores(Part):
+    """What the final protocols say of one encoder on the validation split alone. Accuracies in percent.
+
+    `linear_top1` is that of the strength chosen on the same split, so that it flatters every trial a little.
+    """
+
+    weights: Literal["online", "ema"]
+    pooling: str
+    dimension: Number
+    linear_top1: Percent
+    linear_strength: Amount
+    knn20: Percent
+    knn200: Percent
+
+
+class TrialMetrics(Part):
+    """What a run reached that serves selection: as `Metrics`, without a look at the test split."""
+
+    primary: str
+    encoders: dict[str, ValidationScores]
+    final_loss: float | None
+    backbone_parameters: int
+    trainable_parameters: int
+    validation: list[ValidationPoint] = []
+
+    @property
+    def scores(self) -> ValidationScores:
+        """The primary encoder's scores."""
+        return self.encoders[self.primary]
+
+
 class DatasetRecord(Part):
     """What was trained and tested on. `manifest` is a hash over classes, splits and sorted image checksums."""
 
@@ -175,7 +207,10 @@ class DatasetRecord(Part):
 
 
 class Record(Part):
-    """The outcome of a run: one entry with one seed."""
+    """The outcome of a run: one entry with one seed.
+
+    A `trial` of a sweep has `trial_metrics` instead of `metrics`: it never read the test split.
+    """
 
     schema_version: int = SCHEMA_VERSION
     rules_version: str = RULES_VERSION
@@ -193,6 +228,8 @@ class Record(Part):
     environment: Environment
     ledger: LedgerRecord | None
     metrics: Metrics | None
+    purpose: Purpose = "result"
+    trial_metrics: TrialMetrics | None = None
     flags: list[str] = []
     started: str
     ended: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,19 @@ from benchmark.data.batches import Batches
 from benchmark.data.datasets import first_images
 from benchmark.evaluation.collapse import collapse
 from benchmark.evaluation.features import NonFiniteError
-from benchmark.evaluation.protocols import evaluate_test, evaluate_validation, probe_data, ready
+from benchmark.evaluation.protocols import evaluate_test, evaluate_trial, evaluate_validation, probe_data, ready
 from benchmark.glimpse import write_glimpse
 from benchmark.randomness import seeded
 from benchmark.ranks import Ranks
-from benchmark.records import EncoderScores, LedgerRecord, Metrics, Status, ValidationPoint, write_atomically
+from benchmark.records import (
+    EncoderScores,
+    LedgerRecord,
+    Metrics,
+    Status,
+    TrialMetrics,
+    ValidationPoint,
+    write_atomically,
+)
 from benchmark.training.checkpoint import State, export_encoder, load_state, save_state
 from benchmark.training.loop import Objective, Training, train
 from benchmark.training.measure import breakdown, flops_per_step, ready_made_throughput, warm_up
@@ -42,6 +51,13 @@ if TYPE_CHECKING:
 
 _NOT_FINITE = "a loss or a feature was not finite"
 
+Judge = Callable[[Mapping[str, float]], bool]
+
+
+def keep(scores: Mapping[str, float]) -> bool:
+    """The judge that gives no run up."""
+    return False
+
 
 class Run:
     """A run under way. Resumes by itself where the folder holds a saved state of the same run.
@@ -57,6 +73,7 @@ class Run:
         reporter: is told how it goes.
         interruption: is asked between steps.
         ranks: who takes part; this process alone by default.
+        judge: told the validation scores of an evaluation point; whether the run is to be given up there.
     """
 
     def __init__(
@@ -68,13 +85,14 @@ class Run:
         reporter: Reporter,
         interruption: Interruption,
         ranks: Ranks | None = None,
+        judge: Judge = keep,
     ) -> None:
         self.ranks = ranks = ranks or Ranks(device)
         synchronize = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
         self.ledger = Ledger(synchronize, devices=ranks.size)
         self.meter = Meter(sources(device, ranks.processes), lambda: self.ledger.training_time)
         self.plan, self.dataset, self.device, self.folder = plan, dataset, device, folder
-        self._reporter, self._interruption = reporter, interruption
+        self._reporter, self._interruption, self._judge = reporter, interruption, judge
         self.method = build_method(plan, dataset)
         if ranks.size > 1 and plan.settings.sync_batch_norm:
             self.method.synchronise_batch_norm()
@@ -143,8 +161,8 @@ class Run:
         if self.training is not None:
             self.training.batches.__exit__(None, None, None)
 
-    def carry_out(self) -> tuple[Status, str | None, Metrics | None]:
-        """Trains, probes once on the test split, and writes everything but the record.
+    def carry_out(self) -> tuple[Status, str | None, Metrics | TrialMetrics | None]:
+        """Trains, probes once (on the test split, unless the run is a trial), and writes everything but the record.
 
         Returns:
             How it ended, what there is to say about that, and what it reached.
@@ -159,7 +177,7 @@ class Run:
             self._write_history()
             return "diverged", _NOT_FINITE, None
 
-    def _carry_out(self) -> tuple[Status, str | None, Metrics | None]:
+    def _carry_out(self) -> tuple[Status, str | None, Metrics | TrialMetrics | None]:
         collapsed: str | None = None
         if self.training is not None:
             warm_up(self.training)
@@ -172,9 +190,13 @@ class Run:
             self._write_history()
             if status == "diverged":
                 return status, _NOT_FINITE, None
+            if status == "pruned":
+                return status, f"given up at {self.training.progress:.0%} of its budget", None
             collapsed = collapse(self.training.history, self.plan.experiment.evaluation.points)
         with self.ledger.phase("evaluation"):
-            metrics = self.ranks.first(self._final_metrics)
+            trial = self.plan.purpose == "trial"
+            probe: Callable[[], Metrics | TrialMetrics] = self._trial_metrics if trial else self._final_metrics
+            metrics = self.ranks.first(probe)
         with self.ledger.phase("checkpointing"):
             primary = self.method.encoders()[self.plan.settings.primary]
             self.ranks.first(lambda: export_encoder(self.folder, ready(primary, self.probe_data, self.device)))
@@ -185,21 +207,29 @@ class Run:
             name: evaluate_test(encoder, self.probe_data, self.device, "32")
             for name, encoder in self.method.encoders().items()
         }
+        return Metrics(encoders=scores, extra=self._extra(), **self._common_metrics())
+
+    def _trial_metrics(self) -> TrialMetrics:
+        scores = {
+            name: evaluate_trial(encoder, self.probe_data, self.device, "32")
+            for name, encoder in self.method.encoders().items()
+        }
+        return TrialMetrics(encoders=scores, **self._common_metrics())
+
+    def _common_metrics(self) -> dict[str, Any]:
         history = self.training.history if self.training else []
         losses = [line["loss"] for line in history if "loss" in line]
-        return Metrics(
-            primary=self.plan.settings.primary,
-            encoders=scores,
-            final_loss=losses[-1] if losses else None,
-            backbone_parameters=sum(p.numel() for p in self.method.backbone.parameters()),
-            trainable_parameters=count_parameters(self.method) if self.plan.method.trainable else 0,
-            extra=self._extra(),
-            validation=[
+        return {
+            "primary": self.plan.settings.primary,
+            "final_loss": losses[-1] if losses else None,
+            "backbone_parameters": sum(p.numel() for p in self.method.backbone.parameters()),
+            "trainable_parameters": count_parameters(self.method) if self.plan.method.trainable else 0,
+            "validation": [
                 ValidationPoint(**{name: line[name] for name in ValidationPoint.model_fields})
                 for line in history
                 if line["kind"] == "evaluation"
             ],
-        )
+        }
 
     def _extra(self) -> dict[str, float]:
         """The accuracy on the test split of a method's own classifier (supervised has one)."""
@@ -256,6 +286,10 @@ class Run:
         """Scores of the primary encoder on the validation split."""
         encoder = self.method.encoders()[self.plan.settings.primary]
         return self.ranks.first(lambda: evaluate_validation(encoder, self._data_on_the_way, self.device, "32"))
+
+    def hopeless(self, training: Training) -> bool:
+        """What the judge says of the scores of the last evaluation point."""
+        return self._judge(training.history[-1])
 
     def save(self, training: Training) -> None:
         """Saves the state, and the history so far."""

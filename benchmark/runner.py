@@ -26,14 +26,16 @@ from benchmark.records import (
     Cause,
     LedgerRecord,
     Metrics,
+    Purpose,
     Record,
     Status,
+    TrialMetrics,
     read_record,
     run_folder,
     write_atomically,
     write_record,
 )
-from benchmark.run import Run
+from benchmark.run import Judge, Run, keep
 from benchmark.training.checkpoint import discard_state
 from benchmark.training.loop import Interrupted
 
@@ -109,7 +111,7 @@ def run_experiment(
     records: list[Record] = []
     missing: list[RunPlan] = []
     for plan in plans:
-        done = _finished(_folder(options.out, plan, manifest))
+        done = finished_record(options.out, plan, manifest)
         records += [done] if done else []
         missing += [] if done else [plan]
     if not missing:
@@ -124,7 +126,7 @@ def run_experiment(
             tried = estimate(missing, dataset, ranks.device, reporter, interruption, evaluation=False)
             reporter.planned(tried, whole=False)
             claim_folder(options.out, experiment, entries, dataset)  # another device's process may have come first
-        bench = _Bench(dataset, options, ranks, locks, reporter, interruption)
+        bench = Bench(dataset, options, ranks, locks, reporter, interruption)
         for position, plan in enumerate(missing, len(records) + 1):
             if interruption.requested:
                 raise Interrupted
@@ -158,8 +160,20 @@ def _folder(out: Path, plan: RunPlan, manifest: str) -> Path:
     return run_folder(out, plan.experiment.name, plan.entry.name, plan.seed, plan.key(manifest))
 
 
-def _finished(folder: Path) -> Record | None:
-    """The record of a run that need not be tried again; one that a bug is known to have made wrong has to."""
+def finished_record(out: Path, plan: RunPlan, manifest: str) -> Record | None:
+    """The record of a run that is done; None for one that has still to be carried out.
+
+    Raises:
+        UserError: what lies there cannot be read.
+    """
+    return _finished(_folder(out, plan, manifest), plan.purpose)
+
+
+def _finished(folder: Path, purpose: Purpose) -> Record | None:
+    """The record of a run that need not be tried again; one that a bug is known to have made wrong has to.
+
+    A result tells what a trial would, but a trial was never tested.
+    """
     path = folder / "record.json"
     if not path.is_file():
         return None
@@ -167,11 +181,12 @@ def _finished(folder: Path) -> Record | None:
         record = read_record(path)
     except ValueError as error:
         raise UserError(f"{error}; move it away to run this again") from None
-    return record if record.status in FINAL_STATUSES and why_invalid(record) is None else None
+    wanted = record.purpose in (purpose, "result")
+    return record if wanted and record.status in FINAL_STATUSES and why_invalid(record) is None else None
 
 
 @dataclass(frozen=True)
-class _Bench:
+class Bench:
     """All that one run after the other needs."""
 
     dataset: Dataset
@@ -180,6 +195,7 @@ class _Bench:
     locks: list[DeviceLock]
     reporter: Reporter
     interruption: Interruption
+    judge: Judge = keep
 
     def was_shared(self) -> bool:
         """Whether another process used one of the devices since this was last asked."""
@@ -193,7 +209,7 @@ class _Bench:
                 if not mine:
                     self.reporter.say(f"{folder}: another process is at this run; it is left to that one")
                     return None
-                done = _finished(folder)  # by another process, since this one began
+                done = _finished(folder, plan.purpose)  # by another process, since this one began
                 record = done or _carry_out(self, plan, folder, place)
         except OSError as error:
             # A full or read-only disk would fail every further run too; the last saved state is intact.
@@ -207,14 +223,14 @@ class _Bench:
         return record
 
 
-def _carry_out(bench: _Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> Record:
+def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> Record:
     """One run from start to record, whatever happens to it."""
     dataset, options, ranks = bench.dataset, bench.options, bench.ranks
     bench.was_shared()  # what was before is no concern of this run
     started = now()
     run: Run | None = None
     ledger: LedgerRecord | None = None
-    metrics: Metrics | None = None
+    reached: Metrics | TrialMetrics | None = None
     status: Status
     cause: Cause | None = None
     message: str | None = None
@@ -222,11 +238,11 @@ def _carry_out(bench: _Bench, plan: RunPlan, folder: Path, place: tuple[int, int
     try:
         _prepare_folder(folder, plan)
         ranks.order(plan.key(dataset.manifest.digest))
-        run = Run(plan, dataset, ranks.device, folder, bench.reporter, bench.interruption, ranks)
+        run = Run(plan, dataset, ranks.device, folder, bench.reporter, bench.interruption, ranks, bench.judge)
         bench.reporter.run_started(plan, *place, run.resumed_at)
-        status, message, metrics = run.carry_out()
+        status, message, reached = run.carry_out()
         ledger = run.ledger.record(memory.read(), run.meter)
-        if status != "diverged":
+        if status not in ("diverged", "pruned"):
             ledger = run.completed_ledger(ledger)  # this and the pictures outside the timed run
             run.write_pictures()
     except (Interrupted, UserError, KeyboardInterrupt, OSError):
@@ -256,7 +272,9 @@ def _carry_out(bench: _Bench, plan: RunPlan, folder: Path, place: tuple[int, int
         dataset=describe_dataset(dataset),
         environment=describe(ranks.device, ranks.size),
         ledger=ledger,
-        metrics=metrics,
+        metrics=reached if isinstance(reached, Metrics) else None,
+        purpose=plan.purpose,
+        trial_metrics=reached if isinstance(reached, TrialMetrics) else None,
         flags=_flags(ledger, shared=shared if anywhere is None else anywhere),
         started=started,
         ended=now(),
@@ -291,11 +309,12 @@ def _is_input_bound(ledger: LedgerRecord) -> bool:
 
 
 def _prepare_folder(folder: Path, plan: RunPlan) -> None:
-    """Makes the folder; the record of an earlier try, failed or invalid, is kept under another name."""
+    """Makes the folder; the record of an earlier try (failed, invalid, a trial) is kept under another name."""
     write_atomically(folder / "config.yaml", yaml.safe_dump(plan.config(), sort_keys=False))
     old = folder / "record.json"
     if old.is_file():
-        kind = "failed" if read_record(old).status == "failed" else "invalid"
+        before = read_record(old)
+        kind = "failed" if before.status == "failed" else "trial" if before.purpose == "trial" else "invalid"
         number = 1
         while (folder / f"record.{kind}-{number}.json").exists():
             number += 1

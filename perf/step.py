@@ -133,6 +133,9 @@ class _Nobody:
     def evaluate(self, training: Training) -> dict[str, float]:
         return {}
 
+    def hopeless(self, training: Training) -> bool:
+        return False
+
     def save(self, training: Training) -> None:
         pass
 

@@ -187,7 +187,7 @@ def _row_key(record: Record) -> tuple[str, ...]:
     config = record.config
     identity = {name: config.get(name) for name in ("entry", "method", "backbone", "recipe")}
     settings = _short_hash({"method": record.method, "backbone": record.backbone, **identity})
-    return (record.experiment, record.entry, comparison_key(record), cost_key(record), settings)
+    return (record.experiment, record.entry, record.purpose, comparison_key(record), cost_key(record), settings)
 
 
 @dataclass(frozen=True)
@@ -346,7 +346,7 @@ def _newest_of_each_key(records: Sequence[Record]) -> list[Record]:
     """A run copied or tried again (on a like machine) counts once: final outcomes before failures, then the latest."""
     best: dict[tuple[str, ...], Record] = {}
     for record in records:
-        place = (record.experiment, record.entry, record.key, cost_key(record))
+        place = (record.experiment, record.entry, record.purpose, record.key, cost_key(record))
         old = best.get(place)
         if old is None or (old.status == "failed", record.ended) > (record.status == "failed", old.ended):
             best[place] = record

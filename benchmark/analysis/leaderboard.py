@@ -92,7 +92,8 @@ def commit_text(record: Record) -> str:
 def tags_of(record: Record) -> list[str]:
     """What the experiment declares about an entry, such as `different backbone`."""
     tags = record.config.get("tags")
-    return [str(tag) for tag in tags] if isinstance(tags, (list, tuple)) else [str(tags)] if tags else []
+    words = [str(tag) for tag in tags] if isinstance(tags, (list, tuple)) else [str(tags)] if tags else []
+    return [*words, "trial"] if record.purpose == "trial" else words
 
 
 def _join(words: Sequence[str]) -> str:
@@ -213,6 +214,8 @@ def run_row(record: Record, path: str) -> dict[str, Any]:
     }
     for name in ("linear_top1", "linear_top5", "linear_strength", "linear_validation_top1", "knn20", "knn200"):
         values[name] = _score(record, name)
+    if record.trial_metrics is not None:
+        values["linear_validation_top1"] = record.trial_metrics.scores.linear_top1
     energy = ledger.energy if ledger else None
     for name in ("joules", "seconds", "scope"):
         values[f"energy_{name}"] = getattr(energy, name, None)

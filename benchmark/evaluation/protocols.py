@@ -14,7 +14,7 @@ from benchmark.data.augment import center_view
 from benchmark.evaluation.features import extract, feature_std, rankme, recalibrated
 from benchmark.evaluation.knn import knn_scores
 from benchmark.evaluation.linear import linear_probe
-from benchmark.records import EncoderScores
+from benchmark.records import EncoderScores, ValidationScores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,6 +143,34 @@ def evaluate_test(
         linear_strength=linear.strength,
         linear_validation_top1=linear.validation_top1,
         **knn_scores(train, test, data.num_classes, device=device),
+    )
+
+
+def evaluate_trial(
+    encoder: Encoder, data: ProbeData, device: torch.device, precision: Literal["32", "bf16"]
+) -> ValidationScores:
+    """Scores an encoder at the end of a run that serves selection. Never reads the test split.
+
+    Args:
+        encoder: stays as it is.
+        data: splits and how to read them.
+        device: where features are extracted and probes are fitted.
+        precision: of the extraction; `32` for what is compared (see `extract`).
+
+    Raises:
+        ValueError: a split is empty or the encoder's features are not finite.
+    """
+    probed = ready(encoder, data, device)
+    train = _features(probed, data.train, data, device, precision)
+    validation = _features(probed, data.validation, data, device, precision)
+    linear = linear_probe(train, validation, None, data.num_classes, device=device)
+    return ValidationScores(
+        weights=encoder.info.weights,
+        pooling=encoder.info.pooling,
+        dimension=encoder.info.dimension,
+        linear_top1=linear.validation_top1,
+        linear_strength=linear.strength,
+        **knn_scores(train, validation, data.num_classes, device=device),
     )
 
 

@@ -15,6 +15,8 @@ from benchmark.analysis.leaderboard import write_leaderboard
 from benchmark.errors import UserError
 from benchmark.records import write_atomically
 from benchmark.report import figures, style
+from benchmark.report.pictures import Picture, picture
+from benchmark.report.studies import study_sections
 from benchmark.report.summary import answer, limits, listing, name_of
 from benchmark.report.tables import (
     Table,
@@ -29,9 +31,8 @@ from benchmark.report.tables import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matplotlib.figure import Figure
-
     from benchmark.records import ProbeRecord, Record
+    from benchmark.study_records import StudyRecord
 
 Found = tuple[Path, "Record"]
 
@@ -46,25 +47,6 @@ _CURVES_CAPTION = (
     "shorter budget, whose schedule would have ended there."
 )
 _TIME_CAPTION = "Where the total time went: means over the runs that were probed at their end."
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure in the page: its file without ending (relative), its inlined SVG, and one for narrow screens.
-
-    The main ones stand before the tables, the others behind them.
-    """
-
-    stem: str
-    svg: str
-    narrow: str
-    title: str
-    caption: str
-
-    @property
-    def main(self) -> bool:
-        """Whether it is the answer's own figure."""
-        return bool(self.narrow)
 
 
 @dataclass(frozen=True)
@@ -102,7 +84,12 @@ class Section:
 
 
 def write_report(
-    records: Sequence[Found], problems: Sequence[str], out: Path, *, looked_in: Sequence[Path] = ()
+    records: Sequence[Found],
+    problems: Sequence[str],
+    out: Path,
+    *,
+    looked_in: Sequence[Path] = (),
+    studies: Sequence[tuple[Path, StudyRecord]] = (),
 ) -> Path:
     """Writes `index.html`, `report.md`, `leaderboard.csv`, `runs.csv` and `figures/` into a folder.
 
@@ -111,14 +98,15 @@ def write_report(
         problems: what could not be read, one line each; the report names it.
         out: made if it does not exist.
         looked_in: where records were searched for; said if there are none.
+        studies: files of sweeps and what they hold; each gets a section and a table `trials-<study>.csv`.
 
     Returns:
         The HTML file.
 
     Raises:
-        UserError: there is no record.
+        UserError: there is neither a record nor a study.
     """
-    if not records:
+    if not records and not studies:
         where = f" in {listing(str(path) for path in looked_in)}" if looked_in else ""
         hint = f"; {len(problems)} not readable, the first: {problems[0]}" if problems else ""
         raise UserError(f"no records{where}: expected record.json files, as `bench run` writes them{hint}")
@@ -128,14 +116,15 @@ def write_report(
     for comparison in every:
         ladders.setdefault(ladder_key(comparison.first), []).append(comparison)
     sections = [_section(rungs, found, out, alone=len(ladders) == 1) for rungs in ladders.values()]
-    names = sorted({record.experiment for _, record in found})
+    names = sorted({record.experiment for _, record in found} | {study.name for _, study in studies})
     context: dict[str, Any] = {
         "title": listing(names),
         "sections": sections,
+        "studies": study_sections(studies, out),
         "limits": limits(every, [*problems, *probes_of(found)[1]]),
         "runs": len(found),
         "completed": sum(record.status == "completed" for _, record in found),
-        "ended": max(record.ended for _, record in found)[:10],
+        "ended": max((record.ended for _, record in found), default="")[:10],
     }
     write_leaderboard(found, out)
     for template, name in (("report.md.j2", "report.md"), ("index.html.j2", "index.html")):
@@ -197,7 +186,7 @@ def _machine(letter: str, pairs: Sequence[Found], out: Path, suffix: str) -> Mac
     if any(record.status in MEASURED and record.metrics for record in records):
         narrow = figures.cost_vs_accuracy(records, width=style.COLUMN_WIDTH)
         pictures.append(
-            _picture(
+            picture(
                 figures.cost_vs_accuracy(records),
                 narrow,
                 out,
@@ -210,17 +199,11 @@ def _machine(letter: str, pairs: Sequence[Found], out: Path, suffix: str) -> Mac
     histories = [(record, read_history(path.parent / "history.jsonl")) for path, record in pairs if record in largest]
     curves = figures.learning_curves(histories)
     if curves is not None:
-        pictures.append(_picture(curves, None, out, f"learning_curves{suffix}", "Learning curves", _CURVES_CAPTION))
+        pictures.append(picture(curves, None, out, f"learning_curves{suffix}", "Learning curves", _CURVES_CAPTION))
     shares = figures.time_shares(largest)
     if shares is not None:
-        pictures.append(_picture(shares, None, out, f"time{suffix}", "Where the time went", _TIME_CAPTION))
+        pictures.append(picture(shares, None, out, f"time{suffix}", "Where the time went", _TIME_CAPTION))
     return Machine(letter, f"{name}, {first.visible_cores} cores", tuple(pictures), tuple(environment_facts(records)))
-
-
-def _picture(figure: Figure, narrow: Figure | None, out: Path, stem: str, title: str, caption: str) -> Picture:
-    svg, _ = figures.save(figure, out / "figures" / stem)
-    small = "" if narrow is None else inline_svg(figures.save(narrow, out / "figures" / f"{stem}-column")[0])
-    return Picture(f"figures/{stem}", inline_svg(svg), small, title, caption)
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
@@ -238,19 +221,6 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         if isinstance(value, dict):
             found.append(value)
     return found
-
-
-def inline_svg(path: Path) -> str:
-    """An SVG file of matplotlib's as an element for an HTML page: scalable, its ids unique to the file."""
-    text = path.read_text(encoding="utf-8")
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
-    head, body = text.split(">", 1)
-    head = re.sub(r'\s(?:xmlns(?::\w+)?|width|height|version)="[^"]*"', "", head)
-    prefix = re.sub(r"\W", "-", path.stem)
-    body = re.sub(r'(<[^<>]*\sid=")', rf"\g<1>{prefix}-", body)
-    body = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\g<1>{prefix}-", body)
-    return f'{head} role="img">{body}'
 
 
 def _markdown(value: object) -> str:

@@ -166,6 +166,9 @@ def _by_word(rows: Iterable[Row], words: dict[int, list[str]], what: str) -> lis
 
 def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[str]:
     """What a reader has to know before believing a report (rule 26)."""
+    unreadable = [f"Not readable, and so missing here: {problem}" for problem in problems]
+    if not comparisons:
+        return unreadable
     rows = [row for comparison in comparisons for row in comparison.rows]
     records = [record for row in rows for record in row.records]
     said = [*_counts(rows), *_references(comparisons)]
@@ -190,8 +193,7 @@ def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[s
         fields = differing_fields(records)
         named = "; ".join(f"{name} ({', '.join(_short(v) for v in values)})" for name, values in fields.items())
         said.append(f"There are {len(comparisons)} comparisons; ranks hold inside one. They differ in: {named or '-'}.")
-    said += [f"Not readable, and so missing here: {problem}" for problem in problems]
-    return said
+    return said + unreadable
 
 
 def _short(value: str) -> str:

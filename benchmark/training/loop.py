@@ -103,6 +103,9 @@ class Watcher(Protocol):
     def evaluate(self, training: Training) -> dict[str, float]:
         """Scores on the validation split."""
 
+    def hopeless(self, training: Training) -> bool:
+        """Whether a run that has just been evaluated is not worth going on with."""
+
     def save(self, training: Training) -> None:
         """Saves the state from which the run can go on."""
 
@@ -190,7 +193,7 @@ def _differentiate(
     return torch.stack(losses).mean(), {name: torch.stack([one[name] for one in logged]).mean() for name in logged[0]}
 
 
-def train(training: Training, watcher: Watcher, points: int) -> Literal["completed", "diverged"]:
+def train(training: Training, watcher: Watcher, points: int) -> Literal["completed", "diverged", "pruned"]:
     """Trains until the budget is spent.
 
     Args:
@@ -199,7 +202,7 @@ def train(training: Training, watcher: Watcher, points: int) -> Literal["complet
         points: number of evaluation points, even in progress, the last at its end.
 
     Returns:
-        How it ended; `diverged` when a loss was not finite.
+        How it ended; `diverged` when a loss was not finite, `pruned` when the watcher gave it up.
 
     Raises:
         Interrupted: the watcher asked for it; the state is saved.
@@ -229,6 +232,8 @@ def train(training: Training, watcher: Watcher, points: int) -> Literal["complet
                     watcher.advanced(training, training.history[-1]["loss"])
             if at_point:
                 _evaluate(training, watcher, progress, points)
+                if progress < 1.0 and _is_hopeless(training, watcher):
+                    return "pruned"
                 stop = ranks.any(watcher.stop_requested())
             if at_point or stop or training.elapsed - saved_at > SAVE_EVERY:
                 with ledger.phase("checkpointing"):
@@ -254,3 +259,9 @@ def _evaluate(training: Training, watcher: Watcher, progress: float, points: int
     # A step may pass several points at once; they share one evaluation.
     training.points_done = math.floor(progress * points + 1e-9)
     training.history.append({"kind": "evaluation", "step": training.step, "progress": progress, **scores})
+
+
+def _is_hopeless(training: Training, watcher: Watcher) -> bool:
+    """Asks outside the training time: whoever judges may take a while."""
+    with training.ledger.phase("evaluation"):
+        return watcher.hopeless(training)

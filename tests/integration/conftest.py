@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +19,7 @@ from benchmark.locks import FOLDER_VARIABLE
 from benchmark.records import Record, find_records
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -84,3 +89,33 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     # Whatever else runs on the machine, tests are not about its devices.
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "locks"))
     return Bench(tmp_path, monkeypatch, capsys)
+
+
+_SERVER = Path("/usr/lib/postgresql")
+
+
+@pytest.fixture
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a database of its own, on a server that is started for the test (Debian's `postgresql`)."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'psycopg[binary]'")
+    programs = max(_SERVER.glob("*/bin"), key=lambda path: int(path.parent.name), default=None)
+    if programs is None or not (programs / "initdb").is_file():
+        pytest.skip(f"no PostgreSQL server below {_SERVER}: apt-get install postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="bench-postgres-"))  # short: a socket's path may have 107 characters
+    as_user: list[str] = []
+    if os.geteuid() == 0:  # the server refuses to run as root
+        if shutil.which("runuser") is None:
+            pytest.skip("the server does not run as root, and there is no runuser to become somebody else")
+        shutil.chown(folder, "postgres", "postgres")
+        as_user = ["runuser", "-u", "postgres", "--"]
+    control = [*as_user, str(programs / "pg_ctl"), "-D", str(folder / "data"), "-w"]
+    options = f"-k {folder} -c listen_addresses='' -c fsync=off"
+    quiet = {"check": True, "capture_output": True, "timeout": 60, "cwd": folder}
+    try:
+        subprocess.run([*as_user, str(programs / "initdb"), "-D", str(folder / "data"), "-A", "trust", "-U", "bench"],
+                       **quiet)  # fmt: skip
+        subprocess.run([*control, "-l", str(folder / "log"), "-o", options, "start"], **quiet)
+        yield f"postgresql+psycopg://bench@/postgres?host={folder}"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True, timeout=60)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -180,11 +180,11 @@ def test_help_answers_without_torch() -> None:
     assert "run" in done.stdout
 
 
-@pytest.mark.parametrize("what", ["methods", "datasets", "backbones", "protocols", "experiments"])
+@pytest.mark.parametrize("what", ["methods", "datasets", "backbones", "protocols", "experiments", "sweeps"])
 def test_lists(bench: Any, what: str) -> None:
     code, printed = bench("list", what)
     known = {"methods": "cnn_jepa", "datasets": "shapes", "backbones": "resnet50", "protocols": "linear-v1",
-             "experiments": "quickstart"}  # fmt: skip
+             "experiments": "quickstart", "sweeps": "mask_ratio"}  # fmt: skip
     assert code == 0
     assert known[what] in printed
     code, printed = bench("list", "method")

@@ -10,7 +10,8 @@ import pytest
 from benchmark.analysis.comparison import comparisons
 from benchmark.errors import UserError
 from benchmark.records import ValidationPoint, find_records
-from benchmark.report.page import inline_svg, read_history, write_report
+from benchmark.report.page import read_history, write_report
+from benchmark.report.pictures import inline_svg
 from benchmark.report.summary import answer, duration, limits, listing, percent
 
 if TYPE_CHECKING:

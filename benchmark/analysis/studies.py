@@ -1,0 +1,227 @@
+"""What the trials of a sweep say about each parameter: effects with intervals, and sentences that they support.
+
+Scores are linear top-1 on the validation split, in percent. Two values of a parameter are compared seed by seed, over
+those settings of the other parameters that were tried with both; the p-values of all pairs are Holm-corrected.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmark.analysis.comparison import MIN_RESULT
+from benchmark.analysis.differences import ALPHA
+from benchmark.analysis.statistics import PairedDifference, Summary, holm, paired_difference, summarise
+from benchmark.study_records import EntryStudy, TrialOutcome, value_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MANY = 12  # values, above which a parameter is shown as a cloud of points rather than value by value
+
+
+@dataclass(frozen=True)
+class Level:
+    """One value of a parameter.
+
+    Attributes:
+        value: as it was tried.
+        scores: of every run, in order of the trials.
+        knn: likewise.
+        summary: over seeds, each the mean of its runs.
+    """
+
+    value: Any
+    scores: tuple[float, ...]
+    knn: tuple[float, ...]
+    summary: Summary
+
+    @property
+    def text(self) -> str:
+        """The value as a reader writes it."""
+        return value_text(self.value)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One value against another: `first - second`, paired; `p` corrected over all pairs, None for too few pairs."""
+
+    first: Level
+    second: Level
+    paired: PairedDifference
+    p: float | None
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two are told apart."""
+        return self.p is not None and self.p < ALPHA
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What was seen of one parameter of one entry.
+
+    Attributes:
+        name: of the parameter, in full.
+        levels: by value where those are numbers, else in the order of the file.
+        pairs: all pairs of levels.
+    """
+
+    name: str
+    levels: tuple[Level, ...]
+    pairs: tuple[Pair, ...]
+
+    @property
+    def listed(self) -> bool:
+        """Whether values came up often enough to be compared one by one."""
+        repeated = any(len(level.scores) > 1 for level in self.levels)
+        return 1 < len(self.levels) <= _MANY and repeated
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the values lie on an axis."""
+        return all(is_number(level.value) for level in self.levels)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is one, as opposed to a name, a switch or a list."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def complete_trials(study: EntryStudy) -> list[TrialOutcome]:
+    """The trials all of whose runs have a score."""
+    return [trial for trial in study.trials if trial.state == "complete"]
+
+
+def effects(study: EntryStudy) -> list[Effect]:
+    """Each parameter's effect, in the order of the file."""
+    return [_effect(study, name) for name in study.parameters]
+
+
+def _effect(study: EntryStudy, name: str) -> Effect:
+    trials = [trial for trial in complete_trials(study) if name in trial.parameters]
+    groups: dict[str, list[TrialOutcome]] = {}
+    for trial in trials:
+        groups.setdefault(value_text(trial.parameters[name]), []).append(trial)
+    order = [value_text(value) for value in study.parameters[name].values or ()]
+    texts = sorted(groups, key=lambda text: order.index(text) if text in order else len(order))
+    levels = [_level(groups[text], name) for text in texts]
+    if all(is_number(level.value) for level in levels):
+        levels.sort(key=lambda level: float(level.value))
+    by_text = {level.text: groups[level.text] for level in levels}
+    return Effect(name, tuple(levels), tuple(_pairs(levels, by_text, name)))
+
+
+def _level(trials: Sequence[TrialOutcome], name: str) -> Level:
+    runs = [run for trial in trials for run in trial.runs]
+    seeds: dict[int, list[float]] = {}
+    for run in runs:
+        if run.linear_top1 is not None:
+            seeds.setdefault(run.seed, []).append(run.linear_top1)
+    return Level(
+        trials[0].parameters[name],
+        tuple(run.linear_top1 for run in runs if run.linear_top1 is not None),
+        tuple(run.knn20 for run in runs if run.knn20 is not None),
+        summarise([sum(scores) / len(scores) for scores in seeds.values()]),
+    )
+
+
+def _pairs(levels: Sequence[Level], groups: dict[str, list[TrialOutcome]], name: str) -> list[Pair]:
+    compared = list(itertools.combinations(levels, 2)) if len(levels) <= _MANY else []
+    paired = [_paired(groups[one.text], groups[other.text], name) for one, other in compared]
+    family = [i for i, one in enumerate(paired) if one.p is not None and one.n >= MIN_RESULT]
+    corrected = dict(zip(family, holm([paired[i].p or 0.0 for i in family]), strict=True))
+    return [Pair(one, other, paired[i], corrected.get(i)) for i, (one, other) in enumerate(compared)]
+
+
+def _paired(first: Sequence[TrialOutcome], second: Sequence[TrialOutcome], name: str) -> PairedDifference:
+    """The difference seed by seed, each the mean over what both were tried with."""
+    own, other = _by_context(first, name), _by_context(second, name)
+    seeds: dict[int, list[tuple[float, float]]] = {}
+    for context in own.keys() & other.keys():
+        for seed in own[context].keys() & other[context].keys():
+            seeds.setdefault(seed, []).append((own[context][seed], other[context][seed]))
+    sides = [[sum(pair[i] for pair in seeds[seed]) / len(seeds[seed]) for seed in sorted(seeds)] for i in (0, 1)]
+    return paired_difference(*sides)
+
+
+def _by_context(trials: Sequence[TrialOutcome], name: str) -> dict[tuple[tuple[str, str], ...], dict[int, float]]:
+    """Scores by the other parameters' values and by seed."""
+    found: dict[tuple[tuple[str, str], ...], dict[int, float]] = {}
+    for trial in trials:
+        context = tuple(sorted((key, value_text(v)) for key, v in trial.parameters.items() if key != name))
+        scores = found.setdefault(context, {})
+        scores.update({run.seed: run.linear_top1 for run in trial.runs if run.linear_top1 is not None})
+    return found
+
+
+def sentence(effect: Effect) -> str:
+    """One sentence about a parameter that its trials support."""
+    levels = [level for level in effect.levels if level.summary.mean is not None]
+    if len(levels) < 2:
+        return f"{effect.name}: fewer than two values have a result, so that nothing can be said."
+    best = max(levels, key=lambda level: level.summary.mean or 0.0)
+    if not effect.listed:
+        return (
+            f"{effect.name}: {len(levels)} values, too many or too rarely run to compare them one by one; the best "
+            f"trial had {best.text} ({_percent(best)})."
+        )
+    tested = [pair for pair in effect.pairs if pair.p is not None]
+    if not tested:
+        return (
+            f"{effect.name}: {best.text} has the highest mean ({_percent(best)}), but no two values share {MIN_RESULT} "
+            "seeds with all else equal, too few to tell them apart."
+        )
+    if not any(pair.differs for pair in tested):
+        widest = max(tested, key=lambda pair: abs(pair.paired.mean or 0.0))
+        size = f"{abs(widest.paired.mean or 0.0):.1f} ± {widest.paired.ci95 or 0.0:.1f} points"
+        least = min(pair.p or 0.0 for pair in tested)
+        values = _listing([level.text for level in levels])
+        return f"{effect.name}: no difference seen between {values} (largest {size}, smallest corrected p {least:.2f})."
+    return _told_apart(effect, best, tested)
+
+
+def _told_apart(effect: Effect, best: Level, tested: Sequence[Pair]) -> str:
+    own = [pair for pair in tested if best in (pair.first, pair.second)]
+    below = [_against(pair, best) for pair in own if pair.differs]
+    near = [_other(pair, best).text for pair in own if not pair.differs]
+    parts = [f"{effect.name}: {best.text} has the highest mean ({_percent(best)})"]
+    parts += [f"above {_listing(below)}"] if below else []
+    parts += [f"no difference seen to {_listing(near)}"] if near else []
+    if not below:
+        elsewhere = [_in_words(pair) for pair in tested if pair.differs]
+        parts.append(f"told apart: {_listing(elsewhere)}")
+    return "; ".join(parts) + f" (paired by seed, corrected for {len(tested)} comparisons)."
+
+
+def _in_words(pair: Pair) -> str:
+    higher, lower = (pair.first, pair.second) if (pair.paired.mean or 0.0) > 0 else (pair.second, pair.first)
+    return f"{higher.text} above {lower.text}"
+
+
+def _other(pair: Pair, level: Level) -> Level:
+    return pair.second if pair.first is level else pair.first
+
+
+def _against(pair: Pair, best: Level) -> str:
+    return f"{_other(pair, best).text} by {abs(pair.paired.mean or 0.0):.1f} ± {pair.paired.ci95 or 0.0:.1f} points"
+
+
+def _percent(level: Level) -> str:
+    width = "" if level.summary.ci95 is None else f" ± {level.summary.ci95:.1f}"
+    return f"{level.summary.mean or 0.0:.1f}{width}%"
+
+
+def _listing(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def mean_by_pair(study: EntryStudy, first: str, second: str) -> dict[tuple[str, str], float]:
+    """The mean score of all runs at each combination of two parameters' values (as texts)."""
+    cells: dict[tuple[str, str], list[float]] = {}
+    for trial in complete_trials(study):
+        if first in trial.parameters and second in trial.parameters:
+            place = (value_text(trial.parameters[first]), value_text(trial.parameters[second]))
+            cells.setdefault(place, []).extend(run.linear_top1 for run in trial.runs if run.linear_top1 is not None)
+    return {place: sum(scores) / len(scores) for place, scores in cells.items() if scores}

@@ -1,0 +1,53 @@
+"""A figure in a page: its files, and its SVG as an element."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.report import canvas
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure in the page: its file without ending (relative), its inlined SVG, and one for narrow screens.
+
+    The main ones stand before the tables, the others behind them.
+    """
+
+    stem: str
+    svg: str
+    narrow: str
+    title: str
+    caption: str
+
+    @property
+    def main(self) -> bool:
+        """Whether it is the answer's own figure."""
+        return bool(self.narrow)
+
+
+def picture(figure: Figure, narrow: Figure | None, out: Path, stem: str, title: str, caption: str) -> Picture:
+    """Writes a figure's files into `<out>/figures/`."""
+    svg, _ = canvas.save(figure, out / "figures" / stem)
+    small = "" if narrow is None else inline_svg(canvas.save(narrow, out / "figures" / f"{stem}-column")[0])
+    return Picture(f"figures/{stem}", inline_svg(svg), small, title, caption)
+
+
+def inline_svg(path: Path) -> str:
+    """An SVG file of matplotlib's as an element for an HTML page: scalable, its ids unique to the file."""
+    text = path.read_text(encoding="utf-8")
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
+    head, body = text.split(">", 1)
+    head = re.sub(r'\s(?:xmlns(?::\w+)?|width|height|version)="[^"]*"', "", head)
+    prefix = re.sub(r"\W", "-", path.stem)
+    body = re.sub(r'(<[^<>]*\sid=")', rf"\g<1>{prefix}-", body)
+    body = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\g<1>{prefix}-", body)
+    return f'{head} role="img">{body}'

@@ -1,0 +1,127 @@
+"""Writes a sweep down for readers that have neither Optuna nor torch: `study.json` and `trials.csv`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from benchmark.records import write_atomically
+from benchmark.study_records import (
+    STUDY_FILE,
+    TRIALS_FILE,
+    EntryStudy,
+    ParameterRange,
+    PublishedScore,
+    RunOutcome,
+    StudyRecord,
+    TrialOutcome,
+    trials_csv,
+)
+from benchmark.study_records import (
+    TrialState as State,
+)
+from benchmark.sweep.storage import quiet, study_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from benchmark.experiment import Experiment
+    from benchmark.sweep.config import SweepSpec
+    from benchmark.sweep.storage import EntryTrials
+
+_STATES: dict[TrialState, State] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+_ENOUGH = 8  # complete trials, below which importances say nothing
+
+
+def export(
+    folder: Path, sweep: SweepSpec, experiment: Experiment, dataset: str, studies: Sequence[EntryTrials]
+) -> StudyRecord:
+    """Writes both files as the storage stands now; never an older state over a newer one.
+
+    Args:
+        folder: of the study's results.
+        sweep: what was asked.
+        experiment: its base.
+        dataset: its name.
+        studies: one per entry.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    with study_lock(folder):
+        record = StudyRecord(
+            name=sweep.name,
+            description=sweep.description,
+            experiment=experiment.name,
+            dataset=dataset,
+            budget=str(experiment.budget.rungs()[0]),
+            sampler=sweep.sampler,
+            pruner=sweep.pruner,
+            seeds=list(sweep.seeds),
+            trials_wanted=sum(len(one.space.points()) for one in studies),
+            confirm_seeds=list(sweep.confirm_seeds),
+            published=[PublishedScore(**one.model_dump()) for one in sweep.published],
+            studies=[_entry_study(one) for one in studies],
+        )
+        write_atomically(folder / STUDY_FILE, record.model_dump_json(indent=1) + "\n")
+        write_atomically(folder / TRIALS_FILE, trials_csv(record))
+    return record
+
+
+def _entry_study(one: EntryTrials) -> EntryStudy:
+    return EntryStudy(
+        entry=one.space.entry,
+        storage_name=one.study.study_name,
+        parameters={
+            name: ParameterRange(
+                values=None if (listed := spec.listed()) is None else listed,
+                low=None if spec.low is None else float(spec.low),
+                high=None if spec.high is None else float(spec.high),
+                log=spec.log,
+            )
+            for name, spec in one.space.parameters.items()
+        },
+        trials=[_trial(one, trial) for trial in one.outcomes()],
+        importances=_importances(one),
+    )
+
+
+def _trial(one: EntryTrials, trial: FrozenTrial) -> TrialOutcome:
+    stored = trial.params or trial.system_attrs.get("fixed_params", {})
+    point = one.space.decoded(stored)
+    value = trial.values[0] if trial.state == TrialState.COMPLETE and trial.values else None
+    runs = [RunOutcome.model_validate(run) for run in trial.user_attrs.get("runs", [])]
+    return TrialOutcome(
+        number=trial.number,
+        point=trial.user_attrs["point"],
+        state=_STATES[trial.state],
+        entry=one.space.name_of(point) if point else "",
+        parameters=point,
+        value=value,
+        message=trial.user_attrs.get("message", ""),
+        runs=runs,
+    )
+
+
+def _importances(one: EntryTrials) -> dict[str, float]:
+    """How much each parameter matters, as Optuna estimates it; empty where it cannot be told from so few trials."""
+    complete = [trial for trial in one.trials(TrialState.COMPLETE) if trial.values]
+    if len(one.space.parameters) < 2 or len(complete) < _ENOUGH:
+        return {}
+    target: Any = (lambda trial: -trial.values[0]) if len(one.study.directions) > 1 else None
+    with quiet():
+        try:
+            found = optuna.importance.get_param_importances(one.study, target=target)
+        except (ValueError, RuntimeError):  # all values are equal, for instance
+            return {}
+    return {name: value for name, value in found.items() if math.isfinite(value)}

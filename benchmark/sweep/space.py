@@ -1,0 +1,242 @@
+"""What one entry's study tries: its parameters, its points, and the experiment that a point stands for.
+
+Every drawn value is a function of the sampler's seed, the parameter's full name and the point's number, so that neither
+another method nor another parameter changes it, and neither do workers or resuming. Learned points (`tpe`, `gp`,
+`nsga2`) follow from the trials before them; their first ones are drawn like the others.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from benchmark.configs import set_key
+from benchmark.errors import UserError
+from benchmark.experiment import Experiment, resolve_entries, validate_experiment
+from benchmark.randomness import generator
+from methods.config import nearest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmark.experiment import Resolved
+    from benchmark.sweep.config import ParameterSpec, SweepSpec
+
+Point = dict[str, Any]
+
+FIRST = 10
+"""How many points a learning sampler draws before it learns."""
+
+_FIXED_KEYS = ("name", "description", "entries", "seeds", "reference", "targets")
+_LONGEST_NAME = 60
+_PLAIN = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Space:
+    """The parameters of one entry's study, by full name (`cnn_jepa.optimizer.lr`), and how they are tried."""
+
+    sweep: SweepSpec
+    entry: str
+    parameters: dict[str, ParameterSpec]
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """The parameters as Optuna knows them."""
+        return {name: _distribution(spec) for name, spec in self.parameters.items()}
+
+    def points(self) -> list[Point | None]:
+        """All points in the order of the trials; None where the sampler decides when it comes to it.
+
+        The grid's order is drawn, so that a machine that grows slower does not speak against the last value.
+        """
+        sweep = self.sweep
+        if sweep.sampler == "grid":
+            names = sorted(self.parameters)  # a point keeps its number when the file is put into another order
+            lists = [self.parameters[name].listed() or [] for name in names]
+            grid = [dict(zip(names, values, strict=True)) for values in itertools.product(*lists)]
+            order = torch.randperm(len(grid), generator=generator(sweep.seed, f"sweep/{self.entry}/order"))
+            return [grid[index] for index in order.tolist()][: sweep.trials]
+        count = sweep.trials or 0
+        known = count if sweep.sampler == "random" else min(FIRST, count)
+        drawn = [
+            {name: _draw(spec, sweep.seed, name, number) for name, spec in self.parameters.items()}
+            for number in range(known)
+        ]
+        return [*drawn, *([None] * (count - known))]
+
+    def examples(self) -> list[Point]:
+        """Points that a check has to look at: each value, and each end of a range, and all that are known already."""
+        first = {name: spec.extremes()[0] for name, spec in self.parameters.items()}
+        varied = [{**first, name: value} for name, spec in self.parameters.items() for value in spec.extremes()]
+        return [*varied, *(point for point in self.points() if point is not None)]
+
+    def encoded(self, point: Point) -> Point:
+        """A point as Optuna stores it: what is no scalar as its JSON text."""
+        return {name: _label(value) if self.parameters[name].values else value for name, value in point.items()}
+
+    def decoded(self, stored: Point) -> Point:
+        """The point behind what Optuna stored, in the order of the file."""
+        found = {}
+        for name in (name for name in self.parameters if name in stored):
+            values = self.parameters[name].values
+            chosen = [value for value in values or () if _same(_label(value), stored[name])]
+            found[name] = chosen[0] if chosen else stored[name]
+        return found
+
+    def name_of(self, point: Point) -> str:
+        """The entry that a point is in the folder of results: readable where that is short and exact, else hashed."""
+        parts = [f"{name.rpartition('.')[2]}-{_short(value)}" for name, value in sorted(point.items())]
+        text = ".".join((self.entry, *parts))
+        if len(text) <= _LONGEST_NAME and _PLAIN.fullmatch(text) and all(map(_is_exact, point.values())):
+            return text
+        digest = hashlib.blake2b(json.dumps(point, sort_keys=True).encode(), digest_size=4).hexdigest()
+        return f"{re.sub(r'[^A-Za-z0-9._-]+', '', text)[:_LONGEST_NAME]}-{digest}"
+
+
+def spaces(sweep: SweepSpec, base: dict[str, Any], where: str) -> list[Space]:
+    """A space per entry, in the order of the file.
+
+    Args:
+        sweep: what is asked.
+        base: the experiment's raw data.
+        where: the sweep's file, for errors.
+
+    Raises:
+        UserError: an entry or a key's first part is unknown, or an entry has no parameter.
+    """
+    names = [entry_name(entry) for entry in base.get("entries") or []]
+    for entry in sweep.entries:
+        if entry not in names:
+            raise UserError(f"{where}: entries: no entry '{entry}' in {sweep.experiment}; {nearest(entry, names)}")
+    fields = [name for name in Experiment.model_fields if name not in _FIXED_KEYS]
+    for key in sweep.parameters:
+        head = key.partition(".")[0]
+        if head in _FIXED_KEYS:
+            raise UserError(f"{where}: parameters: '{head}' cannot be swept")
+        if head not in (*sweep.entries, *fields, "*"):
+            raise UserError(
+                f"{where}: parameters: unknown key '{key}'; {nearest(head, [*sweep.entries, *fields, '*'])}"
+            )
+    return [Space(sweep, entry, _parameters(sweep, entry, names, where)) for entry in sweep.entries]
+
+
+def _parameters(sweep: SweepSpec, entry: str, names: list[str], where: str) -> dict[str, ParameterSpec]:
+    """An entry's parameters by full name."""
+    found: dict[str, ParameterSpec] = {}
+    for key, spec in sweep.parameters.items():
+        full = _full(key, entry, names)
+        if full in found:
+            raise UserError(f"{where}: parameters: '{full}' stands twice, once for every entry")
+        found.update({} if full is None else {full: spec})
+    if not found:
+        raise UserError(f"{where}: entry '{entry}' has no parameter; leave it out, or name one of its keys")
+    return found
+
+
+def entry_name(entry: Any) -> str:
+    """The name of an entry in raw data."""
+    if not isinstance(entry, dict):
+        return str(entry)
+    return str(entry.get("name") or entry.get("method"))
+
+
+def _full(key: str, entry: str, names: list[str]) -> str | None:
+    """A parameter's name in an entry's study; None for another entry's parameter."""
+    head, _, rest = key.partition(".")
+    if head == "*":
+        return f"{entry}.{rest}"
+    return None if head in names and head != entry else key
+
+
+def point_data(space: Space, base: dict[str, Any], point: Point, seeds: list[int], where: str) -> dict[str, Any]:
+    """The raw data of the experiment that a point stands for: one entry, under the study's name.
+
+    Raises:
+        UserError: a parameter's key leads through something that holds no keys.
+    """
+    data = copy.deepcopy(base)
+    for name, value in point.items():
+        set_key(data, name, value, where)
+    (entry,) = (one for one in data["entries"] if entry_name(one) == space.entry)
+    entry = {"method": entry} if isinstance(entry, str) else entry
+    data["entries"] = [{**entry, "name": space.name_of(point)}]
+    data.update(name=space.sweep.name, seeds=seeds, reference=None)
+    return data
+
+
+def resolve_point(
+    space: Space, base: dict[str, Any], source: Path, point: Point, where: str
+) -> tuple[Experiment, list[Resolved]]:
+    """A point's experiment and its one entry, validated.
+
+    Raises:
+        UserError: no run would accept the point; says which value of which key.
+    """
+    try:
+        data = point_data(space, base, point, list(space.sweep.seeds), where)
+        experiment = validate_experiment(data, str(source))
+        if len(experiment.budget.rungs()) > 1:
+            raise UserError("the budget is a ladder; a sweep's trials share one limit")
+        return experiment, resolve_entries(experiment, source)
+    except UserError as error:
+        raise UserError(f"{where}: with {point_text(point)}: {error}") from None
+
+
+def point_text(point: Point) -> str:
+    """A point for messages."""
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in point.items())
+
+
+def _distribution(spec: ParameterSpec) -> BaseDistribution:
+    if spec.values is not None:
+        return CategoricalDistribution([_label(value) for value in spec.values])
+    assert spec.low is not None and spec.high is not None
+    listed = spec.listed()
+    high = listed[-1] if listed else spec.high
+    if spec.whole:
+        return IntDistribution(int(spec.low), int(high), log=spec.log, step=int(spec.step or 1))
+    return FloatDistribution(float(spec.low), float(high), log=spec.log, step=spec.step)
+
+
+def _draw(spec: ParameterSpec, seed: int, name: str, number: int) -> Any:
+    uniform = torch.rand((), generator=generator(seed, f"sweep/{name}", number), dtype=torch.float64).item()
+    listed = spec.listed()
+    if listed is not None:
+        return listed[min(int(uniform * len(listed)), len(listed) - 1)]
+    assert spec.low is not None and spec.high is not None
+    if spec.log:
+        value = math.exp(math.log(spec.low) + uniform * (math.log(spec.high) - math.log(spec.low)))
+    else:
+        value = spec.low + uniform * (spec.high - spec.low)
+    # Six digits say the value in full wherever it is written.
+    value = min(max(float(f"{value:.6g}"), spec.low), spec.high)
+    return round(value) if spec.whole else value
+
+
+def _label(value: Any) -> Any:
+    return value if value is None or isinstance(value, (bool, int, float, str)) else json.dumps(value)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal, and of one kind: 1 is not true."""
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
+def _is_exact(value: Any) -> bool:
+    """Whether `_short` tells a value from every other one."""
+    return not isinstance(value, float) or float(_short(value)) == value

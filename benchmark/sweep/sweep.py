@@ -1,0 +1,283 @@
+"""A sweep from its file to its last run: checks, studies, workers, and the best point on fresh seeds."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from optuna.exceptions import OptunaError
+from sqlalchemy.exc import SQLAlchemyError
+
+from benchmark.configs import set_key
+from benchmark.devices import choose_device
+from benchmark.errors import UserError
+from benchmark.experiment import override, plan_runs, read_experiment, resolve_entries, validate_experiment
+from benchmark.plan import check_batch
+from benchmark.precision import settle
+from benchmark.runner import finished_record
+from benchmark.sweep.export import export
+from benchmark.sweep.job import Job
+from benchmark.sweep.space import point_data, point_text, resolve_point, spaces
+from benchmark.sweep.storage import open_storage, open_study, study_lock, worker_lock
+from benchmark.sweep.supervise import RunFailedError, StoppedError, Supervisor, outcome, own_code
+from benchmark.sweep.worker import Worker, best_trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment import Experiment
+    from benchmark.records import Purpose
+    from benchmark.study_records import StudyRecord
+    from benchmark.sweep.config import SweepSpec
+    from benchmark.sweep.space import Space
+    from benchmark.sweep.storage import EntryTrials
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how, none of which can change a score.
+
+    Attributes:
+        out: the results folder.
+        storage: of the studies; None for an SQLite file in the study's folder.
+        data: folder of the dataset's files.
+        device: as for `bench run`.
+        share: use a device beside others, and mark the times.
+    """
+
+    out: Path
+    storage: str | None = None
+    data: Path | None = None
+    device: str = "auto"
+    share: bool = False
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A sweep, read and checked as far as that goes without data.
+
+    Attributes:
+        sweep: what is asked.
+        base: the experiment's raw data, with all settings.
+        experiment: the same, validated.
+        source: the experiment's file.
+        spaces: one per entry.
+        where: the sweep's file, for errors.
+    """
+
+    sweep: SweepSpec
+    base: dict[str, Any]
+    experiment: Experiment
+    source: Path
+    spaces: list[Space]
+    where: str
+
+
+def ask(sweep: SweepSpec, path: Path, *, budget: str | None, settings: Sequence[str]) -> Asked:
+    """Resolves a sweep's experiment and every point that can be known before the first trial.
+
+    Args:
+        sweep: what is asked.
+        path: its file.
+        budget: replaces the experiment's.
+        settings: `a.b=value` each, on top of the file's.
+
+    Raises:
+        UserError: a key is unknown, or a value is one that no run would accept.
+    """
+    base, source = read_experiment(sweep.experiment, path.parent)
+    for key, value in sweep.settings.items():
+        set_key(base, key, value, f"{path}: settings.{key}")
+    override(base, budget, settings)
+    experiment = validate_experiment(base, str(source))
+    found = spaces(sweep, base, str(path))
+    for space in found:
+        for point in space.examples():
+            resolve_point(space, base, source, point, str(path))
+    return Asked(sweep, base, experiment, source, found, str(path))
+
+
+def check_on(asked: Asked, dataset: Dataset) -> None:
+    """The rest of the check, for which the images' size and number have to be known.
+
+    Raises:
+        UserError: no run would accept a point.
+    """
+    for space in asked.spaces:
+        for point in space.examples():
+            experiment, entries = resolve_point(space, asked.base, asked.source, point, asked.where)
+            try:
+                check_batch(experiment, plan_runs(experiment, entries, dataset.image_size), dataset)
+            except UserError as error:
+                raise UserError(f"{asked.where}: with {point_text(point)}: {error}") from None
+
+
+class Sweep:
+    """A checked sweep with its studies open.
+
+    Args:
+        asked: what is asked.
+        dataset: the base experiment's.
+        place: where and how.
+        say: a line for the user.
+
+    Raises:
+        UserError: the storage cannot be used, or holds another study of this name.
+    """
+
+    def __init__(self, asked: Asked, dataset: Dataset, place: Place, say: Callable[[str], None]) -> None:
+        self.asked, self.dataset, self.place, self._say = asked, dataset, place, say
+        self.supervisor = Supervisor()
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._told: list[subprocess.Popen[bytes]] = []
+        self.folder = place.out / asked.sweep.name
+        storage = open_storage(place.storage, self.folder)
+        multi = asked.sweep.sampler == "nsga2"
+        with study_lock(self.folder):
+            self.studies: list[EntryTrials] = [
+                open_study(storage, space, self.folder, self._question(space), multi=multi) for space in asked.spaces
+            ]
+
+    def _question(self, space: Space) -> dict[str, Any]:
+        """All that makes a study what it is; its number of trials and its other entries are not part of it."""
+        sweep, base = self.asked.sweep, self.asked.base
+        _, entries = resolve_point(space, base, self.asked.source, space.examples()[0], self.asked.where)
+        device = choose_device(self.place.device)
+        fixed = {key: value for key, value in base.items() if key not in ("entries", "seeds", "reference", "targets")}
+        question = {
+            "experiment": {**fixed, "name": None, "description": None},
+            "first": entries[0].settings.model_dump(mode="json"),
+            "backbone": entries[0].backbone.model_dump(mode="json"),
+            "precision": settle(self.asked.experiment, device).precision,
+            "manifest": self.dataset.manifest.digest,
+            "image_size": self.dataset.image_size,
+            "parameters": {name: spec.model_dump(mode="json") for name, spec in space.parameters.items()},
+            "sampler": [sweep.sampler, sweep.seed],
+            "pruner": sweep.pruner,
+            "seeds": list(sweep.seeds),
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(question, default=str))
+        return plain
+
+    def stop(self) -> None:
+        """Passes the user's wish to stop on to whatever is under way."""
+        self.supervisor.stop()
+        for worker in self._workers:
+            # A second signal would end it at once.
+            if worker not in self._told and worker.poll() is None:
+                self._told.append(worker)
+                worker.send_signal(signal.SIGINT)
+
+    def write(self) -> StudyRecord:
+        """Writes what readers want to know."""
+        asked = self.asked
+        return export(self.folder, asked.sweep, asked.experiment, self.dataset.name, self.studies)
+
+    def work(self, *, wait: bool = True) -> int:
+        """Carries out trials in this process; how many failed.
+
+        Raises:
+            StoppedError: the user wants to stop.
+            UserError: something the user can mend.
+        """
+        with worker_lock(self.folder) as name:
+            worker = Worker(
+                studies=self.studies,
+                supervisor=self.supervisor,
+                job=self._job,
+                base=self.asked.base,
+                name=name,
+                finished=self.write,
+                say=self._say,
+                points=self.asked.experiment.evaluation.points,
+            )
+            try:
+                worker.work(wait=wait)
+            except (OptunaError, SQLAlchemyError) as error:  # a database that is gone, for instance
+                reason = str(error.__cause__ or error).splitlines()[0]
+                raise UserError(f"the study's storage failed ({reason}); the same command goes on from here") from error
+        return worker.failed
+
+    def work_beside(self, count: int, arguments: Sequence[str]) -> None:
+        """Has so many processes of their own work on the studies, and waits for them.
+
+        Args:
+            count: of processes.
+            arguments: of `bench sweep` for each; what one of them cannot do is left to `work`, which says why.
+
+        Raises:
+            StoppedError: the user wants to stop.
+        """
+        command = [sys.executable, "-m", "benchmark", "sweep", *arguments]
+        for _ in range(count):
+            if not self.supervisor.stopping:
+                self._workers.append(subprocess.Popen(command, env=own_code(), start_new_session=True))
+        if self.supervisor.stopping:  # a signal that came while they were started
+            self.stop()
+        for worker in self._workers:
+            worker.wait()
+        if self.supervisor.stopping:
+            raise StoppedError
+
+    def confirm(self) -> int:
+        """Trains each entry's best point on the fresh seeds, and tests it, once; how many runs failed.
+
+        Raises:
+            StoppedError: the user wants to stop.
+            UserError: something the user can mend.
+        """
+        seeds = self.asked.sweep.confirm_seeds
+        open_ones = [one for one in self.studies if not one.is_decided()]
+        if seeds and open_ones:
+            names = ", ".join(one.space.entry for one in open_ones)
+            self._say(f"{names}: not all trials are done, so that no point is confirmed yet")
+            return 0
+        return sum(self._confirm(one, seed) for seed in seeds for one in self.studies)
+
+    def _confirm(self, one: EntryTrials, seed: int) -> bool:
+        best = best_trial(one)
+        if best is None:
+            self._say(f"{one.space.entry}: no trial is complete, so that there is nothing to confirm")
+            return False
+        point = one.space.decoded(best.params)
+        name = one.space.name_of(point)
+        data = point_data(one.space, self.asked.base, point, [seed], self.asked.where)
+        if self._is_tested(data):
+            return False
+        tags = ("tuned", f"best of {len(one.outcomes())} trials")
+        self._say(f"{name}: the best point on fresh seed {seed}, with its test")
+        try:
+            folder = self.supervisor.run(self._job(data, "result", tags), lambda message: None, lambda *_: False)
+        except RunFailedError as error:
+            self._say(f"{name}, seed {seed}: {error}")
+            return True
+        _, record = outcome(folder, self.folder)
+        return record.status == "failed"
+
+    def _is_tested(self, data: dict[str, Any]) -> bool:
+        asked = self.asked
+        experiment = settle(validate_experiment(data, asked.where), choose_device(self.place.device))
+        (plan,) = plan_runs(experiment, resolve_entries(experiment, asked.source), self.dataset.image_size)
+        return finished_record(self.place.out, plan, self.dataset.manifest.digest) is not None
+
+    def _job(self, data: dict[str, Any], purpose: Purpose, tags: tuple[str, ...]) -> Job:
+        place = self.place
+        return Job(
+            experiment=json.loads(json.dumps(data, default=str)),
+            source=str(self.asked.source),
+            out=str(place.out),
+            data=None if place.data is None else str(place.data),
+            device=place.device,
+            share=place.share,
+            purpose=purpose,
+            tags=tags,
+            judged=purpose == "trial" and self.asked.sweep.pruner != "none",
+            parent=os.getpid(),
+        )

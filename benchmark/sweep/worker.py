@@ -1,0 +1,234 @@
+"""A worker: takes trials from the queues, entry by entry, until none is left; a trial's runs are its seeds."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from benchmark.errors import UserError
+from benchmark.randomness import derive_seed
+from benchmark.sweep.space import FIRST, point_data, point_text
+from benchmark.sweep.storage import quiet
+from benchmark.sweep.supervise import RunFailedError, StoppedError, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from benchmark.records import Purpose, Record
+    from benchmark.study_records import RunOutcome
+    from benchmark.sweep.job import Job
+    from benchmark.sweep.space import Point
+    from benchmark.sweep.storage import EntryTrials
+    from benchmark.sweep.supervise import Supervisor
+
+_PAUSE = 1.0  # seconds between two looks at trials that other workers have
+_SPEAK = 30.0  # seconds between two lines about one run
+
+
+class _QueueEmptyError(Exception):
+    """Another worker took the last trial in the meantime."""
+
+
+@dataclass
+class Worker:
+    """Works on the studies of a sweep.
+
+    Attributes:
+        studies: one per entry.
+        supervisor: carries out runs.
+        job: makes the job of a run: from its raw experiment, what it is for, its tags.
+        base: the experiment's raw data.
+        name: of this worker's lock.
+        finished: called after each trial.
+        say: a line for the user.
+        points: evaluation points of a run.
+    """
+
+    studies: Sequence[EntryTrials]
+    supervisor: Supervisor
+    job: Callable[[dict[str, Any], Purpose, tuple[str, ...]], Job]
+    base: dict[str, Any]
+    name: str
+    finished: Callable[[], object]
+    say: Callable[[str], None]
+    points: int
+    failed: int = 0
+    _current: tuple[EntryTrials, int] | None = None
+    _spoken: dict[str, float] = field(default_factory=dict)
+
+    def work(self, *, wait: bool) -> None:
+        """Carries out trials until no queue holds one.
+
+        Args:
+            wait: for trials that other workers have, in case one of them dies.
+
+        Raises:
+            StoppedError: the user wants to stop; the trial under way is back in its queue.
+            UserError: what a run says the user can mend; likewise.
+        """
+        waiting = False
+        while not self.supervisor.stopping:
+            done = [self._try_one(one) for one in self.studies]  # one trial of each entry by turns (rule 13)
+            if any(done):
+                continue
+            elsewhere = [(one, trial) for one in self.studies for trial in one.trials(TrialState.RUNNING)]
+            if not wait or not elsewhere:
+                return
+            if not all(one.can_be_waited_for(trial) for one, trial in elsewhere):
+                self.say(f"trials under way on other machines, and left to those: {len(elsewhere)}")
+                return
+            if not waiting:
+                self.say(f"waiting for trials that other workers have: {len(elsewhere)}")
+            waiting = True
+            time.sleep(_PAUSE)
+        raise StoppedError
+
+    def _try_one(self, one: EntryTrials) -> bool:
+        """Takes a trial from a queue and carries it out; False where there was none."""
+        one.take_up_dead()
+        if self.supervisor.stopping or not one.trials(TrialState.WAITING):
+            return False
+        sweep = one.space.sweep
+        begun = len(one.trials()) - len(one.trials(TrialState.WAITING))
+        one.study.sampler = _sampler(one, derive_seed(sweep.seed, f"sweep/{one.space.entry}/learned", begun))
+        one.study.pruner = _pruner(sweep.pruner, self.points, len(sweep.seeds))
+        try:
+            with quiet():
+                one.study.optimize(
+                    lambda trial: self._carry_out(one, trial), n_trials=1, catch=(RunFailedError, _QueueEmptyError)
+                )
+        except (StoppedError, UserError, KeyboardInterrupt):
+            self._put_back()
+            raise
+        finally:
+            self._current = None
+            self.finished()
+        return True
+
+    def _put_back(self) -> None:
+        if self._current is not None:
+            one, number = self._current
+            one.put_back(number)
+
+    def _carry_out(self, one: EntryTrials, trial: Trial) -> float | tuple[float, float]:
+        """The objective: mean validation linear top-1 of the seeds, and for two objectives their mean cost, too."""
+        if "point" not in trial.user_attrs:
+            raise _QueueEmptyError
+        self._current = (one, trial.number)
+        trial.set_user_attr("worker", self.name)
+        space = one.space
+        stored = {name: _suggest(trial, name, kind) for name, kind in space.distributions().items()}
+        point = space.decoded(stored)
+        label = f"{space.entry}, trial {trial.user_attrs['point']}"
+        self.say(f"{label}: {point_text(point)}")
+        runs: list[RunOutcome] = []
+        for place, seed in enumerate(space.sweep.seeds):
+            try:
+                run, record = self._run(one, trial, point, place, seed, label)
+            except RunFailedError as error:
+                self._fail(trial, f"seed {seed}: {error}")
+            runs.append(run)
+            trial.set_user_attr("runs", [found.model_dump(mode="json") for found in runs])
+            if run.linear_top1 is None:
+                self._end_without_score(trial, record)
+        scores = [run.linear_top1 for run in runs if run.linear_top1 is not None]
+        mean = sum(scores) / len(scores)
+        self.say(f"{label}: validation linear {mean:.1f}% (mean of {len(scores)})")
+        if space.sweep.sampler == "nsga2":
+            return mean, sum(run.device_hours for run in runs) / len(runs)
+        return mean
+
+    def _run(
+        self, one: EntryTrials, trial: Trial, point: Point, place: int, seed: int, label: str
+    ) -> tuple[RunOutcome, Record]:
+        data = point_data(one.space, self.base, point, [seed], label)
+
+        def judge(progress: float, knn20: float) -> bool:
+            # Steps count on over the seeds, so that trials are compared at the same seed and progress.
+            trial.report(knn20, place * self.points + max(0, round(progress * self.points) - 1))
+            return trial.should_prune()
+
+        folder = self.supervisor.run(
+            self.job(data, "trial", ()), lambda message: self._told(f"{label}, seed {seed}", message), judge
+        )
+        return outcome(folder, one.folder)
+
+    def _end_without_score(self, trial: Trial, record: Record) -> NoReturn:
+        """A run without a score ends its trial: for good, unless it failed, which the next command tries again.
+
+        Raises:
+            optuna.TrialPruned: it was pruned, or diverged.
+            RunFailedError: it failed.
+        """
+        message = f"seed {record.seed}: {record.status}" + (f" ({record.message})" if record.message else "")
+        if record.status == "failed":
+            self._fail(trial, message)
+        self.say(f"trial {trial.user_attrs['point']}: {message}")
+        trial.set_user_attr("message", message)
+        raise optuna.TrialPruned(message)
+
+    def _fail(self, trial: Trial, message: str) -> NoReturn:
+        self.failed += 1
+        self.say(f"trial {trial.user_attrs['point']}: {message}")
+        trial.set_user_attr("message", message)
+        raise RunFailedError(message)
+
+    def _told(self, label: str, message: dict[str, Any]) -> None:
+        """Says what a run says, but not the same thing all the time."""
+        kind = message["kind"]
+        if kind == "said":
+            self._say_sometimes(f"{label}: {message['text']}", 1e9)
+        elif kind == "advanced":
+            self._say_sometimes(label, _SPEAK, f": {message['progress']:.0%}, {message['remaining']:.0f}s left")
+        elif kind == "started" and message["resumed_at"] is not None:
+            self.say(f"{label}: going on from {message['resumed_at']:.0%}")
+
+    def _say_sometimes(self, text: str, every: float, more: str = "") -> None:
+        now = time.monotonic()
+        if now - self._spoken.get(text, -1e12) > every:
+            self._spoken[text] = now
+            self.say(text + more)
+
+
+def best_trial(one: EntryTrials) -> FrozenTrial | None:
+    """The complete trial with the highest mean; of equal ones the first point."""
+    complete = [trial for trial in one.outcomes() if trial.state == TrialState.COMPLETE and trial.values]
+    return max(complete, key=lambda trial: trial.values[0], default=None)
+
+
+def _suggest(trial: Trial, name: str, kind: BaseDistribution) -> Any:
+    if isinstance(kind, CategoricalDistribution):
+        return trial.suggest_categorical(name, kind.choices)
+    if isinstance(kind, IntDistribution):
+        return trial.suggest_int(name, kind.low, kind.high, step=kind.step, log=kind.log)
+    assert isinstance(kind, FloatDistribution)
+    return trial.suggest_float(name, kind.low, kind.high, step=kind.step, log=kind.log)
+
+
+def _sampler(one: EntryTrials, seed: int) -> BaseSampler:
+    """A sampler for the next trial alone, so that it draws the same whichever process asks, and after a resume."""
+    seed %= 2**32
+    kind = one.space.sweep.sampler
+    if kind == "tpe":
+        return TPESampler(seed=seed, n_startup_trials=FIRST)
+    if kind == "gp":
+        return GPSampler(seed=seed, n_startup_trials=FIRST)
+    if kind == "nsga2":
+        return NSGAIISampler(seed=seed, population_size=FIRST)
+    return RandomSampler(seed=seed)  # never asked: all points are known
+
+
+def _pruner(kind: str, points: int, seeds: int) -> BasePruner:
+    """Prunes at the evaluation points, which count on over the seeds of a trial."""
+    if kind == "median":
+        return MedianPruner(n_startup_trials=4, n_warmup_steps=1)
+    if kind == "hyperband":
+        return HyperbandPruner(min_resource=1, max_resource=max(2, points * seeds))
+    return NopPruner()

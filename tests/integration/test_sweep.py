@@ -1,0 +1,187 @@
+"""Sweeps through the command line: processes, interruption, kill -9, several workers."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import optuna
+import pytest
+import yaml
+
+from benchmark.records import find_records
+from benchmark.study_records import StudyRecord, read_study
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEPTH = "cnn_jepa.predictor_depth"
+
+
+def _sweep(bench: Any, experiment: dict[str, Any] | None = None, **changes: Any) -> Path:
+    """Writes a sweep over the predictor's depth of the tiny experiment."""
+    bench.config(**(experiment or {}))
+    path: Path = bench.folder / "depth.yaml"
+    asked = {
+        "experiment": "tiny.yaml",
+        "entries": ["cnn_jepa"],
+        "parameters": {DEPTH: {"values": [1, 2]}},
+        "seeds": [0],
+    }
+    path.write_text(yaml.safe_dump({**asked, **changes}))
+    return path
+
+
+def _study(out: Path) -> StudyRecord:
+    return read_study(out / "depth" / "study.json")
+
+
+def _start(*arguments: object) -> subprocess.Popen[str]:
+    """`bench sweep` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmark", "sweep", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def _wait_for(process: subprocess.Popen[str], pattern: str) -> None:
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if re.search(pattern, line):
+            return
+    raise AssertionError(f"'{pattern}' was never said, but: {seen}")
+
+
+def _states(out: Path, name: str = "depth.cnn_jepa") -> list[str]:
+    storage = f"sqlite:///{out / 'depth' / 'study.db'}"
+    study = optuna.load_study(study_name=name, storage=storage)
+    return [trial.state.name for trial in study.trials]
+
+
+@pytest.mark.slow
+def test_a_sweep_leaves_records_a_table_a_report_and_one_tested_winner(bench: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    sweep = _sweep(bench, confirm_seeds=[7])
+    code, printed = bench("sweep", sweep, "--out", out)
+    assert code == 0, printed
+    assert "2 of 2 trials done; 2 runs took" in printed
+    found, problems = find_records([out])
+    assert problems == []
+    purposes = sorted((record.purpose, record.seed) for _, record in found)
+    assert purposes == [("result", 7), ("trial", 0), ("trial", 0)]
+    for _, record in found:
+        assert record.status == "completed" and record.experiment == "depth"
+        assert (record.metrics is None) == (record.purpose == "trial")
+    study = _study(out)
+    values = {trial.parameters[DEPTH]: trial.value for trial in study.studies[0].trials}
+    scores = {r.config["method"]["predictor_depth"]: r.trial_metrics for _, r in found if r.trial_metrics}
+    assert values == {depth: metrics.scores.linear_top1 for depth, metrics in scores.items()}
+    best = max(values, key=lambda depth: (values[depth], -depth))
+    (winner,) = (record for _, record in found if record.purpose == "result")
+    assert values[winner.config["method"]["predictor_depth"]] == values[best]
+    assert "tuned" in winner.config["tags"]
+    for trial in study.studies[0].trials:
+        assert (out / "depth" / trial.runs[0].record).is_file()
+    assert not (out / "depth" / ".workers").exists()
+    report = out / "depth" / "report"
+    assert (report / "trials-depth.csv").is_file() and list((report / "figures").glob("study-*.svg"))
+    # Trials stand in no leaderboard unless they are asked for.
+    for options, rows in (((), 1), (("--trials",), 3)):
+        assert bench("leaderboard", out, "--csv", tmp_path / "board.csv", *options)[0] == 0
+        assert len(list(csv.DictReader((tmp_path / "runs.csv").open()))) == rows
+    code, printed = bench("sweep", "--show", "depth", "--out", out)
+    assert code == 0 and "predictor_depth=2" in printed and "complete" in printed
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("record.json")}
+    assert bench("sweep", sweep, "--out", out)[0] == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("record.json")} == before
+
+
+@pytest.mark.slow
+def test_interrupted_killed_and_gone_on(bench: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    sweep = _sweep(bench, {"budget": {"steps": 80}, "evaluation": {"points": 8, "images": 100}})
+    arguments = (sweep, "--out", out)
+    # Ctrl-C: the state is saved, the trial is back in its queue.
+    process = _start(*arguments)
+    _wait_for(process, r"seed 0: \d+%")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert "RUNNING" not in _states(out) and _states(out).count("WAITING") == 2
+    assert list(out.rglob("state.pt"))
+    # kill -9: nothing can be saved by the one that is killed, but its run stops within a step.
+    process = _start(*arguments)
+    _wait_for(process, "going on from")
+    process.kill()
+    process.wait()
+    assert "RUNNING" in _states(out)
+    code, printed = bench("sweep", *arguments)
+    assert code == 0, printed
+    study = _study(out)
+    assert [trial.state for trial in study.studies[0].trials] == ["complete"] * 2
+    assert "RUNNING" not in _states(out) and "WAITING" not in _states(out)
+    found, _ = find_records([out])
+    assert len(found) == 2 and all(record.status == "completed" for _, record in found)
+    assert sum("resumed" in record.flags for _, record in found) >= 1
+    assert all(record.ledger is not None and record.ledger.steps == 80 for _, record in found)
+
+
+def _work_in_pairs(bench: Any, out: Path, *options: str) -> None:
+    """Two workers on one queue of three points: every point once, none twice."""
+    # Nothing is trained: this is about processes.
+    points = {"backbone.width": {"values": [8, 16, 24]}}
+    sweep = _sweep(bench, entries=["random_init"], parameters=points)
+    code, printed = bench("sweep", sweep, "--out", out, "--workers", "2", "--share", *options)
+    assert code == 0, printed
+    trials = _study(out).studies[0].trials
+    assert sorted(trial.parameters["backbone.width"] for trial in trials) == [8, 16, 24]
+    assert [trial.state for trial in trials] == ["complete"] * 3
+    found, _ = find_records([out])
+    assert len(found) == 3
+    assert not list(out.rglob("record.failed-*.json"))
+
+
+@pytest.mark.slow
+def test_two_workers_on_one_sqlite_file(bench: Any, tmp_path: Path) -> None:
+    _work_in_pairs(bench, tmp_path / "out")
+    states = _states(tmp_path / "out", "depth.random_init")
+    assert states.count("COMPLETE") == 3 and set(states) <= {"COMPLETE", "FAIL"}
+
+
+@pytest.mark.slow
+def test_two_workers_on_one_postgresql_database(bench: Any, tmp_path: Path, postgresql: str) -> None:
+    _work_in_pairs(bench, tmp_path / "out", "--storage", postgresql)
+    study = optuna.load_study(study_name="depth.random_init", storage=postgresql)
+    assert sum(trial.state.name == "COMPLETE" for trial in study.trials) == 3
+    assert not (tmp_path / "out" / "depth" / "study.db").exists()
+
+
+def test_bad_requests_end_before_the_first_trial(bench: Any, tmp_path: Path) -> None:
+    started = time.monotonic()
+    for changes, options, message in (
+        ({"parameters": {"cnn_jepa.predictor_dept": {"values": [1]}}}, (), "did you mean 'predictor_depth'"),
+        ({"parameters": {DEPTH: {"values": [1, 0]}}}, (), f"with {DEPTH}=0"),
+        ({"parameters": {"cnn_jepa.masking.target_share": {"values": [0.95]}}}, (), "target_share is 0.95"),
+        ({}, ("--storage", "nonsense"), "not the address of a storage"),
+        ({}, ("--device", "tpu"), "choices: auto, cpu, cuda, cuda:N"),
+        ({}, ("--seeds", "x"), "'x' is not a seed"),
+    ):
+        code, printed = bench("sweep", _sweep(bench, **changes), "--out", tmp_path / "out", *options)
+        assert code == 2 and message in printed and "Traceback" not in printed, printed
+    assert not list(tmp_path.rglob("record.json"))
+    assert bench("sweep", "mask_rato")[1].count("did you mean 'mask_ratio'") == 1
+    code, printed = bench("sweep")
+    assert code == 2 and "a sweep is missing" in printed
+    code, printed = bench("sweep", "--show", "nothing", "--out", tmp_path)
+    assert code == 2 and "no study 'nothing'" in printed
+    assert time.monotonic() - started < 60

@@ -237,8 +237,10 @@ def list_(
 
     if what not in LISTS:
         raise UserError(f"cannot list '{what}'; {nearest(what, LISTS)}")
-    for name, text in listing(what):
-        typer.echo(f"{name:<18} {text}".rstrip())
+    lines = list(listing(what))
+    width = max(18, *(len(name) for name, _ in lines))
+    for name, text in lines:
+        typer.echo(f"{name:<{width}} {text}".rstrip())
 
 
 @app.command()

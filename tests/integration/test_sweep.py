@@ -110,14 +110,15 @@ def test_a_sweep_leaves_records_a_table_a_report_and_one_tested_winner(bench: An
 @pytest.mark.slow
 def test_interrupted_killed_and_gone_on(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    sweep = _sweep(bench, {"budget": {"steps": 80}, "evaluation": {"points": 8, "images": 100}})
+    tiny = {"budget": {"steps": 80}, "evaluation": {"points": 8, "images": 100}}
+    sweep = _sweep(bench, tiny, parameters={DEPTH: {"values": [1]}})
     arguments = (sweep, "--out", out)
     # Ctrl-C: the state is saved, the trial is back in its queue.
     process = _start(*arguments)
     _wait_for(process, r"seed 0: \d+%")
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    assert "RUNNING" not in _states(out) and _states(out).count("WAITING") == 2
+    assert process.wait(120) == 130
+    assert "RUNNING" not in _states(out) and _states(out).count("WAITING") == 1
     assert list(out.rglob("state.pt"))
     # kill -9: nothing can be saved by the one that is killed, but its run stops within a step.
     process = _start(*arguments)
@@ -128,12 +129,12 @@ def test_interrupted_killed_and_gone_on(bench: Any, tmp_path: Path) -> None:
     code, printed = bench("sweep", *arguments)
     assert code == 0, printed
     study = _study(out)
-    assert [trial.state for trial in study.studies[0].trials] == ["complete"] * 2
+    assert [trial.state for trial in study.studies[0].trials] == ["complete"]
     assert "RUNNING" not in _states(out) and "WAITING" not in _states(out)
     found, _ = find_records([out])
-    assert len(found) == 2 and all(record.status == "completed" for _, record in found)
-    assert sum("resumed" in record.flags for _, record in found) >= 1
-    assert all(record.ledger is not None and record.ledger.steps == 80 for _, record in found)
+    ((_, record),) = found
+    assert record.status == "completed" and record.ledger is not None
+    assert record.ledger.steps == 80 and "resumed" in record.flags
 
 
 def _work_in_pairs(bench: Any, out: Path, *options: str) -> None:

@@ -56,6 +56,9 @@ class _Nobody:
     def evaluate(self, training: Training) -> dict[str, float]:
         return {}
 
+    def hopeless(self, training: Training) -> bool:
+        return False
+
     def save(self, training: Training) -> None: ...
 
     def stop_requested(self) -> bool:

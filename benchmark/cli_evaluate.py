@@ -149,7 +149,10 @@ def _backbone(text: str) -> BackboneSpec:
         key, separator, value = setting.partition("=")
         if not separator:
             raise UserError(f"--backbone: '{setting}' is no setting; expected NAME,KEY=VALUE,...")
-        values[key.strip()] = yaml.safe_load(value)
+        try:
+            values[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(f"--backbone: '{value}' is not a value for {key.strip()}") from None
     try:
         return BackboneSpec.model_validate(values)
     except ValidationError as error:

@@ -22,8 +22,8 @@ Status = Literal["completed", "collapsed", "diverged", "pruned", "failed"]
 FINAL_STATUSES: tuple[Status, ...] = ("completed", "collapsed", "diverged", "pruned")
 Cause = Literal["out_of_memory", "time_out", "exception"]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
-Amount = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Number = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0.0, le=1e30, allow_inf_nan=False)]
+Number = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Part(BaseModel):
@@ -166,12 +166,16 @@ class Metrics(Part):
 
 
 class DatasetRecord(Part):
-    """What was trained and tested on. `manifest` is a hash over classes, splits and sorted image checksums."""
+    """What was trained and tested on. `manifest` is a hash over classes, splits and sorted image checksums.
+
+    `seen_test_images`: how many test images lie in train, too.
+    """
 
     name: str
     manifest: str
     classes: int
     counts: dict[str, int]
+    seen_test_images: Number = 0
 
 
 class Record(Part):
@@ -184,7 +188,7 @@ class Record(Part):
     entry: str
     method: str
     backbone: str
-    seed: int
+    seed: Number
     status: Status
     cause: Cause | None = None
     message: str | None = None

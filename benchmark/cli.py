@@ -182,7 +182,7 @@ def plan(
     asked = Asked(config, methods, seeds, budget, settings, data, device, share, download)
     experiment, entries = asked.read()
     dataset = asked.load(experiment, reporter)
-    with Interruption(reporter.say) as interruption:
+    with Interruption(reporter.say, after="after the entry that is tried out") as interruption:
         reporter.planned(
             plan_experiment(experiment, entries, dataset, device, share, reporter, interruption), whole=True
         )

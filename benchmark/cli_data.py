@@ -19,7 +19,7 @@ def convert(
     source: Annotated[str, typer.Argument(help="An image folder, or a dataset's name.")],
     out: Annotated[Path, typer.Argument(help="X.h5, for X-train.h5 and X-test.h5.")],
     resize: Annotated[int | None, typer.Option(help="Short side in pixels; encodes anew as JPEG.")] = None,
-    quality: Annotated[int, typer.Option(help="JPEG quality, with --resize.")] = 95,
+    quality: Annotated[int | None, typer.Option(help="JPEG quality, with --resize; 95 by default.")] = None,
     on_error: Annotated[str, typer.Option(help="fail, or skip unreadable images.")] = "fail",
     data: Annotated[Path | None, typer.Option(help="Folder of a dataset's files.")] = None,
 ) -> None:
@@ -32,7 +32,9 @@ def convert(
         raise UserError(f"--on-error is '{on_error}'; choices: fail, skip")
     reporter = ConsoleReporter(False, plain_console())
     if Path(source).is_dir() or source not in dataset_names():
-        reencode = None if resize is None else Reencode(resize, quality)
+        if quality is not None and resize is None:
+            raise UserError("--quality is for images that are encoded anew; it needs --resize")
+        reencode = None if resize is None else Reencode(resize, 95 if quality is None else quality)
         made = convert_folder(
             Path(source), out, reencode, skip=on_error == "skip", progress=reporter.data_progress, say=reporter.say
         )

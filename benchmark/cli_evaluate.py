@@ -97,7 +97,7 @@ def _further(
     asked = Probes(protocols, dataset, data, download)
     records, _ = read_results(results)
     try:
-        with Interruption(reporter.say) as interruption:
+        with Interruption(reporter.say, after="after the protocol under way, whose scores are kept") as interruption:
             failures = evaluate_runs(records, asked, device, reporter, interruption, share=share)
     except Interrupted:
         reporter.say("interrupted; the same command goes on from here")
@@ -149,7 +149,10 @@ def _backbone(text: str) -> BackboneSpec:
         key, separator, value = setting.partition("=")
         if not separator:
             raise UserError(f"--backbone: '{setting}' is no setting; expected NAME,KEY=VALUE,...")
-        values[key.strip()] = yaml.safe_load(value)
+        try:
+            values[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(f"--backbone: '{value}' is not a value for {key.strip()}") from None
     try:
         return BackboneSpec.model_validate(values)
     except ValidationError as error:

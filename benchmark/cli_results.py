@@ -76,7 +76,10 @@ def compare(
     """Say what differs between two results folders, and what changed beyond noise."""
     from benchmark.console import change_table, plain_console, unlike_table
 
-    records = [[record for _, record in read_results([folder])[0]] for folder in (first, second)]
+    found = [read_results([folder]) for folder in (first, second)]
+    for problem in (problem for _, problems in found for problem in problems):
+        typer.echo(f"skipped: {problem}", err=True)
+    records = [[record for _, record in pairs] for pairs, _ in found]
     console = plain_console()
     console.print(unlike_table(*records))
     console.print(change_table(*records))

@@ -51,7 +51,11 @@ def describe_dataset(dataset: Dataset) -> DatasetRecord:
     """The dataset as it stands in records."""
     manifest = dataset.manifest
     return DatasetRecord(
-        name=dataset.name, manifest=manifest.digest, classes=len(dataset.classes), counts=manifest.counts
+        name=dataset.name,
+        manifest=manifest.digest,
+        classes=len(dataset.classes),
+        counts=manifest.counts,
+        seen_test_images=dataset.seen_test_images,
     )
 
 

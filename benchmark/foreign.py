@@ -15,6 +15,7 @@ from benchmark.environment import describe, describe_dataset, now
 from benchmark.errors import UserError
 from benchmark.evaluation.protocols import PROTOCOLS, evaluate_test, probe_data
 from benchmark.experiment import check_name
+from benchmark.randomness import seeded
 from benchmark.records import RULES_VERSION, Metrics, Record, read_record, run_folder, write_atomically, write_record
 from benchmark.training.checkpoint import export_encoder
 from methods.backbones import BackboneSpec, build_backbone, use_plain_attention
@@ -83,7 +84,8 @@ def evaluate_foreign(
     """
     content = read_checkpoint(foreign.path)
     try:
-        backbone = build_backbone(foreign.backbone, dataset.image_size)
+        with seeded(0, "foreign"):  # what a partial checkpoint leaves out
+            backbone = build_backbone(foreign.backbone, dataset.image_size)
     except ValueError as error:
         raise UserError(f"--backbone {foreign.backbone.name}: {error}") from None
     try:

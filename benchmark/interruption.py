@@ -20,6 +20,7 @@ class Interruption:
         announce: told about the first signal.
         patience: seconds after the first signal in which another one is taken for the same wish: the Ctrl-C of a
             terminal reaches every process, and who has started them passes it on.
+        after: what happens first, in words.
         parent: a process whose end is the same wish, so that nothing goes on for a caller that was killed.
     """
 
@@ -54,4 +55,4 @@ class Interruption:
                 raise KeyboardInterrupt
             return
         self._wanted, self._since = True, time.monotonic()
-        self._announce("interrupting: the state is saved after this step; once more ends at once")
+        self._announce(f"interrupting: {self._after}; once more ends at once")

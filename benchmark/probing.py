@@ -163,8 +163,11 @@ def probe_run(
             start = time.monotonic()
             try:
                 scores = score(name, subject)
-            except NonFiniteError as error:
-                reporter.say(f"{label}: {name} failed: {error}")
+            except UserError:
+                raise
+            except Exception as error:  # one protocol's failure is no other's
+                kind = "" if isinstance(error, NonFiniteError) else f"{type(error).__name__}: "
+                reporter.say(f"{label}: {name} failed: {kind}{error}")
                 failures += 1
                 continue
             probe = ProbeRecord(

@@ -23,8 +23,8 @@ FINAL_STATUSES: tuple[Status, ...] = ("completed", "collapsed", "diverged", "pru
 Cause = Literal["out_of_memory", "time_out", "exception"]
 Purpose = Literal["result", "trial"]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
-Amount = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Number = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0.0, le=1e30, allow_inf_nan=False)]
+Number = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Part(BaseModel):
@@ -198,12 +198,16 @@ class TrialMetrics(Part):
 
 
 class DatasetRecord(Part):
-    """What was trained and tested on. `manifest` is a hash over classes, splits and sorted image checksums."""
+    """What was trained and tested on. `manifest` is a hash over classes, splits and sorted image checksums.
+
+    `seen_test_images`: how many test images lie in train, too.
+    """
 
     name: str
     manifest: str
     classes: int
     counts: dict[str, int]
+    seen_test_images: Number = 0
 
 
 class Record(Part):
@@ -219,7 +223,7 @@ class Record(Part):
     entry: str
     method: str
     backbone: str
-    seed: int
+    seed: Number
     status: Status
     cause: Cause | None = None
     message: str | None = None

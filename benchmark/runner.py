@@ -275,7 +275,10 @@ def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]
         metrics=reached if isinstance(reached, Metrics) else None,
         purpose=plan.purpose,
         trial_metrics=reached if isinstance(reached, TrialMetrics) else None,
-        flags=_flags(ledger, shared=shared if anywhere is None else anywhere),
+        flags=[
+            *_flags(ledger, shared=shared if anywhere is None else anywhere),
+            *(["test images in train"] if dataset.seen_test_images else []),
+        ],
         started=started,
         ended=now(),
     )
@@ -319,6 +322,8 @@ def _prepare_folder(folder: Path, plan: RunPlan) -> None:
         while (folder / f"record.{kind}-{number}.json").exists():
             number += 1
         old.rename(folder / f"record.{kind}-{number}.json")
+        if (folder / "probes").is_dir():  # they are of the encoder that was there
+            (folder / "probes").rename(folder / f"probes.{kind}-{number}")
 
 
 def _cause(error: Exception) -> Cause:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cnn_jepa.masking import Masks, check_fits
-from cnn_jepa.program import Program, Step, adopt, arguments, fetch, run
+from cnn_jepa.program import Program, Step, adopt, arguments, fetch, mutates, run
 from cnn_jepa.tracing import BATCH_NORMS, trace
 
 
@@ -69,7 +69,9 @@ class MaskedDenseEncoder(nn.Module):
         # Zeros stay zero in an activation or a sum of maps, which the published encoder leaves alone too.
         if step.stride is None or step.keeps_zero:
             return value
-        return visible.apply(value, channels_last=step.channels_last, in_place=step.reach is not None)
+        # What is written to in place may be read again under its earlier name.
+        in_place = step.reach is not None or mutates(self, step)
+        return visible.apply(value, channels_last=step.channels_last, in_place=in_place)
 
 
 class _Visible:

@@ -59,6 +59,8 @@ class MaskSpec:
     target_share: float | None = None
 
     def __post_init__(self) -> None:
+        if self.strategy not in ("random", "multi_block", "mixed"):
+            raise ValueError(f"strategy is '{self.strategy}'; choices: mixed, multi_block, random")
         shares = {"mask_ratio": self.mask_ratio, "target_share": self.target_share}
         for name, value in shares.items():
             if value is not None and not 0.0 < value < 1.0:
@@ -199,7 +201,7 @@ def _feasible_sizes(spec: MaskSpec, grid: tuple[int, int]) -> list[tuple[int, in
     if spec.block_sizes is not None:
         sizes = set(spec.block_sizes)
     else:
-        # The scale's lower end has to be a whole cell; rounding a smaller block up would not be the block asked for.
+        # The scale's upper end has to be a whole cell; rounding a smaller block up would not be the block asked for.
         if spec.block_scale[1] * rows * columns < 1:
             return []
         steps = [(low, (low + high) / 2, high) for low, high in (spec.block_scale, spec.block_aspect)]

@@ -157,13 +157,14 @@ class CNNJEPA(nn.Module):
     @torch.no_grad()
     def predict(self, images_BCHW: Tensor, masks: Masks) -> JEPAOutput:
         """What a picture needs: masks, context, predicted and target features, in evaluation mode."""
-        training = self.training
+        modes = [(module, module.training) for module in self.modules()]
         self.eval()
         try:
             output: JEPAOutput = self(images_BCHW, masks.to(images_BCHW.device))
             return output
         finally:
-            self.train(training)
+            for module, mode in modes:
+                module.training = mode
 
 
 def _projection(dimension: int, width: int | None) -> nn.Module:

@@ -6,6 +6,7 @@ covers a block of positions, and an operation with stride s makes a block with 1
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,14 @@ def fetch(module: nn.Module, path: str) -> Any:
     for part in path.split("."):
         value = getattr(value, part)
     return value
+
+
+def mutates(network: nn.Module, step: Step) -> bool:
+    """Whether a step writes to its input."""
+    if step.kind == "module":
+        return bool(getattr(fetch(network, step.target), "inplace", False))
+    in_place = step.target in (operator.iadd, operator.imul) or bool(step.kwargs.get("inplace"))
+    return in_place or (step.kind == "method" and step.target.endswith("_"))
 
 
 def run(network: nn.Module, step: Step, values: list[Any]) -> Any:

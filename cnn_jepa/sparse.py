@@ -21,7 +21,7 @@ from cnn_jepa.blocks import columns, depthwise, maps, rows, taps, tiles
 from cnn_jepa.blocks.cutover import choose
 from cnn_jepa.blocks.layout import Layout, Need, carry, context_on_host
 from cnn_jepa.masking import Masks, check_fits
-from cnn_jepa.program import Program, Step, adopt, arguments, fetch, run
+from cnn_jepa.program import Program, Step, adopt, arguments, fetch, mutates, run
 from cnn_jepa.tracing import BATCH_NORMS, trace
 
 
@@ -47,6 +47,7 @@ class SparseEncoder(nn.Module):
         super().__init__()
         self.patch_size = patch_size
         self.program: Program = trace(backbone, patch_size)
+        self._writes = any(mutates(backbone, step) for step in self.program.steps)
         adopt(self, backbone)
 
     def forward(self, images_BCHW: Tensor, context: Masks | Tensor) -> Tensor:
@@ -114,9 +115,11 @@ class SparseEncoder(nn.Module):
         self, step: Step, values: list[Any], way: str, index: tuple[Tensor, ...], grid: tuple[int, int, int]
     ) -> Any:
         if way == "plain":
-            # Blocks stay in the layout they are in: values are the same.
-            is_copy = step.kind == "method" and step.target == "contiguous"
-            return arguments(step, values)[0][0] if is_copy else run(self, step, values)
+            if step.kind == "method" and step.target == "contiguous":
+                # Blocks stay in the layout they are in; a copy is made where something is written to in place.
+                original = arguments(step, values)[0][0]
+                return original.clone() if self._writes else original
+            return run(self, step, values)
         module, blocks, reach = fetch(self, step.target), arguments(step, values)[0][0], step.reach
         if reach is None:
             return rows.batch_norm(module, blocks)

@@ -7,6 +7,7 @@ followed is refused by name.
 
 from __future__ import annotations
 
+import itertools
 import operator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from cnn_jepa.program import Program, Reach, Ref, Step, run
+from cnn_jepa.program import Program, Reach, Ref, Step, mutates, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,10 @@ BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 _CHANNELS_FIRST = (nn.Conv2d, *_POOLS, *BATCH_NORMS)
 _CHANNELS_LAST = (nn.LayerNorm, nn.Linear)
 _LAYERS = (*_POINTWISE, *_CHANNELS_FIRST, *_CHANNELS_LAST)
+
+# What a layer computes by, and what may change that from outside.
+_COMPUTING = ("forward", "__call__", "_conv_forward")
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 _ACTIVATIONS: set[Callable[..., Any]] = {
     F.relu, F.gelu, F.silu, F.leaky_relu, F.elu, F.hardswish, F.relu6, F.mish, torch.relu, torch.tanh,
@@ -54,12 +59,19 @@ def trace(network: nn.Module, patch_size: int) -> Program:
     """
     name = type(network).__name__
     try:
-        graph = _Tracer().trace(network)
+        training, evaluating = (_graph(network, training=mode) for mode in (True, False))
     except Exception as error:
         raise ValueError(f"{name} cannot be traced: {error}") from error
+    for node, other in itertools.zip_longest(training.nodes, evaluating.nodes):
+        if node is None or other is None or _told(node) != _told(other):
+            where = _place(node or other)
+            raise ValueError(f"{name}: does something else in training than in evaluation, {where}")
     reader = _Reader(network)
-    for node in graph.nodes:
-        problem = reader.read(node)
+    for node in training.nodes:
+        try:
+            problem = reader.read(node)
+        except (AttributeError, IndexError, KeyError, TypeError, RuntimeError) as error:
+            problem = f"{_place(node)} cannot be followed ({error})"
         if problem:
             raise ValueError(f"{name}: {problem}")
     strides = [step.stride for step in reader.steps if step.stride is not None]
@@ -68,9 +80,38 @@ def trace(network: nn.Module, patch_size: int) -> Program:
     return Program(_with_ends(reader.steps))
 
 
+def _graph(network: nn.Module, *, training: bool) -> fx.Graph:
+    """The network's graph in one of its modes; every module's own mode is left as it was."""
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        network.train(training)
+        return _Tracer().trace(network)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _told(node: fx.Node) -> tuple[Any, ...]:
+    return node.op, node.target, str(node.args), str(node.kwargs)
+
+
+def _place(node: fx.Node) -> str:
+    """What a node is, and in which module it stands."""
+    within = [path for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
+    where = f" in '{within[-1]}'" if within and within[-1] and within[-1] != node.target else ""
+    return f"{node.op.removeprefix('call_')} '{getattr(node.target, '__name__', node.target)}'{where}"
+
+
 def _is_layer(module: nn.Module) -> bool:
     """A layer we know, and not a subclass that computes something else, like timm's BatchNormAct2d."""
-    return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in _LAYERS)
+    known = (kind for kind in _LAYERS if isinstance(module, kind))
+    return "forward" not in vars(module) and any(
+        all(getattr(type(module), name, None) is getattr(kind, name, None) for name in _COMPUTING) for kind in known
+    )
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return any(getattr(module, name) for name in _HOOKS)
 
 
 class _Tracer(fx.Tracer):
@@ -122,6 +163,9 @@ class _Reader:
         last = self._number[result]
         if self.steps[last].channels_last:
             return "its result has its channels last; expected (B, C, h, w)"
+        for step in self.steps[last + 1 :]:
+            if mutates(self.network, step):
+                return f"'{step.target}' changes its result in place, behind the operation that makes it"
         del self.steps[last + 1 :]
         return None
 
@@ -157,6 +201,8 @@ class _Reader:
         name = f"module '{step.target}' ({type(module).__name__})"
         if not _is_layer(module):
             return f"{name} cannot run on a part of an image"
+        if _has_hooks(module):
+            return f"{name} has hooks (weight or spectral norm, pruning, ...), which would not be called"
         if isinstance(module, _CHANNELS_FIRST) and step.channels_last:
             return _axis_problem(name)
         if isinstance(module, _CHANNELS_LAST) and not step.channels_last:
@@ -247,7 +293,11 @@ def _reach(module: nn.Module) -> Reach | str:
                 f"with kernel {kernel}, stride {stride}, padding {before} and dilation {dilation} does not divide the "
                 "map's size by its stride, so that cells lose their blocks"
             )
-    return Reach(kernel, stride[0], before, dilation)
+    reach = Reach(kernel, stride[0], before, dilation)
+    counts_padding = isinstance(module, nn.AvgPool2d) and module.count_include_pad and not module.divisor_override
+    if up and counts_padding and any(reach.after(axis) > after[axis] for axis in range(2)):
+        return "with ceil_mode divides by another number of positions at the image's edge, which a part does not know"
+    return reach
 
 
 def _padding(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparison import (
     MIN_RESULT,
     Row,
     budget_size,
     budget_text,
+    comparison_key,
+    differing_fields,
     fields_of,
     hardware_key,
     rows_of,
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from benchmark.records import Record
 
 ALPHA = 0.05
+_SETTINGS = ("entry", "method", "backbone", "recipe")  # of a configuration: what makes an entry what it is
+_RANKED = ("dataset", "dataset manifest", "pretraining images", "image size", "precision", "batch size", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,12 @@ class Change:
         """What can be said: `equal`, `higher`, `lower`, `no difference seen`, or why nothing can."""
         if self.first is None or self.second is None:
             return "only in the second" if self.first is None else "only in the first"
+        wrong = self.first.invalid or self.second.invalid
+        if wrong:
+            return f"invalid: {wrong}"
+        if comparison_key(self.first.first) != comparison_key(self.second.first):
+            fields = differing_fields([self.first.first, self.second.first])
+            return f"not comparable: {', '.join(name for name in fields if name in _RANKED) or 'other comparison'}"
         if self.difference is None:
             return f"{self.first.status} / {self.second.status}"
         same, shared = self.reproduced
@@ -69,10 +81,12 @@ class Change:
 
 
 def changes(first: Sequence[Record], second: Sequence[Record]) -> list[Change]:
-    """Every entry and budget of either folder, by budget and name."""
+    """Every entry and budget of either folder, by budget and name; rows of one name are paired by their settings."""
     rows = [_by_place(records) for records in (first, second)]
-    places = sorted({**rows[0], **rows[1]}, key=lambda place: (place[1], place[0]))
-    found = [_change(place[0], rows[0].get(place), rows[1].get(place)) for place in places]
+    found = []
+    for place in sorted({**rows[0], **rows[1]}, key=lambda place: (place[1], place[0], place[2])):
+        for one, other in _pairs(rows[0].get(place, []), rows[1].get(place, [])):
+            found.append(_change(place[0], one, other))
     family = [i for i, one in enumerate(found) if one.p is not None]
     corrected = holm([found[i].p or 0.0 for i in family])
     for i, p in zip(family, corrected, strict=True):
@@ -80,14 +94,33 @@ def changes(first: Sequence[Record], second: Sequence[Record]) -> list[Change]:
     return found
 
 
-def _by_place(records: Sequence[Record]) -> dict[tuple[str, float, str], Row]:
-    """Rows by entry and budget; of several the one with the most runs."""
-    rows: dict[tuple[str, float, str], Row] = {}
+def _by_place(records: Sequence[Record]) -> dict[tuple[str, float, str], list[Row]]:
+    """Rows by entry and budget."""
+    rows: dict[tuple[str, float, str], list[Row]] = {}
     for row in rows_of(records):
-        place = (row.first.entry, budget_size(row.first), budget_text(row.first))
-        if place not in rows or row.n > rows[place].n:
-            rows[place] = row
+        rows.setdefault((row.first.entry, budget_size(row.first), budget_text(row.first)), []).append(row)
     return rows
+
+
+def _pairs(first: list[Row], second: list[Row]) -> list[tuple[Row | None, Row | None]]:
+    """Rows beside each other: those of equal settings on equal data, then in their order; the rest has no partner."""
+    left, found = list(second), []
+    rest: list[Row] = []
+    for row in first:
+        partner = next((other for other in left if _settings(other) == _settings(row)), None)
+        if partner is None:
+            rest.append(row)
+        else:
+            left.remove(partner)
+            found.append((row, partner))
+    pairs: list[tuple[Row | None, Row | None]] = [*found, *itertools.zip_longest(rest, left)]
+    return pairs
+
+
+def _settings(row: Row) -> tuple[str, str]:
+    config = row.first.config
+    parts = {name: config.get(name) for name in _SETTINGS}
+    return comparison_key(row.first), json.dumps(parts, sort_keys=True, default=str)
 
 
 def _change(entry: str, first: Row | None, second: Row | None) -> Change:
@@ -95,6 +128,8 @@ def _change(entry: str, first: Row | None, second: Row | None) -> Change:
     assert row is not None
     change = Change(entry, budget_text(row.first), first, second)
     if first is None or second is None or first.accuracy.mean is None or second.accuracy.mean is None:
+        return change
+    if comparison_key(first.first) != comparison_key(second.first) or first.invalid or second.invalid:
         return change
     scores = [{r.seed: r.metrics.scores.linear_top1 for r in row.measured if r.metrics} for row in (first, second)]
     seeds = sorted(scores[0].keys() & scores[1].keys())
@@ -131,7 +166,19 @@ def unlike(first: Sequence[Record], second: Sequence[Record]) -> list[tuple[str,
             one, other = (part.get(name, "") for part in values)
             if one != other:
                 found.setdefault(name, (name, one, other))
-    return list(found.values())
+    return [*found.values(), *_unlike_settings(first, second)]
+
+
+def _unlike_settings(first: Sequence[Record], second: Sequence[Record]) -> list[tuple[str, str, str]]:
+    """Which settings of an entry that both have are not the same."""
+    rows = [{row.first.entry: row.first.config for row in rows_of(records)} for records in (first, second)]
+    found = []
+    for entry in sorted(rows[0].keys() & rows[1].keys()):
+        one, other = (_flat({name: part[entry].get(name) for name in _SETTINGS}) for part in rows)
+        for key in sorted({**one, **other}):
+            if one.get(key, "") != other.get(key, ""):
+                found.append((f"{entry}: {key}", one.get(key, ""), other.get(key, "")))
+    return found
 
 
 def _values(records: Sequence[Record], read: Callable[[Record], dict[str, str]]) -> dict[str, str]:
@@ -141,3 +188,13 @@ def _values(records: Sequence[Record], read: Callable[[Record], dict[str, str]])
         for name, text in read(record).items():
             values.setdefault(name, {})[text] = None
     return {name: ", ".join(sorted(texts)) for name, texts in values.items()}
+
+
+def _flat(value: Any, key: str = "") -> dict[str, str]:
+    """Nested settings by dotted key, as text."""
+    if not isinstance(value, dict):
+        return {key: json.dumps(value, default=str)}
+    found: dict[str, str] = {}
+    for name, part in value.items():
+        found.update(_flat(part, f"{key}.{name}".lstrip(".")))
+    return found

@@ -92,7 +92,7 @@ def _contradictions(path: Path, record: Record) -> Iterator[str]:
     if record.config.get("seed") != record.seed or record.config.get("entry", {}).get("name") != record.entry:
         yield "its configuration is of another seed or entry"
     scored = record.status in ("completed", "collapsed")
-    if scored and record.metrics is None and getattr(record, "trial_metrics", None) is None:
+    if scored and record.metrics is None and record.trial_metrics is None:
         yield f"its status is {record.status}, but it has no scores"
     if not scored and record.metrics is not None:
         yield f"its status is {record.status}, but it has scores"

@@ -107,6 +107,9 @@ def convert_folder(
                     writer.skipped.append(path.relative_to(folder).as_posix())
                 else:
                     writer.add(one.encoded, label, one.size)
+            empty = sorted(set(range(len(classes))) - writer.labels_written)
+            if empty:
+                raise UserError(f"{folder}: no readable image of class '{classes[empty[0]]}' is left in {split}")
             writer.finish()
         return writers.publish()
 
@@ -218,14 +221,17 @@ class _Writer:
                 "bytes", shape=(0,), maxshape=(None,), chunks=(self._chunk,), dtype=np.uint8
             )
         except OSError as error:
-            self._temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
             raise self._failed(error) from None
 
     def _clear(self) -> None:
         """Removes what a conversion that was killed has left."""
         for stale in self.path.parent.glob(f".{self.path.name}.*.tmp"):
-            process = int(stale.name.split(".")[-2])
-            if process != os.getpid() and psutil.pid_exists(process):
+            process = stale.name.split(".")[-2]
+            if not process.isdecimal():
+                continue  # not ours
+            if int(process) != os.getpid() and _is_at_work(int(process), stale):
                 raise UserError(f"{self.path}: process {process} is converting to it; wait for that one")
             stale.unlink()
 
@@ -245,6 +251,11 @@ class _Writer:
         self._checksums.append(checksum(encoded))
         if self._held >= _LARGEST_CHUNK:
             self._flush()
+
+    @property
+    def labels_written(self) -> set[int]:
+        """The classes that have an image."""
+        return set(self._labels)
 
     def _flush(self) -> None:
         try:
@@ -292,6 +303,14 @@ class _Writer:
     def _failed(self, error: OSError) -> UserError:
         reason = os.strerror(error.errno) if error.errno else (str(error).splitlines() or ["unknown"])[0]
         return UserError(f"{self.path}: cannot be written ({reason}); nothing was kept")
+
+
+def _is_at_work(process: int, temporary: Path) -> bool:
+    """Whether a process writes to a file; its number may have gone to another one since."""
+    try:
+        return psutil.Process(process).create_time() <= temporary.stat().st_mtime + 1.0
+    except (psutil.Error, OSError):
+        return False
 
 
 def damaged(container: Container, progress: Progress | None = None) -> Iterable[int]:

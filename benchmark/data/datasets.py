@@ -130,6 +130,7 @@ class Dataset:
             constant of the dataset would be one more thing to tell rows apart by, and batch norm makes up for it.
         std: likewise.
         joined: train and unlabelled as one split, where that is what methods are trained on.
+        seen_test_images: test images of the source that lie in its train, too.
     """
 
     name: str
@@ -143,6 +144,7 @@ class Dataset:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     joined: Split | None = None
+    seen_test_images: int = 0
 
     @property
     def pretraining(self) -> Split:
@@ -202,7 +204,7 @@ def load_dataset(
         raise UserError(
             f"dataset '{spec.name}': its images are {source.image_size} px wide; set a size of at least {_SMALLEST}"
         )
-    _warn_of_overlap(source)
+    seen = _seen_test_images(source)
     chosen = _choose(spec, source)
     total = sum(len(indices) for _, indices in chosen.values())
     resident = total * 3 * source.side**2 <= resident_limit
@@ -225,14 +227,17 @@ def load_dataset(
         unlabelled=unlabelled,
         manifest=manifest,
         joined=joined,
+        seen_test_images=seen,
     )
 
 
-def _warn_of_overlap(source: Source) -> None:
-    """An image that lies in train and test makes the test easier than it looks."""
-    both = len(set(source.train.checksums) & set(source.test.checksums))
+def _seen_test_images(source: Source) -> int:
+    """How many test images lie in train, too, which makes the test easier than it looks; warned about."""
+    known = set(source.train.checksums)
+    both = sum(code in known for code in source.test.checksums)
     if both:
         _log.warning("%d of the %d test images are in train, too", both, len(source.test.checksums))
+    return both
 
 
 def _choose(spec: DatasetSpec, source: Source) -> dict[str, tuple[RawSplit, list[int]]]:

@@ -132,6 +132,11 @@ def _classes(root: Path) -> list[str]:
     )
     if not names:
         raise UserError(f"{root}: no class folders in it; expected {root.name}/<class>/<image>")
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{root}: class folder {name!r} is not named in UTF-8; rename it") from None
     return names
 
 
@@ -148,7 +153,8 @@ def _files(root: Path) -> list[Path]:
     for folder, children, names in os.walk(root):
         children[:] = sorted(name for name in children if not name.startswith("."))
         visible = (name for name in sorted(names) if not name.startswith("."))
-        found += [Path(folder) / name for name in visible if name.lower().endswith(EXTENSIONS)]
+        paths = (Path(folder) / name for name in visible if name.lower().endswith(EXTENSIONS))
+        found += [path for path in paths if path.is_file() or not path.exists()]  # pipes and such are no images
     if not found:
         raise UserError(f"{root}: no images in this class folder; expected files ending in {', '.join(EXTENSIONS)}")
     return found

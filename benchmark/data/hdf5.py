@@ -14,6 +14,7 @@ Shape suffixes: N images, K classes, T bytes.
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -150,6 +151,13 @@ def open_container(path: Path) -> Container:
     Raises:
         UserError: it is not HDF5, cut off, of another layout or a newer version, or says what cannot be.
     """
+    try:
+        return _open_container(path)
+    except (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise UserError(f"{path}: is damaged, or not what it says it is ({error})") from None
+
+
+def _open_container(path: Path) -> Container:
     with open_file(path) as file:
         if file.attrs.get("format") != FORMAT:
             raise UserError(f"{path}: HDF5, but not a file that `bench data convert` wrote")
@@ -166,6 +174,12 @@ def open_container(path: Path) -> Container:
         _check_content(path, arrays, classes, int(offsets[-1]), stored.shape[0])
         places, chunk = _places(path, stored)
         factors = {name: part[()] for name, part in file["factors"].items()} if "factors" in file else {}
+        odd = [name for name, values in factors.items() if values.shape != arrays["labels"].shape]
+        if odd:
+            raise UserError(f"{path}: 'factors/{odd[0]}' does not have one value an image")
+        if stored.dtype != np.uint8 or stored.ndim != 1:
+            raise UserError(f"{path}: 'bytes' holds {stored.dtype} of {stored.ndim} dimensions, expected uint8 of one")
+        json.loads(str(file.attrs.get("skipped", "[]")))
         return Container(
             path,
             str(file.attrs.get("split", "")),
@@ -187,8 +201,11 @@ def open_file(path: Path) -> h5py.File:
     Raises:
         UserError: it is missing, cut off or none.
     """
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; expected one HDF5 file")
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
+        split = path.with_name(f"{path.stem}-train{path.suffix}")
+        raise UserError(f"{path}: no such file" + (f"; did you mean {split}?" if split.is_file() else ""))
     try:
         return h5py.File(path, "r")
     except OSError as error:
@@ -214,6 +231,8 @@ def _check_content(
     path: Path, arrays: dict[str, NDArray[Any]], classes: tuple[str, ...], ends: int, total: int
 ) -> None:
     labels = arrays["labels"]
+    if labels.ndim != 1 or len(set(classes)) < len(classes):
+        raise UserError(f"{path}: " + ("'labels' is no list" if labels.ndim != 1 else "two classes have one name"))
     count = len(labels)
     if not count:
         raise UserError(f"{path}: holds no images")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -60,26 +60,29 @@ def split_paths(path: Path) -> tuple[Path, Path]:
         UserError: they are not there.
     """
     if path.is_dir():
-        stems = {child.with_name(child.name.replace("train", "{}")) for child in path.iterdir() if _is_train(child)}
-        if len(stems) != 1:
-            found = f"{len(stems)} pairs" if stems else "none"
+        trains = sorted(child for child in path.iterdir() if _beside(child, "test") is not None)
+        if len(trains) != 1:
+            found = ", ".join(child.name for child in trains) or "none"
             raise UserError(f"{path}: expected one X-train.h5 with its X-test.h5 in this folder, found {found}")
-        pattern = str(next(iter(stems)))
-    elif _is_train(path):
-        pattern = str(path.with_name(path.name.replace("train", "{}")))
+        train = trains[0]
+    elif _beside(path, "test") is not None:
+        train = path
     else:
-        pattern = str(path.with_name(f"{path.stem}-{{}}{path.suffix or '.h5'}"))
-    train = Path(pattern.format("train"))
-    test = next((Path(pattern.format(name)) for name in _TEST_NAMES if Path(pattern.format(name)).is_file()), None)
-    for file, name in ((train if train.is_file() else None, "train"), (test, "test")):
-        if file is None:
-            raise UserError(f"{path}: {pattern.format(name)} is not there; `bench data convert` writes both splits")
-    assert test is not None
+        train = path.with_name(f"{path.stem}-train{path.suffix or SUFFIXES[0]}")
+    tests = [beside for name in _TEST_NAMES if (beside := _beside(train, name)) is not None]
+    test = next((one for one in tests if one.is_file()), None)
+    if not train.is_file() or test is None:
+        missing = train if not train.is_file() else tests[0]
+        raise UserError(f"{path}: {missing} is not there; `bench data convert` writes both splits")
     return train, test
 
 
-def _is_train(path: Path) -> bool:
-    return path.suffix in SUFFIXES and "train" in path.name and "{" not in path.name
+def _beside(path: Path, split: str) -> Path | None:
+    """The file of another split that belongs to `train.h5` or `X-train.h5`; None for a file of another name."""
+    stem, joint, last = path.stem.rpartition("-")
+    if path.suffix not in SUFFIXES or last != "train":
+        return None
+    return path.with_name(f"{stem}{joint}{split}{path.suffix}")
 
 
 def load_hdf5(path: Path, size: int | None, progress: Progress | None = None) -> Source:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -33,6 +34,7 @@ LARGEST_NATIVE = 96
 """Side in pixels up to which images of one size are kept as they are."""
 
 _BATCH = 512
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class Images(Protocol):
@@ -156,7 +158,8 @@ def decode(encoded: bytes, name: str) -> Tensor:
     """Decodes a JPEG, PNG, WebP or BMP file to RGB, uint8 `(3, H, W)`.
 
     Grey, palette and CMYK images are converted, transparency is dropped, and EXIF's orientation is ignored (as the
-    published ImageNet pipelines do). torchvision's decoders come first; what they cannot read, Pillow tries.
+    published ImageNet pipelines do). torchvision's decoders come first; what they cannot read, Pillow tries. PNGs are
+    Pillow's alone: libpng's error handling in torchvision ends the process where one is damaged.
 
     Args:
         encoded: the file's bytes.
@@ -165,16 +168,19 @@ def decode(encoded: bytes, name: str) -> Tensor:
     Raises:
         UserError: nobody can decode it.
     """
-    try:
-        data = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
-        image: Tensor = decode_image(data, mode=ImageReadMode.RGB)
-        if image.dtype == torch.uint8 and image.shape[0] == 3:
-            return image
-    except (RuntimeError, ValueError):
-        pass
+    if not encoded.startswith(_PNG):
+        try:
+            data = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
+            image: Tensor = decode_image(data, mode=ImageReadMode.RGB)
+            if image.dtype == torch.uint8 and image.shape[0] == 3:
+                return image
+        except (RuntimeError, ValueError):
+            pass
     try:
         with Image.open(io.BytesIO(encoded)) as picture:
-            rgb = picture.convert("RGB")
+            # Of 16-bit greys the upper 8 bits; Pillow's own conversion would cut them off at 255.
+            deep = picture.mode.startswith("I")
+            rgb = (picture.point(lambda value: value / 256).convert("L") if deep else picture).convert("RGB")
         flat = torch.frombuffer(bytearray(rgb.tobytes()), dtype=torch.uint8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{name}: not a readable image ({_first_line(error)})") from None
@@ -207,7 +213,8 @@ def encoded_size(encoded: bytes, name: str) -> tuple[int, int]:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].replace("<_io.BytesIO object", "<the file")
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return re.sub(r"<_io\.BytesIO object at 0x[0-9a-f]+>", "the file", line)
 
 
 def resized(images: Tensor, side: int) -> Tensor:

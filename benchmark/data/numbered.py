@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchmark.data.images import Progress
+
+
+_MOST_CLASSES = 1_000_000
 
 
 class NumberedFiles:
@@ -37,14 +41,15 @@ class NumberedFiles:
             count = len(file["images"])
             if not count or len(file["labels"]) != count:
                 raise UserError(f"{path}: {count} images and {len(file['labels'])} labels; expected as many, and some")
+            if set(file["images"]) != set(map(str, range(count))):
+                raise UserError(f"{path}: images have to be numbered from 0 to {count - 1}")
             try:
-                labels = [int(np.asarray(file["labels"][str(number)][()]).item()) for number in range(count)]
-                file["images"][str(count - 1)]
-            except (KeyError, ValueError, TypeError) as error:
+                labels = [operator.index(np.asarray(file["labels"][str(n)][()]).item()) for n in range(count)]
+            except (KeyError, ValueError, TypeError, OSError) as error:
                 raise UserError(f"{path}: images and labels have to be numbered from 0 ({error})") from None
+        if min(labels) < 0 or max(labels) >= _MOST_CLASSES:
+            raise UserError(f"{path}: labels from {min(labels)} to {max(labels)}; expected 0 to {_MOST_CLASSES - 1}")
         self.labels_N = np.array(labels, dtype=np.int32)
-        if self.labels_N.min() < 0:
-            raise UserError(f"{path}: labels from {self.labels_N.min()}; expected 0 or more")
         self.classes = tuple(map(str, range(int(self.labels_N.max()) + 1)))
         self.sizes_N2 = np.zeros((0, 2), dtype=np.uint32)  # not stored there
 

@@ -171,7 +171,7 @@ def _bags(rows_P: Tensor, slots_P: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 def context_on_host(context: Masks | Tensor) -> Tensor:
     """The context mask on the CPU; waits for the device only where the mask comes as a tensor that lies there."""
-    return context.host.context_Bhw if isinstance(context, Masks) else context.cpu()
+    return (context.host.context_Bhw if isinstance(context, Masks) else context).cpu()
 
 
 def carry(tensors: list[Tensor], device: torch.device) -> list[Tensor]:

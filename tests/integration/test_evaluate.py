@@ -57,6 +57,19 @@ def test_further_protocols_stand_beside_the_records_and_in_the_report(bench: Any
     assert "transfer-v1 on digits" in page and "belongs to run" in page
 
 
+def test_probes_of_an_earlier_encoder_are_not_taken_for_the_new_ones(bench: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    config = bench.config(entries=["random_init"])
+    assert bench("run", config, "--out", out)[0] == 0
+    assert bench("evaluate", out, "--protocols", "lowshot-v1")[0] == 0
+    (path,) = out.glob("*/random_init/*/record.json")
+    changed = json.loads(path.read_text())
+    path.write_text(json.dumps({**changed, "status": "failed", "cause": "exception", "metrics": None}))
+    assert bench("run", config, "--out", out)[0] == 0
+    assert not (path.parent / "probes").exists() and (path.parent / "probes.failed-1").is_dir()
+    assert "there already" not in bench("evaluate", out, "--protocols", "lowshot-v1")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

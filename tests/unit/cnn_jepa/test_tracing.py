@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import timm
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -211,3 +212,105 @@ def test_networks_drawn_at_random(
 ) -> None:
     images = torch.randn(len(context), 3, context.shape[1] * 8, context.shape[2] * 8, dtype=torch.float64)
     assert_equal(network.double(), 8, images, context, training)
+
+
+class _Named(nn.Module):
+    """A network of one function over two convolutions."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.c, self.d = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.relu, self.drop = nn.ReLU(inplace=True), nn.Dropout(0.5)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self, x)
+
+
+def _after(operation: Any) -> Any:
+    def function(net: Any, x: Tensor) -> Tensor:
+        y = net.c(x)
+        operation(net, y)
+        return y
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (_after(lambda net, y: net.relu(y)), "'relu' changes its result in place"),
+        (_after(lambda net, y: F.relu(y, inplace=True)), "changes its result in place"),
+        (_after(lambda net, y: y.add_(1)), "'add_' changes its result in place"),
+        (lambda net, x: net.c(x) * (3.0 if net.training else 1.0), "does something else in training"),
+        (lambda net, x: net.c(x) if net.training else net.d(net.c(x)), "does something else in training"),
+        (lambda net, x: net.c(x).permute(dims=(0, 2, 3, 1)), "'permute' cannot be followed"),
+    ],
+)
+def test_what_would_be_computed_otherwise_is_refused(function: Any, message: str) -> None:
+    for encoder in (SparseEncoder, MaskedDenseEncoder):
+        with pytest.raises(ValueError, match=message):
+            encoder(_Named(function), 4)
+
+
+def test_modes_of_modules_are_left_as_they_were() -> None:
+    network = _Named(lambda net, x: net.d(net.c(x)))
+    network.train()
+    network.c.eval()
+    SparseEncoder(network, 4)
+    assert network.training and network.d.training and not network.c.training
+
+
+@pytest.mark.parametrize("change", [nn.utils.weight_norm, nn.utils.spectral_norm])
+def test_layers_with_hooks_are_refused(change: Any) -> None:
+    with pytest.raises(ValueError, match=r"'0' \(Conv2d\) has hooks"):
+        SparseEncoder(nn.Sequential(change(nn.Conv2d(3, 4, 3, padding=1))), 4)
+
+
+def test_layers_that_compute_by_themselves_are_refused() -> None:
+    class Standardised(nn.Conv2d):
+        def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+            return super()._conv_forward(x, weight - weight.mean(), bias)
+
+    own = nn.Conv2d(3, 4, 3, padding=1)
+    own.forward = lambda x: x  # type: ignore[method-assign,assignment]
+    for layer in (Standardised(3, 4, 3, padding=1), own):
+        with pytest.raises(ValueError, match="cannot run on a part of an image"):
+            SparseEncoder(nn.Sequential(layer), 4)
+
+
+def test_an_average_that_counts_past_the_padding_is_refused() -> None:
+    for pool, fits in (
+        (nn.AvgPool2d(3, 2, 0, ceil_mode=True), False),
+        (nn.AvgPool2d(3, 2, 0, ceil_mode=True, count_include_pad=False), True),
+        (nn.AvgPool2d(3, 2, 0, ceil_mode=True, divisor_override=9), True),
+        (nn.AvgPool2d(2, 2, ceil_mode=True), True),
+    ):
+        network = nn.Sequential(nn.Conv2d(3, 4, 1), pool)
+        if fits:
+            SparseEncoder(network, 4)
+            continue
+        with pytest.raises(ValueError, match="with ceil_mode divides by another number"):
+            SparseEncoder(network, 4)
+
+
+def test_what_is_written_to_in_place_is_hidden_under_its_earlier_name_too() -> None:
+    def function(net: Any, x: Tensor) -> Tensor:
+        y = net.c(x)
+        y.add_(1)
+        return net.d(y)
+
+    def kept(net: Any, x: Tensor) -> Tensor:
+        y = net.c(x)
+        z = y.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+        return y + net.relu(z)
+
+    torch.manual_seed(0)
+    images = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    some = torch.tensor([[[True, False], [True, True]], [[False, True], [False, False]]])
+    for one in (function, kept):
+        network = _Named(one).double()
+        sparse, dense = (kind(network, 4)(images, some) for kind in (SparseEncoder, MaskedDenseEncoder))
+        torch.testing.assert_close(sparse, dense, rtol=1e-12, atol=1e-12)
+        whole = torch.ones(2, 2, 2, dtype=torch.bool)
+        torch.testing.assert_close(SparseEncoder(network, 4)(images, whole), network(images), rtol=1e-12, atol=1e-12)

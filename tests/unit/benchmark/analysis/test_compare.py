@@ -45,6 +45,24 @@ def test_changes_are_paired_by_seed_and_corrected(make_record: Any) -> None:
     assert found["byol"].reproduced == (0, 0)
 
 
+def test_other_settings_are_named_and_other_data_are_not_compared(make_record: Any) -> None:
+    first = [make_record("byol", seed) for seed in range(3)]
+    tuned = [make_record("byol", seed, config={"method": {"optimizer": {"lr": 0.002}}}) for seed in range(3)]
+    assert unlike(first, tuned) == [("byol: method.optimizer.lr", "0.001", "0.002")]
+    elsewhere = [make_record("byol", seed, top1=80.0, dataset={"manifest": "cd" * 32}) for seed in range(3)]
+    change = by_entry(first, elsewhere)["byol"]
+    assert change.verdict == "not comparable: dataset manifest" and change.p is None
+
+
+def test_rows_of_one_name_are_paired_by_their_settings(make_record: Any) -> None:
+    wide = {"recipe": "wide"}
+    first = [make_record("byol", top1=40.0), make_record("byol", 1, top1=50.0, config=wide)]
+    second = [make_record("byol", 1, top1=50.0, config=wide), make_record("byol", 2, top1=40.0, config={"recipe": "x"})]
+    found = changes(first, second)
+    assert sorted(change.verdict for change in found) == ["equal", "no difference seen (preliminary)"]
+    assert len(changes(first, second[:1])) == 2
+
+
 def test_single_seeds_are_judged_by_the_test_splits_error(make_record: Any) -> None:
     first = [make_record("byol", top1=40.0), make_record("simclr", top1=40.0)]
     second = [make_record("byol", 1, top1=41.0), make_record("simclr", 1, top1=45.0)]

@@ -517,3 +517,21 @@ def test_cifar10_jpeg(tmp_path: Path) -> None:
     assert data.manifest.counts == {"train": 450, "validation": 50, "test": 100}
     means = data.train.images.read(torch.arange(450)).float().mean((0, 2, 3)) / 255
     assert means.tolist() == pytest.approx([0.491, 0.482, 0.447], abs=0.03)
+
+
+def test_a_damaged_png_is_an_error_and_not_the_end_of_the_process(tmp_path: Path) -> None:
+    picture(0, 40, 30).save(tmp_path / "x.png")
+    content = bytearray((tmp_path / "x.png").read_bytes())
+    for place in (60, len(content) // 2, len(content) - 30):
+        damaged = bytearray(content)
+        damaged[place] ^= 255
+        with pytest.raises(UserError, match="x: not a readable image"):
+            decode(bytes(damaged), "x")
+
+
+def test_sixteen_bit_greys_keep_their_upper_eight_bits(tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    image = decode((tmp_path / "deep.png").read_bytes(), "deep")
+    assert image.shape == (3, 8, 8)
+    assert (image[0].int() - torch.from_numpy((values >> 8).astype(np.int32))).abs().max() <= 1

@@ -24,7 +24,15 @@ class Interruption:
         parent: a process whose end is the same wish, so that nothing goes on for a caller that was killed.
     """
 
-    def __init__(self, announce: Callable[[str], None], patience: float = 0.0, *, parent: int | None = None) -> None:
+    def __init__(
+        self,
+        announce: Callable[[str], None],
+        patience: float = 0.0,
+        *,
+        parent: int | None = None,
+        after: str = "the state is saved after this step",
+    ) -> None:
+        self._after = after
         self._wanted = False
         self._parent = parent
         self._announce = announce

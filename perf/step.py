@@ -136,9 +136,6 @@ class _Nobody:
     def hopeless(self, training: Training) -> bool:
         return False
 
-    def hopeless(self, training: Training) -> bool:
-        return False
-
     def save(self, training: Training) -> None:
         pass
 

@@ -16,6 +16,7 @@ from benchmark.data.datasets import load_dataset
 from benchmark.experiment import load_experiment, plan_runs, resolve_entries
 from benchmark.interruption import Interruption
 from benchmark.locks import DeviceLock
+from benchmark.ranks import Ranks
 from benchmark.runner import Bench, Options
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def carry_out_fixture(bench: Any, tmp_path: Path) -> Any:
         reporter = ConsoleReporter(True, Console())
         interruption = Interruption(lambda text: None)
         with DeviceLock("cpu") as lock:
-            worker = Bench(dataset, options, torch.device("cpu"), lock, reporter, interruption, judge)
+            worker = Bench(dataset, options, Ranks(torch.device("cpu")), [lock], reporter, interruption, judge)
             return worker.do(replace(plan, purpose=purpose), (1, 1))
 
     return carry_out

@@ -1,8 +1,8 @@
 """Reference bands: what each method reaches at a small fixed budget, so that a change for the worse is seen (rule 23).
 
 A band is fixed beforehand, from several seeds (`bench check --measure 3`). A result above it fails too: better than
-ever for no reason is a bug as likely as a discovery. The budget is small: most methods are hardly above the floor there,
-so that a band tells what is broken, not what has become a little worse.
+ever for no reason is a bug as likely as a discovery. The budget is small: most methods are hardly above the floor
+there, so that a band tells what is broken, not what has become a little worse.
 """
 
 from __future__ import annotations

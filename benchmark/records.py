@@ -292,7 +292,7 @@ def read_record(path: Path) -> Record:
     Raises:
         ValueError: the file is no record of this schema; says which file and why.
     """
-    return _read(path, Record)
+    return read_part(path, Record, SCHEMA_VERSION)
 
 
 def read_probes(record_path: Path, record: Record) -> tuple[list[ProbeRecord], list[str]]:
@@ -301,7 +301,7 @@ def read_probes(record_path: Path, record: Record) -> tuple[list[ProbeRecord], l
     problems: list[str] = []
     for path in sorted((record_path.parent / "probes").glob("*.json")):
         try:
-            probe = _read(path, ProbeRecord)
+            probe = read_part(path, ProbeRecord, SCHEMA_VERSION)
         except (ValueError, OSError) as error:
             problems.append(str(error))
             continue
@@ -312,14 +312,19 @@ def read_probes(record_path: Path, record: Record) -> tuple[list[ProbeRecord], l
     return found, problems
 
 
-def _read(path: Path, kind: type[PartT]) -> PartT:
+def read_part(path: Path, kind: type[PartT], expected: int) -> PartT:
+    """Reads a JSON file of one schema and version.
+
+    Raises:
+        ValueError: the file is none; says which file and why.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a JSON file ({error})") from None
     version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"{path}: schema_version is {version!r}, expected {SCHEMA_VERSION}")
+    if version != expected:
+        raise ValueError(f"{path}: schema_version is {version!r}, expected {expected}")
     try:
         return kind.model_validate(data)
     except ValidationError as error:

@@ -10,9 +10,9 @@ import io
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from benchmark.records import Amount, Number, Part, Percent, Status
+from benchmark.records import Amount, Number, Part, Percent, Status, read_part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,18 +134,7 @@ def read_study(path: Path) -> StudyRecord:
     Raises:
         ValueError: the file is none; says which file and why.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a JSON file ({error})") from None
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != STUDY_VERSION:
-        raise ValueError(f"{path}: schema_version is {version!r}, expected {STUDY_VERSION}")
-    try:
-        return StudyRecord.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return read_part(path, StudyRecord, STUDY_VERSION)
 
 
 def find_studies(roots: list[Path]) -> tuple[list[tuple[Path, StudyRecord]], list[str]]:

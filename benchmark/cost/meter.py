@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 import time
+from abc import ABC, abstractmethod
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -113,7 +114,7 @@ class CpuClock:
         return float(frequency.current)
 
 
-class _Nvml:
+class _Nvml(ABC):
     """Something that the driver tells of one GPU."""
 
     def __init__(self, device: torch.device) -> None:
@@ -137,8 +138,9 @@ class _Nvml:
         except pynvml.NVMLError as error:
             raise OSError(str(error)) from error
 
+    @abstractmethod
     def _ask(self, nvml: Any) -> float:
-        raise NotImplementedError
+        """The driver's answer."""
 
 
 class NvmlEnergy(_Nvml):
@@ -187,7 +189,7 @@ def sources(device: torch.device, own: Sequence[int] = ()) -> list[Source]:
         kinds += [Rapl, CpuClock]
     found: list[Source] = []
     for kind in kinds:
-        with contextlib.suppress(OSError, ValueError, ImportError, NotImplementedError):
+        with contextlib.suppress(OSError, ValueError, ImportError):
             source = kind()
             source.read()
             found.append(source)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 
 from benchmark.data.hdf5 import Container
-from benchmark.data.images import canonical, decode, in_threads
+from benchmark.data.images import canonical, decode, in_threads, write_png
 from benchmark.data.manifest import checksum
 from benchmark.errors import UserError
-from benchmark.records import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,12 +64,7 @@ def contact_sheet(encoded: Encoded, path: Path) -> None:
         tiles += [torch.full((3, _SIDE, _SIDE), 255, dtype=torch.uint8)] * (_COLUMNS - len(tiles))
         rows.append(_joined(tiles, axis=2))
     sheet = _joined(rows, axis=1)
-    buffer = io.BytesIO()
-    Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(buffer, format="PNG")
-    try:
-        write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+    write_png(path, sheet)
 
 
 def _tile(encoded: Encoded, index: int) -> Tensor:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image
 
 from benchmark.configs import find_recipe, read_recipe
 from benchmark.data.augment import Augmenter
+from benchmark.data.images import write_png
 from benchmark.errors import UserError
 from benchmark.randomness import generator
-from benchmark.records import write_atomically
 from methods.config import nearest
 from methods.registry import method_class, method_names
 
@@ -55,12 +53,7 @@ def write_gallery(dataset: Dataset, method: str, recipe: str, path: Path, seed: 
         parameters = augmenter.sample(count, size, generator(seed, "gallery", draw))
         columns += [_shown(view, dataset) for view in augmenter(images, parameters)]
     sheet = _sheet(columns)
-    buffer = io.BytesIO()
-    Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(buffer, format="PNG")
-    try:
-        write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+    write_png(path, sheet)
 
 
 def _shown(view_B3HW: Tensor, dataset: Dataset) -> Tensor:

@@ -20,6 +20,7 @@ from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as transforms
 
 from benchmark.errors import UserError
+from benchmark.records import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -197,6 +198,20 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def write_png(path: Path, image_3HW: Tensor) -> None:
+    """Writes a uint8 image `(3, H, W)` as PNG, atomically.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(image_3HW.permute(1, 2, 0).contiguous().numpy()).save(buffer, format="PNG")
+    try:
+        write_atomically(path, buffer.getvalue())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def encoded_size(encoded: bytes, name: str) -> tuple[int, int]:

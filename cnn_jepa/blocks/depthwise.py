@@ -1,8 +1,8 @@
 """Depthwise convolution of stride 1 on CPUs: maps as a whole for what flows through, visible positions for the weight.
 
 A wide depthwise kernel is cheap to apply, so that whole maps with zeros at hidden cells cost less than halos that
-outgrow the blocks. Its weight's gradient is not: oneDNN takes ten to forty times as long for it as for the convolution
-(7x7, `perf/cutover.py`). Here it is a product of shifted windows with the gradient, over visible positions alone.
+outgrow the blocks. Its weight's gradient is not: oneDNN takes 8 to 90 times as long for it as for the convolution
+(7x7, `perf/depthwise.py`). Here it is a product of shifted windows with the gradient, over visible positions alone.
 
 Shape suffixes: N visible blocks, C channels, s side of a block, u v of a window, R rows (positions).
 """

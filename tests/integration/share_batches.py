@@ -7,6 +7,7 @@ zero (an attention's key bias) by themselves.
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -96,7 +97,8 @@ def plans(folder: Path, names: tuple[str, ...], accumulate: int) -> list[RunPlan
         "precision": "32",
         "entries": entries,
     }
-    path = folder / f"share-{accumulate}.yaml"
+    path = folder / str(os.getpid()) / f"share-{accumulate}.yaml"  # two processes must not write one file
+    path.parent.mkdir(exist_ok=True)
     path.write_text(yaml.safe_dump(content))
     experiment, source = load_experiment(str(path))
     return plan_runs(experiment, resolve_entries(experiment, source), 32)

@@ -1,6 +1,6 @@
 """Which way of computing a convolution on visible blocks is fastest, by block size, channels and precision.
 
-Usage: python perf/cutover.py [--rounds N] [--batch N] [--precisions bfloat16] [--widest C]
+Usage: python perf/cutover.py [--rounds N] [--batch N] [--precisions bfloat16] [--widest C] [--visible N]
 
 Forward and backward of one layer, in every way that can run it, in one process; medians, interleaved.
 `cnn_jepa/blocks/cutover.py` holds what this was read off; results do not depend on timing at run time.
@@ -35,8 +35,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--precisions", default="float32,bfloat16")
     parser.add_argument("--widest", type=int, default=768, help="leave out layers with more channels")
+    parser.add_argument("--visible", type=int, default=20, help="cells of 49")
     options = parser.parse_args()
-    print(f"{torch.get_num_threads()} threads; milliseconds of forward + backward, 20 of 49 cells visible")
+    print(
+        f"{torch.get_num_threads()} threads; milliseconds of forward + backward, {options.visible} of 49 cells visible"
+    )
     print(
         f"{'kernel':>7}{'stride':>7}{'made':>6}{'channels':>9}{'cells':>7}{'dtype':>10}"
         + "".join(f"{w:>9}" for w in WAYS)
@@ -58,7 +61,7 @@ def _measure(
 ) -> None:
     generator, batch = torch.Generator().manual_seed(0), options.batch
     context = torch.zeros(batch, 49, dtype=torch.bool)
-    context.scatter_(1, torch.rand(batch, 49, generator=generator).argsort(1)[:, :20], True)
+    context.scatter_(1, torch.rand(batch, 49, generator=generator).argsort(1)[:, : options.visible], True)
     layout = Layout(context.view(batch, 7, 7))
     conv = nn.Conv2d(channels, channels, kernel, stride, kernel // 2, groups=groups, bias=False)
     conv = conv.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -2,9 +2,10 @@
 
 from cnn_jepa.losses import prediction_loss
 from cnn_jepa.masked_dense import MaskedDenseEncoder
-from cnn_jepa.masking import Masks, MaskSpec, check_spec, sample_masks
+from cnn_jepa.masking import Masks, MaskSpec, check_spec
 from cnn_jepa.model import CNNJEPA, JEPAOutput
 from cnn_jepa.predictor import ConvPredictor
+from cnn_jepa.sampling import sample_masks
 from cnn_jepa.sparse import SparseEncoder
 
 __all__ = [

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import model_validator
 
 from cnn_jepa.losses import LossKind, Normalisation, variance_covariance
-from cnn_jepa.masking import Masks, MaskSpec, check_spec, sample_masks
+from cnn_jepa.masking import Masks, MaskSpec, check_spec
+from cnn_jepa.sampling import sample_masks
 from methods.config import Count, MethodConfig, NonNegative, Share
 from methods.ema import EMASpec
 from methods.losses import full_precision, whole_batch

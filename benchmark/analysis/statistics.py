@@ -69,8 +69,8 @@ class PairedDifference:
     Attributes:
         n: pairs.
         mean: of the differences; None without pairs.
-        ci95: half the width of its 95% interval (Student t); None for fewer than two pairs.
-        p: of the two-sided paired t-test; None for fewer than two pairs.
+        ci95: half the width of its 95% interval (Student t); None for fewer than two pairs, or without spread.
+        p: of the two-sided paired t-test; None where there is nothing to test by.
     """
 
     n: int
@@ -83,8 +83,8 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Paired
     """The paired t-test of `first - second`.
 
     Pairing by seed takes out what both share: initial weights, order, the images that were easy to reach (Bouthillier
-    et al. 2021, section 4). Differences that are all equal have no spread to test by: p is 1 where they are zero, and
-    0 where they are not.
+    et al. 2021, section 4). Differences that are all equal have no spread to test by: there is no interval, and p is 1
+    where they are zero, else None; two seeds that happen to agree to the last digit prove nothing.
 
     Args:
         first: values, one per seed.
@@ -99,10 +99,9 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Paired
     if summary.mean is None or summary.sd is None:
         return PairedDifference(summary.n, summary.mean, None, None)
     if summary.sd == 0.0:
-        p = 0.0 if summary.mean else 1.0
-    else:
-        t = summary.mean / (summary.sd / math.sqrt(summary.n))
-        p = min(1.0, 2.0 * float(stdtr(summary.n - 1, -abs(t))))
+        return PairedDifference(summary.n, summary.mean, None, None if summary.mean else 1.0)
+    t = summary.mean / (summary.sd / math.sqrt(summary.n))
+    p = min(1.0, 2.0 * float(stdtr(summary.n - 1, -abs(t))))
     return PairedDifference(summary.n, summary.mean, summary.ci95, p)
 
 

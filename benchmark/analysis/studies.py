@@ -175,7 +175,7 @@ def sentence(effect: Effect) -> str:
         )
     if not any(pair.differs for pair in tested):
         widest = max(tested, key=lambda pair: abs(pair.paired.mean or 0.0))
-        size = f"{abs(widest.paired.mean or 0.0):.1f} ± {widest.paired.ci95 or 0.0:.1f} points"
+        size = _points(widest)
         least = min(pair.p or 0.0 for pair in tested)
         values = _listing([level.text for level in levels])
         return f"{effect.name}: no difference seen between {values} (largest {size}, smallest corrected p {least:.2f})."
@@ -205,7 +205,12 @@ def _other(pair: Pair, level: Level) -> Level:
 
 
 def _against(pair: Pair, best: Level) -> str:
-    return f"{_other(pair, best).text} by {abs(pair.paired.mean or 0.0):.1f} ± {pair.paired.ci95 or 0.0:.1f} points"
+    return f"{_other(pair, best).text} by {_points(pair)}"
+
+
+def _points(pair: Pair) -> str:
+    width = "" if pair.paired.ci95 is None else f" ± {pair.paired.ci95:.1f}"
+    return f"{abs(pair.paired.mean or 0.0):.1f}{width} points"
 
 
 def _percent(level: Level) -> str:

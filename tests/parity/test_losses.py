@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cnn_jepa.losses import normalise, prediction_loss, variance_covariance
-from cnn_jepa.masking import sample_masks
+from cnn_jepa.sampling import sample_masks
 from methods.ijepa import token_layout
 from methods.jepa import JEPAConfig, regularisation
 

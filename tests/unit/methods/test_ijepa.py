@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cnn_jepa.masking import Masks, MaskSpec, sample_masks
+from cnn_jepa.masking import Masks, MaskSpec
+from cnn_jepa.sampling import sample_masks
 from methods.ijepa import IJEPA, IJEPAConfig, TokenLayout, token_layout
 
 GRID = (8, 8)

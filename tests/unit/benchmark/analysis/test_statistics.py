@@ -92,7 +92,8 @@ def test_paired_t_is_scipys(pairs: list[tuple[float, float]]) -> None:
 
 
 def test_differences_that_do_not_vary_and_too_few_of_them() -> None:
-    assert paired_difference([1.0, 2.0], [0.0, 1.0]).p == 0.0
+    constant = paired_difference([1.0, 2.0], [0.0, 1.0])
+    assert (constant.mean, constant.ci95, constant.p) == (1.0, None, None)
     assert paired_difference([1.0, 2.0], [1.0, 2.0]).p == 1.0
     one = paired_difference([3.0], [1.0])
     assert (one.n, one.mean, one.ci95, one.p) == (1, 2.0, None, None)

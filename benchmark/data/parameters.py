@@ -68,9 +68,7 @@ class ViewParameters:
         return replace(self, **{name: getattr(self, name)[start:stop] for name in names})
 
 
-def sample_view(
-    spec: ViewSpec, batch_size: int, source_size: SourceSize, generator: torch.Generator
-) -> ViewParameters:
+def sample_view(spec: ViewSpec, batch_size: int, source_size: SourceSize, generator: torch.Generator) -> ViewParameters:
     """Draws the parameters of one view for a batch of images of `source_size`.
 
     The number of draws depends on the batch size alone: switching an operation on or off in a recipe leaves the

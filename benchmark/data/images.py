@@ -268,7 +268,7 @@ def encoded_size(encoded: bytes, name: str) -> tuple[int, int]:
 
 def _first_line(error: BaseException) -> str:
     line = (str(error).splitlines() or [type(error).__name__])[0]
-    return re.sub(r"<_io\.BytesIO object at 0x[0-9a-f]+>", "the file", line)
+    return re.sub(r"(image file )?<_io\.BytesIO object at 0x[0-9a-f]+>", "the file", line)
 
 
 def resized(images: Tensor, side: int) -> Tensor:

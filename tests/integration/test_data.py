@@ -133,12 +133,14 @@ class _Stopping:
         return self.run.training.step == self.stop
 
 
-@pytest.mark.parametrize("size", [32, 16])
+@pytest.mark.parametrize(("size", "other"), [(32, 16), (16, 24)])
 def test_reading_ahead_and_interruptions_change_no_run_whose_crops_the_reader_makes(
-    bench: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+    bench: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, other: int
 ) -> None:
-    """At 16 px the squares that are evaluated are smaller than any image, at 32 px the crops are enlarged."""
-    path = bench.config(dataset={"name": "folder", "size": size}, budget={"steps": 8}, entries=["vicreg"])
+    """The views have two sizes, too: a large crop at the input size, and a small one at another."""
+    views = [{"crop_scale": [0.3, 1.0], "jitter": 0.8, "hue": 0.1}, {"size": other, "crop_scale": [0.05, 0.3]}]
+    entry = {"method": "vicreg", "overrides": {"views": views, "projector_hidden": 32, "output_dim": 32}}
+    path = bench.config(dataset={"name": "folder", "size": size}, budget={"steps": 8}, entries=[entry])
     experiment, source = load_experiment(str(path), settings=["precision=32"])
     dataset = datasets.load_dataset(experiment.dataset, photos, resident_limit=0)
     (plan,) = plan_runs(experiment, resolve_entries(experiment, source), dataset.image_size)

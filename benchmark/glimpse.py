@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.data.crops import make_views
 from benchmark.randomness import generator
 from benchmark.records import write_atomically
 from benchmark.training.measure import undone
@@ -36,15 +37,12 @@ def write_glimpse(path: Path, training: Training, dataset: Dataset) -> None:
         dataset: its first training images are shown.
     """  # fmt: skip  # noqa: D205
     ids_B = torch.arange(min(IMAGES, len(dataset.train.images)))
-    images_BCHW = dataset.train.images.read(ids_B).to(training.fabric.device)
-    size = (images_BCHW.shape[2], images_BCHW.shape[3])
-    seed = training.plan.seed
-    parameters = training.augmenter.sample(len(ids_B), size, generator(seed, "glimpse views"))
-    views = training.augmenter(images_BCHW, parameters)
-    arrays = {"images": images_BCHW.permute(0, 2, 3, 1).cpu().numpy()}
+    images, device, seed = dataset.train.images, training.fabric.device, training.plan.seed
+    views = make_views(images, ids_B, training.augmenter, generator(seed, "glimpse views"), device)
+    arrays = {"images": images.read(ids_B).permute(0, 2, 3, 1).numpy()}
     for number, view_BCHW in enumerate(views):
         arrays[f"view_{number}"] = _as_pixels(view_BCHW, dataset.mean, dataset.std)
-    batch = Batch(views, dataset.train.labels[ids_B].to(images_BCHW.device), ids_B)
+    batch = Batch(views, dataset.train.labels[ids_B].to(device), ids_B)
     with undone(training), torch.no_grad():
         seen = training.method.glimpse(batch, Step(1.0, training.step, generator(seed, "glimpse masks")))
     if "context_Bhw" in seen:

@@ -213,7 +213,9 @@ class DatasetRecord(Part):
 class Record(Part):
     """The outcome of a run: one entry with one seed.
 
-    A `trial` of a sweep has `trial_metrics` instead of `metrics`: it never read the test split.
+    A `trial` of a sweep has `trial_metrics` instead of `metrics`: it never read the test split. `crops` says who made
+    the training crops: the training `device`, of images (or the squares in their middle) that lay in memory or are
+    small and alike; or the `reader`, of the whole of each image, when it was decoded.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -229,6 +231,7 @@ class Record(Part):
     message: str | None = None
     config: dict[str, Any]
     dataset: DatasetRecord
+    crops: Literal["device", "reader"] = "device"
     environment: Environment
     ledger: LedgerRecord | None
     metrics: Metrics | None

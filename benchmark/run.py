@@ -113,6 +113,7 @@ class Run:
         lr = plan.config()["lr"]
         optimizer = build_optimizer(self.method.parameter_groups(), plan.settings.optimizer, lr)
         objective, wrapped = fabric.setup(Objective(self.method), optimizer)
+        augmenter = Augmenter(self.method.views, plan.image_size, dataset.mean, dataset.std)
         return Training(
             plan=plan,
             fabric=fabric,
@@ -120,7 +121,7 @@ class Run:
             objective=objective,
             optimizer=wrapped,
             lr=lr,
-            augmenter=Augmenter(self.method.views, plan.image_size, dataset.mean, dataset.std),
+            augmenter=augmenter,
             batches=Batches(
                 dataset.pretraining,
                 plan.experiment.batch_size,
@@ -128,6 +129,7 @@ class Run:
                 self.device,
                 self.ranks.rank,
                 self.ranks.size,
+                augmenter=augmenter,
             ),
             ledger=self.ledger,
             ranks=self.ranks,

@@ -11,6 +11,7 @@ import yaml
 
 from benchmark.claim import claim_folder
 from benchmark.cost.meter import BUSY_SHARE
+from benchmark.data.crops import cropped_by_reader
 from benchmark.devices import choose_device, take_device
 from benchmark.environment import PeakMemory, describe, describe_dataset, now, visible_cores
 from benchmark.errors import UserError
@@ -270,6 +271,7 @@ def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]
         message=message,
         config=plan.config(),
         dataset=describe_dataset(dataset),
+        crops="reader" if cropped_by_reader(dataset.pretraining.images) else "device",
         environment=describe(ranks.device, ranks.size),
         ledger=ledger,
         metrics=reached if isinstance(reached, Metrics) else None,

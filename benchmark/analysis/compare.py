@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 ALPHA = 0.05
 _SETTINGS = ("entry", "method", "backbone", "recipe")  # of a configuration: what makes an entry what it is
-_RANKED = ("dataset", "dataset manifest", "pretraining images", "image size", "precision", "batch size", "evaluation")
+_RANKED = (
+    "dataset", "dataset manifest", "pretraining images", "image size", "precision", "batch size", "evaluation",
+    "training crops",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

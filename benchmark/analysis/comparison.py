@@ -86,6 +86,8 @@ def backbone_text(record: Record) -> str:
 
 def _quality_fields(record: Record) -> dict[str, Any]:
     evaluation = record.config.get("evaluation")
+    # Left out where it is what it always was, so that older records keep their keys.
+    crops = {} if record.crops == "device" else {"training crops": record.crops}
     return {
         "dataset manifest": record.dataset.manifest,
         "pretraining images": _part(record, "dataset").get("pretrain", "train"),
@@ -95,6 +97,7 @@ def _quality_fields(record: Record) -> dict[str, Any]:
         # How often a run is probed on its way changes neither its weights nor its training time.
         "evaluation": evaluation.get("protocols", evaluation) if isinstance(evaluation, dict) else evaluation,
         "rules version": record.rules_version,
+        **crops,
     }
 
 
@@ -156,6 +159,7 @@ def fields_of(record: Record) -> dict[str, str]:
     fields: dict[str, Any] = {
         "dataset": record.dataset.name,
         **_quality_fields(record),
+        "training crops": record.crops,
         "budget": budget_text(record),
         **_hardware_fields(record),
     }

@@ -4,19 +4,19 @@ First `Augmenter.sample` draws everything that is random, on the CPU, then the a
 anything and without waiting for the device. Every image has parameters of its own (the order of the colour jitter
 belongs to the batch) and its view does not depend on which other images stand beside it.
 
+Images that lie decoded in memory, or are small and alike, are cropped here, too. Of those that are decoded from files
+of many sizes whenever they are read, the reader makes the crops (`crops.py`), on uint8; here follows the rest.
+
 The reference for each operation is the function of `torchvision.transforms.v2.functional` on a float image in [0, 1],
 antialiased for the crop. Unlike in a chain on uint8 images nothing is rounded between two operations. The bicubic
 crop is the exception: it overshoots, and as on uint8 it is clamped to [0, 1] after the columns and after the rows.
 
 Shape suffixes: B images, C the three channels, H W rows and columns of the source, S side of the view, Y X its rows
-and columns, A the two axes (rows, columns), R rows and L columns of a plane, K taps of a filter, T attempts, N chosen
-images.
+and columns, A the two axes (rows, columns), K taps of a filter, N chosen images.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,145 +25,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmark.data import color
+from benchmark.data.parameters import sample_view
 from benchmark.data.resample import blur, crop, crop_taps, send
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from benchmark.data.parameters import SourceSize, ViewParameters
     from methods.views import ViewSpec
 
-_ATTEMPTS = 10
 # How many pixel values a CPU works on at a time. Fewer cost more calls; more fall out of its caches.
 _CHUNK_VALUES = 300_000
-
-
-@dataclass(frozen=True)
-class ViewParameters:
-    """All draws of one view of a batch, on the CPU.
-
-    Attributes:
-        top_B: first row of the crop, in pixels; likewise `left_B`, `height_B`, `width_B`. Integers.
-        left_B: first column.
-        height_B: rows of the crop.
-        width_B: columns of the crop.
-        flip_B: whether the crop is flipped.
-        jitter_B: whether the colours are jittered.
-        jitter_order_4: in which order; 0 brightness, 1 contrast, 2 saturation, 3 hue. One order for the batch.
-        brightness_B: factor.
-        contrast_B: factor.
-        saturation_B: factor.
-        hue_B: shift, in turns.
-        grayscale_B: whether the image becomes gray.
-        blur_B: whether it is blurred.
-        sigma_B: the blur's standard deviation in pixels.
-        solarize_B: whether it is solarised.
-    """
-
-    top_B: Tensor
-    left_B: Tensor
-    height_B: Tensor
-    width_B: Tensor
-    flip_B: Tensor
-    jitter_B: Tensor
-    jitter_order_4: Tensor
-    brightness_B: Tensor
-    contrast_B: Tensor
-    saturation_B: Tensor
-    hue_B: Tensor
-    grayscale_B: Tensor
-    blur_B: Tensor
-    sigma_B: Tensor
-    solarize_B: Tensor
-
-    def __len__(self) -> int:
-        return len(self.top_B)
-
-    def slice(self, start: int, stop: int) -> ViewParameters:
-        """The parameters of images `start` to `stop` (a rank's share of the global batch), as views of these."""
-        names = (field.name for field in fields(self) if field.name.endswith("_B"))
-        return replace(self, **{name: getattr(self, name)[start:stop] for name in names})
-
-
-def sample_view(
-    spec: ViewSpec, batch_size: int, source_size: tuple[int, int], generator: torch.Generator
-) -> ViewParameters:
-    """Draws the parameters of one view for a batch of images of `source_size` (rows, columns).
-
-    The number of draws depends on the batch size alone: switching an operation on or off in a recipe leaves the
-    draws of all others as they were.
-    """
-    draws = torch.rand(2 * _ATTEMPTS + 12, batch_size, dtype=torch.float64, generator=generator)
-    areas_TB, ratios_TB, others = draws[:_ATTEMPTS], draws[_ATTEMPTS : 2 * _ATTEMPTS], iter(draws[2 * _ATTEMPTS :])
-    height_B, width_B, found_B = _crop_sizes(spec, areas_TB, ratios_TB, source_size)
-
-    def position(length_B: Tensor, source: int) -> Tensor:
-        free_B = source - length_B
-        drawn_B: Tensor = next(others) * (free_B + 1)
-        return drawn_B.floor().long().where(found_B, free_B // 2)
-
-    def factor(strength: float) -> Tensor:
-        return _uniform(next(others), max(0.0, 1.0 - strength), 1.0 + strength)
-
-    return ViewParameters(
-        height_B=height_B,
-        width_B=width_B,
-        top_B=position(height_B, source_size[0]),
-        left_B=position(width_B, source_size[1]),
-        flip_B=next(others) < spec.flip,
-        jitter_B=next(others) < spec.jitter,
-        brightness_B=factor(spec.brightness),
-        contrast_B=factor(spec.contrast),
-        saturation_B=factor(spec.saturation),
-        hue_B=_uniform(next(others), -spec.hue, spec.hue),
-        grayscale_B=next(others) < spec.grayscale,
-        blur_B=next(others) < spec.blur,
-        sigma_B=_uniform(next(others), *spec.blur_sigma),
-        solarize_B=next(others) < spec.solarize,
-        jitter_order_4=torch.randperm(4, generator=generator),
-    )
-
-
-def _uniform(draws_B: Tensor, low: float, high: float) -> Tensor:
-    return (low + draws_B * (high - low)).float()
-
-
-def _crop_sizes(
-    spec: ViewSpec, areas_TB: Tensor, ratios_TB: Tensor, source_size: tuple[int, int]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Crops as torchvision's `RandomResizedCrop` finds them: the first attempt that fits the image.
-
-    Returns:
-        Heights, widths, and whether there was such an attempt; where there was not, the central crop is to be taken.
-    """
-    rows, columns = source_size
-    low, high = spec.crop_scale
-    area_TB = (low + areas_TB * (high - low)) * (rows * columns)
-    low, high = (math.log(ratio) for ratio in spec.crop_ratio)
-    ratio_TB = (low + ratios_TB * (high - low)).exp()
-    height_TB = (area_TB / ratio_TB).sqrt().round().long()
-    width_TB = (area_TB * ratio_TB).sqrt().round().long()
-    fits_TB = (height_TB > 0) & (height_TB <= rows) & (width_TB > 0) & (width_TB <= columns)
-    # argmax finds the first of equal values.
-    first_1B = fits_TB.byte().argmax(dim=0, keepdim=True)
-    found_B = fits_TB.any(dim=0)
-    height, width = _fallback_size(spec.crop_ratio, source_size)
-    return (
-        height_TB.gather(0, first_1B)[0].where(found_B, torch.tensor(height)),
-        width_TB.gather(0, first_1B)[0].where(found_B, torch.tensor(width)),
-        found_B,
-    )
-
-
-def _fallback_size(crop_ratio: tuple[float, float], source_size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the largest crop with an allowed ratio, where no attempt fits."""
-    rows, columns = source_size
-    low, high = crop_ratio
-    if columns / rows < low:
-        return max(1, round(columns / low)), columns
-    if columns / rows > high:
-        return rows, max(1, round(rows * high))
-    return rows, columns
 
 
 class Augmenter:
@@ -198,12 +71,12 @@ class Augmenter:
                 )
         self._normalisation = _normalisation(mean, std)
 
-    def sample(self, batch_size: int, source_size: tuple[int, int], generator: torch.Generator) -> list[ViewParameters]:
+    def sample(self, batch_size: int, source_size: SourceSize, generator: torch.Generator) -> list[ViewParameters]:
         """Draws the parameters of all views of a batch, on the CPU.
 
         Args:
             batch_size: images of the global batch; a rank takes its `slice`.
-            source_size: rows and columns of the images.
+            source_size: rows and columns of the images, or of each.
             generator: a CPU generator; views are drawn from it in order.
         """
         return [sample_view(spec, batch_size, source_size, generator) for spec in self.specs]
@@ -229,29 +102,72 @@ class Augmenter:
             for spec, size, one in zip(self.specs, self.sizes, parameters, strict=True)
         )
 
-    def _view(self, images_BCHW: Tensor, spec: ViewSpec, size: int, parameters: ViewParameters) -> Tensor:
-        batch, channels, rows, columns = images_BCHW.shape
-        views_BCYX = torch.empty(
-            (batch, channels, size, size),
-            dtype=torch.float32,
-            device=images_BCHW.device,
-            memory_format=torch.channels_last,
+    @torch.no_grad()
+    def finish(self, crops: Sequence[Tensor], parameters: list[ViewParameters]) -> tuple[Tensor, ...]:
+        """Makes the views of images that have been cropped, resized and flipped already.
+
+        Args:
+            crops: uint8 RGB images `(B, 3, S, S)` on any device, one such tensor per view.
+            parameters: one per view, by which they were cropped.
+
+        Returns:
+            As of a call.
+
+        Raises:
+            UserError: the crops are not those of the declared views, or the parameters not those of such a batch.
+        """
+        shapes = [(len(one), 3, size, size) for one, size in zip(parameters, self.sizes, strict=True)]
+        if [tuple(crop_BCSS.shape) for crop_BCSS in crops] != shapes or any(c.dtype != torch.uint8 for c in crops):
+            raise UserError(f"crops are {[tuple(crop.shape) for crop in crops]}; expected {shapes} in torch.uint8")
+        return tuple(
+            self._coloured(partial(_planes, crop_BCSS), size * size, spec, size, one, crop_BCSS.device)
+            for crop_BCSS, spec, size, one in zip(crops, self.specs, self.sizes, parameters, strict=True)
         )
+
+    def _view(self, images_BCHW: Tensor, spec: ViewSpec, size: int, parameters: ViewParameters) -> Tensor:
+        rows, columns = images_BCHW.shape[2:]
         clamp = spec.interpolation == "bicubic"
         one = parameters
         boxes_6B = torch.stack([one.top_B, one.left_B, one.height_B, one.width_B, one.flip_B, one.flip_B]).float()
         boxes_6B[4] = 0.0
         device = images_BCHW.device
         pixels_ABSK, weights_ABSK = crop_taps(boxes_6B, spec.interpolation, size, (rows, columns), device)
-        chunk = max(1, batch)
-        if images_BCHW.device.type == "cpu":
-            chunk = max(1, _CHUNK_VALUES // (channels * max(size * size, rows * columns)))
+
+        def cropped(own: slice) -> Tensor:
+            return crop(images_BCHW[own], pixels_ABSK[:, own], weights_ABSK[:, own], clamp=clamp)
+
+        return self._coloured(cropped, max(size * size, rows * columns), spec, size, parameters, device)
+
+    def _coloured(
+        self,
+        cropped: Callable[[slice], Tensor],
+        pixels: int,
+        spec: ViewSpec,
+        size: int,
+        parameters: ViewParameters,
+        device: torch.device,
+    ) -> Tensor:
+        """All that follows on the crop.
+
+        Args:
+            cropped: makes the crops of some images as planes `(3, B, S, S)` in [0, 1].
+            pixels: of an image, where it has most of them.
+            spec: of the view.
+            size: S.
+            parameters: of all images.
+            device: where the view is made.
+        """
+        batch = len(parameters)
+        views_BCYX = torch.empty(
+            (batch, 3, size, size), dtype=torch.float32, device=device, memory_format=torch.channels_last
+        )
+        chunk = max(1, batch if device.type != "cpu" else _CHUNK_VALUES // (3 * pixels))
         soften = partial(blur, kernel=spec.kernel(size))
         solarize = partial(color.solarize, threshold=spec.solarize_threshold)
         for start in range(0, batch, chunk):
             own = slice(start, start + chunk)
             part = parameters.slice(start, start + chunk)
-            planes_CBYX = crop(images_BCHW[own], pixels_ABSK[:, own], weights_ABSK[:, own], clamp=clamp)
+            planes_CBYX = cropped(own)
             _jitter(planes_CBYX, spec, part)
             _apply(color.to_grayscale, planes_CBYX, part.grayscale_B)
             _apply(soften, planes_CBYX, part.blur_B, part.sigma_B)
@@ -259,6 +175,12 @@ class Augmenter:
             for channel, (scale, shift) in enumerate(self._normalisation):
                 torch.add(shift, planes_CBYX[channel], alpha=scale, out=views_BCYX[own, channel])
         return views_BCYX
+
+
+def _planes(crops_BCSS: Tensor, own: slice) -> Tensor:
+    """Some uint8 crops as planes `(3, B, S, S)` in [0, 1]."""
+    planes_CBSS = crops_BCSS[own].transpose(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
+    return planes_CBSS.div_(255.0)
 
 
 def center_view(

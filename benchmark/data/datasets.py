@@ -177,7 +177,7 @@ def load_dataset(
     download: bool = False,
     *,
     progress: Progress | None = None,
-    resident_limit: int = RESIDENT_BYTES,
+    resident_limit: int | None = None,
 ) -> Dataset:
     """Reads a dataset and cuts its splits.
 
@@ -186,7 +186,8 @@ def load_dataset(
         path: where it lies; None takes `data/` (and is an error for `folder`). `shapes` and `digits` lie nowhere.
         download: whether torchvision may fetch what is not there.
         progress: called with (done, of how many) while files are read and decoded.
-        resident_limit: bytes up to which decoded images of a folder are kept in memory.
+        resident_limit: bytes up to which decoded images of a folder or file are kept in memory; None for
+            `RESIDENT_BYTES`. Beyond it, training crops of images of many sizes are drawn from the whole of each.
 
     Raises:
         UserError: the data is missing, damaged or too small for what is asked; says where and what.
@@ -207,7 +208,8 @@ def load_dataset(
     seen = _seen_test_images(source)
     chosen = _choose(spec, source)
     total = sum(len(indices) for _, indices in chosen.values())
-    resident = total * 3 * source.side**2 <= resident_limit
+    limit = RESIDENT_BYTES if resident_limit is None else resident_limit
+    resident = total * 3 * source.side**2 <= limit
     splits = {name: _open(*part, resident=resident, progress=progress) for name, part in chosen.items()}
     content = {}
     for name, (raw, indices) in chosen.items():

@@ -32,8 +32,9 @@ def load_folder(path: Path, size: int | None, progress: Progress | None = None) 
     Links to folders below a class are not followed.
 
     Where all images are square, equal and at most 96 px they stay as they are (or are resized to `size`). Else the
-    square in the middle of each is kept, its side `size` x 256/224: a simplification, in that training crops are drawn
-    from that square and never reach what lies beside it.
+    square in the middle of each is kept, its side `size` x 256/224, and what is kept in memory is no more than that: a
+    simplification, in that training crops are drawn from that square and never reach what lies beside it. Those of
+    images that are too many to be kept in memory are drawn from the whole of each.
 
     Args:
         path: the folder.
@@ -96,7 +97,7 @@ def list_folders(
         RawSplit(
             torch.tensor([label for label, members in enumerate(split) for _ in members]),
             [code for code, _ in part_infos],
-            _Opener(part, side, native=native).open,
+            _Opener(part, side, [(height, width) for _, (width, height) in part_infos], native=native).open,
         )
         for split, part, part_infos in (
             (files[0], paths[:split_at], infos[:split_at]),
@@ -109,11 +110,13 @@ def list_folders(
 class _Opener:
     """Opens some of a split's files."""
 
-    def __init__(self, paths: Sequence[Path], side: int, *, native: bool) -> None:
+    def __init__(self, paths: Sequence[Path], side: int, sizes: Sequence[tuple[int, int]], *, native: bool) -> None:
         self.paths, self.side, self.native = paths, side, native
+        self.sizes_N2 = torch.tensor(sizes, dtype=torch.int32)
 
     def open(self, indices: Tensor, *, resident: bool, progress: Progress | None = None) -> Images:
-        lazy = LazyImages([self.paths[index] for index in indices.tolist()], self.side, native=self.native)
+        paths = [self.paths[index] for index in indices.tolist()]
+        lazy = LazyImages(paths, self.side, native=self.native, sizes_N2=self.sizes_N2[indices])
         return lazy.resident(progress) if resident else lazy
 
 

@@ -8,6 +8,7 @@ import torch
 
 from benchmark.configs import find_recipe, read_recipe
 from benchmark.data.augment import Augmenter
+from benchmark.data.crops import make_views
 from benchmark.data.images import write_png
 from benchmark.errors import UserError
 from benchmark.randomness import generator
@@ -45,13 +46,13 @@ def write_gallery(dataset: Dataset, method: str, recipe: str, path: Path, seed: 
     if not config.views:
         raise UserError(f"{method} sees no views: it trains nothing")
     count = min(IMAGES, len(dataset.train))
-    images = dataset.train.images.read(torch.arange(count))
+    indices = torch.arange(count)
     augmenter = Augmenter(config.views, dataset.image_size, dataset.mean, dataset.std)
-    size = (images.shape[2], images.shape[3])
-    columns = [images.float() / 255]
+    columns = [dataset.train.images.read(indices).float() / 255]
     for draw in range(_TIMES):
-        parameters = augmenter.sample(count, size, generator(seed, "gallery", draw))
-        columns += [_shown(view, dataset) for view in augmenter(images, parameters)]
+        draws = generator(seed, "gallery", draw)
+        views = make_views(dataset.train.images, indices, augmenter, draws, torch.device("cpu"))
+        columns += [_shown(view, dataset) for view in views]
     sheet = _sheet(columns)
     write_png(path, sheet)
 

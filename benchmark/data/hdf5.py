@@ -54,7 +54,7 @@ class Encoded(Protocol):
 
     @property
     def sizes_N2(self) -> NDArray[np.uint32]:
-        """Height and width; empty where they are not known."""
+        """Height and width; empty before `checksums` where they are not stored, zero for what is no image."""
 
     @property
     def factors(self) -> dict[str, NDArray[np.float32]]:

@@ -14,9 +14,9 @@ from benchmark.data.source import RawSplit, Source
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from benchmark.data.images import Images, Progress
@@ -26,15 +26,16 @@ _FALLBACK_SIZE = 224
 
 
 class ContainerImages(ImagesOnDemand):
-    """Some of a file's images, decoded each time they are read."""
+    """Some of a file's images, those at `indices` `(N,)`, decoded each time they are read."""
 
-    def __init__(self, encoded: Encoded, indices: Sequence[int], side: int, *, native: bool) -> None:
-        super().__init__(len(indices), side, native=native)
-        self.source, self.indices = encoded, tuple(indices)
+    def __init__(self, encoded: Encoded, indices: Tensor, side: int, *, native: bool) -> None:
+        sizes_N2 = torch.from_numpy(encoded.sizes_N2[indices.numpy()].astype(np.int32))
+        super().__init__(len(indices), side, native=native, sizes_N2=sizes_N2)
+        self.source, self.indices = encoded, indices
 
     def encoded(self, position: int) -> tuple[bytes, str]:
         """The bytes of an image's file, and what to call it in a message."""
-        index = self.indices[position]
+        index = int(self.indices[position])
         return self.source.read(index), f"{self.source.path}, image {index}"
 
 
@@ -99,20 +100,28 @@ def load_hdf5(path: Path, size: int | None, progress: Progress | None = None) ->
     train, test = (open_any(part) for part in split_paths(path))
     if train.classes != test.classes and isinstance(train, Container):
         raise UserError(f"{train.path} and {test.path}: their classes differ; convert them together")
-    sizes = np.unique(np.concatenate([train.sizes_N2, test.sizes_N2]), axis=0)
+    codes = [part.checksums(progress) for part in (train, test)]
+    sizes = np.unique(np.concatenate([_sizes(part) for part in (train, test)]), axis=0)
     native = len(sizes) == 1 and sizes[0, 0] == sizes[0, 1] <= LARGEST_NATIVE
     image_size = size or (int(sizes[0, 0]) if native else _FALLBACK_SIZE)
     side = image_size if native else canonical_side(image_size)
-    splits = [_raw_split(part, side, native=native, progress=progress) for part in (train, test)]
+    splits = [_raw_split(part, code, side, native=native) for part, code in zip((train, test), codes, strict=True)]
     classes = max((train.classes, test.classes), key=len)
     return Source(classes, image_size, side, splits[0], splits[1])
 
 
-def _raw_split(part: Encoded, side: int, *, native: bool, progress: Progress | None) -> RawSplit:
+def _sizes(part: Encoded) -> NDArray[np.uint32]:
+    unknown = (part.sizes_N2 == 0).any(axis=1)
+    if unknown.any():
+        raise UserError(f"{part.path}, image {int(unknown.argmax())}: not a readable image")
+    return part.sizes_N2
+
+
+def _raw_split(part: Encoded, codes: list[bytes], side: int, *, native: bool) -> RawSplit:
     def open_images(indices: Tensor, *, resident: bool, progress: Progress | None = None) -> Images:
-        images = ContainerImages(part, indices.tolist(), side, native=native)
+        images = ContainerImages(part, indices, side, native=native)
         return images.resident(progress) if resident else images
 
     labels = torch.from_numpy(part.labels_N.astype(np.int64))
     factors = {name: torch.from_numpy(values) for name, values in part.factors.items()}
-    return RawSplit(labels, part.checksums(progress), open_images, factors)
+    return RawSplit(labels, codes, open_images, factors)

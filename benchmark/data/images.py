@@ -35,6 +35,7 @@ LARGEST_NATIVE = 96
 """Side in pixels up to which images of one size are kept as they are."""
 
 _BATCH = 512
+_NEIGHBOURS = 16
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -80,10 +81,12 @@ class ImagesOnDemand(ABC):
         count: how many there are.
         side: what they are brought to, in pixels; see `canonical`.
         native: resized as a whole rather than by `canonical`.
+        sizes_N2: rows and columns of each as it is stored; None where they are not known.
     """
 
-    def __init__(self, count: int, side: int, *, native: bool = False) -> None:
+    def __init__(self, count: int, side: int, *, native: bool = False, sizes_N2: Tensor | None = None) -> None:
         self.count, self.side, self.native = count, side, native
+        self.sizes_N2 = None if native else sizes_N2
 
     def __len__(self) -> int:
         return self.count
@@ -98,11 +101,26 @@ class ImagesOnDemand(ABC):
         Raises:
             UserError: a file is gone or cannot be decoded; names it.
         """
-        wanted = indices.tolist()
-        pixels = torch.empty(len(wanted), 3, self.side, self.side, dtype=torch.uint8)
-        for place, image in enumerate(_pool().map(self._load, wanted)):
-            pixels[place] = image
+        pixels = torch.empty(len(indices), 3, self.side, self.side, dtype=torch.uint8)
+
+        def load(place: int, position: int) -> None:
+            pixels[place] = self._load(position)
+
+        side_by_side(load, indices.tolist())
         return pixels
+
+    def original(self, position: int) -> Tensor:
+        """An image as it is stored, uint8 `(3, H, W)`.
+
+        Raises:
+            UserError: its file is gone, cannot be decoded, or has another size than it was listed with; names it.
+        """
+        encoded, name = self.encoded(position)
+        image = decode(encoded, name)
+        if self.sizes_N2 is not None and list(image.shape[1:]) != self.sizes_N2[position].tolist():
+            found, listed = (" x ".join(map(str, size)) for size in (image.shape[1:], self.sizes_N2[position].tolist()))
+            raise UserError(f"{name}: is {found} pixels, but was {listed} when it was listed; it has been changed")
+        return image
 
     def resident(self, progress: Progress | None = None) -> ResidentImages:
         """All of them, decoded into memory."""
@@ -123,8 +141,10 @@ class LazyImages(ImagesOnDemand):
         paths: the files.
     """
 
-    def __init__(self, paths: Sequence[Path], side: int, *, native: bool = False) -> None:
-        super().__init__(len(paths), side, native=native)
+    def __init__(
+        self, paths: Sequence[Path], side: int, *, native: bool = False, sizes_N2: Tensor | None = None
+    ) -> None:
+        super().__init__(len(paths), side, native=native, sizes_N2=sizes_N2)
         self.paths = tuple(paths)
 
     def encoded(self, position: int) -> tuple[bytes, str]:
@@ -141,8 +161,27 @@ def _pool() -> ThreadPoolExecutor:
 def _pool_of(process: int) -> ThreadPoolExecutor:
     # One a process: threads do not live on in a forked worker.
     del process
+    return ThreadPoolExecutor(max_workers=_threads(), thread_name_prefix="decode")
+
+
+def _threads() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ThreadPoolExecutor(max_workers=min(16, cores + 1), thread_name_prefix="decode")
+    return min(16, cores + 1)
+
+
+def side_by_side(function: Callable[[int, ItemT], None], items: Sequence[ItemT]) -> None:
+    """Calls the function with each item and its place, in threads, some neighbours in each task.
+
+    Handing a task to a thread takes longer than decoding a small image.
+    """
+    share = max(1, min(_NEIGHBOURS, len(items) // (4 * _threads())))
+
+    def some(start: int) -> None:
+        for place in range(start, min(start + share, len(items))):
+            function(place, items[place])
+
+    for _ in _pool().map(some, range(0, len(items), share)):
+        pass
 
 
 def in_threads(
@@ -229,7 +268,7 @@ def encoded_size(encoded: bytes, name: str) -> tuple[int, int]:
 
 def _first_line(error: BaseException) -> str:
     line = (str(error).splitlines() or [type(error).__name__])[0]
-    return re.sub(r"<_io\.BytesIO object at 0x[0-9a-f]+>", "the file", line)
+    return re.sub(r"(image file )?<_io\.BytesIO object at 0x[0-9a-f]+>", "the file", line)
 
 
 def resized(images: Tensor, side: int) -> Tensor:

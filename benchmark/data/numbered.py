@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import operator
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from benchmark.data.hdf5 import open_file
+from benchmark.data.images import encoded_size
 from benchmark.data.manifest import checksum
 from benchmark.errors import UserError
 
@@ -51,7 +53,7 @@ class NumberedFiles:
             raise UserError(f"{path}: labels from {min(labels)} to {max(labels)}; expected 0 to {_MOST_CLASSES - 1}")
         self.labels_N = np.array(labels, dtype=np.int32)
         self.classes = tuple(map(str, range(int(self.labels_N.max()) + 1)))
-        self.sizes_N2 = np.zeros((0, 2), dtype=np.uint32)  # not stored there
+        self.sizes_N2 = np.zeros((0, 2), dtype=np.uint32)  # not stored there: found by `checksums`
 
     def __len__(self) -> int:
         return len(self.labels_N)
@@ -66,10 +68,15 @@ class NumberedFiles:
         return np.asarray(self._opened[1]["images"][str(index)][()]).tobytes()
 
     def checksums(self, progress: Progress | None = None) -> list[bytes]:
-        """One an image, of its bytes; reads the whole file."""
+        """One an image, of its bytes; reads the whole file, and notes the images' sizes on the way."""
         found = []
+        sizes_N2 = np.zeros((len(self), 2), dtype=np.uint32)
         for index in range(len(self)):
-            found.append(checksum(self.read(index)))
+            encoded = self.read(index)
+            found.append(checksum(encoded))
+            with suppress(UserError):  # whoever decodes it will say so
+                sizes_N2[index] = encoded_size(encoded, str(index))[::-1]
             if progress is not None and (index % 1000 == 999 or index + 1 == len(self)):
                 progress(index + 1, len(self))
+        self.sizes_N2 = sizes_N2
         return found

@@ -122,8 +122,6 @@ def run_step(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """One step: data, views, loss, backward, optimizer, the method's follow-up.
 
-    Views and masks are drawn for the whole batch; this process makes those of its own share.
-
     Args:
         training: what is trained.
         progress: in force during the step.
@@ -133,14 +131,11 @@ def run_step(
     Returns:
         The loss and the method's logged scalars of this process's share, detached, on the device.
     """
-    plan, index, batches = training.plan, training.step, training.batches
+    plan, index = training.plan, training.step
     with training.ledger.waiting_for_data():
-        raw = ready or batches.fetch(index)
+        raw = ready or training.batches.fetch(index)
     mark("data")
-    size = (raw.images_BCHW.shape[2], raw.images_BCHW.shape[3])
-    draws = training.augmenter.sample(batches.batch_size, size, generator(plan.seed, "views", index))
-    own = [one.slice(batches.start, batches.start + batches.share) for one in draws]
-    views = training.augmenter(raw.images_BCHW, own)
+    views = _make_views(training, raw)
     mark("views")
     loss, logs = _differentiate(training, raw, views, progress, mark)
     step = Step(progress, index, generator(plan.seed, "masks", index))
@@ -154,6 +149,16 @@ def run_step(
     training.method.after_step(step)
     mark("ema")
     return loss, logs
+
+
+def _make_views(training: Training, raw: RawBatch) -> tuple[Tensor, ...]:
+    """Views are drawn for the whole batch; this process makes those of its own share."""
+    if raw.drawn is not None:  # and cropped, by whoever read the images
+        return training.augmenter.finish(raw.pixels, raw.drawn)
+    batches, augmenter = training.batches, training.augmenter
+    size = (raw.images_BCHW.shape[2], raw.images_BCHW.shape[3])
+    draws = augmenter.sample(batches.batch_size, size, generator(training.plan.seed, "views", training.step))
+    return augmenter(raw.images_BCHW, [one.slice(batches.start, batches.start + batches.share) for one in draws])
 
 
 def _differentiate(

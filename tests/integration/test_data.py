@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from benchmark.data import batches, datasets
+from benchmark.experiment import load_experiment, plan_runs, resolve_entries
+from benchmark.interruption import Interruption
+from benchmark.reporter import Reporter
+from benchmark.run import Run
+from benchmark.training.loop import Interrupted, Training, train
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,3 +94,85 @@ def test_views_are_drawn(bench: Any, tmp_path: Path, method: str) -> None:
     with Image.open(tmp_path / "views.png") as picture:
         assert picture.height == 8 * 100 - 4 and picture.width > 3 * 100
         assert len(set(picture.convert("L").getdata())) > 10
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """JPEGs of many sizes."""
+    for split, number in (("train", 24), ("test", 6)):
+        for label, name in enumerate(("ant", "bee")):
+            place = tmp_path / "photos" / split / name
+            place.mkdir(parents=True)
+            for index in range(number):
+                draw = np.random.default_rng([label, index, split == "test"])
+                shape = (40 + 9 * (index % 4), 70 - 8 * (index % 5), 3)
+                pixels = draw.integers(0, 128, shape, dtype=np.uint8) + np.uint8(100 * label)
+                Image.fromarray(pixels).save(place / f"{index}.jpg")
+    return tmp_path / "photos"
+
+
+class _Stopping:
+    """A watcher that saves, stops before a step, and does not probe."""
+
+    def __init__(self, run: Run, stop: int | None) -> None:
+        self.run, self.stop = run, stop
+
+    def advanced(self, training: Training, loss: float) -> None: ...
+
+    def evaluate(self, training: Training) -> dict[str, float]:
+        return {}
+
+    def hopeless(self, training: Training) -> bool:
+        return False
+
+    def save(self, training: Training) -> None:
+        self.run.save(training)
+
+    def stop_requested(self) -> bool:
+        assert self.run.training is not None
+        return self.run.training.step == self.stop
+
+
+@pytest.mark.parametrize(("size", "other"), [(32, 16), (16, 24)])
+def test_reading_ahead_and_interruptions_change_no_run_whose_crops_the_reader_makes(
+    bench: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, other: int
+) -> None:
+    """The views have two sizes, too: a large crop at the input size, and a small one at another."""
+    views = [{"crop_scale": [0.3, 1.0], "jitter": 0.8, "hue": 0.1}, {"size": other, "crop_scale": [0.05, 0.3]}]
+    entry = {"method": "vicreg", "overrides": {"views": views, "projector_hidden": 32, "output_dim": 32}}
+    path = bench.config(dataset={"name": "folder", "size": size}, budget={"steps": 8}, entries=[entry])
+    experiment, source = load_experiment(str(path), settings=["precision=32"])
+    dataset = datasets.load_dataset(experiment.dataset, photos, resident_limit=0)
+    (plan,) = plan_runs(experiment, resolve_entries(experiment, source), dataset.image_size)
+    found = {}
+    for name, ahead, stops in (("ahead", 2, ()), ("late", 0, ()), ("parts", 2, (3, 4)), ("late parts", 0, (5,))):
+        monkeypatch.setattr(batches, "AHEAD", ahead)
+        for stop in (*stops, None):
+            reporter: Any = Reporter
+            run = Run(plan, dataset, torch.device("cpu"), tmp_path / name, reporter, Interruption(print))
+            assert run.training is not None
+            if stop is None:
+                assert train(run.training, _Stopping(run, None), points=8) == "completed"
+            else:
+                with pytest.raises(Interrupted):
+                    train(run.training, _Stopping(run, stop), points=8)
+                assert run.training.step == stop
+            run.close()
+        found[name] = [line for line in run.training.history if line["kind"] == "train"]
+        weights = run.method.state_dict()
+        found[name] += [{key: value.double().sum().item() for key, value in weights.items()}]
+    assert len(found["ahead"]) == 9
+    assert found["ahead"] == found["late"] == found["parts"] == found["late parts"]
+
+
+def test_records_say_who_crops(bench: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = bench.config(dataset={"name": "folder", "size": 16}, entries=["random_init"])
+    for out, limit, crops in (("memory", 1 << 30, "device"), ("disk", 0, "reader")):
+        monkeypatch.setattr(datasets, "RESIDENT_BYTES", limit)
+        code, printed = bench("run", config, "--data", photos, "--out", tmp_path / out)
+        assert code == 0, printed
+        assert bench.records(tmp_path / out)["random_init"].crops == crops
+    code, printed = bench(
+        "data", "views", "--dataset", "folder", "--data", photos, "--method", "simclr", "--out", tmp_path / "v.png"
+    )
+    assert code == 0 and (tmp_path / "v.png").stat().st_size > 0, printed

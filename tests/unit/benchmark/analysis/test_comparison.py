@@ -31,6 +31,7 @@ def several(make: Any, entry: str, values: list[float], **options: Any) -> list[
         {"config": {"evaluation": {"points": 5, "protocols": ["linear-v2", "knn-v1"]}}},
         {"config": {"dataset": {"pretrain": "train+unlabelled"}}},
         {"rules_version": "1.1"},
+        {"crops": "reader"},
     ],
 )
 def test_what_changes_accuracy_changes_every_key(make_record: Any, change: dict[str, Any]) -> None:
@@ -78,6 +79,13 @@ def test_a_time_budget_belongs_to_the_cost_key_and_is_ranked_there(make_record: 
     assert quality_key(full) != quality_key(make_record())
     other = make_record(budget={"wall_clock": 600}, environment={"cpu_model": "EPYC"})
     assert len(comparisons([full, other])) == 2
+
+
+def test_older_records_keep_their_keys_and_are_told_from_those_with_other_crops(make_record: Any) -> None:
+    plain = make_record()
+    assert "crops" in plain.model_dump() and quality_key(plain) == quality_key(make_record(crops="device"))
+    differing = differing_fields([plain, make_record(crops="reader")])
+    assert differing == {"training crops": ["device", "reader"]}
 
 
 def test_differing_fields_are_named_with_their_values(make_record: Any) -> None:

@@ -10,7 +10,8 @@ from scipy import stats
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 
-from benchmark.data.augment import Augmenter, ViewParameters, center_view, sample_view
+from benchmark.data.augment import Augmenter, center_view
+from benchmark.data.parameters import ViewParameters, sample_view
 from benchmark.errors import UserError
 from methods.views import ViewSpec
 

@@ -1,0 +1,145 @@
+"""The draws of views: which crop, which colours, for every image of a batch, on the CPU.
+
+Shape suffixes: B images, T attempts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from methods.views import ViewSpec
+
+SourceSize = tuple[int, int] | Tensor
+"""Rows and columns of a batch's images: of all alike, or of each, `(B, 2)`."""
+
+_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class ViewParameters:
+    """All draws of one view of a batch, on the CPU.
+
+    Attributes:
+        top_B: first row of the crop, in pixels; likewise `left_B`, `height_B`, `width_B`. Integers.
+        left_B: first column.
+        height_B: rows of the crop.
+        width_B: columns of the crop.
+        flip_B: whether the crop is flipped.
+        jitter_B: whether the colours are jittered.
+        jitter_order_4: in which order; 0 brightness, 1 contrast, 2 saturation, 3 hue. One order for the batch.
+        brightness_B: factor.
+        contrast_B: factor.
+        saturation_B: factor.
+        hue_B: shift, in turns.
+        grayscale_B: whether the image becomes gray.
+        blur_B: whether it is blurred.
+        sigma_B: the blur's standard deviation in pixels.
+        solarize_B: whether it is solarised.
+    """
+
+    top_B: Tensor
+    left_B: Tensor
+    height_B: Tensor
+    width_B: Tensor
+    flip_B: Tensor
+    jitter_B: Tensor
+    jitter_order_4: Tensor
+    brightness_B: Tensor
+    contrast_B: Tensor
+    saturation_B: Tensor
+    hue_B: Tensor
+    grayscale_B: Tensor
+    blur_B: Tensor
+    sigma_B: Tensor
+    solarize_B: Tensor
+
+    def __len__(self) -> int:
+        return len(self.top_B)
+
+    def slice(self, start: int, stop: int) -> ViewParameters:
+        """The parameters of images `start` to `stop` (a rank's share of the global batch), as views of these."""
+        names = (field.name for field in fields(self) if field.name.endswith("_B"))
+        return replace(self, **{name: getattr(self, name)[start:stop] for name in names})
+
+
+def sample_view(spec: ViewSpec, batch_size: int, source_size: SourceSize, generator: torch.Generator) -> ViewParameters:
+    """Draws the parameters of one view for a batch of images of `source_size`.
+
+    The number of draws depends on the batch size alone: switching an operation on or off in a recipe leaves the
+    draws of all others as they were.
+    """
+    draws = torch.rand(2 * _ATTEMPTS + 12, batch_size, dtype=torch.float64, generator=generator)
+    areas_TB, ratios_TB, others = draws[:_ATTEMPTS], draws[_ATTEMPTS : 2 * _ATTEMPTS], iter(draws[2 * _ATTEMPTS :])
+    rows_B, columns_B = torch.as_tensor(source_size).long().expand(batch_size, 2).unbind(1)
+    height_B, width_B, found_B = _crop_sizes(spec, areas_TB, ratios_TB, rows_B, columns_B)
+
+    def position(length_B: Tensor, source_B: Tensor) -> Tensor:
+        free_B = source_B - length_B
+        drawn_B: Tensor = next(others) * (free_B + 1)
+        return drawn_B.floor().long().where(found_B, free_B // 2)
+
+    def factor(strength: float) -> Tensor:
+        return _uniform(next(others), max(0.0, 1.0 - strength), 1.0 + strength)
+
+    return ViewParameters(
+        height_B=height_B,
+        width_B=width_B,
+        top_B=position(height_B, rows_B),
+        left_B=position(width_B, columns_B),
+        flip_B=next(others) < spec.flip,
+        jitter_B=next(others) < spec.jitter,
+        brightness_B=factor(spec.brightness),
+        contrast_B=factor(spec.contrast),
+        saturation_B=factor(spec.saturation),
+        hue_B=_uniform(next(others), -spec.hue, spec.hue),
+        grayscale_B=next(others) < spec.grayscale,
+        blur_B=next(others) < spec.blur,
+        sigma_B=_uniform(next(others), *spec.blur_sigma),
+        solarize_B=next(others) < spec.solarize,
+        jitter_order_4=torch.randperm(4, generator=generator),
+    )
+
+
+def _uniform(draws_B: Tensor, low: float, high: float) -> Tensor:
+    return (low + draws_B * (high - low)).float()
+
+
+def _crop_sizes(
+    spec: ViewSpec, areas_TB: Tensor, ratios_TB: Tensor, rows_B: Tensor, columns_B: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Crops as torchvision's `RandomResizedCrop` finds them: the first attempt that fits the image.
+
+    Returns:
+        Heights, widths, and whether there was such an attempt; where there was not, the central crop is to be taken.
+    """
+    low, high = spec.crop_scale
+    area_TB = (low + areas_TB * (high - low)) * (rows_B * columns_B)
+    low, high = (math.log(ratio) for ratio in spec.crop_ratio)
+    ratio_TB = (low + ratios_TB * (high - low)).exp()
+    height_TB = (area_TB / ratio_TB).sqrt().round().long()
+    width_TB = (area_TB * ratio_TB).sqrt().round().long()
+    fits_TB = (height_TB > 0) & (height_TB <= rows_B) & (width_TB > 0) & (width_TB <= columns_B)
+    # argmax finds the first of equal values.
+    first_1B = fits_TB.byte().argmax(dim=0, keepdim=True)
+    found_B = fits_TB.any(dim=0)
+    height_B, width_B = _fallback_sizes(spec.crop_ratio, rows_B, columns_B)
+    return (
+        height_TB.gather(0, first_1B)[0].where(found_B, height_B),
+        width_TB.gather(0, first_1B)[0].where(found_B, width_B),
+        found_B,
+    )
+
+
+def _fallback_sizes(crop_ratio: tuple[float, float], rows_B: Tensor, columns_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Height and width of the largest crop with an allowed ratio, where no attempt fits."""
+    low, high = crop_ratio
+    ratio_B = columns_B.double() / rows_B
+    height_B = (columns_B.double() / low).round().long().clamp(min=1)
+    width_B = (rows_B.double() * high).round().long().clamp(min=1)
+    return height_B.where(ratio_B < low, rows_B), width_B.where(ratio_B > high, columns_B)

@@ -388,8 +388,11 @@ def resolve_entries(experiment: Experiment, source: Path) -> list[Resolved]:
 
 
 def _resolve(experiment: Experiment, entry: EntrySpec, source: Path) -> Resolved:
-    method = method_class(entry.method)
     where = f"{source}: entry '{entry.name}'"
+    try:
+        method = method_class(entry.method)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
     recipe = find_recipe(entry.recipe or experiment.recipe, entry.method, source.parent)
     settings = read_recipe(recipe, entry.method) if recipe else {}
     try:

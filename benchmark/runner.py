@@ -38,6 +38,7 @@ from benchmark.records import (
 from benchmark.run import Judge, Run, keep
 from benchmark.training.checkpoint import discard_state
 from benchmark.training.loop import Interrupted
+from methods.registry import package_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -270,7 +271,7 @@ def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]
         message=message,
         config=plan.config(),
         dataset=describe_dataset(dataset),
-        environment=describe(ranks.device, ranks.size),
+        environment=describe(ranks.device, ranks.size, package_of(plan.entry.method)),
         ledger=ledger,
         metrics=reached if isinstance(reached, Metrics) else None,
         purpose=plan.purpose,

@@ -65,6 +65,7 @@ class Options:
         share: use the device beside other processes, and mark it.
         plan: try out each entry first, and say what is to come.
         debug: let a failing run's exception through.
+        track: trackers that show the runs too, names from `benchmark.tracking.TOOLS`.
     """
 
     out: Path
@@ -72,6 +73,7 @@ class Options:
     share: bool = False
     plan: bool = False
     debug: bool = False
+    track: tuple[str, ...] = ()
 
 
 def run_experiment(
@@ -239,7 +241,8 @@ def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]
     try:
         _prepare_folder(folder, plan)
         ranks.order(plan.key(dataset.manifest.digest))
-        run = Run(plan, dataset, ranks.device, folder, bench.reporter, bench.interruption, ranks, bench.judge)
+        told = (bench.reporter, bench.interruption)
+        run = Run(plan, dataset, ranks.device, folder, *told, ranks, bench.judge, options.track)
         bench.reporter.run_started(plan, *place, run.resumed_at)
         status, message, reached = run.carry_out()
         ledger = run.ledger.record(memory.read(), run.meter)

@@ -163,7 +163,7 @@ class ViT(Backbone):
         stride = self.spec.stride
         rows, columns = images.shape[-2] // stride, images.shape[-1] // stride
         tokens_BND = self.tokens(images)
-        return tokens_BND.transpose(1, 2).reshape(len(images), self.dimension, rows, columns)
+        return tokens_BND.transpose(1, 2).unflatten(2, (rows, columns))
 
 
 def sincos_positions(dimension: int, grid: tuple[int, int]) -> Tensor:

@@ -86,7 +86,7 @@ def _wandb(subject: Subject) -> Logger:
         dir=subject.folder,
         mode=os.environ.get("WANDB_MODE", "offline"),
         config=plan.config(),
-        # What it samples by itself would be load beside the run, and names host and user.
+        # What it samples by itself would be load beside the run.
         settings=wandb.Settings(
             console="off", silent=True, disable_git=True, save_code=False, x_disable_stats=True, x_disable_meta=True
         ),

@@ -56,7 +56,7 @@ class _Branch(nn.Module):
         super().__init__()
         self.prefix = prefix
         self.network = resnet18()
-        self.network.fc = nn.Identity()  # type: ignore[assignment]
+        self.network.fc = nn.Identity()
         self.heads = nn.ModuleDict(heads)
 
     def names(self) -> list[tuple[str, nn.Module]]:

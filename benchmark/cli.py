@@ -25,6 +25,7 @@ from benchmark.cli_options import (
     Seeds,
     Settings,
     Share,
+    Track,
     numbers,
     words,
 )
@@ -64,11 +65,15 @@ def run(
     devices: Devices = None,
     share: Share = False,
     download: Download = False,
+    track: Track = None,
     quiet: Quiet = False,
 ) -> None:
     """Train and evaluate what is missing of an experiment; then write its leaderboard, figure and report."""
+    from benchmark.tracking import chosen_tools
+
+    tools = chosen_tools(track)
     asked = Asked(config, methods, seeds, budget, settings, data, device, share, download)
-    records = _run(asked, out, devices, quiet=quiet)
+    records = _run(asked, out, devices, quiet=quiet, track=tools)
     if not records:  # another process is at all of them
         return
     folder = out / records[0].experiment
@@ -115,7 +120,9 @@ class Asked:
         return load_dataset(experiment.dataset, self.data, self.download, progress=reporter.data_progress)
 
 
-def _run(asked: Asked, out: Path, devices: int | None = None, *, quiet: bool) -> list[Record]:
+def _run(
+    asked: Asked, out: Path, devices: int | None = None, *, quiet: bool, track: tuple[str, ...] = ()
+) -> list[Record]:
     from benchmark.console import ConsoleReporter, plain_console
     from benchmark.devices import choose_device
     from benchmark.follow import follow
@@ -131,7 +138,7 @@ def _run(asked: Asked, out: Path, devices: int | None = None, *, quiet: bool) ->
     ranks = join(asked.device, place)  # from here on, this happens in every process
     several, first = ranks.size > 1, ranks.is_first
     reporter = ConsoleReporter(quiet or not first, plain_console())
-    options = Options(out=out, device=asked.device, share=asked.share, plan=not quiet, debug=_debug())
+    options = Options(out, asked.device, asked.share, plan=not quiet, debug=_debug(), track=track)
     try:
         load = partial(asked.load, experiment, reporter)
         dataset = ranks.in_turn(load) if asked.download else load()

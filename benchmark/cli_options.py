@@ -60,4 +60,12 @@ Share = Annotated[
     bool, typer.Option("--share", help="Use the device beside another bench; the times of both are marked.")
 ]
 Download = Annotated[bool, typer.Option("--download", help="Fetch the dataset if it is missing.")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="TOOL",
+        help="Show the runs in tensorboard, wandb (offline) or mlflow too; can be repeated, or separated by commas.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but what goes wrong.")]

@@ -27,13 +27,13 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def describe(device: torch.device, devices: int) -> Environment:
-    """The environment of a run on `devices` devices like `device`."""
+def describe(device: torch.device, devices: int, plugged: str | None = None) -> Environment:
+    """The environment of a run on `devices` devices like `device`; `plugged` is the package its method comes from."""
     commit, dirty = _commit()
     return Environment(
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
-        packages=_versions(),
+        packages=_versions((*_PACKAGES, plugged) if plugged else _PACKAGES),
         commit=commit,
         dirty=dirty,
         device=device.type,
@@ -81,9 +81,9 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _versions() -> dict[str, str]:
+def _versions(packages: tuple[str, ...]) -> dict[str, str]:
     found = {}
-    for package in _PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

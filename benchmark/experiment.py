@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from methods.base import Method
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_RESERVED = ("report", "experiment.yaml", "study.json", "study.db", "trials.csv")
+_RESERVED = ("report", "tracking", "experiment.yaml", "study.json", "study.db", "trials.csv")
 
 
 def check_name(value: str) -> str:
@@ -388,8 +388,11 @@ def resolve_entries(experiment: Experiment, source: Path) -> list[Resolved]:
 
 
 def _resolve(experiment: Experiment, entry: EntrySpec, source: Path) -> Resolved:
-    method = method_class(entry.method)
     where = f"{source}: entry '{entry.name}'"
+    try:
+        method = method_class(entry.method)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
     recipe = find_recipe(entry.recipe or experiment.recipe, entry.method, source.parent)
     settings = read_recipe(recipe, entry.method) if recipe else {}
     try:

@@ -99,18 +99,19 @@ def _torchvision_call(spec: BackboneSpec) -> str:
 def _write_onnx(encoder: Encoder, record: Record, out: Path) -> None:
     missing = [name for name in _ONNX if find_spec(name) is None]
     if missing:
-        raise UserError(f"--to onnx needs {' and '.join(missing)} (pip install {' '.join(missing)})")
+        raise UserError(f"--to onnx needs {' and '.join(missing)} (pip install 'cnn-jepa-bench[onnx]')")
     example = torch.zeros(2, 3, _size(record), _size(record))
     temporary = out.with_name(f".{out.name}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        # In two steps: given the module, the second would rather fix the number of images than fail.
+        batch = {"images": {0: torch.export.Dim("batch")}}
         torch.onnx.export(
-            encoder,
-            (example,),
+            torch.export.export(encoder, (example,), dynamic_shapes=batch),
+            (),
             temporary,
             input_names=["images"],
             output_names=["features"],
-            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
             dynamo=True,
             external_data=False,
             verbose=False,

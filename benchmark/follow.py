@@ -80,7 +80,7 @@ def _take_part(
     )
     run: Run | None = None
     try:
-        run = Run(plan, dataset, ranks.device, folder, reporter, interruption, ranks)
+        run = Run(plan, dataset, ranks.device, folder, reporter, interruption, ranks, track=options.track)
         status, _, _ = run.carry_out()
         if status != "diverged":
             run.completed_ledger(run.ledger.record(None))

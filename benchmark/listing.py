@@ -14,13 +14,19 @@ LISTS = ("methods", "datasets", "backbones", "protocols", "formats", "experiment
 def listing(what: str) -> Iterator[tuple[str, str]]:
     """Names and one line about each."""
     if what == "methods":
-        from methods.registry import method_class, method_names
+        from methods.registry import method_class, method_names, package_of
 
         for name in method_names():
-            method = method_class(name)
+            try:
+                method = method_class(name)
+            except ValueError as error:  # somebody's broken package hides nobody else's
+                yield name, f"unusable: {error}"
+                continue
             module = inspect.getmodule(method)
             kinds = "/".join(method.backbone_kinds)
-            yield name, f"[{kinds}] {(inspect.getdoc(module) or '').splitlines()[0]}"
+            package = package_of(name)
+            about = ((module and inspect.getdoc(module)) or inspect.getdoc(method) or "").partition("\n")[0]
+            yield name, f"[{kinds}] {about}{f' (from package {package})' if package else ''}"
     elif what == "datasets":
         from benchmark.data.datasets import describe_datasets
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from benchmark.records import (
     ValidationPoint,
     write_atomically,
 )
+from benchmark.tracking import FOLDER, Subject, Tracker
 from benchmark.training.checkpoint import State, export_encoder, load_state, save_state
 from benchmark.training.loop import Objective, Training, train
 from benchmark.training.measure import breakdown, flops_per_step, ready_made_throughput, warm_up
@@ -74,6 +75,7 @@ class Run:
         interruption: is asked between steps.
         ranks: who takes part; this process alone by default.
         judge: told the validation scores of an evaluation point; whether the run is to be given up there.
+        track: trackers that show the run too; the same on all ranks.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Run:
         interruption: Interruption,
         ranks: Ranks | None = None,
         judge: Judge = keep,
+        track: Sequence[str] = (),
     ) -> None:
         self.ranks = ranks = ranks or Ranks(device)
         synchronize = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
@@ -104,6 +107,7 @@ class Run:
         self._data_on_the_way = replace(self.probe_data, train=on_the_way, pretraining=on_the_way.images)
         self.training = self._build_training() if plan.method.trainable else None
         self.resumed_at = self._resume()
+        self._tracker = Tracker(track, self.ledger, ranks)
 
     def _build_training(self) -> Training:
         plan, dataset = self.plan, self.dataset
@@ -172,12 +176,23 @@ class Run:
         Raises:
             Interrupted: the user interrupted; the state is saved.
         """
+        history, resumed = [], None
+        if self.training is not None:
+            history, resumed = self.training.history, self.training.step if self.ledger.resumed else None
+        self._tracker.open(Subject(self.folder.parents[1] / FOLDER, self.plan, self._key, resumed), sent=len(history))
+        outcome: tuple[Status, str | None, Metrics | TrialMetrics | None]
         try:
             with self.meter:
-                return self._carry_out()
+                outcome = self._carry_out()
         except NonFiniteError:
             self._write_history()
-            return "diverged", _NOT_FINITE, None
+            outcome = "diverged", _NOT_FINITE, None
+        except Exception:
+            self._tracker.give_up()
+            raise
+        self._tracker.follow(history)
+        self._tracker.finish(self._final_numbers(outcome[2]), well=outcome[0] != "diverged")
+        return outcome
 
     def _carry_out(self) -> tuple[Status, str | None, Metrics | TrialMetrics | None]:
         collapsed: str | None = None
@@ -233,6 +248,14 @@ class Run:
             ],
         }
 
+    def _final_numbers(self, reached: Metrics | TrialMetrics | None) -> dict[str, dict[str, Any]]:
+        """What trackers are told at the end, by group."""
+        split = "test" if self.plan.purpose == "result" else "validation"
+        scores = {} if reached is None else reached.encoders
+        numbers = {f"{split}/{name}": one.model_dump(exclude={"dimension"}) for name, one in scores.items()}
+        spent = self.ledger.record(None).model_dump(include={"training_time", "device_hours", "samples"})
+        return {**numbers, "cost": spent}
+
     def _extra(self) -> dict[str, float]:
         """The accuracy on the test split of a method's own classifier (supervised has one)."""
         images, labels_N = self.dataset.test.images, self.dataset.test.labels
@@ -280,6 +303,7 @@ class Run:
 
     def advanced(self, training: Training, loss: float) -> None:
         """Reports progress with an estimate of what remains."""
+        self._tracker.follow(training.history, self.ledger.images_per_second)
         progress = training.progress
         remaining = self.ledger.training_time * (1 - progress) / max(progress, 1e-9)
         self._reporter.run_advanced(progress, loss, self.ledger.images_per_second, remaining)
@@ -297,6 +321,7 @@ class Run:
         """Saves the state, and the history so far."""
         self.ledger.catch_up(self.ranks.slowest(self.ledger.training_time))
         self.ranks.first(lambda: self._save(training))
+        self._tracker.follow(training.history)
 
     def _save(self, training: Training) -> None:
         state = State(

@@ -39,6 +39,7 @@ from benchmark.records import (
 from benchmark.run import Judge, Run, keep
 from benchmark.training.checkpoint import discard_state
 from benchmark.training.loop import Interrupted
+from methods.registry import package_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +66,7 @@ class Options:
         share: use the device beside other processes, and mark it.
         plan: try out each entry first, and say what is to come.
         debug: let a failing run's exception through.
+        track: trackers that show the runs too, names from `benchmark.tracking.TOOLS`.
     """
 
     out: Path
@@ -72,6 +74,7 @@ class Options:
     share: bool = False
     plan: bool = False
     debug: bool = False
+    track: tuple[str, ...] = ()
 
 
 def run_experiment(
@@ -239,7 +242,8 @@ def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]
     try:
         _prepare_folder(folder, plan)
         ranks.order(plan.key(dataset.manifest.digest))
-        run = Run(plan, dataset, ranks.device, folder, bench.reporter, bench.interruption, ranks, bench.judge)
+        told = (bench.reporter, bench.interruption)
+        run = Run(plan, dataset, ranks.device, folder, *told, ranks, bench.judge, options.track)
         bench.reporter.run_started(plan, *place, run.resumed_at)
         status, message, reached = run.carry_out()
         ledger = run.ledger.record(memory.read(), run.meter)
@@ -272,7 +276,7 @@ def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]
         config=plan.config(),
         dataset=describe_dataset(dataset),
         crops="reader" if cropped_by_reader(dataset.pretraining.images) else "device",
-        environment=describe(ranks.device, ranks.size),
+        environment=describe(ranks.device, ranks.size, package_of(plan.entry.method)),
         ledger=ledger,
         metrics=reached if isinstance(reached, Metrics) else None,
         purpose=plan.purpose,

@@ -163,7 +163,8 @@ class ViT(Backbone):
         stride = self.spec.stride
         rows, columns = images.shape[-2] // stride, images.shape[-1] // stride
         tokens_BND = self.tokens(images)
-        return tokens_BND.transpose(1, 2).reshape(len(images), self.dimension, rows, columns)
+        # Not `len(images)`: an exported graph would hold the number of images that it was made with.
+        return tokens_BND.transpose(1, 2).reshape(images.shape[0], self.dimension, rows, columns)
 
 
 def sincos_positions(dimension: int, grid: tuple[int, int]) -> Tensor:

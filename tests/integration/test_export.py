@@ -13,11 +13,11 @@ from torchvision.models import resnet18 as torchvision_resnet18
 
 from benchmark.probing import load_encoder
 from benchmark.records import find_records
+from methods.backbones import BackboneSpec, build_backbone
+from methods.base import Encoder, EncoderInfo
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from methods.base import Encoder
 
 
 def run_folder(bench: Any, out: Path, backbone: dict[str, Any]) -> tuple[Path, Encoder]:
@@ -91,14 +91,32 @@ def test_what_others_do_not_have_is_refused(bench: Any, tmp_path: Path) -> None:
     assert code == 2 and "no run's folder" in printed
 
 
+def test_a_vit_can_be_exported_for_any_number_of_images() -> None:
+    backbone = build_backbone(BackboneSpec(name="vit_tiny", patch_size=8, width=32, depth=1), 32)
+    encoder = Encoder(backbone, EncoderInfo("online", backbone.pooling, backbone.dimension)).eval()
+    shapes = {"images": {0: torch.export.Dim("batch")}}
+    program = torch.export.export(encoder, (torch.zeros(2, 3, 32, 32),), dynamic_shapes=shapes)
+    images = torch.randn(5, 3, 32, 32)
+    torch.testing.assert_close(program.module()(images), encoder.features(images))
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(
-    any(find_spec(n) is None for n in ("onnx", "onnxscript", "onnxruntime")), reason="needs onnxruntime"
+    any(find_spec(n) is None for n in ("onnx", "onnxscript", "onnxruntime")),
+    reason="needs onnx, onnxscript and onnxruntime: pip install 'cnn-jepa-bench[onnx]'",
 )
-def test_an_onnx_graph_computes_the_same(bench: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "backbone",
+    [{"name": "resnet18", "stem": "small", "width": 8}, {"name": "vit_tiny", "patch_size": 4, "width": 32, "depth": 1}],
+    ids=lambda backbone: backbone["name"],
+)
+def test_an_onnx_graph_computes_the_same(bench: Any, tmp_path: Path, backbone: dict[str, Any]) -> None:
     import onnxruntime
 
-    folder, encoder = run_folder(bench, tmp_path / "out", {"name": "resnet18", "stem": "small", "width": 8})
+    folder, encoder = run_folder(bench, tmp_path / "out", backbone)
     assert bench("export", folder, "--to", "onnx", "--out", tmp_path / "x.onnx")[0] == 0
-    images = torch.randn(5, 3, 32, 32)
-    (features,) = onnxruntime.InferenceSession(tmp_path / "x.onnx").run(None, {"images": images.numpy()})
-    torch.testing.assert_close(torch.from_numpy(features), encoder.features(images), rtol=1e-3, atol=1e-4)
+    session = onnxruntime.InferenceSession(tmp_path / "x.onnx")
+    for count in (1, 5):  # as many as one likes
+        images = torch.randn(count, 3, 32, 32)
+        (features,) = session.run(None, {"images": images.numpy()})
+        torch.testing.assert_close(torch.from_numpy(features), encoder.features(images), rtol=1e-5, atol=1e-5)

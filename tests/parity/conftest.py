@@ -4,16 +4,39 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import torch
+import yaml
+from torch import Tensor
 
+from benchmark.data.datasets import load_dataset
+from benchmark.experiment import load_experiment, plan_runs, resolve_entries
+from benchmark.interruption import Interruption
+from benchmark.run import Run
+from benchmark.training.loop import Training, train
 from methods.backbones import BackboneSpec, build_backbone
-from methods.base import Batch, Method, Step, Task
+from methods.base import Batch, LossOutput, Method, Step, Task
 from methods.registry import method_class
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STEPS = 2
+HEADS: dict[str, dict[str, int]] = {
+    "byol": {"projector_hidden": 64, "predictor_hidden": 48, "output_dim": 32},
+    "simclr": {"projector_hidden": 64, "output_dim": 32},
+    "vicreg": {"projector_hidden": 64, "output_dim": 48},
+}
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "sgd": {"name": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.0},
+    "adamw": {"name": "adamw", "lr": 0.001, "weight_decay": 0.1, "warmup": 0.0},
+}
 
 
 class Setup:
@@ -67,3 +90,74 @@ def solo_losses() -> dict[str, Any]:
         modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(modules[name])
     return modules
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What our harness did: the state before, the views of each step, each step's loss, the state after."""
+
+    start: dict[str, Tensor]
+    views: list[tuple[Tensor, ...]]
+    losses: list[float]
+    end: dict[str, Tensor]
+
+
+class _Nobody:
+    """A watcher that neither probes nor saves."""
+
+    def advanced(self, training: Training, loss: float) -> None: ...
+
+    def evaluate(self, training: Training) -> dict[str, float]:
+        return {}
+
+    def hopeless(self, training: Training) -> bool:
+        return False
+
+    def save(self, training: Training) -> None: ...
+
+    def stop_requested(self) -> bool:
+        return False
+
+
+@pytest.fixture(scope="session")
+def our_steps(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Steps]:
+    """Takes the first steps of a schedule of `STEPS` with the harness itself: its data, views, loop and optimizer.
+
+    The network is a ResNet-18 as published, in float32. There is no warm-up: its first step would be of size 0.
+    """
+    folder = tmp_path_factory.mktemp("steps")
+
+    @cache
+    def take(method: str, optimizer: str) -> Steps:
+        content = {
+            "dataset": {"name": "shapes", "shapes_train": 80, "shapes_test": 20},
+            "budget": {"steps": STEPS},
+            "batch_size": 16,
+            "precision": "32",
+            "entries": [{"method": method, "overrides": {**HEADS[method], "optimizer": OPTIMIZERS[optimizer]}}],
+        }
+        path = folder / f"{method}.yaml"
+        path.write_text(yaml.safe_dump(content))
+        experiment, source = load_experiment(str(path))
+        dataset = load_dataset(experiment.dataset, None, False)
+        (plan,) = plan_runs(experiment, resolve_entries(experiment, source), dataset.image_size)
+        run = Run(plan, dataset, torch.device("cpu"), folder, cast("Any", None), Interruption(print))
+        taken = Steps({name: value.clone() for name, value in run.method.state_dict().items()}, [], [], {})
+        loss = run.method.loss
+
+        def watched(batch: Batch, step: Step) -> LossOutput:
+            output = loss(batch, step)
+            taken.views.append(tuple(view.clone() for view in batch.views))
+            taken.losses.append(output.loss.item())
+            return output
+
+        cast("Any", run.method).loss = watched
+        assert run.training is not None
+        try:
+            assert train(run.training, _Nobody(), points=1) == "completed"
+        finally:
+            run.close()
+        taken.end.update({name: value.clone() for name, value in run.method.state_dict().items()})
+        return taken
+
+    return take

@@ -1,0 +1,104 @@
+"""Methods of other packages, found by their entry points, and what is said of packages that bring none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.experiment import load_experiment, resolve_entries
+from benchmark.listing import listing
+from methods.byol import BYOL
+from methods.registry import method_class, method_names, package_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_GOOD = """
+from methods.base import LossOutput, Method
+from methods.config import MethodConfig
+
+class Mine(Method[MethodConfig]):
+    \"\"\"Mine alone.\"\"\"
+
+    name = "mine"
+    config_class = MethodConfig
+
+    def loss(self, batch, step):
+        return LossOutput(batch.views[0].mean())
+"""
+
+
+class Install(Protocol):
+    def __call__(self, package: str, points: str, code: str = ...) -> None: ...
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Lays a package as an installer would: its module (named after it), its metadata, its entry points."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def lay(package: str, points: str, code: str = _GOOD) -> None:
+        (tmp_path / f"{package}.py").write_text(code)
+        folder = tmp_path / f"{package}-1.2.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
+        (folder / "entry_points.txt").write_text(f"[cnn_jepa_bench.methods]\n{points}\n")
+
+    return lay
+
+
+def test_a_plugged_method_stands_behind_ours(install: Install) -> None:
+    install("plug_good", "mine = plug_good:Mine")
+    assert method_names()[0] == "cnn_jepa" and method_names()[-1] == "mine"
+    assert method_class("mine").__name__ == "Mine"
+    assert (package_of("mine"), package_of("byol")) == ("plug_good", None)
+    assert dict(listing("methods"))["mine"] == "[cnn/vit] Mine alone. (from package plug_good)"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "point", "message"),
+    [
+        ("plug_gone", _GOOD, "Gone", "importing plug_gone:Gone gave AttributeError"),
+        ("plug_import", "import no_such_library", "Mine", "ModuleNotFoundError: No module named 'no_such_library'"),
+        ("plug_syntax", "def", "Mine", "SyntaxError"),
+        ("plug_value", "Mine = 3", "Mine", "is 3; expected a subclass of methods.base.Method"),
+        ("plug_class", "class Mine: pass", "Mine", "is the class Mine; expected a subclass of methods.base.Method"),
+        ("plug_abstract", _GOOD.replace("def loss", "def other"), "Mine", "does not define loss"),
+        ("plug_name", _GOOD.replace('name = "mine"', 'name = "hers"'), "Mine", "has the name 'hers'; expected 'mine'"),
+        ("plug_config", _GOOD.replace("config_class = MethodConfig", "config_class = dict"), "Mine",
+         "has the config_class the class dict; expected a subclass of methods.config.MethodConfig"),
+    ],
+)  # fmt: skip
+def test_what_cannot_serve_is_named_with_its_package(
+    install: Install, tmp_path: Path, name: str, code: str, point: str, message: str
+) -> None:
+    install(name, f"mine = {name}:{point}", code)
+    config = tmp_path / "some.yaml"
+    config.write_text("{budget: {epochs: 1}, entries: [byol, mine]}")
+    with pytest.raises(UserError) as caught:
+        resolve_entries(*load_experiment(str(config)))
+    said = str(caught.value)
+    assert "some.yaml: entry 'mine': method 'mine' of package " + name + " 1.2" in said
+    assert message in said and "\n" not in said
+    listed = dict(listing("methods"))
+    assert message in listed["mine"] and listed["byol"].startswith("[cnn/vit] BYOL")
+
+
+def test_a_name_that_two_bring_is_refused_only_where_it_is_asked_for(install: Install) -> None:
+    install("plug_one", "mine = plug_one:Mine")
+    install("plug_two", "mine = plug_two:Mine\nother = plug_two:Mine")
+    with pytest.raises(ValueError, match=r"'mine' is brought by plug_one 1\.2 and by plug_two 1\.2; uninstall one"):
+        method_class("mine")
+    assert method_names()[-2:] == ("mine", "other")
+    assert method_class("byol") is BYOL
+    with pytest.raises(ValueError, match="unknown method 'mina'; did you mean 'mine'"):
+        method_class("mina")
+
+
+def test_nobody_takes_one_of_our_names_unseen(install: Install) -> None:
+    install("plug_byol", "byol = plug_byol:Mine")
+    with pytest.raises(ValueError, match=r"'byol' is brought by this suite itself and by plug_byol 1\.2"):
+        method_class("byol")
+    assert method_names().count("byol") == 1

@@ -113,7 +113,8 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
         from benchmark.sweep.sweep import ask
 
         spec, path = load_sweep(values["config"], study=values["study"], seeds=None, trials=values["trials"])
-        assert ask(spec, path, budget=values["budget"], settings=values["settings"] or []).entries
+        asked = ask(spec, path, budget=values["budget"], settings=values["settings"] or [])
+        assert len(asked.spaces) == len(spec.entries)
     elif name == "evaluate":
         from benchmark.checkpoints import FORMATS
         from benchmark.cli_evaluate import _backbone, _dataset
@@ -141,7 +142,9 @@ def _check_other(words: list[str]) -> None:
         assert words[0] == "optuna-dashboard"
 
 
-@pytest.mark.parametrize("command", [*block_commands(), *config_commands()], ids=lambda c: f"{c.page}: {c.text}")
+@pytest.mark.parametrize(
+    "command", dict.fromkeys([*block_commands(), *config_commands()]), ids=lambda c: f"{c.page}: {c.text}"
+)
 def test_the_command_line_understands_it(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     words = command.bench
@@ -155,7 +158,7 @@ def test_the_command_line_understands_it(command: Command, tmp_path: Path, monke
     _resolve(name, values)
 
 
-@pytest.mark.parametrize("command", mentions(), ids=lambda c: f"{c.page}: {c.text}")
+@pytest.mark.parametrize("command", dict.fromkeys(mentions()), ids=lambda c: f"{c.page}: {c.text}")
 def test_what_is_mentioned_exists(command: Command) -> None:
     words = command.bench
     if words is None:

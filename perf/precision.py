@@ -46,7 +46,7 @@ def main() -> None:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_model()
     about(f"{name}, {torch.get_num_threads()} threads, bfloat16 {'native' if native else 'emulated'}")
     sides = f"float32 {medians['32'] * 1e3:.0f} ms, bf16 {medians['bf16'] * 1e3:.0f} ms"
-    claim("bf16 is so many times as fast", ratio, "x", holds=(ratio >= 1) == native, detail=sides)
+    claim("bf16 against float32", ratio, "x", holds=(ratio >= 1) == native, detail=sides)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-fast lint perf clean
+.PHONY: demo test test-fast lint perf docs clean
 
 demo: $(READY)
 	$(BIN)/bench run quickstart --out demo
@@ -21,8 +21,12 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Runs every script in perf/ and writes docs/performance.md; on a machine that does nothing else.
 perf: $(READY)
-	for script in perf/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	$(BIN)/python perf/page.py
+
+docs: $(READY)
+	$(BIN)/python docs/make_configuration.py
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 import torch
+from claims import about, claim
 from torch import nn
 
 from cnn_jepa.blocks.columns import columns, suits
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--widest", type=int, default=768, help="leave out layers with more channels")
     parser.add_argument("--visible", type=int, default=20, help="cells of 49")
     options = parser.parse_args()
-    print(
+    about(
         f"{torch.get_num_threads()} threads; milliseconds of forward + backward, {options.visible} of 49 cells visible"
     )
     print(
@@ -89,7 +90,13 @@ def _measure(
     best = min(medians, key=lambda way: medians[way])
     cells = "".join(f"{medians[way]:>9.2f}" if way in medians else f"{'':>9}" for way in WAYS)
     name = str(dtype).removeprefix("torch.")
-    print(f"{kernel:>7}{stride:>7}{made:>6}{channels:>9}{len(layout):>7}{name:>10}{cells}  {best}", flush=True)
+    claim(
+        f"{kernel}x{kernel}, stride {stride}, blocks of {made}x{made}, {channels} channels, {name}",
+        medians["dense"] / medians[best],
+        "x",
+        detail=f"{best} {medians[best]:.2f} ms, the whole map (dense) {medians['dense']:.2f} ms",
+        line=f"{kernel:>7}{stride:>7}{made:>6}{channels:>9}{len(layout):>7}{name:>10}{cells}  {best}",
+    )
 
 
 def _can(way: str, reach: Reach, groups: int) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
+from claims import about, claim
 
 from cnn_jepa.blocks.depthwise import _weight_gradient
 from cnn_jepa.blocks.layout import Layout
@@ -36,7 +37,7 @@ def main() -> None:
     context.scatter_(1, torch.rand(BATCH, 49, generator=generator).argsort(1)[:, :20], True)
     layout = Layout(context.view(BATCH, 7, 7))
     reach = Reach((KERNEL, KERNEL), 1, (KERNEL // 2, KERNEL // 2), (1, 1))
-    print(f"{torch.get_num_threads()} threads; milliseconds")
+    about(f"{torch.get_num_threads()} threads; milliseconds")
     for dtype in (torch.float32, torch.bfloat16):
         for channels, side in STAGES:
             maps = torch.randn(BATCH, channels, 7 * side, 7 * side).to(dtype)
@@ -53,10 +54,13 @@ def main() -> None:
                 )
             )
             name = str(dtype).removeprefix("torch.")
-            print(
-                f"{channels:>4} channels, {name:<9} forward {forward:6.1f}, its weight gradient {library:6.1f} "
+            claim(
+                f"{channels} channels, {name}",
+                library / ours,
+                "x",
+                detail=f"forward {forward:.1f} ms, the library's weight gradient {library:.1f} ms, ours {ours:.1f} ms",
+                line=f"{channels:>4} channels, {name:<9} forward {forward:6.1f}, its weight gradient {library:6.1f} "
                 f"({library / forward:4.0f} x), ours {ours:6.1f}: {library / ours:.1f} x",
-                flush=True,
             )
 
 

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import torch
+from claims import about, claim
 from rich.console import Console
 
 from benchmark.console import ConsoleReporter
@@ -59,10 +60,14 @@ def main() -> None:
     step = statistics.median(times)
     ledger = _ledger_seconds()
     meter = _meter_seconds(device) * step / INTERVAL
-    print(f"{plan.entry.name}, {torch.get_num_threads()} threads: {step * 1e3:.2f} ms a step")
-    print(f"ledger {ledger * 1e6:.1f} us a step, meter {meter * 1e6:.1f} us a step")
-    share = (ledger + meter) / step
-    print(f"together {100 * share:.3f}% of a step (claim: under 0.5%{'' if share < 0.005 else '; MISSED'})")
+    about(f"{plan.entry.name}, {torch.get_num_threads()} threads: {step * 1e3:.2f} ms a step")
+    claim(
+        "ledger and meter, of a step",
+        100 * (ledger + meter) / step,
+        "%",
+        at_most=0.5,
+        detail=f"ledger {ledger * 1e6:.1f} us a step, meter {meter * 1e6:.1f} us a step",
+    )
 
 
 def _ledger_seconds() -> float:

@@ -12,6 +12,7 @@ import statistics
 import time
 
 import torch
+from claims import about, claim, skip
 
 from benchmark.environment import cpu_model
 from benchmark.precision import has_bfloat16
@@ -24,6 +25,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     device = torch.device(options.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        skip("there is no CUDA device")
     network = build_backbone(BackboneSpec(name="resnet18", stem="small", width=16), 32).net
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = torch.randn(64, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
@@ -41,11 +44,9 @@ def main() -> None:
     ratio = medians["32"] / medians["bf16"]
     native = has_bfloat16(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_model()
-    print(
-        f"{name}, {torch.get_num_threads()} threads, bfloat16 {'native' if native else 'emulated'}: float32 "
-        f"{medians['32'] * 1e3:.0f} ms, bf16 {medians['bf16'] * 1e3:.0f} ms: bf16 is {ratio:.2f} x as fast"
-        f"{'' if (ratio >= 1) == native else '; MISSED'}"
-    )
+    about(f"{name}, {torch.get_num_threads()} threads, bfloat16 {'native' if native else 'emulated'}")
+    sides = f"float32 {medians['32'] * 1e3:.0f} ms, bf16 {medians['bf16'] * 1e3:.0f} ms"
+    claim("bf16 against float32", ratio, "x", holds=(ratio >= 1) == native, detail=sides)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from claims import about, claim
 from torch import Tensor, nn
 
 from cnn_jepa import CNNJEPA, MaskedDenseEncoder, MaskSpec, SparseEncoder, sample_masks
@@ -85,7 +86,7 @@ def main() -> None:
         _layers(next(case for case in CASES if case.name == options.layers), options.rounds)
         return
     names = options.cases.split(",")
-    print(f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}", flush=True)
+    about(f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     for case in CASES:
         if case.name in names:
             _compare(replace(case, batch=options.batch or case.batch), options.rounds, options.device)
@@ -105,16 +106,12 @@ def _compare(case: Case, rounds: int, device: str) -> None:
     medians = {name: statistics.median(times[1:]) for name, times in spent.items()}
     what = f"{case.name} ({case.size} px, batch {case.batch}, {case.precision})"
     for against, least in case.claims:
-        ratio = medians[against] / medians["sparse"]
-        print(
-            f"{what:<44} sparse {medians['sparse'] * 1e3:7.0f} ms, {against} {medians[against] * 1e3:7.0f} ms: "
-            f"{ratio:.2f} x (claim: at least {least:.2f}{'' if ratio >= least else '; MISSED'})",
-            flush=True,
-        )
+        sides = f"sparse {medians['sparse'] * 1e3:.0f} ms, {against} {medians[against] * 1e3:.0f} ms"
+        claim(f"{what} against {against}", medians[against] / medians["sparse"], "x", at_least=least, detail=sides)
     if not case.whole_step:
         share = medians["sparse"] / medians[_DENSE]
         floor = f"{case.visible:.2f} is what it sees" if not case.mixed else "what it sees varies"
-        print(f"{'':<44} {share:.2f} of {_DENSE} ({medians[_DENSE] * 1e3:.0f} ms); {floor}", flush=True)
+        claim(f"{what}, of {_DENSE}", 100 * share, "%", detail=f"{medians[_DENSE] * 1e3:.0f} ms; {floor}")
 
 
 def _timed(step: Callable[[], None], device: str) -> float:
@@ -202,10 +199,8 @@ def _compare_memory() -> None:
         command = [sys.executable, __file__, "--peak", side]
         peaks[side] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     share = peaks["sparse"] / peaks["masked"]
-    print(
-        f"{'peak memory of the first case':<44} sparse {peaks['sparse'] / 2**20:7.0f} MiB, masked "
-        f"{peaks['masked'] / 2**20:5.0f} MiB: {share:.2f} (claim: at most 0.60{'' if share <= 0.6 else '; MISSED'})"
-    )
+    sides = f"sparse {peaks['sparse'] / 2**20:.0f} MiB, masked {peaks['masked'] / 2**20:.0f} MiB"
+    claim("peak memory of the first case, of masked", 100 * share, "%", at_most=60, detail=sides)
 
 
 def _peak(side: str) -> int:

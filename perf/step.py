@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from claims import about, claim
 from rich.console import Console
 
 from benchmark.console import ConsoleReporter
@@ -60,7 +61,7 @@ def main() -> None:
     entries = resolve_entries(experiment, source)
     dataset = load_dataset(experiment.dataset, options.data)
     reporter = ConsoleReporter(True, Console())
-    print(
+    about(
         f"{experiment.name}, batch {experiment.batch_size}, {experiment.precision}, {torch.get_num_threads()} threads"
     )
     heads = ("loop", *PARTS, "outside")
@@ -79,9 +80,13 @@ def main() -> None:
             total = found["seconds_per_step"]
             shares = "".join(f"{found['parts'][part] / total:>11.2%}" for part in PARTS)
             speed = experiment.batch_size / total
-            print(
-                f"{plan.entry.name:<14}{total * 1e3:>9.1f}{speed:>10.0f}{spent:>11.2%}{shares}{outside:>11.2%}",
-                flush=True,
+            claim(
+                f"{plan.entry.name}: the loop and what is in no part, of a step",
+                100 * (spent + found["parts"]["other"] / total),
+                "%",
+                at_most=3,
+                detail=f"{total * 1e3:.1f} ms a step, {speed:.0f} images/s; {outside:.0%} outside matrix products",
+                line=f"{plan.entry.name:<14}{total * 1e3:>9.1f}{speed:>10.0f}{spent:>11.2%}{shares}{outside:>11.2%}",
             )
 
 

@@ -1,0 +1,229 @@
+"""Every command in README and docs is executed here or, where that takes hours, GPUs or data, read and resolved.
+
+`EXECUTED` runs a command as it stands, with words behind it that make it small: less data, fewer steps, fewer seeds,
+some of the entries. `ONLY_READ` says why one is not run here. A command that is in neither fails the first test.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from commands import PAGES, ROOT, Command, block_commands, config_commands, mentions, options_of, parse
+from PIL import Image
+
+from benchmark.evaluation.further import FURTHER
+from benchmark.listing import LISTS
+
+_SMALL = (
+    "--set dataset.shapes_train=200 --set dataset.shapes_test=60 --set batch_size=16 --set backbone.width=8 "
+    "--set evaluation.images=100 --set evaluation.points=1"
+)
+_OWN = (
+    "--methods random_init --set dataset.train_images=null --set batch_size=16 --set backbone.width=8 "
+    "--set evaluation.images=null"
+)
+# A page's commands in order, in a folder of their own, and what makes them small.
+EXECUTED: dict[str, dict[str, str]] = {
+    "README.md": {
+        ".venv/bin/bench run cpu --data FOLDER": _OWN,
+        "bench run quickstart --methods simclr,byol --seeds 0,1,2": f"{_SMALL} --budget steps=2 --seeds 0",
+        "bench run quickstart --budget epochs=2,4,8": f"{_SMALL} --methods random_init",
+        "bench run quickstart --set simclr.temperature=0.5 --set name=warm": f"{_SMALL} --budget steps=2 "
+        "--methods simclr",
+        "bench plan quickstart --budget epochs=100": f"{_SMALL} --methods simclr,random_init",
+        "bench report results/quickstart --out reports/mine": "",
+        "bench leaderboard results/quickstart --by training_time": "",
+        "bench compare results/quickstart results/warm": "",
+        "bench doctor": "--device cpu",
+        "bench list methods": "",
+        "bench data convert FOLDER imagenet100.h5 --resize 256": "",
+        # At 224 px with the published masks, as it stands there but for the network's depth and the batch.
+        "bench plan imagenet100 --data imagenet100.h5": "--methods cnn_jepa,random_init --set backbone.name=resnet18 "
+        "--set batch_size=2 --set precision=auto --set evaluation.images=null --set evaluation.points=1 --device cpu",
+    },
+    "data.md": {
+        "bench data convert FOLDER photos.h5": "",
+        "bench data convert FOLDER small.h5 --resize 256": "",
+        "bench data inspect photos-train.h5 --sheet sheet.png": "",
+        "bench data verify photos-train.h5": "",
+        "bench run cpu --set dataset.name=hdf5 --data photos.h5": _OWN,
+    },
+    "protocols.md": {
+        "bench evaluate results/quickstart --protocols lowshot-v1,lowlevel-v1": "",
+        "bench evaluate results/quickstart --protocols transfer-v1 --dataset digits": "",
+    },
+    "comparing-your-method.md": {
+        "bench plan mine.yaml": f"{_SMALL} --methods mine",
+        "bench run mine.yaml": f"{_SMALL} --budget steps=2 --methods mine,random_init",
+        "bench run mine.yaml --seeds 0,1,2,3,4": f"{_SMALL} --budget steps=2 --methods random_init",
+        "bench leaderboard results/mine": "",
+    },
+}
+_HOURS = "takes minutes to hours: the same path runs small in "
+_DEVICES = "starts processes, which tests/integration/test_devices.py does (gloo); "
+_SWEEP = "trains a whole sweep: tests/integration/test_sweep.py runs a small one, --show and its report included"
+_CHECKPOINT = "needs somebody's weights and a dataset: tests/integration/test_foreign.py makes small ones"
+ONLY_READ: dict[str, str] = {
+    "make demo": "installs an environment and trains for eight minutes",
+    "bench run quickstart --budget wall_clock=10m": f"{_HOURS}test_run.py, with two seconds",
+    "bench evaluate results/quickstart --protocols lowshot-v1": "the same as on protocols.md, which is executed",
+    "bench report results/quickstart --out reports/mine": "the same as in the README, which is executed",
+    "bench run quickstart --devices 2": f"{_DEVICES}of slow tests",
+    "bench run imagenet100 --data imagenet100.h5 --devices 4": f"{_DEVICES}four GPUs and days",
+    "torchrun --nproc-per-node 4 -m benchmark run imagenet100 --data imagenet100.h5": f"{_DEVICES}four GPUs and days",
+    "torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m benchmark run "
+    "imagenet100 --data imagenet100.h5": "needs two machines; never run",
+    "bench sweep mask_ratio --data FOLDER": _SWEEP,
+    "bench sweep --show mask_ratio": _SWEEP,
+    "bench report results/mask_ratio --out reports/mask": _SWEEP,
+    "bench evaluate weights.pth --backbone resnet50 --dataset imagenette --data DATA --name theirs": _CHECKPOINT,
+    "bench evaluate weights.ckpt --backbone resnet18,stem=small --dataset cifar10 --format solo-learn --protocols "
+    "lowshot-v1": _CHECKPOINT,
+}
+# The example's own test installs it and executes what its page says; here its commands are read.
+_EXAMPLE = "adding-a-method.md"
+
+
+def test_every_command_is_executed_or_has_a_reason_why_not() -> None:
+    said = {command for command in block_commands() if command.page != _EXAMPLE}
+    executed = {Command(page, text) for page, texts in EXECUTED.items() for text in texts}
+    assert len(said) > 25
+    assert not executed - said, "these stand on no page any more"
+    left = {command.text for command in said - executed}
+    assert not left - set(ONLY_READ), "neither executed nor listed with a reason"
+    assert not set(ONLY_READ) - left, "these stand on no page any more"
+
+
+def _resolve(name: str, values: dict[str, Any]) -> None:
+    """What a command does before it reads data, with the files that ship."""
+    if name in ("run", "plan"):
+        from benchmark.cli import Asked
+
+        wanted = ("config", "methods", "seeds", "budget", "settings", "data", "device", "share", "download")
+        experiment, entries = Asked(**{key: values[key] for key in wanted}).read()
+        assert len(entries) == len(experiment.entries)
+    elif name == "sweep" and values["config"] is not None:
+        from benchmark.sweep.config import load_sweep
+        from benchmark.sweep.sweep import ask
+
+        spec, path = load_sweep(values["config"], study=values["study"], seeds=None, trials=values["trials"])
+        asked = ask(spec, path, budget=values["budget"], settings=values["settings"] or [])
+        assert len(asked.spaces) == len(spec.entries)
+    elif name == "evaluate":
+        from benchmark.checkpoints import FORMATS
+        from benchmark.cli_evaluate import _backbone, _dataset
+
+        assert values["form"] in ("auto", *FORMATS)
+        assert set((values["protocols"] or "").split(",")) - {""} <= set(FURTHER)
+        if values["backbone"] is not None:
+            _backbone(values["backbone"])
+        if values["dataset"] is not None:
+            _dataset(values["dataset"], None)
+    elif name == "list":
+        assert values["what"] in LISTS
+
+
+def _check_other(words: list[str]) -> None:
+    """A command of another program's: what of it is ours is there."""
+    if words[0] == "make":
+        targets = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+        assert set(words[1:]) <= set(" ".join(targets).split())
+    elif words[0] == "python":
+        assert (ROOT / words[1]).is_file()
+    elif words[0] == "pip":
+        assert words[1] == "install"
+    else:
+        assert words[0] == "optuna-dashboard"
+
+
+@pytest.mark.parametrize(
+    "command", dict.fromkeys([*block_commands(), *config_commands()]), ids=lambda c: f"{c.page}: {c.text}"
+)
+def test_the_command_line_understands_it(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    words = command.bench
+    if words is None:
+        _check_other(shlex.split(command.text))
+        return
+    name, values = parse(words)
+    if values.get("config") == "mine.yaml":
+        monkeypatch.chdir(tmp_path)
+        Path("mine.yaml").write_text(_own_experiment())
+    _resolve(name, values)
+
+
+@pytest.mark.parametrize("command", dict.fromkeys(mentions()), ids=lambda c: f"{c.page}: {c.text}")
+def test_what_is_mentioned_exists(command: Command) -> None:
+    words = command.bench
+    if words is None:
+        _check_other(shlex.split(command.text))
+        return
+    named, known = options_of(words)
+    assert known and named <= known
+
+
+def test_what_does_not_exist_is_noticed() -> None:
+    for words in (["rnu"], ["run", "quickstart", "--seed", "0"], ["data", "convrt", "a", "b"], ["compare", "a"]):
+        with pytest.raises(Exception, match=r"No such|Missing"):
+            parse(words)
+    named, known = options_of(["leaderboard", "--cvs"])
+    assert not named <= known
+    assert parse(["data", "convert", "a", "b.h5"])[0] == "data convert"
+
+
+def _own_experiment() -> str:
+    page = (ROOT / "docs" / "comparing-your-method.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^( *)```yaml\n(.*?)^\1```", page, re.M | re.S)
+    text = "\n".join(line.removeprefix(block[0]) for line in block[1].splitlines())
+    assert isinstance(yaml.safe_load(text), dict)
+    return text
+
+
+def _photos(folder: Path) -> None:
+    draw = np.random.default_rng(0)
+    for split, number in (("train", 12), ("test", 3)):
+        for name in ("ant", "bee"):
+            (folder / split / name).mkdir(parents=True)
+            for index in range(number):
+                pixels = draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{index}.png")
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.slow if page == "README.md" else ()) for page in EXECUTED]
+)
+def test_it_runs(bench: Any, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _photos(tmp_path / "FOLDER")
+    Path("mine.yaml").write_text(_own_experiment())
+    if page == "protocols.md":
+        options = f"{_SMALL} --methods random_init --budget steps=2 --quiet"
+        assert bench("run", "quickstart", *shlex.split(options))[0] == 0
+    # What a run writes at its end is what `bench report` writes, which is executed once.
+    monkeypatch.setattr("benchmark.cli.write_pages", lambda *_, **__: None)
+    for text, extra in EXECUTED[page].items():
+        words = Command(page, text).bench
+        assert words is not None
+        code, printed = bench(*words, *shlex.split(extra))
+        assert code == 0, f"{text} {extra}\n{printed}"
+    left = {path.name for path in tmp_path.iterdir()} | {path.name for path in tmp_path.glob("*/*")}
+    made = {
+        "README.md": {"quickstart", "warm", "cpu", "mine", "imagenet100-train.h5"},
+        "data.md": {"photos-train.h5", "photos-test.h5", "small-train.h5", "sheet.png", "cpu"},
+        "protocols.md": {"quickstart"},
+        "comparing-your-method.md": {"mine"},
+    }
+    assert made[page] <= left
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+        for link in re.findall(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)", text):
+            assert link.startswith("https://") or (page.parent / link).exists(), f"{page.name}: {link}"

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from benchmark.analysis.comparison import rows_of
 from benchmark.report import style
+from benchmark.report.bars import phase_seconds, time_shares
 from benchmark.report.canvas import cost_unit, new_figure, save
-from benchmark.report.curves import curve, learning_curves, mean_curve, phase_seconds, spread_out, time_shares
+from benchmark.report.curves import curve, learning_curves, mean_curve, spread_out
 from benchmark.report.figures import cost_vs_accuracy, front_of
 from benchmark.report.labels import Box, Label, choose, place
 

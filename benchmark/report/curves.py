@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.comparison import Row, is_vit, valid_rows
+from benchmark.analysis.comparison import MIN_RESULT, Row, is_vit, valid_rows
+from benchmark.analysis.statistics import summarise
 from benchmark.report import style
 from benchmark.report.canvas import cost_unit, far_above, new_figure
 
@@ -53,6 +54,19 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
         (sum(points[i][0] for points in curves) / len(curves), sum(points[i][1] for points in curves) / len(curves))
         for i in range(length)
     ]
+
+
+def band(curves: Sequence[Curve]) -> tuple[list[float], list[float], list[float]]:
+    """Times, lower and upper ends of the 95% interval of the mean curve (Student t).
+
+    Empty below three seeds: over two, an interval is many times as wide as the figure.
+    """
+    if len(curves) < MIN_RESULT:
+        return [], [], []
+    middle = mean_curve(curves)
+    halves = [summarise([points[i][1] for points in curves]).ci95 or 0.0 for i in range(len(middle))]
+    ends = [[value + sign * half for (_, value), half in zip(middle, halves, strict=True)] for sign in (-1, 1)]
+    return [time for time, _ in middle], ends[0], ends[1]
 
 
 def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -152,6 +166,9 @@ def _draw_curves(axes: Axes, row: Row, curves: list[Curve], unit: float) -> None
     dashes = "--" if is_vit(row.first) else "-"
     for points in curves if len(curves) > 1 else []:
         axes.plot(*_scaled(points, unit), color=colour, linewidth=0.5, linestyle=dashes, alpha=0.35, zorder=2)
+    times, low, high = band(curves)
+    if times:
+        axes.fill_between([time / unit for time in times], low, high, color=colour, alpha=0.12, linewidth=0, zorder=1.8)
     axes.plot(*_scaled(mean_curve(curves), unit), color=colour, linestyle=dashes, marker=marker, markersize=3, zorder=3)
 
 

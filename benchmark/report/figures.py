@@ -70,6 +70,7 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
     paid = [row for row in rows if _has_paid(row)]
     published = bool(paid) and all(on_published_axes(row.first) for row in paid)
     devices = max((record.environment.devices for row in paid for record in row.records), default=1)
+    # Published costs are in device-hours; several devices make ours so, too.
     unit, label = cost_unit([row.cost.mean or 0.0 for row in paid], 2 if published else devices)
     parts = {"Same data": [row for row in rows if not has_time_budget(row.first)]}
     parts["Same cost"] = [row for row in rows if has_time_budget(row.first)]

@@ -18,12 +18,14 @@ from benchmark.analysis.comparison import (
 )
 from benchmark.analysis.differences import reference_of
 from benchmark.analysis.further import further_tables, probes_of
+from benchmark.analysis.published import on_published_axes
 from benchmark.report import style
 from benchmark.report.bars import step_parts, time_shares
 from benchmark.report.costs import cost_table, relative_table
 from benchmark.report.curves import learning_curves
 from benchmark.report.figures import cost_vs_accuracy
 from benchmark.report.pictures import Picture, picture
+from benchmark.report.published import CAPTION
 from benchmark.report.seen import seen
 from benchmark.report.summary import answer, beside_the_answer, name_of, question
 from benchmark.report.tables import (
@@ -54,8 +56,9 @@ _COST = (
     "budgets of data and budgets of cost, each kind has a panel of its own."
 )
 _CURVES = (
-    "Validation accuracy during the runs. A point in the middle describes a run under way; it is no result of a "
-    "shorter budget, whose schedule would have ended there."
+    "Validation accuracy during the runs: the mean over seeds, each seed as a thin line, and from three seeds on the "
+    "mean's 95% interval as a band. A point in the middle describes a run under way; it is no result of a shorter "
+    "budget, whose schedule would have ended there."
 )
 _TIME = "Means over the runs that were probed at their end."
 _STEP = (
@@ -198,7 +201,7 @@ def _machine(letter: str, records: Sequence[Record], beside: Beside, out: Path, 
             out,
             f"cost_vs_accuracy{suffix}",
             "Cost and accuracy",
-            _COST,
+            f"{_COST} Hollow and grey: {CAPTION}" if all(map(on_published_axes, records)) else _COST,
         )
     largest = comparisons(records)[-1].records  # of the ladder's rungs, the one with the largest budget
     histories = [(record, beside.histories.get(id(record), [])) for record in largest]

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 GREY = "#8b93a1"
 
-CAPTION = f"Published by others, not measured here. Source: {REPOSITORY}. {REPOSITORY_MEANS}"
+CAPTION = (
+    f"Published by others, not measured here; on a ResNet-50 where no network is named. Source: {REPOSITORY}. "
+    f"{REPOSITORY_MEANS}"
+)
 NOTE = (
     f"Two sources, which contradict each other: {REPOSITORY}; and {DESCRIPTION}. Hardware, images and protocol differ "
     "from those of the runs above: compare orders and ratios, not values."
@@ -33,8 +36,9 @@ def counted() -> list[PublishedRun]:
 
 
 def name_of(run: PublishedRun) -> str:
-    """Method and network as a reader writes them."""
-    return f"{style.display(run.method)}, {run.backbone}"
+    """The method, with its network where that is not the ResNet-50."""
+    name = style.display(run.method)
+    return name if run.backbone == "ResNet-50" else f"{name} ({run.backbone})"
 
 
 def belongs(records: Sequence[Record]) -> bool:

@@ -70,7 +70,7 @@ _SEEN = (
     "The first images of the training split; views before masks. “Visible” is what the encoder gets, “to predict” "
     "where its prediction is compared with the target encoder's features. Features are shown by their first three "
     "principal components as red, green and blue, fitted to the targets: like colours, like features. The prediction "
-    "uses the same components; only what was hidden counts in the loss."
+    "is shown with the same components, where it counts."
 )
 _VIEWS = "The first images of the training split, and the views that the method got of them."
 

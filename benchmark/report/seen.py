@@ -66,12 +66,20 @@ def _rows(glimpse: Glimpse) -> list[tuple[str, Any]]:
     seen_by_encoder = glimpse[views[0]] if views else glimpse["images"]
     if "context" in glimpse:
         rows.append(("visible", _masked(seen_by_encoder, glimpse["context"])))
-    if "targets" in glimpse:
-        rows.append(("to predict", _masked(seen_by_encoder, glimpse["targets"].any(axis=1))))
-    for name, words in (("target_pca", "target features"), ("predicted_pca", "predicted")):
-        if name in glimpse:
-            rows.append((words, np.rint(255 * np.clip(np.nan_to_num(glimpse[name]), 0, 1)).astype(np.uint8)))
+    hidden = glimpse["targets"].any(axis=1) if "targets" in glimpse else None
+    if hidden is not None:
+        rows.append(("to predict", _masked(seen_by_encoder, hidden)))
+    if "target_pca" in glimpse:
+        rows.append(("target features", _colours(glimpse["target_pca"])))
+    if "predicted_pca" in glimpse:
+        predicted = _colours(glimpse["predicted_pca"])
+        # Elsewhere some methods predict nothing, which has a colour, too.
+        rows.append(("predicted", _masked(predicted, hidden) if hidden is not None else predicted))
     return rows
+
+
+def _colours(features_BhwC: Any) -> Any:
+    return np.rint(255 * np.clip(np.nan_to_num(features_BhwC), 0, 1)).astype(np.uint8)
 
 
 def _masked(pixels_BHWC: Any, cells_Bhw: Any) -> Any:

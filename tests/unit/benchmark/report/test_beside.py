@@ -97,6 +97,9 @@ def test_a_jepas_rows_show_views_masks_and_features(tmp_path: Path) -> None:
     view = glimpse()["view_0"]
     assert np.array_equal(rows["visible"][:, :4], view[:, :4]) and (rows["visible"][:, 4:] >= 246).all()
     assert np.array_equal(rows["to predict"][:, 4:], view[:, 4:]) and (rows["to predict"][:, :4] >= 246).all()
+    assert (rows["predicted"][:, 0] >= 246).all() and np.array_equal(
+        rows["predicted"][:, 1], rows["target features"][:, 1]
+    )
     assert rows["target features"].max() == 255 and rows["target features"].min() == 0
     figure = seen(glimpse())
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(rows)

@@ -68,7 +68,7 @@ def test_published_runs_have_a_figure_and_a_table_of_their_own(make_record: Any,
     assert len(table.rows) == 12 and {row[-1].text for row in table.rows} == {"repository", "explanatory text"}
     svg, _ = save(published_figure(), tmp_path / "published")
     text = svg.read_text(encoding="utf-8")
-    assert "published, not ours" in text and "BYOL, ResNet-50" in text
+    assert "published, not ours" in text and "I-JEPA (ViT-B/14)" in text and ">BYOL<" in text
 
 
 def test_published_points_stand_behind_ours_on_their_own_axes_alone(make_record: Any) -> None:

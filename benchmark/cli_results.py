@@ -9,7 +9,7 @@ import typer
 
 from benchmark.cli_options import Results, Trials
 from benchmark.errors import UserError
-from benchmark.results import read_results, write_pages
+from benchmark.results import read_results, watch_pages, write_pages
 
 app = typer.Typer()
 
@@ -19,10 +19,19 @@ def report(
     results: Results,
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
     trials: Trials = False,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Show images of other people's datasets, too (shapes always are).")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep the report current until Ctrl-C: write it again when results change.")
+    ] = False,
 ) -> None:
     """Write the report of some results: page, figures, leaderboard, studies."""
-    write_pages(results, out, trials=trials)
-    typer.echo(f"{out / 'index.html'}")
+    if watch:
+        watch_pages(results, out, typer.echo, trials=trials, pictures=pictures)
+    else:
+        write_pages(results, out, trials=trials, pictures=pictures)
+        typer.echo(f"{out / 'index.html'}")
 
 
 @app.command()

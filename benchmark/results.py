@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from benchmark.records import Record
@@ -39,8 +41,14 @@ def read_results(
     return records, problems
 
 
-def write_pages(folders: list[Path], out: Path, *, trials: bool = False) -> None:
+def write_pages(folders: list[Path], out: Path, *, trials: bool = False, pictures: bool = False) -> None:
     """Writes the report of some results, with the studies that lie there.
+
+    Args:
+        folders: have to exist.
+        out: the report's folder.
+        trials: with the runs of sweeps.
+        pictures: with the images of other people's datasets.
 
     Raises:
         UserError: there is nothing to report, or it cannot be written.
@@ -51,6 +59,64 @@ def write_pages(folders: list[Path], out: Path, *, trials: bool = False) -> None
     studies, unreadable = find_studies(folders)
     records, problems = read_results(folders, trials=trials, needed=not studies)
     try:
-        write_report(records, [*problems, *unreadable], out, studies=studies)
+        write_report(records, [*problems, *unreadable], out, studies=studies, pictures=pictures)
     except OSError as error:
         raise UserError(f"{out}: the report cannot be written ({error.strerror or error}); records are safe") from None
+
+
+# What a report is made from; the rest of a run's folder changes while it is under way and is not looked at.
+_SOURCES = ("record.json", "study.json", "breakdown.json", "glimpse.npz", "probes/*.json")
+_EVERY = 2.0  # seconds between two looks
+
+
+def _state(folders: list[Path]) -> frozenset[tuple[str, int, int]]:
+    """What lies below some folders, so that a change is seen: path, time of change, size."""
+    found = set()
+    for path in (path for folder in folders for name in _SOURCES for path in folder.rglob(name)):
+        try:
+            status = path.stat()
+        except FileNotFoundError:  # moved away between the two calls
+            continue
+        found.add((str(path), status.st_mtime_ns, status.st_size))
+    return frozenset(found)
+
+
+def watch_pages(
+    folders: list[Path],
+    out: Path,
+    say: Callable[[str], object],
+    *,
+    trials: bool = False,
+    pictures: bool = False,
+    wait: Callable[[float], object] = time.sleep,
+) -> None:
+    """Writes the report, and again whenever its records change, until the user interrupts.
+
+    Args:
+        folders: have to exist; there need not be a record yet.
+        out: the report's folder.
+        say: is told of each report that was written, and why one could not be.
+        trials: with the runs of sweeps.
+        pictures: with the images of other people's datasets.
+        wait: between two looks, in seconds.
+
+    Raises:
+        UserError: a folder is missing.
+    """
+    read_results(folders, needed=False)
+    written: frozenset[tuple[str, int, int]] | None = None
+    try:
+        while True:
+            state = _state(folders)
+            if state != written:
+                # Remembered before it is written, so that what arrives meanwhile is seen next time.
+                written = state
+                try:
+                    write_pages(folders, out, trials=trials, pictures=pictures)
+                except UserError as error:
+                    say(f"waiting: {error}")
+                else:
+                    say(f"{time.strftime('%H:%M:%S')} {out / 'index.html'}")
+            wait(_EVERY)
+    except KeyboardInterrupt:
+        say("stopped watching")

@@ -84,6 +84,11 @@ def backbone_text(record: Record) -> str:
     return f"{record.backbone} ({', '.join(parts)})" if parts else record.backbone
 
 
+def is_vit(record: Record) -> bool:
+    """Whether the run stands on a vision transformer."""
+    return record.backbone.lower().startswith("vit")
+
+
 def _quality_fields(record: Record) -> dict[str, Any]:
     evaluation = record.config.get("evaluation")
     # Left out where it is what it always was, so that older records keep their keys.

@@ -66,3 +66,12 @@ def ladders(rows: Sequence[Row]) -> list[list[Row]]:
 def far_above(value: float, rest: Sequence[float]) -> bool:
     """Whether showing a value (the supervised ceiling) in place would press all the rest together."""
     return bool(rest) and value > max(rest) + max(max(rest) - min(rest), 3.0)
+
+
+def plain_log_ticks(axes: Axes) -> None:
+    """Writes 0.5, 5 and 50 instead of powers of ten, at 1, 2 and 5 of each decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())

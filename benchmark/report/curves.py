@@ -1,10 +1,11 @@
-"""Figures of what goes on inside the runs: probes over training time, and where the time went."""
+"""A figure of what goes on inside the runs: probes over training time."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.comparison import Row, valid_rows
+from benchmark.analysis.comparison import MIN_RESULT, Row, is_vit, valid_rows
+from benchmark.analysis.statistics import summarise
 from benchmark.report import style
 from benchmark.report.canvas import cost_unit, far_above, new_figure
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 History = list["Mapping[str, Any]"]
 Curve = list[tuple[float, float]]  # (training time in seconds, accuracy in percent)
+_Entries = list[tuple[Row, list[Curve]]]
 
 _PANELS = {"linear_top1": "Linear probe", "knn200": "kNN, k = 200"}
 _MATCH = 0.01  # two notes of one evaluation differ in progress by less than this
@@ -52,6 +54,19 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
         (sum(points[i][0] for points in curves) / len(curves), sum(points[i][1] for points in curves) / len(curves))
         for i in range(length)
     ]
+
+
+def band(curves: Sequence[Curve]) -> tuple[list[float], list[float], list[float]]:
+    """Times, lower and upper ends of the 95% interval of the mean curve (Student t).
+
+    Empty below three seeds: over two, an interval is many times as wide as the figure.
+    """
+    if len(curves) < MIN_RESULT:
+        return [], [], []
+    middle = mean_curve(curves)
+    halves = [summarise([points[i][1] for points in curves]).ci95 or 0.0 for i in range(len(middle))]
+    ends = [[value + sign * half for (_, value), half in zip(middle, halves, strict=True)] for sign in (-1, 1)]
+    return [time for time, _ in middle], ends[0], ends[1]
 
 
 def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -118,15 +133,18 @@ def learning_curves(
         return None
     unit, label = cost_unit(times)
     with style.applied():
-        figure, axes = new_figure(width, 0.42 * width, columns=2, sharex=True)
+        wide = width > 4
+        shape = {"columns": 2} if wide else {"rows": 2}
+        figure, axes = new_figure(width, (0.42 if wide else 1.35) * width, sharex=True, **shape)
         for axis, (score, title) in zip(axes, _PANELS.items(), strict=True):
             axis.set_title(title)
-            axis.set_xlabel("Training time" + label[label.index(" (") :])
+            if wide or axis is axes[-1]:
+                axis.set_xlabel("Training time" + label[label.index(" (") :])
+            if not wide or axis is axes[0]:
+                axis.set_ylabel("Validation top-1 (%)")
+            panels[score] = _set_height(axis, panels[score])
             for row, curves in panels[score]:
                 _draw_curves(axis, row, curves, unit)
-        axes[0].set_ylabel("Validation top-1 (%)")
-        for axis, score in zip(axes, _PANELS, strict=True):
-            _set_height(axis, panels[score])
         figure.canvas.draw()
         figure.set_layout_engine("none")
         for axis, score in zip(axes, _PANELS, strict=True):
@@ -134,9 +152,7 @@ def learning_curves(
     return figure
 
 
-def _curves_of(
-    rows: Sequence[Row], histories: Mapping[int, Sequence[Mapping[str, Any]]], score: str
-) -> list[tuple[Row, list[Curve]]]:
+def _curves_of(rows: Sequence[Row], histories: Mapping[int, Sequence[Mapping[str, Any]]], score: str) -> _Entries:
     found = []
     for row in rows:
         curves = [curve(record, histories.get(id(record), ()), score) for record in row.records]
@@ -147,9 +163,12 @@ def _curves_of(
 
 def _draw_curves(axes: Axes, row: Row, curves: list[Curve], unit: float) -> None:
     colour, marker = style.colour(row.first.entry, row.first.method), style.marker(row.first)
-    dashes = "--" if style.is_vit(row.first) else "-"
+    dashes = "--" if is_vit(row.first) else "-"
     for points in curves if len(curves) > 1 else []:
         axes.plot(*_scaled(points, unit), color=colour, linewidth=0.5, linestyle=dashes, alpha=0.35, zorder=2)
+    times, low, high = band(curves)
+    if times:
+        axes.fill_between([time / unit for time in times], low, high, color=colour, alpha=0.12, linewidth=0, zorder=1.8)
     axes.plot(*_scaled(mean_curve(curves), unit), color=colour, linestyle=dashes, marker=marker, markersize=3, zorder=3)
 
 
@@ -157,26 +176,30 @@ def _scaled(points: Curve, unit: float) -> tuple[list[float], list[float]]:
     return [time / unit for time, _ in points], [value for _, value in points]
 
 
-def _set_height(axes: Axes, entries: Sequence[tuple[Row, list[Curve]]]) -> None:
-    """Fits the y axis to the curves; a supervised one far above the others is left out, and named at the top."""
-    means = [(row, [value for _, value in mean_curve(curves)]) for row, curves in entries]
-    rest = [value for row, values in means if row.first.method != "supervised" for value in values]
-    above = [(row, values) for row, values in means if row.first.method == "supervised" and far_above(values[-1], rest)]
-    shown = rest if above else [value for _, values in means for value in values]
-    if not shown:
-        return
-    pad = 0.08 * max(max(shown) - min(shown), 2.0)
-    axes.set_ylim(min(shown) - pad, max(shown) + pad * (3 if above else 1))
-    for row, values in above[:1]:
-        text = f"\u25b2 {style.display(row.first.entry)} ends at {values[-1]:.1f}% (off scale)"
+def _set_height(axes: Axes, entries: _Entries) -> _Entries:
+    """Fits the y axis to the curves, and returns those that are to be drawn.
+
+    A supervised one far above the others is not: it is named at the top.
+    """
+    means = {id(row): [value for _, value in mean_curve(curves)] for row, curves in entries}
+    rest = [value for row, _ in entries if row.first.method != "supervised" for value in means[id(row)]]
+    above = [row for row, _ in entries if row.first.method == "supervised" and far_above(means[id(row)][-1], rest)]
+    shown = [(row, curves) for row, curves in entries if row not in above]
+    heights = [value for row, _ in shown for value in means[id(row)]]
+    if not heights:
+        return list(entries)
+    pad = 0.08 * max(max(heights) - min(heights), 2.0)
+    axes.set_ylim(min(heights) - pad, max(heights) + pad * (3 if above else 1))
+    for row in above[:1]:
+        text = f"\u25b2 {style.display(row.first.entry)} ends at {means[id(row)][-1]:.1f}% (off scale)"
         axes.text(0.02, 0.97, text, fontsize=6.5, va="top", transform=axes.transAxes, parse_math=False)
+    return shown
 
 
-def _name_ends(axes: Axes, entries: Sequence[tuple[Row, list[Curve]]], right: float, unit: float) -> None:
+def _name_ends(axes: Axes, entries: _Entries, right: float, unit: float) -> None:
     """Writes each entry's name at the right edge, at the height of its curve's end, with a thin line between."""
     low, high = axes.get_ylim()
     ends = [(row, mean_curve(curves)[-1]) for row, curves in entries]
-    ends = [(row, end) for row, end in ends if end[1] <= high]
     window = axes.get_window_extent()
     gap = 8.5 * axes.figure.dpi / 72 * (high - low) / window.height
     heights = spread_out([end[1] for _, end in ends], gap, low + gap / 2, high - gap / 2)
@@ -189,59 +212,3 @@ def _name_ends(axes: Axes, entries: Sequence[tuple[Row, list[Curve]]], right: fl
         names.append(name)
     widest = max((name.get_window_extent().width for name in names), default=0.0)
     axes.set_xlim(0.0, start / max(0.3, 1.0 - (widest + 4) / window.width))
-
-
-_PHASES = {
-    "training": ("computing", "#1f4e79"),
-    "waiting": ("waiting for data", "#d55e00"),
-    "evaluation": ("evaluation", "#56b4e9"),
-    "rest": ("set-up, warm-up, checkpoints, logging", "#c4c9d1"),
-}
-
-
-def phase_seconds(record: Record) -> dict[str, float] | None:
-    """A run's total time in four parts; None without a ledger."""
-    if record.ledger is None:
-        return None
-    phases, waiting = record.ledger.phases, record.ledger.data_wait
-    return {
-        "training": max(0.0, phases.training - waiting),
-        "waiting": waiting,
-        "evaluation": phases.evaluation,
-        "rest": phases.setup + phases.warmup + phases.checkpointing + phases.logging,
-    }
-
-
-def time_shares(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -> Figure | None:
-    """Where each entry's total time went: one stacked bar per entry, the mean over its completed runs.
-
-    Args:
-        records: of one comparison and one machine.
-        width: in inches.
-
-    Returns:
-        The figure; None if no completed run has a ledger.
-    """
-    bars: list[tuple[Row, dict[str, float]]] = []
-    for row in valid_rows(records):
-        known = [seconds for record in row.measured if (seconds := phase_seconds(record)) is not None]
-        if known:
-            bars.append((row, {name: sum(seconds[name] for seconds in known) / len(known) for name in _PHASES}))
-    if not bars:
-        return None
-    bars.sort(key=lambda bar: sum(bar[1].values()))
-    unit, label = cost_unit([sum(seconds.values()) for _, seconds in bars])
-    with style.applied():
-        figure, (axes,) = new_figure(width, 0.55 + 0.24 * len(bars))
-        left = [0.0] * len(bars)
-        for name, (words, colour) in _PHASES.items():
-            lengths = [seconds[name] / unit for _, seconds in bars]
-            axes.barh(range(len(bars)), lengths, left=left, height=0.66, color=colour, label=words)
-            left = [start + length for start, length in zip(left, lengths, strict=True)]
-        axes.set_yticks(range(len(bars)), [style.display(row.first.entry) for row, _ in bars])
-        axes.set_xlabel("Total time" + label[label.index(" (") :].replace("device-hours", "hours"))
-        axes.grid(visible=False, axis="y")
-        figure.legend(loc="outside upper left", ncols=len(_PHASES), frameon=False, fontsize=6.5, handlelength=1.0)
-        figure.canvas.draw()
-        figure.set_layout_engine("none")
-    return figure

@@ -1,4 +1,4 @@
-"""The figures of a report. This module draws cost against accuracy; `curves` draws what goes on inside the runs."""
+"""A report's main figure: what each entry paid, and what it reached."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import Row, has_time_budget, training_cost, valid_rows
+from benchmark.analysis.published import on_published_axes
 from benchmark.analysis.statistics import pareto_front
 from benchmark.report import style
-from benchmark.report.canvas import cost_unit, far_above, ladders, new_figure, save
-from benchmark.report.curves import learning_curves, time_shares
+from benchmark.report.canvas import cost_unit, far_above, ladders, new_figure, plain_log_ticks
 from benchmark.report.labels import Box, Label, place, segment
+from benchmark.report.published import counted, draw_points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,19 +21,18 @@ if TYPE_CHECKING:
 
     from benchmark.records import Record
 
-__all__ = ["cost_vs_accuracy", "front_of", "learning_curves", "save", "time_shares"]
-
 _MARKER, _SEED, _BAR, _LINE = 12.0, 4.0, 3.0, 1.0  # what a square pixel weighs for a label that covers it
 
 
 @dataclass(frozen=True)
 class _Plot:
-    """What is drawn: rows that paid, rows that did not, and the unit of cost in seconds."""
+    """What is drawn: rows that paid, rows that did not, the unit of cost in seconds, and whether published runs too."""
 
     axes: Axes
     paid: list[Row]
     floors: list[Row]
     unit: float
+    published: bool
 
     def at(self, row: Row) -> tuple[float, float]:
         """The row's means in the figure's units."""
@@ -58,7 +58,8 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
     Each seed is a faint point; means carry 95% bars on both axes from two seeds on. The rungs of a ladder are joined.
     The dashed line is random-init, which pays nothing; the grey step is the Pareto front of the self-supervised
     means above it. A supervised row far above all others is drawn at the upper edge, with its value. Budgets of data
-    and budgets of cost have panels of their own, beside each other on one scale of accuracy (rule 21).
+    and budgets of cost have panels of their own, beside each other on one scale of accuracy (rule 21). On ImageNet-100
+    at 224 px the published runs stand behind ours, hollow and grey; anywhere else their axes would not be these.
 
     Args:
         records: of one ladder (equal but for the budget) and one machine, because times are compared; runs without
@@ -67,8 +68,10 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
     """
     rows = [row for row in valid_rows(records) if row.accuracy.mean is not None]
     paid = [row for row in rows if _has_paid(row)]
+    published = bool(paid) and all(on_published_axes(row.first) for row in paid)
     devices = max((record.environment.devices for row in paid for record in row.records), default=1)
-    unit, label = cost_unit([row.cost.mean or 0.0 for row in paid], devices)
+    # Published costs are in device-hours; several devices make ours so, too.
+    unit, label = cost_unit([row.cost.mean or 0.0 for row in paid], 2 if published else devices)
     parts = {"Same data": [row for row in rows if not has_time_budget(row.first)]}
     parts["Same cost"] = [row for row in rows if has_time_budget(row.first)]
     panels = {name: part for name, part in parts.items() if any(map(_has_paid, part))} or {"": rows}
@@ -83,6 +86,7 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
                 [row for row in part if _has_paid(row)],
                 [row for row in part if row.first.method == "random_init"],
                 unit,
+                published,
             )
             for axes, part in zip(every, panels.values(), strict=True)
         ]
@@ -97,7 +101,9 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
         figure.canvas.draw()
         figure.set_layout_engine("none")  # the labels' places hold for this layout alone
         for plot, front in zip(plots, fronts, strict=True):
-            place(plot.axes, _labels(plot, front), _obstacles(plot, front))
+            theirs = draw_points(plot.axes) if plot.published else []
+            labels = [*_labels(plot, front), *(label for label, _ in theirs)]
+            place(plot.axes, labels, [*_obstacles(plot, front), *(obstacle for _, obstacle in theirs)])
     return figure
 
 
@@ -151,6 +157,8 @@ def _set_limits(plot: _Plot) -> None:
     axes, off = plot.axes, _off_scale(plot)
     ys = [y for row in plot.paid if id(row) not in off for _, y in plot.seeds(row)]
     ys += [row.accuracy.mean or 0.0 for row in plot.floors]
+    theirs = counted() if plot.published else []
+    ys += [run.linear_top1 for run in theirs]
     spread = max(max(ys, default=100.0) - min(ys, default=0.0), 2.0)
     for row in plot.paid:
         # An interval over two seeds can be many times the figure; its bar may leave the figure, the points may not.
@@ -160,11 +168,12 @@ def _set_limits(plot: _Plot) -> None:
     pad = max(0.1 * (high - low), 1.0 - (high - low) / 2)
     axes.set_ylim(max(low - pad, 0.0) if low >= 0 else 0.0, min(high + pad * (2.0 if off else 1.0), 101.0))
     xs = [x for row in plot.paid for x, _ in plot.seeds(row) if x > 0]
+    xs += [run.device_hours or 0.0 for run in theirs]
     left, right = min(xs, default=0.0), max(xs, default=1.0)
     if left > 0 and right / left >= 10:
         axes.set_xscale("log")
         axes.set_xlim(left / (right / left) ** 0.12, right * (right / left) ** 0.14)
-        _plain_log_ticks(axes)
+        plain_log_ticks(axes)
     else:
         # From zero on, so that lengths are costs, unless that would leave most of the figure empty.
         start = 0.0 if left < 0.65 * right or left == right else left
@@ -172,20 +181,12 @@ def _set_limits(plot: _Plot) -> None:
         axes.set_xlim(max(0.0, start - pad), right + pad)
 
 
-def _plain_log_ticks(axes: Axes) -> None:
-    """Writes 0.5, 5 and 50 instead of powers of ten, at 1, 2 and 5 of each decade."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
 def _draw_key(plot: _Plot) -> None:
     """One faint line above the axes: which marker means what, and what the bars are."""
     used = {style.marker(row.first) for row in plot.paid}
     words = {"o": "\u25cf CNN", "s": "\u25a0 ViT", "D": "\u25c6 supervised"}
     parts = [text for marker, text in words.items() if marker in used]
+    parts += ["\u25cb published, not ours"] if plot.published else []
     counts = sorted({len(row.measured) for row in [*plot.paid, *plot.floors]})
     if counts:
         n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

@@ -2,85 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.comparison import MEASURED, Comparison, budget_text, comparisons, hardware_key, ladder_key
-from benchmark.analysis.differences import reference_of
-from benchmark.analysis.further import further_tables, probes_of
+from benchmark.analysis.comparison import Comparison, budget_text, comparisons, ladder_key
+from benchmark.analysis.further import probes_of
 from benchmark.analysis.leaderboard import write_leaderboard
 from benchmark.errors import UserError
 from benchmark.records import write_atomically
-from benchmark.report import figures, style
+from benchmark.report import published, style
+from benchmark.report.beside import read_beside
 from benchmark.report.pictures import Picture, picture
+from benchmark.report.sections import section
 from benchmark.report.studies import study_sections
-from benchmark.report.summary import answer, limits, listing, name_of
-from benchmark.report.tables import (
-    Table,
-    differences_table,
-    environment_facts,
-    further_table,
-    leaderboard_table,
-    runs_table,
-    targets_table,
-)
+from benchmark.report.summary import limits, listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmark.records import ProbeRecord, Record
+    from benchmark.records import Record
+    from benchmark.report.tables import Table
     from benchmark.study_records import StudyRecord
 
 Found = tuple[Path, "Record"]
-
-_COST_CAPTION = (
-    "Training time against linear top-1 on the test split. Large markers are means over seeds, with 95% intervals on "
-    "both axes from two seeds on; small ones are seeds; a line joins the budgets of one entry. The grey step is the "
-    "Pareto front of the self-supervised means. The dashed line is random init, which pays nothing. Where runs had "
-    "budgets of data and budgets of cost, each kind has a panel of its own."
-)
-_CURVES_CAPTION = (
-    "Validation accuracy during the runs. A point in the middle describes a run under way; it is no result of a "
-    "shorter budget, whose schedule would have ended there."
-)
-_TIME_CAPTION = "Where the total time went: means over the runs that were probed at their end."
-
-
-@dataclass(frozen=True)
-class Machine:
-    """The runs of one machine: what it is, its pictures, its runs."""
-
-    letter: str
-    name: str
-    pictures: tuple[Picture, ...]
-    facts: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Board:
-    """The tables of one comparison; the last three where there is something to say."""
-
-    title: str
-    key: str
-    rows: Table
-    reference: str
-    differences: Table | None
-    targets: Table | None
-    further: tuple[tuple[str, Table], ...]
-
-
-@dataclass(frozen=True)
-class Section:
-    """The comparisons of one ladder: equal but for their budgets."""
-
-    title: str
-    answer: tuple[str, ...]
-    tables: tuple[Board, ...]
-    machines: tuple[Machine, ...]
-    runs: Table
 
 
 def write_report(
@@ -90,15 +35,18 @@ def write_report(
     *,
     looked_in: Sequence[Path] = (),
     studies: Sequence[tuple[Path, StudyRecord]] = (),
+    pictures: bool = False,
 ) -> Path:
     """Writes `index.html`, `report.md`, `leaderboard.csv`, `runs.csv` and `figures/` into a folder.
 
     Args:
-        records: record files and what they hold; `history.jsonl` beside them gives the learning curves.
+        records: record files and what they hold; `history.jsonl` beside them gives the learning curves,
+            `breakdown.json` the parts of a step, `glimpse.npz` how each method sees.
         problems: what could not be read, one line each; the report names it.
         out: made if it does not exist.
         looked_in: where records were searched for; said if there are none.
         studies: files of sweeps and what they hold; each gets a section and a table `trials-<study>.csv`.
+        pictures: show the images of other people's datasets, too; those that this project draws itself always are.
 
     Returns:
         The HTML file.
@@ -115,13 +63,15 @@ def write_report(
     ladders: dict[str, list[Comparison]] = {}
     for comparison in every:
         ladders.setdefault(ladder_key(comparison.first), []).append(comparison)
-    sections = [_section(rungs, found, out, alone=len(ladders) == 1) for rungs in ladders.values()]
+    beside = read_beside(found, pictures=pictures)
+    sections = [section(rungs, found, beside, out, alone=len(ladders) == 1) for rungs in ladders.values()]
     names = sorted({record.experiment for _, record in found} | {study.name for _, study in studies})
     context: dict[str, Any] = {
         "title": listing(names),
         "sections": sections,
         "studies": study_sections(studies, out),
-        "limits": limits(every, [*problems, *probes_of(found)[1]]),
+        "published": _published(out) if published.belongs([record for _, record in found]) else None,
+        "limits": limits(every, [*problems, *probes_of(found)[1], *beside.problems]),
         "runs": len(found),
         "completed": sum(record.status == "completed" for _, record in found),
         "ended": max((record.ended for _, record in found), default="")[:10],
@@ -132,95 +82,10 @@ def write_report(
     return out / "index.html"
 
 
-def _section(rungs: list[Comparison], found: Sequence[Found], out: Path, *, alone: bool) -> Section:
-    # A comparison counts a copied run once, so that what stands in it is found again by identity.
-    mine = {id(record) for comparison in rungs for record in comparison.records}
-    pairs = [pair for pair in found if id(pair[1]) in mine]
-    groups: dict[str, list[Found]] = {}
-    for pair in pairs:
-        groups.setdefault(hardware_key(pair[1]), []).append(pair)
-    suffix = "" if alone else f"-{ladder_key(rungs[0].first)[:8]}"
-    machines = []
-    for index, key in enumerate(groups):
-        letter = chr(ord("A") + index % 26)
-        machines.append(_machine(letter, groups[key], out, suffix + (f"-{letter.lower()}" if len(groups) > 1 else "")))
-    return Section(
-        _title(rungs[0].first),
-        tuple(answer(rungs[-1])),
-        tuple(_board(comparison, list(groups), probes_of(pairs)[0]) for comparison in reversed(rungs)),
-        tuple(machines),
-        runs_table(pairs, out),
-    )
-
-
-def _board(comparison: Comparison, machines: list[str], probes: dict[str, list[ProbeRecord]]) -> Board:
-    reference = reference_of(comparison)
-    return Board(
-        budget_text(comparison.first) or "No budget recorded",
-        comparison.key,
-        leaderboard_table(comparison, machines),
-        "" if reference is None else name_of(reference),
-        differences_table(comparison),
-        targets_table(comparison, machines),
-        tuple((f"{one.protocol} on {one.dataset}", further_table(one)) for one in further_tables(comparison, probes)),
-    )
-
-
-def _title(record: Record) -> str:
-    config = record.config
-    parts = [record.dataset.name]
-    if config.get("image_size"):
-        parts.append(f"{config['image_size']} px")
-    if config.get("batch_size"):
-        parts.append(f"batch {config['batch_size']}")
-    if config.get("precision"):
-        parts.append(f"precision {config['precision']}")
-    return ", ".join(parts)
-
-
-def _machine(letter: str, pairs: Sequence[Found], out: Path, suffix: str) -> Machine:
-    records = [record for _, record in pairs]
-    first = records[0].environment
-    name = first.cpu_model if first.device == "cpu" else f"{first.devices} x {first.device_model}"
-    pictures: list[Picture] = []
-    if any(record.status in MEASURED and record.metrics for record in records):
-        narrow = figures.cost_vs_accuracy(records, width=style.COLUMN_WIDTH)
-        pictures.append(
-            picture(
-                figures.cost_vs_accuracy(records),
-                narrow,
-                out,
-                f"cost_vs_accuracy{suffix}",
-                "Cost and accuracy",
-                _COST_CAPTION,
-            )
-        )
-    largest = comparisons(records)[-1].records  # of the ladder's rungs, the one with the largest budget
-    histories = [(record, read_history(path.parent / "history.jsonl")) for path, record in pairs if record in largest]
-    curves = figures.learning_curves(histories)
-    if curves is not None:
-        pictures.append(picture(curves, None, out, f"learning_curves{suffix}", "Learning curves", _CURVES_CAPTION))
-    shares = figures.time_shares(largest)
-    if shares is not None:
-        pictures.append(picture(shares, None, out, f"time{suffix}", "Where the time went", _TIME_CAPTION))
-    return Machine(letter, f"{name}, {first.visible_cores} cores", tuple(pictures), tuple(environment_facts(records)))
-
-
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """The lines of a run's history; without the file none, and a line cut off by a crash is left out."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(value, dict):
-            found.append(value)
-    return found
+def _published(out: Path) -> tuple[Picture, Table, str]:
+    wide, narrow = (published.published_figure(width=width) for width in (style.FULL_WIDTH, style.COLUMN_WIDTH))
+    drawn = picture(wide, narrow, out, "published", "Published cost and accuracy", published.CAPTION)
+    return drawn, published.published_table(), published.NOTE
 
 
 def _markdown(value: object) -> str:

@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in the page: its file without ending (relative), its inlined SVG, and one for narrow screens.
+    """A figure in the page.
 
-    The main ones stand before the tables, the others behind them.
+    Attributes:
+        stem: its file without ending, relative to the page.
+        svg: inlined.
+        narrow: inlined, for narrow screens; empty where there is none.
+        title: in bold before the caption.
+        caption: says what is seen.
+        images: whether it holds pictures, whose colours have to stay as they are.
     """
 
     stem: str
@@ -26,18 +32,16 @@ class Picture:
     narrow: str
     title: str
     caption: str
-
-    @property
-    def main(self) -> bool:
-        """Whether it is the answer's own figure."""
-        return bool(self.narrow)
+    images: bool = False
 
 
-def picture(figure: Figure, narrow: Figure | None, out: Path, stem: str, title: str, caption: str) -> Picture:
-    """Writes a figure's files into `<out>/figures/`."""
+def picture(
+    figure: Figure, narrow: Figure | None, out: Path, stem: str, title: str, caption: str, *, images: bool = False
+) -> Picture:
+    """Writes a figure's files into `<out>/figures/`: full width, and one column's where there is such a figure."""
     svg, _ = canvas.save(figure, out / "figures" / stem)
     small = "" if narrow is None else inline_svg(canvas.save(narrow, out / "figures" / f"{stem}-column")[0])
-    return Picture(f"figures/{stem}", inline_svg(svg), small, title, caption)
+    return Picture(f"figures/{stem}", inline_svg(svg), small, title, caption, images)
 
 
 def inline_svg(path: Path) -> str:

@@ -6,6 +6,8 @@ import colorsys
 import hashlib
 from typing import TYPE_CHECKING, Any, cast
 
+from benchmark.analysis.comparison import is_vit
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -87,11 +89,6 @@ def _luminance(channels: list[float]) -> float:
     """Relative luminance of sRGB channels in [0, 1]."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def is_vit(record: Record) -> bool:
-    """Whether the run stands on a vision transformer."""
-    return record.backbone.lower().startswith("vit")
 
 
 def marker(record: Record) -> str:

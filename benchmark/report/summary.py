@@ -65,38 +65,58 @@ def self_supervised(comparison: Comparison) -> list[Row]:
     ]
 
 
-def answer(comparison: Comparison) -> list[str]:
-    """The outcome of a comparison in a few sentences, each one traceable to its table."""
-    rows = self_supervised(comparison)
-    unfinished = [row for row in comparison.rows if row.accuracy.mean is None]
-    said = [*_best(rows, comparison), *_cheapest(rows), *_against_random(rows, comparison)] if rows else []
-    said += _against_reference(comparison)
+def question(comparison: Comparison) -> str:
+    """What a comparison asks, with what it was asked of."""
+    rows = [row for row in comparison.rows if row.first.method not in REFERENCES]
+    seeds = {record.seed for record in comparison.records}
+    budget = budget_text(comparison.first)
+    after = f" after {budget} on {comparison.first.dataset.name}" if budget else f" on {comparison.first.dataset.name}"
+    if len(rows) == 1:
+        name = name_of(rows[0])
+        return f"How good are the features of {name}{after}, and what do they cost to train? ({_seeds(len(seeds))})"
     if not rows:
-        said.append(
-            "No self-supervised entry of this comparison has a completed run, so that there is nothing to rank."
-        )
+        return f"What do the references reach{after}? ({_seeds(len(seeds))})"
+    which = f"Which of {len(rows)} self-supervised entries has the best features"
+    return f"{which}{after}, and what does each cost to train? ({_seeds(len(seeds))})"
+
+
+def answer(comparison: Comparison) -> list[str]:
+    """The outcome of a comparison in at most three sentences, each one traceable to its tables.
+
+    Who reached most and whether that is sure; who was cheapest; what training added over random init.
+    """
+    rows = self_supervised(comparison)
+    if not rows:
+        return ["No self-supervised entry of this comparison has a completed run, so that there is nothing to rank."]
+    return [_best(rows, comparison), *_cheapest(rows), _against_random(rows, comparison)]
+
+
+def beside_the_answer(comparison: Comparison) -> list[str]:
+    """What a reader of the answer should know, too: differences that were tested, entries without a result."""
+    unfinished = [row for row in comparison.rows if row.accuracy.mean is None]
+    said = _against_reference(comparison)
     if unfinished:
         said.append("Without a result: " + listing(f"{name_of(row)} ({row.status})" for row in unfinished) + ".")
     return said
 
 
-def _best(rows: Sequence[Row], comparison: Comparison) -> list[str]:
+def _best(rows: Sequence[Row], comparison: Comparison) -> str:
     best = rows[0]
     n = len(best.measured)
     kind = "95% interval over seeds" if best.accuracy.ci95 is not None else "sampling error of the test split"
     status = f"preliminary, {_seeds(n)}" if best.preliminary else _seeds(n)
     where = f"{budget_text(comparison.first)} on {comparison.first.dataset.name}".strip()
     width = "" if best.half_width is None else f"; ± is the {kind}"
-    said = [
+    said = (
         f"After {where}, {name_of(best)} has the highest linear top-1 of the self-supervised entries: "
-        f"{percent(best.accuracy.mean, best.half_width)}% ({status}{width})."
-    ]
+        f"{percent(best.accuracy.mean, best.half_width)}% ({status}{width})"
+    )
     floor = (best.accuracy.mean or 0.0) - (best.half_width or 0.0)
     near = [row for row in rows[1:] if (row.accuracy.mean or 0.0) + (row.half_width or 0.0) >= floor]
     if near:
-        whose = "intervals of" if len(near) > 1 else "interval of"
-        said.append(f"Its interval meets the {whose} {listing(map(name_of, near))}: that order is open.")
-    return said
+        whose = "those" if len(near) > 1 else "that"
+        said += f"; its interval meets {whose} of {listing(map(name_of, near))}, so that their order is open"
+    return f"{said}."
 
 
 def _cheapest(rows: Sequence[Row]) -> list[str]:
@@ -114,10 +134,10 @@ def _cheapest(rows: Sequence[Row]) -> list[str]:
     return [f"{text}); {name_of(rows[0])} took {duration(rows[0].cost.mean)}, {ratio:.1f} times as long."]
 
 
-def _against_random(rows: Sequence[Row], comparison: Comparison) -> list[str]:
+def _against_random(rows: Sequence[Row], comparison: Comparison) -> str:
     floors = [row for row in comparison.rows if row.first.method == "random_init" and row.accuracy.mean is not None]
     if not floors:
-        return ["No random-init row stands in this comparison, so that nobody knows what training added."]
+        return "No random-init row stands in this comparison, so that nobody knows what training added."
     verdicts: dict[str, list[str]] = {"yes": [], "tie": [], "no": []}
     for row in rows:
         verdict = comparison.beats_random_init(row)
@@ -129,7 +149,7 @@ def _against_random(rows: Sequence[Row], comparison: Comparison) -> list[str]:
         f"not told apart from it: {listing(verdicts['tie'])}" if verdicts["tie"] else "",
         f"below it: {listing(verdicts['no'])}" if verdicts["no"] else "",
     ]
-    return [f"Against random init ({floor}): " + "; ".join(part for part in parts if part) + "."]
+    return f"Against random init ({floor}): " + "; ".join(part for part in parts if part) + "."
 
 
 def _against_reference(comparison: Comparison) -> list[str]:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row, backbone_text, hardware_key
 from benchmark.analysis.differences import Difference, differences, median_time_to, targets_of
 from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, leaderboard_row, relative, row_flags, run_row
+from benchmark.analysis.relative import time_ratio
 from benchmark.invalidations import why_invalid
 from benchmark.report import style
 from benchmark.report.summary import duration, percent
@@ -53,11 +54,13 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
 
-def _number(value: float | None, text: Callable[[float], str]) -> Cell:
+def number_cell(value: float | None, text: Callable[[float], str]) -> Cell:
+    """A number as text, sorted by its value; empty if unknown."""
     return Cell("") if value is None else Cell(text(value), float(value))
 
 
-def _entry(record: Record, note: str = "") -> Cell:
+def entry_cell(record: Record, note: str = "") -> Cell:
+    """An entry's name behind a swatch of its colour."""
     return Cell(style.display(record.entry), colour=style.colour(record.entry, record.method), note=note)
 
 
@@ -68,10 +71,9 @@ def _score(values: dict[str, Any], name: str, half_width: float | None) -> Cell:
 
 _LEADERBOARD = (
     *("Rank", "Entry", "n", "Linear top-1 (%)", "Top-5 (%)", "kNN-20 (%)", "kNN-200 (%)", "Beats random init"),
-    *("Training", "Total", "Images/s", "Status", "Notes", "Backbone", "Encoder", "Other encoder", "Data wait"),
-    *("MFLOPs/image", "Memory", "Parameters", "Machine"),
+    *("Training", "Total", "Status", "Encoder", "Other encoder", "Backbone", "Notes", "Machine"),
 )
-_LEADERBOARD_NUMERIC = frozenset({0, 2, 3, 4, 5, 6, 8, 9, 10, 15, 16, 17, 18, 19})
+_LEADERBOARD_NUMERIC = frozenset({0, 2, 3, 4, 5, 6, 8, 9})
 
 
 def leaderboard_table(comparison: Comparison, machines: Sequence[str]) -> Table:
@@ -82,7 +84,7 @@ def leaderboard_table(comparison: Comparison, machines: Sequence[str]) -> Table:
         machines: hardware keys in the order of the report's machines.
     """
     rows = tuple(_leaderboard_cells(comparison, row, machines) for row in comparison.rows)
-    return _without_empty_columns(Table(_LEADERBOARD, _LEADERBOARD_NUMERIC, rows), machines)
+    return without_empty_columns(Table(_LEADERBOARD, _LEADERBOARD_NUMERIC, rows), machines)
 
 
 def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]) -> tuple[Cell, ...]:
@@ -91,33 +93,28 @@ def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]
     other = values["other_linear_top1_mean"]
     notes = "; ".join(filter(None, ("preliminary" if row.preliminary else "", values["tags"], values["flags"])))
     cells = (
-        _number(values["rank"], lambda v: f"{v:.0f}"),
-        _entry(row.first),
+        number_cell(values["rank"], lambda v: f"{v:.0f}"),
+        entry_cell(row.first),
         Cell(n, len(row.completed)),
         _score(values, "linear_top1", row.half_width),
         _score(values, "linear_top5", values["linear_top5_ci95"]),
         _score(values, "knn20", values["knn20_ci95"]),
         _score(values, "knn200", values["knn200_ci95"]),
         Cell(values["beats_random_init"]),
-        _number(values["training_time_mean"], duration),
-        _number(values["total_time_mean"], duration),
-        _number(values["images_per_second_mean"], lambda v: f"{v:,.0f}"),
+        number_cell(values["training_time_mean"], duration),
+        number_cell(values["total_time_mean"], duration),
         Cell(row.status),
-        Cell(notes),
-        Cell(backbone_text(row.first)),
         Cell(values["encoder"]),
         Cell("" if other is None else f"{values['other_encoder']} {other:.1f}", other),
-        _number(values["data_wait_share"], lambda v: f"{100 * v:.1f}%"),
-        _number(values["flops_per_image"], lambda v: f"{v / 1e6:,.0f}"),
-        _number(values["peak_memory_mib"], lambda v: f"{v:,.0f} MiB"),
-        _number(values["parameters"], lambda v: f"{v / 1e6:.2f} M"),
-        _machine(row, machines),
+        Cell(backbone_text(row.first)),
+        Cell(notes),
+        machine_cell(row, machines),
     )
     # What was wrong stands in the notes, which stay readable.
     return tuple(replace(cell, struck=bool(row.invalid) and cell.text != notes) for cell in cells)
 
 
-def _without_empty_columns(table: Table, machines: Sequence[str]) -> Table:
+def without_empty_columns(table: Table, machines: Sequence[str]) -> Table:
     """Leaves out columns that say nothing in any row (no ranks yet, one machine)."""
     alone = {"Machine"} if len(machines) < 2 else set()
     kept = [
@@ -148,18 +145,17 @@ def differences_table(comparison: Comparison) -> Table | None:
 def _difference_cells(one: Difference) -> tuple[Cell, ...]:
     mean, width = one.paired.mean, one.paired.ci95
     signed = "" if mean is None else f"{mean:+.1f}" + ("" if width is None else f" ± {width:.1f}")
-    own, other = one.row.cost.mean, one.reference.cost.mean
     # Times are compared on one machine alone (rule 1), and where nothing speaks against them.
-    same = hardware_key(one.row.first) == hardware_key(one.reference.first)
-    same = same and not _unsafe(one.row) and not _unsafe(one.reference)
+    safe = not unsafe(one.row) and not unsafe(one.reference)
+    ratio = time_ratio(one.row, one.reference) if safe else None
     return (
-        _entry(one.row.first),
+        entry_cell(one.row.first),
         Cell(str(one.paired.n), one.paired.n),
         Cell(signed, mean),
-        _number(one.p, lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"),
-        _number(one.improvement, lambda v: f"{v:.2f}"),
+        number_cell(one.p, lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"),
+        number_cell(one.improvement, lambda v: f"{v:.2f}"),
         Cell(one.verdict or f"fewer than {MIN_RESULT} pairs"),
-        _number(own / other if same and own and other else None, lambda v: f"{v:.2f}"),
+        number_cell(None if ratio is None else ratio.mean, lambda v: f"{v:.2f}"),
     )
 
 
@@ -177,22 +173,23 @@ def targets_table(comparison: Comparison, machines: Sequence[str]) -> Table | No
     heads = ("Entry", *(f"to {target:g}%" for target in targets), "Times", "Machine")
     cells = [
         (
-            _entry(row.first),
+            entry_cell(row.first),
             *(_time_cell(median_time_to(row, target)) for target in targets),
-            Cell("unsafe" if _unsafe(row) else ""),
-            _machine(row, machines),
+            Cell("unsafe" if unsafe(row) else ""),
+            machine_cell(row, machines),
         )
         for row in rows
     ]
-    return _without_empty_columns(Table(heads, frozenset(range(1, len(targets) + 1)), tuple(cells)), machines)
+    return without_empty_columns(Table(heads, frozenset(range(1, len(targets) + 1)), tuple(cells)), machines)
 
 
-def _unsafe(row: Row) -> bool:
+def unsafe(row: Row) -> bool:
     """Whether something speaks against the row's times (rules 12 to 14)."""
     return bool(set(row_flags(row)) & UNSAFE_TIMES)
 
 
-def _machine(row: Row, machines: Sequence[str]) -> Cell:
+def machine_cell(row: Row, machines: Sequence[str]) -> Cell:
+    """The letter of the row's machine."""
     return Cell("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[machines.index(hardware_key(row.first)) % 26])
 
 
@@ -206,9 +203,9 @@ def further_table(found: FurtherTable) -> Table:
     """One further protocol on one dataset: a column a score, mean and interval over seeds."""
     rows = []
     for row, summaries in found.rows:
-        cells = [_number(one.mean, partial(_with_width, width=one.ci95)) for one in summaries.values()]
+        cells = [number_cell(one.mean, partial(_with_width, width=one.ci95)) for one in summaries.values()]
         count = max(one.n for one in summaries.values())
-        rows.append((_entry(row.first), Cell(str(count), count), *cells))
+        rows.append((entry_cell(row.first), Cell(str(count), count), *cells))
     heads = ("Entry", "n", *(name.replace("_", " ") for name in found.scores))
     return Table(heads, frozenset(range(1, len(heads))), tuple(rows))
 
@@ -241,17 +238,17 @@ def _run_cells(path: Path, record: Record, out: Path) -> tuple[Cell, ...]:
     cause = f" ({record.cause})" if record.cause else ""
     wrong = why_invalid(record)
     cells = (
-        _entry(record, note=f"invalid: {wrong}" if wrong else ""),
+        entry_cell(record, note=f"invalid: {wrong}" if wrong else ""),
         Cell(str(record.seed), record.seed),
         Cell(values["budget"]),
         Cell(record.status + cause, note=record.message or ""),
-        _number(values["linear_top1"], lambda v: f"{v:.2f}"),
-        _number(values["knn200"], lambda v: f"{v:.2f}"),
-        _number(values["linear_validation_top1"], lambda v: f"{v:.2f}"),
-        _number(values["final_loss"], lambda v: f"{v:.4g}"),
-        _number(values["training_time"], duration),
-        _number(values["total_time"], duration),
-        _number(values["images_per_second"], lambda v: f"{v:,.0f}"),
+        number_cell(values["linear_top1"], lambda v: f"{v:.2f}"),
+        number_cell(values["knn200"], lambda v: f"{v:.2f}"),
+        number_cell(values["linear_validation_top1"], lambda v: f"{v:.2f}"),
+        number_cell(values["final_loss"], lambda v: f"{v:.4g}"),
+        number_cell(values["training_time"], duration),
+        number_cell(values["total_time"], duration),
+        number_cell(values["images_per_second"], lambda v: f"{v:,.0f}"),
         Cell(commit_text(record)),
         Cell(record.key[:8], href=quote(where)),
     )

@@ -190,7 +190,7 @@ def store(out: Path, record: Record) -> Path:
     return folder / "record.json"
 
 
-@pytest.fixture(name="make_record")
+@pytest.fixture(name="make_record", scope="session")
 def make_record_fixture() -> MakeRecord:
     """The function `make_record`."""
     return make_record
@@ -202,7 +202,7 @@ def make_history_fixture() -> Any:
     return make_history
 
 
-@pytest.fixture(name="store")
+@pytest.fixture(name="store", scope="session")
 def store_fixture() -> Any:
     """The function `store`."""
     return store

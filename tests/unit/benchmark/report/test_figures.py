@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from benchmark.analysis.comparison import rows_of
 from benchmark.report import style
+from benchmark.report.bars import phase_seconds, time_shares
 from benchmark.report.canvas import cost_unit, new_figure, save
-from benchmark.report.curves import curve, learning_curves, mean_curve, phase_seconds, spread_out, time_shares
+from benchmark.report.curves import band, curve, learning_curves, mean_curve, spread_out
 from benchmark.report.figures import cost_vs_accuracy, front_of
 from benchmark.report.labels import Box, Label, choose, place
 
@@ -190,6 +191,14 @@ def test_curve_takes_its_times_from_the_ledger_by_progress(make_record: Any, mak
     assert [time for time, _ in points] == pytest.approx([40, 80, 120, 160, 200])
     assert points[-1][1] == pytest.approx(50.0)
     assert mean_curve([[(1.0, 10.0), (3.0, 30.0)], [(2.0, 20.0)]]) == [(1.5, 15.0)]
+
+
+def test_the_band_is_the_95_percent_interval_from_three_seeds_on() -> None:
+    curves = [[(1.0, value)] for value in (40.0, 41.0, 42.0)]
+    times, low, high = band(curves)
+    half = 4.302653 * 1.0 / 3**0.5  # Student's t for two degrees of freedom
+    assert (times, low, high) == ([1.0], pytest.approx([41.0 - half]), pytest.approx([41.0 + half]))
+    assert band(curves[:2]) == ([], [], [])
 
 
 def test_learning_curves_need_an_evaluation(make_record: Any, make_history: Any) -> None:

@@ -10,9 +10,10 @@ import pytest
 from benchmark.analysis.comparison import comparisons
 from benchmark.errors import UserError
 from benchmark.records import ValidationPoint, find_records
-from benchmark.report.page import read_history, write_report
+from benchmark.report.beside import read_history
+from benchmark.report.page import write_report
 from benchmark.report.pictures import inline_svg
-from benchmark.report.summary import answer, duration, limits, listing, percent
+from benchmark.report.summary import answer, beside_the_answer, duration, limits, listing, percent, question
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +88,7 @@ def test_whole_report(make_record: Any, store: Any, tmp_path: Path) -> None:
             "SimCLR has the highest linear top-1 of the self-supervised entries: 45.5 ± 1.0% (preliminary, one seed"
             in text
         )
-        assert "meets the interval of BYOL" in text
+        assert "its interval meets that of BYOL, so that their order is open." in text
         assert "I-JEPA is the cheapest of them to train (75 s); SimCLR took 2.5 min, 2.0 times as long." in text
         assert "above it beyond the intervals: SimCLR and BYOL; not told apart from it: I-JEPA." in text
         assert "Without a result: CNN-JEPA (diverged)." in text
@@ -100,7 +101,8 @@ def test_whole_report(make_record: Any, store: Any, tmp_path: Path) -> None:
     names = {path.name for path in (folder / "figures").iterdir()}
     assert names == {
         f"{stem}.{kind}"
-        for stem in ("cost_vs_accuracy", "cost_vs_accuracy-column", "learning_curves", "time")
+        for stem in ("cost_vs_accuracy", "learning_curves", "time", "published")
+        for stem in (stem, f"{stem}-column")
         for kind in ("svg", "png")
     }
     assert (folder / "leaderboard.csv").exists() and (folder / "runs.csv").exists()
@@ -123,10 +125,10 @@ def test_markup_in_names_and_messages_stays_text(make_record: Any, store: Any, t
     assert name in page.words and "<img src=x>" in page.words and "<i>bad</i>" in page.words
     assert "<script" not in markdown and "<b>" not in markdown and "<img" not in markdown
     rows = [line for line in markdown.splitlines() if line.startswith("| &lt;script")]
-    assert len(rows) == 2
-    bars = {len(re.findall(r"(?<!\\)\|", line)) for line in rows}
-    heads = {len(re.findall(r"(?<!\\)\|", line)) for line in markdown.splitlines() if line.startswith("| Entry")}
-    assert bars == heads
+    assert len(rows) == 3
+    bars = sorted(len(re.findall(r"(?<!\\)\|", line)) for line in rows)
+    heads = [len(re.findall(r"(?<!\\)\|", line)) for line in markdown.splitlines() if line.startswith("| Entry")]
+    assert bars == sorted(heads)
 
 
 def test_other_comparisons_are_sections_and_say_in_what_they_differ(
@@ -195,6 +197,10 @@ def test_three_seeds_are_no_longer_preliminary_in_the_answer(make_record: Any) -
     (comparison,) = comparisons(records)
     said = answer(comparison)
     assert "45.1 ± 0.2% (3 seeds; ± is the 95% interval over seeds)." in said[0]
+    assert question(comparison) == (
+        "Which of 2 self-supervised entries has the best features after 10 epochs on cifar10-jpeg, and what does each "
+        "cost to train? (3 seeds)"
+    )
     assert not any("order is open" in sentence for sentence in said)
     assert "No random-init row stands in this comparison" in said[-1]
     told = limits([comparison], [])
@@ -250,3 +256,29 @@ def test_one_seed_has_no_differences(make_record: Any, store: Any, tmp_path: Pat
     config = {"reference": "cnn_jepa"}
     page, _ = report(store, tmp_path, [make_record(entry, config=config) for entry in ("cnn_jepa", "byol")])
     assert "Differences" not in page.words and "declared reference" not in page.words
+
+
+def test_the_answer_has_at_most_three_sentences_and_the_rest_stands_beside_it(make_record: Any) -> None:
+    config = {"reference": "byol"}
+    scores = {"byol": 45.0, "simclr": 44.9, "vicreg": 40.0, "random_init": 33.0}
+    records = [make_record(e, s, top1=t + 0.1 * s, config=config) for e, t in scores.items() for s in range(3)]
+    records.append(make_record("cnn_jepa", status="diverged", measured=False, config=config))
+    (comparison,) = comparisons(records)
+    said, beside = answer(comparison), beside_the_answer(comparison)
+    assert len(said) == 3
+    assert [said[0].split(",")[0], said[1][:4], said[2][:19]] == [
+        "After 10 epochs on cifar10-jpeg",
+        "BYOL",
+        "Against random init",
+    ]
+    assert beside[0].startswith("Against BYOL, the declared reference")
+    assert beside[1:] == ["Without a result: CNN-JEPA (diverged)."]
+
+
+def test_the_question_of_one_entry_and_of_none(make_record: Any) -> None:
+    (alone,) = comparisons([make_record("byol"), make_record("supervised")])
+    assert question(alone) == (
+        "How good are the features of BYOL after 10 epochs on cifar10-jpeg, and what do they cost to train? (one seed)"
+    )
+    (none,) = comparisons([make_record("supervised", budget={})])
+    assert question(none).startswith("What do the references reach")

@@ -1,0 +1,71 @@
+"""Training time relative to CNN-JEPA's, with either of its encoders: one machine, one comparison (rules 1 and 27)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.analysis.comparison import Comparison, Row, hardware_key, has_time_budget, training_cost
+from benchmark.analysis.published import encoder_of
+from benchmark.analysis.statistics import Summary, summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmark.records import Record
+
+ENCODERS = {"sparse": "sparse", "masked_dense": "masked-dense"}  # as recorded, as read
+
+
+@dataclass(frozen=True)
+class RelativeTime:
+    """A row's times against those of CNN-JEPA's row, by encoder of the latter; None where they cannot be compared."""
+
+    row: Row
+    training: dict[str, Summary | None]
+    total: dict[str, Summary | None]
+
+
+def time_ratio(row: Row, base: Row, time: Callable[[Record], float | None] = training_cost) -> Summary | None:
+    """How many times as long a row took as another, seed by seed; None on unlike machines or without common seeds.
+
+    Args:
+        row: what is compared.
+        base: with what.
+        time: of a run, in seconds; None where it is not known.
+    """
+    if hardware_key(row.first) != hardware_key(base.first):
+        return None
+    own, other = ({r.seed: seconds for r in one.measured if (seconds := time(r))} for one in (row, base))
+    found = summarise([own[seed] / other[seed] for seed in own if seed in other])
+    return found if found.n else None
+
+
+def total_cost(record: Record) -> float | None:
+    """Devices x total time in seconds; None where the run left no ledger."""
+    return None if record.ledger is None else record.ledger.total_time * max(1, record.ledger.devices)
+
+
+def bases(comparison: Comparison) -> dict[tuple[str, str], Row]:
+    """CNN-JEPA's rows by machine and encoder; of several alike, the one with the shortest name (never the fastest)."""
+    found: dict[tuple[str, str], Row] = {}
+    for row in sorted(comparison.rows, key=lambda row: (len(row.first.entry), row.first.entry)):
+        known = row.first.method == "cnn_jepa" and encoder_of(row.first) in ENCODERS
+        if known and row.invalid is None and row.cost.mean:
+            found.setdefault((hardware_key(row.first), encoder_of(row.first)), row)
+    return found
+
+
+def relative_times(comparison: Comparison) -> list[RelativeTime]:
+    """Every valid row that paid, by rising training time; empty without CNN-JEPA and where time was the budget."""
+    base = bases(comparison)
+    if not base or has_time_budget(comparison.first):
+        return []
+    rows = [row for row in comparison.rows if row.invalid is None and row.cost.mean]
+
+    def against(row: Row, time: Callable[[Record], float | None]) -> dict[str, Summary | None]:
+        found = {name: base.get((hardware_key(row.first), name)) for name in ENCODERS}
+        return {name: None if one is None else time_ratio(row, one, time) for name, one in found.items()}
+
+    ordered = sorted(rows, key=lambda row: (hardware_key(row.first), row.cost.mean or 0.0))
+    return [RelativeTime(row, against(row, training_cost), against(row, total_cost)) for row in ordered]

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmark.analysis.comparison import comparisons
+from benchmark.analysis.published import DESCRIPTION, PUBLISHED, REPOSITORY, on_published_axes, published_of
+from benchmark.analysis.relative import relative_times, time_ratio
+
+SPARSE, DENSE = ({"method": {"encoder": name}} for name in ("sparse", "masked_dense"))
+
+
+def trained(make: Any, seeds: int = 2, **options: Any) -> list[Any]:
+    return [
+        make(entry, seed, method=method, config=config, seconds=seconds + 10 * seed, **options)
+        for entry, method, config, seconds in (
+            ("cnn_jepa", "cnn_jepa", SPARSE, 100.0),
+            ("cnn_jepa_dense", "cnn_jepa", DENSE, 200.0),
+            ("byol", "byol", {}, 300.0),
+        )
+        for seed in range(seeds)
+    ]
+
+
+def test_times_are_divided_seed_by_seed_by_each_encoders(make_record: Any) -> None:
+    (comparison,) = comparisons([*trained(make_record), make_record("random_init")])
+    found = {one.row.first.entry: one for one in relative_times(comparison)}
+    assert list(found) == ["cnn_jepa", "cnn_jepa_dense", "byol"]  # by rising time; random init paid nothing
+    byol = found["byol"]
+    against = {name: one.mean for name, one in byol.training.items() if one}
+    assert against == pytest.approx(
+        {"sparse": (300 / 100 + 310 / 110) / 2, "masked_dense": (300 / 200 + 310 / 210) / 2}
+    )
+    total = byol.total["sparse"]
+    assert total is not None and total.mean == pytest.approx((315.7 / 115.7 + 325.7 / 125.7) / 2)
+    own = found["cnn_jepa"].training["sparse"]
+    assert own is not None and (own.n, own.mean, own.ci95) == (2, 1.0, 0.0)
+
+
+def test_no_ratio_across_machines_seeds_or_where_time_was_the_budget(make_record: Any) -> None:
+    here = trained(make_record, seeds=1)
+    there = make_record("simclr", environment={"device_model": "H200"})
+    other_seed = make_record("vicreg", 7)
+    (comparison,) = comparisons([*here, there, other_seed])
+    found = {one.row.first.entry: one for one in relative_times(comparison)}
+    assert found["simclr"].training == {"sparse": None, "masked_dense": None}
+    assert found["vicreg"].training == {"sparse": None, "masked_dense": None}
+    timed = comparisons(trained(make_record, seeds=1, budget={"wall_clock": 100}))
+    assert [relative_times(one) for one in timed] == [[]]
+    (without,) = comparisons([make_record("byol"), make_record("simclr")])
+    assert relative_times(without) == []
+
+
+def test_of_several_rows_of_one_encoder_the_plainest_name_is_one_not_the_fastest(make_record: Any) -> None:
+    records = trained(make_record, seeds=1)
+    records.append(make_record("cnn_jepa_small", method="cnn_jepa", config=SPARSE, seconds=50.0))
+    (comparison,) = comparisons(records)
+    found = {one.row.first.entry: one.training["sparse"] for one in relative_times(comparison)}
+    small = found["cnn_jepa_small"]
+    assert small is not None and small.mean == pytest.approx(0.5)
+
+
+def test_a_ratio_needs_both_times(make_record: Any) -> None:
+    (comparison,) = comparisons([make_record("byol"), make_record("simclr", status="failed", measured=False)])
+    byol, simclr = sorted(comparison.rows, key=lambda row: row.first.entry)
+    assert time_ratio(byol, simclr) is None
+
+
+def test_published_ratios_are_those_of_the_published_hours() -> None:
+    ratios = {(run.method, run.backbone): round(run.ratio, 3) for run in PUBLISHED if run.source == REPOSITORY}
+    # 16.9%, 23.8% and 35.0% less time than SimCLR, VICReg and BYOL: the paper's "17 to 35%".
+    saved = [round(100 * (1 - 1 / ratios[m, "ResNet-50"]), 1) for m in ("simclr", "vicreg", "byol")]
+    assert saved == [16.9, 23.8, 35.0]
+    assert ratios["ijepa", "ViT-B/14"] == 1.0 and ratios["ijepa", "ViT-S/14"] == 0.723
+
+
+def test_published_numbers_stand_beside_like_networks_and_the_encoder_they_were_made_with(make_record: Any) -> None:
+    def beside(*arguments: Any, source: str = REPOSITORY, **options: Any) -> list[float]:
+        return [round(run.ratio, 2) for run in published_of(make_record(*arguments, **options), source)]
+
+    assert beside("simclr") == [1.20]
+    assert beside("simclr_vit", method="simclr", backbone="vit_tiny") == []
+    assert beside("ijepa", backbone="vit_tiny") == [0.72, 1.00]
+    assert beside("ijepa", backbone="vit_tiny", source=DESCRIPTION) == [1.20]
+    assert beside("cnn_jepa", config=SPARSE) == [] and beside("cnn_jepa", config=DENSE) == [1.00]
+    assert beside("supervised") == []
+
+
+def test_published_axes_are_those_of_imagenet_100_at_224_pixels(make_record: Any) -> None:
+    assert on_published_axes(make_record(dataset={"name": "ImageNet-100"}, config={"image_size": 224}))
+    assert not on_published_axes(make_record(dataset={"name": "imagenet100"}, config={"image_size": 64}))
+    assert not on_published_axes(make_record(config={"image_size": 224}))

@@ -47,6 +47,12 @@ class FakeLogger:
         return [(values, step) for values, step in found if values]
 
 
+@pytest.fixture(autouse=True)
+def _no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the report behind each run, which takes longer than the run."""
+    monkeypatch.setattr("benchmark.cli.write_pages", lambda folders, out: None)
+
+
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FakeLogger]]:
     """Puts a tracker `fake` in place, and gives the list in which its loggers will be."""

@@ -225,6 +225,11 @@ class Row:
         return tuple(record for record in self.records if record.status == "completed" and record.metrics is not None)
 
     @property
+    def collapsed(self) -> bool:
+        """Measured runs there are, but none that went as it should: in the tables, though in no contest."""
+        return bool(self.measured) and not self.completed
+
+    @property
     def n(self) -> int:
         """How many runs there are, failed ones included (rule 18)."""
         return len(self.records)

@@ -133,9 +133,10 @@ def _draw_panel(plot: _Plot) -> list[tuple[float, float]]:
 def front_of(rows: Sequence[Row]) -> list[Row]:
     """The rows on the Pareto front of the means, by rising cost.
 
-    Supervised rows do not compete. Random-init does, at no cost: a row that does not exceed it is not on the front.
+    Supervised and collapsed rows do not compete. Random-init does, at no cost: a row that does not exceed it is not on
+    the front.
     """
-    rivals = [row for row in rows if row.accuracy.mean is not None and row.first.method != "supervised"]
+    rivals = [row for row in rows if row.completed and row.first.method != "supervised"]
     free = [row.first.method == "random_init" for row in rivals]
     points = [
         (0.0 if f else row.cost.mean or 0.0, row.accuracy.mean or 0.0) for row, f in zip(rivals, free, strict=True)

@@ -88,13 +88,18 @@ def answer(comparison: Comparison) -> list[str]:
     rows = self_supervised(comparison)
     if not rows:
         return ["No self-supervised entry of this comparison has a completed run, so that there is nothing to rank."]
-    return [_best(rows, comparison), *_cheapest(rows), _against_random(rows, comparison)]
+    sound = [row for row in rows if not row.collapsed]
+    if not sound:
+        return ["Every self-supervised entry of this comparison has collapsed.", _against_random(rows, comparison)]
+    return [_best(sound, comparison), *_cheapest(sound), _against_random(rows, comparison)]
 
 
 def beside_the_answer(comparison: Comparison) -> list[str]:
     """What a reader of the answer should know, too: differences that were tested, entries without a result."""
     unfinished = [row for row in comparison.rows if row.accuracy.mean is None]
     said = _against_reference(comparison)
+    if collapsed := [row for row in self_supervised(comparison) if row.collapsed]:
+        said.append("Collapsed, and in no contest: " + listing(map(name_of, collapsed)) + ".")
     if unfinished:
         said.append("Without a result: " + listing(f"{name_of(row)} ({row.status})" for row in unfinished) + ".")
     return said

@@ -154,7 +154,9 @@ def _difference_cells(one: Difference) -> tuple[Cell, ...]:
         Cell(signed, mean),
         number_cell(one.p, lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"),
         number_cell(one.improvement, lambda v: f"{v:.2f}"),
-        Cell(one.verdict or f"fewer than {MIN_RESULT} pairs"),
+        Cell(
+            one.verdict or (f"fewer than {MIN_RESULT} pairs" if one.paired.n < MIN_RESULT else "no spread to test by")
+        ),
         number_cell(None if ratio is None else ratio.mean, lambda v: f"{v:.2f}"),
     )
 

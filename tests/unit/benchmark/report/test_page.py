@@ -11,6 +11,7 @@ from benchmark.analysis.comparison import comparisons
 from benchmark.errors import UserError
 from benchmark.records import ValidationPoint, find_records
 from benchmark.report.beside import read_history
+from benchmark.report.figures import front_of
 from benchmark.report.page import write_report
 from benchmark.report.pictures import inline_svg
 from benchmark.report.summary import answer, beside_the_answer, duration, limits, listing, percent, question
@@ -261,7 +262,7 @@ def test_one_seed_has_no_differences(make_record: Any, store: Any, tmp_path: Pat
 def test_the_answer_has_at_most_three_sentences_and_the_rest_stands_beside_it(make_record: Any) -> None:
     config = {"reference": "byol"}
     scores = {"byol": 45.0, "simclr": 44.9, "vicreg": 40.0, "random_init": 33.0}
-    records = [make_record(e, s, top1=t + 0.1 * s, config=config) for e, t in scores.items() for s in range(3)]
+    records = [make_record(e, s, top1=t + t * s / 400, config=config) for e, t in scores.items() for s in range(3)]
     records.append(make_record("cnn_jepa", status="diverged", measured=False, config=config))
     (comparison,) = comparisons(records)
     said, beside = answer(comparison), beside_the_answer(comparison)
@@ -282,3 +283,15 @@ def test_the_question_of_one_entry_and_of_none(make_record: Any) -> None:
     )
     (none,) = comparisons([make_record("supervised", budget={})])
     assert question(none).startswith("What do the references reach")
+
+
+def test_a_collapsed_row_is_in_the_table_and_in_no_contest(make_record: Any) -> None:
+    records = [make_record("byol", top1=50.0, seconds=10.0, status="collapsed")]
+    records += [make_record(e, top1=t, seconds=s) for e, t, s in (("simclr", 45.0, 90.0), ("vicreg", 40.0, 60.0))]
+    (comparison,) = comparisons(records)
+    said = answer(comparison)
+    assert "SimCLR has the highest linear top-1" in said[0] and "VICReg is the cheapest" in said[1]
+    assert beside_the_answer(comparison) == ["Collapsed, and in no contest: BYOL."]
+    assert [row.first.entry for row in front_of(comparison.rows)] == ["vicreg", "simclr"]
+    (alone,) = comparisons(records[:1])
+    assert answer(alone)[0] == "Every self-supervised entry of this comparison has collapsed."

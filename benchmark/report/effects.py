@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis.comparison import MIN_RESULT
 from benchmark.analysis.studies import Effect, complete_trials, mean_by_pair
 from benchmark.report import style
 from benchmark.report.canvas import new_figure
@@ -97,7 +98,8 @@ def _limits(effects: Sequence[Effect]) -> tuple[float, float]:
     ends = [score for level in levels for score in level.scores]
     spread = max(max(ends) - min(ends), 1.0)
     for level in levels:
-        reach = min(level.summary.ci95 or 0.0, 0.5 * spread)
+        width = level.summary.ci95 or 0.0
+        reach = width if level.summary.n >= MIN_RESULT else min(width, 0.5 * spread)
         ends += [] if level.summary.mean is None else [level.summary.mean - reach, level.summary.mean + reach]
     return min(ends) - 0.06 * spread, max(ends) + 0.06 * spread
 

@@ -137,6 +137,27 @@ def test_effects_show_every_run_and_an_interval_per_value() -> None:
     assert low < 44.0 and high > 52.0 and strategy.get_ylim() == (low, high)
 
 
+def test_intervals_over_three_seeds_are_shown_whole() -> None:
+    from benchmark.analysis.studies import effects
+
+    scores = {"mixed": [40.0, 40.1, 43.0], "random": [41.0, 41.1, 41.2]}  # the first interval: 41.0 ± 4.2
+    trials = [
+        TrialOutcome(
+            number=i, point=i, state="complete", entry="cnn_jepa", value=sum(values) / 3,
+            runs=[_run(seed, value) for seed, value in enumerate(values)],
+            parameters={"cnn_jepa.masking.strategy": name},
+        )
+        for i, (name, values) in enumerate(scores.items())
+    ]  # fmt: skip
+    study = EntryStudy(
+        entry="cnn_jepa", storage_name="x", trials=trials,
+        parameters={"cnn_jepa.masking.strategy": ParameterRange(values=list(scores))},
+    )  # fmt: skip
+    (panel,) = _panels(effect_plots(effects(study), study))
+    low, high = panel.get_ylim()
+    assert low < 41.03 - 4.2 and high > 41.03 + 4.2
+
+
 def test_a_drawn_parameter_is_a_cloud_on_its_own_axis() -> None:
     from benchmark.analysis.studies import effects
 

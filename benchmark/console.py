@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from benchmark.experiment import RunPlan
     from benchmark.plan import Estimate
     from benchmark.records import Record
+    from benchmark.run_plan import RunPlan
     from benchmark.study_records import StudyRecord, TrialOutcome
 
 PLAIN_EVERY = 10.0  # seconds between two plain lines of one run

@@ -15,10 +15,11 @@ from benchmark.training.loop import Interrupted
 
 if TYPE_CHECKING:
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment import Experiment, Resolved, RunPlan
+    from benchmark.experiment import Experiment, Resolved
     from benchmark.interruption import Interruption
     from benchmark.ranks import Ranks
     from benchmark.reporter import Reporter
+    from benchmark.run_plan import RunPlan
     from benchmark.runner import Options
 
 _log = logging.getLogger(__name__)

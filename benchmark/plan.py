@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment import Experiment, Resolved, RunPlan
+    from benchmark.experiment import Experiment, Resolved
     from benchmark.interruption import Interruption
     from benchmark.reporter import Reporter
+    from benchmark.run_plan import RunPlan
 
 STEPS = 5  # timed, after the warm-up
 

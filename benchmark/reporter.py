@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from benchmark.experiment import RunPlan
     from benchmark.plan import Estimate
     from benchmark.records import Record
+    from benchmark.run_plan import RunPlan
 
 
 class Reporter(Protocol):

@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment import RunPlan
     from benchmark.interruption import Interruption
     from benchmark.reporter import Reporter
+    from benchmark.run_plan import RunPlan
     from methods.base import Method
 
 

@@ -45,11 +45,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment import Experiment, Resolved, RunPlan
+    from benchmark.experiment import Experiment, Resolved
     from benchmark.interruption import Interruption
     from benchmark.locks import DeviceLock
     from benchmark.ranks import Ranks
     from benchmark.reporter import Reporter
+    from benchmark.run_plan import RunPlan
 
 
 THROTTLED = 0.05  # share of the training with the clock held down above which a run is marked

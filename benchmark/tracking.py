@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from lightning_fabric.loggers import Logger
 
     from benchmark.cost.ledger import Ledger
-    from benchmark.experiment import RunPlan
     from benchmark.ranks import Ranks
+    from benchmark.run_plan import RunPlan
 
 _log = logging.getLogger(__name__)
 FOLDER = "tracking"  # below the experiment's results

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from claims import about, claim
 from rich.console import Console
 from torchvision.io import encode_jpeg
 
@@ -74,6 +75,7 @@ def _compare(name: str, path: Path, options: argparse.Namespace, scratch: Path) 
     experiment, source = load_experiment("cpu", methods=options.methods.split(","), settings=settings)
     device = choose_device("auto")
     experiment = settle(experiment, device)
+    about(f"{name}: {experiment.precision}, batch {experiment.batch_size}, {torch.get_num_threads()} threads")
     dataset = load_dataset(experiment.dataset, path, resident_limit=0)
     reporter = ConsoleReporter(True, Console())
     with Interruption(reporter.say) as interruption:
@@ -91,12 +93,12 @@ def _compare(name: str, path: Path, options: argparse.Namespace, scratch: Path) 
             real, made = (speed / statistics.median(turn[place] for turn in turns) for place in (0, 2))
             ratio = statistics.median(turn[2] / turn[0] for turn in turns)
             costs = [1e3 * statistics.median(turn[place] for turn in turns) / options.steps for place in (1, 3)]
-            print(
-                f"{plan.entry.name:<9}from {name:<7}{real:7.0f} images/s, ready-made batches {made:7.0f}: ratio "
-                f"{ratio:.3f} (claim: at least {_AIM}{'' if ratio >= _AIM else '; MISSED'}); processor time "
-                f"{costs[0]:.1f} and {costs[1]:.1f} ms a step; {experiment.precision}, "
-                f"{torch.get_num_threads()} threads",
-                flush=True,
+            claim(
+                f"{plan.entry.name} from {name}, against ready-made batches",
+                ratio,
+                "x",
+                at_least=_AIM,
+                detail=f"{real:.0f} and {made:.0f} images/s, processor time {costs[0]:.1f} and {costs[1]:.1f} ms a step",
             )
 
 

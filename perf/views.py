@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import torch
+from claims import about, claim
 from lightly.transforms import SimCLRTransform
 from PIL import Image
 from torch import Tensor
@@ -164,15 +165,20 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     torch.empty(_LARGE_BYTES, dtype=torch.uint8).fill_(0)
+    about(f"one thread, processor time, medians of {_ROUNDS} rounds, two views of each image")
     for case in CASES:
         slow, fast = measure(case)
-        print(
-            f"views {case.source:>3} -> {case.size:>3} px, blur {case.blur}, batch {case.batch:>3}: "
-            f"lightly {slow:7.0f} images/s, ours {fast:7.0f} images/s, ratio {fast / slow:5.1f} (aim {case.aim:g})"
+        claim(
+            f"views {case.source} -> {case.size} px, blur {case.blur}, batch {case.batch}, against lightly's",
+            fast / slow,
+            "x",
+            at_least=case.aim,
+            detail=f"{fast:.0f} and {slow:.0f} images/s",
         )
     for case in CASES:
-        said = (f"{name} {gain:.2f} x as fast, {off:.1f}/255 off" for name, (gain, off) in exactness(case).items())
-        print(f"exactness {case.source:>3} -> {case.size:>3} px, blur {case.blur}: {', '.join(said)}")
+        for name, (gain, off) in exactness(case).items():
+            what = f"views {case.source} -> {case.size} px, blur {case.blur}, with {name}, against exact ones"
+            claim(what, gain, "x", detail=f"{off:.1f}/255 off on average")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from benchmark.data.datasets import load_dataset
 from benchmark.devices import choose_device, take_device
 from benchmark.errors import UserError
-from benchmark.experiment import RunPlan, plan_runs, resolve_entries, validate_experiment
+from benchmark.experiment import plan_runs, resolve_entries, validate_experiment
 from benchmark.interruption import Interruption
 from benchmark.locks import DeviceInUseError, DeviceLock
 from benchmark.plan import check_batch
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from benchmark.data.datasets import Dataset
     from benchmark.plan import Estimate
+    from benchmark.run_plan import RunPlan
 
 _PAUSE = 0.5  # seconds between two looks at a device or a folder that another process has
 

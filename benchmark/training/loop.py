@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from benchmark.cost.ledger import Ledger
     from benchmark.data.augment import Augmenter
     from benchmark.data.batches import Batches, RawBatch
-    from benchmark.experiment import RunPlan
     from benchmark.ranks import Ranks
+    from benchmark.run_plan import RunPlan
     from methods.base import Method
 
 LOG_EVERY = 20  # steps; also how often the device is asked whether the loss is still finite

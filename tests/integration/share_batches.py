@@ -11,7 +11,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
@@ -19,12 +19,15 @@ from torch import nn
 
 from benchmark import run as run_module
 from benchmark.data.datasets import load_dataset
-from benchmark.experiment import RunPlan, load_experiment, plan_runs, resolve_entries
+from benchmark.experiment import load_experiment, plan_runs, resolve_entries
 from benchmark.interruption import Interruption
 from benchmark.ranks import FirstFailedError, Ranks, find_place, join
 from benchmark.reporter import Reporter
 from benchmark.training.loop import Training, train
 from methods import simclr
+
+if TYPE_CHECKING:
+    from benchmark.run_plan import RunPlan
 
 STEPS = 4
 _VIT = {"name": "vit_tiny", "patch_size": 4, "width": 32, "depth": 1}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from benchmark.configs import merge
 from benchmark.errors import UserError
-from benchmark.experiment import Experiment, RunPlan, load_experiment, plan_runs, resolve_entries
+from benchmark.experiment import Experiment, load_experiment, plan_runs, resolve_entries
 from benchmark.plan import check_devices
+
+if TYPE_CHECKING:
+    from benchmark.run_plan import RunPlan
 
 TINY: dict[str, Any] = {
     "dataset": {"name": "shapes", "shapes_train": 200, "shapes_test": 40},

@@ -13,7 +13,8 @@ import torch
 
 from benchmark.configs import config_root
 from benchmark.cost.flops import count_flops
-from benchmark.experiment import RunPlan, effective_lr, load_experiment, plan_runs, resolve_entries
+from benchmark.experiment import load_experiment, plan_runs, resolve_entries
+from benchmark.run_plan import RunPlan, effective_lr
 from benchmark.training.optim import lr_factor, weight_decay
 from cnn_jepa import MaskSpec
 from methods.backbones import BackboneSpec, build_backbone, count_parameters

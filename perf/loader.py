@@ -98,7 +98,7 @@ def _compare(name: str, path: Path, options: argparse.Namespace, scratch: Path) 
                 ratio,
                 "x",
                 at_least=_AIM,
-                detail=f"{real:.0f} and {made:.0f} images/s, processor time {costs[0]:.1f} and {costs[1]:.1f} ms a step",
+                detail=f"{real:.0f} and {made:.0f} images/s, processor {costs[0]:.1f} and {costs[1]:.1f} ms a step",
             )
 
 

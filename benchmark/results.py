@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
@@ -72,12 +73,13 @@ _EVERY = 2.0  # seconds between two looks
 def _state(folders: list[Path]) -> frozenset[tuple[str, int, int]]:
     """What lies below some folders, so that a change is seen: path, time of change, size."""
     found = set()
-    for path in (path for folder in folders for name in _SOURCES for path in folder.rglob(name)):
-        try:
-            status = path.stat()
-        except FileNotFoundError:  # moved away between the two calls
-            continue
-        found.add((str(path), status.st_mtime_ns, status.st_size))
+    for folder in folders:
+        for name in _SOURCES:
+            # What moves away between two calls is seen at the next look.
+            with suppress(FileNotFoundError):
+                for path in folder.rglob(name):
+                    status = path.stat()
+                    found.add((str(path), status.st_mtime_ns, status.st_size))
     return frozenset(found)
 
 

@@ -49,6 +49,7 @@ class PublishedRun:
 
 
 _BASE = 51.515  # GPU-hours of CNN-JEPA on the ResNet-50
+EPOCHS = 200  # that they are for
 
 
 def _counted(method: str, backbone: str, epochs: int, device_hours: float, linear_top1: float) -> PublishedRun:

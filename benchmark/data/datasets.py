@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from benchmark.data.arrays import load_cifar, load_digits, load_imagenette, load_shapes, load_stl10
 from benchmark.data.folder import load_folder
 from benchmark.data.hdf5_source import load_hdf5
-from benchmark.data.images import Images, LazyImages, ResidentImages
+from benchmark.data.images import FirstImages, Images, LazyImages, ResidentImages
 from benchmark.data.manifest import (
     Manifest,
     build_manifest,
@@ -161,7 +161,8 @@ def first_images(split: Split, count: int | None) -> Split:
     """The first images of a split, all of them for None. Their order is that of checksums, which is a random one."""
     if count is None or count >= len(split):
         return split
-    images = ResidentImages(split.images.read(torch.arange(count)))
+    held = split.images
+    images = ResidentImages(held.pixels[:count]) if isinstance(held, ResidentImages) else FirstImages(held, count)
     factors = {name: values[:count] for name, values in split.factors.items()}
     return Split(images, split.labels[:count], factors)
 

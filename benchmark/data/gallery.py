@@ -40,7 +40,10 @@ def write_gallery(dataset: Dataset, method: str, recipe: str, path: Path, seed: 
     """
     if method not in method_names():
         raise UserError(f"unknown method '{method}'; {nearest(method, method_names())}")
-    kind = method_class(method)
+    try:
+        kind = method_class(method)
+    except ValueError as error:  # a plug-in that cannot be used
+        raise UserError(str(error)) from error
     found = find_recipe(recipe, method, None)
     config = kind.config_class.model_validate(read_recipe(found, method) if found else {})
     if not config.views:

@@ -49,6 +49,31 @@ class Images(Protocol):
         ...
 
 
+class FirstImages:
+    """The first of other images, read when they are asked for.
+
+    Args:
+        images: all of them.
+        count: how many are to be seen.
+    """
+
+    def __init__(self, images: Images, count: int) -> None:
+        self.images, self.count = images, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def read(self, indices: Tensor) -> Tensor:
+        """The images at `indices` `(n,)`, as they are there.
+
+        Raises:
+            IndexError: an index is beyond the first images.
+        """
+        if len(indices) and int(indices.max()) >= self.count:
+            raise IndexError(f"image {int(indices.max())} of {self.count}")
+        return self.images.read(indices)
+
+
 class ResidentImages:
     """Images that lie decoded in memory.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +122,16 @@ def read_glimpse(path: Path) -> Glimpse:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {str(name): file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        KeyError,
+        AttributeError,
+    ) as error:
         raise ValueError(f"{path}: not a glimpse ({error})") from None
     images = arrays.get("images")
     if images is None or not len(images):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.leaderboard import leaderboard_row
-from benchmark.analysis.published import DESCRIPTION, REPOSITORY, PublishedRun, published_of
+from benchmark.analysis.published import DESCRIPTION, EPOCHS, REPOSITORY, PublishedRun, published_of
 from benchmark.analysis.relative import ENCODERS, RelativeTime, relative_times, total_cost
 from benchmark.report.summary import duration
 from benchmark.report.tables import Cell, Table, entry_cell, machine_cell, number_cell, unsafe, without_empty_columns
@@ -100,5 +100,11 @@ def _ratio(found: Summary | None) -> Cell:
 def _published(runs: Sequence[PublishedRun]) -> Cell:
     if not runs:
         return Cell("")
-    shown = [f"{run.ratio:.2f}" + (f" ({run.backbone})" if run.vit else "") for run in runs]
-    return Cell(", ".join(shown), runs[0].ratio)
+    return Cell(", ".join(map(_published_ratio, runs)), runs[0].ratio)
+
+
+def _published_ratio(run: PublishedRun) -> str:
+    """With what makes it another ratio than that of one network and one number of epochs."""
+    notes = [run.backbone] if run.vit else []
+    notes += [f"{run.epochs} epochs against {EPOCHS}"] if run.epochs not in (None, EPOCHS) else []
+    return f"{run.ratio:.2f}" + (f" ({', '.join(notes)})" if notes else "")

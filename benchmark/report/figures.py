@@ -59,7 +59,8 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
     The dashed line is random-init, which pays nothing; the grey step is the Pareto front of the self-supervised
     means above it. A supervised row far above all others is drawn at the upper edge, with its value. Budgets of data
     and budgets of cost have panels of their own, beside each other on one scale of accuracy (rule 21). On ImageNet-100
-    at 224 px the published runs stand behind ours, hollow and grey; anywhere else their axes would not be these.
+    at 224 px the published runs stand behind ours, hollow and grey; anywhere else their axes would not be these. They
+    are whole jobs on other machines: a backdrop, and no part of the front.
 
     Args:
         records: of one ladder (equal but for the budget) and one machine, because times are compared; runs without
@@ -86,7 +87,7 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
                 [row for row in part if _has_paid(row)],
                 [row for row in part if row.first.method == "random_init"],
                 unit,
-                published,
+                published and not all(has_time_budget(row.first) for row in part),
             )
             for axes, part in zip(every, panels.values(), strict=True)
         ]

@@ -20,6 +20,7 @@ from benchmark.data.datasets import (
     ResidentImages,
     Split,
     dataset_names,
+    first_images,
     load_dataset,
 )
 from benchmark.data.images import canonical, canonical_side, decode
@@ -535,3 +536,24 @@ def test_sixteen_bit_greys_keep_their_upper_eight_bits(tmp_path: Path) -> None:
     image = decode((tmp_path / "deep.png").read_bytes(), "deep")
     assert image.shape == (3, 8, 8)
     assert (image[0].int() - torch.from_numpy((values >> 8).astype(np.int32))).abs().max() <= 1
+
+
+def test_the_first_images_of_a_set_on_disk_stay_there() -> None:
+    asked: list[int] = []
+
+    class Counted:
+        def __len__(self) -> int:
+            return 10
+
+        def read(self, indices: torch.Tensor) -> torch.Tensor:
+            asked.extend(indices.tolist())
+            return torch.zeros(len(indices), 3, 2, 2, dtype=torch.uint8)
+
+    split = Split(Counted(), torch.arange(10), {"scale": torch.arange(10)})
+    first = first_images(split, 4)
+    assert len(first) == 4 and first.labels.tolist() == [0, 1, 2, 3] == first.factors["scale"].tolist()
+    assert asked == []
+    assert first.images.read(torch.tensor([3, 1])).shape == (2, 3, 2, 2) and asked == [3, 1]
+    with pytest.raises(IndexError):
+        first.images.read(torch.tensor([4]))
+    assert first_images(split, None) is split is first_images(split, 10)

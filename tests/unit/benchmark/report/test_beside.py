@@ -90,6 +90,23 @@ def test_images_of_others_are_shown_only_when_asked(make_record: Any, store: Any
     assert "glimpse.npz: not a glimpse" in problem
 
 
+def test_a_compressed_glimpse_with_wrong_bytes_is_named_whatever_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "glimpse.npz"
+    np.savez_compressed(path, **glimpse())
+    whole, draw = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(200):
+        torn = bytearray(whole)
+        for place in draw.integers(0, len(torn), 3):
+            torn[place] ^= 0xFF
+        path.write_bytes(bytes(torn))
+        try:
+            read_glimpse(path)
+        except ValueError:  # nothing else may come
+            refused += 1
+    assert refused > 100
+
+
 def test_a_jepas_rows_show_views_masks_and_features(tmp_path: Path) -> None:
     rows = dict(_rows(glimpse()))
     assert list(rows) == ["image", "view", "visible", "to predict", "target features", "predicted"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import sys
@@ -120,3 +121,14 @@ def test_every_script_says_what_it_measures(page: Any) -> None:
     scripts = [path for path in PERF.glob("*.py") if path.name not in page.HELPERS]
     assert len(scripts) > 8
     assert all(len(page.purpose(path)) > 20 for path in scripts)
+
+
+def test_every_script_reports_to_the_page(page: Any) -> None:
+    for path in PERF.glob("*.py"):
+        if path.name not in page.HELPERS:
+            called = {node.func.id for node in ast.walk(ast.parse(path.read_text())) if _is_call(node)}
+            assert "claim" in called, f"{path.name} measures something that the page does not get"
+
+
+def _is_call(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name)

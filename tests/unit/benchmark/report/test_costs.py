@@ -42,7 +42,10 @@ def test_relative_times_stand_beside_the_published_ones(make_record: Any) -> Non
         "Published elsewhere": "1.35",
         "Times": "unsafe",
     }
-    assert found["I-JEPA"]["Published"] == "0.72 (ViT-S/14), 1.00 (ViT-B/14)"
+    assert (
+        found["I-JEPA"]["Published"]
+        == "0.72 (ViT-S/14, 299 epochs against 200), 1.00 (ViT-B/14, 299 epochs against 200)"
+    )
     assert found["CNN-JEPA"]["Published"] == "" and found["CNN-JEPA (dense)"]["Published"] == "1.00"
 
 

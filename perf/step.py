@@ -31,7 +31,7 @@ from benchmark.interruption import Interruption
 from benchmark.precision import settle
 from benchmark.run import Run
 from benchmark.training import loop
-from benchmark.training.loop import Training, run_step, train
+from benchmark.training.loop import Training, Unwatched, run_step, train
 from benchmark.training.measure import breakdown, undone, warm_up
 
 PARTS = ("data", "views", "forward", "backward", "optimizer", "ema", "other")
@@ -106,7 +106,7 @@ def _loop_share(run: Run, steps: int) -> float:
 
     loop.run_step = timed
     try:
-        train(training, _Nobody(), points=1)
+        train(training, Unwatched(), points=1)
     finally:
         loop.run_step = real
     return 1 - inside / run.ledger.training_time
@@ -127,25 +127,6 @@ def _outside_products(training: Training) -> float:
         is_product = any(word in event.key for word in PRODUCTS)
         own[is_product] += event.self_device_time_total if device == "cuda" else event.self_cpu_time_total
     return own[False] / (own[True] + own[False])
-
-
-class _Nobody:
-    """A watcher that does nothing: evaluation and saving are phases of their own."""
-
-    def advanced(self, training: Training, loss: float) -> None:
-        pass
-
-    def evaluate(self, training: Training) -> dict[str, float]:
-        return {}
-
-    def hopeless(self, training: Training) -> bool:
-        return False
-
-    def save(self, training: Training) -> None:
-        pass
-
-    def stop_requested(self) -> bool:
-        return False
 
 
 if __name__ == "__main__":

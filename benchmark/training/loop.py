@@ -113,6 +113,28 @@ class Watcher(Protocol):
         """Whether the user wants to interrupt."""
 
 
+class Unwatched:
+    """A watcher that neither probes nor saves, for whoever wants the steps alone (tests, measurements)."""
+
+    def advanced(self, training: Training, loss: float) -> None:
+        """Tells nobody."""
+
+    def evaluate(self, training: Training) -> dict[str, float]:
+        """No scores."""
+        return {}
+
+    def hopeless(self, training: Training) -> bool:
+        """Every run is gone on with."""
+        return False
+
+    def save(self, training: Training) -> None:
+        """Keeps nothing."""
+
+    def stop_requested(self) -> bool:
+        """Never."""
+        return False
+
+
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
     """The run was interrupted and its state saved."""
 

@@ -23,7 +23,7 @@ from benchmark.experiment import load_experiment, plan_runs, resolve_entries
 from benchmark.interruption import Interruption
 from benchmark.ranks import FirstFailedError, Ranks, find_place, join
 from benchmark.reporter import Reporter
-from benchmark.training.loop import Training, train
+from benchmark.training.loop import Unwatched, train
 from methods import simclr
 
 if TYPE_CHECKING:
@@ -50,23 +50,6 @@ _ENTRIES: dict[str, dict[str, Any]] = {
 }
 _SGD = {"name": "sgd", "lr": 0.05, "warmup": 0.0, "weight_decay": 0.001, "clip": 1.0}
 _CUT = ("byol", "supervised", "cnn_jepa_uneven", "ijepa_uneven")  # whose losses do not compare images
-
-
-class _Nobody:
-    """A watcher that neither probes nor saves."""
-
-    def advanced(self, training: Training, loss: float) -> None: ...
-
-    def evaluate(self, training: Training) -> dict[str, float]:
-        return {}
-
-    def hopeless(self, training: Training) -> bool:
-        return False
-
-    def save(self, training: Training) -> None: ...
-
-    def stop_requested(self) -> bool:
-        return False
 
 
 def without_batch_norm(module: Any) -> Any:
@@ -114,7 +97,7 @@ def trained(todo: list[RunPlan], dataset: Any, ranks: Ranks, folder: Path) -> di
         reporter: Any = Reporter
         run = run_module.Run(plan, dataset, ranks.device, folder, reporter, Interruption(print), ranks)
         assert run.training is not None
-        assert train(run.training, _Nobody(), points=STEPS) == "completed"
+        assert train(run.training, Unwatched(), points=STEPS) == "completed"
         lines = [line for line in run.training.history if line["kind"] == "train"]
         found[plan.entry.name] = {"lines": lines, "state": dict(run.method.state_dict())}
         run.close()

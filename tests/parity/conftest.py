@@ -19,7 +19,7 @@ from benchmark.data.datasets import load_dataset
 from benchmark.experiment import load_experiment, plan_runs, resolve_entries
 from benchmark.interruption import Interruption
 from benchmark.run import Run
-from benchmark.training.loop import Training, train
+from benchmark.training.loop import Unwatched, train
 from methods.backbones import BackboneSpec, build_backbone
 from methods.base import Batch, LossOutput, Method, Step, Task
 from methods.registry import method_class
@@ -102,23 +102,6 @@ class Steps:
     end: dict[str, Tensor]
 
 
-class _Nobody:
-    """A watcher that neither probes nor saves."""
-
-    def advanced(self, training: Training, loss: float) -> None: ...
-
-    def evaluate(self, training: Training) -> dict[str, float]:
-        return {}
-
-    def hopeless(self, training: Training) -> bool:
-        return False
-
-    def save(self, training: Training) -> None: ...
-
-    def stop_requested(self) -> bool:
-        return False
-
-
 @pytest.fixture(scope="session")
 def our_steps(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Steps]:
     """Takes the first steps of a schedule of `STEPS` with the harness itself: its data, views, loop and optimizer.
@@ -154,7 +137,7 @@ def our_steps(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Steps]:
         cast("Any", run.method).loss = watched
         assert run.training is not None
         try:
-            assert train(run.training, _Nobody(), points=1) == "completed"
+            assert train(run.training, Unwatched(), points=1) == "completed"
         finally:
             run.close()
         taken.end.update({name: value.clone() for name, value in run.method.state_dict().items()})

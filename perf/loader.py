@@ -48,8 +48,8 @@ _READY = 8  # batches that take turns, so that none stays in the processor's cac
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="an image folder; without it, one is made")
-    parser.add_argument("--steps", type=int, default=20, help="of a turn")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=10, help="of a turn")
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--methods", default="simclr,cnn_jepa")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -105,17 +105,23 @@ def _compare(name: str, path: Path, options: argparse.Namespace, scratch: Path) 
 def _turn(training: Training, steps: int, ready: list[RawBatch] | None) -> tuple[float, float]:
     """Seconds by the clock, and of all threads' processor time."""
     with undone(training):
-        training.batches.wait_for_reader()
-        training.ledger.synchronize()
-        clock, processor = time.perf_counter(), time.process_time()
-        for number in range(steps):
+        # The first step is before the clock starts: within it each step then reads one batch, as in a long run.
+        start = 0.0, 0.0
+        for number in range(steps + 1):
+            if number == 1:
+                training.batches.wait_for_reader()
+                start = _now(training)
             run_step(training, 0.5, ready=ready[number % len(ready)] if ready else None)
             training.step += 1
-        training.ledger.synchronize()
-        spent = time.perf_counter() - clock, time.process_time() - processor
-        # What is being read ahead belongs to this turn, and must not disturb the next.
+        end = _now(training)
+        # What is being read ahead must not disturb the next turn.
         training.batches.wait_for_reader()
-        return spent
+        return end[0] - start[0], end[1] - start[1]
+
+
+def _now(training: Training) -> tuple[float, float]:
+    training.ledger.synchronize()
+    return time.perf_counter(), time.process_time()
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from benchmark.data.folder import class_files, split_folders
 from benchmark.data.hdf5 import FORMAT, SUFFIXES, VERSION, Container, open_container
-from benchmark.data.images import decode, in_threads, read_bytes
+from benchmark.data.images import SMALL_FILE, decode, in_threads, read_bytes
 from benchmark.data.manifest import CHECKSUM_BYTES, checksum
 from benchmark.errors import UserError
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Say = Callable[[str], None]
 
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 1 << 14, 1 << 22  # bytes
-_CHUNKS = 256  # about so many a file, so that the last one's empty rest is a small share
+_CHUNKS = 256  # so many a file where its size is known before, so that the last one has no empty rest
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,10 @@ def convert_folder(
         for split, members in zip(("train", "test"), files, strict=True):
             labelled = [(path, label) for label, group in enumerate(members) for path in group]
             paths = [path for path, _ in labelled]
-            writer = writers.open(split, classes, _total(paths))
-            images = in_threads(partial(_make, reencode=reencode), paths, progress)
+            total = _total(paths)
+            writer = writers.open(split, classes, total)
+            alone = reencode is None and total <= len(paths) * SMALL_FILE
+            images = in_threads(partial(_make, reencode=reencode), paths, progress, alone=alone)
             for (path, label), one in zip(labelled, images, strict=True):
                 if one.error and not skip:
                     raise UserError(f"{one.error}; nothing was written (--on-error skip leaves such images out)")
@@ -205,7 +207,7 @@ class _Writer:
         self.skipped: list[str] = []
         self.factors: dict[str, Any] = {}
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        self._chunk = min(max(_SMALLEST_CHUNK, 1 << (expected // _CHUNKS).bit_length()), _LARGEST_CHUNK)
+        self._chunk = min(max(_SMALLEST_CHUNK, -(-expected // _CHUNKS)), _LARGEST_CHUNK)
         self._waiting: list[bytes] = []
         self._lengths: list[int] = []
         self._labels: list[int] = []

@@ -101,8 +101,8 @@ def load_hdf5(path: Path, size: int | None, progress: Progress | None = None) ->
     if train.classes != test.classes and isinstance(train, Container):
         raise UserError(f"{train.path} and {test.path}: their classes differ; convert them together")
     codes = [part.checksums(progress) for part in (train, test)]
-    sizes = np.unique(np.concatenate([_sizes(part) for part in (train, test)]), axis=0)
-    native = len(sizes) == 1 and sizes[0, 0] == sizes[0, 1] <= LARGEST_NATIVE
+    sizes = np.concatenate([_sizes(part) for part in (train, test)])
+    native = bool((sizes == sizes[0]).all()) and sizes[0, 0] == sizes[0, 1] <= LARGEST_NATIVE
     image_size = size or (int(sizes[0, 0]) if native else _FALLBACK_SIZE)
     side = image_size if native else canonical_side(image_size)
     splits = [_raw_split(part, code, side, native=native) for part, code in zip((train, test), codes, strict=True)]

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from benchmark.errors import UserError
@@ -13,6 +14,7 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
 CHECKSUM_BYTES = 16
@@ -58,17 +60,28 @@ def build_manifest(classes: Sequence[str], splits: Mapping[str, tuple[Sequence[i
     for split in sorted(splits):
         labels, checksums = splits[split]
         field(split.encode())
-        entries = sorted(
-            code + label.to_bytes(4, "big", signed=True) for label, code in zip(labels, checksums, strict=True)
-        )
-        field(b"".join(entries))
+        # In the order of the entries' bytes, of a checksum and a label each: that of unsigned numbers.
+        labels_N = np.asarray(labels, dtype=np.int64).astype(">i4")
+        order = np.lexsort((labels_N.view(">u4"), *_keys(checksums)))
+        codes_NC = np.frombuffer(b"".join(checksums), dtype=np.uint8).reshape(-1, CHECKSUM_BYTES)
+        entries = np.concatenate((codes_NC, labels_N.view(np.uint8).reshape(-1, 4)), axis=1)
+        field(entries[order].tobytes())
     counts = {split: len(labels) for split, (labels, _) in splits.items()}
     return Manifest(digest.hexdigest(), counts, len(classes))
 
 
+def _keys(checksums: Sequence[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Checksums as pairs of numbers, for `np.lexsort`, which sorts by the last of its keys first."""
+    pairs_N2 = np.frombuffer(b"".join(checksums), dtype=">u8").reshape(-1, 2)
+    return pairs_N2[:, 1].astype(np.uint64), pairs_N2[:, 0].astype(np.uint64)
+
+
 def in_canonical_order(indices: Sequence[int], labels: Sequence[int], checksums: Sequence[bytes]) -> list[int]:
     """Indices by ascending checksum: the order of a split, whatever its files are called."""
-    return sorted(indices, key=lambda index: (checksums[index], labels[index]))
+    chosen = [checksums[index] for index in indices]
+    order = np.lexsort((np.asarray([labels[index] for index in indices], dtype=np.int64), *_keys(chosen)))
+    ordered: list[int] = np.asarray(indices, dtype=np.int64)[order].tolist()
+    return ordered
 
 
 def draw(
@@ -93,13 +106,12 @@ def draw(
     Returns:
         The drawn indices and the others.
     """
-
-    def turn(index: int) -> tuple[bytes, bytes]:
-        return checksum(stream.encode() + b"/" + checksums[index]), checksums[index]
-
+    prefix = stream.encode() + b"/"
+    turns = [checksum(prefix + checksums[index]) for index in indices]
     left = dict(quotas)
     drawn, others = [], []
-    for index in sorted(indices, key=turn):
+    for place in np.lexsort(_keys(turns)).tolist():
+        index = indices[place]
         if left.get(labels[index], 0) > 0:
             left[labels[index]] -= 1
             drawn.append(index)

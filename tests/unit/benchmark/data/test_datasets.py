@@ -24,7 +24,6 @@ from benchmark.data.datasets import (
     load_dataset,
 )
 from benchmark.data.images import canonical, canonical_side, decode
-from benchmark.data.manifest import build_manifest, draw, stratified_quotas
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -135,41 +134,6 @@ def test_impossible_numbers_of_images(number: int, key: str) -> None:
     spec = DatasetSpec(shapes_train=200, shapes_test=50, **{key: number})
     with pytest.raises(UserError, match=rf"'{key}' is {number}; expected 10 .* to {limit}"):
         load_dataset(spec, None)
-
-
-def test_quotas_follow_the_classes() -> None:
-    labels = [0] * 70 + [1] * 20 + [2] * 9 + [3]
-    assert stratified_quotas(labels, 4, 50, "n") == {0: 35, 1: 10, 2: 4, 3: 1}
-    assert stratified_quotas(labels, 4, 4, "n") == {0: 1, 1: 1, 2: 1, 3: 1}
-    assert stratified_quotas(labels, 4, 100, "n") == {0: 70, 1: 20, 2: 9, 3: 1}
-
-
-def test_a_draw_depends_on_content_alone() -> None:
-    codes = [bytes([n]) * 16 for n in range(20)]
-    labels = [n % 2 for n in range(20)]
-    drawn, others = draw(range(20), {0: 3, 1: 2}, labels, codes, "s")
-    assert len(drawn) == 5
-    assert sorted(drawn + others) == list(range(20))
-    assert sum(labels[i] for i in drawn) == 2
-    back = list(reversed(range(20)))
-    turned, _ = draw(range(20), {0: 3, 1: 2}, [labels[i] for i in back], [codes[i] for i in back], "s")
-    assert {codes[i] for i in drawn} == {codes[back[i]] for i in turned}
-
-
-def test_the_digest_covers_classes_splits_labels_and_images() -> None:
-    a, b = b"a" * 16, b"b" * 16
-    base = build_manifest(("x", "y"), {"train": ([0, 1], [a, b]), "test": ([0], [a])})
-    assert base.counts == {"train": 2, "test": 1}
-    assert base == build_manifest(("x", "y"), {"test": ([0], [a]), "train": ([1, 0], [b, a])})
-    others = [
-        build_manifest(("x", "z"), {"train": ([0, 1], [a, b]), "test": ([0], [a])}),
-        build_manifest(("xy",), {"train": ([0, 1], [a, b]), "test": ([0], [a])}),
-        build_manifest(("x", "y"), {"train": ([0, 1], [a, b]), "held": ([0], [a])}),
-        build_manifest(("x", "y"), {"train": ([1, 0], [a, b]), "test": ([0], [a])}),
-        build_manifest(("x", "y"), {"train": ([0, 1], [a, a]), "test": ([0], [a])}),
-        build_manifest(("x", "y"), {"train": ([0], [a]), "test": ([1, 0], [b, a])}),
-    ]
-    assert len({manifest.digest for manifest in [base, *others]}) == 7
 
 
 def test_digits() -> None:

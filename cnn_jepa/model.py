@@ -105,6 +105,11 @@ class CNNJEPA(nn.Module):
         """The network, run on the visible part of the images."""
         return self._encoders[0]
 
+    @property
+    def projectors(self) -> tuple[SparseEncoder | MaskedDenseEncoder, ...]:
+        """The projection, run on the visible part of the features; empty without one."""
+        return self._projectors
+
     def forward(self, images_BCHW: Tensor, masks: Masks) -> JEPAOutput:
         """Context, predicted and target features of images `(B, 3, H, W)`.
 

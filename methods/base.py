@@ -217,6 +217,22 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         """
         return {}
 
+    def forward_parts(self) -> dict[str, list[nn.Module]]:
+        """The modules whose calls a breakdown of a step tells apart from the rest of the loss.
+
+        Returns:
+            `encoder`: the trained backbone; `target_encoder`: any other encoder; `head`: whatever else of the method
+            has parameters (projectors, predictors). A method whose modules are built otherwise says so itself.
+        """
+        others = [one.backbone for one in self.encoders().values() if one.backbone is not self.backbone]
+        encoders = {id(module) for module in (self.backbone, *others)}
+        heads = [
+            child
+            for child in self.children()
+            if id(child) not in encoders and next(child.parameters(), None) is not None
+        ]
+        return {"encoder": [self.backbone], "target_encoder": list(others), "head": heads}
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Trainable parameters in two groups, `decay` True and False, by the recipe's exclusions."""
         return split_by_decay(self.named_parameters(), everything=self.config.optimizer.decay_norm_and_bias)

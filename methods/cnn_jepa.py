@@ -20,7 +20,7 @@ from methods.losses import full_precision
 from methods.views import ViewSpec
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from cnn_jepa.masking import Masks
     from methods.backbones import Backbone
@@ -140,6 +140,15 @@ class CNNJEPAMethod(Method[CNNJEPAConfig]):
             "targets_BMhw": masks.targets_BMhw,
             "predicted_BDhw": output.predicted,
             "target_BDhw": output.target,
+        }
+
+    def forward_parts(self) -> dict[str, list[nn.Module]]:
+        """The context encoder, in whichever way it runs, the target network, and the predictor and projections."""
+        heads = [*self.model.projectors, self.model.target_projection, self.model.predictor, self.model.back_predictor]
+        return {
+            "encoder": [self.model.context_encoder],
+            "target_encoder": [self.model.target_network],
+            "head": [head for head in heads if head is not None and next(head.parameters(), None) is not None],
         }
 
     def encoders(self) -> dict[str, Encoder]:

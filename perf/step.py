@@ -34,7 +34,7 @@ from benchmark.training import loop
 from benchmark.training.loop import Training, Unwatched, run_step, train
 from benchmark.training.measure import breakdown, undone, warm_up
 
-PARTS = ("data", "views", "forward", "backward", "optimizer", "ema", "other")
+PARTS = ("data", "views", "encoder", "target_encoder", "head", "loss", "backward", "optimizer", "ema", "other")
 PRODUCTS = (
     "conv",
     "mm",
@@ -65,7 +65,7 @@ def main() -> None:
         f"{experiment.name}, batch {experiment.batch_size}, {experiment.precision}, {torch.get_num_threads()} threads"
     )
     heads = ("loop", *PARTS, "outside")
-    print(f"{'entry':<14}{'ms/step':>9}{'images/s':>10}" + "".join(f"{head:>11}" for head in heads))
+    print(f"{'entry':<14}{'ms/step':>9}{'images/s':>10}" + "".join(f"{head:>15}" for head in heads))
     with tempfile.TemporaryDirectory() as folder, Interruption(reporter.say) as interruption:
         for plan in plan_runs(experiment, entries, dataset.image_size):
             if not plan.method.trainable:
@@ -78,7 +78,7 @@ def main() -> None:
             outside = _outside_products(run.training)
             run.close()
             total = found["seconds_per_step"]
-            shares = "".join(f"{found['parts'][part] / total:>11.2%}" for part in PARTS)
+            shares = "".join(f"{found['parts'].get(part, 0.0) / total:>15.2%}" for part in PARTS)
             speed = experiment.batch_size / total
             claim(
                 f"{plan.entry.name}: the loop and what is in no part, of a step",
@@ -86,7 +86,7 @@ def main() -> None:
                 "%",
                 at_most=3,
                 detail=f"{total * 1e3:.1f} ms a step, {speed:.0f} images/s; {outside:.0%} outside matrix products",
-                line=f"{plan.entry.name:<14}{total * 1e3:>9.1f}{speed:>10.0f}{spent:>11.2%}{shares}{outside:>11.2%}",
+                line=f"{plan.entry.name:<14}{total * 1e3:>9.1f}{speed:>10.0f}{spent:>15.2%}{shares}{outside:>15.2%}",
             )
 
 

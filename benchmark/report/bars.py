@@ -23,12 +23,16 @@ _PHASES = {
     "evaluation": ("evaluation", "#56b4e9"),
     "rest": ("set-up, warm-up, checkpoints, logging", "#c4c9d1"),
 }
-# What `breakdown.json` tells apart, in the order of a step. `forward` holds all that makes the loss: masks, encoder,
-# target encoder, heads. Dark and light alternate, so that neighbours are told apart in grey, too.
+# What `breakdown.json` tells apart, in the order of a step; `forward` is in older files, for all that makes the loss.
+# Dark and light alternate, so that neighbours are told apart in grey, too.
 _PARTS = {
     "data": ("data", "#d55e00"),
     "views": ("views", "#f3c26b"),
     "forward": ("forward: encoders, heads, loss", "#1f4e79"),
+    "encoder": ("encoder", "#1f4e79"),
+    "target_encoder": ("target encoder", "#b9a6d3"),
+    "head": ("projector, predictor", "#882255"),
+    "loss": ("masks and loss", "#e6b8c9"),
     "backward": ("backward", "#7fb2d9"),
     "optimizer": ("optimizer", "#117733"),
     "ema": ("moving average", "#a6d48f"),

@@ -210,7 +210,7 @@ def _differentiate(
                 batches.start + first,
                 batches.batch_size,
             )
-            mark("forward")
+            mark("loss")
             training.fabric.backward(loss / parts)
             mark("backward")
         losses.append(loss.detach())

@@ -15,12 +15,14 @@ from benchmark.training.loop import run_step
 from benchmark.training.optim import set_schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from benchmark.data.batches import RawBatch
-    from benchmark.training.loop import Training
+    from benchmark.training.loop import Mark, Training
+    from methods.base import Method
 
 WARM_UP_STEPS = 3
+_CALLS = ("forward", "features", "feature_map", "tokens")  # in which a module of a method may do its work
 FLOP_DRAWS = 32  # steps over which FLOPs are averaged where they depend on what is drawn
 
 
@@ -106,6 +108,10 @@ def breakdown(training: Training, steps: int = 20) -> dict[str, Any]:
 
     The device is synchronised after every part here, so that parts are told
     apart; the sum is an upper bound of a real step.
+
+    Returns:
+        `steps`, `seconds_per_step`, and `parts`, of which the forward pass has four: encoder, target encoder, head, and
+        loss, which is the rest (masks, too).
     """
     parts: dict[str, float] = {}
     device = training.fabric.device
@@ -120,12 +126,49 @@ def breakdown(training: Training, steps: int = 20) -> dict[str, Any]:
             parts[part] = parts.get(part, 0.0) + now - last
             last = now
 
-        start = time.perf_counter()
-        for _ in range(steps):
-            last = time.perf_counter()
-            run_step(training, 0.5, mark)
-            training.step += 1
-        total = time.perf_counter() - start
+        with marked(training.method, mark):
+            start = time.perf_counter()
+            for _ in range(steps):
+                last = time.perf_counter()
+                run_step(training, 0.5, mark)
+                training.step += 1
+            total = time.perf_counter() - start
     seconds = {name: value / steps for name, value in parts.items()}
     seconds["other"] = (total - sum(parts.values())) / steps
     return {"steps": steps, "seconds_per_step": total / steps, "parts": seconds}
+
+
+@contextmanager
+def marked(method: Method[Any], mark: Mark) -> Iterator[None]:
+    """Marks the parts of a method's forward pass: what its modules take of it, and what lies between them as `loss`."""
+    inside = False
+
+    def timed(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
+            nonlocal inside
+            if inside:  # a backbone's `features` call its `feature_map`
+                return call(*arguments, **options)
+            inside = True
+            mark("loss")
+            try:
+                return call(*arguments, **options)
+            finally:
+                inside = False
+                mark(part)
+
+        return run
+
+    modules = [(part, module) for part, modules in method.forward_parts().items() for module in modules]
+    replaced = {
+        (module, name): timed(part, getattr(module, name))
+        for part, module in modules
+        for name in _CALLS
+        if hasattr(module, name)
+    }
+    for (module, name), call in replaced.items():
+        setattr(module, name, call)  # of this module alone; its class keeps its own
+    try:
+        yield
+    finally:
+        for module, name in replaced:
+            delattr(module, name)

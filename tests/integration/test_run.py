@@ -77,7 +77,9 @@ def test_a_runs_folder_holds_what_the_design_says(bench: Any, tmp_path: Path) ->
     assert glimpse["targets"].shape == (8, 2, 4, 4)
     assert glimpse["predicted_pca"].shape == glimpse["target_pca"].shape == (8, 4, 4, 3)
     parts = json.loads((folder / "breakdown.json").read_text())
-    assert set(parts["parts"]) == {"data", "views", "forward", "backward", "optimizer", "ema", "other"}
+    assert set(parts["parts"]) == {
+        "data", "views", "encoder", "target_encoder", "head", "loss", "backward", "optimizer", "ema", "other",
+    }  # fmt: skip
     assert sum(parts["parts"].values()) == pytest.approx(parts["seconds_per_step"], rel=1e-6)
     network = build_backbone(BackboneSpec(name="resnet18", stem="small", width=8), 32).net
     network.load_state_dict(load_file(folder / "encoder.safetensors"), strict=True)

@@ -35,8 +35,8 @@ LARGEST_NATIVE = 96
 """Side in pixels up to which images of one size are kept as they are."""
 
 SMALL = 48
-"""Side in pixels up to which images are decoded by one thread: three that take turns at Python's lock need twice its time
-and three times its processor time for them."""
+"""Side in pixels up to which images are decoded by one thread. Three that take turns at Python's lock need twice its
+time, and three times its processor time."""
 
 SMALL_FILE = 8192
 """Bytes up to which the same holds for a file of unknown size in pixels."""

@@ -34,7 +34,7 @@ from benchmark.records import (
 )
 from benchmark.tracking import FOLDER, Subject, Tracker
 from benchmark.training.checkpoint import State, export_encoder, load_state, save_state
-from benchmark.training.loop import Objective, Training, train
+from benchmark.training.loop import Interrupted, Objective, Training, train
 from benchmark.training.measure import breakdown, flops_per_step, ready_made_throughput, warm_up
 from benchmark.training.optim import build_optimizer
 from methods.backbones import build_backbone, count_parameters, use_plain_attention
@@ -187,8 +187,8 @@ class Run:
         except NonFiniteError:
             self._write_history()
             outcome = "diverged", _NOT_FINITE, None
-        except Exception:
-            self._tracker.give_up()
+        except Exception as error:
+            self._tracker.give_up(interrupted=isinstance(error, Interrupted))
             raise
         self._tracker.follow(history)
         self._tracker.finish(self._final_numbers(outcome[2]), well=outcome[0] != "diverged")

@@ -285,6 +285,7 @@ def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]
         flags=[
             *_flags(ledger, shared=shared if anywhere is None else anywhere),
             *(["test images in train"] if dataset.seen_test_images else []),
+            *(["tracked"] if options.track else []),
         ],
         started=started,
         ended=now(),

@@ -13,7 +13,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 FOLDER = "tracking"  # below the experiment's results
+End = Literal["success", "failed", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,12 @@ def _mlflow(subject: Subject) -> Logger:
     return opened
 
 
-def _close_wandb(logger: Any, status: str) -> None:
-    logger.experiment.finish(exit_code=0 if status == "success" else 1)
+def _close_wandb(logger: Any, status: End) -> None:
+    logger.experiment.finish(exit_code={"success": 0, "failed": 1, "interrupted": 130}[status])
+
+
+def _close_mlflow(logger: Any, status: End) -> None:
+    logger.finalize("KILLED" if status == "interrupted" else status)
 
 
 @dataclass(frozen=True)
@@ -142,18 +147,18 @@ class Tool:
     Attributes:
         modules: that have to be installed, by the extra of the tool's name.
         open: gives the logger of a run.
-        close: ends it, with `success` or `failed`.
+        close: ends it; an interrupted run may go on later.
     """
 
     modules: tuple[str, ...]
     open: Callable[[Subject], Logger]
-    close: Callable[[Logger, str], None] = lambda logger, status: logger.finalize(status)
+    close: Callable[[Logger, End], None] = lambda logger, status: logger.finalize(status)
 
 
 TOOLS: dict[str, Tool] = {
     "tensorboard": Tool(("tensorboard",), _tensorboard),
     "wandb": Tool(("wandb", "pytorch_lightning"), _wandb, _close_wandb),
-    "mlflow": Tool(("mlflow", "pytorch_lightning", "alembic"), _mlflow),
+    "mlflow": Tool(("mlflow", "pytorch_lightning", "alembic"), _mlflow, _close_mlflow),
 }
 
 
@@ -214,15 +219,15 @@ class Tracker:
 
         def last() -> None:
             self._send({name: x for group, values in scores.items() for name, x in _numbers(group, values).items()})
-            self._close_all(well=well)
+            self._close_all("success" if well else "failed")
 
         self._together(last)
 
-    def give_up(self) -> None:
+    def give_up(self, *, interrupted: bool) -> None:
         """Ends after an exception, without a word to the other ranks: they may have ended."""
         if self._open:
             with self._ledger.phase("logging"):
-                self._close_all(well=False)
+                self._close_all("interrupted" if interrupted else "failed")
 
     def _together(self, work: Callable[[], None]) -> None:
         if self._tools:
@@ -250,11 +255,11 @@ class Tracker:
                 logger.log_metrics(values, self._step)
                 self._open[name] = logger
 
-    def _close_all(self, *, well: bool) -> None:
+    def _close_all(self, status: End) -> None:
         while self._open:
             name, logger = self._open.popitem()
             with _surviving(name):
-                TOOLS[name].close(logger, "success" if well else "failed")
+                TOOLS[name].close(logger, status)
 
 
 @contextmanager

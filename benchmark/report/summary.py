@@ -112,10 +112,10 @@ def _best(rows: Sequence[Row], comparison: Comparison) -> str:
     status = f"preliminary, {_seeds(n)}" if best.preliminary else _seeds(n)
     where = f"{budget_text(comparison.first)} on {comparison.first.dataset.name}".strip()
     width = "" if best.half_width is None else f"; ± is the {kind}"
-    said = (
-        f"After {where}, {name_of(best)} has the highest linear top-1 of the self-supervised entries: "
-        f"{percent(best.accuracy.mean, best.half_width)}% ({status}{width})"
+    verb = (
+        "has the highest linear top-1 of the self-supervised entries:" if len(rows) > 1 else "reaches a linear top-1 of"
     )
+    said = f"After {where}, {name_of(best)} {verb} {percent(best.accuracy.mean, best.half_width)}% ({status}{width})"
     floor = (best.accuracy.mean or 0.0) - (best.half_width or 0.0)
     near = [row for row in rows[1:] if (row.accuracy.mean or 0.0) + (row.half_width or 0.0) >= floor]
     if near:

@@ -103,6 +103,7 @@ def test_a_tracker_is_told_the_history_and_the_scores_and_changes_nothing(
         assert [{"step": step, **values} for values, step in lines] == wanted
 
     record = bench.records(tmp_path / "out")["simclr"]
+    assert "tracked" in record.flags and "tracked" not in bench.records(tmp_path / "plain")["simclr"].flags
     ((scores, step),) = logger.lines("test/online")
     expected = record.metrics.scores.model_dump()
     assert step == 10 and scores["linear_top1"] == expected["linear_top1"] and scores["knn20"] == expected["knn20"]
@@ -149,7 +150,7 @@ def test_a_resumed_run_goes_on_behind_what_was_sent(
     monkeypatch.setattr(Run, "stop_requested", stop)
     assert bench("run", config, "--out", tmp_path, *_SIMCLR, "--track", "fake")[0] == 0
     first, second = made
-    assert (first.ended, second.ended) == (["failed"], ["success"])
+    assert (first.ended, second.ended) == (["interrupted"], ["success"])
     assert (first.subject.resumed_step, second.subject.resumed_step) == (None, 6)
     assert first.subject.key == second.subject.key
     assert [step for logger in made for _, step in logger.lines("validation")] == [5, 10]

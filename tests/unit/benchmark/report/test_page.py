@@ -209,6 +209,13 @@ def test_three_seeds_are_no_longer_preliminary_in_the_answer(make_record: Any) -
     assert any("No row is ranked: that takes 5 seeds" in line for line in told)
 
 
+def test_a_single_entry_is_not_the_highest_of_many(make_record: Any) -> None:
+    (comparison,) = comparisons([make_record("byol", s, top1=45.0 + 0.1 * s) for s in range(3)])
+    assert answer(comparison)[0].startswith(
+        "After 10 epochs on cifar10-jpeg, BYOL reaches a linear top-1 of 45.1 ± 0.2%"
+    )
+
+
 def test_times_of_other_machines_are_not_compared(make_record: Any) -> None:
     records = [make_record("byol", top1=45.0, seconds=100.0)]
     records.append(make_record("simclr", top1=40.0, seconds=5.0, environment={"device_model": "H200"}))

@@ -1,0 +1,111 @@
+"""What a training step costs at the size of CNN-JEPA's paper: ResNet-50 and ViT-S/14, 224 px, every method.
+
+Usage: python perf/paper_scale.py [--batch N] [--steps N] [--rounds N] [--methods a,b]
+
+The steps of `configs/imagenet100.yaml` with its settings, on decoded images that lie on the device, so that no loader
+is measured; no training. Entries take turns, and a time is the median over the rounds. Ratios are to CNN-JEPA on the
+masked-dense encoder, as published; beside them what its authors' runs took, loader and probes included. Device-hours
+are those of 200 epochs of ImageNet-100 (126,689 images) at this speed and batch, on one such device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from claims import about, claim
+from rich.console import Console
+from torchvision.io import encode_jpeg
+from torchvision.transforms.v2.functional import resize
+
+from benchmark.analysis.published import EPOCHS, PUBLISHED, REPOSITORY
+from benchmark.console import ConsoleReporter
+from benchmark.data.datasets import load_dataset
+from benchmark.data.shapes import CLASSES, render_shapes
+from benchmark.devices import choose_device
+from benchmark.experiment import load_experiment, plan_runs, resolve_entries
+from benchmark.interruption import Interruption
+from benchmark.precision import settle
+from benchmark.run import Run
+from benchmark.training.measure import seconds_per_step, warm_up
+
+IMAGES = 126_689
+BASE = "cnn_jepa_dense"
+
+
+def main() -> None:
+    gpu = torch.cuda.is_available()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=128 if gpu else 16)
+    parser.add_argument("--steps", type=int, default=20 if gpu else 2, help="of a turn")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--methods", help="entries of the experiment; without it all that train")
+    options = parser.parse_args()
+    methods = options.methods.split(",") if options.methods else None
+    settings = ["dataset.name=folder", f"batch_size={options.batch}", "precision=auto"]
+    experiment, source = load_experiment("imagenet100", methods=methods, settings=settings)
+    device = choose_device("auto")
+    experiment = settle(experiment, device)
+    about(
+        f"batch {options.batch}, {experiment.precision}, {options.rounds} rounds of {options.steps} steps, "
+        f"{torch.get_num_threads()} threads"
+    )
+    reporter = ConsoleReporter(True, Console())
+    runs: dict[str, Run] = {}
+    times: dict[str, list[float]] = {}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        interruption = stack.enter_context(Interruption(reporter.say))
+        dataset = load_dataset(experiment.dataset, _images(folder / "images", max(4 * options.batch, 60)))
+        for plan in plan_runs(experiment, resolve_entries(experiment, source), dataset.image_size):
+            if plan.method.trainable:
+                run = runs[plan.entry.name] = Run(plan, dataset, device, folder, reporter, interruption)
+                stack.callback(run.close)
+                assert run.training is not None
+                warm_up(run.training)
+        for _ in range(options.rounds):
+            for name, run in runs.items():
+                assert run.training is not None
+                times.setdefault(name, []).append(seconds_per_step(run.training, options.steps))
+    medians = {name: statistics.median(found) for name, found in times.items()}
+    for name, seconds in medians.items():
+        ratios = [own / base for own, base in zip(times[name], times.get(BASE, times[name]), strict=True)]
+        speed = options.batch / seconds
+        hours = EPOCHS * IMAGES / speed / 3600
+        claim(
+            f"{name}, time of a step against {BASE}'s" if BASE in times else f"{name}, against itself",
+            statistics.median(ratios),
+            "x",
+            detail=f"{1e3 * seconds:.0f} ms, {speed:.1f} images/s, {hours:,.0f} device-hours{_published(runs[name])}",
+        )
+
+
+def _images(folder: Path, count: int) -> Path:
+    """An image folder of enlarged `shapes`, as JPEGs of 256 px."""
+    for split, images in (("train", count), ("test", 20)):
+        scenes = render_shapes(0, split, images, 64)
+        for index, (image, label) in enumerate(zip(resize(scenes.pixels, [256, 256]), scenes.labels, strict=True)):
+            place = folder / split / CLASSES[int(label)]
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"{index:05}.jpg").write_bytes(encode_jpeg(image, quality=90).numpy().tobytes())
+    return folder
+
+
+def _published(run: Run) -> str:
+    """What the authors' runs took for an epoch, relative to CNN-JEPA's."""
+    method, vit = run.plan.entry.method, run.plan.backbone.kind == "vit"
+    wanted = "ViT-S/14" if vit else "ResNet-50"
+    found = [one for one in PUBLISHED if (one.method, one.backbone, one.source) == (method, wanted, REPOSITORY)]
+    if not found or run.plan.entry.name == "cnn_jepa":
+        return ""
+    (one,) = found
+    assert one.epochs is not None
+    return f"; published {one.ratio * EPOCHS / one.epochs:.2f} x"
+
+
+if __name__ == "__main__":
+    main()

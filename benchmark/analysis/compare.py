@@ -7,17 +7,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.comparison import (
-    MIN_RESULT,
-    Row,
-    budget_size,
-    budget_text,
-    comparison_key,
-    differing_fields,
-    fields_of,
-    hardware_key,
-    rows_of,
-)
+from benchmark.analysis.comparison import MIN_RESULT, Row, rows_of
+from benchmark.analysis.keys import budget_size, budget_text, comparison_key, differing_fields, fields_of, hardware_key
 from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, row_flags
 from benchmark.analysis.statistics import holm, paired_difference
 

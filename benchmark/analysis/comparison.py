@@ -1,191 +1,25 @@
-"""Which records may stand beside each other: comparison keys, rows and comparisons.
-
-Accuracy is compared inside one quality key; time, and everything under a time budget, inside one cost key (rule 1 of
-the rules of fair comparison). A ladder joins the rungs of one experiment, which differ in their budget alone.
-"""
+"""Rows and comparisons: the runs of an entry, and the entries that may stand beside each other."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from benchmark.analysis.keys import backbone_text, budget_size, comparison_key, cost_key, ladder_key, short_hash
 from benchmark.analysis.statistics import Summary, sampling_half_width, summarise
 from benchmark.invalidations import why_invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from benchmark.records import Record
 
-# What these buy depends on the hardware; that of FLOPs in how convolutions are computed on a device.
-HARDWARE_BUDGETS = ("wall_clock", "device_hours", "flops")
 REFERENCES = ("random_init", "supervised")
 MEASURED = ("completed", "collapsed")
 MIN_RESULT = 3  # completed seeds for a result; fewer are preliminary (rule 19)
 MIN_RANKED = 5  # completed seeds for a rank (rule 19)
-_BUDGET_UNITS = {
-    "epochs": "epochs",
-    "steps": "steps",
-    "samples": "samples",
-    "wall_clock": "s of training",
-    "device_hours": "device-hours",
-    "flops": "FLOPs",
-}
-
-
-def budget_of(record: Record) -> dict[str, Any]:
-    """The budget's limits that are set, by unit."""
-    budget = record.config.get("budget")
-    if not isinstance(budget, dict):
-        return {}
-    return {name: _whole(value) for name, value in budget.items() if value is not None}
-
-
-def _whole(value: Any) -> Any:
-    """10.0 as 10: the same budget, however it was written."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def budget_text(record: Record) -> str:
-    """The budget in words, such as `10 epochs`; empty where the record has none."""
-    parts = []
-    for name, value in budget_of(record).items():
-        unit = _BUDGET_UNITS.get(name)
-        parts.append(f"{value} {unit[:-1] if unit == 'epochs' and value == 1 else unit}" if unit else f"{name}={value}")
-    return ", ".join(parts)
-
-
-def budget_size(record: Record) -> float:
-    """A number that orders the rungs of a ladder; 0 where the budget is no number."""
-    values = list(budget_of(record).values())
-    return float(values[0]) if values and isinstance(values[0], (int, float)) else 0.0
-
-
-def has_time_budget(record: Record) -> bool:
-    """Whether what the budget buys depends on the hardware."""
-    return any(name in HARDWARE_BUDGETS for name in budget_of(record))
-
-
-def _part(record: Record, name: str) -> dict[str, Any]:
-    """A nested part of the configuration; empty where the record has none."""
-    part = record.config.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def backbone_text(record: Record) -> str:
-    """The backbone with what sets it apart from its name, such as `resnet18 (stem small, width 16)`."""
-    shown = {name: value for name, value in _part(record, "backbone").items() if name != "name"}
-    parts = [f"{name.replace('_', ' ')} {value}" for name, value in shown.items() if value is not None]
-    return f"{record.backbone} ({', '.join(parts)})" if parts else record.backbone
-
-
-def is_vit(record: Record) -> bool:
-    """Whether the run stands on a vision transformer."""
-    return record.backbone.lower().startswith("vit")
-
-
-def _quality_fields(record: Record) -> dict[str, Any]:
-    evaluation = record.config.get("evaluation")
-    # Left out where it is what it always was, so that older records keep their keys.
-    crops = {} if record.crops == "device" else {"training crops": record.crops}
-    return {
-        "dataset manifest": record.dataset.manifest,
-        "pretraining images": _part(record, "dataset").get("pretrain", "train"),
-        "image size": record.config.get("image_size"),
-        "precision": record.config.get("precision"),
-        "batch size": record.config.get("batch_size"),
-        # How often a run is probed on its way changes neither its weights nor its training time.
-        "evaluation": evaluation.get("protocols", evaluation) if isinstance(evaluation, dict) else evaluation,
-        "rules version": record.rules_version,
-        **crops,
-    }
-
-
-def _hardware_fields(record: Record) -> dict[str, Any]:
-    environment = record.environment
-    release = environment.packages.get("torch", "")
-    return {
-        "device model": environment.device_model,
-        "devices": environment.devices,
-        "CPU model": environment.cpu_model,
-        "visible cores": environment.visible_cores,
-        "torch": ".".join(release.split("+")[0].split(".")[:2]),
-    }
-
-
-def _quality(record: Record) -> dict[str, Any]:
-    return {**_quality_fields(record), "budget": None if has_time_budget(record) else budget_of(record)}
-
-
-def _short_hash(fields: dict[str, Any]) -> str:
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def quality_key(record: Record) -> str:
-    """12 hex digits; records with equal ones may be ranked by accuracy (unless the budget is a time)."""
-    return _short_hash(_quality(record))
-
-
-def cost_key(record: Record) -> str:
-    """12 hex digits; records with equal ones may also be compared by time."""
-    return _short_hash({**_quality(record), **_hardware_fields(record), "time budget": _time_budget(record)})
-
-
-def _time_budget(record: Record) -> dict[str, Any] | None:
-    return budget_of(record) if has_time_budget(record) else None
-
-
-def ladder_key(record: Record) -> str:
-    """12 hex digits; the quality key without the budget. The cost-accuracy curve joins the rungs of one ladder."""
-    return _short_hash(_quality_fields(record))
-
-
-def hardware_key(record: Record) -> str:
-    """12 hex digits; what the cost key adds to the quality key, without any budget."""
-    return _short_hash(_hardware_fields(record))
-
-
-def comparison_key(record: Record) -> str:
-    """The key inside which this record is ranked: the quality key, or under a time budget the cost key."""
-    return cost_key(record) if has_time_budget(record) else quality_key(record)
-
-
-def fields_of(record: Record) -> dict[str, str]:
-    """The fields of the two keys as text.
-
-    Entries may differ in their method and backbone; those are what is compared, and not named here.
-    """
-    fields: dict[str, Any] = {
-        "dataset": record.dataset.name,
-        **_quality_fields(record),
-        "training crops": record.crops,
-        "budget": budget_text(record),
-        **_hardware_fields(record),
-    }
-    return {
-        name: value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-        for name, value in fields.items()
-    }
-
-
-def differing_fields(records: Iterable[Record]) -> dict[str, list[str]]:
-    """Which fields of the two keys take more than one value among some records, and the values, sorted."""
-    values: dict[str, set[str]] = {}
-    for record in records:
-        for name, text in fields_of(record).items():
-            values.setdefault(name, set()).add(text)
-    return {name: sorted(texts, key=_by_numbers) for name, texts in values.items() if len(texts) > 1}
-
-
-def _by_numbers(text: str) -> list[tuple[float, str]]:
-    """Sorts `2 epochs` before `10 epochs`."""
-    return [(float(part), "") if part.isdigit() else (-1.0, part) for part in re.split(r"(\d+)", text) if part]
 
 
 def _row_key(record: Record) -> tuple[str, ...]:
@@ -195,7 +29,7 @@ def _row_key(record: Record) -> tuple[str, ...]:
     """
     config = record.config
     identity = {name: config.get(name) for name in ("entry", "method", "backbone", "recipe")}
-    settings = _short_hash({"method": record.method, "backbone": record.backbone, **identity})
+    settings = short_hash({"method": record.method, "backbone": record.backbone, **identity})
     return (record.experiment, record.entry, record.purpose, comparison_key(record), cost_key(record), settings)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.comparison import budget_text
+from benchmark.analysis.keys import budget_text
 from benchmark.analysis.statistics import Summary, summarise
 from benchmark.records import read_probes
 

@@ -16,18 +16,11 @@ from benchmark.analysis.columns import (
     RUN_COLUMNS,
     TEXT_COLUMNS,
 )
-from benchmark.analysis.comparison import (
-    Comparison,
-    Row,
-    budget_text,
-    comparison_key,
-    comparisons,
-    cost_key,
-    quality_key,
-)
+from benchmark.analysis.comparison import Comparison, Row, comparisons
 from benchmark.analysis.differences import difference_of, median_time_to, targets_of
 from benchmark.analysis.export import sorted_by
 from benchmark.analysis.further import PROBE_COLUMNS, probe_rows, probes_of
+from benchmark.analysis.keys import budget_text, comparison_key, cost_key, quality_key
 from benchmark.errors import UserError
 from benchmark.records import write_atomically
 

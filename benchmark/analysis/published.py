@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparison import is_vit
+from benchmark.analysis.keys import is_vit
 
 if TYPE_CHECKING:
     from benchmark.records import Record

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparison import Comparison, Row, hardware_key, has_time_budget, training_cost
+from benchmark.analysis.comparison import Comparison, Row, training_cost
+from benchmark.analysis.keys import hardware_key, has_time_budget
 from benchmark.analysis.published import encoder_of
 from benchmark.analysis.statistics import Summary, summarise
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.comparison import Row, budget_size
+from benchmark.analysis.keys import budget_size
 from benchmark.records import write_atomically
 from benchmark.report import style
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from benchmark.analysis.comparison import Row
 
 
 def new_figure(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.comparison import MIN_RESULT, Row, is_vit, valid_rows
+from benchmark.analysis.comparison import MIN_RESULT, Row, valid_rows
+from benchmark.analysis.keys import is_vit
 from benchmark.analysis.statistics import summarise
 from benchmark.report import style
 from benchmark.report.canvas import cost_unit, far_above, new_figure

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparison import Row, has_time_budget, training_cost, valid_rows
+from benchmark.analysis.comparison import Row, training_cost, valid_rows
+from benchmark.analysis.keys import has_time_budget
 from benchmark.analysis.published import on_published_axes
 from benchmark.analysis.statistics import pareto_front
 from benchmark.report import style

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.comparison import Comparison, budget_text, comparisons, ladder_key
+from benchmark.analysis.comparison import Comparison, comparisons
 from benchmark.analysis.further import probes_of
+from benchmark.analysis.keys import budget_text, ladder_key
 from benchmark.analysis.leaderboard import write_leaderboard
 from benchmark.errors import UserError
 from benchmark.records import write_atomically

@@ -6,18 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparison import (
-    MEASURED,
-    Comparison,
-    Row,
-    budget_text,
-    comparisons,
-    hardware_key,
-    ladder_key,
-    valid_rows,
-)
+from benchmark.analysis.comparison import MEASURED, Comparison, Row, comparisons, valid_rows
 from benchmark.analysis.differences import reference_of
 from benchmark.analysis.further import further_tables, probes_of
+from benchmark.analysis.keys import budget_text, hardware_key, ladder_key
 from benchmark.analysis.published import on_published_axes
 from benchmark.report import style
 from benchmark.report.bars import step_parts, time_shares

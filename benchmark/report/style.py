@@ -6,7 +6,7 @@ import colorsys
 import hashlib
 from typing import TYPE_CHECKING, Any, cast
 
-from benchmark.analysis.comparison import is_vit
+from benchmark.analysis.keys import is_vit
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparison import (
-    MIN_RANKED,
-    MIN_RESULT,
-    REFERENCES,
-    Comparison,
-    Row,
-    backbone_text,
-    budget_text,
-    differing_fields,
-    hardware_key,
-)
+from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
 from benchmark.analysis.differences import declared_references, differences
+from benchmark.analysis.keys import backbone_text, budget_text, differing_fields, hardware_key
 from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, row_flags, tags_of
 from benchmark.report import style
 

@@ -8,8 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row, backbone_text, hardware_key
+from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row
 from benchmark.analysis.differences import Difference, differences, median_time_to, targets_of
+from benchmark.analysis.keys import backbone_text, hardware_key
 from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, leaderboard_row, relative, row_flags, run_row
 from benchmark.analysis.relative import time_ratio
 from benchmark.invalidations import why_invalid

@@ -4,16 +4,15 @@ from typing import Any
 
 import pytest
 
-from benchmark.analysis.comparison import (
+from benchmark.analysis.comparison import comparisons, rows_of
+from benchmark.analysis.keys import (
     backbone_text,
     budget_text,
     comparison_key,
-    comparisons,
     cost_key,
     differing_fields,
     ladder_key,
     quality_key,
-    rows_of,
 )
 
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.comparison import comparisons, hardware_key
+from benchmark.analysis.comparison import comparisons
+from benchmark.analysis.keys import hardware_key
 from benchmark.records import EnergyRecord
 from benchmark.report.canvas import save
 from benchmark.report.costs import cost_table, relative_table

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from methods.config import MethodConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from methods.backbones import Backbone
     from methods.views import ViewSpec
@@ -221,21 +221,35 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         """The modules whose calls a breakdown of a step tells apart from the rest of the loss.
 
         Returns:
-            `encoder`: the trained backbone; `target_encoder`: any other encoder; `head`: whatever else of the method
-            has parameters (projectors, predictors). A method whose modules are built otherwise says so itself.
+            `encoder`: the trained backbone; `target_encoder`: what holds the weights of any other encoder; `head`: what
+            else of the method has parameters (projectors, predictors). A method whose modules lie deeper says so
+            itself.
         """
-        others = [one.backbone for one in self.encoders().values() if one.backbone is not self.backbone]
-        encoders = {id(module) for module in (self.backbone, *others)}
-        heads = [
-            child
-            for child in self.children()
-            if id(child) not in encoders and next(child.parameters(), None) is not None
-        ]
-        return {"encoder": [self.backbone], "target_encoder": list(others), "head": heads}
+        own = {id(parameter) for parameter in self.backbone.parameters()}
+        others = {id(p) for encoder in self.encoders().values() for p in encoder.backbone.parameters()} - own
+        parts: dict[str, list[nn.Module]] = {"encoder": [self.backbone], "target_encoder": [], "head": []}
+        for module in _unfolded(self.children()):
+            held = {id(parameter) for parameter in module.parameters()}
+            if held and not held & own and (held <= others or not held & others):
+                parts["target_encoder" if held <= others else "head"].append(module)
+        # A backbone may be called by its network, too.
+        for part in ("encoder", "target_encoder"):
+            networks = [getattr(module, "net", None) for module in parts[part]]
+            parts[part] += [network for network in networks if isinstance(network, nn.Module)]
+        return parts
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Trainable parameters in two groups, `decay` True and False, by the recipe's exclusions."""
         return split_by_decay(self.named_parameters(), everything=self.config.optimizer.decay_norm_and_bias)
+
+
+def _unfolded(modules: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    """The modules, and instead of mere containers, which are never called themselves, what they hold."""
+    for module in modules:
+        if isinstance(module, nn.ModuleList | nn.ModuleDict):
+            yield from _unfolded(module.children())
+        else:
+            yield module
 
 
 def split_by_decay(parameters: Iterable[tuple[str, nn.Parameter]], *, everything: bool) -> list[dict[str, Any]]:

@@ -32,9 +32,8 @@ from benchmark.precision import settle
 from benchmark.run import Run
 from benchmark.training import loop
 from benchmark.training.loop import Training, Unwatched, run_step, train
-from benchmark.training.measure import breakdown, undone, warm_up
+from benchmark.training.measure import PARTS, breakdown, undone, warm_up
 
-PARTS = ("data", "views", "encoder", "target_encoder", "head", "loss", "backward", "optimizer", "ema", "other")
 PRODUCTS = (
     "conv",
     "mm",

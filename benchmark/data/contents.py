@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from benchmark.data.hdf5 import Container
-from benchmark.data.images import canonical, decode, in_threads, write_png
+from benchmark.data.images import canonical, decode, in_order, write_png
 from benchmark.data.manifest import checksum
 from benchmark.errors import UserError
 
@@ -97,4 +97,4 @@ def unsound(encoded: Encoded, progress: Progress | None = None) -> Iterator[str]
             return f"{name}: is {image.shape[-1]}x{image.shape[-2]} px, the file says otherwise"
         return ""
 
-    yield from filter(None, in_threads(examine, range(len(encoded)), progress))
+    yield from filter(None, in_order(examine, range(len(encoded)), progress))

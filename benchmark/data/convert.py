@@ -21,7 +21,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from benchmark.data.folder import class_files, split_folders
 from benchmark.data.hdf5 import FORMAT, SUFFIXES, VERSION, Container, open_container
-from benchmark.data.images import SMALL_FILE, decode, in_threads, read_bytes
+from benchmark.data.images import decode, in_order, read_bytes
 from benchmark.data.manifest import CHECKSUM_BYTES, checksum
 from benchmark.errors import UserError
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Say = Callable[[str], None]
 
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 1 << 14, 1 << 22  # bytes
-_CHUNKS = 256  # so many a file where its size is known before, so that the last one has no empty rest
+_CHUNKS = 256  # so many a file, if they are no smaller and no larger than that: the last one has no empty rest
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,8 @@ def convert_folder(
         for split, members in zip(("train", "test"), files, strict=True):
             labelled = [(path, label) for label, group in enumerate(members) for path in group]
             paths = [path for path, _ in labelled]
-            total = _total(paths)
-            writer = writers.open(split, classes, total)
-            alone = reencode is None and total <= len(paths) * SMALL_FILE
-            images = in_threads(partial(_make, reencode=reencode), paths, progress, alone=alone)
+            writer = writers.open(split, classes, _total(paths))
+            images = in_order(partial(_make, reencode=reencode), paths, progress)
             for (path, label), one in zip(labelled, images, strict=True):
                 if one.error and not skip:
                     raise UserError(f"{one.error}; nothing was written (--on-error skip leaves such images out)")

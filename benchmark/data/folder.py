@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmark.data.images import (
-    LARGEST_NATIVE,
-    SMALL_FILE,
-    LazyImages,
-    canonical_side,
-    encoded_size,
-    in_threads,
-    read_bytes,
-)
+from benchmark.data.images import LARGEST_NATIVE, LazyImages, canonical_side, encoded_size, in_order, read_bytes
 from benchmark.data.manifest import checksum
 from benchmark.data.source import RawSplit, Source
 from benchmark.errors import UserError
@@ -94,7 +86,7 @@ def list_folders(
     """The same for two folders of classes; `names` replaces the classes' folder names."""
     classes, files = class_files(train, test)
     paths = [path for split in files for members in split for path in members]
-    infos = list(in_threads(_inspect, paths, progress, alone=_size(paths[0]) <= SMALL_FILE))
+    infos = list(in_order(_inspect, paths, progress))
     shapes = {shape for _, shape in infos}
     width, height = max(shapes)
     native = len(shapes) == 1 and width == height <= LARGEST_NATIVE
@@ -126,13 +118,6 @@ class _Opener:
         paths = [self.paths[index] for index in indices.tolist()]
         lazy = LazyImages(paths, self.side, native=self.native, sizes_N2=self.sizes_N2[indices])
         return lazy.resident(progress) if resident else lazy
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0  # Whoever reads it says what is wrong.
 
 
 def _inspect(path: Path) -> tuple[bytes, tuple[int, int]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import time
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -35,13 +36,11 @@ LARGEST_NATIVE = 96
 """Side in pixels up to which images of one size are kept as they are."""
 
 SMALL = 48
-"""Side in pixels up to which images are decoded by one thread. Three that take turns at Python's lock need twice its
-time, and three times its processor time."""
-
-SMALL_FILE = 8192
-"""Bytes up to which the same holds for a file of unknown size in pixels."""
+"""Side in pixels of stored images up to which the thread that reads a batch decodes it alone. On two cores, three
+threads that take turns at Python's lock need twice its time for 32 px, and three times its processor time."""
 
 _BATCH = 512
+_TRIED, _QUICK = 32, 150e-6  # items that are tried, and seconds an item up to which other threads are not worth asking
 _NEIGHBOURS = 16
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -107,7 +106,9 @@ class ResidentImages:
 
 
 class ImagesOnDemand(ABC):
-    """Images that are decoded each time they are read, by a pool of threads (the decoders let go of Python's lock).
+    """Images that are decoded each time they are read.
+
+    All but small ones by a pool of threads, as the decoders let go of Python's lock.
 
     Args:
         count: how many there are.
@@ -119,6 +120,7 @@ class ImagesOnDemand(ABC):
     def __init__(self, count: int, side: int, *, native: bool = False, sizes_N2: Tensor | None = None) -> None:
         self.count, self.side, self.native = count, side, native
         self.sizes_N2 = None if native else sizes_N2
+        self._small = native and sizes_N2 is not None and sizes_N2.numel() > 0 and int(sizes_N2.max()) <= SMALL
 
     def __len__(self) -> int:
         return self.count
@@ -162,14 +164,9 @@ class ImagesOnDemand(ABC):
     def resident(self, progress: Progress | None = None) -> ResidentImages:
         """All of them, decoded into memory."""
         pixels = torch.empty(len(self), 3, self.side, self.side, dtype=torch.uint8)
-        images = in_threads(self._load, range(len(self)), progress, alone=self._small)
-        for place, image in enumerate(images):
+        for place, image in enumerate(in_order(self._load, range(len(self)), progress)):
             pixels[place] = image
         return ResidentImages(pixels)
-
-    @property
-    def _small(self) -> bool:
-        return self.native and self.side <= SMALL
 
     def _load(self, position: int) -> Tensor:
         image = decode(*self.encoded(position))
@@ -226,26 +223,24 @@ def side_by_side(function: Callable[[int, ItemT], None], items: Sequence[ItemT])
         pass
 
 
-def in_threads(
-    function: Callable[[ItemT], ResultT],
-    items: Sequence[ItemT],
-    progress: Progress | None = None,
-    *,
-    alone: bool = False,
+def in_order(
+    function: Callable[[ItemT], ResultT], items: Sequence[ItemT], progress: Progress | None = None
 ) -> Iterator[ResultT]:
     """The function's results in order, a batch of items at a time, so that only so many wait to be used.
 
-    Args:
-        function: of an item.
-        items: all of them.
-        progress: called with (done, of how many) after each batch.
-        alone: all in this thread, for work that is over sooner than it is handed to another.
+    By threads, unless the first items are done sooner than they are handed to another.
     """
-    for start in range(0, len(items), _BATCH):
-        batch = items[start : start + _BATCH]
+    start = time.perf_counter()
+    tried = [function(item) for item in items[:_TRIED]]
+    alone = time.perf_counter() - start < _QUICK * len(tried)
+    yield from tried
+    if progress is not None and 0 < len(items) <= len(tried):
+        progress(len(tried), len(items))
+    for first in range(len(tried), len(items), _BATCH):
+        batch = items[first : first + _BATCH]
         yield from map(function, batch) if alone else _pool().map(function, batch)
         if progress is not None:
-            progress(min(start + _BATCH, len(items)), len(items))
+            progress(first + len(batch), len(items))
 
 
 def decode(encoded: bytes, name: str) -> Tensor:

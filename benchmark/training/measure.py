@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager
+from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from methods.base import Method
 
 WARM_UP_STEPS = 3
+FORWARD = ("encoder", "target_encoder", "head", "loss")  # `loss` is the rest: masks, and the loss itself
+PARTS = ("data", "views", *FORWARD, "backward", "optimizer", "ema", "other")
 _CALLS = ("forward", "features", "feature_map", "tokens")  # in which a module of a method may do its work
 FLOP_DRAWS = 32  # steps over which FLOPs are averaged where they depend on what is drawn
 
@@ -110,10 +113,10 @@ def breakdown(training: Training, steps: int = 20) -> dict[str, Any]:
     apart; the sum is an upper bound of a real step.
 
     Returns:
-        `steps`, `seconds_per_step`, and `parts`, of which the forward pass has four: encoder, target encoder, head, and
-        loss, which is the rest (masks, too).
+        `steps`, `seconds_per_step`, and `parts`: seconds of each of `PARTS`. Four are of the forward pass; where no
+        call of the encoder was seen, there is `forward` in their place.
     """
-    parts: dict[str, float] = {}
+    parts = dict.fromkeys(PARTS, 0.0)
     device = training.fabric.device
     with undone(training):
         last = time.perf_counter()
@@ -123,7 +126,7 @@ def breakdown(training: Training, steps: int = 20) -> dict[str, Any]:
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             now = time.perf_counter()
-            parts[part] = parts.get(part, 0.0) + now - last
+            parts[part] += now - last
             last = now
 
         with marked(training.method, mark):
@@ -133,20 +136,26 @@ def breakdown(training: Training, steps: int = 20) -> dict[str, Any]:
                 run_step(training, 0.5, mark)
                 training.step += 1
             total = time.perf_counter() - start
+    parts["other"] = total - sum(parts.values())
+    if not parts["encoder"]:
+        parts["forward"] = sum(parts.pop(part) for part in FORWARD)
     seconds = {name: value / steps for name, value in parts.items()}
-    seconds["other"] = (total - sum(parts.values())) / steps
     return {"steps": steps, "seconds_per_step": total / steps, "parts": seconds}
 
 
 @contextmanager
 def marked(method: Method[Any], mark: Mark) -> Iterator[None]:
-    """Marks the parts of a method's forward pass: what its modules take of it, and what lies between them as `loss`."""
-    inside = False
+    """Marks the parts of a method's forward pass: what its modules take of it, and what lies between them as `loss`.
+
+    Of nested calls the outermost counts. Calls outside the forward pass (again in the backward pass, or after the step)
+    are left to the parts that they belong to. Modules must not be copied meanwhile.
+    """
+    forward_runs = inside = False
 
     def timed(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def run(*arguments: Any, **options: Any) -> Any:
             nonlocal inside
-            if inside:  # a backbone's `features` call its `feature_map`
+            if inside or not forward_runs:
                 return call(*arguments, **options)
             inside = True
             mark("loss")
@@ -158,17 +167,33 @@ def marked(method: Method[Any], mark: Mark) -> Iterator[None]:
 
         return run
 
+    def whole(call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
+            nonlocal forward_runs
+            forward_runs = True
+            try:
+                return call(*arguments, **options)
+            finally:
+                forward_runs = False
+
+        return run
+
     modules = [(part, module) for part, modules in method.forward_parts().items() for module in modules]
-    replaced = {
+    wrapped = {
         (module, name): timed(part, getattr(module, name))
         for part, module in modules
         for name in _CALLS
-        if hasattr(module, name)
+        if isfunction(getattr(type(module), name, None))  # not a layer or a number of that name
     }
-    for (module, name), call in replaced.items():
-        setattr(module, name, call)  # of this module alone; its class keeps its own
+    wrapped[method, "forward"] = whole(method.forward)
+    before = {(module, name): vars(module).get(name) for module, name in wrapped}
     try:
+        for (module, name), call in wrapped.items():
+            setattr(module, name, call)  # of this module alone; its class keeps its own
         yield
     finally:
-        for module, name in replaced:
-            delattr(module, name)
+        for (module, name), own in before.items():
+            if own is not None:
+                setattr(module, name, own)
+            elif name in vars(module):
+                delattr(module, name)

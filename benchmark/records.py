@@ -96,6 +96,7 @@ class LedgerRecord(Part):
     many cores other processes kept busy during training, on average. `clock_mhz`: mean clock of the device during
     training. `throttled`: share of it in which heat or power supply held the clock down. `ready_made_per_second`:
     images per second with a batch at hand, measured outside the run; null where images lie on the device anyway.
+    `tracked`: a tracker was told of the run, or of a part of it.
     """
 
     phases: PhaseSeconds
@@ -118,6 +119,7 @@ class LedgerRecord(Part):
     peak_memory_bytes: Number | None
     evaluation_points: list[Point] = []
     resumed: int = 0
+    tracked: bool = False
 
 
 class EncoderScores(Part):

@@ -285,7 +285,6 @@ def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]
         flags=[
             *_flags(ledger, shared=shared if anywhere is None else anywhere),
             *(["test images in train"] if dataset.seen_test_images else []),
-            *(["tracked"] if options.track else []),
         ],
         started=started,
         ended=now(),
@@ -305,6 +304,7 @@ def _flags(ledger: LedgerRecord | None, *, shared: bool) -> list[str]:
         return []
     found = {
         "resumed": ledger.resumed > 0,
+        "tracked": ledger.tracked,
         "shared device": shared,
         "input-bound": _is_input_bound(ledger),
         "throttled": (ledger.throttled or 0.0) > THROTTLED,

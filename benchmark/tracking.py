@@ -118,6 +118,8 @@ def _mlflow(subject: Subject) -> Logger:
         which = f"tags.bench_key = '{subject.key}'"
         runs = client.search_runs([known.experiment_id], which, max_results=1) if known else []  # the latest first
         earlier = runs[0].info.run_id if runs else None
+        if earlier is not None:
+            client.update_run(earlier, status="RUNNING")
     logger = MLFlowLogger(
         experiment_name=experiment,
         run_name=f"{plan.entry.name}-{subject.name}",
@@ -206,6 +208,7 @@ class Tracker:
     def open(self, subject: Subject, sent: int = 0) -> None:
         """Begins, or goes on behind the first `sent` lines of the history."""
         self._sent, self._step = sent, subject.resumed_step or 0
+        self._ledger.tracked |= bool(self._tools)
         self._together(lambda: self._open_all(subject))
 
     def follow(self, history: Sequence[Mapping[str, Any]], images_per_second: float | None = None) -> None:

@@ -94,7 +94,7 @@ def _join(words: Sequence[str]) -> str:
 
 
 # Flags that speak against a run's times.
-UNSAFE_TIMES = frozenset({"resumed", "input-bound", "shared device", "busy machine", "throttled"})
+UNSAFE_TIMES = frozenset({"resumed", "input-bound", "shared device", "busy machine", "throttled", "tracked"})
 
 
 def row_flags(row: Row) -> list[str]:

@@ -52,6 +52,7 @@ class Ledger:
         self.views = 0
         self.resumed = 0
         self.flops_per_step: float | None = None
+        self.tracked = False
 
     @contextmanager
     def phase(self, name: Phase) -> Iterator[None]:
@@ -154,6 +155,7 @@ class Ledger:
             peak_memory_bytes=peak_memory_bytes,
             evaluation_points=self._points,
             resumed=self.resumed,
+            tracked=self.tracked,
         )
 
     @property
@@ -174,6 +176,7 @@ class Ledger:
             "points": [point.model_dump() for point in self._points],
             "counts": [self.steps, self.samples, self.views, self.resumed],
             "flops_per_step": self.flops_per_step,
+            "tracked": self.tracked,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -187,4 +190,5 @@ class Ledger:
         self._points = [Point(**point) for point in state["points"]]
         self.steps, self.samples, self.views, self.resumed = state["counts"]
         self.flops_per_step = state.get("flops_per_step")
+        self.tracked |= state.get("tracked", False)
         self.resumed += 1

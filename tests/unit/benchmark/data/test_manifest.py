@@ -77,9 +77,9 @@ def test_the_digest_is_that_of_sorted_entries() -> None:
 
 def test_the_order_is_that_of_the_checksums() -> None:
     labels, codes = _some(200)
-    chosen = list(range(0, 200, 3))
-    expected = sorted(chosen, key=lambda index: (codes[index], labels[index]))
-    assert in_canonical_order(chosen, labels, codes) == expected
+    for chosen in (list(range(200)), list(range(199, -1, -1)), list(range(0, 200, 3))):
+        expected = sorted(chosen, key=lambda index: (codes[index], labels[index]))
+        assert in_canonical_order(chosen, labels, codes) == expected
     assert in_canonical_order([], labels, codes) == []
 
 
@@ -87,11 +87,12 @@ def test_the_order_is_that_of_the_checksums() -> None:
 def test_a_draw_takes_turns_by_the_hash_of_stream_and_checksum(indices: Sequence[int]) -> None:
     labels, codes = _some(200)
     quotas = {0: 10, 1: 5, -1: 1, 4: 1000}
-    left, expected = dict(quotas), []
+    left, expected, rest = dict(quotas), [], []
     for index in sorted(indices, key=lambda index: (checksum(b"7/test/" + codes[index]), codes[index])):
         if left.get(labels[index], 0) > 0:
             left[labels[index]] -= 1
             expected.append(index)
+        else:
+            rest.append(index)
     drawn, others = draw(indices, quotas, labels, codes, "7/test")
-    assert drawn == expected
-    assert sorted(drawn + others) == sorted(indices)
+    assert (drawn, others) == (expected, rest)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from benchmark.report.bars import step_parts
+from benchmark.report.bars import _PARTS, step_parts
 from benchmark.report.beside import read_beside, read_glimpse, read_parts
 from benchmark.report.canvas import save
 from benchmark.report.seen import _masked, _rows, seen
+from benchmark.training.measure import PARTS as PARTS_OF_A_STEP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,6 +138,10 @@ def test_methods_with_two_views_number_them_and_large_pictures_shrink() -> None:
     assert [name for name, _ in _rows(arrays)] == ["image", "view 1", "view 2", "view 3"]
     (image,) = seen(arrays, width=3.3).axes[0].get_images()
     assert image.get_size() == (4 * 96 + 3 * 6, 4 * 96 + 3 * 6)  # a narrow figure shows four of eight
+
+
+def test_every_part_of_a_breakdown_has_a_name() -> None:
+    assert {*PARTS_OF_A_STEP, "forward"} == set(_PARTS)
 
 
 def test_step_bars_are_means_in_milliseconds_and_strange_parts_count_as_other(make_record: Any) -> None:

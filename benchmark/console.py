@@ -82,7 +82,7 @@ class ConsoleReporter:
         runs = sum(estimate.runs for estimate in estimates)
         if whole:
             self._console.print(_plan_table(estimates))
-            self.say(f"{_runs_text(runs)}, about {total} in all, set-up left out")
+            self.say(f"{_runs_text(runs)}, about {total} in all, set-up left out{_sharing_text(estimates)}")
         elif any(estimate.training for estimate in estimates):
             hint = "probes left out (`bench plan` tries them out too)"
             self.say(f"{_runs_text(runs)} to come, about {total} of training, {hint}")
@@ -179,6 +179,13 @@ class ConsoleReporter:
         )
 
 
+def _sharing_text(estimates: list[Estimate]) -> str:
+    devices = max((estimate.devices for estimate in estimates), default=1)
+    if devices == 1:
+        return ""
+    return f"; if {devices} devices divide the work without loss, never measured: steps were tried out on one device"
+
+
 def _plan_table(estimates: list[Estimate]) -> Table:
     table = Table(
         caption="estimates from a few steps of each entry, per run; probes of entries that train nothing are left out",
@@ -193,7 +200,7 @@ def _plan_table(estimates: list[Estimate]) -> Table:
         cells = [one.plan.entry.name, str(one.plan.budget), str(one.runs)]
         cells += [f"{1e3 * one.step:,.0f}", f"{batch / one.step:,.0f}"] if one.step else ["-", "-"]
         cells += [seconds_text(one.training), "-" if one.evaluation is None else seconds_text(one.evaluation)]
-        cells += [f"{one.runs * one.training / 3600:.2f}"]
+        cells += [f"{one.device_hours:.2f}"]
         cells += ["-" if size is None else f"{size / 2**20:,.0f} MiB" for size in (one.memory, one.disk)]
         table.add_row(*map(escape, cells))
     return table

@@ -258,10 +258,13 @@ def change_table(first: Sequence[Record], second: Sequence[Record]) -> Table:
 
 
 def _trials_table(record: StudyRecord) -> Table:
+    from benchmark.analysis.studies import front_of
     from benchmark.study_records import value_text
 
+    two = record.sampler == "nsga2"  # objectives
+    front = "; front: no other trial is as accurate for as little" if two else ""
     table = Table(
-        caption="validation split, primary encoder; mean of the seeds, in percent",
+        caption=f"validation split, primary encoder; mean of the seeds, in percent{front}",
         caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -270,12 +273,16 @@ def _trials_table(record: StudyRecord) -> Table:
         table.add_column(name)
     for name in ("linear", "kNN-20", "runs", "device-hours"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("state")
+    for name in ("front", "state") if two else ("state",):
+        table.add_column(name)
     for one in record.studies:
+        best = {trial.point for trial in front_of(one)} if two else set()
         for trial in sorted(one.trials, key=lambda trial: -1.0 if trial.value is None else trial.value, reverse=True):
             names = {name: name.removeprefix(f"{one.entry}.") for name in trial.parameters}
             point = ", ".join(f"{names[name]}={value_text(value)}" for name, value in trial.parameters.items())
-            table.add_row(*map(escape, (one.entry, point, *_trial_cells(trial))))
+            *cells, state = _trial_cells(trial)
+            mark = ["*" if trial.point in best else ""] if two else []
+            table.add_row(*map(escape, (one.entry, point, *cells, *mark, state)))
     return table
 
 

@@ -9,10 +9,11 @@ import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, OptunaError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.study import StudyDirection
@@ -26,7 +27,6 @@ from benchmark.locks import folder_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from benchmark.sweep.space import Space
 
@@ -55,7 +55,7 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if url is not None and (url.startswith("journal:") or ("://" not in url and url.endswith(_JOURNAL_ENDINGS))):
-            return JournalStorage(JournalFileBackend(url.removeprefix("journal:")))
+            return _open_journal(Path(url.removeprefix("journal:")))
     except OSError as error:
         raise UserError(f"{url or folder}: cannot be written ({error.strerror or error})") from None
     url = url or f"sqlite:///{(folder / 'study.db').resolve()}"
@@ -76,9 +76,44 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
             )
     except ImportError as error:
         raise UserError(f"--storage {shown}: its driver is not installed ({error.__cause__ or error})") from None
-    except (SQLAlchemyError, optuna.exceptions.OptunaError, ValueError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise UserError(f"--storage {shown}: cannot be used ({reason})") from None
+    except (SQLAlchemyError, OptunaError, ValueError, RuntimeError) as error:  # the last: another Optuna's tables
+        raise UserError(f"--storage {shown}: cannot be used ({_reason(error)})") from None
+
+
+def _open_journal(path: Path) -> JournalStorage:
+    """A journal file, made if it does not exist; OSError where it cannot be used.
+
+    Raises:
+        UserError: it is a file of another kind, to which nothing should be added.
+    """
+    foreign = f"--storage {path}: is no journal of studies; expected one, or a new file's name"
+    if path.exists():
+        with path.open("rb") as file:
+            line = file.readline()
+        if line and b'"op_code"' not in line:
+            raise UserError(foreign)
+    try:
+        return JournalStorage(JournalFileBackend(str(path)))
+    except (ValueError, LookupError, TypeError):
+        raise UserError(foreign) from None
+
+
+def _reason(error: BaseException) -> str:
+    """Why a storage failed, in one line."""
+    return next(iter(str(error.__cause__ or error).splitlines()), type(error).__name__)
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Says of a storage that fails on the way (a database that is gone, a full disk) that it did.
+
+    Raises:
+        UserError: in place of what Optuna and SQLAlchemy raise.
+    """
+    try:
+        yield
+    except (OptunaError, SQLAlchemyError) as error:
+        raise UserError(f"the study's storage failed ({_reason(error)}); the same command goes on from here") from error
 
 
 @contextmanager

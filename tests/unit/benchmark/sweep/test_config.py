@@ -67,6 +67,8 @@ DEPTH = "cnn_jepa.predictor_depth"
         ({"parameters": {"cnn_jepa.kernel_size": {"values": [3, 4]}}}, "4 is even"),
         ({"settings": {"cnn_jepa.masking.num_block": 3}}, "'num_blocks'"),
         ({"experiment_changes": {"budget": {"steps": [2, 4]}}}, "the budget is a ladder"),
+        ({"experiment_changes": {"evaluation": {"points": 1}}, "pruner": "median"}, "evaluation.points is 1, too few"),
+        ({"experiment_changes": {"evaluation": {"points": 2}}, "pruner": "hyperband", "seeds": [0]}, "at least 3"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(write_sweep: Callable[..., Any], changes: dict[str, Any], message: str) -> None:

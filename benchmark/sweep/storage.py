@@ -21,13 +21,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from benchmark.claim import first_difference
 from benchmark.errors import UserError
 from benchmark.locks import folder_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmark.sweep.question import Question
     from benchmark.sweep.space import Space
 
 HEARTBEAT = 10
@@ -214,14 +214,14 @@ class EntryTrials:
         return in_sight or self.heartbeat
 
 
-def open_study(storage: BaseStorage, space: Space, folder: Path, asked: dict[str, Any], *, multi: bool) -> EntryTrials:
+def open_study(storage: BaseStorage, space: Space, folder: Path, asked: Question, *, multi: bool) -> EntryTrials:
     """The study of one entry, created with its queue or as it stands.
 
     Args:
         storage: where.
         space: what the entry's study tries.
         folder: of the study's results, where locks lie.
-        asked: what was asked, as plain data; a study answers one question only.
+        asked: its question; a study answers no other one.
         multi: whether it has the cost as its second objective.
 
     Raises:
@@ -236,7 +236,7 @@ def open_study(storage: BaseStorage, space: Space, folder: Path, asked: dict[str
             study = optuna.load_study(study_name=name, storage=storage)
             _wait_until_ready(study)
     before = study.user_attrs.get("asked")
-    found = None if before is None else first_difference(before, asked)
+    found = None if before is None else asked.differs_from(before)
     if found is not None:
         raise UserError(
             f"the storage holds another study '{name}': {found[0]} is {found[1]!r} there and {found[2]!r} here; "
@@ -244,7 +244,7 @@ def open_study(storage: BaseStorage, space: Space, folder: Path, asked: dict[str
         )
     trials = EntryTrials(space, study, folder, heartbeat=isinstance(storage, RDBStorage))
     with quiet():
-        study.set_user_attr("asked", asked)
+        study.set_user_attr("asked", asked.asked)
         trials.top_up()
         study.set_user_attr("ready", True)
     return trials

@@ -19,6 +19,7 @@ from benchmark.precision import settle
 from benchmark.runner import finished_record
 from benchmark.sweep.export import export
 from benchmark.sweep.job import Job
+from benchmark.sweep.question import Question, question
 from benchmark.sweep.space import point_data, point_text, resolve_point, spaces
 from benchmark.sweep.storage import failures, open_storage, open_study, study_lock, worker_lock
 from benchmark.sweep.supervise import RunFailedError, StoppedError, Supervisor, outcome, own_code
@@ -154,26 +155,11 @@ class Sweep:
                 open_study(storage, space, self.folder, self._question(space), multi=multi) for space in asked.spaces
             ]
 
-    def _question(self, space: Space) -> dict[str, Any]:
-        """All that makes a study what it is; its number of trials and its other entries are not part of it."""
-        sweep, base = self.asked.sweep, self.asked.base
-        _, entries = resolve_point(space, base, self.asked.source, space.examples()[0], self.asked.where)
-        device = choose_device(self.place.device)
-        fixed = {key: value for key, value in base.items() if key not in ("entries", "seeds", "reference", "targets")}
-        question = {
-            "experiment": {**fixed, "name": None, "description": None},
-            "first": entries[0].settings.model_dump(mode="json"),
-            "backbone": entries[0].backbone.model_dump(mode="json"),
-            "precision": settle(self.asked.experiment, device).precision,
-            "manifest": self.dataset.manifest.digest,
-            "image_size": self.dataset.image_size,
-            "parameters": {name: spec.model_dump(mode="json") for name, spec in space.parameters.items()},
-            "sampler": [sweep.sampler, sweep.seed],
-            "pruner": sweep.pruner,
-            "seeds": list(sweep.seeds),
-        }
-        plain: dict[str, Any] = json.loads(json.dumps(question, default=str))
-        return plain
+    def _question(self, space: Space) -> Question:
+        asked = self.asked
+        _, (first,) = resolve_point(space, asked.base, asked.source, space.examples()[0], asked.where)
+        precision = settle(asked.experiment, choose_device(self.place.device)).precision
+        return question(space, asked.base, first, precision, self.dataset)
 
     def stop(self) -> None:
         """Passes the user's wish to stop on to whatever is under way."""

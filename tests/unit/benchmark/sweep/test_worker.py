@@ -188,6 +188,24 @@ def test_another_question_under_the_same_name_is_refused(open_sweep: Callable[..
 
 
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_a_study_from_before_an_option_came_is_gone_on_with(open_sweep: Callable[..., Any]) -> None:
+    sweep = open_sweep(parameters={"cnn_jepa.kernel_size": {"values": [3, 5]}})
+    study = sweep.studies[0].study
+    asked = dict(study.user_attrs["asked"])
+    for part, key in (("first", "sync_batch_norm"), ("backbone", "patch_size"), ("first", "optimizer")):
+        asked[part] = {name: value for name, value in asked[part].items() if name != key}
+    asked["parameters"] = {"cnn_jepa.kernel_size": {"values": [3, 5]}}
+    optimizer = dict(study.user_attrs["asked"]["first"]["optimizer"])
+    del optimizer["clip"]
+    asked["first"]["optimizer"] = optimizer
+    study.set_user_attr("asked", asked)
+    open_sweep(parameters={"cnn_jepa.kernel_size": {"values": [3, 5]}})
+    # What the option is set to is still a part of the question.
+    with pytest.raises(UserError, match=r"first\.sync_batch_norm is False there and True here"):
+        study.set_user_attr("asked", asked)
+        open_sweep(parameters={"cnn_jepa.kernel_size": {"values": [3, 5]}}, settings={"cnn_jepa.sync_batch_norm": True})
+
+
 def test_hopeless_runs_are_given_up_and_say_what_they_cost(open_sweep: Callable[..., Any], pruner: str) -> None:
     # Falling with the learning rate, so that some are given up.
     sweep = open_sweep(

@@ -7,6 +7,7 @@ import json
 import re
 import sqlite3
 from typing import TYPE_CHECKING, Any
+from unittest.mock import MagicMock
 
 import optuna
 import pytest
@@ -19,6 +20,7 @@ from benchmark.console import ConsoleReporter
 from benchmark.errors import UserError
 from benchmark.locks import FOLDER_VARIABLE
 from benchmark.records import read_record
+from benchmark.results import write_pages
 from benchmark.study_records import read_study
 from benchmark.sweep import storage as storage_module
 from benchmark.sweep.storage import open_storage, quiet, worker_lock
@@ -287,11 +289,26 @@ def test_of_a_front_the_most_accurate_point_is_confirmed(open_sweep: Callable[..
     assert [re.findall(r"backbone.width=(\d+)", line) for line in marked] == [["16"], ["8"]]
 
 
-def test_where_no_trial_is_complete_that_is_said_once(open_sweep: Callable[..., Any]) -> None:
-    sweep = open_sweep(parameters={DEPTH: {"values": [1, 2]}}, seeds=[0], confirm_seeds=[7, 8])
-    sweep.supervisor.outcomes = {(f"cnn_jepa.predictor_depth-{depth}", 0): "diverged" for depth in (1, 2)}
+@pytest.mark.parametrize("sampler", ["grid", "nsga2"])
+def test_where_no_trial_is_complete_that_is_said_once(open_sweep: Callable[..., Any], sampler: str) -> None:
+    sweep = open_sweep(sampler=sampler, trials=2, confirm_seeds=[7, 8])
+    sweep.supervisor.outcomes = MagicMock(pop=lambda *_: "diverged")
     assert sweep.work() == 0 and sweep.confirm() == 0
-    assert sum("nothing to confirm" in line for line in sweep.said) == 1
+    assert _states(sweep) == ["PRUNED"] * 2
+    assert sum("no trial is complete, so that there is nothing to confirm" in line for line in sweep.said) == 1
+
+
+def test_where_all_trials_failed_there_is_a_table_and_a_report(open_sweep: Callable[..., Any]) -> None:
+    sweep = open_sweep(confirm_seeds=[7])
+    sweep.supervisor.outcomes = MagicMock(pop=lambda *_: RunFailedError("the run's process ended with code -9"))
+    assert sweep.work() == 3 and sweep.confirm() == 0
+    assert "cnn_jepa: not all trials are done, so that no point is confirmed yet" in sweep.said
+    assert [trial.message for trial in sweep.write().studies[0].trials] == [
+        "seed 0: the run's process ended with code -9"
+    ] * 3
+    write_pages([sweep.folder], sweep.folder / "report")
+    assert "ended with code -9" in (sweep.folder / "report" / "trials-depth.csv").read_text()
+    assert "depth" in (sweep.folder / "report" / "report.md").read_text()
 
 
 def test_fewer_trials_than_before_are_no_more_than_all(open_sweep: Callable[..., Any]) -> None:

@@ -51,7 +51,7 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
 
 def _is_branch(part: int | str) -> bool:
     """Whether pydantic put a type's or a validator's name into the location."""
-    return isinstance(part, str) and (part.startswith("function-") or "[" in part)
+    return isinstance(part, str) and (part.startswith("function-") or "[" in part or part in ("int", "float"))
 
 
 def _keys_at(model: Any, location: Sequence[int | str]) -> list[str]:

@@ -86,7 +86,7 @@ def _open_journal(path: Path) -> JournalStorage:
     Raises:
         UserError: it is a file of another kind, to which nothing should be added.
     """
-    foreign = f"--storage {path}: is no journal of studies; expected one, or a new file's name"
+    foreign = f"--storage {path}: is no journal of studies that this Optuna reads; expected one, or a new file's name"
     if path.exists():
         with path.open("rb") as file:
             line = file.readline()
@@ -94,7 +94,7 @@ def _open_journal(path: Path) -> JournalStorage:
             raise UserError(foreign)
     try:
         return JournalStorage(JournalFileBackend(str(path)))
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, AssertionError):  # the last: a later Optuna's
         raise UserError(foreign) from None
 
 

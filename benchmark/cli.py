@@ -177,22 +177,24 @@ def plan(
     settings: Settings = None,
     data: Data = None,
     device: Device = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="How many are to share each batch; one is tried out.")] = 1,
     share: Share = False,
     download: Download = False,
 ) -> None:
     """Say what an experiment would take on this machine, from a few real steps of each entry; trains nothing."""
     from benchmark.console import ConsoleReporter, plain_console
+    from benchmark.devices import choose_device
     from benchmark.interruption import Interruption
-    from benchmark.plan import plan_experiment
+    from benchmark.plan import check_devices, plan_experiment
 
     reporter = ConsoleReporter(False, plain_console())
     asked = Asked(config, methods, seeds, budget, settings, data, device, share, download)
     experiment, entries = asked.read()
+    check_devices(experiment, entries, choose_device(device).type, devices)
     dataset = asked.load(experiment, reporter)
     with Interruption(reporter.say, after="after the entry that is tried out") as interruption:
-        reporter.planned(
-            plan_experiment(experiment, entries, dataset, device, share, reporter, interruption), whole=True
-        )
+        found = plan_experiment(experiment, entries, dataset, device, share, reporter, interruption, devices)
+        reporter.planned(found, whole=True)
 
 
 @app.command(name="check")

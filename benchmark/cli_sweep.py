@@ -95,13 +95,16 @@ def _worker_arguments(arguments: list[str]) -> list[str]:
 
 def _show_study(study: str, out: Path, reporter: ConsoleReporter) -> None:
     from benchmark.study_records import STUDY_FILE, read_study
+    from methods.config import nearest
 
     candidates = [Path(study) / STUDY_FILE, out / study / STUDY_FILE]
     for path in candidates:
         if path.is_file():
             try:
                 reporter.study(read_study(path))
-            except ValueError as error:
+            except (ValueError, OSError) as error:
                 raise UserError(str(error)) from None
             return
-    raise UserError(f"--show: no study '{study}': neither {candidates[0]} nor {candidates[1]} is there")
+    known = [path.parent.name for path in out.glob(f"*/{STUDY_FILE}")]
+    hint = nearest(study, known) if known else f"{out} holds none; --out names another results folder"
+    raise UserError(f"--show: no study '{study}'; {hint}")

@@ -82,7 +82,7 @@ class ConsoleReporter:
         runs = sum(estimate.runs for estimate in estimates)
         if whole:
             self._console.print(_plan_table(estimates))
-            self.say(f"{_runs_text(runs)}, about {total} in all, set-up left out")
+            self.say(f"{_runs_text(runs)}, about {total} in all, set-up left out{_sharing_text(estimates)}")
         elif any(estimate.training for estimate in estimates):
             hint = "probes left out (`bench plan` tries them out too)"
             self.say(f"{_runs_text(runs)} to come, about {total} of training, {hint}")
@@ -179,6 +179,13 @@ class ConsoleReporter:
         )
 
 
+def _sharing_text(estimates: list[Estimate]) -> str:
+    devices = max((estimate.devices for estimate in estimates), default=1)
+    if devices == 1:
+        return ""
+    return f"; if {devices} devices divide the work without loss, never measured: steps were tried out on one device"
+
+
 def _plan_table(estimates: list[Estimate]) -> Table:
     table = Table(
         caption="estimates from a few steps of each entry, per run; probes of entries that train nothing are left out",
@@ -193,7 +200,7 @@ def _plan_table(estimates: list[Estimate]) -> Table:
         cells = [one.plan.entry.name, str(one.plan.budget), str(one.runs)]
         cells += [f"{1e3 * one.step:,.0f}", f"{batch / one.step:,.0f}"] if one.step else ["-", "-"]
         cells += [seconds_text(one.training), "-" if one.evaluation is None else seconds_text(one.evaluation)]
-        cells += [f"{one.runs * one.training / 3600:.2f}"]
+        cells += [f"{one.device_hours:.2f}"]
         cells += ["-" if size is None else f"{size / 2**20:,.0f} MiB" for size in (one.memory, one.disk)]
         table.add_row(*map(escape, cells))
     return table
@@ -251,10 +258,13 @@ def change_table(first: Sequence[Record], second: Sequence[Record]) -> Table:
 
 
 def _trials_table(record: StudyRecord) -> Table:
+    from benchmark.analysis.studies import front_of
     from benchmark.study_records import value_text
 
+    two = record.sampler == "nsga2"  # objectives
+    front = "; front: no other trial is as accurate for as little" if two else ""
     table = Table(
-        caption="validation split, primary encoder; mean of the seeds, in percent",
+        caption=f"validation split, primary encoder; mean of the seeds, in percent{front}",
         caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -263,12 +273,16 @@ def _trials_table(record: StudyRecord) -> Table:
         table.add_column(name)
     for name in ("linear", "kNN-20", "runs", "device-hours"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("state")
+    for name in ("front", "state") if two else ("state",):
+        table.add_column(name)
     for one in record.studies:
+        best = {trial.point for trial in front_of(one)} if two else set()
         for trial in sorted(one.trials, key=lambda trial: -1.0 if trial.value is None else trial.value, reverse=True):
             names = {name: name.removeprefix(f"{one.entry}.") for name in trial.parameters}
             point = ", ".join(f"{names[name]}={value_text(value)}" for name, value in trial.parameters.items())
-            table.add_row(*map(escape, (one.entry, point, *_trial_cells(trial))))
+            *cells, state = _trial_cells(trial)
+            mark = ["*" if trial.point in best else ""] if two else []
+            table.add_row(*map(escape, (one.entry, point, *cells, *mark, state)))
     return table
 
 

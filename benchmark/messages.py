@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+# What YAML calls the kinds of data that pydantic asks for.
+_KINDS = {
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "keys and values",
+    "model_type": "keys and values",
+}
+
+
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     """The first problem of a validation: place, key, value, what was expected, the nearest valid choice."""
     problems = error.errors()
@@ -26,6 +35,10 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
         return f"{where}: unknown key '{key}'; {nearest(str(location[-1]), known)}"
     if problem["type"] == "missing":
         return f"{prefix}: is missing"
+    if problem["type"] in _KINDS:
+        known = _keys_at(model, location) if problem["type"] == "model_type" else []
+        keys = f": {', '.join(known)}" if known else ""
+        return f"{prefix} is {problem['input']!r}; expected {_KINDS[problem['type']]}{keys}"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if problem["type"] == "value_error":
         return f"{prefix}: {message}"
@@ -38,7 +51,7 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
 
 def _is_branch(part: int | str) -> bool:
     """Whether pydantic put a type's or a validator's name into the location."""
-    return isinstance(part, str) and (part.startswith("function-") or "[" in part)
+    return isinstance(part, str) and (part.startswith("function-") or "[" in part or part in ("int", "float"))
 
 
 def _keys_at(model: Any, location: Sequence[int | str]) -> list[str]:

@@ -39,15 +39,19 @@ STEPS = 5  # timed, after the warm-up
 class Estimate:
     """One run of an entry: seconds, images, bytes. What was not tried out is None.
 
+    With several devices the training is worked out as if they divided each step without loss, which was never
+    measured; the rest is that of one device, on which the steps were tried out.
+
     Attributes:
         plan: the run; other seeds of the entry cost the same.
         runs: how many runs of this kind there are.
-        step: of one training step, data wait included.
+        step: of one training step on one device, data wait included.
         training: of the whole training.
         evaluation: probes on the way and at the end.
         samples: images drawn.
         memory: peak of what was tried out.
         disk: what the run's folder holds at most, two saved states included.
+        devices: how many share each step.
     """
 
     plan: RunPlan
@@ -58,6 +62,12 @@ class Estimate:
     samples: float
     memory: int | None
     disk: int | None
+    devices: int = 1
+
+    @property
+    def device_hours(self) -> float:
+        """Training time of all runs of this kind x devices, in hours."""
+        return self.runs * self.training * self.devices / 3600
 
     @property
     def total(self) -> float:
@@ -84,16 +94,18 @@ def estimate(
     interruption: Interruption,
     *,
     evaluation: bool,
+    devices: int = 1,
 ) -> list[Estimate]:
     """Tries out each entry among some runs, and works out what the runs will take.
 
     Args:
         plans: the runs; each entry is tried once, its seeds and rungs follow from that.
         dataset: loaded.
-        device: where; nobody else should use it meanwhile.
+        device: where the steps are tried out; nobody else should use it meanwhile.
         reporter: is told what happens.
         interruption: is asked between entries.
         evaluation: try a probe, too, which can take longer than the steps.
+        devices: how many are to share each step.
 
     Returns:
         One estimate per entry and rung, in the order of the runs.
@@ -113,7 +125,7 @@ def estimate(
             except Exception as error:
                 # What is wrong with one entry is for its own run to say and to record (rule 18).
                 reporter.say(f"{name}: cannot be tried out ({type(error).__name__}: {error})")
-        found.append(_estimate(group[0], len(group), trials.get(name), dataset))
+        found.append(_estimate(group[0], len(group), trials.get(name), dataset, devices))
     return found
 
 
@@ -125,8 +137,11 @@ def plan_experiment(
     share: bool,
     reporter: Reporter,
     interruption: Interruption,
+    devices: int = 1,
 ) -> list[Estimate]:
     """All runs of an experiment, whether they are done or not, with their probes.
+
+    Steps are tried out on one device, however many are to share them.
 
     Raises:
         UserError: an entry does not fit, or the device is in use.
@@ -135,7 +150,7 @@ def plan_experiment(
     plans = plan_runs(experiment, entries, dataset.image_size)
     check_batch(experiment, plans, dataset)
     with take_device(device, share=share) as (taken, _):
-        return estimate(plans, dataset, taken, reporter, interruption, evaluation=True)
+        return estimate(plans, dataset, taken, reporter, interruption, evaluation=True, devices=devices)
 
 
 def check_batch(experiment: Experiment, plans: Sequence[RunPlan], dataset: Dataset) -> None:
@@ -219,16 +234,16 @@ def _evaluation_time(plan: RunPlan, dataset: Dataset, probe: float, encoders: in
     return probe * (plan.experiment.evaluation.points + final)
 
 
-def _estimate(plan: RunPlan, runs: int, trial: _Trial | None, dataset: Dataset) -> Estimate:
+def _estimate(plan: RunPlan, runs: int, trial: _Trial | None, dataset: Dataset, devices: int) -> Estimate:
     if trial is None:
-        return Estimate(plan, runs, None, 0.0, None, 0.0, None, None)
+        return Estimate(plan, runs, None, 0.0, None, 0.0, None, None, devices)
     batch = plan.experiment.batch_size
+    step = trial.step / devices
     steps: float | None = plan.budget.total_steps(len(dataset.pretraining.images) // batch, batch, trial.flops)
     if steps is None:
-        seconds = plan.budget.limit * (3600 if plan.budget.kind == "device_hours" else 1)
-        steps = seconds / trial.step
+        steps = plan.budget.limit * (3600 / devices if plan.budget.kind == "device_hours" else 1) / step
     return Estimate(
-        plan, runs, trial.step, steps * trial.step, trial.evaluation, steps * batch, trial.memory, trial.disk
+        plan, runs, trial.step, steps * step, trial.evaluation, steps * batch, trial.memory, trial.disk, devices
     )
 
 

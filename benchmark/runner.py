@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 import yaml
 
 from benchmark.claim import claim_folder
-from benchmark.cost.meter import BUSY_SHARE
-from benchmark.data.crops import cropped_by_reader
 from benchmark.devices import choose_device, take_device
-from benchmark.environment import PeakMemory, describe, describe_dataset, now, visible_cores
+from benchmark.environment import PeakMemory, now
 from benchmark.errors import UserError
 from benchmark.experiment import plan_runs
 from benchmark.invalidations import why_invalid
@@ -24,22 +22,17 @@ from benchmark.probing import Probes, probe_run, unprobed
 from benchmark.ranks import GroupLostError, held
 from benchmark.records import (
     FINAL_STATUSES,
-    Cause,
-    LedgerRecord,
-    Metrics,
     Purpose,
     Record,
-    Status,
-    TrialMetrics,
     read_record,
     run_folder,
     write_atomically,
     write_record,
 )
 from benchmark.run import Judge, Run, keep
+from benchmark.run_record import Outcome, make_record
 from benchmark.training.checkpoint import discard_state
 from benchmark.training.loop import Interrupted
-from methods.registry import package_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,12 +42,9 @@ if TYPE_CHECKING:
     from benchmark.interruption import Interruption
     from benchmark.locks import DeviceLock
     from benchmark.ranks import Ranks
+    from benchmark.records import Cause, LedgerRecord, Metrics, TrialMetrics
     from benchmark.reporter import Reporter
     from benchmark.run_plan import RunPlan
-
-
-THROTTLED = 0.05  # share of the training with the clock held down above which a run is marked
-INPUT_BOUND = 0.9  # share of the ready-made throughput below which a run is marked
 
 
 @dataclass(frozen=True)
@@ -229,16 +219,35 @@ class Bench:
 
 
 def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> Record:
-    """One run from start to record, whatever happens to it."""
-    dataset, options, ranks = bench.dataset, bench.options, bench.ranks
+    """One run and its record, whatever happens to it."""
     bench.was_shared()  # what was before is no concern of this run
     started = now()
+    outcome = _run(bench, plan, folder, place)
+    shared = bench.was_shared()
+    anywhere = bench.ranks.settle(shared)
+    record = make_record(
+        plan,
+        outcome,
+        bench.dataset,
+        bench.ranks,
+        started=started,
+        shared=shared if anywhere is None else anywhere,
+    )
+    write_atomically(folder / "environment.json", record.environment.model_dump_json(indent=2) + "\n")
+    write_record(folder, record)
+    if record.status in FINAL_STATUSES:  # a failed run may go on from its last state
+        discard_state(folder)
+    if anywhere is None:
+        raise GroupLostError("another device's process has ended")
+    return record
+
+
+def _run(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> Outcome:
+    """One run from its start to its end; what goes wrong inside is its outcome."""
+    dataset, options, ranks = bench.dataset, bench.options, bench.ranks
     run: Run | None = None
     ledger: LedgerRecord | None = None
     reached: Metrics | TrialMetrics | None = None
-    status: Status
-    cause: Cause | None = None
-    message: str | None = None
     memory = PeakMemory(ranks.device)
     try:
         _prepare_folder(folder, plan)
@@ -251,72 +260,19 @@ def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]
         if status not in ("diverged", "pruned"):
             ledger = run.completed_ledger(ledger)  # this and the pictures outside the timed run
             run.write_pictures()
+        outcome = Outcome(status, message, reached)
     except (Interrupted, UserError, KeyboardInterrupt, OSError):
         raise
     except Exception as error:
         if options.debug:
             raise
-        status, cause, message = "failed", _cause(error), f"{type(error).__name__}: {error}"
+        outcome = Outcome("failed", f"{type(error).__name__}: {error}", reached, cause=_cause(error))
         _write_traceback(folder)
     finally:
         if run is not None:
             ledger = ledger or run.ledger.record(memory.read(), run.meter)
             run.close()
-    shared = bench.was_shared()
-    anywhere = ranks.settle(shared)
-    record = Record(
-        key=plan.key(dataset.manifest.digest),
-        experiment=plan.experiment.name,
-        entry=plan.entry.name,
-        method=plan.entry.method,
-        backbone=plan.backbone.name,
-        seed=plan.seed,
-        status=status,
-        cause=cause,
-        message=message,
-        config=plan.config(),
-        dataset=describe_dataset(dataset),
-        crops="reader" if cropped_by_reader(dataset.pretraining.images) else "device",
-        environment=describe(ranks.device, ranks.size, package_of(plan.entry.method)),
-        ledger=ledger,
-        metrics=reached if isinstance(reached, Metrics) else None,
-        purpose=plan.purpose,
-        trial_metrics=reached if isinstance(reached, TrialMetrics) else None,
-        flags=[
-            *_flags(ledger, shared=shared if anywhere is None else anywhere),
-            *(["test images in train"] if dataset.seen_test_images else []),
-        ],
-        started=started,
-        ended=now(),
-    )
-    write_atomically(folder / "environment.json", record.environment.model_dump_json(indent=2) + "\n")
-    write_record(folder, record)
-    if status in FINAL_STATUSES:  # a failed run may go on from its last state
-        discard_state(folder)
-    if anywhere is None:
-        raise GroupLostError("another device's process has ended")
-    return record
-
-
-def _flags(ledger: LedgerRecord | None, *, shared: bool) -> list[str]:
-    """What a reader of the run's times has to know."""
-    if ledger is None:
-        return []
-    found = {
-        "resumed": ledger.resumed > 0,
-        "tracked": ledger.tracked,
-        "shared device": shared,
-        "input-bound": _is_input_bound(ledger),
-        "throttled": (ledger.throttled or 0.0) > THROTTLED,
-        "busy machine": (ledger.other_cores or 0.0) > BUSY_SHARE * visible_cores(),
-    }
-    return [name for name, holds in found.items() if holds]
-
-
-def _is_input_bound(ledger: LedgerRecord) -> bool:
-    """Whether the loader holds the method back, so that its times say little about the method (rule 12)."""
-    real, ready = ledger.samples_per_second, ledger.ready_made_per_second
-    return real is not None and ready is not None and real.median < INPUT_BOUND * ready
+    return replace(outcome, ledger=ledger)
 
 
 def _prepare_folder(folder: Path, plan: RunPlan) -> None:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparison import MIN_RESULT
 from benchmark.analysis.differences import ALPHA
-from benchmark.analysis.statistics import PairedDifference, Summary, holm, paired_difference, summarise
+from benchmark.analysis.statistics import (
+    PairedDifference,
+    Summary,
+    holm,
+    paired_difference,
+    pareto_front,
+    summarise,
+)
 from benchmark.study_records import EntryStudy, TrialOutcome, value_text
 
 if TYPE_CHECKING:
@@ -92,6 +99,16 @@ def is_number(value: Any) -> bool:
 def complete_trials(study: EntryStudy) -> list[TrialOutcome]:
     """The trials all of whose runs have a score."""
     return [trial for trial in study.trials if trial.state == "complete"]
+
+
+def front_of(study: EntryStudy) -> list[TrialOutcome]:
+    """The complete trials than which no other one is both as accurate and as cheap, and better in one; by rising cost.
+
+    The cost of a trial is the mean of its runs' device-hours, as `nsga2` sees it.
+    """
+    trials = [trial for trial in complete_trials(study) if trial.value is not None and trial.runs]
+    points = [(sum(run.device_hours for run in one.runs) / len(one.runs), one.value or 0.0) for one in trials]
+    return [trials[index] for index in pareto_front(points)]
 
 
 def effects(study: EntryStudy) -> list[Effect]:

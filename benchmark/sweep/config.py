@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -24,6 +25,13 @@ Bound = int | float
 _MANY = 64
 
 
+_SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, str) and _SCIENTIFIC.fullmatch(value) else value
+
+
 class ParameterSpec(Config):
     """What a parameter may be: a list of values, or a range.
 
@@ -40,6 +48,12 @@ class ParameterSpec(Config):
     high: Bound | None = None
     log: bool = False
     step: Bound | None = None
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _numbers(cls, values: Any) -> Any:
+        """YAML reads `1e-3`, which has no point, as a text."""
+        return [_number(value) for value in values] if isinstance(values, (list, tuple)) else values
 
     @model_validator(mode="after")
     def _one_kind(self) -> ParameterSpec:

@@ -68,7 +68,8 @@ def export(
             sampler=sweep.sampler,
             pruner=sweep.pruner,
             seeds=list(sweep.seeds),
-            trials_wanted=sum(len(one.space.points()) for one in studies),
+            # Asked for fewer trials than before, a study still has them.
+            trials_wanted=sum(max(len(one.space.points()), len(one.outcomes())) for one in studies),
             confirm_seeds=list(sweep.confirm_seeds),
             published=[PublishedScore(**one.model_dump()) for one in sweep.published],
             studies=[_entry_study(one) for one in studies],

@@ -9,10 +9,11 @@ import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, OptunaError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.study import StudyDirection
@@ -20,14 +21,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from benchmark.claim import first_difference
 from benchmark.errors import UserError
 from benchmark.locks import folder_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from benchmark.sweep.question import Question
     from benchmark.sweep.space import Space
 
 HEARTBEAT = 10
@@ -55,7 +55,7 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if url is not None and (url.startswith("journal:") or ("://" not in url and url.endswith(_JOURNAL_ENDINGS))):
-            return JournalStorage(JournalFileBackend(url.removeprefix("journal:")))
+            return _open_journal(Path(url.removeprefix("journal:")))
     except OSError as error:
         raise UserError(f"{url or folder}: cannot be written ({error.strerror or error})") from None
     url = url or f"sqlite:///{(folder / 'study.db').resolve()}"
@@ -76,9 +76,44 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
             )
     except ImportError as error:
         raise UserError(f"--storage {shown}: its driver is not installed ({error.__cause__ or error})") from None
-    except (SQLAlchemyError, optuna.exceptions.OptunaError, ValueError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise UserError(f"--storage {shown}: cannot be used ({reason})") from None
+    except (SQLAlchemyError, OptunaError, ValueError, RuntimeError) as error:  # the last: another Optuna's tables
+        raise UserError(f"--storage {shown}: cannot be used ({_reason(error)})") from None
+
+
+def _open_journal(path: Path) -> JournalStorage:
+    """A journal file, made if it does not exist; OSError where it cannot be used.
+
+    Raises:
+        UserError: it is a file of another kind, to which nothing should be added.
+    """
+    foreign = f"--storage {path}: is no journal of studies that this Optuna reads; expected one, or a new file's name"
+    if path.exists():
+        with path.open("rb") as file:
+            line = file.readline()
+        if line and b'"op_code"' not in line:
+            raise UserError(foreign)
+    try:
+        return JournalStorage(JournalFileBackend(str(path)))
+    except (ValueError, LookupError, TypeError, AssertionError):  # the last: a later Optuna's
+        raise UserError(foreign) from None
+
+
+def _reason(error: BaseException) -> str:
+    """Why a storage failed, in one line."""
+    return next(iter(str(error.__cause__ or error).splitlines()), type(error).__name__)
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Says of a storage that fails on the way (a database that is gone, a full disk) that it did.
+
+    Raises:
+        UserError: in place of what Optuna and SQLAlchemy raise.
+    """
+    try:
+        yield
+    except (OptunaError, SQLAlchemyError) as error:
+        raise UserError(f"the study's storage failed ({_reason(error)}); the same command goes on from here") from error
 
 
 @contextmanager
@@ -179,14 +214,14 @@ class EntryTrials:
         return in_sight or self.heartbeat
 
 
-def open_study(storage: BaseStorage, space: Space, folder: Path, asked: dict[str, Any], *, multi: bool) -> EntryTrials:
+def open_study(storage: BaseStorage, space: Space, folder: Path, asked: Question, *, multi: bool) -> EntryTrials:
     """The study of one entry, created with its queue or as it stands.
 
     Args:
         storage: where.
         space: what the entry's study tries.
         folder: of the study's results, where locks lie.
-        asked: what was asked, as plain data; a study answers one question only.
+        asked: its question; a study answers no other one.
         multi: whether it has the cost as its second objective.
 
     Raises:
@@ -201,7 +236,7 @@ def open_study(storage: BaseStorage, space: Space, folder: Path, asked: dict[str
             study = optuna.load_study(study_name=name, storage=storage)
             _wait_until_ready(study)
     before = study.user_attrs.get("asked")
-    found = None if before is None else first_difference(before, asked)
+    found = None if before is None else asked.differs_from(before)
     if found is not None:
         raise UserError(
             f"the storage holds another study '{name}': {found[0]} is {found[1]!r} there and {found[2]!r} here; "
@@ -209,7 +244,7 @@ def open_study(storage: BaseStorage, space: Space, folder: Path, asked: dict[str
         )
     trials = EntryTrials(space, study, folder, heartbeat=isinstance(storage, RDBStorage))
     with quiet():
-        study.set_user_attr("asked", asked)
+        study.set_user_attr("asked", asked.asked)
         trials.top_up()
         study.set_user_attr("ready", True)
     return trials

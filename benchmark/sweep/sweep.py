@@ -10,9 +10,6 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from optuna.exceptions import OptunaError
-from sqlalchemy.exc import SQLAlchemyError
-
 from benchmark.configs import set_key
 from benchmark.devices import choose_device
 from benchmark.errors import UserError
@@ -22,14 +19,17 @@ from benchmark.precision import settle
 from benchmark.runner import finished_record
 from benchmark.sweep.export import export
 from benchmark.sweep.job import Job
+from benchmark.sweep.question import Question, question
 from benchmark.sweep.space import point_data, point_text, resolve_point, spaces
-from benchmark.sweep.storage import open_storage, open_study, study_lock, worker_lock
+from benchmark.sweep.storage import failures, open_storage, open_study, study_lock, worker_lock
 from benchmark.sweep.supervise import RunFailedError, StoppedError, Supervisor, outcome, own_code
 from benchmark.sweep.worker import Worker, best_trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from optuna.trial import FrozenTrial
 
     from benchmark.data.datasets import Dataset
     from benchmark.experiment import Experiment
@@ -97,11 +97,21 @@ def ask(sweep: SweepSpec, path: Path, *, budget: str | None, settings: Sequence[
         set_key(base, key, value, f"{path}: settings.{key}")
     override(base, budget, settings)
     experiment = validate_experiment(base, str(source))
+    _check_pruner(sweep, experiment.evaluation.points, str(path))
     found = spaces(sweep, base, str(path))
     for space in found:
         for point in space.examples():
             resolve_point(space, base, source, point, str(path))
     return Asked(sweep, base, experiment, source, found, str(path))
+
+
+def _check_pruner(sweep: SweepSpec, points: int, where: str) -> None:
+    """Refuses a pruner that would never be asked: neither at the first evaluation point nor at a run's end."""
+    if sweep.pruner != "none" and (points < 2 or points * len(sweep.seeds) < 3):
+        raise UserError(
+            f"{where}: pruner is '{sweep.pruner}', but evaluation.points is {points}, too few for a run to be given up "
+            "before its end; expected at least 3, for instance --set evaluation.points=5"
+        )
 
 
 def check_on(asked: Asked, dataset: Dataset) -> None:
@@ -140,31 +150,16 @@ class Sweep:
         self.folder = place.out / asked.sweep.name
         storage = open_storage(place.storage, self.folder)
         multi = asked.sweep.sampler == "nsga2"
-        with study_lock(self.folder):
+        with study_lock(self.folder), failures():
             self.studies: list[EntryTrials] = [
                 open_study(storage, space, self.folder, self._question(space), multi=multi) for space in asked.spaces
             ]
 
-    def _question(self, space: Space) -> dict[str, Any]:
-        """All that makes a study what it is; its number of trials and its other entries are not part of it."""
-        sweep, base = self.asked.sweep, self.asked.base
-        _, entries = resolve_point(space, base, self.asked.source, space.examples()[0], self.asked.where)
-        device = choose_device(self.place.device)
-        fixed = {key: value for key, value in base.items() if key not in ("entries", "seeds", "reference", "targets")}
-        question = {
-            "experiment": {**fixed, "name": None, "description": None},
-            "first": entries[0].settings.model_dump(mode="json"),
-            "backbone": entries[0].backbone.model_dump(mode="json"),
-            "precision": settle(self.asked.experiment, device).precision,
-            "manifest": self.dataset.manifest.digest,
-            "image_size": self.dataset.image_size,
-            "parameters": {name: spec.model_dump(mode="json") for name, spec in space.parameters.items()},
-            "sampler": [sweep.sampler, sweep.seed],
-            "pruner": sweep.pruner,
-            "seeds": list(sweep.seeds),
-        }
-        plain: dict[str, Any] = json.loads(json.dumps(question, default=str))
-        return plain
+    def _question(self, space: Space) -> Question:
+        asked = self.asked
+        _, (first,) = resolve_point(space, asked.base, asked.source, space.examples()[0], asked.where)
+        precision = settle(asked.experiment, choose_device(self.place.device)).precision
+        return question(space, asked.base, first, precision, self.dataset)
 
     def stop(self) -> None:
         """Passes the user's wish to stop on to whatever is under way."""
@@ -178,7 +173,8 @@ class Sweep:
     def write(self) -> StudyRecord:
         """Writes what readers want to know."""
         asked = self.asked
-        return export(self.folder, asked.sweep, asked.experiment, self.dataset.name, self.studies)
+        with failures():
+            return export(self.folder, asked.sweep, asked.experiment, self.dataset.name, self.studies)
 
     def work(self, *, wait: bool = True) -> int:
         """Carries out trials in this process; how many failed.
@@ -187,7 +183,7 @@ class Sweep:
             StoppedError: the user wants to stop.
             UserError: something the user can mend.
         """
-        with worker_lock(self.folder) as name:
+        with worker_lock(self.folder) as name, failures():
             worker = Worker(
                 studies=self.studies,
                 supervisor=self.supervisor,
@@ -198,11 +194,7 @@ class Sweep:
                 say=self._say,
                 points=self.asked.experiment.evaluation.points,
             )
-            try:
-                worker.work(wait=wait)
-            except (OptunaError, SQLAlchemyError) as error:  # a database that is gone, for instance
-                reason = str(error.__cause__ or error).splitlines()[0]
-                raise UserError(f"the study's storage failed ({reason}); the same command goes on from here") from error
+            worker.work(wait=wait)
         return worker.failed
 
     def work_beside(self, count: int, arguments: Sequence[str]) -> None:
@@ -224,35 +216,49 @@ class Sweep:
         for worker in self._workers:
             worker.wait()
         if self.supervisor.stopping:
+            self._tidy()
             raise StoppedError
+
+    def _tidy(self) -> None:
+        """Queues what workers left that were killed, so that a stopped study has no trial under way."""
+        with failures():
+            for one in self.studies:
+                one.take_up_dead()
+        self.write()
 
     def confirm(self) -> int:
         """Trains each entry's best point on the fresh seeds, and tests it, once; how many runs failed.
+
+        Of two objectives it is the front's most accurate point.
 
         Raises:
             StoppedError: the user wants to stop.
             UserError: something the user can mend.
         """
         seeds = self.asked.sweep.confirm_seeds
-        open_ones = [one for one in self.studies if not one.is_decided()]
-        if seeds and open_ones:
+        if not seeds:
+            return 0
+        with failures():
+            open_ones = [one for one in self.studies if not one.is_decided()]
+            best = [(one, best_trial(one)) for one in self.studies]
+        if open_ones:
             names = ", ".join(one.space.entry for one in open_ones)
             self._say(f"{names}: not all trials are done, so that no point is confirmed yet")
             return 0
-        return sum(self._confirm(one, seed) for seed in seeds for one in self.studies)
+        for one, trial in best:
+            if trial is None:
+                self._say(f"{one.space.entry}: no trial is complete, so that there is nothing to confirm")
+        return sum(self._confirm(one, trial, seed) for seed in seeds for one, trial in best if trial is not None)
 
-    def _confirm(self, one: EntryTrials, seed: int) -> bool:
-        best = best_trial(one)
-        if best is None:
-            self._say(f"{one.space.entry}: no trial is complete, so that there is nothing to confirm")
-            return False
+    def _confirm(self, one: EntryTrials, best: FrozenTrial, seed: int) -> bool:
         point = one.space.decoded(best.params)
         name = one.space.name_of(point)
         data = point_data(one.space, self.asked.base, point, [seed], self.asked.where)
         if self._is_tested(data):
             return False
         tags = ("tuned", f"best of {len(one.outcomes())} trials")
-        self._say(f"{name}: the best point on fresh seed {seed}, with its test")
+        which = "the front's most accurate point" if len(best.values) > 1 else "the best point"
+        self._say(f"{name}: {which} on fresh seed {seed}, with its test")
         try:
             folder = self.supervisor.run(self._job(data, "result", tags), lambda message: None, lambda *_: False)
         except RunFailedError as error:

@@ -198,9 +198,12 @@ class Worker:
 
 
 def best_trial(one: EntryTrials) -> FrozenTrial | None:
-    """The complete trial with the highest mean; of equal ones the first point."""
+    """The complete trial with the highest mean; of equal ones the first point.
+
+    Where the cost is an objective, too, of equal ones the cheapest: the most accurate point of the front.
+    """
     complete = [trial for trial in one.outcomes() if trial.state == TrialState.COMPLETE and trial.values]
-    return max(complete, key=lambda trial: trial.values[0], default=None)
+    return max(complete, key=lambda trial: (trial.values[0], *(-cost for cost in trial.values[1:])), default=None)
 
 
 def _suggest(trial: Trial, name: str, kind: BaseDistribution) -> Any:

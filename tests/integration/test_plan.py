@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from unittest.mock import MagicMock
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from benchmark.plan import _estimate, _Trial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +39,33 @@ def test_a_time_budget_is_what_it_costs(bench: Any, tmp_path: Path) -> None:
     assert "2m00s" in row and "0.03" in row  # device-hours
 
 
+@pytest.mark.parametrize(
+    ("budget", "training", "device_hours"),
+    # What is limited stays: the clock's time with twice the device-hours, or the device-hours in half the time.
+    [("wall_clock=2m", "2m00s", "0.07"), ("device_hours=0.1", "3m00s", "0.10")],
+)
+def test_several_devices_are_taken_to_divide_the_work(
+    bench: Any, budget: str, training: str, device_hours: str
+) -> None:
+    plan = ("plan", bench.config(), "--methods", "simclr", "--budget", budget)
+    code, printed = bench(*plan, "--devices", "2")
+    assert code == 0, printed
+    (row,) = (line.split() for line in printed.splitlines() if budget.partition("=")[0] in line)
+    assert row[5] == training and row[7] == device_hours
+    assert "if 2 devices divide the work without loss, never measured" in printed
+
+
+def test_steps_take_half_the_time_on_two_devices() -> None:
+    plan, dataset = MagicMock(), MagicMock()
+    plan.experiment.batch_size, plan.budget.total_steps.return_value = 16, 7200
+    trial = _Trial(step=0.5, flops=None, evaluation=10.0, memory=1, disk=1)
+    one, two = (_estimate(plan, 3, trial, dataset, devices) for devices in (1, 2))
+    assert (one.training, two.training) == (3600.0, 1800.0)
+    assert one.device_hours == two.device_hours == 3.0
+    assert (one.total, two.total) == (3 * 3610.0, 3 * 1810.0)  # probes stay on one device
+    assert one.samples == two.samples == 7200 * 16
+
+
 def test_a_run_says_what_is_to_come(bench: Any, tmp_path: Path) -> None:
     arguments = ("run", bench.config(), "--out", tmp_path, "--methods", "simclr")
     code, printed = bench(*arguments)
@@ -47,6 +78,9 @@ def test_bad_requests_are_refused_as_in_run(bench: Any) -> None:
         (("--methods", "simcrl"), "did you mean 'simclr'"),
         (("--set", "batch_size=1000"), "batch_size is 1000, but the training split of shapes has 180 images"),
         (("--device", "tpu"), "choices: auto, cpu, cuda, cuda:N"),
+        (("--devices", "3"), "batch_size is 16, which does not divide into 3 devices x 1 micro-batches"),
+        (("--device", "cpu", "--devices", "2", "--set", "byol.sync_batch_norm=true"), "batch norm on GPUs alone"),
+        (("--devices", "0"), "--devices"),
     ):
         code, printed = bench("plan", bench.config(), *options)
         assert code == 2 and message in printed and "Traceback" not in printed

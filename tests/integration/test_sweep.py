@@ -12,8 +12,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import optuna
+import psutil
 import pytest
 import yaml
+from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from benchmark.records import find_records
 from benchmark.study_records import StudyRecord, read_study
@@ -53,12 +55,14 @@ def _start(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def _wait_for(process: subprocess.Popen[str], pattern: str) -> None:
+def _wait_for(process: subprocess.Popen[str], pattern: str, times: int = 1) -> None:
+    """Reads until the pattern was met, so many times with something else in its group."""
     assert process.stdout is not None
-    seen = ""
+    seen, met = "", set()
     for line in process.stdout:
         seen += line
-        if re.search(pattern, line):
+        met |= {match.groups() for match in re.finditer(pattern, line)}
+        if len(met) == times:
             return
     raise AssertionError(f"'{pattern}' was never said, but: {seen}")
 
@@ -66,6 +70,11 @@ def _wait_for(process: subprocess.Popen[str], pattern: str) -> None:
 def _states(out: Path, name: str = "depth.cnn_jepa") -> list[str]:
     storage = f"sqlite:///{out / 'depth' / 'study.db'}"
     study = optuna.load_study(study_name=name, storage=storage)
+    return [trial.state.name for trial in study.trials]
+
+
+def _journal_states(path: Path, name: str = "depth.cnn_jepa") -> list[str]:
+    study = optuna.load_study(study_name=name, storage=JournalStorage(JournalFileBackend(str(path))))
     return [trial.state.name for trial in study.trials]
 
 
@@ -160,6 +169,50 @@ def test_two_workers_on_one_sqlite_file(bench: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_two_workers_on_one_journal_file(bench: Any, tmp_path: Path) -> None:
+    journal = tmp_path / "study.journal"
+    _work_in_pairs(bench, tmp_path / "out", "--storage", f"journal:{journal}")
+    states = _journal_states(journal, "depth.random_init")
+    assert states.count("COMPLETE") == 3 and set(states) <= {"COMPLETE", "FAIL"}
+    assert not (tmp_path / "out" / "depth" / "study.db").exists()
+
+
+@pytest.mark.slow
+def test_one_of_two_workers_is_killed_and_then_the_sweep_interrupted(bench: Any, tmp_path: Path) -> None:
+    """On a journal file, which knows no heartbeat: a dead worker is known by its lock alone."""
+    out, journal = tmp_path / "out", tmp_path / "study.journal"
+    tiny = {"budget": {"steps": 120}, "evaluation": {"points": 12, "images": 100}}
+    sweep = _sweep(bench, tiny, parameters={DEPTH: {"values": [1, 2]}})
+    arguments = (sweep, "--out", out, "--storage", f"journal:{journal}", "--share")
+    process = _start(*arguments, "--workers", "2")
+    _wait_for(process, r"trial (\d), seed 0: \d+%", times=2)
+    first, second = (child for child in psutil.Process(process.pid).children() if "--worker" in child.cmdline())
+    # kill -9 of one: its run ends with it, and the other one goes on.
+    (orphan,) = first.children()
+    first.kill()
+    assert psutil.wait_procs([orphan], timeout=30)[1] == []
+    assert second.is_running() and second.children() != []
+    # Ctrl-C, as a terminal sends it: to all that have not left its group, which is the caller alone.
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert not second.is_running()
+    left = _journal_states(journal)
+    assert left.count("WAITING") == 2 and set(left) == {"WAITING", "FAIL"}
+    assert [trial.state for trial in _study(out).studies[0].trials] == ["waiting", "waiting"]
+    code, printed = bench("sweep", *arguments)
+    assert code == 0, printed
+    left = _journal_states(journal)
+    assert left.count("COMPLETE") == 2 and set(left) == {"COMPLETE", "FAIL"}
+    found, problems = find_records([out])
+    assert problems == [] and len(found) == 2
+    for _, record in found:
+        assert record.status == "completed" and record.ledger is not None
+        assert record.ledger.steps == 120 and "resumed" in record.flags
+    assert not list(out.rglob("record.*-*.json")) and not list(out.rglob("state.pt"))
+    assert not (out / "depth" / ".workers").exists()
+
+
+@pytest.mark.slow
 def test_two_workers_on_one_postgresql_database(bench: Any, tmp_path: Path, postgresql: str) -> None:
     _work_in_pairs(bench, tmp_path / "out", "--storage", postgresql)
     study = optuna.load_study(study_name="depth.random_init", storage=postgresql)
@@ -174,6 +227,8 @@ def test_bad_requests_end_before_the_first_trial(bench: Any, tmp_path: Path) -> 
         ({"parameters": {DEPTH: {"values": [1, 0]}}}, (), f"with {DEPTH}=0"),
         ({"parameters": {"cnn_jepa.masking.target_share": {"values": [0.95]}}}, (), "target_share is 0.95"),
         ({}, ("--storage", "nonsense"), "not the address of a storage"),
+        ({}, ("--storage", f"journal:{tmp_path}/no/such/folder.log"), "cannot be written"),
+        ({"pruner": "median", "seeds": [0]}, ("--set", "evaluation.points=2"), "pruner is 'median', but evaluation"),
         ({}, ("--device", "tpu"), "choices: auto, cpu, cuda, cuda:N"),
         ({}, ("--seeds", "x"), "'x' is not a seed"),
     ):
@@ -184,5 +239,13 @@ def test_bad_requests_end_before_the_first_trial(bench: Any, tmp_path: Path) -> 
     code, printed = bench("sweep")
     assert code == 2 and "a sweep is missing" in printed
     code, printed = bench("sweep", "--show", "nothing", "--out", tmp_path)
-    assert code == 2 and "no study 'nothing'" in printed
+    assert code == 2 and f"no study 'nothing'; {tmp_path} holds none; --out names another" in printed
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "study.json").write_text("{")
+    code, printed = bench("sweep", "--show", "mask", "--out", tmp_path)
+    assert code == 2 and "no study 'mask'; did you mean 'masks'" in printed
+    code, printed = bench("sweep", "--show", "masks", "--out", tmp_path)
+    assert code == 2 and "study.json: not a JSON file" in printed and "Traceback" not in printed
+    code, printed = bench("sweep", "mask_ratio", "--workers", "0")
+    assert code == 2 and "--workers" in printed and "Traceback" not in printed
     assert time.monotonic() - started < 60

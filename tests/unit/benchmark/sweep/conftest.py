@@ -69,7 +69,7 @@ def asked_fixture(write_sweep: Callable[..., Path]) -> Callable[..., Asked]:
 
 @dataclass
 class MadeUp:
-    """In place of the supervisor: a run's scores are a function of its experiment and seed.
+    """In place of the supervisor: a run's scores are a function of its experiment and seed, its seconds of the former.
 
     `outcomes` says what happens to a run instead, by (entry, seed): a status, or an exception to raise.
     """
@@ -77,6 +77,7 @@ class MadeUp:
     out: Path
     make_record: Any
     score: Callable[[dict[str, Any], int], float]
+    cost: Callable[[dict[str, Any]], float] = lambda experiment: 36.0
     outcomes: dict[tuple[str, int], Any] = field(default_factory=dict)
     jobs: list[Any] = field(default_factory=list)
     stopping: bool = False
@@ -93,9 +94,10 @@ class MadeUp:
         if isinstance(outcome, BaseException):
             raise outcome
         value = self.score({**entry.get("overrides", {}), **job.experiment}, seed)
+        share = 1.0  # of the budget that the run gets through
         if job.judged and outcome == "completed":
-            given_up = any(judge(progress, value * progress) for progress in (0.25, 0.5, 0.75))
-            outcome = "pruned" if given_up else outcome
+            share = next((progress for progress in (0.25, 0.5, 0.75) if judge(progress, value * progress)), 1.0)
+            outcome = outcome if share == 1.0 else "pruned"
         scored = outcome in ("completed", "collapsed")
         curve = [
             ValidationPoint(progress=p, linear_top1=value * p, knn20=value * p, knn200=value * p) for p in (0.5, 1)
@@ -115,7 +117,8 @@ class MadeUp:
         )  # fmt: skip
         record = self.make_record(
             entry["name"], seed, method=entry["method"], experiment=job.experiment["name"], status=outcome,
-            purpose=job.purpose, config={"tags": list(job.tags)}, seconds=36.0,
+            purpose=job.purpose, config={"tags": list(job.tags)},
+            seconds=share * self.cost(job.experiment),
             **({"metrics": None, "trial_metrics": metrics if scored else None} if job.purpose == "trial" else {}),
         )  # fmt: skip
         folder = run_folder(self.out, record.experiment, record.entry, seed, record.key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from benchmark.configs import shipped_sweeps
 from benchmark.data.datasets import load_dataset
@@ -28,6 +29,12 @@ def test_a_range_of_whole_numbers_or_of_steps_is_a_list() -> None:
     assert ParameterSpec(values=(None, [[1, 2]], True)).extremes() == [None, [[1, 2]], True]
 
 
+def test_numbers_without_a_point_are_numbers() -> None:
+    values = yaml.safe_load("[1e-3, 1e-04, 5.e-3, 1.0e+1, mixed, 1e, '2']")
+    assert ParameterSpec(values=values).listed() == [0.001, 0.0001, 0.005, 10.0, "mixed", "1e", "2"]
+    assert ParameterSpec(**yaml.safe_load("{low: 1e-4, high: 1e-2, log: true}")).extremes() == [0.0001, 0.01]
+
+
 DEPTH = "cnn_jepa.predictor_depth"
 
 
@@ -36,6 +43,20 @@ DEPTH = "cnn_jepa.predictor_depth"
     [
         ({"paramters": {}}, "unknown key 'paramters'; did you mean 'parameters'"),
         ({"parameters": {DEPTH: {"vlaues": [1]}}}, f"unknown key 'parameters.{DEPTH}.vlaues'; did you mean 'values'"),
+        ({"parameters": [DEPTH]}, f"parameters is ['{DEPTH}']; expected keys and values"),
+        ({"parameters": {DEPTH: [1, 2]}}, f"{DEPTH} is [1, 2]; expected keys and values: values, low, high, log, step"),
+        ({"parameters": {DEPTH: {"values": 1}}}, f"{DEPTH}.values is 1; expected a list"),
+        ({"parameters": {DEPTH: {"low": "a", "high": 2}}}, f"{DEPTH}.low is 'a': input should be a valid"),
+        ({"parameters": {DEPTH: {"values": ["1e-3", 0.001]}}}, "holds one of them twice"),
+        ({"entries": "cnn_jepa"}, "entries is 'cnn_jepa'; expected a list"),
+        ({"seeds": 3}, "seeds is 3; expected a list"),
+        ({"seeds": [-1]}, "seeds.0 is -1: input should be greater than or equal to 0"),
+        ({"trials": 0}, "trials is 0: input should be greater than or equal to 1"),
+        ({"settings": ["x"]}, "settings is ['x']; expected keys and values"),
+        ({"settings": {"batch_size.x": 1}}, "'batch_size' holds no keys"),
+        ({"name": "a/b"}, "'a/b' names a folder"),
+        ({"published": [{"parameter": DEPTH, "value": 1}]}, "published.0.source: is missing"),
+        ({"pruner": "medain"}, "pruner is 'medain'; did you mean 'median'"),
         ({"parameters": {DEPTH: {}}}, "either values, or low and high"),
         ({"parameters": {DEPTH: {"values": [1], "low": 1, "high": 2}}}, "either values, or low and high"),
         ({"parameters": {DEPTH: {"low": 1}}}, "either values, or low and high"),
@@ -67,6 +88,8 @@ DEPTH = "cnn_jepa.predictor_depth"
         ({"parameters": {"cnn_jepa.kernel_size": {"values": [3, 4]}}}, "4 is even"),
         ({"settings": {"cnn_jepa.masking.num_block": 3}}, "'num_blocks'"),
         ({"experiment_changes": {"budget": {"steps": [2, 4]}}}, "the budget is a ladder"),
+        ({"experiment_changes": {"evaluation": {"points": 1}}, "pruner": "median"}, "evaluation.points is 1, too few"),
+        ({"experiment_changes": {"evaluation": {"points": 2}}, "pruner": "hyperband", "seeds": [0]}, "at least 3"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(write_sweep: Callable[..., Any], changes: dict[str, Any], message: str) -> None:

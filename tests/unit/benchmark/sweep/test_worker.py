@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import sqlite3
 from typing import TYPE_CHECKING, Any
+from unittest.mock import MagicMock
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from rich.console import Console
 
+from benchmark.analysis.studies import front_of
+from benchmark.console import ConsoleReporter
 from benchmark.errors import UserError
+from benchmark.locks import FOLDER_VARIABLE
+from benchmark.records import read_record
+from benchmark.results import write_pages
 from benchmark.study_records import read_study
 from benchmark.sweep import storage as storage_module
 from benchmark.sweep.storage import open_storage, quiet, worker_lock
-from benchmark.sweep.supervise import RunFailedError, StoppedError
+from benchmark.sweep.supervise import RunFailedError, StoppedError, Supervisor
 from benchmark.sweep.worker import best_trial
 
 if TYPE_CHECKING:
@@ -23,6 +33,7 @@ if TYPE_CHECKING:
 
 DEPTH, LR = "cnn_jepa.predictor_depth", "cnn_jepa.optimizer.lr"
 RATE = {"low": 0.0001, "high": 0.01, "log": True}
+HOPELESS = 4  # number of a trial that hyperband compares with the one before, in its strictest bracket
 
 
 def _states(sweep: Any) -> list[str]:
@@ -179,20 +190,65 @@ def test_another_question_under_the_same_name_is_refused(open_sweep: Callable[..
             open_sweep(**changes)
 
 
-def test_pruned_runs_end_their_trial_and_cost_is_told(open_sweep: Callable[..., Any]) -> None:
+def test_a_study_from_before_an_option_came_is_gone_on_with(open_sweep: Callable[..., Any]) -> None:
+    sweep = open_sweep(parameters={"cnn_jepa.kernel_size": {"values": [3, 5]}})
+    study = sweep.studies[0].study
+    asked = dict(study.user_attrs["asked"])
+    for part, key in (("first", "sync_batch_norm"), ("backbone", "patch_size"), ("first", "optimizer")):
+        asked[part] = {name: value for name, value in asked[part].items() if name != key}
+    asked["parameters"] = {"cnn_jepa.kernel_size": {"values": [3, 5]}}
+    optimizer = dict(study.user_attrs["asked"]["first"]["optimizer"])
+    del optimizer["clip"]
+    asked["first"]["optimizer"] = optimizer
+    study.set_user_attr("asked", asked)
+    open_sweep(parameters={"cnn_jepa.kernel_size": {"values": [3, 5]}})
+    # What the option is set to is still a part of the question.
+    with pytest.raises(UserError, match=r"first\.sync_batch_norm is False there and True here"):
+        study.set_user_attr("asked", asked)
+        open_sweep(parameters={"cnn_jepa.kernel_size": {"values": [3, 5]}}, settings={"cnn_jepa.sync_batch_norm": True})
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_hopeless_runs_are_given_up_and_say_what_they_cost(open_sweep: Callable[..., Any], pruner: str) -> None:
     # Falling with the learning rate, so that some are given up.
     sweep = open_sweep(
-        parameters={LR: RATE}, sampler="random", trials=8, pruner="median", seeds=[0],
+        parameters={LR: RATE}, sampler="random", trials=8, pruner=pruner, seeds=[0],
         score=lambda experiment, seed: 50 - 1000 * experiment["optimizer"]["lr"],
     )  # fmt: skip
     sweep.work()
     record = sweep.write()
-    states = [trial.state for trial in record.studies[0].trials]
-    assert states.count("pruned") >= 1 and states.count("complete") >= 4
-    pruned = [trial for trial in record.studies[0].trials if trial.state == "pruned"]
+    trials = record.studies[0].trials
+    pruned = [trial for trial in trials if trial.state == "pruned"]
+    complete = [trial for trial in trials if trial.state == "complete"]
+    assert pruned and len(complete) >= 4 and len(pruned) + len(complete) == 8
+    assert min(trials, key=lambda trial: trial.parameters[LR]) in complete  # the best is never given up
     assert all(trial.value is None and trial.runs[0].status == "pruned" for trial in pruned)
-    assert all(trial.runs[0].device_hours == pytest.approx(0.01) for trial in pruned)
+    # At the second of four points at the earliest, which is half of a run's 0.01 device-hours.
+    costs = [trial.runs[0].device_hours for trial in pruned]
+    assert min(costs) == pytest.approx(0.005) and max(costs) < 0.01
+    assert record.device_hours == pytest.approx(0.01 * len(complete) + sum(costs))
     assert all(job.judged for job in sweep.supervisor.jobs)
+
+
+def test_a_real_run_is_given_up_by_hyperband(
+    open_sweep: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runs before it are made up, and better than anything that so few steps can reach."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "locks"))
+    sweep = open_sweep(
+        parameters={LR: RATE}, sampler="random", trials=HOPELESS + 1, pruner="hyperband", seeds=[0],
+        score=lambda experiment, seed: 100.0,
+    )  # fmt: skip
+    made_up, real = sweep.supervisor.run, Supervisor().run
+    sweep.supervisor.run = lambda *asked: (real if len(sweep.supervisor.jobs) == HOPELESS else made_up)(*asked)
+    sweep.work()
+    trial = sweep.write().studies[0].trials[HOPELESS]
+    assert (trial.state, trial.message) == ("pruned", "seed 0: pruned (given up at 50% of its budget)")
+    (run,) = trial.runs
+    record = read_record(sweep.folder / run.record)
+    assert record.status == "pruned" and record.ledger is not None and record.ledger.steps == 2  # of four
+    assert run.device_hours == record.ledger.device_hours > 0
+    assert [progress for progress, _, _ in run.curve] == [0.25, 0.5]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2"])
@@ -211,6 +267,72 @@ def test_learning_samplers_go_on_from_drawn_points(open_sweep: Callable[..., Any
         assert values[1] == pytest.approx(0.01)  # device-hours
 
 
+def test_of_a_front_the_most_accurate_point_is_confirmed(open_sweep: Callable[..., Any]) -> None:
+    widths = {"backbone.width": {"values": [8, 16, 24, 32]}}
+    sweep = open_sweep(parameters=widths, sampler="nsga2", trials=10, seeds=[0], confirm_seeds=[7])
+    # 24 is as accurate as 16 for more, and 32 less accurate for even more: neither is on the front.
+    scores = {8: 40.0, 16: 50.0, 24: 50.0, 32: 45.0}
+    sweep.supervisor.score = lambda experiment, seed: scores[experiment["backbone"]["width"]]
+    sweep.supervisor.cost = lambda experiment: 3.6 * experiment["backbone"]["width"]
+    sweep.work()
+    record = sweep.write()
+    tried = [trial.parameters["backbone.width"] for trial in record.studies[0].trials]
+    assert set(tried) == {8, 16, 24, 32}
+    assert [trial.parameters["backbone.width"] for trial in front_of(record.studies[0])] == [8, 16]
+    assert sweep.confirm() == 0
+    (job,) = [job for job in sweep.supervisor.jobs if job.purpose == "result"]
+    assert job.experiment["backbone"]["width"] == 16
+    assert any("the front's most accurate point on fresh seed 7" in line for line in sweep.said)
+    with (console := Console(width=200)).capture() as shown:
+        ConsoleReporter(False, console).study(record)
+    marked = [line for line in shown.get().splitlines() if "*" in line]
+    assert [re.findall(r"backbone.width=(\d+)", line) for line in marked] == [["16"], ["8"]]
+
+
+@pytest.mark.parametrize("sampler", ["grid", "nsga2"])
+def test_where_no_trial_is_complete_that_is_said_once(open_sweep: Callable[..., Any], sampler: str) -> None:
+    sweep = open_sweep(sampler=sampler, trials=2, confirm_seeds=[7, 8])
+    sweep.supervisor.outcomes = MagicMock(pop=lambda *_: "diverged")
+    assert sweep.work() == 0 and sweep.confirm() == 0
+    assert _states(sweep) == ["PRUNED"] * 2
+    assert sum("no trial is complete, so that there is nothing to confirm" in line for line in sweep.said) == 1
+
+
+def test_where_all_trials_failed_there_is_a_table_and_a_report(open_sweep: Callable[..., Any]) -> None:
+    sweep = open_sweep(confirm_seeds=[7])
+    sweep.supervisor.outcomes = MagicMock(pop=lambda *_: RunFailedError("the run's process ended with code -9"))
+    assert sweep.work() == 3 and sweep.confirm() == 0
+    assert "cnn_jepa: not all trials are done, so that no point is confirmed yet" in sweep.said
+    assert [trial.message for trial in sweep.write().studies[0].trials] == [
+        "seed 0: the run's process ended with code -9"
+    ] * 3
+    write_pages([sweep.folder], sweep.folder / "report")
+    assert "ended with code -9" in (sweep.folder / "report" / "trials-depth.csv").read_text()
+    assert "depth" in (sweep.folder / "report" / "report.md").read_text()
+
+
+def test_fewer_trials_than_before_are_no_more_than_all(open_sweep: Callable[..., Any]) -> None:
+    open_sweep(trials=3).work()
+    record = open_sweep(trials=2).write()
+    assert (record.trials_wanted, len(record.studies[0].trials)) == (3, 3)
+
+
+def test_a_storage_that_fails_on_the_way_is_said_in_a_line(
+    open_sweep: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise StorageInternalError("An exception is raised.\nat length") from OSError("the server is gone\nmore")
+
+    message = r"the study's storage failed \(the server is gone\); the same command goes on from here$"
+    sweep = open_sweep()
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "get_trials", fail)
+        for step in (sweep.work, sweep.write, open_sweep):
+            with pytest.raises(UserError, match=message):
+                step()
+    assert sweep.work() == 0
+
+
 def test_addresses_of_storages(tmp_path: Path) -> None:
     for url, message in (
         ("nonsense", "not the address of a storage; expected sqlite"),
@@ -222,6 +344,20 @@ def test_addresses_of_storages(tmp_path: Path) -> None:
             open_storage(url, tmp_path)
         assert "secret" not in str(caught.value)
     assert isinstance(open_storage(str(tmp_path / "a.log"), tmp_path), optuna.storages.JournalStorage)
+    for content in ("what a program said\n", '{"op_code": 4}\n{\n{"op_code": 4}\n', '{"op_code": 99}\n'):
+        (tmp_path / "b.log").write_text(content)
+        with pytest.raises(UserError, match=r"--storage .*b\.log: is no journal of studies that .* a new"):
+            open_storage(f"journal:{tmp_path / 'b.log'}", tmp_path)
+        assert (tmp_path / "b.log").read_text() == content
+    for place in (tmp_path / "no" / "such" / "c.log", tmp_path):
+        with pytest.raises(UserError, match="cannot be written"):
+            open_storage(f"journal:{place}", tmp_path)
+    with sqlite3.connect(tmp_path / "other.db") as connection:
+        connection.execute("CREATE TABLE version_info (version_info_id INTEGER, schema_version INTEGER, x TEXT)")
+    (tmp_path / "text.db").write_text("no database " * 100)
+    for name in ("other.db", "text.db"):
+        with pytest.raises(UserError, match=rf"{name}: cannot be used \(.+\)$"):
+            open_storage(f"sqlite:///{tmp_path / name}", tmp_path)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot be written"):
         open_storage(None, tmp_path / "file")

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.environment import visible_cores
 from benchmark.records import LedgerRecord, PhaseSeconds, Throughput
-from benchmark.runner import _flags
+from benchmark.run_record import time_flags
 
 
 def ledger(**changes: Any) -> LedgerRecord:
@@ -43,6 +43,6 @@ def ledger(**changes: Any) -> LedgerRecord:
     ],
 )
 def test_what_speaks_against_a_runs_times_is_flagged(changes: dict[str, Any], flags: list[str]) -> None:
-    assert _flags(ledger(**changes), shared=False) == flags
-    assert _flags(None, shared=True) == []
-    assert "shared device" in _flags(ledger(**changes), shared=True)
+    assert time_flags(ledger(**changes), shared=False) == flags
+    assert time_flags(None, shared=True) == []
+    assert "shared device" in time_flags(ledger(**changes), shared=True)

@@ -1,0 +1,65 @@
+"""What a study answers, as its storage keeps it: one question, asked again by every command that goes on with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmark.claim import first_difference
+from benchmark.configs import merge
+from benchmark.sweep.config import ParameterSpec
+from methods.backbones import BackboneSpec
+
+if TYPE_CHECKING:
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment import Resolved
+    from benchmark.sweep.space import Space
+
+
+@dataclass(frozen=True)
+class Question:
+    """All that makes a study what it is; its number of trials and its other entries are not part of it.
+
+    Attributes:
+        asked: as plain data.
+        defaults: of those options of it that may be missing in what an earlier version wrote.
+    """
+
+    asked: dict[str, Any]
+    defaults: dict[str, Any]
+
+    def differs_from(self, before: dict[str, Any]) -> tuple[str, Any, Any] | None:
+        """The first key that another question answers otherwise, with both answers; None where it is the same."""
+        return first_difference(merge(self.defaults, before), self.asked)
+
+
+def question(space: Space, base: dict[str, Any], first: Resolved, precision: str, dataset: Dataset) -> Question:
+    """The question of one entry's study.
+
+    Args:
+        space: what it tries.
+        base: the experiment's raw data.
+        first: the entry at the first value of every parameter.
+        precision: settled for the device.
+        dataset: the experiment's.
+    """
+    fixed = {key: value for key, value in base.items() if key not in ("entries", "seeds", "reference", "targets")}
+    asked = {
+        "experiment": {**fixed, "name": None, "description": None},
+        "first": first.settings.model_dump(mode="json"),
+        "backbone": first.backbone.model_dump(mode="json"),
+        "precision": precision,
+        "manifest": dataset.manifest.digest,
+        "image_size": dataset.image_size,
+        "parameters": {name: spec.model_dump(mode="json") for name, spec in space.parameters.items()},
+        "sampler": [space.sweep.sampler, space.sweep.seed],
+        "pruner": space.sweep.pruner,
+        "seeds": list(space.sweep.seeds),
+    }
+    defaults = {
+        "first": type(first.settings).model_construct().model_dump(mode="json", warnings=False),
+        "backbone": BackboneSpec().model_dump(mode="json"),
+        "parameters": {name: ParameterSpec.model_construct().model_dump(mode="json") for name in space.parameters},
+    }
+    return Question(json.loads(json.dumps(asked, default=str)), json.loads(json.dumps(defaults, default=str)))

@@ -38,6 +38,7 @@ _PARTS = {
     "ema": ("moving average", "#a6d48f"),
     "other": ("other", "#c4c9d1"),
 }
+FORWARD_PARTS = frozenset({"encoder", "target_encoder", "head", "loss"})  # of the forward pass, where it is told apart
 
 
 def phase_seconds(record: Record) -> dict[str, float] | None:

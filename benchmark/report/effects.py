@@ -162,17 +162,14 @@ def importances(study: EntryStudy) -> Figure | None:
 
 
 def trial_curves(study: EntryStudy) -> Figure | None:
-    """Validation linear top-1 over progress, a line per trial (the mean of its seeds); None where nothing has two points.
+    """Validation linear top-1 over progress, a line per trial (the mean of its seeds); None if no trial has two points.
 
     Of many trials the best and the worst complete ones are shown, and all that were given up, thin.
     """
     import matplotlib
 
-    done = sorted(
-        (trial for trial in complete_trials(study) if len(_curve(trial)) > 1),
-        key=lambda t: t.value or 0.0,
-        reverse=True,
-    )
+    done = [trial for trial in complete_trials(study) if len(_curve(trial)) > 1]
+    done.sort(key=lambda trial: trial.value or 0.0, reverse=True)
     chosen = done if len(done) <= _CURVES else [*done[: _CURVES // 2], *done[-_CURVES // 2 :]]
     pruned = [trial for trial in study.trials if trial.state == "pruned" and len(_curve(trial)) > 1]
     if not chosen and not pruned:

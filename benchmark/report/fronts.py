@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.statistics import pareto_front
 from benchmark.analysis.studies import complete_trials
 from benchmark.report import style
-from benchmark.report.canvas import cost_unit, draw_front, new_figure
+from benchmark.report.canvas import draw_front, new_figure
 from benchmark.report.labels import Box, Label, place, segment
-from benchmark.report.summary import duration, listing
+from benchmark.report.summary import listing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,10 +40,9 @@ def front_sentence(study: EntryStudy) -> str:
     if not front:
         return ""
     named = listing(
-        f"trial {trial.point} ({trial.value or 0.0:.1f}% for {duration(3600 * trial_cost(trial))})" for trial in front
+        f"trial {trial.point} ({trial.value or 0.0:.1f}% for {trial_cost(trial):.3g} device-hours)" for trial in front
     )
-    which = "is" if len(front) == 1 else "are"
-    return f"On the front of accuracy against training time, where no other trial is both cheaper and better, {which} {named}."
+    return f"On the Pareto front of accuracy and device-hours: {named}."
 
 
 def trial_front(study: EntryStudy, *, width: float = style.FULL_WIDTH) -> Figure | None:
@@ -60,20 +60,15 @@ def trial_front(study: EntryStudy, *, width: float = style.FULL_WIDTH) -> Figure
     trials, front = _scored(study), front_of(study)
     if len(trials) < 2:
         return None
-    unit, label = cost_unit([3600.0 * trial_cost(trial) for trial in trials])
-    scale = 3600.0 / unit
     best = {trial.number for trial in front}
     with style.applied():
         figure, (axes,) = new_figure(width, (0.5 if width > 4 else 0.8) * width)
         seeds = [
-            (scale * run.device_hours, run.linear_top1)
-            for trial in trials
-            for run in trial.runs
-            if run.linear_top1 is not None
+            (run.device_hours, run.linear_top1) for trial in trials for run in trial.runs if run.linear_top1 is not None
         ]
-        points = [(scale * trial_cost(trial), trial.value or 0.0) for trial in trials]
+        points = [(trial_cost(trial), trial.value or 0.0) for trial in trials]
         _set_limits(axes, [*points, *seeds])
-        axes.set(xlabel=label, ylabel="Linear probe, validation top-1 (%)")
+        axes.set(xlabel="Training cost (device-hours)", ylabel="Linear probe, validation top-1 (%)")
         colour = style.colour(study.entry)
         if any(len(trial.runs) > 1 for trial in trials):
             axes.scatter(*zip(*seeds, strict=True), s=7, color=colour, alpha=0.3, linewidths=0, zorder=2.5)
@@ -83,7 +78,7 @@ def trial_front(study: EntryStudy, *, width: float = style.FULL_WIDTH) -> Figure
                 [x], [y], s=28, facecolors=colour if on else "white", edgecolors="white" if on else colour,
                 linewidths=0.6 if on else 0.9, zorder=5 if on else 4,
             )  # fmt: skip
-        means = [(scale * trial_cost(trial), trial.value or 0.0) for trial in front]
+        means = [(trial_cost(trial), trial.value or 0.0) for trial in front]
         corners = draw_front(axes, means, axes.get_ylim()[0])
         figure.canvas.draw()
         figure.set_layout_engine("none")
@@ -108,7 +103,7 @@ def _obstacles(
     """The front and the trials in display coordinates, with what a covered square pixel weighs."""
     dot = axes.figure.dpi / 72
     shown = [(float(x), float(y)) for x, y in map(axes.transData.transform, corners)]
-    found = [(box, 1.0) for a, b in zip(shown, shown[1:], strict=False) for box in segment(a, b, 1.4 * dot)]
+    found = [(box, 1.0) for a, b in itertools.pairwise(shown) for box in segment(a, b, 1.4 * dot)]
     for x, y in map(axes.transData.transform, points):
         half = 3.4 * dot
         found.append((Box(float(x) - half, float(y) - half, float(x) + half, float(y) + half), 12.0))

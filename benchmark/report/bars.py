@@ -21,24 +21,23 @@ _PHASES = {
     "training": ("computing", "#1f4e79"),
     "waiting": ("waiting for data", "#d55e00"),
     "evaluation": ("evaluation", "#56b4e9"),
-    "rest": ("set-up, warm-up, checkpoints, logging", "#c4c9d1"),
+    "rest": ("set-up, warm-up, checkpoints, logging", "#d8dbe1"),
 }
 # What `breakdown.json` tells apart, in the order of a step; `forward` is in older files, for all that makes the loss.
-# Dark and light alternate, so that neighbours are told apart in grey, too.
+# Neighbours differ in lightness, also where parts between them are missing, so that they are told apart in grey, too.
 _PARTS = {
     "data": ("data", "#d55e00"),
     "views": ("views", "#f3c26b"),
     "forward": ("forward: encoders, heads, loss", "#1f4e79"),
     "encoder": ("encoder", "#1f4e79"),
     "target_encoder": ("target encoder", "#b9a6d3"),
-    "head": ("projector, predictor", "#882255"),
-    "loss": ("masks and loss", "#e6b8c9"),
-    "backward": ("backward", "#7fb2d9"),
-    "optimizer": ("optimizer", "#117733"),
-    "ema": ("moving average", "#a6d48f"),
-    "other": ("other", "#c4c9d1"),
+    "head": ("projector, predictor", "#b5598a"),
+    "loss": ("masks and loss", "#efd0dc"),
+    "backward": ("backward", "#6a9bc6"),
+    "optimizer": ("optimizer", "#0d6a2d"),
+    "ema": ("moving average", "#8cc474"),
+    "other": ("other", "#d8dbe1"),
 }
-FORWARD_PARTS = frozenset({"encoder", "target_encoder", "head", "loss"})  # of the forward pass, where it is told apart
 
 
 def phase_seconds(record: Record) -> dict[str, float] | None:

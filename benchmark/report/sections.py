@@ -12,7 +12,7 @@ from benchmark.analysis.further import further_tables, probes_of
 from benchmark.analysis.keys import budget_text, hardware_key, ladder_key
 from benchmark.analysis.published import on_published_axes
 from benchmark.report import style
-from benchmark.report.bars import FORWARD_PARTS, step_parts, time_shares
+from benchmark.report.bars import step_parts, time_shares
 from benchmark.report.contrasts import differences_table, pairs_table
 from benchmark.report.costs import cost_table, relative_table
 from benchmark.report.curves import learning_curves, only_points
@@ -58,10 +58,12 @@ _STEP = (
     "Means over profiled steps outside the timed run, each over a whole batch. The device is waited for after every "
     "part, so that a bar is an upper bound of a real step."
 )
-_FORWARD = (
-    " The forward pass in four: encoder is the network that is trained and evaluated; target encoder the one that "
-    "follows it and only gives targets; projector and predictor are all heads; masks and loss are what is left."
-)
+_FORWARD = {
+    "encoder": "encoder is the network that is trained and evaluated",
+    "target_encoder": "target encoder the one that follows it and only gives targets",
+    "head": "projector and predictor are all heads",
+    "loss": "masks and loss are what is left",
+}
 _UNDIVIDED = " Of older records the forward pass is one part, with all of masks, encoders, heads and loss in it."
 _SEEN = (
     "The first images of the training split; views before masks. “Visible” is what the encoder gets, “to predict” "
@@ -237,8 +239,10 @@ def _machine(letter: str, records: Sequence[Record], beside: Beside, out: Path, 
 
 def _step_caption(parts: Sequence[Mapping[str, float]]) -> str:
     """What the bars are; only parts that are there are explained."""
-    there = {name for one in parts for name in one}
-    return _STEP + (_FORWARD if there & FORWARD_PARTS else "") + (_UNDIVIDED if "forward" in there else "")
+    there = {name for one in parts for name, seconds in one.items() if seconds > 0}
+    words = [text for name, text in _FORWARD.items() if name in there]
+    divided = f" Of the forward pass, {'; '.join(words)}." if words else ""
+    return _STEP + divided + (_UNDIVIDED if "forward" in there else "")
 
 
 def _drawn(

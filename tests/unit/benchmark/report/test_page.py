@@ -403,7 +403,8 @@ def test_the_answer_follows_the_paired_test_where_there_is_one(make_record: Any)
 @pytest.mark.parametrize(
     ("parts", "there", "absent"),
     [
-        ({"encoder": 0.01, "head": 0.01, "loss": 0.01, "backward": 0.02}, "target encoder the one", "older records"),
+        ({"encoder": 0.01, "target_encoder": 0.01, "loss": 0.01}, "target encoder the one", "older records"),
+        ({"encoder": 0.01, "head": 0.01, "loss": 0.01}, "projector and predictor are all heads", "target encoder"),
         ({"forward": 0.03, "backward": 0.02}, "Of older records the forward pass is one part", "projector"),
     ],
 )

@@ -5,7 +5,7 @@ They are stable within a `LEADERBOARD_VERSION`.
 
 from __future__ import annotations
 
-LEADERBOARD_VERSION = 3
+LEADERBOARD_VERSION = 4
 
 LEADERBOARD_COLUMNS: tuple[str, ...] = (
     "schema_version",
@@ -128,12 +128,12 @@ RUN_COLUMNS: tuple[str, ...] = (
 )
 
 COUNT_COLUMNS = (
-    *("schema_version", "n", "n_completed", "rank", "difference_pairs", "seed", "steps", "samples", "views", "resumed"),
+    *("schema_version", "n", "n_completed", "difference_pairs", "seed", "steps", "samples", "views", "resumed"),
     *("parameters", "backbone_parameters", "devices", "visible_cores"),
 )
 TEXT_COLUMNS = (
-    *("experiment", "dataset", "entry", "method", "backbone", "budget", "preliminary", "status", "cause", "message"),
-    *("protocol", "probed_on", "score", "beats_random_init", "reference", "differs", "time_to_targets", "energy_scope"),
-    *("encoder", "other_encoder", "flags", "tags", "device_model", "cpu_model", "torch"),
+    *("experiment", "dataset", "entry", "method", "backbone", "budget", "preliminary", "status", "rank", "cause"),
+    *("message", "protocol", "probed_on", "score", "beats_random_init", "reference", "differs", "time_to_targets"),
+    *("energy_scope", "encoder", "other_encoder", "flags", "tags", "device_model", "cpu_model", "torch"),
     *("comparison_key", "quality_key", "cost_key", "commit", "key", "started", "ended", "record"),
 )

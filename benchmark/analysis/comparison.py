@@ -22,7 +22,7 @@ MIN_RESULT = 3  # completed seeds for a result; fewer are preliminary (rule 19)
 MIN_RANKED = 5  # completed seeds for a rank (rule 19)
 
 
-def _row_key(record: Record) -> tuple[str, ...]:
+def row_key(record: Record) -> tuple[str, ...]:
     """What makes two runs seeds of one row: the same entry of the same experiment, configured alike, on alike machines.
 
     Its recipe's settings belong to it, so that two experiments with equal entry names do not flow together (rule 22).
@@ -182,13 +182,6 @@ class Comparison:
         difference = row.accuracy.mean - floor.accuracy.mean
         return "tie" if abs(difference) <= margin else "yes" if difference > 0 else "no"
 
-    def rank(self, row: Row) -> int | None:
-        """1 for the most accurate of the rows that may be ranked; None for the others."""
-        if not row.may_be_ranked:
-            return None
-        mean = row.accuracy.mean or 0.0
-        return 1 + sum(other.may_be_ranked and (other.accuracy.mean or 0.0) > mean for other in self.rows)
-
 
 def _newest_of_each_key(records: Sequence[Record]) -> list[Record]:
     """A run copied or tried again (on a like machine) counts once: final outcomes before failures, then the latest."""
@@ -205,7 +198,7 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
     """The rows that records make, each with its runs by seed, in order of first use."""
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in _newest_of_each_key(records):
-        groups.setdefault(_row_key(record), []).append(record)
+        groups.setdefault(row_key(record), []).append(record)
     return [Row(tuple(sorted(group, key=lambda r: (r.seed, r.key)))) for group in groups.values()]
 
 

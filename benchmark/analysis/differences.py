@@ -1,10 +1,11 @@
-"""How entries differ from the one they are compared with: paired by seed, corrected for their number (rule 20).
+"""How entries differ, from a declared one and pair by pair: paired by seed, corrected for their number (rule 20).
 
 Shared by the leaderboard and the report; accuracies are linear top-1 of the primary encoder on the test split.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from benchmark.analysis.statistics import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmark.records import Record
 
 ALPHA = 0.05
@@ -27,13 +30,13 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Difference:
-    """A row against the reference.
+    """A row against another one, mostly the declared reference.
 
     Attributes:
         row: what is compared.
         reference: with what.
         paired: row - reference in percentage points, over the seeds that both were measured on.
-        p: Holm-corrected over all rows of the comparison that have enough pairs; None for those that have not.
+        p: Holm-corrected over all that are tested together and have enough pairs; None for those that have not.
         improvement: how often a run of the row beats a run of the reference, over all pairs of runs.
     """
 
@@ -78,15 +81,22 @@ def differences(comparison: Comparison) -> list[Difference]:
     if reference is None:
         return []
     others = [row for row in comparison.rows if row is not reference and row.measured and row.invalid is None]
-    paired = [_paired(row, reference) for row in others]
+    return _tested([(row, reference) for row in others])
+
+
+def all_pairs(rows: Sequence[Row]) -> list[Difference]:
+    """Every row against every later one, corrected over all of these pairs together."""
+    return _tested(list(itertools.combinations(rows, 2)))
+
+
+def _tested(pairs: Sequence[tuple[Row, Row]]) -> list[Difference]:
+    """What each pair differs by; all of them are one family for Holm's correction."""
+    paired = [_paired(row, other) for row, other in pairs]
     family = [i for i, one in enumerate(paired) if one.p is not None and one.n >= MIN_RESULT]
     corrected = dict(zip(family, holm([paired[i].p or 0.0 for i in family]), strict=True))
-    values = list(_by_seed(reference).values())
     return [
-        Difference(
-            row, reference, one, corrected.get(i), probability_of_improvement(list(_by_seed(row).values()), values)
-        )
-        for i, (row, one) in enumerate(zip(others, paired, strict=True))
+        Difference(row, other, one, corrected.get(i), _improvement(row, other))
+        for i, ((row, other), one) in enumerate(zip(pairs, paired, strict=True))
     ]
 
 
@@ -97,6 +107,10 @@ def difference_of(comparison: Comparison, row: Row) -> Difference | None:
 
 def _by_seed(row: Row) -> dict[int, float]:
     return {r.seed: r.metrics.scores.linear_top1 for r in row.measured if r.metrics is not None}
+
+
+def _improvement(row: Row, other: Row) -> float | None:
+    return probability_of_improvement(list(_by_seed(row).values()), list(_by_seed(other).values()))
 
 
 def _paired(row: Row, reference: Row) -> PairedDifference:

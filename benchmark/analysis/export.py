@@ -65,7 +65,7 @@ def short(board: pd.DataFrame) -> pd.DataFrame:
             "Budget": row["budget"],
             "Entry": row["entry"],
             "n": str(row["n_completed"]) if row["n_completed"] == row["n"] else f"{row['n_completed']} of {row['n']}",
-            "Rank": number(row, "rank", lambda v: f"{v:.0f}"),
+            "Rank": row["rank"],
             "Linear top-1 (%)": interval(row, "linear_top1"),
             "kNN-20 (%)": interval(row, "knn20"),
             "kNN-200 (%)": interval(row, "knn200"),

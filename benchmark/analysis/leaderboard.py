@@ -21,6 +21,7 @@ from benchmark.analysis.differences import difference_of, median_time_to, target
 from benchmark.analysis.export import sorted_by
 from benchmark.analysis.further import PROBE_COLUMNS, probe_rows, probes_of
 from benchmark.analysis.keys import budget_text, comparison_key, cost_key, quality_key
+from benchmark.analysis.ranking import ranks
 from benchmark.errors import UserError
 from benchmark.records import write_atomically
 
@@ -127,13 +128,14 @@ def leaderboard_row(comparison: Comparison, row: Row) -> dict[str, Any]:
     source = row.measured[0] if row.measured else row.first
     other = _other_encoder(source.metrics)
     time = row.summary(_ledger("training_time"))
+    rank = ranks(comparison).get(id(row))
     values: dict[str, Any] = {
         **_common(row.first),
         "n": row.n,
         "n_completed": len(row.completed),
         "preliminary": "yes" if row.preliminary else "no",
         "status": row.status,
-        "rank": comparison.rank(row),
+        "rank": rank.text if rank else "",
         "linear_top1_sd": row.accuracy.sd,
         "linear_top1_sampling95": row.sampling95,
         "beats_random_init": comparison.beats_random_init(row),

@@ -21,23 +21,24 @@ _PHASES = {
     "training": ("computing", "#1f4e79"),
     "waiting": ("waiting for data", "#d55e00"),
     "evaluation": ("evaluation", "#56b4e9"),
-    "rest": ("set-up, warm-up, checkpoints, logging", "#c4c9d1"),
+    "rest": ("set-up, warm-up, checkpoints, logging", "#d8dbe1"),
 }
 # What `breakdown.json` tells apart, in the order of a step; `forward` is in older files, for all that makes the loss.
-# Dark and light alternate, so that neighbours are told apart in grey, too.
+# Neighbours differ in lightness, also where parts between them are missing, so that they are told apart in grey, too.
 _PARTS = {
     "data": ("data", "#d55e00"),
     "views": ("views", "#f3c26b"),
     "forward": ("forward: encoders, heads, loss", "#1f4e79"),
     "encoder": ("encoder", "#1f4e79"),
     "target_encoder": ("target encoder", "#b9a6d3"),
-    "head": ("projector, predictor", "#882255"),
-    "loss": ("masks and loss", "#e6b8c9"),
-    "backward": ("backward", "#7fb2d9"),
-    "optimizer": ("optimizer", "#117733"),
-    "ema": ("moving average", "#a6d48f"),
-    "other": ("other", "#c4c9d1"),
+    "head": ("projector, predictor", "#b5598a"),
+    "loss": ("masks and loss", "#efd0dc"),
+    "backward": ("backward", "#6a9bc6"),
+    "optimizer": ("optimizer", "#0d6a2d"),
+    "ema": ("moving average", "#8cc474"),
+    "other": ("other", "#d8dbe1"),
 }
+_FORWARD = ("encoder", "target_encoder", "head", "loss")
 
 
 def phase_seconds(record: Record) -> dict[str, float] | None:
@@ -91,6 +92,8 @@ def step_parts(
     bars = []
     for row in valid_rows(records):
         known = [_named(parts[id(record)]) for record in row.records if id(record) in parts]
+        if any(one["forward"] for one in known):  # an older file among them: what it does not tell apart is not
+            known = [_folded(one) for one in known]
         if known:
             bars.append((row, _mean(known, _PARTS)))
     if not bars:
@@ -102,6 +105,11 @@ def _named(parts: Mapping[str, float]) -> dict[str, float]:
     named = {name: parts.get(name, 0.0) for name in _PARTS}
     named["other"] += sum(seconds for name, seconds in parts.items() if name not in _PARTS)
     return named
+
+
+def _folded(parts: Mapping[str, float]) -> dict[str, float]:
+    within = {name: parts[name] for name in _FORWARD}
+    return {**parts, **dict.fromkeys(within, 0.0), "forward": parts["forward"] + sum(within.values())}
 
 
 def _mean(known: Sequence[Mapping[str, float]], names: Mapping[str, object]) -> dict[str, float]:

@@ -70,6 +70,28 @@ def far_above(value: float, rest: Sequence[float]) -> bool:
     return bool(rest) and value > max(rest) + max(max(rest) - min(rest), 3.0)
 
 
+def draw_front(axes: Axes, points: Sequence[tuple[float, float]], floor: float) -> list[tuple[float, float]]:
+    """Draws a Pareto front as a step line.
+
+    Args:
+        axes: whose limits are final: the line goes on to the right edge.
+        points: (cost, accuracy) pairs of the front, by rising cost.
+        floor: the height from which the line rises to the first point.
+
+    Returns:
+        The line's corners; none without points.
+    """
+    if not points:
+        return []
+    corners = [(points[0][0], floor)]
+    for x, y in points:
+        corners += [(x, corners[-1][1])] if len(corners) > 1 else []
+        corners.append((x, y))
+    corners.append((axes.get_xlim()[1], corners[-1][1]))
+    axes.plot(*zip(*corners, strict=True), color="#b6bcc6", linewidth=2.2, solid_joinstyle="miter", zorder=1.8)
+    return corners
+
+
 def plain_log_ticks(axes: Axes) -> None:
     """Writes 0.5, 5 and 50 instead of powers of ten, at 1, 2 and 5 of each decade."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter

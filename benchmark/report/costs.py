@@ -8,7 +8,7 @@ from benchmark.analysis.leaderboard import leaderboard_row
 from benchmark.analysis.published import DESCRIPTION, EPOCHS, REPOSITORY, PublishedRun, published_of
 from benchmark.analysis.relative import ENCODERS, RelativeTime, relative_times, total_cost
 from benchmark.report.summary import duration
-from benchmark.report.tables import Cell, Table, entry_cell, machine_cell, number_cell, unsafe, without_empty_columns
+from benchmark.report.tables import Cell, Table, machine_cell, number_cell, row_cell, unsafe, without_empty_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def cost_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
 def _cost_cells(row: Row, values: dict[str, Any], machines: Sequence[str]) -> tuple[Cell, ...]:
     width = values["training_time_ci95"]
     return (
-        entry_cell(row.first),
+        row_cell(row),
         number_cell(
             values["training_time_mean"], lambda v: duration(v) + ("" if width is None else f" ± {duration(width)}")
         ),
@@ -79,7 +79,7 @@ def relative_table(comparison: Comparison, machines: Sequence[str]) -> Table | N
 def _relative_cells(one: RelativeTime, there: Sequence[str], machines: Sequence[str]) -> tuple[Cell, ...]:
     first = one.row.first
     return (
-        entry_cell(first),
+        row_cell(one.row),
         number_cell(one.row.cost.mean, duration),
         *(_ratio(one.training[name]) for name in there),
         number_cell(one.row.summary(total_cost).mean, duration),

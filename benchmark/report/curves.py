@@ -124,7 +124,7 @@ def learning_curves(
         width: in inches.
 
     Returns:
-        The figure; None if no run was evaluated on its way.
+        The figure, without runs that were evaluated once; None if there is no other.
     """
     histories = {id(record): history for record, history in runs}
     rows = [row for row in valid_rows([record for record, _ in runs]) if row.first.method != "random_init"]
@@ -153,12 +153,19 @@ def learning_curves(
     return figure
 
 
+def only_points(runs: Sequence[tuple[Record, Sequence[Mapping[str, Any]]]]) -> bool:
+    """Whether there are evaluations, but of no run more than one, so that there is nothing to draw."""
+    lengths = [len(curve(record, history, score)) for record, history in runs for score in _PANELS]
+    return max(lengths, default=0) == 1
+
+
 def _curves_of(rows: Sequence[Row], histories: Mapping[int, Sequence[Mapping[str, Any]]], score: str) -> _Entries:
     found = []
     for row in rows:
         curves = [curve(record, histories.get(id(record), ()), score) for record in row.records]
-        if any(curves):
-            found.append((row, [points for points in curves if points]))
+        drawn = [points for points in curves if len(points) > 1]  # one point is no curve
+        if drawn:
+            found.append((row, drawn))
     return found
 
 

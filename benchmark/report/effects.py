@@ -162,17 +162,16 @@ def importances(study: EntryStudy) -> Figure | None:
 
 
 def trial_curves(study: EntryStudy) -> Figure | None:
-    """Validation linear top-1 over progress, a line per trial (the mean of its seeds); None without such points.
+    """Validation linear top-1 over progress, a line per trial (the mean of its seeds); None if no trial has two points.
 
     Of many trials the best and the worst complete ones are shown, and all that were given up, thin.
     """
     import matplotlib
 
-    done = sorted(
-        (trial for trial in complete_trials(study) if _curve(trial)), key=lambda t: t.value or 0.0, reverse=True
-    )
+    done = [trial for trial in complete_trials(study) if len(_curve(trial)) > 1]
+    done.sort(key=lambda trial: trial.value or 0.0, reverse=True)
     chosen = done if len(done) <= _CURVES else [*done[: _CURVES // 2], *done[-_CURVES // 2 :]]
-    pruned = [trial for trial in study.trials if trial.state == "pruned" and _curve(trial)]
+    pruned = [trial for trial in study.trials if trial.state == "pruned" and len(_curve(trial)) > 1]
     if not chosen and not pruned:
         return None
     colours = matplotlib.colormaps["viridis"]
@@ -190,6 +189,11 @@ def trial_curves(study: EntryStudy) -> Figure | None:
         figure.canvas.draw()
         figure.set_layout_engine("none")
     return figure
+
+
+def only_points(study: EntryStudy) -> bool:
+    """Whether trials were evaluated, but none more than once, so that there is no curve to draw."""
+    return max((len(_curve(trial)) for trial in study.trials), default=0) == 1
 
 
 def _curve(trial: TrialOutcome) -> list[tuple[float, float]]:

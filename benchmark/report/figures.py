@@ -10,7 +10,7 @@ from benchmark.analysis.keys import has_time_budget
 from benchmark.analysis.published import on_published_axes
 from benchmark.analysis.statistics import pareto_front
 from benchmark.report import style
-from benchmark.report.canvas import cost_unit, far_above, ladders, new_figure, plain_log_ticks
+from benchmark.report.canvas import cost_unit, draw_front, far_above, ladders, new_figure, plain_log_ticks
 from benchmark.report.labels import Box, Label, place, segment
 from benchmark.report.published import counted, draw_points
 
@@ -248,19 +248,8 @@ def _draw_entry(plot: _Plot, rungs: list[Row]) -> None:
 
 def _draw_front(plot: _Plot) -> list[tuple[float, float]]:
     """Draws the Pareto front as a step line; returns its corners."""
-    rows = front_of([*plot.paid, *plot.floors])
-    if not rows:
-        return []
-    axes = plot.axes
-    floor = max((row.accuracy.mean or 0.0 for row in plot.floors), default=axes.get_ylim()[0])
-    corners = [(plot.at(rows[0])[0], floor)]
-    for row in rows:
-        x, y = plot.at(row)
-        corners += [(x, corners[-1][1])] if len(corners) > 1 else []
-        corners.append((x, y))
-    corners.append((axes.get_xlim()[1], corners[-1][1]))
-    axes.plot(*zip(*corners, strict=True), color="#b6bcc6", linewidth=2.2, solid_joinstyle="miter", zorder=1.8)
-    return corners
+    floor = max((row.accuracy.mean or 0.0 for row in plot.floors), default=plot.axes.get_ylim()[0])
+    return draw_front(plot.axes, [plot.at(row) for row in front_of([*plot.paid, *plot.floors])], floor)
 
 
 def _labels(plot: _Plot, front: list[tuple[float, float]]) -> list[Label]:

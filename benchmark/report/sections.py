@@ -13,8 +13,9 @@ from benchmark.analysis.keys import budget_text, hardware_key, ladder_key
 from benchmark.analysis.published import on_published_axes
 from benchmark.report import style
 from benchmark.report.bars import step_parts, time_shares
+from benchmark.report.contrasts import differences_table, pairs_table
 from benchmark.report.costs import cost_table, relative_table
-from benchmark.report.curves import learning_curves
+from benchmark.report.curves import learning_curves, only_points
 from benchmark.report.figures import cost_vs_accuracy
 from benchmark.report.pictures import Picture, picture
 from benchmark.report.published import CAPTION
@@ -22,7 +23,6 @@ from benchmark.report.seen import seen
 from benchmark.report.summary import answer, beside_the_answer, name_of, question
 from benchmark.report.tables import (
     Table,
-    differences_table,
     environment_facts,
     further_table,
     leaderboard_table,
@@ -31,7 +31,7 @@ from benchmark.report.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from matplotlib.figure import Figure
@@ -47,6 +47,7 @@ _COST = (
     "Pareto front of the self-supervised means. The dashed line is random init, which pays nothing. Where runs had "
     "budgets of data and budgets of cost, each kind has a panel of its own."
 )
+_NO_CURVES = "No learning curves: each run was evaluated once, and a point is no curve."
 _CURVES = (
     "Validation accuracy during the runs: the mean over seeds, each seed as a thin line, and from three seeds on the "
     "mean's 95% interval as a band. A point in the middle describes a run under way; it is no result of a shorter "
@@ -55,9 +56,15 @@ _CURVES = (
 _TIME = "Means over the runs that were probed at their end."
 _STEP = (
     "Means over profiled steps outside the timed run, each over a whole batch. The device is waited for after every "
-    "part, so that a bar is an upper bound of a real step. Forward is all that makes the loss: masks, encoder, target "
-    "encoder, heads."
+    "part, so that a bar is an upper bound of a real step."
 )
+_FORWARD = {
+    "encoder": "encoder is the network that is trained and evaluated",
+    "target_encoder": "target encoder the one that follows it and only gives targets",
+    "head": "projector and predictor are all heads",
+    "loss": "masks and loss are what is left",
+}
+_UNDIVIDED = " Of older records the forward pass is one part, with all of masks, encoders, heads and loss in it."
 _SEEN = (
     "The first images of the training split; views before masks. “Visible” is what the encoder gets, “to predict” "
     "where its prediction is compared with the target encoder's features. Features are shown by their first three "
@@ -69,18 +76,22 @@ _VIEWS = "The first images of the training split, and the views that the method 
 
 @dataclass(frozen=True)
 class Machine:
-    """The runs of one machine: what it is, the main figure, the others, facts."""
+    """The runs of one machine: what it is, the main figure, the others, what is not drawn and why, facts."""
 
     letter: str
     name: str
     main: tuple[Picture, ...]
     pictures: tuple[Picture, ...]
+    note: str
     facts: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Board:
-    """The tables of one comparison; those that may be None where there is nothing to say."""
+    """The tables of one comparison; those that may be None where there is nothing to say.
+
+    `unpaired` says what is not in `pairs`, and why.
+    """
 
     title: str
     key: str
@@ -89,6 +100,8 @@ class Board:
     relative: Table | None
     reference: str
     differences: Table | None
+    pairs: Table | None
+    unpaired: str
     targets: Table | None
     further: tuple[tuple[str, Table], ...]
 
@@ -158,6 +171,7 @@ def section(rungs: list[Comparison], found: Sequence[Found], beside: Beside, out
 
 def _board(comparison: Comparison, machines: list[str], probes: dict[str, list[ProbeRecord]]) -> Board:
     reference = reference_of(comparison)
+    pairs, unpaired = pairs_table(comparison)
     return Board(
         budget_text(comparison.first) or "No budget recorded",
         comparison.key,
@@ -166,6 +180,8 @@ def _board(comparison: Comparison, machines: list[str], probes: dict[str, list[P
         relative_table(comparison, machines),
         "" if reference is None else name_of(reference),
         differences_table(comparison),
+        pairs,
+        unpaired,
         targets_table(comparison, machines),
         tuple((f"{one.protocol} on {one.dataset}", further_table(one)) for one in further_tables(comparison, probes)),
     )
@@ -213,11 +229,20 @@ def _machine(letter: str, records: Sequence[Record], beside: Beside, out: Path, 
             out,
             f"step{suffix}",
             "Where the time of a step goes",
-            _STEP,
+            _step_caption([beside.parts[id(record)] for record in largest if id(record) in beside.parts]),
         ),
     ]
     facts = tuple(environment_facts(records))
-    return Machine(letter, f"{name}, {first.visible_cores} cores", tuple(main), tuple(pictures), facts)
+    note = _NO_CURVES if only_points(histories) else ""
+    return Machine(letter, f"{name}, {first.visible_cores} cores", tuple(main), tuple(pictures), note, facts)
+
+
+def _step_caption(parts: Sequence[Mapping[str, float]]) -> str:
+    """What the bars are; only parts that are there are explained."""
+    there = {name for one in parts for name, seconds in one.items() if seconds > 0}
+    words = [text for name, text in _FORWARD.items() if name in there]
+    divided = f" Of the forward pass, {'; '.join(words)}." if words else ""
+    return _STEP + divided + (_UNDIVIDED if "forward" in there else "")
 
 
 def _drawn(

@@ -12,6 +12,7 @@ from benchmark.analysis.studies import Effect, Level, complete_trials, effects, 
 from benchmark.records import write_atomically
 from benchmark.report import effects as drawing
 from benchmark.report import style
+from benchmark.report.fronts import front_sentence, trial_front
 from benchmark.report.pictures import Picture, picture
 from benchmark.report.summary import listing, percent
 from benchmark.report.tables import Cell, Table
@@ -29,16 +30,25 @@ _EFFECTS = (
 )
 _MAP = "Mean score of all runs at each combination."
 _IMPORTANCE = "Optuna's estimate (PED-ANOVA) of how much each parameter decides whether a trial is among the best."
-_CURVES = "A line per trial, the mean of its seeds; thin grey ones were given up on the way."
+_CURVES = (
+    "A line per trial, the mean of its seeds; thin grey ones were given up on the way. Trials that were evaluated once "
+    "are not drawn: a point is no curve."
+)
+_NO_CURVES = "No learning curves: each trial was evaluated once, and a point is no curve."
+_FRONT = (
+    "Validation accuracy over training time: each trial the mean of its runs, its runs as small points. Filled and "
+    "numbered trials are on the Pareto front, the grey step: no other trial is both cheaper and better."
+)
 
 
 @dataclass(frozen=True)
 class StudyPart:
-    """One entry's study: its findings, figures and tables."""
+    """One entry's study: its findings, figures, what is not drawn and why, and tables."""
 
     entry: str
     sentences: tuple[str, ...]
     pictures: tuple[Picture, ...]
+    note: str
     levels: Table
     trials: Table
 
@@ -103,25 +113,42 @@ def _summary(study: StudyRecord) -> list[str]:
 def _part(path: Path, study: StudyRecord, one: EntryStudy, out: Path) -> StudyPart:
     found = effects(one)
     said = [sentence(effect) for effect in found] if complete_trials(one) else ["No trial is complete."]
+    if front := front_sentence(one) if _seeks_a_front(study) else "":
+        said.append(front)
     return StudyPart(
         style.display(one.entry),
         tuple(said),
         tuple(_pictures(study, one, found, out)),
+        _NO_CURVES if drawing.only_points(one) else "",
         _levels_table(found, study.published, one.entry),
         _trials_table(one, path.parent, out),
     )
 
 
+def _seeks_a_front(study: StudyRecord) -> bool:
+    """Whether the sampler had the cost as its second objective."""
+    return study.sampler == "nsga2"
+
+
 def _pictures(study: StudyRecord, one: EntryStudy, found: Sequence[Effect], out: Path) -> list[Picture]:
     stem = _stem(f"study-{study.name}-{one.entry}")
-    drawn: list[tuple[Any, str, str, str]] = [(drawing.effect_plots(found, one), "effects", "Effects", _EFFECTS)]
+    front = trial_front(one) if _seeks_a_front(study) else None
+    drawn: list[tuple[Any, str, str, str]] = [(front, "front", "Accuracy and cost", _FRONT)]
+    drawn.append((drawing.effect_plots(found, one), "effects", "Effects", _EFFECTS))
     for number, (first, second) in enumerate(drawing.pairs_of(one), 1):
         title = f"{first} and {second}"
         drawn.append((drawing.heat_map(one, first, second), f"pair-{number}", title, _MAP))
     drawn.append((drawing.importances(one), "importances", "Importances", _IMPORTANCE))
     drawn.append((drawing.trial_curves(one), "curves", "Learning curves", _CURVES))
     return [
-        picture(figure, None, out, f"{stem}-{kind}", f"{title}, {style.display(one.entry)}", caption)
+        picture(
+            figure,
+            trial_front(one, width=style.COLUMN_WIDTH) if figure is front else None,
+            out,
+            f"{stem}-{kind}",
+            f"{title}, {style.display(one.entry)}",
+            caption,
+        )
         for figure, kind, title, caption in drawn
         if figure is not None
     ]
@@ -195,13 +222,12 @@ def _trials_table(one: EntryStudy, folder: Path, out: Path) -> Table:
 
 def _trial_cells(trial: TrialOutcome, names: Sequence[str], folder: Path, out: Path) -> tuple[Cell, ...]:
     hours = sum(run.device_hours for run in trial.runs)
-    first = relative(folder / trial.runs[0].record, out) if trial.runs else ""
-    seeds = ", ".join(str(run.seed) for run in trial.runs)
+    links = tuple((str(run.seed), quote(relative(folder / run.record, out))) for run in trial.runs)
     return (
         Cell(str(trial.point), trial.point),
         *(Cell(value_text(trial.parameters[name]) if name in trial.parameters else "") for name in names),
         Cell(percent(trial.value), trial.value),
         Cell(trial.state, note=trial.message),
         Cell(f"{hours:.3f}", hours) if trial.runs else Cell(""),
-        Cell(f"seed {seeds}", href=quote(first)) if trial.runs else Cell(""),
+        Cell("seed", links=links) if links else Cell(""),
     )

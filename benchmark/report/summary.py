@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
-from benchmark.analysis.differences import declared_references, differences
+from benchmark.analysis.differences import all_pairs, declared_references, differences
 from benchmark.analysis.keys import backbone_text, budget_text, differing_fields, hardware_key
 from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, row_flags, tags_of
 from benchmark.report import style
@@ -107,12 +107,24 @@ def _best(rows: Sequence[Row], comparison: Comparison) -> str:
         "has the highest linear top-1 of the self-supervised entries:" if len(rows) > 1 else "reaches a linear top-1 of"
     )
     said = f"After {where}, {name_of(best)} {verb} {percent(best.accuracy.mean, best.half_width)}% ({status}{width})"
+    return said + _open_order(best, rows[1:]) + "."
+
+
+def _open_order(best: Row, others: Sequence[Row]) -> str:
+    """Whom the most accurate row is not told apart from: by the paired test where there is one, else by intervals."""
+    tested = {id(one.reference): one for one in all_pairs([best, *others]) if one.row is best and one.p is not None}
+    alike = [row for row in others if id(row) in tested and tested[id(row)].verdict != "higher"]
     floor = (best.accuracy.mean or 0.0) - (best.half_width or 0.0)
-    near = [row for row in rows[1:] if (row.accuracy.mean or 0.0) + (row.half_width or 0.0) >= floor]
+    near = [
+        row for row in others if id(row) not in tested and (row.accuracy.mean or 0.0) + (row.half_width or 0.0) >= floor
+    ]
+    said = []
+    if alike:
+        said.append(f"seed by seed it is not told apart from {listing(map(name_of, alike))}")
     if near:
         whose = "those" if len(near) > 1 else "that"
-        said += f"; its interval meets {whose} of {listing(map(name_of, near))}, so that their order is open"
-    return f"{said}."
+        said.append(f"its interval meets {whose} of {listing(map(name_of, near))}")
+    return f"; {', and '.join(said)}, so that their order is open" if said else ""
 
 
 def _cheapest(rows: Sequence[Row]) -> list[str]:

@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row
-from benchmark.analysis.differences import Difference, differences, median_time_to, targets_of
-from benchmark.analysis.keys import backbone_text, hardware_key
+from benchmark.analysis.comparison import Comparison, Row, row_key
+from benchmark.analysis.differences import median_time_to, targets_of
+from benchmark.analysis.keys import backbone_text, hardware_key, short_hash
 from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, leaderboard_row, relative, row_flags, run_row
-from benchmark.analysis.relative import time_ratio
+from benchmark.analysis.ranking import ranks
 from benchmark.invalidations import why_invalid
 from benchmark.report import style
 from benchmark.report.summary import duration, percent
@@ -33,6 +33,10 @@ class Cell:
         text: as shown.
         sort: what the column is sorted by, where that is a number.
         href: where a click leads.
+        links: words behind the text, and where a click on each leads.
+        within: the group of rows in the same page to which a click leads; see `group`.
+        group: the row's group, by name.
+        anchor: whether it is the group's first row.
         colour: of the swatch before the text, `#rrggbb`.
         note: small print behind the text.
         struck: struck out.
@@ -41,6 +45,10 @@ class Cell:
     text: str
     sort: float | None = None
     href: str = ""
+    links: tuple[tuple[str, str], ...] = ()
+    within: str = ""
+    group: str = ""
+    anchor: bool = False
     colour: str = ""
     note: str = ""
     struck: bool = False
@@ -63,6 +71,16 @@ def number_cell(value: float | None, text: Callable[[float], str]) -> Cell:
 def entry_cell(record: Record, note: str = "") -> Cell:
     """An entry's name behind a swatch of its colour."""
     return Cell(style.display(record.entry), colour=style.colour(record.entry, record.method), note=note)
+
+
+def row_cell(row: Row) -> Cell:
+    """A row's entry; a click leads to its runs, from where others lead to the records."""
+    return replace(entry_cell(row.first), within=runs_of(row.first))
+
+
+def runs_of(record: Record) -> str:
+    """The name in the page of the runs that make a row with this one."""
+    return f"runs-{short_hash({'row': row_key(record)})}"
 
 
 def _score(values: dict[str, Any], name: str, half_width: float | None) -> Cell:
@@ -90,12 +108,13 @@ def leaderboard_table(comparison: Comparison, machines: Sequence[str]) -> Table:
 
 def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]) -> tuple[Cell, ...]:
     values = leaderboard_row(comparison, row)
+    rank = ranks(comparison).get(id(row))
     n = f"{row.n}" if len(row.completed) == row.n else f"{len(row.completed)} of {row.n}"
     other = values["other_linear_top1_mean"]
     notes = "; ".join(filter(None, ("preliminary" if row.preliminary else "", values["tags"], values["flags"])))
     cells = (
-        number_cell(values["rank"], lambda v: f"{v:.0f}"),
-        entry_cell(row.first),
+        Cell("") if rank is None else Cell(rank.text, rank.place),
+        row_cell(row),
         Cell(n, len(row.completed)),
         _score(values, "linear_top1", row.half_width),
         _score(values, "linear_top5", values["linear_top5_ci95"]),
@@ -130,38 +149,6 @@ def without_empty_columns(table: Table, machines: Sequence[str]) -> Table:
     )
 
 
-_DIFFERENCES = (
-    *("Entry", "Pairs", "Linear top-1 (points)", "p (Holm)", "Chance to be higher", "Verdict", "Training time (ratio)"),
-)
-
-
-def differences_table(comparison: Comparison) -> Table | None:
-    """Each row against the declared reference; None where no row has two seeds in common with it."""
-    found = differences(comparison)
-    if not any(one.paired.n > 1 for one in found):
-        return None
-    return Table(_DIFFERENCES, frozenset({1, 2, 3, 4, 6}), tuple(map(_difference_cells, found)))
-
-
-def _difference_cells(one: Difference) -> tuple[Cell, ...]:
-    mean, width = one.paired.mean, one.paired.ci95
-    signed = "" if mean is None else f"{mean:+.1f}" + ("" if width is None else f" ± {width:.1f}")
-    # Times are compared on one machine alone (rule 1), and where nothing speaks against them.
-    safe = not unsafe(one.row) and not unsafe(one.reference)
-    ratio = time_ratio(one.row, one.reference) if safe else None
-    return (
-        entry_cell(one.row.first),
-        Cell(str(one.paired.n), one.paired.n),
-        Cell(signed, mean),
-        number_cell(one.p, lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"),
-        number_cell(one.improvement, lambda v: f"{v:.2f}"),
-        Cell(
-            one.verdict or (f"fewer than {MIN_RESULT} pairs" if one.paired.n < MIN_RESULT else "no spread to test by")
-        ),
-        number_cell(None if ratio is None else ratio.mean, lambda v: f"{v:.2f}"),
-    )
-
-
 def targets_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
     """Median training time to the accuracies that the experiment declared; None where it declared or measured none.
 
@@ -176,7 +163,7 @@ def targets_table(comparison: Comparison, machines: Sequence[str]) -> Table | No
     heads = ("Entry", *(f"to {target:g}%" for target in targets), "Times", "Machine")
     cells = [
         (
-            entry_cell(row.first),
+            row_cell(row),
             *(_time_cell(median_time_to(row, target)) for target in targets),
             Cell("unsafe" if unsafe(row) else ""),
             machine_cell(row, machines),
@@ -208,7 +195,7 @@ def further_table(found: FurtherTable) -> Table:
     for row, summaries in found.rows:
         cells = [number_cell(one.mean, partial(_with_width, width=one.ci95)) for one in summaries.values()]
         count = max(one.n for one in summaries.values())
-        rows.append((entry_cell(row.first), Cell(str(count), count), *cells))
+        rows.append((row_cell(row), Cell(str(count), count), *cells))
     heads = ("Entry", "n", *(name.replace("_", " ") for name in found.scores))
     return Table(heads, frozenset(range(1, len(heads))), tuple(rows))
 
@@ -232,7 +219,13 @@ def runs_table(found: Sequence[tuple[Path, Record]], out: Path) -> Table:
         found: record files and what they hold.
         out: the report's folder, from where the links go.
     """
-    return Table(_RUNS, _RUNS_NUMERIC, tuple(_run_cells(path, record, out) for path, record in found))
+    rows, seen = [], set()
+    for path, record in found:
+        group = runs_of(record)
+        first, *rest = _run_cells(path, record, out)
+        rows.append((replace(first, group=group, anchor=group not in seen), *rest))
+        seen.add(group)
+    return Table(_RUNS, _RUNS_NUMERIC, tuple(rows))
 
 
 def _run_cells(path: Path, record: Record, out: Path) -> tuple[Cell, ...]:

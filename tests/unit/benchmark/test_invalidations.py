@@ -12,6 +12,7 @@ from benchmark import invalidations
 from benchmark.analysis.comparison import comparisons
 from benchmark.analysis.differences import differences
 from benchmark.analysis.leaderboard import leaderboard
+from benchmark.analysis.ranking import ranks
 from benchmark.invalidations import Invalidation, known_invalidations, read_invalidations, why_invalid
 from benchmark.records import find_records
 from benchmark.report.figures import cost_vs_accuracy
@@ -27,8 +28,8 @@ REASON = "targets of the last row were never drawn"
 def records(make_record: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Five seeds of three entries, one run of `byol` made wrong by a bug."""
     made = [
-        make_record(entry, seed, top1=top1 + seed, config={"reference": "vicreg"})
-        for entry, top1 in (("byol", 60.0), ("simclr", 45.0), ("vicreg", 40.0))
+        make_record(entry, seed, top1=top1 + spread * seed, config={"reference": "vicreg"})
+        for entry, top1, spread in (("byol", 60.0, 1.0), ("simclr", 45.0, 1.25), ("vicreg", 40.0, 1.0))
         for seed in range(5)
     ]
     known = (Invalidation(reason=REASON, until=date(2026, 1, 5), records=(made[2].key[:8],)),)
@@ -39,7 +40,11 @@ def records(make_record: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_an_invalid_row_is_last_unranked_and_compared_with_nothing(records: list[Any]) -> None:
     (comparison,) = comparisons(records)
     assert [row.first.entry for row in comparison.rows] == ["simclr", "vicreg", "byol"]
-    assert [comparison.rank(row) for row in comparison.rows] == [1, 2, None]
+    assert [place.text if (place := ranks(comparison).get(id(row))) else "" for row in comparison.rows] == [
+        "1",
+        "2",
+        "",
+    ]
     assert [one.row.first.entry for one in differences(comparison)] == ["simclr"]
     board = leaderboard(records).set_index("entry")
     assert board.loc["byol", "flags"] == f"invalid: {REASON}" and board.loc["byol", "linear_top1_mean"] == 62.0

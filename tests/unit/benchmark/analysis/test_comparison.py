@@ -94,8 +94,7 @@ def test_only_five_complete_seeds_of_a_self_supervised_entry_are_ranked(make_rec
     broken = [*several(make_record, "ijepa", [50.0] * 5), make_record("ijepa", 5, status="diverged")]
     supervised = several(make_record, "supervised", [70.0] * 5)
     (comparison,) = comparisons([*ranked, *four, *broken, *supervised])
-    ranks = {row.first.entry: comparison.rank(row) for row in comparison.rows}
-    assert ranks == {"simclr": 1, "byol": 2, "vicreg": None, "ijepa": None, "supervised": None}
+    assert {row.first.entry for row in comparison.rows if row.may_be_ranked} == {"simclr", "byol"}
 
 
 def test_collapsed_runs_stand_in_the_means_and_are_not_ranked(make_record: Any) -> None:

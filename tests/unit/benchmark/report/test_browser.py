@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from studies import make_front_study, make_study
 
-from benchmark.records import find_records
+from benchmark.records import find_records, write_atomically
 from benchmark.report.page import write_report
+from benchmark.study_records import find_studies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,15 +22,20 @@ SHOWN = (
 
 @pytest.fixture(scope="module")
 def page(make_record: Any, store: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report with everything in it: seeds, a failure, views, parts of a step, a name that is markup."""
+    """A report with everything in it: seeds, a failure, views, parts of a step, studies, a name that is markup."""
     folder = tmp_path_factory.mktemp("browser")
     config = {"reference": "cnn_jepa", "method": {"encoder": "sparse"}}
     pixels = np.zeros((8, 8, 8, 3), dtype=np.uint8)
     scores = {"cnn_jepa": 42.0, "byol": 44.0, "simclr": 51.0, "vicreg": 50.0, "random_init": 33.0, "supervised": 66.0}
     for entry, top1 in scores.items():
-        for seed in range(2):
+        for seed in range(3):
             record = make_record(
-                entry, seed, top1=top1 + seed, seconds=100.0 + top1, config=config, dataset={"name": "shapes"}
+                entry,
+                seed,
+                top1=top1 + seed * (1 + top1 / 100),
+                seconds=100.0 + top1,
+                config=config,
+                dataset={"name": "shapes"},
             )
             path = store(folder / "results", record)
             np.savez(path.with_name("glimpse.npz"), images=pixels, view_0=pixels)
@@ -36,7 +43,11 @@ def page(make_record: Any, store: Any, tmp_path_factory: pytest.TempPathFactory)
     store(folder / "results", make_record(NAME, method="byol", message=NAME, config=config, dataset={"name": "shapes"}))
     found, problems = find_records([folder / "results"])
     assert problems == []
-    return write_report(found, [], folder / "report")
+    for study in (make_study(description=NAME), make_front_study()):
+        write_atomically(folder / "results" / study.name / "study.json", study.model_dump_json())
+    studies, problems = find_studies([folder / "results"])
+    assert problems == [] and len(studies) == 2
+    return write_report(found, [], folder / "report", studies=studies)
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -53,7 +64,7 @@ def test_opens_from_disk_without_network_or_script_errors(browser: Any, page: Pa
 
 def test_markup_in_names_stays_text(browser: Any, page: Path) -> None:
     browser.open(page)
-    assert browser.run("document.title") == "cifar10"
+    assert browser.run("document.title") == "cifar10, depth and front"
     assert browser.run("document.querySelectorAll('script').length") == 1
     assert NAME in browser.run("document.body.innerText")
 
@@ -111,4 +122,45 @@ def test_tables_filter_by_all_words(browser: Any, page: Path) -> None:
     assert write("clr diverged") == []
     assert write("random INIT") == ["random init"]
     assert len(write("")) == 7 and browser.run(f"{field}.innerText.trim()") == ""
+    assert browser.errors == []
+
+
+def test_an_entry_leads_to_its_runs_and_marks_them_even_behind_a_filter(browser: Any, page: Path) -> None:
+    browser.open(page)
+    browser.run(
+        "{ const i = document.querySelector('[aria-label=\"Runs\"]').previousElementSibling.querySelector('input');"
+        " i.value = 'nowhere'; i.dispatchEvent(new Event('input')); }"
+    )
+    assert browser.run("[...document.querySelectorAll('tr[data-group]')].every(r => r.hidden)")
+    link = f"[...document.querySelectorAll('{LEADERBOARD} a.within')].find(a => a.innerText === 'BYOL')"
+    browser.run(
+        f"new Promise(done => {{ addEventListener('hashchange', () => setTimeout(done, 50)); {link}.click(); }})"
+    )
+    shown = "[...document.querySelectorAll('tr[data-group]')].filter(r => !r.hidden)"
+    assert browser.run(f"{shown}.map(r => r.cells[0].innerText)") == ["BYOL"] * 3
+    assert browser.run(f"{shown}.every(r => r.classList.contains('marked'))")
+    top, bottom = browser.run("(r => [r.top, r.bottom])(document.querySelector('tr.marked').getBoundingClientRect())")
+    assert 0 <= top < bottom <= 900
+    assert {url.split("#")[0] for url in browser.requests if not url.startswith("data:")} == {page.as_uri()}
+    assert browser.errors == []
+
+
+def test_a_studys_trials_sort_and_its_tables_stay_inside_a_phone(browser: Any, page: Path) -> None:
+    browser.open(page, width=390)
+    assert browser.run("document.documentElement.scrollWidth") <= 390
+    assert browser.run("document.body.scrollWidth") <= 390
+    trials = "#study1 [aria-label^=Trials]"
+    column = f"[...document.querySelectorAll('{trials} th')].findIndex(h => h.innerText.startsWith('Linear'))"
+    values = f"[...document.querySelectorAll('{trials} tbody tr')].map(r => r.cells[{column}].innerText)"
+    head = f"document.querySelectorAll('{trials} th')[{column}].querySelector('button')"
+    browser.run(f"{head}.click()")
+    falling = [float(text) for text in browser.run(values) if text]
+    assert len(falling) == 8 and falling == sorted(falling, reverse=True)
+    browser.run(f"{head}.click()")
+    assert [float(text) for text in browser.run(values) if text] == falling[::-1]
+    assert browser.run(values)[-1] == ""  # the one that was given up, either way round
+    links = f"[...document.querySelectorAll('{trials} tbody tr')].map(r => r.querySelectorAll('a').length)"
+    assert sorted(browser.run(links)) == [1, 3, 3, 3, 3, 3, 3, 3, 3]
+    figures = "[...document.querySelectorAll('#study2 figure')].map(f => f.innerText.trim().split(',')[0])"
+    assert any("Accuracy and cost" in text for text in browser.run(figures))
     assert browser.errors == []

@@ -8,76 +8,20 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from studies import DEPTH, STRATEGY, make_front_study, make_run, make_study
 
 from benchmark.records import find_records, write_atomically
 from benchmark.report.effects import effect_plots, heat_map, importances, pairs_of, trial_curves
+from benchmark.report.fronts import front_of, front_sentence, trial_front
 from benchmark.report.page import write_report
-from benchmark.study_records import (
-    EntryStudy,
-    ParameterRange,
-    PublishedScore,
-    RunOutcome,
-    StudyRecord,
-    TrialOutcome,
-    find_studies,
-    read_study,
-)
+from benchmark.study_records import EntryStudy, ParameterRange, TrialOutcome, find_studies, read_study
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.figure import Figure
-
-DEPTH, STRATEGY = "cnn_jepa.predictor_depth", "cnn_jepa.masking.strategy"
-
-
-def _run(seed: int, value: float, status: Any = "completed") -> RunOutcome:
-    scored = status == "completed"
-    return RunOutcome(
-        seed=seed, key=f"{value}-{seed}", status=status, linear_top1=value if scored else None,
-        knn20=value - 3 if scored else None, device_hours=0.5, total_hours=0.6, flags=["resumed"] if seed else [],
-        record=f"e/seed-{seed}-ab/record.json", curve=[(0.5, value - 5, value - 8), (1.0, value, value - 3)],
-    )  # fmt: skip
-
-
-def make_study(seeds: int = 3, **changes: Any) -> StudyRecord:
-    """Three strategies with four depths; depth 1 is worse, strategies are alike; one trial was given up."""
-    trials = []
-    for number, (strategy, depth) in enumerate((s, d) for s in ("mixed", "random") for d in (1, 2, 3, 4)):
-        base = 44.0 if depth == 1 else 50.0
-        runs = [_run(seed, base + seed + 0.1 * ((number * 7 + seed * 3) % 5)) for seed in range(seeds)]
-        value = sum(run.linear_top1 or 0.0 for run in runs) / seeds
-        trials.append(
-            TrialOutcome(
-                number=number, point=number, state="complete", entry=f"e{number}", value=value, runs=runs,
-                parameters={STRATEGY: strategy, DEPTH: depth},
-            )
-        )  # fmt: skip
-    given_up = TrialOutcome(
-        number=8, point=8, state="pruned", entry="e8", value=None, parameters={STRATEGY: "mixed", DEPTH: 9},
-        message="seed 0: pruned (given up at 40% of its budget)", runs=[_run(0, 30.0, "pruned")],
-    )  # fmt: skip
-    study = EntryStudy(
-        entry="cnn_jepa",
-        storage_name="depth.cnn_jepa",
-        parameters={
-            STRATEGY: ParameterRange(values=["mixed", "random"]),
-            DEPTH: ParameterRange(values=[1, 2, 3, 4]),
-        },
-        trials=[*trials, given_up],
-        importances={STRATEGY: 0.2, DEPTH: 0.8},
-    )
-    return StudyRecord(
-        **{
-            "name": "depth", "description": "layers of the predictor", "experiment": "cpu", "dataset": "cifar10",
-            "budget": "epochs=10", "sampler": "grid", "pruner": "median", "seeds": list(range(seeds)),
-            "trials_wanted": 9, "studies": [study],
-            "published": [PublishedScore(parameter=DEPTH, value=2, linear_top1=73.22, knn=59.22, source="their book"),
-                          PublishedScore(parameter=DEPTH, value=6, linear_top1=69.24, source="their book")],
-            **changes,
-        }
-    )  # fmt: skip
 
 
 def test_a_report_of_a_study_alone(tmp_path: Path) -> None:
@@ -144,7 +88,7 @@ def test_intervals_over_three_seeds_are_shown_whole() -> None:
     trials = [
         TrialOutcome(
             number=i, point=i, state="complete", entry="cnn_jepa", value=sum(values) / 3,
-            runs=[_run(seed, value) for seed, value in enumerate(values)],
+            runs=[make_run(seed, value) for seed, value in enumerate(values)],
             parameters={"cnn_jepa.masking.strategy": name},
         )
         for i, (name, values) in enumerate(scores.items())
@@ -163,7 +107,7 @@ def test_a_drawn_parameter_is_a_cloud_on_its_own_axis() -> None:
 
     trials = [
         TrialOutcome(
-            number=i, point=i, state="complete", entry="e", value=40.0 + i, runs=[_run(0, 40.0 + i)],
+            number=i, point=i, state="complete", entry="e", value=40.0 + i, runs=[make_run(0, 40.0 + i)],
             parameters={"byol.optimizer.lr": 0.0001 * 2**i},
         )
         for i in range(6)
@@ -206,3 +150,67 @@ def test_studies_are_reported_without_torch_and_optuna(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_seed_of_a_trial_links_to_its_record(tmp_path: Path) -> None:
+    runs = [make_run(seed, 40.0, record=f"e/seed <{seed}>/record.json") for seed in range(3)]
+    trial = TrialOutcome(number=0, point=0, state="complete", entry="e", value=40.0, runs=runs, parameters={DEPTH: 1})
+    one = EntryStudy(entry="cnn_jepa", storage_name="x", trials=[trial], parameters={DEPTH: ParameterRange(values=[1])})
+    path = tmp_path / "results" / "depth" / "study.json"
+    write_atomically(path, make_study(studies=[one], published=[]).model_dump_json())
+    studies, _ = find_studies([tmp_path / "results"])
+    page = write_report([], [], tmp_path / "report", studies=studies).read_text(encoding="utf-8")
+    links = [f"../results/depth/e/seed%20%3C{seed}%3E/record.json" for seed in range(3)]
+    assert re.findall(r'href="([^"]*record.json)"', page) == links
+    markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "seed " + ", ".join(f"[{seed}](<{link}>)" for seed, link in enumerate(links)) in markdown
+
+
+def test_a_single_point_is_no_curve_and_the_report_says_so(tmp_path: Path) -> None:
+    study = make_study().studies[0]
+    once = [
+        trial.model_copy(update={"runs": [run.model_copy(update={"curve": run.curve[-1:]}) for run in trial.runs]})
+        for trial in study.trials
+    ]
+    alone = study.model_copy(update={"trials": once})
+    assert trial_curves(alone) is None and trial_curves(study) is not None
+    figure = trial_curves(study.model_copy(update={"trials": [*once[1:], study.trials[0]]}))
+    assert figure is not None and len(figure.axes[0].lines) == 1
+    sentence = "No learning curves: each trial was evaluated once, and a point is no curve."
+    for one, said in ((alone, True), (study, False)):
+        write_atomically(tmp_path / "r" / "study.json", make_study(studies=[one]).model_dump_json())
+        studies, _ = find_studies([tmp_path / "r"])
+        page = write_report([], [], tmp_path / "out", studies=studies).read_text(encoding="utf-8")
+        assert (sentence in page) == said
+        assert (sentence in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")) == said
+
+
+def test_a_study_of_accuracy_against_cost_shows_its_front(tmp_path: Path) -> None:
+    (study,) = make_front_study().studies
+    assert [trial.point for trial in front_of(study)] == [0, 1, 3]
+    assert front_sentence(study) == (
+        "On the Pareto front of accuracy and device-hours: trial 0 (40.0% for 0.1 device-hours), trial 1 (46.0% for "
+        "0.2 device-hours) and trial 3 (49.0% for 0.5 device-hours)."
+    )
+    for width in (3.3, 6.9):
+        figure = trial_front(study, width=width)
+        assert figure is not None
+        (axes,) = figure.axes
+        (step,) = [line for line in axes.lines if line.get_linewidth() > 2]
+        right, low = axes.get_xlim()[1], axes.get_ylim()[0]
+        corners = [(0.1, low), (0.1, 40.0), (0.2, 40.0), (0.2, 46.0), (0.5, 46.0), (0.5, 49.0), (right, 49.0)]
+        np.testing.assert_allclose(step.get_xydata(), corners)
+        assert {text.get_text() for text in axes.texts} == {"trial 0", "trial 1", "trial 3", "Pareto front"}
+        clouds = [len(one.get_offsets()) for one in axes.collections]
+        assert sorted(clouds) == [1, 1, 1, 1, 1, 10]  # five trials, two seeds of each
+        frame = axes.get_window_extent()
+        for text in axes.texts:
+            box = text.get_window_extent()
+            assert box.x0 >= frame.x0 and box.x1 <= frame.x1 + 1 and box.y1 <= frame.y1 + 1
+    assert trial_front(study.model_copy(update={"trials": study.trials[:1]})) is None
+    for made, there in ((make_front_study(), True), (make_study(), False)):
+        write_atomically(tmp_path / "r" / "study.json", made.model_dump_json())
+        studies, _ = find_studies([tmp_path / "r"])
+        page = write_report([], [], tmp_path / made.name, studies=studies).read_text(encoding="utf-8")
+        assert ("Accuracy and cost, CNN-JEPA" in page) == there
+        assert (tmp_path / made.name / "figures" / f"study-{made.name}-cnn_jepa-front-column.svg").exists() == there

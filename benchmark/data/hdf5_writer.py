@@ -127,13 +127,13 @@ def _is_at_work(number: int, temporary: Path) -> bool:
 
 
 class _Temporary(io.FileIO):
-    """What HDF5 writes to. Once a write has failed, or it has been given up, further ones do nothing.
+    """What HDF5 writes to. It never hears of a write that failed: all later ones do nothing, and the writer asks.
 
-    HDF5 writes what it still holds when a file is closed. Where that fails the file stays half open, and the process
-    may end in a crash; a file that is thrown away is better closed in peace.
+    HDF5 holds back what it writes, much of it until a file is closed. An error in there leaves its objects half closed,
+    and the process crashes at its end (HDF5 2.0 does so, through h5py 3.16).
 
     Attributes:
-        failure: why a write failed, as the system said it; HDF5 hands it on as one kind of error or another.
+        failure: why a write failed, as the system said it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -148,8 +148,8 @@ class _Temporary(io.FileIO):
     def write(self, content: Any) -> int:
         """All of the content, in as many parts as the system takes it in."""
         with memoryview(content) as view:
-            done = view.nbytes if self._given_up else 0
-            while done < view.nbytes:
+            done = 0
+            while done < view.nbytes and not self._given_up:
                 done += self._attempt(super().write, view[done:])
             return view.nbytes
 
@@ -161,9 +161,9 @@ class _Temporary(io.FileIO):
         try:
             return int(call(argument))
         except OSError as error:
-            self.failure = error
-            self.give_up()
-            raise
+            self.failure = error.with_traceback(None)  # which would hold on to memory of HDF5's
+            self._given_up = True
+            return 0
 
 
 class Writer:
@@ -208,14 +208,20 @@ class Writer:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Turns what the system refuses into a message, whatever HDF5 makes of it."""
+        """Turns what the system refuses into a message."""
         try:
             yield
-        except Exception as error:
-            cause = (self._temporary.failure if self._temporary is not None else None) or error
+        except Exception as error:  # HDF5 may miss what was not written
+            cause = self._failure or error
             if not isinstance(cause, OSError):
                 raise
             raise _cannot_be_written(self.path, cause) from None
+        if self._failure is not None:
+            raise _cannot_be_written(self.path, self._failure)
+
+    @property
+    def _failure(self) -> OSError | None:
+        return None if self._temporary is None else self._temporary.failure
 
     def discard(self) -> None:
         """Removes what was not published."""
@@ -262,6 +268,7 @@ class Writer:
         with self._writing():
             self._write_tables(self._file)
             self._file.close()
+        with self._writing():
             os.fsync(self._temporary.fileno())
             self._temporary.close()
             bad = next(iter(damaged(open_container(self._place))), None)

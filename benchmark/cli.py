@@ -117,7 +117,8 @@ class Asked:
         """The experiment's dataset."""
         from benchmark.data.datasets import load_dataset
 
-        return load_dataset(experiment.dataset, self.data, self.download, progress=reporter.data_progress)
+        with reporter:
+            return load_dataset(experiment.dataset, self.data, self.download, progress=reporter.data_progress)
 
 
 def _run(

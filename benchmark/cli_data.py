@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.console import ConsoleReporter
+    from benchmark.data.convert import Reencode
 
 app = typer.Typer(no_args_is_help=True, help="Convert, inspect and verify images; look at views.")
 
@@ -23,28 +27,54 @@ def convert(
     on_error: Annotated[str, typer.Option(help="fail, or skip unreadable images.")] = "fail",
     data: Annotated[Path | None, typer.Option(help="Folder of a dataset's files.")] = None,
 ) -> None:
-    """Write images into one HDF5 file per split, their bytes as they are."""
+    """Write images into one HDF5 file per split: a folder's files as they are, a named dataset's images as PNG."""
     from benchmark.console import ConsoleReporter, plain_console
-    from benchmark.data.convert import Reencode, convert_dataset, convert_folder
-    from benchmark.data.datasets import DatasetSpec, dataset_names, load_dataset
+    from benchmark.data.convert import Reencode, convert_folder
+    from benchmark.data.datasets import dataset_names
 
     if on_error not in ("fail", "skip"):
         raise UserError(f"--on-error is '{on_error}'; choices: fail, skip")
-    reporter = ConsoleReporter(False, plain_console())
-    if Path(source).is_dir() or source not in dataset_names():
-        if quality is not None and resize is None:
-            raise UserError("--quality is for images that are encoded anew; it needs --resize")
-        reencode = None if resize is None else Reencode(resize, 95 if quality is None else quality)
-        made = convert_folder(
-            Path(source), out, reencode, skip=on_error == "skip", progress=reporter.data_progress, say=reporter.say
-        )
-    else:
-        if resize is not None:
-            raise UserError("--resize is for image folders; a dataset is written in its own size, without loss")
-        dataset = load_dataset(DatasetSpec(name=source), data, progress=reporter.data_progress)
-        made = convert_dataset(dataset, out, progress=reporter.data_progress)
+    named = source in dataset_names() and not Path(source).is_dir()
+    if quality is not None and resize is None:
+        raise UserError("--quality is for images that are encoded anew; it needs --resize")
+    reencode = None if resize is None else Reencode(resize, 95 if quality is None else quality)
+    with ConsoleReporter(False, plain_console()) as reporter:
+        if named:
+            made = _convert_named(source, out, reencode, data, on_error, reporter)
+        elif data is not None:
+            raise UserError(f"--data says where a named dataset lies; '{source}' is taken for an image folder itself")
+        else:
+            progress, skip = reporter.counting("converting images"), on_error == "skip"
+            made = convert_folder(Path(source), out, reencode, skip=skip, progress=progress, say=reporter.say)
     for path in made:
         typer.echo(path)
+
+
+def _convert_named(
+    name: str, out: Path, reencode: Reencode | None, data: Path | None, on_error: str, reporter: ConsoleReporter
+) -> list[Path]:
+    """Converts a named dataset; refuses what would be lost, and says what is left out."""
+    from benchmark.data.convert import convert_dataset
+    from benchmark.data.datasets import DEFAULT_ROOT, DatasetSpec, load_dataset
+
+    if name in ("folder", "hdf5"):
+        what = "an image folder is given itself" if name == "folder" else "its images lie in HDF5 files already"
+        raise UserError(f"'{name}' is no dataset to convert: {what}; bench data convert FOLDER X.h5")
+    if name == "imagenette":
+        root = data or DEFAULT_ROOT
+        folder = next((path for path in sorted(root.glob("imagenette2*")) if path.is_dir()), root / "imagenette2-160")
+        raise UserError(
+            "imagenette lies in JPEG files, which would be encoded anew; convert its folder, whose names the classes "
+            f"then have: bench data convert {folder} {out}"
+        )
+    if reencode is not None:
+        raise UserError("--resize is for image folders; a dataset is written in its own size, without loss")
+    if on_error != "fail":
+        raise UserError("--on-error is for image folders; a named dataset has no files to skip")
+    if name == "stl10":
+        reporter.say("stl10: its unlabelled images are left out; the files hold train and test")
+    dataset = load_dataset(DatasetSpec(name=name), data, progress=reporter.data_progress)
+    return convert_dataset(dataset, out, progress=reporter.counting("converting images"), say=reporter.say)
 
 
 @app.command()
@@ -67,17 +97,22 @@ def inspect(
 def verify(file: File) -> None:
     """Check every checksum and decode every image; names what is bad."""
     from benchmark.console import ConsoleReporter, plain_console
-    from benchmark.data.contents import unsound
+    from benchmark.data.contents import differs_from_digest, unsound
     from benchmark.data.hdf5_source import open_any
 
-    reporter = ConsoleReporter(False, plain_console())
     encoded = open_any(file)
     bad = 0
-    for line in unsound(encoded, reporter.data_progress):
-        bad += 1
-        typer.echo(f"bad: {line}")
+    with ConsoleReporter(False, plain_console()) as reporter:
+        for line in unsound(encoded, reporter.counting("checking images")):
+            bad += 1
+            reporter.say(f"bad: {line}")
     typer.echo(f"{len(encoded) - bad:,} of {len(encoded):,} images are sound")
-    if bad:
+    changed = differs_from_digest(encoded)
+    if changed:
+        typer.echo(
+            "bad: labels, classes or checksums are not those that the file was written with (its digest differs)"
+        )
+    if bad or changed:
         raise typer.Exit(1)
 
 
@@ -97,10 +132,11 @@ def views(
     from benchmark.data.gallery import write_gallery
     from benchmark.messages import explain
 
-    reporter = ConsoleReporter(False, plain_console())
     try:
         spec = DatasetSpec(name=dataset)
     except ValidationError as error:
         raise UserError(explain(error, DatasetSpec, "--dataset")) from None
-    write_gallery(load_dataset(spec, data, progress=reporter.data_progress), method, recipe, out)
+    with ConsoleReporter(False, plain_console()) as reporter:
+        loaded = load_dataset(spec, data, progress=reporter.data_progress)
+    write_gallery(loaded, method, recipe, out)
     typer.echo(out)

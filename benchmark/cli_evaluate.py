@@ -97,7 +97,8 @@ def _further(
     asked = Probes(protocols, dataset, data, download)
     records, _ = read_results(results)
     try:
-        with Interruption(reporter.say, after="after the protocol under way, whose scores are kept") as interruption:
+        after = "after the protocol under way, whose scores are kept"
+        with reporter, Interruption(reporter.say, after=after) as interruption:
             failures = evaluate_runs(records, asked, device, reporter, interruption, share=share)
     except Interrupted:
         reporter.say("interrupted; the same command goes on from here")
@@ -120,7 +121,8 @@ def _checkpoint(
     from benchmark.data.datasets import load_dataset
     from benchmark.foreign import evaluate_foreign
 
-    loaded = load_dataset(spec, data, download, progress=reporter.data_progress)
+    with reporter:
+        loaded = load_dataset(spec, data, download, progress=reporter.data_progress)
     return evaluate_foreign(foreign, loaded, spec, out, device, reporter, share=share).parent
 
 

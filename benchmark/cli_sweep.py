@@ -58,7 +58,8 @@ def sweep(
     choose_device(device)
     spec, path = load_sweep(config, study=study, seeds=numbers(seeds), trials=trials)
     asked = ask(spec, path, budget=budget, settings=settings or [])
-    dataset = load_dataset(asked.experiment.dataset, data, download, progress=reporter.data_progress)
+    with reporter:
+        dataset = load_dataset(asked.experiment.dataset, data, download, progress=reporter.data_progress)
     check_on(asked, dataset)
     sweep = Sweep(asked, dataset, Place(out, storage, data, device, share), reporter.say)
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+from benchmark.live import LiveBar
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
-    from rich.progress import TaskID
 
     from benchmark.plan import Estimate
     from benchmark.records import Record
@@ -47,7 +48,7 @@ def plain_console() -> Console:
 
 
 class ConsoleReporter:
-    """Shows an experiment's runs.
+    """Shows an experiment's runs, and work on many images. Leaving its block takes a bar away that is still there.
 
     Args:
         quiet: show nothing but what goes wrong.
@@ -57,11 +58,17 @@ class ConsoleReporter:
     def __init__(self, quiet: bool, console: Console) -> None:
         self._quiet = quiet
         self._console = console
-        self._live: Progress | None = None
-        self._task: TaskID | None = None
+        self._bar = LiveBar(console)
         self._label = ""
         self._spoke = time.monotonic()
         self._counting = False
+        self._began = (0.0, 0)  # when a bar of images was begun, and how many there were then
+
+    def __enter__(self) -> ConsoleReporter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def say(self, text: str) -> None:
         """A line for the user."""
@@ -69,12 +76,38 @@ class ConsoleReporter:
             self._console.print(escape(text), highlight=False, soft_wrap=True)
 
     def data_progress(self, done: int, total: int) -> None:
-        """Images read so far; quick reading is not worth a line."""
+        """Images read so far."""
+        self._count("reading images", done, total)
+
+    def counting(self, what: str) -> Callable[[int, int], None]:
+        """The same for other work on images, in a few words."""
+        return partial(self._count, what)
+
+    def _count(self, what: str, done: int, total: int) -> None:
+        """A bar on a terminal, else a line now and then; quick work is not worth one."""
+        if self._quiet:
+            return
+        if self._console.is_terminal:
+            self._count_live(what, done, total)
+            return
         slow = time.monotonic() - self._spoke > PLAIN_EVERY / 4
         if slow or (self._counting and done >= total):
             self._spoke = time.monotonic()
             self._counting = done < total
-            self.say(f"reading images: {done:,} of {total:,}")
+            self.say(f"{what}: {done:,} of {total:,}")
+
+    def _count_live(self, what: str, done: int, total: int) -> None:
+        if done >= total:
+            self.stop()
+            return
+        state = f"{done:,} of {total:,}"
+        if self._bar.label != what:
+            self._bar.start(what, done / total, state)
+            self._began = (time.monotonic(), done)
+        spent, made = time.monotonic() - self._began[0], done - self._began[1]
+        if made > 0:
+            state += f", {seconds_text(spent * (total - done) / made)} left"
+        self._bar.advance(done / total, state)
 
     def planned(self, estimates: list[Estimate], *, whole: bool) -> None:
         """What the runs will take; a table where the probes were tried out too, else a line."""
@@ -99,17 +132,7 @@ class ConsoleReporter:
             self.say(f"{self._label}: nothing to train")
             return
         if self._console.is_terminal:
-            self._live = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                TextColumn("{task.percentage:>3.0f}%  {task.fields[state]}", markup=False),
-                console=self._console,
-                transient=True,
-            )
-            self._live.start()
-            self._task = self._live.add_task(self._label, total=1.0, state="starting")
-            self._live.update(self._task, completed=resumed_at or 0.0)
+            self._bar.start(self._label, resumed_at or 0.0, "starting")
         elif resumed_at is None:
             self.say(f"{self._label}: starting")
 
@@ -119,8 +142,8 @@ class ConsoleReporter:
             return
         speed = f"{images_per_second:,.0f} images/s, " if images_per_second else ""
         state = f"loss {loss:.4f}, {speed}{seconds_text(remaining)} left"
-        if self._live is not None and self._task is not None:
-            self._live.update(self._task, completed=progress, state=state)
+        if self._console.is_terminal:
+            self._bar.advance(progress, state)
         elif time.monotonic() - self._spoke > PLAIN_EVERY:
             self._spoke = time.monotonic()
             self.say(f"{self._label}: {progress:.0%}, {state}")
@@ -142,9 +165,7 @@ class ConsoleReporter:
 
     def stop(self) -> None:
         """Takes the live bar away."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = self._task = None
+        self._bar.stop()
 
     def table(self, records: list[Record]) -> None:
         """The outcome of all runs."""

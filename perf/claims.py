@@ -71,6 +71,21 @@ def claim(
     return holds
 
 
+def unmeasured(name: str, reason: str, unit: str = "", *, at_least: float | None = None) -> None:
+    """Reports what this machine cannot measure, where the rest of the script it can; the page has a row for it.
+
+    Args:
+        name: what would have been measured.
+        reason: why it was not.
+        unit: of the claim.
+        at_least: the claim, where there is one.
+    """
+    bound = "" if at_least is None else f"at least {number(at_least)} {unit}"
+    print(f"{name:<52} skipped: {reason}" + (f" (claim: {bound})" if bound else ""), flush=True)
+    line = {"kind": "claim", "name": name, "value": None, "unit": unit, "bound": bound, "holds": None, "detail": reason}
+    _write(line)
+
+
 def number(value: float) -> str:
     """Three digits, and no power of ten."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

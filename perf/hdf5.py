@@ -2,7 +2,8 @@
 
 Usage: python perf/hdf5.py [FOLDER] [--reads N] [--large N]
 
-FOLDER holds `train/<class>/` and `test/<class>/`; without it, images of `shapes` are written to one. Both sides of each
+FOLDER holds `train/<class>/` and `test/<class>/`, and is what the environment variable `PERF_DATA` names where it is
+left out; without either, images of `shapes` are written to one. Both sides of each
 line in one run. Random reads are of encoded bytes, one thread; the cold ones in a process of its own for each side
 (opening included; the system's file cache is not emptied). Claims: 5 x as fast as one dataset per image; no slower than
 the folder, cold; conversion within 2 x of a plain copy; at most 2% larger than the files; a file of 1.3 million images
@@ -25,7 +26,8 @@ import h5py
 import numpy as np
 import torch
 from claims import about, claim
-from torchvision.io import encode_jpeg, encode_png
+from images import asked_folder, describe, shapes_folder
+from torchvision.io import encode_png
 
 from benchmark.data.convert import convert_folder
 from benchmark.data.datasets import DatasetSpec, load_dataset
@@ -33,14 +35,13 @@ from benchmark.data.folder import class_files, split_folders
 from benchmark.data.hdf5 import open_container
 from benchmark.data.hdf5_source import ContainerImages
 from benchmark.data.numbered import NumberedFiles
-from benchmark.data.shapes import CLASSES, render_shapes
 
 _CLASSES = 1000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("folder", type=Path, nargs="?", default=asked_folder())
     parser.add_argument("--reads", type=int, default=20_000)
     parser.add_argument("--large", type=int, default=1_300_000, help="images of the file that is opened")
     parser.add_argument("--cold", nargs=2, help=argparse.SUPPRESS)
@@ -52,22 +53,12 @@ def main() -> None:
     if options.open:
         _open(options.open)
         return
-    about("random reads of encoded bytes, one thread, the better of two turns; the system's file cache is warm")
     with tempfile.TemporaryDirectory() as scratch:
-        folder = options.folder or _shapes(Path(scratch) / "shapes")
+        folder = options.folder or shapes_folder(Path(scratch) / "shapes", 5000, 1000, quality=75)
+        images = describe(folder, made=options.folder is None)
+        about(f"{images}; random reads of encoded bytes, one thread, the better of two turns; the file cache is warm")
         _compare(folder, Path(scratch), options.reads)
         _large(Path(scratch), options.large)
-
-
-def _shapes(folder: Path) -> Path:
-    """An image folder of JPEGs."""
-    for split, count in (("train", 5000), ("test", 1000)):
-        scenes = render_shapes(0, split, count)
-        for index, (image, label) in enumerate(zip(scenes.pixels, scenes.labels.tolist(), strict=True)):
-            place = folder / split / CLASSES[label]
-            place.mkdir(parents=True, exist_ok=True)
-            (place / f"{index:04}.jpg").write_bytes(encode_jpeg(image, quality=75).numpy().tobytes())
-    return folder
 
 
 def _files(folder: Path) -> list[Path]:

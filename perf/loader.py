@@ -1,34 +1,44 @@
 """What real data costs a training step: the real loader against batches that lie on the device already.
 
 Usage: python perf/loader.py [--data FOLDER] [--steps N] [--rounds N] [--methods a,b]
+       python perf/loader.py --experiment imagenet100 [--workers 14] [--batch 128] [--data FOLDER] ...
 
-The steps of the `cpu` experiment's entries (slim ResNet-18, 32 px, batches of 128), each fed in turn by the real
-loader, which decodes JPEGs while steps run, and by uint8 batches that have been fetched before; views are made within
-the step on both sides. Once from an image folder, once from the HDF5 files made of it; neither is kept in memory.
-FOLDER holds `train/<class>/` and `test/<class>/` with small square images, such as CIFAR-10 as JPEGs; without it,
-images of `shapes` are written to one. The sides take turns; the ratio is the median over all turns. Processor time is
-that of all threads, and tells what the loader itself takes where other work on the machine disturbs the clock. Claim:
-at least 0.95 of the images/s.
+The steps of an experiment's entries, each fed in turn by the real loader, which decodes JPEGs while steps run, and by
+uint8 batches that have been fetched before; views are made within the step on both sides. The images are not kept in
+memory. The sides take turns; the ratio is the median over all turns. Processor time is that of all threads, and tells
+what the loader itself takes where other work on the machine disturbs the clock.
+
+Without `--experiment`, first the `cpu` experiment (slim ResNet-18, 32 px, batches of 128): once from an image folder,
+once from the HDF5 files made of it. FOLDER holds `train/<class>/` and `test/<class>/` with small square images, such as
+CIFAR-10 as JPEGs, and is what the environment variable `PERF_DATA` names where it is left out; without either, images
+of `shapes` are written to one. Claim: at least 0.95 of the images/s. Then, where there is a GPU, `imagenet100`
+(ResNet-50, 224 px) with 14 decoding threads and batches of 128.
+
+With it, that experiment from HDF5 files alone: the loader's share of the step. FOLDER holds photos; without it,
+enlarged `shapes` of 256 px are written to one. `--workers` sets how many threads decode (`BENCH_DECODE_THREADS`).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from claims import about, claim
+from claims import about, claim, unmeasured
+from images import asked_folder, describe, shapes_folder
 from rich.console import Console
-from torchvision.io import encode_jpeg
 
 from benchmark.console import ConsoleReporter
 from benchmark.data.convert import convert_folder
 from benchmark.data.datasets import load_dataset
-from benchmark.data.shapes import CLASSES, render_shapes
+from benchmark.data.images import THREADS_VARIABLE
 from benchmark.devices import choose_device
 from benchmark.experiment import load_experiment, plan_runs, resolve_entries
 from benchmark.interruption import Interruption
@@ -39,43 +49,68 @@ from benchmark.training.measure import undone, warm_up
 
 if TYPE_CHECKING:
     from benchmark.data.batches import RawBatch
+    from benchmark.run_plan import RunPlan
     from benchmark.training.loop import Training
 
 _AIM = 0.95
 _READY = 8  # batches that take turns, so that none stays in the processor's caches
+_LARGE = ("--experiment", "imagenet100", "--workers", "14", "--batch", "128")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="an image folder; without it, one is made")
     parser.add_argument("--steps", type=int, default=10, help="of a turn")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--methods", default="simclr,cnn_jepa")
+    parser.add_argument("--experiment", help="another one than cpu, from HDF5 files")
+    parser.add_argument("--workers", type=int, help="threads that decode")
+    parser.add_argument("--batch", type=int, help="images of a batch; without it, the experiment's")
     options = parser.parse_args()
+    if options.workers is not None:
+        os.environ[THREADS_VARIABLE] = str(options.workers)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = options.data or _shapes(Path(scratch) / "shapes")
-        convert_folder(folder, Path(scratch) / "x.h5", None, skip=False, progress=lambda *_: None, say=lambda _: None)
-        for name, path in (("folder", folder), ("hdf5", Path(scratch) / "x.h5")):
-            _compare(name, path, options, Path(scratch))
+        _measure(options, Path(scratch))
+    if options.experiment is None:
+        _large()
 
 
-def _shapes(folder: Path) -> Path:
-    """An image folder of JPEGs."""
-    for split, count in (("train", 5000), ("test", 500)):
-        scenes = render_shapes(0, split, count)
-        for index, (image, label) in enumerate(zip(scenes.pixels, scenes.labels.tolist(), strict=True)):
-            place = folder / split / CLASSES[label]
-            place.mkdir(parents=True, exist_ok=True)
-            (place / f"{index:04}.jpg").write_bytes(encode_jpeg(image, quality=90).numpy().tobytes())
-    return folder
+def _measure(options: argparse.Namespace, scratch: Path) -> None:
+    large = options.experiment is not None
+    folder = options.data or (None if large else asked_folder())
+    if made := folder is None:
+        folder = scratch / "shapes"
+        shapes_folder(folder, *((2000, 50) if large else (5000, 500)), quality=90, side=256 if large else 32)
+    convert_folder(folder, scratch / "x.h5", None, skip=False, progress=lambda *_: None, say=lambda _: None)
+    images = describe(folder, made=made)
+    if not large:
+        _compare("folder", folder, options, scratch, images)
+    _compare("hdf5", scratch / "x.h5", options, scratch, images)
 
 
-def _compare(name: str, path: Path, options: argparse.Namespace, scratch: Path) -> None:
-    settings = [f"dataset.name={name}", "dataset.train_images=null", "evaluation.images=100"]
-    experiment, source = load_experiment("cpu", methods=options.methods.split(","), settings=settings)
+def _large() -> None:
+    """ResNet-50 at 224 px, in a process of its own, whose threads are others."""
+    if torch.cuda.is_available():
+        subprocess.run([sys.executable, __file__, *_LARGE], check=True)
+        return
+    for method in ("simclr", "cnn_jepa"):
+        unmeasured(
+            f"the loader's share of {method}'s step, resnet50 at 224 px from hdf5", "there is no CUDA device", "%"
+        )
+
+
+def _compare(name: str, path: Path, options: argparse.Namespace, scratch: Path, images: str) -> None:
+    settings = [f"dataset.name={name}", "dataset.train_images=null", "evaluation.images=100", "precision=auto"]
+    if options.batch is not None:
+        settings.append(f"batch_size={options.batch}")
+    methods = options.methods.split(",")
+    experiment, source = load_experiment(options.experiment or "cpu", methods=methods, settings=settings)
     device = choose_device("auto")
     experiment = settle(experiment, device)
-    about(f"{name}: {experiment.precision}, batch {experiment.batch_size}, {torch.get_num_threads()} threads")
+    threads = f"{torch.get_num_threads()} threads"
+    if options.workers is not None:
+        threads += f", {options.workers} more that decode"
+    about(f"{name}: {images}; {experiment.precision}, batch {experiment.batch_size}, {threads}")
     dataset = load_dataset(experiment.dataset, path, resident_limit=0)
     reporter = ConsoleReporter(True, Console())
     with Interruption(reporter.say) as interruption:
@@ -89,23 +124,34 @@ def _compare(name: str, path: Path, options: argparse.Namespace, scratch: Path) 
                 real, made = (_turn(run.training, options.steps, batches) for batches in (None, ready))
                 turns.append((*real, *made))
             run.close()
-            speed = experiment.batch_size * options.steps
-            real, made = (speed / statistics.median(turn[place] for turn in turns) for place in (0, 2))
-            ratio = statistics.median(turn[2] / turn[0] for turn in turns)
-            costs = [1e3 * statistics.median(turn[place] for turn in turns) / options.steps for place in (1, 3)]
-            claim(
-                f"{plan.entry.name} from {name}, against ready-made batches",
-                ratio,
-                "x",
-                at_least=_AIM,
-                detail=f"{real:.0f} and {made:.0f} images/s, processor {costs[0]:.1f} and {costs[1]:.1f} ms a step",
-            )
+            _report(name, plan, options, turns)
+
+
+def _report(name: str, plan: RunPlan, options: argparse.Namespace, turns: list[tuple[float, ...]]) -> None:
+    """Turns are seconds and processor seconds with the real loader, then with ready-made batches."""
+    speed = plan.experiment.batch_size * options.steps
+    real, made = (speed / statistics.median(turn[place] for turn in turns) for place in (0, 2))
+    costs = [1e3 * statistics.median(turn[place] for turn in turns) / options.steps for place in (1, 3)]
+    detail = f"{real:.0f} and {made:.0f} images/s, processor {costs[0]:.1f} and {costs[1]:.1f} ms a step"
+    ratio = statistics.median(turn[2] / turn[0] for turn in turns)
+    if options.experiment is None:
+        what = f"{plan.entry.name} from {name}, against ready-made batches"
+        claim(what, ratio, "x", at_least=_AIM, detail=detail)
+    else:
+        network = f"{plan.backbone.name} at {plan.image_size} px"
+        claim(
+            f"the loader's share of {plan.entry.name}'s step, {network} from {name}",
+            100 * (1 - ratio),
+            "%",
+            detail=detail,
+        )
 
 
 def _turn(training: Training, steps: int, ready: list[RawBatch] | None) -> tuple[float, float]:
     """Seconds by the clock, and of all threads' processor time."""
     with undone(training):
-        # The first step is before the clock starts: within it each step then reads one batch, as in a long run.
+        # The first step is before the clock starts. As many batches have been read ahead at the start as at the end, so
+        # that each step pays for one, as in a long run, however slow the reader is.
         start = 0.0, 0.0
         for number in range(steps + 1):
             if number == 1:
@@ -113,9 +159,8 @@ def _turn(training: Training, steps: int, ready: list[RawBatch] | None) -> tuple
                 start = _now(training)
             run_step(training, 0.5, ready=ready[number % len(ready)] if ready else None)
             training.step += 1
-        end = _now(training)
-        # What is being read ahead must not disturb the next turn.
         training.batches.wait_for_reader()
+        end = _now(training)
         return end[0] - start[0], end[1] - start[1]
 
 

@@ -3,8 +3,11 @@
 Usage: python perf/page.py [--only a,b] [--out FILE] [-- ARGUMENTS]
 
 Each script in a process of its own, one after the other; measure on a machine that does nothing else. A script that
-fails, is left out by `--only`, or finds that the machine cannot run it, stands on the page as that. ARGUMENTS go to
-every script that is run. Exit code 1 if one failed; a claim that is missed fails nothing, and is named.
+fails, is left out by `--only`, or finds that the machine cannot run it, stands on the page as that; so does a row that
+it cannot measure. ARGUMENTS go to every script that is run. The environment variable `PERF_DATA` names an image folder
+with `train/<class>/` and `test/<class>/` (small square images, such as CIFAR-10 as JPEGs) for the scripts that measure
+on images; without it they make their own. Exit code 1 if a script failed; a claim that is missed fails nothing, and is
+named.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from benchmark.environment import describe
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "performance.md"
-HELPERS = ("claims.py", "page.py")
+HELPERS = ("claims.py", "images.py", "page.py")
 LONG = 20  # rows; a longer table is folded
 
 
@@ -161,7 +164,7 @@ def _section(outcome: Outcome) -> list[str]:
         "| measured | value | claim | verdict | from |",
         "| --- | ---: | --- | --- | --- |",
         *(
-            f"| {_cell(one['name'])} | {number(one['value'])} {one['unit']} | {one['bound']} "
+            f"| {_cell(one['name'])} | {_value(one)} | {one['bound']} "
             f"| {_verdict(one['holds'])} | {_cell(one['detail'])} |"
             for one in outcome.claims
         ),
@@ -170,6 +173,10 @@ def _section(outcome: Outcome) -> list[str]:
     if len(table) > LONG:
         table = [f"<details><summary>{len(outcome.claims)} rows</summary>", "", *table, "</details>", ""]
     return lines + table
+
+
+def _value(row: dict[str, Any]) -> str:
+    return "skipped" if row["value"] is None else f"{number(row['value'])} {row['unit']}"
 
 
 def _verdict(holds: bool | None) -> str:

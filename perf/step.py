@@ -2,6 +2,9 @@
 
 Usage: python perf/step.py [EXPERIMENT] [--steps N] [--methods a,b] [--data FOLDER]
 
+FOLDER is for experiments on an image folder, and is what the environment variable `PERF_DATA` names where it is left
+out.
+
 Three measurements in one run. The real loop trains N steps; `loop` is the share of its training time that is not inside
 a step's parts (schedules, ledger, progress, checks). Then N steps with a clock behind each part give the parts' shares.
 Last, a few steps under torch's profiler: `outside` is the share of the operations' own time that is spent outside
@@ -20,6 +23,7 @@ from typing import Any
 
 import torch
 from claims import about, claim
+from images import asked_folder
 from rich.console import Console
 
 from benchmark.console import ConsoleReporter
@@ -58,10 +62,12 @@ def main() -> None:
     device = choose_device("auto")
     experiment = settle(experiment, device)
     entries = resolve_entries(experiment, source)
-    dataset = load_dataset(experiment.dataset, options.data)
+    data = options.data or (asked_folder() if experiment.dataset.name == "folder" else None)
+    dataset = load_dataset(experiment.dataset, data)
     reporter = ConsoleReporter(True, Console())
     about(
-        f"{experiment.name}, batch {experiment.batch_size}, {experiment.precision}, {torch.get_num_threads()} threads"
+        f"{experiment.name} on {sum(dataset.manifest.counts.values()):,} images of {dataset.name}, "
+        f"batch {experiment.batch_size}, {experiment.precision}, {torch.get_num_threads()} threads"
     )
     heads = ("loop", *PARTS, "outside")
     print(f"{'entry':<14}{'ms/step':>9}{'images/s':>10}" + "".join(f"{head:>15}" for head in heads))

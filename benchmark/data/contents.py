@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from benchmark.data.hdf5 import Container
+from benchmark.data.hdf5 import Container, split_digest
 from benchmark.data.images import canonical, decode, in_order, write_png
 from benchmark.data.manifest import checksum
 from benchmark.errors import UserError
@@ -48,7 +48,25 @@ def describe_contents(encoded: Encoded) -> list[tuple[str, str]]:
             "left out",
             f"{len(skipped)}: {', '.join(skipped[:3])}{', ...' if len(skipped) > 3 else ''}" if skipped else "0",
         ),
+        ("made as", _made(encoded)),
+        ("digest", encoded.digest or "not stored; the file is of before digests were"),
     ]
+
+
+def _made(container: Container) -> str:
+    if container.resize is not None:
+        return f"JPEG of quality {container.quality}, larger images resized to a short side of {container.resize} px"
+    if container.dataset:
+        return f"PNG of dataset '{container.dataset}', as it is kept at this size"
+    return "the files' bytes as they were" if container.digest else "not said"
+
+
+def differs_from_digest(encoded: Encoded) -> bool:
+    """Whether labels, classes or stored checksums are not those that the file was written with, where it tells."""
+    if not isinstance(encoded, Container) or not encoded.digest:
+        return False
+    labels = encoded.labels_N.tolist()
+    return encoded.digest != split_digest(encoded.split, encoded.classes, labels, encoded.checksums())
 
 
 def contact_sheet(encoded: Encoded, path: Path) -> None:

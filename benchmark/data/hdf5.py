@@ -1,10 +1,12 @@
 """Encoded images in one HDF5 file per split: reading.
 
-Layout, version 1 (`convert.py` writes it). Attributes of the file: `format`, `format_version`, `split`, `skipped`
-(names that a conversion left out, JSON). Datasets: `bytes` uint8 `(T,)`, all encoded images one after the other,
-chunked and not compressed, since they are compressed already; `lengths` uint32 `(N,)`; `labels` int32 `(N,)`; `sizes`
-uint32 `(N, 2)`, height and width; `checksums` uint8 `(N, 16)`; `classes`, strings `(K,)`; `factors/<name>` float32
-`(N,)` where scenes are known.
+Layout, version 1 (`hdf5_writer.py` writes it). Attributes of the file: `format`, `format_version`, `split`, `skipped`
+(names that a conversion left out, JSON), and what later files say besides: `digest` (see `split_digest`), and how the
+images were made: `resize` and `quality` where they were encoded anew, `dataset` where they are those of a named one, as
+PNG; none of the three where they are the files' bytes. Datasets: `bytes` uint8 `(T,)`, all encoded images one after the
+other, chunked and not compressed, since they are compressed already; `lengths` uint32 `(N,)`; `labels` int32 `(N,)`;
+`sizes` uint32 `(N, 2)`, height and width; `checksums` uint8 `(N, 16)`; `classes`, strings `(K,)`; `factors/<name>`
+float32 `(N,)` where scenes are known.
 
 Because nothing is compressed, an image is read straight from the file at its place, by any number of threads and
 processes at once, past HDF5's own lock.
@@ -22,10 +24,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import h5py
 import numpy as np
 
-from benchmark.data.manifest import CHECKSUM_BYTES
+from benchmark.data.manifest import CHECKSUM_BYTES, build_manifest
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -87,6 +90,10 @@ class Container:
         stored_N16: checksums as stored.
         skipped: what a conversion left out.
         factors: of scenes, by name.
+        digest: of the content, as stored; empty in files of before.
+        resize: short side in pixels that larger images were brought to; None where nothing was encoded anew.
+        quality: of JPEG that they were encoded with, or None.
+        dataset: whose images were written as PNG; empty for an image folder's.
     """
 
     path: Path
@@ -100,6 +107,10 @@ class Container:
     stored_N16: NDArray[np.uint8]
     skipped: str = "[]"
     factors: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    digest: str = ""
+    resize: int | None = None
+    quality: int | None = None
+    dataset: str = ""
     _open: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
@@ -192,7 +203,20 @@ def _open_container(path: Path) -> Container:
             arrays["checksums"],
             str(file.attrs.get("skipped", "[]")),
             factors,
+            digest=str(file.attrs.get("digest", "")),
+            resize=_number(file, "resize"),
+            quality=_number(file, "quality"),
+            dataset=str(file.attrs.get("dataset", "")),
         )
+
+
+def _number(file: h5py.File, name: str) -> int | None:
+    return int(file.attrs[name]) if name in file.attrs else None
+
+
+def split_digest(split: str, classes: Sequence[str], labels: Sequence[int], checksums: Sequence[bytes]) -> str:
+    """What a split holds, as a hexadecimal hash over its name, its classes, and the sorted checksums with labels."""
+    return build_manifest(classes, {split: (labels, checksums)}).digest
 
 
 def open_file(path: Path) -> h5py.File:

@@ -11,7 +11,6 @@ import re
 import time
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -39,10 +38,15 @@ SMALL = 48
 """Side in pixels of stored images up to which the thread that reads a batch decodes it alone. On two cores, three
 threads that take turns at Python's lock need twice its time for 32 px, and three times its processor time."""
 
+THREADS_VARIABLE = "BENCH_DECODE_THREADS"
+"""Environment variable with the number of decoding threads; without it, one more than there are cores, at most 16."""
+
 _BATCH = 512
 _TRIED, _QUICK = 32, 150e-6  # items that are tried, and seconds an item up to which other threads are not worth asking
 _NEIGHBOURS = 16
 _PNG = b"\x89PNG\r\n\x1a\n"
+_MOST_THREADS = 256
+_POOLS: dict[int, ThreadPoolExecutor] = {}
 
 
 class Images(Protocol):
@@ -193,17 +197,23 @@ class LazyImages(ImagesOnDemand):
 
 
 def _pool() -> ThreadPoolExecutor:
-    return _pool_of(os.getpid())
-
-
-@lru_cache(maxsize=1)
-def _pool_of(process: int) -> ThreadPoolExecutor:
-    # One a process: threads do not live on in a forked worker.
-    del process
-    return ThreadPoolExecutor(max_workers=_threads(), thread_name_prefix="decode")
+    # One a process: threads do not live on in a forked worker. Of several threads that come first all get the same one:
+    # `setdefault` is one step, and a pool that nobody uses has no threads yet.
+    process = os.getpid()
+    pool = _POOLS.get(process)
+    return pool or _POOLS.setdefault(process, ThreadPoolExecutor(_threads(), thread_name_prefix="decode"))
 
 
 def _threads() -> int:
+    """How many threads decode; what is asked for holds from the first image on.
+
+    Raises:
+        UserError: `BENCH_DECODE_THREADS` is no number of threads.
+    """
+    if asked := os.environ.get(THREADS_VARIABLE):
+        if not (asked.isascii() and asked.isdecimal() and 1 <= int(asked) <= _MOST_THREADS):
+            raise UserError(f"{THREADS_VARIABLE} is '{asked}'; expected 1 to {_MOST_THREADS} decoding threads")
+        return int(asked)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(16, cores + 1)
 

@@ -71,7 +71,8 @@ def trial_front(study: EntryStudy, *, width: float = style.FULL_WIDTH) -> Figure
         axes.set(xlabel="Training cost (device-hours)", ylabel="Linear probe, validation top-1 (%)")
         colour = style.colour(study.entry)
         if any(len(trial.runs) > 1 for trial in trials):
-            axes.scatter(*zip(*seeds, strict=True), s=7, color=colour, alpha=0.3, linewidths=0, zorder=2.5)
+            x_all, y_all = zip(*seeds, strict=True)
+            axes.scatter(x_all, y_all, s=7, color=colour, alpha=0.3, linewidths=0, zorder=2.5)
         for trial, (x, y) in zip(trials, points, strict=True):
             on = trial.number in best
             axes.scatter(

@@ -38,6 +38,7 @@ def test_a_file_is_the_folder_it_was_made_of(bench: Any, folder: Path, tmp_path:
     assert code == 0 and "x-train.h5" in printed and "x-test.h5" in printed, printed
     code, printed = bench("data", "inspect", tmp_path / "x-train.h5", "--sheet", tmp_path / "sheet.png")
     assert code == 0 and "80 of 2 classes" in printed and "ant 40, bee 40" in printed, printed
+    assert "made as    the files' bytes as they were" in printed and "digest     " in printed, printed
     assert (tmp_path / "sheet.png").stat().st_size > 0
     code, printed = bench("data", "verify", tmp_path / "x-train.h5")
     assert code == 0 and "80 of 80 images are sound" in printed, printed
@@ -75,6 +76,12 @@ def test_a_bad_image_is_named(bench: Any, folder: Path, tmp_path: Path) -> None:
         (("convert", "digits", "x.png"), "has to end in .h5"),
         (("convert", "digits", "x.h5", "--resize", "64"), "--resize is for image folders"),
         (("convert", "digits", "x.h5", "--on-error", "ignore"), "choices: fail, skip"),
+        (("convert", "digits", "x.h5", "--on-error", "skip"), "--on-error is for image folders"),
+        (("convert", "digits", "x.h5", "--quality", "90"), "it needs --resize"),
+        (("convert", "imagenette", "x.h5"), "bench data convert data/imagenette2-160 x.h5"),
+        (("convert", "folder", "x.h5", "--data", "images"), "bench data convert FOLDER X.h5"),
+        (("convert", "hdf5", "x.h5", "--data", "y.h5"), "lie in HDF5 files already"),
+        (("convert", "images", "x.h5", "--data", "images"), "--data says where a named dataset lies"),
         (("inspect", "nowhere.h5"), "no such file"),
         (("views", "--method", "simcl", "--out", "x.png"), "did you mean 'simclr'?"),
         (("views", "--method", "random_init", "--out", "x.png"), "sees no views"),
@@ -85,6 +92,15 @@ def test_bad_input(bench: Any, tmp_path: Path, monkeypatch: Any, arguments: Any,
     monkeypatch.chdir(tmp_path)
     code, printed = bench("data", *arguments)
     assert code == 2 and message in printed, printed
+
+
+def test_what_a_named_dataset_loses_is_said(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = datasets.load_dataset(datasets.DatasetSpec(name="digits"), None)
+    monkeypatch.setattr(datasets, "load_dataset", lambda spec, path, progress: digits)
+    code, printed = bench("data", "convert", "stl10", tmp_path / "x.h5")
+    assert code == 0 and "unlabelled images are left out" in printed, printed
+    code, printed = bench("data", "inspect", tmp_path / "x-train.h5")
+    assert code == 0 and "made as    PNG of dataset 'digits'" in printed, printed
 
 
 @pytest.mark.parametrize("method", ["simclr", "byol", "vicreg", "cnn_jepa", "ijepa", "supervised"])

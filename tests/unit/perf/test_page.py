@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The module `perf/page.py`, which takes `claims` from beside it."""
     monkeypatch.syspath_prepend(str(PERF))
     yield importlib.import_module("page")
-    for name in ("page", "claims"):
+    for name in ("page", "claims", "images"):
         sys.modules.pop(name, None)
 
 
@@ -53,15 +54,18 @@ def test_a_claim_is_judged_printed_and_written(
     assert "(claim: at least 1 ms, at most 4 ms; MISSED)" in printed[3]
     assert printed[4].endswith(" 1234 ms")
     assert printed[5] == "a line of a table; MISSED"
-    assert [line["holds"] for line in _written(file)] == [True, False, True, False, None, False]
+    claims.unmeasured("on a GPU", "there is none", "images/s", at_least=2e5)
+    assert capsys.readouterr().out.split(None, 3)[-1] == "skipped: there is none (claim: at least 200000 images/s)\n"
+    assert [line["holds"] for line in _written(file)] == [True, False, True, False, None, False, None]
     monkeypatch.delenv(claims.VARIABLE)
     claims.claim("not written", 1, "x")
-    assert len(_written(file)) == 6
+    assert len(_written(file)) == 7
 
 
 SCRIPTS = {
     "good.py": '"""Measures well.\n\nMore."""\nfrom claims import about, claim\nabout("2 threads")\n'
-    'claim("ratio | of", 2.5, "x", at_least=2, detail="<a> 1 ms")\nclaim("plain", 7, "ms")',
+    'claim("ratio | of", 2.5, "x", at_least=2, detail="<a> 1 ms")\nclaim("plain", 7, "ms")\n'
+    'from claims import unmeasured\nunmeasured("on a GPU", "there is none", "x", at_least=3)',
     "missed.py": '"""Misses."""\nfrom claims import claim\nclaim("too slow", 1.5, "x", at_least=2)',
     "broken.py": '"""Breaks."""\nfrom claims import claim\nclaim("before", 1, "x")\nraise SystemExit(3)',
     "elsewhere.py": '"""Needs what is not here."""\nfrom claims import skip\nskip("there is no CUDA device")',
@@ -91,12 +95,28 @@ def test_each_script_stands_on_the_page_with_what_became_of_it(
     assert list(sections) == sorted(SCRIPTS)  # neither of the helpers
     assert r"| ratio \| of | 2.5 x | at least 2 x | held | &lt;a> 1 ms |" in sections["good.py"]
     assert "| plain | 7 ms |  |  |  |" in sections["good.py"]
+    assert "| on a GPU | skipped | at least 3 x |  | there is none |" in sections["good.py"]
     assert "Measures well.\n" in sections["good.py"] and "2 threads." in sections["good.py"]
     assert "| too slow | 1.5 x | at least 2 x | **missed** |" in sections["missed.py"]
     assert "**Failed**: exit code 3." in sections["broken.py"] and "| before | 1 x |" in sections["broken.py"]
     assert "**Skipped**: there is no CUDA device." in sections["elsewhere.py"]
     assert "reports nothing here" in sections["silent.py"]
     assert "**Skipped**: left out of this measurement." in sections["left.py"]
+
+
+def test_the_images_of_all_scripts_are_named_once_and_told_without_their_place(
+    page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = importlib.import_module("images")
+    monkeypatch.delenv("PERF_DATA", raising=False)
+    assert images.asked_folder() is None
+    monkeypatch.setenv("PERF_DATA", str(tmp_path / "photos"))
+    folder = images.shapes_folder(tmp_path / "photos", 30, 10, quality=90, side=96)
+    assert images.asked_folder() == folder
+    assert images.describe(folder, made=False) == "folder 'photos', 40 images"
+    assert images.describe(folder, made=True) == "40 images of `shapes`"
+    with Image.open(next((folder / "test").glob("*/*.jpg"))) as picture:
+        assert picture.size == (96, 96)
 
 
 def test_scripts_that_are_not_there_are_refused(

@@ -135,11 +135,11 @@ def test_batches_depend_on_seed_and_step_alone(folder: Path, monkeypatch: pytest
         assert all(equal(late.fetch(step), expected[step]) for step in (0, 1, 5, 2))
         assert all(equal(resumed.fetch(step), expected[step]) for step in (4, 5))
     for threads in (1, 5):
-        images_module._pool_of.cache_clear()
+        images_module._POOLS.clear()
         monkeypatch.setattr(images_module, "_threads", lambda threads=threads: threads)
         with batches_of(dataset) as others:
             assert all(equal(others.fetch(step), expected[step]) for step in range(6))
-    images_module._pool_of.cache_clear()
+    images_module._POOLS.clear()
 
 
 def test_ranks_crop_their_share_as_one_device_would(folder: Path) -> None:

@@ -6,8 +6,10 @@ import io
 import multiprocessing
 import os
 import pickle
+import shutil
 from concurrent.futures import ProcessPoolExecutor
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,17 +17,14 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.data import convert as convert_module
-from benchmark.data.contents import contact_sheet, describe_contents, unsound
+from benchmark.data import hdf5_writer
+from benchmark.data.contents import contact_sheet, describe_contents, differs_from_digest, unsound
 from benchmark.data.convert import Reencode, convert_dataset, convert_folder
 from benchmark.data.datasets import DatasetSpec, LazyImages, load_dataset
 from benchmark.data.hdf5 import open_container
 from benchmark.data.hdf5_source import open_any, split_paths
 from benchmark.data.numbered import NumberedFiles
 from benchmark.errors import UserError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def picture(seed: int, width: int, height: int) -> Image.Image:
@@ -85,8 +84,8 @@ def test_the_bytes_are_those_of_the_files_and_cost_little_more(folder: Path, tmp
 
 
 def test_chunks_are_no_borders(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convert_module, "_SMALLEST_CHUNK", 64)
-    monkeypatch.setattr(convert_module, "_LARGEST_CHUNK", 64)
+    monkeypatch.setattr(hdf5_writer, "_SMALLEST_CHUNK", 64)
+    monkeypatch.setattr(hdf5_writer, "_LARGEST_CHUNK", 64)
     converted(folder, tmp_path / "x.h5")
     assert open_container(tmp_path / "x-train.h5").chunk == 64
     assert not list(unsound(open_container(tmp_path / "x-train.h5")))
@@ -98,6 +97,39 @@ def test_made_anew_the_short_side_shrinks_and_two_conversions_are_equal(folder: 
     assert (tmp_path / "x-train.h5").read_bytes() == (tmp_path / "y-train.h5").read_bytes()
     sizes = open_container(tmp_path / "x-train.h5").sizes_N2
     assert sizes.min(axis=1).tolist() == [min(24, 20 + 4 * index) for index in range(6)] * 2
+
+
+def test_a_file_says_how_it_was_made_and_what_it_holds(folder: Path, tmp_path: Path) -> None:
+    converted(folder, tmp_path / "x.h5")
+    converted(folder, tmp_path / "y.h5", Reencode(24, 90))
+    shutil.copytree(folder, tmp_path / "named otherwise")
+    (tmp_path / "named otherwise" / "train" / "ant" / "0.png").rename(tmp_path / "named otherwise/train/ant/9.png")
+    converted(tmp_path / "named otherwise", tmp_path / "z.h5")
+    as_it_was, anew, other = (open_container(tmp_path / f"{name}-train.h5") for name in "xyz")
+    assert (as_it_was.resize, as_it_was.quality, anew.resize, anew.quality) == (None, None, 24, 90)
+    assert ("made as", "the files' bytes as they were") in describe_contents(as_it_was)
+    facts = dict(describe_contents(anew))
+    assert facts["made as"] == "JPEG of quality 90, larger images resized to a short side of 24 px"
+    assert facts["digest"] == anew.digest
+    # Of the content alone: neither names nor order of the files.
+    assert as_it_was.checksums() != other.checksums() and as_it_was.digest == other.digest != anew.digest
+    assert len(as_it_was.digest) == 64 and as_it_was.digest != open_container(tmp_path / "x-test.h5").digest
+    assert not differs_from_digest(as_it_was)
+    _rewritten(tmp_path / "x-train.h5", labels=1 - as_it_was.labels_N)
+    swapped = open_container(tmp_path / "x-train.h5")
+    assert not list(unsound(swapped)) and differs_from_digest(swapped)
+
+
+def test_files_of_before_say_less_and_open(folder: Path, tmp_path: Path) -> None:
+    converted(folder, tmp_path / "x.h5")
+    for split in ("train", "test"):
+        with h5py.File(tmp_path / f"x-{split}.h5", "r+") as file:
+            del file.attrs["digest"]
+    container = open_container(tmp_path / "x-train.h5")
+    facts = dict(describe_contents(container))
+    assert facts["made as"] == "not said" and "not stored" in facts["digest"] and not differs_from_digest(container)
+    one, other = (load_dataset(DatasetSpec(name=n, size=16), p) for n, p in (("folder", folder), ("hdf5", tmp_path)))
+    assert one.manifest == other.manifest
 
 
 def test_unreadable_images_end_a_conversion_or_are_left_out_and_listed(folder: Path, tmp_path: Path) -> None:
@@ -126,11 +158,28 @@ def test_a_full_disk_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: p
     assert [child.name for child in tmp_path.iterdir()] == ["images"]
 
 
+def test_a_name_that_the_system_refuses_leaves_neither_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.replace
+
+    def refuse_test(self: Path, target: Path) -> Path:
+        if target.name == "x-test.h5":
+            raise OSError(13, "no")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse_test)
+    with pytest.raises(UserError, match=r"x-test\.h5: cannot be written \(Permission denied\)"):
+        converted(folder, tmp_path / "x.h5")
+    assert [child.name for child in tmp_path.iterdir()] == ["images"]
+
+
 def test_what_a_killed_conversion_left_is_cleared_and_what_is_there_is_kept(folder: Path, tmp_path: Path) -> None:
-    stale = tmp_path / ".x-train.h5.99999999.tmp"
-    stale.write_bytes(b"half")
-    converted(folder, tmp_path / "x.h5")
-    assert not stale.exists()
+    left = [tmp_path / f".x-{split}.h5.99999999.tmp" for split in ("train", "test")]
+    for stale in left:
+        stale.write_bytes(b"half")
+    assert converted(folder, tmp_path / "x.h5") == ["removed what an interrupted conversion left; starting again"]
+    assert not any(stale.exists() for stale in left)
     busy = tmp_path / f".y-train.h5.{os.getppid()}.tmp"
     busy.write_bytes(b"half")
     with pytest.raises(UserError, match="is converting to it"):
@@ -239,7 +288,10 @@ def test_the_layout_of_cnn_jepas_converter_is_read_as_it_is(folder: Path, tmp_pa
 
 def test_a_dataset_without_files_is_written_without_loss(tmp_path: Path) -> None:
     shapes = load_dataset(DatasetSpec(name="shapes", shapes_train=60, shapes_test=20), None)
-    convert_dataset(shapes, tmp_path / "s.h5", progress=lambda done, total: None)
+    convert_dataset(shapes, tmp_path / "s.h5", progress=lambda done, total: None, say=print)
+    assert ("made as", "PNG of dataset 'shapes', as it is kept at this size") in describe_contents(
+        open_container(tmp_path / "s-train.h5")
+    )
     again = load_dataset(DatasetSpec(name="hdf5"), tmp_path / "s.h5")
     assert again.image_size == 32 and again.classes == shapes.classes
     pixels = {

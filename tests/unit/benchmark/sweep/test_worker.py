@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
+import os
 import re
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ from benchmark.study_records import read_study
 from benchmark.sweep import storage as storage_module
 from benchmark.sweep.storage import open_storage, quiet, worker_lock
 from benchmark.sweep.supervise import RunFailedError, StoppedError, Supervisor
+from benchmark.sweep.sweep import Sweep
 from benchmark.sweep.worker import best_trial
 
 if TYPE_CHECKING:
@@ -159,6 +162,46 @@ def test_a_dead_workers_trial_is_taken_up_at_once_and_a_living_ones_left(
     other = open_sweep(storage=url)
     other.work()
     assert _states(other) == ["COMPLETE"] * 3
+
+
+def _take_part(sweep: Any, everybody: Any, log: Path) -> None:
+    """A worker's process: its first run waits for the other one's, so that both have one."""
+    mine = Sweep(sweep.asked, sweep.dataset, sweep.place, lambda text: None)
+    made_up = sweep.supervisor.run
+
+    def run(job: Any, tell: Any, judge: Any) -> Path:
+        with log.open("a") as file:
+            file.write(f"{os.getpid()} {job.experiment['entries'][0]['name']}\n")
+        if log.read_text().count(f"{os.getpid()} ") == 1:
+            everybody.wait(60)
+        found: Path = made_up(job, tell, judge)
+        return found
+
+    sweep.supervisor.run = run
+    mine.supervisor = sweep.supervisor
+    mine.work()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_two_workers_share_a_queue_and_each_run_is_carried_out_once(
+    open_sweep: Callable[..., Any], tmp_path: Path, kind: str
+) -> None:
+    url = None if kind == "sqlite" else f"journal:{tmp_path / 'study.log'}"
+    sweep = open_sweep(storage=url, parameters={DEPTH: {"low": 1, "high": 8}}, seeds=[0])
+    forks, log = multiprocessing.get_context("fork"), tmp_path / "runs.txt"
+    everybody = forks.Barrier(2)
+    workers = [forks.Process(target=_take_part, args=(sweep, everybody, log)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    runs = [line.split() for line in log.read_text().splitlines()]
+    assert sorted(name for _, name in runs) == [f"cnn_jepa.predictor_depth-{depth}" for depth in range(1, 9)]
+    assert {int(process) for process, _ in runs} == {worker.pid for worker in workers}
+    assert [trial.state.name for trial in open_sweep(
+        storage=url, parameters={DEPTH: {"low": 1, "high": 8}}, seeds=[0]
+    ).studies[0].trials()] == ["COMPLETE"] * 8  # fmt: skip
 
 
 def test_a_trial_that_fell_silent_elsewhere_is_taken_up(

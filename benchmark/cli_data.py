@@ -12,6 +12,7 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from benchmark.console import ConsoleReporter
     from benchmark.data.convert import Reencode
+    from benchmark.data.images import Progress
 
 app = typer.Typer(no_args_is_help=True, help="Convert, inspect and verify images; look at views.")
 
@@ -44,8 +45,8 @@ def convert(
         elif data is not None:
             raise UserError(f"--data says where a named dataset lies; '{source}' is taken for an image folder itself")
         else:
-            progress, skip = reporter.counting("converting images"), on_error == "skip"
-            made = convert_folder(Path(source), out, reencode, skip=skip, progress=progress, say=reporter.say)
+            skip = on_error == "skip"
+            made = convert_folder(Path(source), out, reencode, skip=skip, say=reporter.say, **_bars(reporter))
     for path in made:
         typer.echo(path)
 
@@ -74,7 +75,15 @@ def _convert_named(
     if name == "stl10":
         reporter.say("stl10: its unlabelled images are left out; the files hold train and test")
     dataset = load_dataset(DatasetSpec(name=name), data, progress=reporter.data_progress)
-    return convert_dataset(dataset, out, progress=reporter.counting("converting images"), say=reporter.say)
+    return convert_dataset(dataset, out, say=reporter.say, **_bars(reporter))
+
+
+def _bars(reporter: ConsoleReporter) -> dict[str, Progress]:
+    """What a conversion tells its progress to."""
+    return {
+        "progress": reporter.counting("converting images"),
+        "checked": reporter.counting("reading back what was written"),
+    }
 
 
 @app.command()

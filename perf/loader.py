@@ -110,7 +110,7 @@ def _compare(name: str, path: Path, options: argparse.Namespace, scratch: Path, 
     threads = f"{torch.get_num_threads()} threads"
     if options.workers is not None:
         threads += f", {options.workers} more that decode"
-    about(f"{name}: {images}; {experiment.precision}, batch {experiment.batch_size}, {threads}")
+    about(f"from {name}: {images}; {experiment.precision}, batch {experiment.batch_size}, {threads}")
     dataset = load_dataset(experiment.dataset, path, resident_limit=0)
     reporter = ConsoleReporter(True, Console())
     with Interruption(reporter.say) as interruption:

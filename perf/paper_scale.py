@@ -18,14 +18,12 @@ from pathlib import Path
 
 import torch
 from claims import about, claim
+from images import shapes_folder
 from rich.console import Console
-from torchvision.io import encode_jpeg
-from torchvision.transforms.v2.functional import resize
 
 from benchmark.analysis.published import EPOCHS, PUBLISHED, REPOSITORY
 from benchmark.console import ConsoleReporter
 from benchmark.data.datasets import load_dataset
-from benchmark.data.shapes import CLASSES, render_shapes
 from benchmark.devices import choose_device
 from benchmark.experiment import load_experiment, plan_runs, resolve_entries
 from benchmark.interruption import Interruption
@@ -60,7 +58,8 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         interruption = stack.enter_context(Interruption(reporter.say))
-        dataset = load_dataset(experiment.dataset, _images(folder / "images", max(4 * options.batch, 60)))
+        made = shapes_folder(folder / "images", max(4 * options.batch, 60), 20, quality=90, side=256)
+        dataset = load_dataset(experiment.dataset, made)
         for plan in plan_runs(experiment, resolve_entries(experiment, source), dataset.image_size):
             if plan.method.trainable:
                 run = runs[plan.entry.name] = Run(plan, dataset, device, folder, reporter, interruption)
@@ -82,17 +81,6 @@ def main() -> None:
             "x",
             detail=f"{1e3 * seconds:.0f} ms, {speed:.1f} images/s, {hours:,.0f} device-hours{_published(runs[name])}",
         )
-
-
-def _images(folder: Path, count: int) -> Path:
-    """An image folder of enlarged `shapes`, as JPEGs of 256 px."""
-    for split, images in (("train", count), ("test", 20)):
-        scenes = render_shapes(0, split, images, 64)
-        for index, (image, label) in enumerate(zip(resize(scenes.pixels, [256, 256]), scenes.labels, strict=True)):
-            place = folder / split / CLASSES[int(label)]
-            place.mkdir(parents=True, exist_ok=True)
-            (place / f"{index:05}.jpg").write_bytes(encode_jpeg(image, quality=90).numpy().tobytes())
-    return folder
 
 
 def _published(run: Run) -> str:

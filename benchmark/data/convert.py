@@ -61,7 +61,14 @@ class _Made:
 
 
 def convert_folder(
-    folder: Path, out: Path, reencode: Reencode | None, *, skip: bool, progress: Progress, say: Say
+    folder: Path,
+    out: Path,
+    reencode: Reencode | None,
+    *,
+    skip: bool,
+    progress: Progress,
+    say: Say,
+    checked: Progress | None = None,
 ) -> list[Path]:
     """Converts an image folder; files are taken as they are unless they are to be made anew. Each is decoded once.
 
@@ -72,6 +79,7 @@ def convert_folder(
         skip: leave unreadable images out, and list them in the file, instead of ending.
         progress: called with (done, of how many).
         say: told about what is left out, and about what an interrupted conversion had left.
+        checked: called likewise while what was written is read back.
 
     Returns:
         The files written.
@@ -98,7 +106,7 @@ def convert_folder(
             empty = sorted(set(range(len(classes))) - writer.labels_written)
             if empty:
                 raise UserError(f"{folder}: no readable image of class '{classes[empty[0]]}' is left in {split}")
-            writer.finish()
+            writer.finish(checked)
         return writers.publish()
 
 
@@ -114,10 +122,13 @@ def _make(path: Path, reencode: Reencode | None) -> _Made:
     return _Made(encoded, (image.shape[-2], image.shape[-1]))
 
 
-def convert_dataset(dataset: Dataset, out: Path, *, progress: Progress, say: Say) -> list[Path]:
+def convert_dataset(
+    dataset: Dataset, out: Path, *, progress: Progress, say: Say, checked: Progress | None = None
+) -> list[Path]:
     """Converts a loaded dataset to PNG of its images as they are kept; train holds the validation split again.
 
-    Nothing is lost of what the dataset gives at its input size. Images of no known class are left out.
+    Nothing is lost of what the dataset gives at its input size. Images of no known class are left out. The callbacks
+    are those of `convert_folder`.
 
     Raises:
         UserError: a file is there already, or the disk is full.
@@ -140,7 +151,7 @@ def convert_dataset(dataset: Dataset, out: Path, *, progress: Progress, say: Say
                 name: np.concatenate([split.factors[name].float().numpy() for split in splits])
                 for name in splits[0].factors
             }
-            writer.finish()
+            writer.finish(checked)
         return writers.publish()
 
 

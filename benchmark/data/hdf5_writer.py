@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.data.hdf5 import Container
+    from benchmark.data.images import Progress
 
     Say = Callable[[str], None]
 
@@ -255,8 +256,11 @@ class Writer:
             self._bytes[self._written :] = np.frombuffer(b"".join(self._waiting), dtype=np.uint8)
         self._written, self._held, self._waiting = self._written + self._held, 0, []
 
-    def finish(self) -> None:
+    def finish(self, progress: Progress | None = None) -> None:
         """Writes the rest, and reads all of it back.
+
+        Args:
+            progress: called with (read back, of how many) now and then.
 
         Raises:
             UserError: there are no images, the disk is full, or what is read back is not what was written.
@@ -271,7 +275,7 @@ class Writer:
         with self._writing():
             os.fsync(self._temporary.fileno())
             self._temporary.close()
-            bad = next(iter(damaged(open_container(self._place))), None)
+            bad = next(iter(damaged(open_container(self._place), progress)), None)
         if bad is not None:
             raise UserError(f"{self.path}: image {bad} reads back otherwise than it was written; nothing was kept")
 
@@ -311,9 +315,11 @@ def _cannot_be_written(path: Path, error: OSError) -> UserError:
     return UserError(f"{path}: cannot be written ({reason}); nothing was kept")
 
 
-def damaged(container: Container) -> Iterable[int]:
+def damaged(container: Container, progress: Progress | None = None) -> Iterable[int]:
     """The images whose bytes are not what their checksums say."""
     codes = container.checksums()
     for index in range(len(container)):
         if checksum(container.read(index)) != codes[index]:
             yield index
+        if progress is not None and (index % 1000 == 999 or index + 1 == len(container)):
+            progress(index + 1, len(container))

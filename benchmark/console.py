@@ -193,9 +193,11 @@ class ConsoleReporter:
         if self._quiet:
             return
         self._console.print(_trials_table(record))
-        done = sum(trial.state in ("complete", "pruned") for one in record.studies for trial in one.trials)
+        states = [trial.state for one in record.studies for trial in one.trials]
+        done = states.count("complete") + states.count("pruned")
+        failed = f", {states.count('failed')} failed" if "failed" in states else ""
         self.say(
-            f"{done} of {record.trials_wanted} trials done; {_runs_text(len(record.runs))} took "
+            f"{done} of {record.trials_wanted} trials done{failed}; {_runs_text(len(record.runs))} took "
             f"{record.device_hours:.2f} device-hours of training, {record.total_hours:.2f} with everything"
         )
 

@@ -133,11 +133,11 @@ class Worker:
             try:
                 run, record = self._run(one, trial, point, place, seed, label)
             except RunFailedError as error:
-                self._fail(trial, f"seed {seed}: {error}")
+                self._fail(trial, label, f"seed {seed}: {error}")
             runs.append(run)
             trial.set_user_attr("runs", [found.model_dump(mode="json") for found in runs])
             if run.linear_top1 is None:
-                self._end_without_score(trial, record)
+                self._end_without_score(trial, label, record)
         scores = [run.linear_top1 for run in runs if run.linear_top1 is not None]
         mean = sum(scores) / len(scores)
         self.say(f"{label}: validation linear {mean:.1f}% (mean of {len(scores)})")
@@ -160,7 +160,7 @@ class Worker:
         )
         return outcome(folder, one.folder)
 
-    def _end_without_score(self, trial: Trial, record: Record) -> NoReturn:
+    def _end_without_score(self, trial: Trial, label: str, record: Record) -> NoReturn:
         """A run without a score ends its trial: for good, unless it failed, which the next command tries again.
 
         Raises:
@@ -169,14 +169,14 @@ class Worker:
         """
         message = f"seed {record.seed}: {record.status}" + (f" ({record.message})" if record.message else "")
         if record.status == "failed":
-            self._fail(trial, message)
-        self.say(f"trial {trial.user_attrs['point']}: {message}")
+            self._fail(trial, label, message)
+        self.say(f"{label}: {message}")
         trial.set_user_attr("message", message)
         raise optuna.TrialPruned(message)
 
-    def _fail(self, trial: Trial, message: str) -> NoReturn:
+    def _fail(self, trial: Trial, label: str, message: str) -> NoReturn:
         self.failed += 1
-        self.say(f"trial {trial.user_attrs['point']}: {message}")
+        self.say(f"{label}: {message}")
         trial.set_user_attr("message", message)
         raise RunFailedError(message)
 

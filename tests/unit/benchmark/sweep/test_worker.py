@@ -104,6 +104,10 @@ def test_a_failed_run_fails_its_trial_alone_and_is_tried_again(open_sweep: Calla
     assert states[2] == ("failed", "seed 1: failed")
     assert states[1] == ("failed", "seed 0: the run's process ended with code -9")
     assert record.device_hours == pytest.approx(4 * 0.01)  # what failed has cost, too
+    assert sum(line.startswith("cnn_jepa, trial ") and line.endswith(": seed 1: failed") for line in sweep.said) == 1
+    with (console := Console(width=200)).capture() as shown:
+        ConsoleReporter(False, console).study(record)
+    assert "1 of 3 trials done, 2 failed; 4 runs took" in shown.get()
     again = open_sweep()
     assert again.work() == 0
     assert _states(again) == ["COMPLETE"] * 3

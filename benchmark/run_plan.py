@@ -103,7 +103,7 @@ def _without_defaults(config: BaseModel) -> Any:
         if not field.is_required()
     }
     dumped = type(config).model_construct(**defaults).model_dump(mode="json", warnings=False)
-    return _difference(values, {name: dumped[name] for name in defaults})
+    return _difference(values, {name: dumped[name] for name in defaults if name in dumped})
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from benchmark.ranks import GroupLostError, held
 from benchmark.records import (
     FINAL_STATUSES,
     Cause,
+    KeySettings,
     LedgerRecord,
     Metrics,
     Purpose,
@@ -266,6 +267,7 @@ def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]
     anywhere = ranks.settle(shared)
     record = Record(
         key=plan.key(dataset.manifest.digest),
+        key_settings=KeySettings(**plan.key_settings()),
         experiment=plan.experiment.name,
         entry=plan.entry.name,
         method=plan.entry.method,

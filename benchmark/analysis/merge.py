@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from benchmark.analysis.copies import copies
 from benchmark.errors import UserError
-from benchmark.records import FINAL_STATUSES, read_record, run_folder
+from benchmark.records import FINAL_STATUSES, find_records, read_record, run_folder
+from benchmark.run_key import recomputed_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,18 +32,21 @@ class Merged:
         taken: folders that were copied.
         there: records that were there already, or came twice, the same both times.
         refused: a line about each that was left out.
+        unverifiable: of those that were taken or there, how many do not hold all that their key was made from.
     """
 
     taken: list[Path] = field(default_factory=list)
     there: int = 0
     refused: list[str] = field(default_factory=list)
+    unverifiable: int = 0
 
 
 def merge(sources: Sequence[Path], out: Path) -> Merged:
     """Copies the runs of several results folders into one; nothing there is overwritten.
 
-    Refused are records that cannot be read, that contradict themselves, whose place or configuration file is another
-    run's, and two different ones of one key. What a record says of its scores cannot be checked without training again.
+    Refused are records that cannot be read or contradict themselves, whose key is not the hash of their configuration,
+    whose place or configuration file is another run's; one run under two keys or seeds, and two different ones of one
+    key. What a record says of its scores cannot be checked without training again.
 
     Args:
         sources: results folders.
@@ -51,6 +56,7 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
         UserError: the folder cannot be written.
     """
     merged = Merged()
+    sound: list[tuple[Path, Record]] = []
     for path in sorted({path for source in sources for path in source.rglob("record.json")}):
         try:
             record = read_record(path)
@@ -58,20 +64,27 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
             merged.refused.append(str(error))
             continue
         wrong = next(_contradictions(path, record), None)
-        if wrong is not None:
+        if wrong is None:
+            sound.append((path, record))
+        else:
             merged.refused.append(f"{path}: {wrong}")
+    clauses = copies([*sound, *find_records([out])[0]])
+    for path, record in sound:
+        if path in clauses:
+            merged.refused.append(f"{path}: {clauses[path]}")
             continue
         place = run_folder(out, record.experiment, record.entry, record.seed, record.key)
         if place.resolve() == path.parent.resolve():
             merged.there += 1
         elif (place / "record.json").is_file():
-            if read_record(place / "record.json") == record:
-                merged.there += 1
-            else:
+            if read_record(place / "record.json") != record:
                 merged.refused.append(f"{path}: another record of the same run is in {place}, and they are not equal")
+                continue
+            merged.there += 1
         else:
             _copy(path.parent, place)
             merged.taken.append(place)
+        merged.unverifiable += record.key_settings is None
     return merged
 
 
@@ -91,6 +104,7 @@ def _contradictions(path: Path, record: Record) -> Iterator[str]:
             yield "its configuration is not that of config.yaml beside it"
     if record.config.get("seed") != record.seed or record.config.get("entry", {}).get("name") != record.entry:
         yield "its configuration is of another seed or entry"
+    yield from _other_key(record)
     scored = record.status in ("completed", "collapsed")
     if scored and record.metrics is None and record.trial_metrics is None:
         yield f"its status is {record.status}, but it has no scores"
@@ -104,6 +118,16 @@ def _contradictions(path: Path, record: Record) -> Iterator[str]:
         for name, scores in record.metrics.encoders.items():
             if scores.linear_top1 > scores.linear_top5 + 1e-9:
                 yield f"encoder '{name}' has a higher top-1 than top-5"
+
+
+def _other_key(record: Record) -> Iterator[str]:
+    try:
+        key = recomputed_key(record)
+    except ValueError as error:
+        yield str(error)
+        return
+    if key is not None and key != record.key:
+        yield f"its key is {record.key[:8]}, that of its configuration, dataset and seed is {key[:8]}"
 
 
 def _unbalanced(ledger: LedgerRecord) -> Iterator[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ from benchmark.experiment import check_name
 from benchmark.formats import FORMATS
 from benchmark.randomness import seeded
 from benchmark.records import RULES_VERSION, Metrics, Record, read_record, run_folder, write_atomically, write_record
+from benchmark.run_key import EXTERNAL, weights_key
 from benchmark.training.checkpoint import export_encoder
 from methods.backbones import Backbone, BackboneSpec, build_backbone, use_plain_attention
 from methods.base import Encoder, EncoderInfo
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from benchmark.data.datasets import Dataset, DatasetSpec
     from benchmark.reporter import Reporter
 
-EXPERIMENT, METHOD, TAG = "evaluated", "external", "trained elsewhere"
+EXPERIMENT, METHOD, TAG = "evaluated", EXTERNAL, "trained elsewhere"
 MOCO_V3_SMALL_HEADS = 12
 """Of MoCo v3's ViT-S (its `vits.py`), where everybody else's has 6. The shapes of the weights do not tell."""
 
@@ -179,13 +178,11 @@ def _config(foreign: Foreign, dataset: Dataset, spec: DatasetSpec, *, partial: b
 
 def _key(encoder: Encoder, config: dict[str, Any], dataset: Dataset) -> str:
     """Hash of the weights and of everything else that can change the scores; not of the file's name or format."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(encoder.backbone.net.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().flatten().view(-1).numpy().tobytes())
-    parts = {name: config[name] for name in ("backbone", "image_size", "evaluation")}
-    text = json.dumps({**parts, "rules": RULES_VERSION, "manifest": dataset.manifest.digest}, sort_keys=True)
-    digest.update(text.encode())
-    return digest.hexdigest()
+    weights = (
+        (name, tensor.detach().cpu().contiguous().flatten().numpy().tobytes())
+        for name, tensor in sorted(encoder.backbone.net.state_dict().items())
+    )
+    return weights_key(weights, config, RULES_VERSION, dataset.manifest.digest)
 
 
 def _record(

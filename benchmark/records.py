@@ -226,7 +226,7 @@ class Record(Part):
     A `trial` of a sweep has `trial_metrics` instead of `metrics`: it never read the test split. `crops` says who made
     the training crops: the training `device`, of images (or the squares in their middle) that lay in memory or are
     small and alike; or the `reader`, of the whole of each image, when it was decoded. `key_settings` is null in records
-    older than it, and where the key is made from weights (encoders trained elsewhere).
+    older than it, and of encoders trained elsewhere, whose key is that of their weights.
     """
 
     schema_version: int = SCHEMA_VERSION

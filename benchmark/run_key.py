@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from benchmark.records import Record
+
+EXTERNAL = "external"
+"""The method of records of encoders that were trained elsewhere."""
 
 
 def run_key(
@@ -56,13 +61,40 @@ def run_key(
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def recomputed_key(record: Record) -> str | None:
-    """The key that a record should have; None where it does not hold all that its key was made from.
+def weights_key(weights: Iterable[tuple[str, bytes]], config: dict[str, Any], rules: str, manifest: str) -> str:
+    """The key of an encoder trained elsewhere: of its weights, and of what else can change its scores.
+
+    Args:
+        weights: names and raw bytes, sorted by name.
+        config: the record's configuration. The file's name and format are left out.
+        rules: the version of the rules of fair comparison.
+        manifest: the digest of the dataset.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name, content in weights:
+        digest.update(name.encode() + content)
+    parts = {name: config[name] for name in ("backbone", "image_size", "evaluation")}
+    digest.update(json.dumps({**parts, "rules": rules, "manifest": manifest}, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def recomputed_key(folder: Path, record: Record) -> str | None:
+    """The key that a record should have; None where not all that its key was made from is there.
+
+    Args:
+        folder: where the record lies, maybe beside its encoder.
+        record: of a run, or of an encoder trained elsewhere.
 
     Raises:
-        ValueError: its configuration cannot be that of a run, or is not that of its key.
+        ValueError: its configuration cannot be that of a run, or is not that of its key; its encoder is damaged.
     """
     made_from = record.key_settings
+    encoder = folder / "encoder.safetensors"
+    if record.method == EXTERNAL and made_from is None and encoder.is_file():
+        try:
+            return weights_key(_stored(encoder), record.config, record.rules_version, record.dataset.manifest)
+        except (KeyError, TypeError, ValueError, OSError, struct.error):
+            raise ValueError(f"its key cannot be made from its configuration and {encoder.name} beside it") from None
     if made_from is None:
         return None
     for name, part in (("method", made_from.settings), ("backbone", made_from.backbone)):
@@ -81,6 +113,18 @@ def recomputed_key(record: Record) -> str | None:
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ValueError("its configuration lacks what its key was made from") from None
+
+
+def _stored(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and raw bytes of a safetensors file's tensors, sorted by name, one at a time."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        for name in sorted(header):
+            if name != "__metadata__":
+                start, end = header[name]["data_offsets"]
+                file.seek(8 + length + start)
+                yield name, file.read(end - start)
 
 
 def _is_part(part: Any, whole: Any) -> bool:

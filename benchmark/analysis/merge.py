@@ -57,6 +57,7 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
     """
     merged = Merged()
     sound: list[tuple[Path, Record]] = []
+    unverifiable: set[Path] = set()
     for path in sorted({path for source in sources for path in source.rglob("record.json")}):
         try:
             record = read_record(path)
@@ -64,6 +65,15 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
             merged.refused.append(str(error))
             continue
         wrong = next(_contradictions(path, record), None)
+        try:
+            key = recomputed_key(path.parent, record)
+        except ValueError as error:
+            wrong = wrong or str(error)
+        else:
+            if key is None:
+                unverifiable.add(path)
+            elif key != record.key:
+                wrong = wrong or f"its key is {record.key[:8]}, but what it is made from gives {key[:8]}"
         if wrong is None:
             sound.append((path, record))
         else:
@@ -77,14 +87,14 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
         if place.resolve() == path.parent.resolve():
             merged.there += 1
         elif (place / "record.json").is_file():
-            if read_record(place / "record.json") != record:
+            if not _is_same(place / "record.json", record):
                 merged.refused.append(f"{path}: another record of the same run is in {place}, and they are not equal")
                 continue
             merged.there += 1
         else:
             _copy(path.parent, place)
             merged.taken.append(place)
-        merged.unverifiable += record.key_settings is None
+        merged.unverifiable += path in unverifiable
     return merged
 
 
@@ -104,7 +114,6 @@ def _contradictions(path: Path, record: Record) -> Iterator[str]:
             yield "its configuration is not that of config.yaml beside it"
     if record.config.get("seed") != record.seed or record.config.get("entry", {}).get("name") != record.entry:
         yield "its configuration is of another seed or entry"
-    yield from _other_key(record)
     scored = record.status in ("completed", "collapsed")
     if scored and record.metrics is None and record.trial_metrics is None:
         yield f"its status is {record.status}, but it has no scores"
@@ -120,14 +129,11 @@ def _contradictions(path: Path, record: Record) -> Iterator[str]:
                 yield f"encoder '{name}' has a higher top-1 than top-5"
 
 
-def _other_key(record: Record) -> Iterator[str]:
+def _is_same(path: Path, record: Record) -> bool:
     try:
-        key = recomputed_key(record)
-    except ValueError as error:
-        yield str(error)
-        return
-    if key is not None and key != record.key:
-        yield f"its key is {record.key[:8]}, that of its configuration, dataset and seed is {key[:8]}"
+        return read_record(path) == record
+    except (ValueError, OSError):
+        return False
 
 
 def _unbalanced(ledger: LedgerRecord) -> Iterator[str]:

@@ -9,7 +9,10 @@ import yaml
 
 from benchmark.analysis.merge import merge
 from benchmark.records import KeySettings, find_records
-from benchmark.run_key import run_key
+from benchmark.run_key import run_key, weights_key
+from benchmark.training.checkpoint import export_encoder
+from methods.backbones import BackboneSpec, build_backbone
+from methods.base import Encoder, EncoderInfo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,14 +165,14 @@ def test_a_key_is_computed_again(keyed: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"config__batch_size": 512}, "that of its configuration, dataset and seed is"),
-        ({"config__accumulate": 1}, "that of its configuration"),
-        ({"config__budget": {"epochs": 100}}, "that of its configuration"),
-        ({"dataset__manifest": "cd" * 32}, "that of its configuration"),
-        ({"method": "simclr"}, "that of its configuration"),
+        ({"config__batch_size": 512}, "but what it is made from gives"),
+        ({"config__accumulate": 1}, "what it is made from gives"),
+        ({"config__budget": {"epochs": 100}}, "what it is made from gives"),
+        ({"dataset__manifest": "cd" * 32}, "what it is made from gives"),
+        ({"method": "simclr"}, "what it is made from gives"),
         ({"config__method__optimizer__lr": 0.01}, "made from other settings of its method"),
         ({"config__backbone__name": "resnet50"}, "made from other settings of its backbone"),
-        ({"key_settings__settings": {}}, "that of its configuration"),
+        ({"key_settings__settings": {}}, "what it is made from gives"),
         ({"config__budget": {}}, "its configuration lacks what its key was made from"),
     ],
 )
@@ -179,6 +182,30 @@ def test_a_configuration_that_does_not_hash_to_its_key_is_refused(
     _changed(keyed, **changes)
     merged = merge([tmp_path / "a"], tmp_path / "all")
     assert merged.taken == [] and message in merged.refused[0] and str(keyed) in merged.refused[0]
+
+
+def test_the_key_of_an_encoder_from_elsewhere_is_that_of_its_weights(
+    make_record: Any, store: Any, tmp_path: Path
+) -> None:
+    network = build_backbone(BackboneSpec(name="resnet18", width=8), 32)
+    config = {"seed": 0, "experiment": "evaluated"}
+    record = make_record("theirs", 0, method="external", experiment="evaluated", config=config)
+    weights = [(name, value.numpy().tobytes()) for name, value in sorted(network.net.state_dict().items())]
+    key = weights_key(weights, record.config, record.rules_version, record.dataset.manifest)
+    path = store(tmp_path / "a", record.model_copy(update={"key": key}))
+    assert merge([tmp_path / "a"], tmp_path / "one").unverifiable == 1
+    export_encoder(path.parent, Encoder(network, EncoderInfo("online", network.pooling, network.dimension)))
+    merged = merge([tmp_path / "a"], tmp_path / "all")
+    assert (len(merged.taken), merged.refused, merged.unverifiable) == (1, [], 0)
+    encoder = path.with_name("encoder.safetensors")
+    content = bytearray(encoder.read_bytes())
+    content[-1] ^= 1
+    encoder.write_bytes(content)
+    (line,) = merge([tmp_path / "a"], tmp_path / "other").refused
+    assert "but what it is made from gives" in line
+    encoder.write_bytes(content[:50])
+    (line,) = merge([tmp_path / "a"], tmp_path / "other").refused
+    assert "cannot be made from its configuration and encoder.safetensors" in line
 
 
 def test_keys_that_cannot_be_computed_again_are_counted(two: tuple[Path, Path], tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def evaluate_foreign(
     reporter.say(f"{foreign.path}: {found.report()}")
     if foreign.backbone.kind == "vit":
         reporter.say(f"{foreign.path}: {_heads(backbone)} heads; features: {backbone.pooling}")
+    if foreign.kind == "solo-learn" and foreign.backbone.stem == "small":
+        reporter.say(f"{foreign.path}: a network of solo-learn's for CIFAR pads by 2, which is stem=small_pad2")
     if not found.whole and not foreign.allow_partial:
         raise UserError(
             f"{foreign.path}: does not fit {foreign.backbone.name}: {found.report()}; "

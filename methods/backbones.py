@@ -35,7 +35,8 @@ class BackboneSpec(Config):
 
     Attributes:
         name: one of `BACKBONES`.
-        stem: of a ResNet: `imagenet` (7x7, stride 2, pooling) or `small` (3x3, stride 1, no pooling; 32 to 64 px).
+        stem: of a ResNet: `imagenet` (7x7, stride 2, pooling) or `small` (3x3, stride 1, no pooling; 32 to 64 px);
+            `small_pad2` is one trained elsewhere that pads by 2 (solo-learn's for CIFAR).
         width: channels of a ResNet's first stage (64 as published), or a ViT's embedding dimension.
         depth: number of a ViT's blocks (12 as published).
         patch_size: side of a ViT's patches in pixels (16 as published).
@@ -45,7 +46,7 @@ class BackboneSpec(Config):
     """
 
     name: str = "resnet18"
-    stem: Literal["imagenet", "small"] = "imagenet"
+    stem: Literal["imagenet", "small", "small_pad2"] = "imagenet"
     width: Annotated[int, Field(ge=8)] | None = None
     depth: Count | None = None
     patch_size: Count | None = None
@@ -85,7 +86,12 @@ class BackboneSpec(Config):
         """Pixels per cell of the feature map."""
         if self.kind == "vit":
             return self.patch_size or 16
-        return 8 if self.stem == "small" else 32
+        return 32 if self.stem == "imagenet" else 8
+
+    @property
+    def elsewhere(self) -> str | None:
+        """The setting that only a network trained elsewhere has; nothing is trained with it here."""
+        return "class_token" if self.class_token else "stem=small_pad2" if self.stem == "small_pad2" else None
 
     def grid(self, image_size: int) -> tuple[int, int]:
         """Rows and columns of the feature map.
@@ -101,7 +107,10 @@ class BackboneSpec(Config):
                 f"image size {image_size} is not divisible by the {what} {self.stride} of {self.name}; "
                 f"nearest sizes that are: {', '.join(map(str, nearby))}"
             )
-        return image_size // self.stride, image_size // self.stride
+        side = image_size // self.stride
+        if self.stem == "small_pad2":
+            side += 1  # two more pixels, halved three times and rounded up
+        return side, side
 
 
 def _head_dimension(width: int) -> int:
@@ -258,15 +267,16 @@ def _build_resnet(spec: BackboneSpec) -> CNN:
     if width != 64:
         options["channels"] = tuple(width * 2**stage for stage in range(4))
     net = timm.create_model(_RESNETS[spec.name], **options)
-    if spec.stem == "small" or width != 64:
+    if spec.stem != "imagenet" or width != 64:
         _replace_stem(net, spec.stem, width)
     return CNN(spec, net, net.num_features)
 
 
 def _replace_stem(net: Any, stem: str, width: int) -> None:
     """Gives a timm ResNet a stem of `width` channels, for small images without down-sampling (SimCLR, B.9)."""
-    if stem == "small":
-        net.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
+    if stem != "imagenet":
+        padding = 2 if stem == "small_pad2" else 1
+        net.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=padding, bias=False)
         net.maxpool = nn.Identity()
     else:
         net.conv1 = nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3, bias=False)

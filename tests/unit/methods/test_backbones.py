@@ -61,3 +61,14 @@ def test_what_is_written_down_of_a_backbone_stays_what_it_was() -> None:
     assert plain(spec) == {**plain(BackboneSpec(name="vit_tiny")), "heads": 4, "class_token": "beside"}
     assert BackboneSpec.model_validate(plain(spec)) == spec
     assert "cls_token" not in _token_vit()[1].net.state_dict()
+
+
+def test_a_stem_that_pads_by_two_has_the_same_weights_and_a_larger_map() -> None:
+    images = torch.randn(2, 3, 32, 32)
+    small = BackboneSpec(name="resnet18", stem="small", width=8)
+    padded = BackboneSpec(name="resnet18", stem="small_pad2", width=8)
+    one, two = (build_backbone(spec, 32) for spec in (small, padded))
+    two.net.load_state_dict(one.net.state_dict())
+    assert one.feature_map(images).shape[-2:] == (4, 4) == small.grid(32)
+    assert two.feature_map(images).shape[-2:] == (5, 5) == padded.grid(32)
+    assert two.feature_map(torch.randn(2, 3, 96, 96)).shape[-2:] == (13, 13) == padded.grid(96)

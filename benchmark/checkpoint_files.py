@@ -28,6 +28,7 @@ _SETTINGS = (
     "pytorch_lightning",
     "typing",
 )
+_DEFAULTDICT = "collections.defaultdict"
 _TYPES = ("bool", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "set", "str", "tuple")
 
 
@@ -45,6 +46,11 @@ class _Unread:
         """Drops its state."""
 
 
+def _plain_dict(*_: Any) -> dict[Any, Any]:
+    """Stands for a defaultdict, of which OmegaConf makes use; its factory is not kept."""
+    return {}
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint; nothing in it is executed, and settings beside the weights are not read.
 
@@ -56,7 +62,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        with safe_globals([(_Unread, name) for name in _settings(path)]):
+        stands_for = [(_plain_dict, _DEFAULTDICT), *((_Unread, name) for name in _settings(path))]
+        with safe_globals(stands_for):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, AttributeError) as error:
         reason = next((line for line in str(error).splitlines() if "Unsupported" in line or "GLOBAL" in line), "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,7 +28,6 @@ _SETTINGS = (
     "pytorch_lightning",
     "typing",
 )
-_DEFAULTDICT = "collections.defaultdict"
 _TYPES = ("bool", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "set", "str", "tuple")
 
 
@@ -62,8 +61,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        stands_for = [(_plain_dict, _DEFAULTDICT), *((_Unread, name) for name in _settings(path))]
-        with safe_globals(stands_for):
+        with safe_globals(_stand_ins(path)):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, AttributeError) as error:
         reason = next((line for line in str(error).splitlines() if "Unsupported" in line or "GLOBAL" in line), "")
@@ -76,6 +74,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: holds a {type(content).__name__}; expected a state dict, or a dict with one in it")
     return dict(content)
+
+
+def _stand_ins(path: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+    """What the unpickler makes instead of a checkpoint's settings, with the names that it meets."""
+    return [(_plain_dict, "collections.defaultdict"), *((_Unread, name) for name in _settings(path))]
 
 
 def _settings(path: Path) -> list[str]:

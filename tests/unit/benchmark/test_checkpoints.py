@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def network() -> Any:
     torch.manual_seed(0)
-    return build_backbone(BackboneSpec(name="resnet18"), 64).net
+    return build_backbone(BackboneSpec(name="resnet18", width=8), 64).net
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_auto_does_not_choose_between_encoders(network: Any, kind: str) -> None:
     content = layout(kind, network.state_dict())
     with pytest.raises(UserError, match="holds several encoders that fit"):
         match(content, network, "auto")
-    wrong = build_backbone(BackboneSpec(name="resnet18", stem="small"), 64).net
+    wrong = build_backbone(BackboneSpec(name="resnet18", stem="small", width=8), 64).net
     with pytest.raises(UserError, match=r"none of which fits wholly \(.*conv1.weight"):
         match(content, wrong, "auto")
 
@@ -158,7 +158,8 @@ def test_positions_of_another_size_say_which(vit: Any, token_vit: Any) -> None:
         assert not found.whole and "positions of 8 x 8 patches, --size 64 at this patch size" in found.report()
 
 
-def test_torchvisions_own_network_fits(network: Any) -> None:
+def test_torchvisions_own_network_fits() -> None:
+    network = build_backbone(BackboneSpec(name="resnet18"), 64).net
     theirs = torchvision_resnet18()
     found = match(theirs.state_dict(), network, "torchvision")
     assert found.whole and found.heads == ("fc.weight", "fc.bias")
@@ -167,12 +168,12 @@ def test_torchvisions_own_network_fits(network: Any) -> None:
 
 def test_what_does_not_fit_is_counted_and_named(network: Any) -> None:
     weights = dict(network.state_dict())
-    weights["conv1.weight"] = torch.zeros(64, 3, 3, 3)
+    weights["conv1.weight"] = torch.zeros(8, 3, 3, 3)
     weights["layer9.0.weight"] = weights.pop("layer4.1.bn2.weight")
     found = match(weights, network, "timm")
     assert not found.whole
     assert found.missing == ("layer4.1.bn2.weight",) and found.unexpected == ("layer9.0.weight",)
-    assert "conv1.weight (64, 3, 3, 3) instead of (64, 3, 7, 7)" in found.report()
+    assert "conv1.weight (8, 3, 3, 3) instead of (8, 3, 7, 7)" in found.report()
     with pytest.raises(UserError, match="did you mean 'timm'"):
         match(weights, network, "tim")
     with pytest.raises(UserError, match="no weights found"):

@@ -35,6 +35,8 @@ def test_a_checkpoint_gets_a_row_of_its_own_without_a_cost(bench: Any, weights: 
     assert "there already" in bench("evaluate", weights, *asked, "--name", "theirs", "--format", "solo-learn")[1]
     code, printed = bench("evaluate", weights, *asked, "--name", "theirs", "--protocols", "lowshot-v1")
     assert code == 0 and "lowshot10_top1" in printed, printed
+    code, printed = bench("merge", out, "--out", tmp_path / "merged")
+    assert code == 0 and "1 runs taken" in printed and "unverifiable" not in printed, printed
     code, printed = bench("report", out, "--out", tmp_path / "report")
     assert code == 0, printed
     (row,) = csv.DictReader((tmp_path / "report" / "leaderboard.csv").open())

@@ -86,7 +86,7 @@ def evaluate_foreign(
         UserError: the weights do not fit, or cannot be read without executing code.
     """
     content = read_checkpoint(foreign.path)
-    foreign, backbone, found = _recognised(foreign, content, dataset.image_size)
+    foreign, backbone, found = recognise(foreign, content, dataset.image_size)
     reporter.say(f"{foreign.path}: {found.report()}")
     if foreign.backbone.kind == "vit":
         reporter.say(f"{foreign.path}: {_heads(backbone)} heads; features: {backbone.pooling}")
@@ -120,8 +120,16 @@ def evaluate_foreign(
     return path
 
 
-def _recognised(foreign: Foreign, content: dict[str, Any], image_size: int) -> tuple[Foreign, Backbone, Match]:
+def recognise(foreign: Foreign, content: dict[str, Any], image_size: int) -> tuple[Foreign, Backbone, Match]:
     """Settles what the file tells of its network, where the user does not: a class token, and MoCo v3's heads.
+
+    Args:
+        foreign: the checkpoint.
+        content: of its file.
+        image_size: of the images that it is to be probed on.
+
+    Returns:
+        The checkpoint with the backbone that it is of, that backbone with fresh weights, and the weights found for it.
 
     Raises:
         UserError: the backbone does not fit the input size, or the file holds no encoder of the format.

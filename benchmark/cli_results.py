@@ -103,6 +103,9 @@ def merge(results: Results, out: Annotated[Path, typer.Option("--out", help="Fol
     merged = merge_results(results, out)
     for line in merged.refused:
         typer.echo(f"refused: {line}", err=True)
-    typer.echo(f"{out}: {len(merged.taken)} runs taken, {merged.there} were there, {len(merged.refused)} refused")
+    summary = f"{out}: {len(merged.taken)} runs taken, {merged.there} were there, {len(merged.refused)} refused"
+    if merged.unverifiable:
+        summary += f"; keys of {merged.unverifiable} unverifiable (their records do not say what they are made from)"
+    typer.echo(summary)
     if merged.refused:
         raise typer.Exit(1)

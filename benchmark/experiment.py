@@ -295,6 +295,8 @@ def _resolve(experiment: Experiment, entry: EntrySpec, source: Path) -> Resolved
     backbone = entry.backbone or experiment.backbone
     try:
         method.check_backbone(backbone.kind)
+        if backbone.elsewhere:
+            raise ValueError(f"{backbone.elsewhere} is for encoders trained elsewhere; nothing is trained with it here")
         _check_accumulation(experiment, method, config)
     except ValueError as error:
         raise UserError(f"{where}, backbone {backbone.name}: {error}") from None

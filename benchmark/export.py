@@ -77,8 +77,11 @@ def _timm_call(spec: BackboneSpec, size: int) -> str:
         if spec.width is not None or spec.depth is not None:
             raise UserError(f"timm has no {spec.name} of another width or depth; --to onnx takes any network")
         patch = spec.patch_size or 16
+        token = spec.class_token is not None
+        pool = "token" if spec.class_token == "features" else "avg"
         options = (
-            f"img_size={size}, patch_size={patch}, class_token=False, global_pool='avg', fc_norm=False, num_classes=0"
+            f"img_size={size}, patch_size={patch}, class_token={token}, global_pool='{pool}', fc_norm=False, "
+            f"num_classes=0{f', num_heads={spec.heads}' if spec.heads else ''}"
         )
         return f"timm.create_model('{spec.name}_patch16_224', {options})"
     if not _is_standard(spec):

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from benchmark.checkpoints import FORMATS, match, read_checkpoint
+from benchmark.checkpoint_files import read_checkpoint
+from benchmark.checkpoints import Match, has_class_token, match
 from benchmark.devices import take_device
 from benchmark.environment import describe, describe_dataset, now
 from benchmark.errors import UserError
 from benchmark.evaluation.protocols import PROTOCOLS, evaluate_test, probe_data
 from benchmark.experiment import check_name
+from benchmark.formats import FORMATS
 from benchmark.randomness import seeded
 from benchmark.records import RULES_VERSION, Metrics, Record, read_record, run_folder, write_atomically, write_record
+from benchmark.run_key import EXTERNAL, weights_key
 from benchmark.training.checkpoint import export_encoder
-from methods.backbones import BackboneSpec, build_backbone, use_plain_attention
+from methods.backbones import Backbone, BackboneSpec, build_backbone, use_plain_attention
 from methods.base import Encoder, EncoderInfo
 from methods.config import nearest, plain
 
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from benchmark.data.datasets import Dataset, DatasetSpec
     from benchmark.reporter import Reporter
 
-EXPERIMENT, METHOD, TAG = "evaluated", "external", "trained elsewhere"
+EXPERIMENT, METHOD, TAG = "evaluated", EXTERNAL, "trained elsewhere"
+MOCO_V3_SMALL_HEADS = 12
+"""Of MoCo v3's ViT-S (its `vits.py`), where everybody else's has 6. The shapes of the weights do not tell."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +86,12 @@ def evaluate_foreign(
         UserError: the weights do not fit, or cannot be read without executing code.
     """
     content = read_checkpoint(foreign.path)
-    try:
-        with seeded(0, "foreign"):  # what a partial checkpoint leaves out
-            backbone = build_backbone(foreign.backbone, dataset.image_size)
-    except ValueError as error:
-        raise UserError(f"--backbone {foreign.backbone.name}: {error}") from None
-    try:
-        found = match(content, backbone.net, foreign.kind, foreign.prefix)
-    except UserError as error:
-        raise UserError(f"{foreign.path}: {error}") from None
+    foreign, backbone, found = recognise(foreign, content, dataset.image_size)
     reporter.say(f"{foreign.path}: {found.report()}")
+    if foreign.backbone.kind == "vit":
+        reporter.say(f"{foreign.path}: {_heads(backbone)} heads; features: {backbone.pooling}")
+    if foreign.kind == "solo-learn" and foreign.backbone.stem == "small":
+        reporter.say(f"{foreign.path}: a network of solo-learn's for CIFAR pads by 2, which is stem=small_pad2")
     if not found.whole and not foreign.allow_partial:
         raise UserError(
             f"{foreign.path}: does not fit {foreign.backbone.name}: {found.report()}; "
@@ -121,6 +120,51 @@ def evaluate_foreign(
     return path
 
 
+def recognise(foreign: Foreign, content: dict[str, Any], image_size: int) -> tuple[Foreign, Backbone, Match]:
+    """Settles what the file tells of its network, where the user does not: a class token, and MoCo v3's heads.
+
+    Args:
+        foreign: the checkpoint.
+        content: of its file.
+        image_size: of the images that it is to be probed on.
+
+    Returns:
+        The checkpoint with the backbone that it is of, that backbone with fresh weights, and the weights found for it.
+
+    Raises:
+        UserError: the backbone does not fit the input size, or the file holds no encoder of the format.
+    """
+    spec = foreign.backbone
+    if spec.kind == "vit" and "class_token" not in spec.model_fields_set and has_class_token(content):
+        spec = _with(spec, class_token="features")
+    backbone = _build(spec, image_size)
+    try:
+        found = match(content, backbone.net, foreign.kind, foreign.prefix)
+    except UserError as error:
+        raise UserError(f"{foreign.path}: {error}") from None
+    moco = foreign.kind == "moco" or found.prefix.endswith("base_encoder.")
+    if moco and spec.name == "vit_small" and backbone.dimension == 384 and spec.heads is None:
+        spec = _with(spec, heads=MOCO_V3_SMALL_HEADS)
+        backbone = _build(spec, image_size)
+    return replace(foreign, backbone=spec), backbone, found
+
+
+def _with(spec: BackboneSpec, **settings: Any) -> BackboneSpec:
+    return BackboneSpec.model_validate({**spec.model_dump(exclude_unset=True), **settings})
+
+
+def _build(spec: BackboneSpec, image_size: int) -> Backbone:
+    try:
+        with seeded(0, "foreign"):  # what a partial checkpoint leaves out
+            return build_backbone(spec, image_size)
+    except ValueError as error:
+        raise UserError(f"--backbone {spec.name}: {error}") from None
+
+
+def _heads(backbone: Backbone) -> int:
+    return int(backbone.net.blocks[0].attn.num_heads)
+
+
 def _linear(record: Record) -> float:
     return record.metrics.scores.linear_top1 if record.metrics else float("nan")
 
@@ -144,13 +188,11 @@ def _config(foreign: Foreign, dataset: Dataset, spec: DatasetSpec, *, partial: b
 
 def _key(encoder: Encoder, config: dict[str, Any], dataset: Dataset) -> str:
     """Hash of the weights and of everything else that can change the scores; not of the file's name or format."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(encoder.backbone.net.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().flatten().view(-1).numpy().tobytes())
-    parts = {name: config[name] for name in ("backbone", "image_size", "evaluation")}
-    text = json.dumps({**parts, "rules": RULES_VERSION, "manifest": dataset.manifest.digest}, sort_keys=True)
-    digest.update(text.encode())
-    return digest.hexdigest()
+    weights = (
+        (name, tensor.detach().cpu().contiguous().flatten().numpy().tobytes())
+        for name, tensor in sorted(encoder.backbone.net.state_dict().items())
+    )
+    return weights_key(weights, config, RULES_VERSION, dataset.manifest.digest)
 
 
 def _record(

@@ -212,17 +212,29 @@ class DatasetRecord(Part):
     seen_test_images: Number = 0
 
 
+class KeySettings(Part):
+    """What of the method's and the backbone's settings went into a run's key: those unlike their defaults.
+
+    With the rest of the record, the key can be computed again (`benchmark/run_key.py`).
+    """
+
+    settings: dict[str, Any]
+    backbone: dict[str, Any]
+
+
 class Record(Part):
     """The outcome of a run: one entry with one seed.
 
     A `trial` of a sweep has `trial_metrics` instead of `metrics`: it never read the test split. `crops` says who made
     the training crops: the training `device`, of images (or the squares in their middle) that lay in memory or are
-    small and alike; or the `reader`, of the whole of each image, when it was decoded.
+    small and alike; or the `reader`, of the whole of each image, when it was decoded. `key_settings` is null in records
+    older than it, and of encoders trained elsewhere, whose key is that of their weights.
     """
 
     schema_version: int = SCHEMA_VERSION
     rules_version: str = RULES_VERSION
     key: str
+    key_settings: KeySettings | None = None
     experiment: str
     entry: str
     method: str

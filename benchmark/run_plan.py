@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.evaluation.protocols import PROTOCOLS
 from benchmark.records import RULES_VERSION
+from benchmark.run_key import run_key
 from methods.config import FIRST_DEFAULT, plain
 
 if TYPE_CHECKING:
@@ -71,24 +70,19 @@ class RunPlan:
 
     def key(self, manifest: str) -> str:
         """Hash of everything that can change the result; fields at their default are left out."""
-        ingredients = {
-            "rules": RULES_VERSION,
-            "manifest": manifest,
-            "image_size": self.image_size,
-            "pretrain": self.experiment.dataset.pretrain,
-            "method": self.entry.method,
-            "settings": _without_defaults(self.settings),
-            "backbone": _without_defaults(self.backbone),
-            "budget": [self.budget.kind, self.budget.limit],
-            "batch_size": self.experiment.batch_size,
-            "precision": self.experiment.precision,
-            "protocols": sorted(PROTOCOLS),
-            "seed": self.seed,
-        }
-        if self.experiment.accumulate != 1:
-            ingredients["accumulate"] = self.experiment.accumulate
-        text = json.dumps(ingredients, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return run_key(
+            rules=RULES_VERSION,
+            manifest=manifest,
+            config=self.config(),
+            method=self.entry.method,
+            **self.key_settings(),
+            protocols=PROTOCOLS,
+            seed=self.seed,
+        )
+
+    def key_settings(self) -> dict[str, Any]:
+        """What of the method's `settings` and the `backbone` is unlike its default: what the key knows of them."""
+        return {"settings": _without_defaults(self.settings), "backbone": _without_defaults(self.backbone)}
 
 
 def _without_defaults(config: BaseModel) -> Any:
@@ -103,7 +97,7 @@ def _without_defaults(config: BaseModel) -> Any:
         if not field.is_required()
     }
     dumped = type(config).model_construct(**defaults).model_dump(mode="json", warnings=False)
-    return _difference(values, {name: dumped[name] for name in defaults})
+    return _difference(values, {name: dumped[name] for name in defaults if name in dumped})
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:

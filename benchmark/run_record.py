@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from benchmark.cost.meter import BUSY_SHARE
 from benchmark.data.crops import cropped_by_reader
 from benchmark.environment import describe, describe_dataset, now, visible_cores
-from benchmark.records import Cause, LedgerRecord, Metrics, Record, Status, TrialMetrics
+from benchmark.records import Cause, KeySettings, LedgerRecord, Metrics, Record, Status, TrialMetrics
 from methods.registry import package_of
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def make_record(
     reached = outcome.reached
     return Record(
         key=plan.key(dataset.manifest.digest),
+        key_settings=KeySettings(**plan.key_settings()),
         experiment=plan.experiment.name,
         entry=plan.entry.name,
         method=plan.entry.method,

@@ -1,5 +1,7 @@
 """Backbones by name, all from timm: ResNet, WideResNet and ConvNeXt for the CNNs, ViT without a class token.
 
+Encoders that were trained elsewhere may be ViTs with one (`class_token`).
+
 Shape suffixes: B images, D feature dimension, h w cells of the feature map, N tokens, K kept tokens.
 """
 
@@ -10,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import timm
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import Tensor, nn
 
 from methods.config import Config, Count, nearest
@@ -33,17 +35,23 @@ class BackboneSpec(Config):
 
     Attributes:
         name: one of `BACKBONES`.
-        stem: of a ResNet: `imagenet` (7x7, stride 2, pooling) or `small` (3x3, stride 1, no pooling; 32 to 64 px).
+        stem: of a ResNet: `imagenet` (7x7, stride 2, pooling) or `small` (3x3, stride 1, no pooling; 32 to 64 px);
+            `small_pad2` is one trained elsewhere that pads by 2 (solo-learn's for CIFAR).
         width: channels of a ResNet's first stage (64 as published), or a ViT's embedding dimension.
         depth: number of a ViT's blocks (12 as published).
         patch_size: side of a ViT's patches in pixels (16 as published).
+        heads: of a ViT's attention; one per 64 channels by default (3, 6 and 12), or per 32.
+        class_token: of a ViT trained elsewhere, with positions of its own: `features` takes the token's last state as
+            the feature vector, `beside` the mean of the patch tokens all the same. None has no such token.
     """
 
     name: str = "resnet18"
-    stem: Literal["imagenet", "small"] = "imagenet"
+    stem: Literal["imagenet", "small", "small_pad2"] = "imagenet"
     width: Annotated[int, Field(ge=8)] | None = None
     depth: Count | None = None
     patch_size: Count | None = None
+    heads: Count | None = None
+    class_token: Literal["features", "beside"] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> BackboneSpec:
@@ -51,12 +59,22 @@ class BackboneSpec(Config):
             raise ValueError(f"unknown backbone '{self.name}'; {nearest(self.name, BACKBONES)}")
         vit = self.name in _VITS
         resnet = self.name in _RESNETS
-        for key, allowed in (("stem", resnet), ("width", resnet or vit), ("depth", vit), ("patch_size", vit)):
+        of_vits = dict.fromkeys(("depth", "patch_size", "heads", "class_token"), vit)
+        for key, allowed in {"stem": resnet, "width": resnet or vit, **of_vits}.items():
             if not allowed and key in self.model_fields_set and getattr(self, key) not in (None, "imagenet"):
                 raise ValueError(f"'{key}' does not apply to {self.name}")
         if vit and self.width is not None and self.width % _head_dimension(self.width):
             raise ValueError(f"width is {self.width}; a ViT's has to be divisible by 32")
+        if vit and self.heads is not None and _vit_width(self) % self.heads:
+            raise ValueError(f"heads is {self.heads}; it has to divide the width, {_vit_width(self)}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out what came later where it is not set: records before and after stand in one row."""
+        later = ("heads", "class_token")
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if name not in later or value is not None}
 
     @property
     def kind(self) -> Literal["cnn", "vit"]:
@@ -68,7 +86,12 @@ class BackboneSpec(Config):
         """Pixels per cell of the feature map."""
         if self.kind == "vit":
             return self.patch_size or 16
-        return 8 if self.stem == "small" else 32
+        return 32 if self.stem == "imagenet" else 8
+
+    @property
+    def elsewhere(self) -> str | None:
+        """The setting that only a network trained elsewhere has; nothing is trained with it here."""
+        return "class_token" if self.class_token else "stem=small_pad2" if self.stem == "small_pad2" else None
 
     def grid(self, image_size: int) -> tuple[int, int]:
         """Rows and columns of the feature map.
@@ -84,11 +107,18 @@ class BackboneSpec(Config):
                 f"image size {image_size} is not divisible by the {what} {self.stride} of {self.name}; "
                 f"nearest sizes that are: {', '.join(map(str, nearby))}"
             )
-        return image_size // self.stride, image_size // self.stride
+        side = image_size // self.stride
+        if self.stem == "small_pad2":
+            side += 1  # two more pixels, halved three times and rounded up
+        return side, side
 
 
 def _head_dimension(width: int) -> int:
     return 64 if width % 64 == 0 else 32
+
+
+def _vit_width(spec: BackboneSpec) -> int:
+    return spec.width or _VIT_WIDTHS[spec.name]
 
 
 class Backbone(nn.Module, ABC):
@@ -167,6 +197,36 @@ class ViT(Backbone):
         return tokens_BND.transpose(1, 2).reshape(images.shape[0], self.dimension, rows, columns)
 
 
+class ClassTokenViT(Backbone):
+    """A vision transformer with a class token before its patch tokens, and positions that come with its weights."""
+
+    @property
+    def pooling(self) -> str:  # type: ignore[override]
+        """What its features are."""
+        return "class token" if self.spec.class_token == "features" else ViT.pooling
+
+    def _states(self, images: Tensor) -> Tensor:
+        """Last states `(B, 1 + N, D)` of the class token and of all patch tokens, after the final norm."""
+        embedded_BND = self.net.patch_embed(images)
+        token_B1D = self.net.cls_token.expand(embedded_BND.shape[0], -1, -1)
+        tokens = torch.cat([token_B1D.to(embedded_BND.dtype), embedded_BND], dim=1)
+        tokens = tokens + self.net.pos_embed.to(embedded_BND.dtype)
+        states: Tensor = self.net.norm(self.net.blocks(self.net.norm_pre(tokens)))
+        return states
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Feature maps `(B, D, h, w)` of images `(B, 3, H, W)`: the patch tokens'."""
+        rows, columns = (side // self.spec.stride for side in images.shape[-2:])
+        patches_BND = self._states(images)[:, 1:]
+        return patches_BND.transpose(1, 2).reshape(images.shape[0], self.dimension, rows, columns)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Feature vectors `(B, D)`: the class token's last state, or the mean of the patch tokens'."""
+        if self.spec.class_token == "features":
+            return self._states(images)[:, 0]
+        return super().features(images)
+
+
 def sincos_positions(dimension: int, grid: tuple[int, int]) -> Tensor:
     """Fixed positions `(N, dimension)`: half the channels for the row, half for the column (MoCo v3, section 4.3).
 
@@ -207,15 +267,16 @@ def _build_resnet(spec: BackboneSpec) -> CNN:
     if width != 64:
         options["channels"] = tuple(width * 2**stage for stage in range(4))
     net = timm.create_model(_RESNETS[spec.name], **options)
-    if spec.stem == "small" or width != 64:
+    if spec.stem != "imagenet" or width != 64:
         _replace_stem(net, spec.stem, width)
     return CNN(spec, net, net.num_features)
 
 
 def _replace_stem(net: Any, stem: str, width: int) -> None:
     """Gives a timm ResNet a stem of `width` channels, for small images without down-sampling (SimCLR, B.9)."""
-    if stem == "small":
-        net.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
+    if stem != "imagenet":
+        padding = 2 if stem == "small_pad2" else 1
+        net.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=padding, bias=False)
         net.maxpool = nn.Identity()
     else:
         net.conv1 = nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3, bias=False)
@@ -240,21 +301,23 @@ def _replace_stem(net: Any, stem: str, width: int) -> None:
         first.downsample = None
 
 
-def _build_vit(spec: BackboneSpec, image_size: int, grid: tuple[int, int]) -> ViT:
-    width = spec.width or _VIT_WIDTHS[spec.name]
-    options: dict[str, Any] = {"embed_dim": width, "num_heads": width // _head_dimension(width)}
+def _build_vit(spec: BackboneSpec, image_size: int, grid: tuple[int, int]) -> Backbone:
+    width = _vit_width(spec)
+    options: dict[str, Any] = {"embed_dim": width, "num_heads": spec.heads or width // _head_dimension(width)}
     if spec.depth is not None:
         options["depth"] = spec.depth
     net = timm.create_model(
         _VITS[spec.name],
         img_size=image_size,
         patch_size=spec.patch_size or 16,
-        class_token=False,
+        class_token=spec.class_token is not None,
         global_pool="avg",
         fc_norm=False,
         num_classes=0,
         **options,
     )
+    if spec.class_token is not None:
+        return ClassTokenViT(spec, net, width)
     positions = sincos_positions(width, grid)
     net.pos_embed = nn.Parameter(positions.unsqueeze(0), requires_grad=False)
     return ViT(spec, net, width)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from benchmark.analysis.copies import copies
 from benchmark.errors import UserError
-from benchmark.records import FINAL_STATUSES, read_record, run_folder
+from benchmark.records import FINAL_STATUSES, find_records, read_record, run_folder
+from benchmark.run_key import recomputed_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,18 +32,21 @@ class Merged:
         taken: folders that were copied.
         there: records that were there already, or came twice, the same both times.
         refused: a line about each that was left out.
+        unverifiable: of those that were taken or there, how many do not hold all that their key was made from.
     """
 
     taken: list[Path] = field(default_factory=list)
     there: int = 0
     refused: list[str] = field(default_factory=list)
+    unverifiable: int = 0
 
 
 def merge(sources: Sequence[Path], out: Path) -> Merged:
     """Copies the runs of several results folders into one; nothing there is overwritten.
 
-    Refused are records that cannot be read, that contradict themselves, whose place or configuration file is another
-    run's, and two different ones of one key. What a record says of its scores cannot be checked without training again.
+    Refused are records that cannot be read or contradict themselves, whose key is not the hash of their configuration,
+    whose place or configuration file is another run's; one run under two keys or seeds, and two different ones of one
+    key. What a record says of its scores cannot be checked without training again.
 
     Args:
         sources: results folders.
@@ -51,6 +56,8 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
         UserError: the folder cannot be written.
     """
     merged = Merged()
+    sound: list[tuple[Path, Record]] = []
+    unverifiable: set[Path] = set()
     for path in sorted({path for source in sources for path in source.rglob("record.json")}):
         try:
             record = read_record(path)
@@ -58,20 +65,36 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
             merged.refused.append(str(error))
             continue
         wrong = next(_contradictions(path, record), None)
-        if wrong is not None:
+        try:
+            key = recomputed_key(path.parent, record)
+        except ValueError as error:
+            wrong = wrong or str(error)
+        else:
+            if key is None:
+                unverifiable.add(path)
+            elif key != record.key:
+                wrong = wrong or f"its key is {record.key[:8]}, but what it is made from gives {key[:8]}"
+        if wrong is None:
+            sound.append((path, record))
+        else:
             merged.refused.append(f"{path}: {wrong}")
+    clauses = copies([*sound, *find_records([out])[0]])
+    for path, record in sound:
+        if path in clauses:
+            merged.refused.append(f"{path}: {clauses[path]}")
             continue
         place = run_folder(out, record.experiment, record.entry, record.seed, record.key)
         if place.resolve() == path.parent.resolve():
             merged.there += 1
         elif (place / "record.json").is_file():
-            if read_record(place / "record.json") == record:
-                merged.there += 1
-            else:
+            if not _is_same(place / "record.json", record):
                 merged.refused.append(f"{path}: another record of the same run is in {place}, and they are not equal")
+                continue
+            merged.there += 1
         else:
             _copy(path.parent, place)
             merged.taken.append(place)
+        merged.unverifiable += path in unverifiable
     return merged
 
 
@@ -104,6 +127,13 @@ def _contradictions(path: Path, record: Record) -> Iterator[str]:
         for name, scores in record.metrics.encoders.items():
             if scores.linear_top1 > scores.linear_top5 + 1e-9:
                 yield f"encoder '{name}' has a higher top-1 than top-5"
+
+
+def _is_same(path: Path, record: Record) -> bool:
+    try:
+        return read_record(path) == record
+    except (ValueError, OSError):
+        return False
 
 
 def _unbalanced(ledger: LedgerRecord) -> Iterator[str]:

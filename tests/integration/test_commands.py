@@ -86,7 +86,7 @@ ONLY_READ: dict[str, str] = {
     "bench sweep --show mask_ratio": _SWEEP,
     "bench report results/mask_ratio --out reports/mask": _SWEEP,
     "bench evaluate weights.pth --backbone resnet50 --dataset imagenette --data DATA --name theirs": _CHECKPOINT,
-    "bench evaluate weights.ckpt --backbone resnet18,stem=small --dataset cifar10 --format solo-learn --protocols "
+    "bench evaluate weights.ckpt --backbone resnet18,stem=small_pad2 --dataset cifar10 --format solo-learn --protocols "
     "lowshot-v1": _CHECKPOINT,
 }
 # The example's own test installs it and executes what its page says; here its commands are read.

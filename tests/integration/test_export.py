@@ -78,6 +78,32 @@ def test_a_vit_goes_to_timm(bench: Any, tmp_path: Path) -> None:
     torch.testing.assert_close(theirs.eval()(images), encoder.features(images), rtol=1e-4, atol=1e-5)
 
 
+def test_a_vit_with_a_class_token_goes_to_timm(bench: Any, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    theirs = timm.create_model("vit_tiny_patch16_224", img_size=32, num_classes=10)
+    torch.save(theirs.state_dict(), tmp_path / "w.pth")
+    asked = ("--backbone", "vit_tiny", "--dataset", "digits", "--size", "32", "--out", tmp_path / "out")
+    code, printed = bench("evaluate", tmp_path / "w.pth", *asked)
+    assert code == 0 and "3 heads; features: class token" in printed, printed
+    (path,) = (tmp_path / "out").glob("evaluated/w/*/record.json")
+    code, printed = bench("export", path.parent, "--to", "timm", "--out", tmp_path / "vit.safetensors")
+    options = "img_size=32, patch_size=16, class_token=True, global_pool='token', fc_norm=False, num_classes=0"
+    assert code == 0 and f"timm.create_model('vit_tiny_patch16_224', {options})" in printed, printed
+    again = timm.create_model(
+        "vit_tiny_patch16_224",
+        img_size=32,
+        patch_size=16,
+        class_token=True,
+        global_pool="token",
+        fc_norm=False,
+        num_classes=0,
+    )
+    again.load_state_dict(load_file(tmp_path / "vit.safetensors"))
+    theirs.reset_classifier(0)
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(again.eval()(images), theirs.eval()(images))
+
+
 def test_what_others_do_not_have_is_refused(bench: Any, tmp_path: Path) -> None:
     folder, _ = run_folder(bench, tmp_path / "out", {"name": "resnet18", "stem": "small", "width": 8})
     for target, message in (
@@ -91,8 +117,10 @@ def test_what_others_do_not_have_is_refused(bench: Any, tmp_path: Path) -> None:
     assert code == 2 and "no run's folder" in printed
 
 
-def test_a_vit_can_be_exported_for_any_number_of_images() -> None:
-    backbone = build_backbone(BackboneSpec(name="vit_tiny", patch_size=8, width=32, depth=1), 32)
+@pytest.mark.parametrize("token", [None, "features"])
+def test_a_vit_can_be_exported_for_any_number_of_images(token: Any) -> None:
+    spec = BackboneSpec(name="vit_tiny", patch_size=8, width=32, depth=1, class_token=token)
+    backbone = build_backbone(spec, 32)
     encoder = Encoder(backbone, EncoderInfo("online", backbone.pooling, backbone.dimension)).eval()
     shapes = {"images": {0: torch.export.Dim("batch")}}
     program = torch.export.export(encoder, (torch.zeros(2, 3, 32, 32),), dynamic_shapes=shapes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from layouts import FORMATS, layout
 
 from methods.backbones import BackboneSpec, build_backbone
 
@@ -34,12 +35,77 @@ def test_a_checkpoint_gets_a_row_of_its_own_without_a_cost(bench: Any, weights: 
     assert "there already" in bench("evaluate", weights, *asked, "--name", "theirs", "--format", "solo-learn")[1]
     code, printed = bench("evaluate", weights, *asked, "--name", "theirs", "--protocols", "lowshot-v1")
     assert code == 0 and "lowshot10_top1" in printed, printed
+    code, printed = bench("merge", out, "--out", tmp_path / "merged")
+    assert code == 0 and "1 runs taken" in printed and "unverifiable" not in printed, printed
     code, printed = bench("report", out, "--out", tmp_path / "report")
     assert code == 0, printed
     (row,) = csv.DictReader((tmp_path / "report" / "leaderboard.csv").open())
     assert (row["entry"], row["method"], row["tags"]) == ("theirs", "external", "trained elsewhere")
     assert row["training_time_mean"] == row["device_hours_mean"] == ""
     assert 10 < float(row["linear_top1_mean"]) <= 100
+
+
+def _score(bench: Any, out: Path, content: Any, kind: str, network: str) -> tuple[Any, str]:
+    """What a checkpoint scores through a format, in a results folder of its own; and what was printed."""
+    out.mkdir()
+    torch.save(content, out / "w.pth")
+    asked = ("--backbone", network, "--dataset", "digits", "--format", kind, "--name", "theirs", "--out", out)
+    code, printed = bench("evaluate", out / "w.pth", *asked)
+    assert code == 0 and "there already" not in printed, printed
+    record = bench.records(out)["theirs"]
+    assert record.config["format"] == kind and record.metrics is not None
+    return record, printed
+
+
+@pytest.fixture(scope="module")
+def scored() -> dict[str, Any]:
+    """What the file of this program's own scores, once for all formats."""
+    return {}
+
+
+TOKEN_VIT = "vit_tiny,width=32,depth=1,patch_size=4"
+
+
+# torchvision and CNN-JEPA's repository have no vision transformers under timm's names.
+@pytest.mark.parametrize(
+    ("network", "kind"),
+    [
+        *((NETWORK, kind) for kind in FORMATS),
+        *((TOKEN_VIT, kind) for kind in FORMATS if kind not in ("torchvision", "cnn-jepa")),
+    ],
+)
+def test_the_same_weights_through_every_format_score_the_same(
+    bench: Any, tmp_path: Path, scored: dict[str, Any], network: str, kind: str
+) -> None:
+    torch.manual_seed(1)
+    spec = BackboneSpec(name="resnet18", stem="small", width=8)
+    if network == TOKEN_VIT:
+        spec = BackboneSpec(name="vit_tiny", width=32, depth=1, patch_size=4, class_token="features")
+    weights = build_backbone(spec, 32).net.state_dict()
+    if network not in scored:
+        scored[network] = _score(bench, tmp_path / "own", layout("bench", weights), "bench", network)[0]
+    record, _ = _score(bench, tmp_path / kind, layout(kind, weights), kind, network)
+    own = scored[network]
+    assert own.metrics is not None and record.metrics is not None
+    assert record.metrics.scores.linear_top1 == own.metrics.scores.linear_top1
+    assert record.metrics.scores.knn20 == own.metrics.scores.knn20
+    assert record.metrics == own.metrics and record.key == own.key
+
+
+def test_a_class_token_is_found_and_is_what_is_scored(bench: Any, tmp_path: Path) -> None:
+    spec = BackboneSpec(name="vit_tiny", width=32, depth=1, patch_size=4, class_token="features")
+    torch.manual_seed(1)
+    weights = build_backbone(spec, 32).net.state_dict()
+    record, printed = _score(bench, tmp_path / "token", layout("dino", weights), "dino", TOKEN_VIT)
+    assert "1 heads; features: class token" in printed
+    assert record.metrics.scores.pooling == "class token"
+    assert record.config["backbone"]["class_token"] == "features"
+    pooled, _ = _score(bench, tmp_path / "p", layout("dino", weights), "dino", f"{TOKEN_VIT},class_token=beside")
+    assert pooled.metrics.scores.pooling == "average of patch tokens"
+    assert pooled.key != record.key and pooled.metrics.scores.knn20 != record.metrics.scores.knn20
+    run = next((tmp_path / "token").glob("evaluated/theirs/seed-*"))
+    code, printed = bench("evaluate", run, "--protocols", "lowshot-v1")
+    assert code == 0 and "lowshot10_top1" in printed, printed
 
 
 @pytest.mark.parametrize(
@@ -54,6 +120,8 @@ def test_a_checkpoint_gets_a_row_of_its_own_without_a_cost(bench: Any, weights: 
         (("--backbone", NETWORK, "--dataset", "digits", "--format", "solo"), "did you mean 'solo-learn'"),
         (("--backbone", NETWORK, "--dataset", "digits", "--name", "a/b"), "--name: 'a/b' names a folder"),
         (("--backbone", NETWORK, "--dataset", "digits", "--size", "33"), "not divisible"),
+        (("--backbone", NETWORK, "--dataset", "digits", "--format", "cnn-jepa"), "there is 'backbone.'"),
+        (("--backbone", f"{NETWORK},heads=2", "--dataset", "digits"), "'heads' does not apply to resnet18"),
     ],
 )
 def test_bad_input(bench: Any, weights: Path, tmp_path: Path, arguments: Any, message: str) -> None:

@@ -202,6 +202,21 @@ def test_a_key_keeps_its_meaning_where_a_default_changed(tmp_path: Path) -> None
     )  # as recorded then
 
 
+@pytest.mark.parametrize(
+    ("backbone", "setting"),
+    [
+        ({"name": "vit_tiny", "class_token": "features"}, "class_token"),
+        ({"name": "resnet18", "stem": "small_pad2"}, "stem=small_pad2"),
+    ],
+)
+def test_nothing_is_trained_with_what_only_networks_from_elsewhere_have(
+    tmp_path: Path, backbone: dict[str, Any], setting: str
+) -> None:
+    experiment, source = load_experiment(_write(tmp_path, backbone=backbone))
+    with pytest.raises(UserError, match=f"{setting} is for encoders trained elsewhere"):
+        resolve_entries(experiment, source)
+
+
 def test_a_batch_has_to_divide_among_devices_and_micro_batches(tmp_path: Path) -> None:
     experiment, source = load_experiment(_write(tmp_path, batch_size=24, accumulate=2, entries=["byol"]))
     entries = resolve_entries(experiment, source)

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from benchmark.analysis.merge import merge
-from benchmark.records import find_records
+from benchmark.records import KeySettings, find_records
+from benchmark.run_key import run_key, weights_key
+from benchmark.training.checkpoint import export_encoder
+from methods.backbones import BackboneSpec, build_backbone
+from methods.base import Encoder, EncoderInfo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +23,7 @@ def two(make_record: Any, store: Any, tmp_path: Path) -> tuple[Path, Path]:
     """Two machines' results, with one run in common."""
     for machine, seeds in (("a", (0, 1)), ("b", (1, 2))):
         for seed in seeds:
-            record = make_record("byol", seed, config={"seed": seed})
+            record = make_record("byol", seed, config={"seed": seed}, top1=45.0 + seed / 7, seconds=100.0 + seed / 7)
             path = store(tmp_path / machine, record)
             (path.parent / "config.yaml").write_text(yaml.safe_dump(record.config))
             (path.parent / "probes").mkdir()
@@ -77,6 +82,134 @@ def test_two_different_records_of_one_run_are_refused(two: tuple[Path, Path], tm
     _changed(path, metrics__encoders__online__linear_top1=46.0)
     merged = merge(two, tmp_path / "all")
     assert len(merged.taken) == 3 and "another record of the same run" in merged.refused[0]
+
+
+def _renamed(path: Path, seed: int, key: str = "0123456789abcdef", **changes: Any) -> Path:
+    """Copies a run's folder as that of another seed, with all that says so put right."""
+    folder = path.parents[1] / f"seed-{seed}-{key[:8]}"
+    shutil.copytree(path.parent, folder)
+    _changed(folder / "record.json", seed=seed, key=key, config__seed=seed, **changes)
+    config = json.loads((folder / "record.json").read_text())["config"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder / "record.json"
+
+
+def test_one_run_under_two_seeds_is_refused_under_both(two: tuple[Path, Path], tmp_path: Path) -> None:
+    (path,) = two[0].glob("*/byol/seed-0-*/record.json")
+    copy = _renamed(path, 5)
+    merged = merge(two, tmp_path / "all")
+    assert len(merged.taken) == 2 and len(merged.refused) == 2
+    for line, one, other in zip(merged.refused, (path, copy), (copy, path), strict=True):
+        assert line.startswith(f"{one}: ") and f"those of {other}, which has another seed" in line
+        assert "scores and ledger are to the last digit" in line
+
+
+def test_one_run_under_two_keys_is_refused(two: tuple[Path, Path], tmp_path: Path) -> None:
+    (path,) = two[0].glob("*/byol/seed-0-*/record.json")
+    _renamed(path, 0)
+    merged = merge(two, tmp_path / "all")
+    assert len(merged.taken) == 2 and len(merged.refused) == 2
+    assert all("which has another key; one of the two is a copy" in line for line in merged.refused)
+
+
+def test_scores_under_another_seed_are_refused_though_the_ledger_was_changed(
+    two: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (path,) = two[0].glob("*/byol/seed-0-*/record.json")
+    _renamed(path, 5, ledger__total_time=115.71)
+    merged = merge(two, tmp_path / "all")
+    assert len(merged.refused) == 2
+    assert all("final loss and scores are to the last digit" in line for line in merged.refused)
+
+
+def test_the_same_scores_under_other_settings_are_no_copy(make_record: Any, store: Any, tmp_path: Path) -> None:
+    for batch_size, seconds in ((256, 100.0), (512, 101.0)):
+        config = {"seed": 0, "batch_size": batch_size}
+        store(tmp_path / "a", make_record("byol", 0, config=config, seconds=seconds))
+    assert len(merge([tmp_path / "a"], tmp_path / "all").taken) == 2
+
+
+def test_a_copy_of_what_is_there_is_refused(two: tuple[Path, Path], tmp_path: Path) -> None:
+    merge(two, tmp_path / "all")
+    (path,) = two[0].glob("*/byol/seed-0-*/record.json")
+    copy = _renamed(path, 5)
+    shutil.rmtree(path.parent)
+    merged = merge(two, tmp_path / "all")
+    assert merged.taken == [] and len(merged.refused) == 1 and merged.refused[0].startswith(f"{copy}: ")
+
+
+@pytest.fixture
+def keyed(make_record: Any, store: Any, tmp_path: Path) -> Path:
+    """A record that says what its key was made from."""
+    config = {"seed": 0, "accumulate": 2, "dataset": {"pretrain": "train"}}
+    record = make_record("byol", 0, config=config)
+    made_from: dict[str, Any] = {"settings": {"optimizer": {"lr": 0.001}}, "backbone": {"name": "resnet18-w16"}}
+    key = run_key(
+        rules=record.rules_version,
+        manifest=record.dataset.manifest,
+        config=record.config,
+        method="byol",
+        protocols=["knn-v1", "linear-v1"],
+        seed=0,
+        **made_from,
+    )
+    path: Path = store(tmp_path / "a", record.model_copy(update={"key": key, "key_settings": KeySettings(**made_from)}))
+    return path
+
+
+def test_a_key_is_computed_again(keyed: Path, tmp_path: Path) -> None:
+    merged = merge([tmp_path / "a"], tmp_path / "all")
+    assert (len(merged.taken), merged.refused, merged.unverifiable) == (1, [], 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"config__batch_size": 512}, "but what it is made from gives"),
+        ({"config__accumulate": 1}, "what it is made from gives"),
+        ({"config__budget": {"epochs": 100}}, "what it is made from gives"),
+        ({"dataset__manifest": "cd" * 32}, "what it is made from gives"),
+        ({"method": "simclr"}, "what it is made from gives"),
+        ({"config__method__optimizer__lr": 0.01}, "made from other settings of its method"),
+        ({"config__backbone__name": "resnet50"}, "made from other settings of its backbone"),
+        ({"key_settings__settings": {}}, "what it is made from gives"),
+        ({"config__budget": {}}, "its configuration lacks what its key was made from"),
+    ],
+)
+def test_a_configuration_that_does_not_hash_to_its_key_is_refused(
+    keyed: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    _changed(keyed, **changes)
+    merged = merge([tmp_path / "a"], tmp_path / "all")
+    assert merged.taken == [] and message in merged.refused[0] and str(keyed) in merged.refused[0]
+
+
+def test_the_key_of_an_encoder_from_elsewhere_is_that_of_its_weights(
+    make_record: Any, store: Any, tmp_path: Path
+) -> None:
+    network = build_backbone(BackboneSpec(name="resnet18", width=8), 32)
+    config = {"seed": 0, "experiment": "evaluated"}
+    record = make_record("theirs", 0, method="external", experiment="evaluated", config=config)
+    weights = [(name, value.numpy().tobytes()) for name, value in sorted(network.net.state_dict().items())]
+    key = weights_key(weights, record.config, record.rules_version, record.dataset.manifest)
+    path = store(tmp_path / "a", record.model_copy(update={"key": key}))
+    assert merge([tmp_path / "a"], tmp_path / "one").unverifiable == 1
+    export_encoder(path.parent, Encoder(network, EncoderInfo("online", network.pooling, network.dimension)))
+    merged = merge([tmp_path / "a"], tmp_path / "all")
+    assert (len(merged.taken), merged.refused, merged.unverifiable) == (1, [], 0)
+    encoder = path.with_name("encoder.safetensors")
+    content = bytearray(encoder.read_bytes())
+    content[-1] ^= 1
+    encoder.write_bytes(content)
+    (line,) = merge([tmp_path / "a"], tmp_path / "other").refused
+    assert "but what it is made from gives" in line
+    encoder.write_bytes(content[:50])
+    (line,) = merge([tmp_path / "a"], tmp_path / "other").refused
+    assert "cannot be made from its configuration and encoder.safetensors" in line
+
+
+def test_keys_that_cannot_be_computed_again_are_counted(two: tuple[Path, Path], tmp_path: Path) -> None:
+    assert merge(two, tmp_path / "all").unverifiable == 4  # three taken, one there twice
 
 
 def test_links_are_not_followed(two: tuple[Path, Path], tmp_path: Path) -> None:

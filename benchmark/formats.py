@@ -1,0 +1,64 @@
+"""Where other libraries keep the encoder in their checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Format:
+    """Where a library keeps the encoder that it publishes.
+
+    Attributes:
+        description: in a line.
+        holders: entries of the file; the first that is there counts, the file itself where none is.
+        prefixes: what stands before the network's names; the first that is there counts. All of them are names of the
+            same encoder (with and without a wrapper, of one version and another): where none is there, a sibling such
+            as a student or a momentum copy never takes its place.
+    """
+
+    description: str
+    holders: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ("",)
+
+
+FORMATS: dict[str, Format] = {
+    "auto": Format("the entry and prefix under which all of the network is found"),
+    "bench": Format("encoder.safetensors of this program"),
+    "timm": Format(
+        "a state dict of timm's; the moving average where there is one, as timm itself takes it",
+        ("state_dict_ema", "model_ema", "state_dict", "model"),
+        ("", "module."),
+    ),
+    "torchvision": Format(
+        "a state dict of torchvision's; the moving average where there is one",
+        ("model_ema", "model", "state_dict"),
+        ("", "module."),
+    ),
+    # Beside `momentum_backbone.`; its first versions said `encoder.` and `momentum_encoder.`.
+    "solo-learn": Format(
+        "a checkpoint of solo-learn's: its online encoder", ("state_dict",), ("backbone.", "encoder.")
+    ),
+    # What its examples evaluate is `backbone.`, beside `teacher_backbone.`, `student_backbone.` or `query_backbone.`;
+    # `backbone.vit.` where it wraps a ViT of timm's.
+    "lightly": Format(
+        "a checkpoint of lightly's examples: the encoder that they evaluate",
+        ("state_dict",),
+        ("backbone.vit.", "backbone."),
+    ),
+    # Beside `backbone.`, `backbone_sparse.`: the context encoder. `backbone_for_online_eval.` is another name of it.
+    "cnn-jepa": Format(
+        "a checkpoint of CNN-JEPA's repository: its target encoder", ("state_dict",), ("backbone_momentum.",)
+    ),
+    "ijepa": Format("a checkpoint of I-JEPA's repository: its target encoder", ("target_encoder",), ("module.", "")),
+    # `module.` where the teacher has batch norm; without a prefix in the files that hold the backbone alone.
+    "dino": Format(
+        "a checkpoint of DINO's repository: its teacher", ("teacher",), ("module.backbone.", "backbone.", "")
+    ),
+    # Versions 1 and 2, and 3; beside `encoder_k.` or `momentum_encoder.`.
+    "moco": Format(
+        "a checkpoint of MoCo's repositories: the encoder that they evaluate",
+        ("state_dict",),
+        ("module.encoder_q.", "module.base_encoder.", "encoder_q.", "base_encoder."),
+    ),
+}

@@ -1,0 +1,25 @@
+"""Keys of real records are computed again when results are joined."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_runs_key_is_verified_and_an_altered_run_refused(bench: Any, tmp_path: Path) -> None:
+    config = bench.config(entries=["random_init"])
+    code, printed = bench("run", config, "--out", tmp_path / "a", "--budget", "steps=2", "--quiet")
+    assert code == 0, printed
+    code, printed = bench("merge", tmp_path / "a", "--out", tmp_path / "all")
+    assert code == 0 and "1 runs taken, 0 were there, 0 refused" in printed and "unverifiable" not in printed, printed
+    (path,) = (tmp_path / "a").glob("*/random_init/seed-0-*/record.json")
+    record = json.loads(path.read_text())
+    assert record["key_settings"] == {"settings": {}, "backbone": {"stem": "small", "width": 8}}
+    record["config"]["batch_size"] = 64
+    path.with_name("config.yaml").unlink()
+    path.write_text(json.dumps(record))
+    code, printed = bench("merge", tmp_path / "a", "--out", tmp_path / "other")
+    assert code == 1 and f"refused: {path}: its key is {record['key'][:8]}, but" in printed, printed

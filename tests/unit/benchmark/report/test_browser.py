@@ -161,6 +161,6 @@ def test_a_studys_trials_sort_and_its_tables_stay_inside_a_phone(browser: Any, p
     assert browser.run(values)[-1] == ""  # the one that was given up, either way round
     links = f"[...document.querySelectorAll('{trials} tbody tr')].map(r => r.querySelectorAll('a').length)"
     assert sorted(browser.run(links)) == [1, 3, 3, 3, 3, 3, 3, 3, 3]
-    figures = "[...document.querySelectorAll('#study2 figure')].map(f => f.innerText.trim().split(',')[0])"
-    assert any("Accuracy and cost" in text for text in browser.run(figures))
+    captions = browser.run("[...document.querySelectorAll('#study2 figcaption')].map(f => f.textContent)")
+    assert captions[0].startswith("Accuracy and cost, CNN-JEPA.")
     assert browser.errors == []

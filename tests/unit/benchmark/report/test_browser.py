@@ -164,3 +164,15 @@ def test_a_studys_trials_sort_and_its_tables_stay_inside_a_phone(browser: Any, p
     captions = browser.run("[...document.querySelectorAll('#study2 figcaption')].map(f => f.textContent)")
     assert captions[0].startswith("Accuracy and cost, CNN-JEPA.")
     assert browser.errors == []
+
+
+def test_small_figures_are_not_blown_up(browser: Any, page: Path) -> None:
+    browser.open(page)
+    # Pixels on the screen for a point of the figure: the same in all of them, so that their letters are of one size.
+    scales = browser.run(
+        "[...document.querySelectorAll('.wide svg')]"
+        ".map(s => s.getBoundingClientRect().width / s.viewBox.baseVal.width)"
+    )
+    assert len(scales) > 8 and max(scales) / min(scales) < 1.05
+    widths = browser.run("[...document.querySelectorAll('.wide svg')].map(s => s.getBoundingClientRect().width)")
+    assert min(widths) < 400 and 800 < max(widths) < 860

@@ -128,7 +128,7 @@ def _stacked(
         left = [0.0] * len(bars)
         for name, (words, colour) in used.items():
             lengths = [seconds[name] / unit for _, seconds in bars]
-            axes.barh(range(len(bars)), lengths, left=left, height=0.66, color=colour, label=words)
+            axes.barh(range(len(bars)), lengths, left=left, height=0.66, color=colour, label=words, linewidth=0.3)
             left = [start + length for start, length in zip(left, lengths, strict=True)]
         axes.set_yticks(range(len(bars)), [style.display(row.first.entry) for row, _ in bars])
         axes.set_xlabel(label)

@@ -13,10 +13,14 @@ from benchmark.report.labels import Box, Label, place, segment
 from benchmark.report.summary import listing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from benchmark.study_records import EntryStudy, TrialOutcome
+
+Place = tuple[float, float]  # device-hours and percent
 
 
 def trial_cost(trial: TrialOutcome) -> float:
@@ -71,8 +75,8 @@ def trial_front(study: EntryStudy, *, width: float = style.FULL_WIDTH) -> Figure
         axes.set(xlabel="Training cost (device-hours)", ylabel="Linear probe, validation top-1 (%)")
         colour = style.colour(study.entry)
         if any(len(trial.runs) > 1 for trial in trials):
-            x_all, y_all = zip(*seeds, strict=True)
-            axes.scatter(x_all, y_all, s=7, color=colour, alpha=0.3, linewidths=0, zorder=2.5)
+            xs, ys = zip(*seeds, strict=True)
+            axes.scatter(xs, ys, s=7, color=colour, alpha=0.3, linewidths=0, zorder=2.5)
         for trial, (x, y) in zip(trials, points, strict=True):
             on = trial.number in best
             axes.scatter(
@@ -86,7 +90,7 @@ def trial_front(study: EntryStudy, *, width: float = style.FULL_WIDTH) -> Figure
         text = style.text_colour(colour)
         labels = [Label(f"trial {t.point}", x, y, text) for t, (x, y) in zip(front, means, strict=True)]
         labels.append(Label("Pareto front", *corners[-1], style.FAINT))
-        place(axes, labels, _obstacles(axes, corners, points))
+        place(axes, labels, _obstacles(axes, corners, points, seeds))
     return figure
 
 
@@ -99,13 +103,13 @@ def _set_limits(axes: Axes, points: list[tuple[float, float]]) -> None:
 
 
 def _obstacles(
-    axes: Axes, corners: list[tuple[float, float]], points: list[tuple[float, float]]
+    axes: Axes, corners: Sequence[Place], points: Sequence[Place], seeds: Sequence[Place]
 ) -> list[tuple[Box, float]]:
-    """The front and the trials in display coordinates, with what a covered square pixel weighs."""
+    """The front, the trials and their runs in display coordinates, with what a covered square pixel weighs."""
     dot = axes.figure.dpi / 72
     shown = [(float(x), float(y)) for x, y in map(axes.transData.transform, corners)]
     found = [(box, 1.0) for a, b in itertools.pairwise(shown) for box in segment(a, b, 1.4 * dot)]
-    for x, y in map(axes.transData.transform, points):
-        half = 3.4 * dot
-        found.append((Box(float(x) - half, float(y) - half, float(x) + half, float(y) + half), 12.0))
+    for places, half, weight in ((points, 3.4 * dot, 12.0), (seeds, 1.6 * dot, 4.0)):
+        for x, y in map(axes.transData.transform, places):
+            found.append((Box(float(x) - half, float(y) - half, float(x) + half, float(y) + half), weight))
     return found

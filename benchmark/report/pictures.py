@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.report import canvas
+from benchmark.report import canvas, style
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +25,7 @@ class Picture:
         title: in bold before the caption.
         caption: says what is seen.
         images: whether it holds pictures, whose colours have to stay as they are.
+        width: in inches, of `svg`; small figures are not blown up to the width of large ones.
     """
 
     stem: str
@@ -33,6 +34,7 @@ class Picture:
     title: str
     caption: str
     images: bool = False
+    width: float = style.FULL_WIDTH
 
 
 def picture(
@@ -41,7 +43,7 @@ def picture(
     """Writes a figure's files into `<out>/figures/`: full width, and one column's where there is such a figure."""
     svg, _ = canvas.save(figure, out / "figures" / stem)
     small = "" if narrow is None else inline_svg(canvas.save(narrow, out / "figures" / f"{stem}-column")[0])
-    return Picture(f"figures/{stem}", inline_svg(svg), small, title, caption, images)
+    return Picture(f"figures/{stem}", inline_svg(svg), small, title, caption, images, figure.get_figwidth())
 
 
 def inline_svg(path: Path) -> str:

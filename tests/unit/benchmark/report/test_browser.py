@@ -161,6 +161,18 @@ def test_a_studys_trials_sort_and_its_tables_stay_inside_a_phone(browser: Any, p
     assert browser.run(values)[-1] == ""  # the one that was given up, either way round
     links = f"[...document.querySelectorAll('{trials} tbody tr')].map(r => r.querySelectorAll('a').length)"
     assert sorted(browser.run(links)) == [1, 3, 3, 3, 3, 3, 3, 3, 3]
-    figures = "[...document.querySelectorAll('#study2 figure')].map(f => f.innerText.trim().split(',')[0])"
-    assert any("Accuracy and cost" in text for text in browser.run(figures))
+    captions = browser.run("[...document.querySelectorAll('#study2 figcaption')].map(f => f.textContent)")
+    assert captions[0].startswith("Accuracy and cost, CNN-JEPA.")
     assert browser.errors == []
+
+
+def test_small_figures_are_not_blown_up(browser: Any, page: Path) -> None:
+    browser.open(page)
+    # Pixels on the screen for a point of the figure: the same in all of them, so that their letters are of one size.
+    scales = browser.run(
+        "[...document.querySelectorAll('.wide svg')]"
+        ".map(s => s.getBoundingClientRect().width / s.viewBox.baseVal.width)"
+    )
+    assert len(scales) > 8 and max(scales) / min(scales) < 1.05
+    widths = browser.run("[...document.querySelectorAll('.wide svg')].map(s => s.getBoundingClientRect().width)")
+    assert min(widths) < 400 and 800 < max(widths) < 860

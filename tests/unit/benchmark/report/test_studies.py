@@ -199,9 +199,9 @@ def test_a_study_of_accuracy_against_cost_shows_its_front(tmp_path: Path) -> Non
         (step,) = [line for line in axes.lines if line.get_linewidth() > 2]
         right, low = axes.get_xlim()[1], axes.get_ylim()[0]
         corners = [(0.1, low), (0.1, 40.0), (0.2, 40.0), (0.2, 46.0), (0.5, 46.0), (0.5, 49.0), (right, 49.0)]
-        np.testing.assert_allclose(step.get_xydata(), corners)
+        np.testing.assert_allclose(np.asarray(step.get_xydata(), dtype=float), np.asarray(corners))
         assert {text.get_text() for text in axes.texts} == {"trial 0", "trial 1", "trial 3", "Pareto front"}
-        clouds = [len(one.get_offsets()) for one in axes.collections]
+        clouds = [len(np.asarray(one.get_offsets())) for one in axes.collections]
         assert sorted(clouds) == [1, 1, 1, 1, 1, 10]  # five trials, two seeds of each
         frame = axes.get_window_extent()
         for text in axes.texts:

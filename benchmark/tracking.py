@@ -78,6 +78,7 @@ def _wandb(subject: Subject) -> Logger:
 
     plan = subject.plan
     subject.folder.mkdir(parents=True, exist_ok=True)
+    mode: Any = os.environ.get("WANDB_MODE", "offline")  # W&B itself says what else there is
     run = wandb.init(
         project=os.environ.get("WANDB_PROJECT", plan.experiment.name),
         group=plan.entry.name,
@@ -85,7 +86,7 @@ def _wandb(subject: Subject) -> Logger:
         id=subject.key,
         resume=None if subject.resumed_step is None else "allow",
         dir=subject.folder,
-        mode=os.environ.get("WANDB_MODE", "offline"),
+        mode=mode,
         config=plan.config(),
         # What it samples by itself would be load beside the run.
         settings=wandb.Settings(

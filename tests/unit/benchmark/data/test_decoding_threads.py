@@ -23,7 +23,21 @@ def _no_pool_yet(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_their_number_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(images.THREADS_VARIABLE, "3")
     assert images._pool()._max_workers == 3
-    assert list(images.in_threads(lambda number: 2 * number, range(1000))) == [2 * number for number in range(1000)]
+
+
+@pytest.mark.parametrize("quick", [0.0, 1e9])
+def test_only_work_that_takes_its_time_is_handed_to_threads(monkeypatch: pytest.MonkeyPatch, quick: float) -> None:
+    monkeypatch.setattr(images, "_QUICK", quick)
+    told: list[tuple[int, int]] = []
+
+    def work(number: int) -> tuple[int, bool]:
+        return 2 * number, threading.current_thread() is threading.main_thread()
+
+    for count in (0, 1, 32, 33, 1000):
+        found = list(images.in_order(work, range(count), lambda *progress: told.append(progress)))
+        assert [value for value, _ in found] == [2 * number for number in range(count)]
+        assert [here for _, here in found] == [number < 32 or quick > 0 for number in range(count)]
+    assert told == [(1, 1), (32, 32), (33, 33), (544, 1000), (1000, 1000)]
 
 
 @pytest.mark.parametrize("asked", ["0", "many", "-1", "1000", "2.5"])

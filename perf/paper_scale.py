@@ -2,10 +2,12 @@
 
 Usage: python perf/paper_scale.py [--batch N] [--steps N] [--rounds N] [--methods a,b]
 
-The steps of `configs/imagenet100.yaml` with its settings, on decoded images that lie on the device, so that no loader
-is measured; no training. Entries take turns, and a time is the median over the rounds. Ratios are to CNN-JEPA on the
-masked-dense encoder, as published; beside them what its authors' runs took, loader and probes included. Device-hours
-are those of 200 epochs of ImageNet-100 (126,689 images) at this speed and batch, on one such device.
+The steps of `configs/imagenet100.yaml` with its settings, on decoded squares of 256 px that lie on the device: no
+loader is measured, and views are cropped within the step, where a run on the real set has them cropped by its reader
+(`perf/step.py` tells what views take). No training. Entries take turns, and a time is the median over the rounds.
+Ratios are to CNN-JEPA on the masked-dense encoder, as published; beside them what its authors' runs took, loader and
+probes included. Device-hours are those of 200 epochs of ImageNet-100 (126,689 images) at this speed and batch, on one
+such device.
 """
 
 from __future__ import annotations

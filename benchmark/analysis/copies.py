@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from benchmark.records import Record
 
+_LEDGER, _LOSS = "scores and ledger", "final loss and scores"  # what gives a copy away
+
 
 def copies(found: Iterable[tuple[Path, Record]]) -> dict[Path, str]:
     """Which records hold the measurements of another one, and what gives them away.
@@ -24,25 +26,22 @@ def copies(found: Iterable[tuple[Path, Record]]) -> dict[Path, str]:
     Returns:
         A clause for each file that shares its measurements with a run of another key or seed.
     """
-    groups: dict[str, list[tuple[Path, Record]]] = {}
+    groups: dict[tuple[str, str], list[tuple[Path, Record]]] = {}
     for path, record in found:
         reached = record.metrics or record.trial_metrics
         if reached is None:
             continue
         scores = reached.model_dump_json()
         if record.ledger is not None and record.ledger.total_time > 0:
-            groups.setdefault(f"scores and ledger {scores} {record.ledger.model_dump_json()}", []).append(
-                (path, record)
-            )
+            same = (_LEDGER, scores + record.ledger.model_dump_json())
+            groups.setdefault(same, []).append((path, record))
         if reached.final_loss is not None:
-            groups.setdefault(f"loss and scores {record.method} {scores}", []).append((path, record))
+            groups.setdefault((_LOSS, record.method + scores), []).append((path, record))
     clauses: dict[Path, str] = {}
-    for what, members in groups.items():
-        by_seed_alone = what.startswith("loss")
+    for (equal, _), members in groups.items():
         for path, record in members:
-            other = next((pair for pair in members if _is_other(record, pair[1], by_seed_alone=by_seed_alone)), None)
+            other = next((pair for pair in members if _is_other(record, pair[1], equal)), None)
             if other is not None and path not in clauses:
-                equal = "final loss and scores" if by_seed_alone else "scores and ledger"
                 unlike = "seed" if other[1].seed != record.seed else "key"
                 clauses[path] = (
                     f"its {equal} are to the last digit those of {other[0]}, which has another {unlike}; "
@@ -51,6 +50,6 @@ def copies(found: Iterable[tuple[Path, Record]]) -> dict[Path, str]:
     return clauses
 
 
-def _is_other(one: Record, two: Record, *, by_seed_alone: bool) -> bool:
+def _is_other(one: Record, two: Record, equal: str) -> bool:
     """Whether two records claim to be different runs; under changed settings a loss can stay what it was."""
-    return one.seed != two.seed or (not by_seed_alone and one.key != two.key)
+    return one.seed != two.seed or (equal == _LEDGER and one.key != two.key)

@@ -13,9 +13,9 @@ from benchmark.analysis.keys import budget_text, hardware_key, ladder_key
 from benchmark.analysis.published import on_published_axes
 from benchmark.report import style
 from benchmark.report.bars import step_parts, time_shares
-from benchmark.report.contrasts import differences_table, pairs_table
 from benchmark.report.costs import cost_table, relative_table
 from benchmark.report.curves import learning_curves, only_points
+from benchmark.report.differences import differences_table, pairs_table
 from benchmark.report.figures import cost_vs_accuracy
 from benchmark.report.pictures import Picture, picture
 from benchmark.report.published import CAPTION

@@ -69,24 +69,11 @@ def make_record(
         **(config or {}),
     }
 
-    def scores(weights: Any, value: float) -> EncoderScores:
-        return EncoderScores(
-            weights=weights,
-            pooling="global average of the last map",
-            dimension=128,
-            linear_top1=value,
-            linear_top5=min(100.0, value + 40),
-            linear_strength=0.01,
-            linear_validation_top1=value + 0.5,
-            knn20=value - 4,
-            knn200=value - 3,
-        )
-
     trains = method != "random_init"
     spent = seconds if trains else 0.0
-    encoders = {"online": scores("online", top1)}
+    encoders = {"online": _scores("online", top1)}
     if ema_top1 is not None:
-        encoders["ema"] = scores("ema", ema_top1)
+        encoders["ema"] = _scores("ema", ema_top1)
     return Record(
         **{
             "key": hashlib.sha256(repr((entry, method, seed, settings, experiment)).encode()).hexdigest()[:16],
@@ -98,65 +85,79 @@ def make_record(
             "status": status,
             "cause": cause,
             "config": settings,
-            "dataset": DatasetRecord(
-                **{
-                    "name": "cifar10-jpeg",
-                    "manifest": "ab" * 32,
-                    "classes": 10,
-                    "counts": {"train": 18000, "val": 2000, "test": 10000},
-                    **(dataset or {}),
-                }
-            ),
-            "environment": Environment(
-                **{
-                    "python": "3.11.2",
-                    "platform": "Linux",
-                    "packages": {"torch": "2.14.1+cpu", "timm": "1.0.31"},
-                    "commit": "3d5bcc2" + "0" * 33,
-                    "dirty": False,
-                    "device": "cpu",
-                    "device_model": "cpu",
-                    "devices": 1,
-                    "driver": None,
-                    "cpu_model": "Xeon 8481C",
-                    "visible_cores": 2,
-                    "threads": 2,
-                    "memory_bytes": 2**34,
-                    **(environment or {}),
-                }
-            ),
-            "ledger": LedgerRecord(
-                phases=PhaseSeconds(
-                    setup=2.0, warmup=1.0, training=spent, evaluation=12.0, checkpointing=0.5, logging=0.2
-                ),
-                data_wait=0.02 * spent,
-                training_time=spent,
-                total_time=spent + 15.7,
-                device_hours=spent / 3600,
-                devices=1,
-                steps=700 if trains else 0,
-                samples=180000 if trains else 0,
-                views=360000 if trains else 0,
-                samples_per_second=Throughput(median=1800.0, p10=1700.0, p90=1850.0) if trains else None,
-                peak_memory_bytes=900 * 2**20,
-                evaluation_points=[Point(progress=p, training_time=p * spent) for p in PROGRESS] if trains else [],
-            )
-            if measured
-            else None,
-            "metrics": Metrics(
-                primary="online",
-                encoders=encoders,
-                final_loss=0.4,
-                backbone_parameters=701000,
-                trainable_parameters=1200000 if trains else 0,
-            )
-            if measured
-            else None,
+            "dataset": DatasetRecord(**{**_DATASET, **(dataset or {})}),
+            "environment": Environment(**{**_ENVIRONMENT, **(environment or {})}),
+            "ledger": _ledger(spent, trains=trains) if measured else None,
+            "metrics": _metrics(encoders, trains=trains) if measured else None,
             "flags": flags or [],
             "started": "2026-01-05T10:00:00+00:00",
             "ended": "2026-01-05T10:02:00+00:00",
             **record,
         }
+    )
+
+
+_DATASET: dict[str, Any] = {
+    "name": "cifar10-jpeg",
+    "manifest": "ab" * 32,
+    "classes": 10,
+    "counts": {"train": 18000, "val": 2000, "test": 10000},
+}
+_ENVIRONMENT: dict[str, Any] = {
+    "python": "3.11.2",
+    "platform": "Linux",
+    "packages": {"torch": "2.14.1+cpu", "timm": "1.0.31"},
+    "commit": "3d5bcc2" + "0" * 33,
+    "dirty": False,
+    "device": "cpu",
+    "device_model": "cpu",
+    "devices": 1,
+    "driver": None,
+    "cpu_model": "Xeon 8481C",
+    "visible_cores": 2,
+    "threads": 2,
+    "memory_bytes": 2**34,
+}
+
+
+def _scores(weights: Any, value: float) -> EncoderScores:
+    return EncoderScores(
+        weights=weights,
+        pooling="global average of the last map",
+        dimension=128,
+        linear_top1=value,
+        linear_top5=min(100.0, value + 40),
+        linear_strength=0.01,
+        linear_validation_top1=value + 0.5,
+        knn20=value - 4,
+        knn200=value - 3,
+    )
+
+
+def _ledger(spent: float, *, trains: bool) -> LedgerRecord:
+    return LedgerRecord(
+        phases=PhaseSeconds(setup=2.0, warmup=1.0, training=spent, evaluation=12.0, checkpointing=0.5, logging=0.2),
+        data_wait=0.02 * spent,
+        training_time=spent,
+        total_time=spent + 15.7,
+        device_hours=spent / 3600,
+        devices=1,
+        steps=700 if trains else 0,
+        samples=180000 if trains else 0,
+        views=360000 if trains else 0,
+        samples_per_second=Throughput(median=1800.0, p10=1700.0, p90=1850.0) if trains else None,
+        peak_memory_bytes=900 * 2**20,
+        evaluation_points=[Point(progress=p, training_time=p * spent) for p in PROGRESS] if trains else [],
+    )
+
+
+def _metrics(encoders: dict[str, EncoderScores], *, trains: bool) -> Metrics:
+    return Metrics(
+        primary="online",
+        encoders=encoders,
+        final_loss=0.4,
+        backbone_parameters=701000,
+        trainable_parameters=1200000 if trains else 0,
     )
 
 

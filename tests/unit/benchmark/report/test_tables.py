@@ -11,7 +11,7 @@ from report_page import report
 
 from benchmark.analysis.comparison import comparisons
 from benchmark.analysis.differences import all_pairs
-from benchmark.report.contrasts import pairs_table
+from benchmark.report.differences import pairs_table
 from benchmark.report.summary import answer
 
 if TYPE_CHECKING:

@@ -54,7 +54,7 @@ def evaluate(
             raise UserError(f"{targets[0]}: is a file; a checkpoint needs --backbone NAME")
         if dataset is None:
             raise UserError("a checkpoint needs --dataset NAME to be probed on")
-        from benchmark.foreign import Foreign
+        from benchmark.checkpoints.foreign import Foreign
 
         foreign = Foreign(targets[0], _backbone(backbone), name or targets[0].stem, form, prefix, allow_partial)
         targets = [_checkpoint(foreign, _dataset(dataset, size), data, download, out, device, share, reporter)]
@@ -75,7 +75,7 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="The file to write.")],
 ) -> None:
     """Hand a run's encoder on to another library; says how it is loaded there."""
-    from benchmark.export import export as export_encoder
+    from benchmark.checkpoints.export import export as export_encoder
 
     typer.echo(export_encoder(run, to, out))
 
@@ -118,8 +118,8 @@ def _checkpoint(
     reporter: ConsoleReporter,
 ) -> Path:
     """Scores a checkpoint; returns the folder of its record."""
+    from benchmark.checkpoints.foreign import evaluate_foreign
     from benchmark.data.datasets import load_dataset
-    from benchmark.foreign import evaluate_foreign
 
     with reporter:
         loaded = load_dataset(spec, data, download, progress=reporter.data_progress)

@@ -44,7 +44,7 @@ def listing(what: str) -> Iterator[tuple[str, str]]:
 
         yield from ((name, protocol.description) for name, protocol in {**PROTOCOLS, **FURTHER}.items())
     elif what == "formats":
-        from benchmark.formats import FORMATS
+        from benchmark.checkpoints.formats import FORMATS
 
         yield from ((name, form.description) for name, form in FORMATS.items())
     else:

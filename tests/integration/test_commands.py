@@ -119,7 +119,7 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
         asked = ask(spec, path, budget=values["budget"], settings=values["settings"] or [])
         assert len(asked.spaces) == len(spec.entries)
     elif name == "evaluate":
-        from benchmark.checkpoints import FORMATS
+        from benchmark.checkpoints.formats import FORMATS
         from benchmark.cli_evaluate import _backbone, _dataset
 
         assert values["form"] in ("auto", *FORMATS)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from layouts import layout
 
+from benchmark.checkpoints.foreign import Foreign, recognise
 from benchmark.errors import UserError
-from benchmark.foreign import Foreign, recognise
 from methods.backbones import BackboneSpec, build_backbone
 
 

@@ -14,10 +14,10 @@ from layouts import changed, layout, under
 from safetensors.torch import save_file
 from torchvision.models import resnet18 as torchvision_resnet18
 
-from benchmark.checkpoint_files import read_checkpoint
-from benchmark.checkpoints import Match, has_class_token, match
+from benchmark.checkpoints.files import read_checkpoint
+from benchmark.checkpoints.formats import FORMATS
+from benchmark.checkpoints.match import Match, has_class_token, match
 from benchmark.errors import UserError
-from benchmark.formats import FORMATS
 from methods.backbones import BackboneSpec, build_backbone
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from benchmark.checkpoints.formats import FORMATS
 from benchmark.errors import UserError
-from benchmark.formats import FORMATS
 from methods.config import nearest
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from benchmark.checkpoint_files import read_checkpoint
-from benchmark.checkpoints import Match, has_class_token, match
+from benchmark.checkpoints.files import read_checkpoint
+from benchmark.checkpoints.formats import FORMATS
+from benchmark.checkpoints.match import Match, has_class_token, match
 from benchmark.devices import take_device
 from benchmark.environment import describe, describe_dataset, now
 from benchmark.errors import UserError
 from benchmark.evaluation.protocols import PROTOCOLS, evaluate_test, probe_data
 from benchmark.experiment import check_name
-from benchmark.formats import FORMATS
 from benchmark.randomness import seeded
 from benchmark.records import RULES_VERSION, Metrics, Record, read_record, run_folder, write_atomically, write_record
 from benchmark.run_key import EXTERNAL, weights_key

@@ -1,0 +1,1 @@
+"""Encoders from elsewhere, scored like ours, and ours handed on. Everything but `formats` needs torch."""

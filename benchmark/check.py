@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from benchmark.errors import UserError
+from benchmark.records import find_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmark.records import Record
+    from benchmark.records import Environment, Record
 
 EXPERIMENT = "check"
 LEAST_WIDTH, DEVIATIONS = 4.0, 4.0  # of a band to either side: points, and standard deviations over seeds
@@ -77,6 +78,29 @@ def measure(records: Sequence[Record]) -> str:
         band = f"[{max(0.0, mean - width):.1f}, {min(100.0, mean + width):.1f}]"
         lines.append(f"  {entry}: {band}  # {', '.join(f'{value:.1f}' for value in sorted(values))}")
     return "\n".join(lines)
+
+
+def refuse_older(out: Path, here: Environment) -> None:
+    """Refuses a folder with runs of another state of the code: they would be taken for the ones that are checked.
+
+    Args:
+        out: where runs are kept, and taken from where they are there.
+        here: what this code is.
+
+    Raises:
+        UserError: there are such runs, or nobody can tell.
+    """
+    folder = out / EXPERIMENT
+    if not folder.is_dir():
+        return
+    known = here.commit is not None and not here.dirty
+    for path, record in find_records([folder])[0]:
+        of = record.environment
+        if not known or (of.commit, of.dirty) != (here.commit, here.dirty):
+            raise UserError(
+                f"{path}: is of another state of the code, or of one with changes, and would not be trained again; "
+                "name another --out"
+            )
 
 
 def compare(records: Sequence[Record]) -> list[Finding]:

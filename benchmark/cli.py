@@ -213,7 +213,11 @@ def check_(
     import tempfile
 
     from benchmark import check
+    from benchmark.devices import choose_device
+    from benchmark.environment import describe
 
+    if out is not None:
+        check.refuse_older(out, describe(choose_device(device), 1))
     seeds = None if measure is None else ",".join(map(str, range(measure)))
     with tempfile.TemporaryDirectory() as folder:
         records = _run(

@@ -61,8 +61,11 @@ def evaluate(
         dataset = None
         if not wanted:
             return
-    elif backbone is not None or form != "auto" or prefix is not None:
-        raise UserError("--backbone, --format and --prefix are for one checkpoint file, not for results folders")
+    else:
+        given = {"--backbone": backbone, "--prefix": prefix, "--name": name, "--size": size}
+        given |= {"--format": None if form == "auto" else form, "--allow-partial": allow_partial or None}
+        if wrong := [option for option, value in given.items() if value is not None]:
+            raise UserError(f"{' and '.join(wrong)}: for one checkpoint file, not for results folders")
     if not wanted:
         raise UserError("--protocols is missing; see bench list protocols")
     _further(targets, wanted, dataset, data, download, device, share, reporter)
@@ -95,7 +98,9 @@ def _further(
     from benchmark.training.loop import Interrupted
 
     asked = Probes(protocols, dataset, data, download)
-    records, _ = read_results(results)
+    records, problems = read_results(results)
+    for problem in problems:
+        reporter.say(f"left out: {problem}")
     try:
         after = "after the protocol under way, whose scores are kept"
         with reporter, Interruption(reporter.say, after=after) as interruption:

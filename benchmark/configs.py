@@ -168,17 +168,17 @@ def set_key(data: dict[str, Any], path: str, value: Any, where: str) -> None:
     target = data
     if isinstance(data.get("entries"), list):
         data["entries"] = [{"method": entry} if isinstance(entry, str) else entry for entry in data["entries"]]
-    for entry in data.get("entries") or []:
+    entries = data.get("entries")
+    for entry in entries if isinstance(entries, list) else []:
         is_entry = isinstance(entry, dict) and (entry.get("name") or entry.get("method")) == keys[0]
         if is_entry and len(keys) > 1:
-            # `byol.backbone.width` replaces the entry's own backbone; every other key is one of its method's.
-            if keys[1] in ("backbone", "recipe"):
-                target, keys = entry, keys[1:]
-            else:
-                target, keys = entry.setdefault("overrides", {}), keys[1:]
+            # `byol.backbone.width` is the entry's own backbone; every other key is one of its method's.
+            target, keys = entry, keys[1:] if keys[1] in ("backbone", "recipe") else ["overrides", *keys[1:]]
             break
     for position, key in enumerate(keys[:-1]):
-        target = target.setdefault(key, {})
+        if target.get(key) is None:  # absent, or a key that was left empty
+            target[key] = {}
+        target = target[key]
         if not isinstance(target, dict):
             raise UserError(f"{where}: '{'.'.join(keys[: position + 1])}' holds no keys")
     target[keys[-1]] = value

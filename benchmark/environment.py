@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import platform
 import subprocess
-import sys
 from datetime import datetime, timezone
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -113,34 +111,3 @@ def _output(command: list[str]) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-class PeakMemory:
-    """Peak memory of what happens from its making on: the device's allocator, or the process's resident set.
-
-    The resident set holds the dataset and whatever the libraries keep from earlier runs of the process; it says what
-    a run needed to be there, not what the method alone takes.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        gc.collect()
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            return
-        try:
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets VmHWM, see proc(5)
-            self._resettable = True
-        except OSError:
-            self._resettable = False
-
-    def read(self) -> int | None:
-        """Bytes; None where it cannot be told apart from what happened before."""
-        if self._device.type == "cuda":
-            return int(torch.cuda.max_memory_allocated(self._device))
-        if not self._resettable or sys.platform != "linux":
-            return None
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) * 1024
-        return None

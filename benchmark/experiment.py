@@ -49,7 +49,7 @@ class EntrySpec(Config):
     Attributes:
         name: of folders, rows and colours; defaults to the method.
         method: a registered method.
-        backbone: replaces the experiment's.
+        backbone: replaces the experiment's; where it has no `name`, that one with the keys that stand here.
         recipe: replaces the experiment's.
         overrides: settings that replace the recipe's.
     """
@@ -146,6 +146,14 @@ class Experiment(Config):
 
     _named = field_validator("name")(check_name)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _backbones_without_a_name(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("entries"), (list, tuple)):
+            return data
+        shared = data.get("backbone")
+        return {**data, "entries": [_on_shared(entry, shared) for entry in data["entries"]]}
+
     @field_validator("precision", mode="before")
     @classmethod
     def _precision_as_text(cls, value: Any) -> Any:
@@ -169,6 +177,14 @@ class Experiment(Config):
     def declared_reference(self) -> str | None:
         """The entry that the others are compared with; None where there is neither a declared one nor CNN-JEPA."""
         return self.reference or next((entry.name for entry in self.entries if entry.method == "cnn_jepa"), None)
+
+
+def _on_shared(entry: Any, shared: Any) -> Any:
+    """An entry's raw data; a backbone of its own that has no name is the experiment's, with what the entry changes."""
+    own = entry.get("backbone") if isinstance(entry, dict) else None
+    if not isinstance(own, dict) or "name" in own or not isinstance(shared, dict):
+        return entry
+    return {**entry, "backbone": {**shared, **own}}
 
 
 def load_experiment(

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from benchmark.devices import choose_device, take_device
-from benchmark.environment import PeakMemory
 from benchmark.errors import UserError
 from benchmark.experiment import plan_runs
 from benchmark.precision import settle
@@ -159,10 +158,12 @@ def check_batch(experiment: Experiment, plans: Sequence[RunPlan], dataset: Datas
     Raises:
         UserError: says how many images there are.
     """
-    if any(plan.method.trainable for plan in plans) and experiment.batch_size > len(dataset.pretraining.images):
+    trained = [len(dataset.trained_on(plan.method).images) for plan in plans if plan.method.trainable]
+    smallest = min(trained, default=None)
+    if smallest is not None and experiment.batch_size > smallest:
         raise UserError(
-            f"batch_size is {experiment.batch_size}, but the training split of {dataset.name} has "
-            f"{len(dataset.pretraining.images)} images; expected at most that"
+            f"batch_size is {experiment.batch_size}, but the training split of {dataset.name} has {smallest} images; "
+            "expected at most that"
         )
 
 
@@ -202,7 +203,6 @@ def _try_out(
     evaluation: bool,
     flops: bool,
 ) -> _Trial:
-    memory = PeakMemory(device)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(plan, dataset, device, Path(folder), reporter, interruption)
         try:
@@ -220,7 +220,7 @@ def _try_out(
                 run.evaluate(training)
                 spent = _evaluation_time(plan, dataset, time.perf_counter() - start, len(run.method.encoders()))
             encoder = _bytes(run.method.backbone.state_dict())
-            return _Trial(step, counted, spent, memory.read(), 2 * state + encoder)
+            return _Trial(step, counted, spent, run.memory.largest(), 2 * state + encoder)
         finally:
             run.close()
 
@@ -239,7 +239,8 @@ def _estimate(plan: RunPlan, runs: int, trial: _Trial | None, dataset: Dataset, 
         return Estimate(plan, runs, None, 0.0, None, 0.0, None, None, devices)
     batch = plan.experiment.batch_size
     step = trial.step / devices
-    steps: float | None = plan.budget.total_steps(len(dataset.pretraining.images) // batch, batch, trial.flops)
+    images = len(dataset.trained_on(plan.method).images)
+    steps: float | None = plan.budget.total_steps(images // batch, batch, trial.flops)
     if steps is None:
         steps = plan.budget.limit * (3600 / devices if plan.budget.kind == "device_hours" else 1) / step
     return Estimate(

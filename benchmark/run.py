@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmark.cost.ledger import Ledger
+from benchmark.cost.memory import PeakMemory
 from benchmark.cost.meter import Meter, sources
 from benchmark.data.augment import Augmenter
 from benchmark.data.batches import Batches
@@ -76,6 +77,9 @@ class Run:
         ranks: who takes part; this process alone by default.
         judge: told the validation scores of an evaluation point; whether the run is to be given up there.
         track: trackers that show the run too; the same on all ranks.
+
+    Attributes:
+        memory: the peak of its training; probes are left out.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class Run:
         self.meter = Meter(sources(device, ranks.processes), lambda: self.ledger.training_time)
         self.plan, self.dataset, self.device, self.folder = plan, dataset, device, folder
         self._reporter, self._interruption, self._judge = reporter, interruption, judge
+        self.memory = PeakMemory(device)
         self.method = build_method(plan, dataset)
         if ranks.size > 1 and plan.settings.sync_batch_norm:
             self.method.synchronise_batch_norm()
@@ -127,7 +132,7 @@ class Run:
             lr=lr,
             augmenter=augmenter,
             batches=Batches(
-                dataset.pretraining,
+                dataset.trained_on(plan.method),
                 plan.experiment.batch_size,
                 plan.seed,
                 self.device,
@@ -210,7 +215,7 @@ class Run:
             if status == "pruned":
                 return status, f"given up at {self.training.progress:.0%} of its budget", None
             collapsed = collapse(self.training.history, self.plan.experiment.evaluation.points)
-        with self.ledger.phase("evaluation"):
+        with self.ledger.phase("evaluation"), self.memory.left_out():
             trial = self.plan.purpose == "trial"
             probe: Callable[[], Metrics | TrialMetrics] = self._trial_metrics if trial else self._final_metrics
             metrics = self.ranks.first(probe)
@@ -311,7 +316,8 @@ class Run:
     def evaluate(self, training: Training) -> dict[str, float]:
         """Scores of the primary encoder on the validation split."""
         encoder = self.method.encoders()[self.plan.settings.primary]
-        return self.ranks.first(lambda: evaluate_validation(encoder, self._data_on_the_way, self.device, "32"))
+        with self.memory.left_out():
+            return self.ranks.first(lambda: evaluate_validation(encoder, self._data_on_the_way, self.device, "32"))
 
     def hopeless(self, training: Training) -> bool:
         """What the judge says of the scores of the last evaluation point."""

@@ -66,7 +66,7 @@ def make_record(
         message=outcome.message,
         config=plan.config(),
         dataset=describe_dataset(dataset),
-        crops="reader" if cropped_by_reader(dataset.pretraining.images) else "device",
+        crops="reader" if cropped_by_reader(dataset.trained_on(plan.method).images) else "device",
         environment=describe(ranks.device, ranks.size, package_of(plan.entry.method)),
         ledger=outcome.ledger,
         metrics=reached if isinstance(reached, Metrics) else None,

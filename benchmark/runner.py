@@ -11,7 +11,7 @@ import yaml
 
 from benchmark.claim import claim_folder
 from benchmark.devices import choose_device, take_device
-from benchmark.environment import PeakMemory, now
+from benchmark.environment import now
 from benchmark.errors import UserError
 from benchmark.experiment import plan_runs
 from benchmark.invalidations import why_invalid
@@ -248,7 +248,6 @@ def _run(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> O
     run: Run | None = None
     ledger: LedgerRecord | None = None
     reached: Metrics | TrialMetrics | None = None
-    memory = PeakMemory(ranks.device)
     try:
         _prepare_folder(folder, plan)
         ranks.order(plan.key(dataset.manifest.digest))
@@ -256,10 +255,9 @@ def _run(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> O
         run = Run(plan, dataset, ranks.device, folder, *told, ranks, bench.judge, options.track)
         bench.reporter.run_started(plan, *place, run.resumed_at)
         status, message, reached = run.carry_out()
-        ledger = run.ledger.record(memory.read(), run.meter)
+        ledger = run.ledger.record(run.memory.read(), run.meter)
         if status not in ("diverged", "pruned"):
-            ledger = run.completed_ledger(ledger)  # this and the pictures outside the timed run
-            run.write_pictures()
+            ledger = _described(bench, run, ledger)
         outcome = Outcome(status, message, reached)
     except (Interrupted, UserError, KeyboardInterrupt, OSError):
         raise
@@ -270,9 +268,25 @@ def _run(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> O
         _write_traceback(folder)
     finally:
         if run is not None:
-            ledger = ledger or run.ledger.record(memory.read(), run.meter)
+            ledger = ledger or run.ledger.record(run.memory.read(), run.meter)
             run.close()
     return replace(outcome, ledger=ledger)
+
+
+def _described(bench: Bench, run: Run, ledger: LedgerRecord) -> LedgerRecord:
+    """The ledger with FLOPs and the like, and pictures beside: outside the timed run, which they cannot fail."""
+    try:
+        ledger = run.completed_ledger(ledger)
+        run.write_pictures()
+    except (Interrupted, UserError, KeyboardInterrupt, OSError):
+        raise
+    except Exception as error:
+        if bench.options.debug or bench.ranks.size > 1:  # the others wait for this process's part
+            raise
+        _write_traceback(run.folder)
+        missing = f"{type(error).__name__}: {error}"
+        bench.reporter.say(f"{run.folder}: FLOPs, glimpse or breakdown are missing ({missing}; traceback.txt)")
+    return ledger
 
 
 def _prepare_folder(folder: Path, plan: RunPlan) -> None:

@@ -130,6 +130,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         encoder_passes: how often an image of a step passes an encoder, online or target, over all views.
         cost_varies: what a step costs depends on what it draws (masks), so that FLOPs are averaged over many.
         needs_whole_batch: its loss compares images with each other, so that gradients cannot be accumulated.
+        reads_labels: it learns from labels, and so is trained on labelled images alone.
     """
 
     name: ClassVar[str]
@@ -141,6 +142,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     encoder_passes: ClassVar[int] = 1
     cost_varies: ClassVar[bool] = False
     needs_whole_batch: ClassVar[bool] = False
+    reads_labels: ClassVar[bool] = False
 
     def __init__(self, config: ConfigT, backbone: Backbone, task: Task) -> None:
         super().__init__()

@@ -41,6 +41,7 @@ class Supervised(Method[SupervisedConfig]):
     name = "supervised"
     config_class = SupervisedConfig
     view_count = 1
+    reads_labels = True
 
     def __init__(self, config: SupervisedConfig, backbone: Backbone, task: Task) -> None:
         super().__init__(config, backbone, task)

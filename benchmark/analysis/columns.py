@@ -5,7 +5,7 @@ They are stable within a `LEADERBOARD_VERSION`.
 
 from __future__ import annotations
 
-LEADERBOARD_VERSION = 4
+LEADERBOARD_VERSION = 5
 
 LEADERBOARD_COLUMNS: tuple[str, ...] = (
     "schema_version",
@@ -60,6 +60,7 @@ LEADERBOARD_COLUMNS: tuple[str, ...] = (
     "comparison_key",
     "quality_key",
     "cost_key",
+    "rules_version",
     "commit",
 )
 
@@ -121,6 +122,7 @@ RUN_COLUMNS: tuple[str, ...] = (
     "comparison_key",
     "quality_key",
     "cost_key",
+    "rules_version",
     "commit",
     "started",
     "ended",
@@ -135,5 +137,5 @@ TEXT_COLUMNS = (
     *("experiment", "dataset", "entry", "method", "backbone", "budget", "preliminary", "status", "rank", "cause"),
     *("message", "protocol", "probed_on", "score", "beats_random_init", "reference", "differs", "time_to_targets"),
     *("energy_scope", "encoder", "other_encoder", "flags", "tags", "device_model", "cpu_model", "torch"),
-    *("comparison_key", "quality_key", "cost_key", "commit", "key", "started", "ended", "record"),
+    *("comparison_key", "quality_key", "cost_key", "rules_version", "commit", "key", "started", "ended", "record"),
 )

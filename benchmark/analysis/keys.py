@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # What these buy depends on the hardware; that of FLOPs in how convolutions are computed on a device.
 HARDWARE_BUDGETS = ("wall_clock", "device_hours", "flops")
+_FIXED_TIMES = ("wall_clock", "device_hours")
 _BUDGET_UNITS = {
     "epochs": "epochs",
     "steps": "steps",
@@ -61,6 +62,11 @@ def has_time_budget(record: Record) -> bool:
     return any(name in HARDWARE_BUDGETS for name in budget_of(record))
 
 
+def has_fixed_time(record: Record) -> bool:
+    """Whether the budget is the training time itself, so that times are equal by definition but for their last step."""
+    return any(name in _FIXED_TIMES for name in budget_of(record))
+
+
 def _part(record: Record, name: str) -> dict[str, Any]:
     """A nested part of the configuration; empty where the record has none."""
     part = record.config.get(name)
@@ -81,8 +87,10 @@ def is_vit(record: Record) -> bool:
 
 def _quality_fields(record: Record) -> dict[str, Any]:
     evaluation = record.config.get("evaluation")
-    # Left out where it is what it always was, so that older records keep their keys.
+    # Left out where they are what they always were, so that older records keep their keys.
     crops = {} if record.crops == "device" else {"training crops": record.crops}
+    parts = record.config.get("accumulate", 1)
+    cut = {} if parts == 1 else {"micro-batches": parts}  # batch norm sees one at a time
     return {
         "dataset manifest": record.dataset.manifest,
         "pretraining images": _part(record, "dataset").get("pretrain", "train"),
@@ -93,6 +101,7 @@ def _quality_fields(record: Record) -> dict[str, Any]:
         "evaluation": evaluation.get("protocols", evaluation) if isinstance(evaluation, dict) else evaluation,
         "rules version": record.rules_version,
         **crops,
+        **cut,
     }
 
 
@@ -156,6 +165,7 @@ def fields_of(record: Record) -> dict[str, str]:
         "dataset": record.dataset.name,
         **_quality_fields(record),
         "training crops": record.crops,
+        "micro-batches": record.config.get("accumulate", 1),
         "budget": budget_text(record),
         **_hardware_fields(record),
     }

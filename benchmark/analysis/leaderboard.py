@@ -161,6 +161,7 @@ def leaderboard_row(comparison: Comparison, row: Row) -> dict[str, Any]:
         "backbone_parameters": source.metrics.backbone_parameters if source.metrics else None,
         "flags": _join(row_flags(row)),
         "tags": _join([tag for record in row.records for tag in tags_of(record)]),
+        "rules_version": row.first.rules_version,
         "commit": _join([commit_text(record) for record in row.records]),
     }
     for name in ("linear_top1", "linear_top5", "knn20", "knn200"):
@@ -204,6 +205,7 @@ def run_row(record: Record, path: str) -> dict[str, Any]:
         "tags": _join(tags_of(record)),
         **{name: getattr(environment, name) for name in ("device_model", "devices", "cpu_model", "visible_cores")},
         "torch": environment.packages.get("torch", ""),
+        "rules_version": record.rules_version,
         "commit": commit_text(record),
         "record": path,
     }

@@ -112,7 +112,9 @@ def _contradictions(path: Path, record: Record) -> Iterator[str]:
             same = False
         if not same:
             yield "its configuration is not that of config.yaml beside it"
-    if record.config.get("seed") != record.seed or record.config.get("entry", {}).get("name") != record.entry:
+    entry = record.config.get("entry")
+    named = entry.get("name") if isinstance(entry, dict) else None
+    if record.config.get("seed") != record.seed or named != record.entry:
         yield "its configuration is of another seed or entry"
     scored = record.status in ("completed", "collapsed")
     if scored and record.metrics is None and record.trial_metrics is None:

@@ -106,7 +106,11 @@ def evaluate_foreign(
     folder = run_folder(out, EXPERIMENT, foreign.name, 0, key)
     path = folder / "record.json"
     if path.is_file():
-        reporter.say(f"{folder}: there already, linear {_linear(read_record(path)):.1f}%")
+        try:
+            before = read_record(path)
+        except ValueError as error:
+            raise UserError(f"{error}; remove {folder} to score it anew") from None
+        reporter.say(f"{folder}: there already, linear {_linear(before):.1f}%")
         return path
     with take_device(device, share=share) as (where, _):
         record = _record(foreign, encoder, dataset, config, key, where)

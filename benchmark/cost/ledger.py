@@ -126,7 +126,7 @@ class Ledger:
         """Everything up to now, as it stands in a record.
 
         Args:
-            peak_memory_bytes: see `benchmark.environment.PeakMemory`.
+            peak_memory_bytes: see `benchmark.cost.memory.PeakMemory`.
             meter: what was sampled beside.
         """
         self._switch(self._phase)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from benchmark.data.images import Progress
     from benchmark.data.source import RawSplit, Source
+    from methods.base import Method
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -148,8 +149,12 @@ class Dataset:
 
     @property
     def pretraining(self) -> Split:
-        """What methods are trained on."""
+        """What methods are trained on that read no labels."""
         return self.joined or self.train
+
+    def trained_on(self, method: type[Method[Any]]) -> Split:
+        """What a method is trained on: where it reads labels, the labelled images alone."""
+        return self.train if method.reads_labels else self.pretraining
 
 
 def dataset_names() -> tuple[str, ...]:

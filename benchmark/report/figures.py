@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import Row, training_cost, valid_rows
-from benchmark.analysis.keys import has_time_budget
+from benchmark.analysis.keys import budget_size, has_fixed_time, has_time_budget
 from benchmark.analysis.published import on_published_axes
 from benchmark.analysis.statistics import pareto_front
 from benchmark.report import style
@@ -136,13 +136,12 @@ def front_of(rows: Sequence[Row]) -> list[Row]:
     """The rows on the Pareto front of the means, by rising cost.
 
     Supervised and collapsed rows do not compete. Random-init does, at no cost: a row that does not exceed it is not on
-    the front.
+    the front. Where the budget is a time, that is the cost: what a last step takes beyond it decides nothing.
     """
     rivals = [row for row in rows if row.completed and row.first.method != "supervised"]
     free = [row.first.method == "random_init" for row in rivals]
-    points = [
-        (0.0 if f else row.cost.mean or 0.0, row.accuracy.mean or 0.0) for row, f in zip(rivals, free, strict=True)
-    ]
+    costs = [budget_size(row.first) if has_fixed_time(row.first) else row.cost.mean or 0.0 for row in rivals]
+    points = [(0.0 if f else cost, row.accuracy.mean or 0.0) for row, f, cost in zip(rivals, free, costs, strict=True)]
     return [rivals[i] for i in pareto_front(points) if not free[i] and rivals[i].cost.mean]
 
 

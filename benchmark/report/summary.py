@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
 from benchmark.analysis.differences import all_pairs, declared_references, differences
-from benchmark.analysis.keys import backbone_text, budget_text, differing_fields, hardware_key
+from benchmark.analysis.keys import backbone_text, budget_text, differing_fields, hardware_key, has_fixed_time
 from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, row_flags, tags_of
 from benchmark.report import style
 
@@ -47,6 +47,11 @@ def _seeds(n: int) -> str:
     return "one seed" if n == 1 else f"{n} seeds"
 
 
+def _seeds_of(row: Row) -> str:
+    """How many seeds came to their end, and of how many (rule 18)."""
+    return _seeds(row.n) if len(row.completed) == row.n else f"{len(row.completed)} of {_seeds(row.n)}"
+
+
 def self_supervised(comparison: Comparison) -> list[Row]:
     """The valid rows with a mean that are no reference, the most accurate first."""
     return [
@@ -82,7 +87,7 @@ def answer(comparison: Comparison) -> list[str]:
     sound = [row for row in rows if not row.collapsed]
     if not sound:
         return ["Every self-supervised entry of this comparison has collapsed.", _against_random(rows, comparison)]
-    return [_best(sound, comparison), *_cheapest(sound), _against_random(rows, comparison)]
+    return [_best(sound, comparison), *_cheapest(sound, rows), _against_random(rows, comparison)]
 
 
 def beside_the_answer(comparison: Comparison) -> list[str]:
@@ -98,9 +103,8 @@ def beside_the_answer(comparison: Comparison) -> list[str]:
 
 def _best(rows: Sequence[Row], comparison: Comparison) -> str:
     best = rows[0]
-    n = len(best.measured)
     kind = "95% interval over seeds" if best.accuracy.ci95 is not None else "sampling error of the test split"
-    status = f"preliminary, {_seeds(n)}" if best.preliminary else _seeds(n)
+    status = f"preliminary, {_seeds_of(best)}" if best.preliminary else _seeds_of(best)
     where = f"{budget_text(comparison.first)} on {comparison.first.dataset.name}".strip()
     width = "" if best.half_width is None else f"; ± is the {kind}"
     verb = (
@@ -127,7 +131,10 @@ def _open_order(best: Row, others: Sequence[Row]) -> str:
     return f"; {', and '.join(said)}, so that their order is open" if said else ""
 
 
-def _cheapest(rows: Sequence[Row]) -> list[str]:
+def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
+    """Who was cheapest among the sound rows; a collapsed one that cost less is named, since it did train."""
+    if has_fixed_time(rows[0].first):
+        return []  # equal by definition
     # Times are compared on one machine alone (rule 1), and only where nothing speaks against them (rules 12 to 14).
     here = [row for row in rows if row.cost.mean and hardware_key(row.first) == hardware_key(rows[0].first)]
     if any(set(row_flags(row)) & UNSAFE_TIMES for row in here):
@@ -136,10 +143,19 @@ def _cheapest(rows: Sequence[Row]) -> list[str]:
         return []
     cheapest = min(here, key=lambda row: row.cost.mean or 0.0)
     text = f"{name_of(cheapest)} is the cheapest of them to train ({duration(cheapest.cost.mean)}"
+    less = [
+        f"{name_of(row)}, which took {duration(row.cost.mean)}, has collapsed"
+        for row in others
+        if row.collapsed
+        and hardware_key(row.first) == hardware_key(rows[0].first)
+        and 0.0 < (row.cost.mean or 0.0) < (cheapest.cost.mean or 0.0)
+    ]
+    besides = f"; {listing(less)}" if less else ""
     if cheapest is rows[0]:
-        return [f"{text}), too."]
+        return [f"{text}), too{besides}."]
     ratio = (rows[0].cost.mean or 0.0) / (cheapest.cost.mean or 1.0)
-    return [f"{text}); {name_of(rows[0])} took {duration(rows[0].cost.mean)}, {ratio:.1f} times as long."]
+    took = f"{name_of(rows[0])} took {duration(rows[0].cost.mean)}, {ratio:.1f} times as long"
+    return [f"{text}); {took}{besides}."]
 
 
 def _against_random(rows: Sequence[Row], comparison: Comparison) -> str:
@@ -150,14 +166,15 @@ def _against_random(rows: Sequence[Row], comparison: Comparison) -> str:
     for row in rows:
         verdict = comparison.beats_random_init(row)
         if verdict:
-            verdicts[verdict].append(name_of(row))
+            verdicts[verdict].append(f"{name_of(row)} (collapsed)" if row.collapsed else name_of(row))
     floor = listing(f"{percent(row.accuracy.mean, row.half_width)}%" for row in floors)
+    each = ", each entry against that of its own network" if len(floors) > 1 else ""
     parts = [
         f"above it beyond the intervals: {listing(verdicts['yes']) or 'none'}",
         f"not told apart from it: {listing(verdicts['tie'])}" if verdicts["tie"] else "",
         f"below it: {listing(verdicts['no'])}" if verdicts["no"] else "",
     ]
-    return f"Against random init ({floor}): " + "; ".join(part for part in parts if part) + "."
+    return f"Against random init ({floor}{each}): " + "; ".join(part for part in parts if part) + "."
 
 
 def _against_reference(comparison: Comparison) -> list[str]:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmark import run
 from benchmark.locks import folder_lock
 from benchmark.records import find_records
 from benchmark.training import loop
@@ -119,6 +120,24 @@ def test_the_same_seed_gives_the_same_history_bit_for_bit(bench: Any, tmp_path: 
         assert first == second
     losses = [line["loss"] for line in bench.history(tmp_path / "one", "simclr") if line["kind"] == "train"]
     assert len(losses) == 2 and losses[0] != losses[1]
+
+
+def test_a_picture_that_fails_costs_the_run_nothing_but_the_picture(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no picture")
+
+    monkeypatch.setattr(run, "write_glimpse", fail)
+    code, printed = bench("run", bench.config(), "--out", tmp_path, "--methods", "simclr")
+    assert code == 0, printed
+    assert "glimpse or breakdown are missing (RuntimeError: no picture" in printed
+    record = bench.records(tmp_path)["simclr"]
+    assert record.status == "completed" and record.metrics is not None
+    assert record.ledger.flops_per_step > 0
+    assert [path.name for path in tmp_path.glob("tiny/simclr/*/traceback.txt")] == ["traceback.txt"]
+    with pytest.raises(RuntimeError, match="no picture"):
+        bench("--debug", "run", bench.config(), "--out", tmp_path / "debug", "--methods", "simclr")
 
 
 def test_another_seed_gives_another_history(bench: Any, tmp_path: Path) -> None:

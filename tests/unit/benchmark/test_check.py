@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -9,6 +9,10 @@ from benchmark import check
 from benchmark.configs import find_experiment, read_yaml
 from benchmark.errors import UserError
 from benchmark.experiment import Experiment
+from benchmark.records import write_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_result_outside_its_band_fails_in_either_direction(make_record: Any, monkeypatch: Any) -> None:
@@ -18,6 +22,17 @@ def test_a_result_outside_its_band_fails_in_either_direction(make_record: Any, m
     assert [one.verdict for one in check.compare(found)] == ["below", "ok", "ok", "above", "failed"]
     with pytest.raises(UserError, match="entry 'vicreg' has no band; byol, simclr have"):
         check.compare([make_record("vicreg")])
+
+
+def test_runs_of_another_state_of_the_code_are_not_taken_for_new_ones(make_record: Any, tmp_path: Path) -> None:
+    before = make_record("byol")
+    here = before.environment.model_copy(update={"commit": "c" * 40, "dirty": False})
+    check.refuse_older(tmp_path, here)
+    write_record(tmp_path / "check" / "byol" / "seed-0-12345678", before.model_copy(update={"environment": here}))
+    check.refuse_older(tmp_path, here)
+    for changed in ({"commit": "d" * 40}, {"dirty": True}, {"commit": None, "dirty": None}):
+        with pytest.raises(UserError, match="name another --out"):
+            check.refuse_older(tmp_path, here.model_copy(update=changed))
 
 
 def test_bands_are_four_deviations_wide_but_never_narrow(make_record: Any) -> None:

@@ -77,15 +77,24 @@ def test_setting_one_entry_leaves_what_an_anchor_shares_alone(tmp_path: Path) ->
 def test_settings_reach_the_experiment_and_an_entrys_method(tmp_path: Path) -> None:
     plans = _plans(
         _write(tmp_path),
-        settings=["batch_size=32", "tuned.ema.end=0.995", "simclr.temperature=0.3", "simclr.backbone.width=16",
-                  "simclr.backbone.name=resnet18", "simclr.backbone.stem=small"],
-    )  # fmt: skip
+        settings=["batch_size=32", "tuned.ema.end=0.995", "simclr.temperature=0.3", "simclr.backbone.width=16"],
+    )
     simclr, tuned = plans
     assert simclr.experiment.batch_size == 32
     assert (tuned.settings.ema.start, tuned.settings.ema.end) == (0.9, 0.995)  # type: ignore[attr-defined]
     assert simclr.settings.temperature == 0.3  # type: ignore[attr-defined]
-    assert simclr.backbone.width == 16
+    assert (simclr.backbone.name, simclr.backbone.stem, simclr.backbone.width) == ("resnet18", "small", 16)
     assert simclr.config()["tags"] == ["different backbone"]
+    # A name makes it another network, of which the experiment's says nothing.
+    (other,) = _plans(_write(tmp_path), methods=["tuned"], settings=["tuned.backbone.name=resnet50"])
+    assert (other.backbone.stem, other.backbone.width) == ("imagenet", None)
+
+
+def test_keys_that_were_left_empty_can_be_set(tmp_path: Path) -> None:
+    path = _write(tmp_path, entries=[{"method": "simclr", "overrides": None}])
+    assert _plans(path, settings=["simclr.temperature=0.5"])[0].settings.temperature == 0.5  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match="entries is 5"):
+        _plans(_write(tmp_path, entries=5), settings=["simclr.temperature=0.5"])
 
 
 def test_the_reference_is_cnn_jepa_unless_another_entry_is_declared(tmp_path: Path) -> None:
@@ -110,6 +119,7 @@ def test_the_reference_is_cnn_jepa_unless_another_entry_is_declared(tmp_path: Pa
         ({"backbone": {"name": "resnet18", "patch_size": 4}}, "'patch_size' does not apply to resnet18"),
         ({"entries": ["simlcr"]}, "unknown method 'simlcr'; did you mean 'simclr'"),
         ({"entries": []}, "entries is empty"),
+        ({"entries": 5}, "entries is 5"),
         ({"entries": ["byol", "byol"]}, "byol stands twice"),
         ({"batch_size": "many"}, "batch_size is 'many'"),
         ({"seeds": [-1]}, "seeds.0 is -1"),

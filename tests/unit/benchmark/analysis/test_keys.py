@@ -26,6 +26,7 @@ from benchmark.analysis.keys import (
         {"config": {"dataset": {"pretrain": "train+unlabelled"}}},
         {"rules_version": "1.1"},
         {"crops": "reader"},
+        {"config": {"accumulate": 4}},
     ],
 )
 def test_what_changes_accuracy_changes_every_key(make_record: Any, change: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from torchvision import datasets as published
 
 from benchmark.data.datasets import DatasetSpec, load_dataset
 from benchmark.errors import UserError
+from methods.registry import method_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +106,8 @@ def test_stl10_and_its_unlabelled_split(tmp_path: Path) -> None:
     assert pixel_set(more.pretraining) == pixel_set(plain.train) | {image.tobytes() for image in images["unlabeled"]}
     assert only_resident(more.pretraining).pixels.data_ptr() == only_resident(more.train).pixels.data_ptr()
     assert more.pretraining.labels.tolist()[20:] == [-1] * 7
+    assert more.trained_on(method_class("byol")) is more.pretraining
+    assert more.trained_on(method_class("supervised")) is more.train  # there is nothing to learn from a label of -1
 
 
 def test_imagenette(tmp_path: Path) -> None:

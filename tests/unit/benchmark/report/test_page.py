@@ -170,6 +170,24 @@ def test_times_of_other_machines_are_not_compared(make_record: Any) -> None:
     assert not any("cheapest" in sentence for sentence in answer(comparison))
 
 
+def test_no_entry_is_the_cheapest_where_the_budget_is_a_time(make_record: Any) -> None:
+    values = (("byol", 45.0, 60.2), ("simclr", 44.0, 60.1), ("vicreg", 40.0, 60.0))
+    records = [make_record(e, top1=t, seconds=s, budget={"wall_clock": 60.0}) for e, t, s in values]
+    (comparison,) = comparisons(records)
+    assert not any("cheapest" in sentence for sentence in answer(comparison))
+    assert [row.first.entry for row in front_of(comparison.rows)] == ["byol"]
+    # FLOPs buy different times.
+    (comparison,) = comparisons([make_record(e, top1=t, seconds=s, budget={"flops": 1e9}) for e, t, s in values])
+    assert answer(comparison)[1].startswith("VICReg is the cheapest")
+
+
+def test_the_headline_counts_the_seeds_that_did_not_end_well(make_record: Any) -> None:
+    records = [make_record("byol", s, top1=45.0 + s) for s in range(3)]
+    records += [make_record("byol", s, status="diverged", measured=False) for s in (3, 4)]
+    (comparison,) = comparisons(records)
+    assert "(3 of 5 seeds;" in answer(comparison)[0]
+
+
 def test_differences_to_the_declared_reference_and_times_to_targets(
     make_record: Any, store: Any, tmp_path: Path
 ) -> None:
@@ -244,7 +262,11 @@ def test_a_collapsed_row_is_in_the_table_and_in_no_contest(make_record: Any) -> 
     records += [make_record(e, top1=t, seconds=s) for e, t, s in (("simclr", 45.0, 90.0), ("vicreg", 40.0, 60.0))]
     (comparison,) = comparisons(records)
     said = answer(comparison)
-    assert "SimCLR has the highest linear top-1" in said[0] and "VICReg is the cheapest" in said[1]
+    assert "SimCLR has the highest linear top-1" in said[0]
+    assert said[1] == (
+        "VICReg is the cheapest of them to train (60 s); SimCLR took 90 s, 1.5 times as long; "
+        "BYOL, which took 10 s, has collapsed."
+    )
     assert beside_the_answer(comparison) == ["Collapsed, and in no contest: BYOL."]
     assert [row.first.entry for row in front_of(comparison.rows)] == ["vicreg", "simclr"]
     (alone,) = comparisons(records[:1])

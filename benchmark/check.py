@@ -1,8 +1,9 @@
 """Reference bands: what each method reaches at a small fixed budget, so that a change for the worse is seen (rule 23).
 
-A band is fixed beforehand, from several seeds (`bench check --measure 3`). A result above it fails too: better than
-ever for no reason is a bug as likely as a discovery. The budget is small: most methods are hardly above the floor
-there, so that a band tells what is broken, not what has become a little worse.
+Two numbers of each entry have a band, fixed beforehand from several seeds (`bench check --measure 3`): linear top-1 on
+the validation split, and the last training loss. The budget is small, and most methods are hardly above the floor
+there: accuracy tells whether something is broken between images and probe, the loss whether anything is learnt at all.
+A number on the better side of its band fails too: better than ever for no reason is a bug as likely as a discovery.
 """
 
 from __future__ import annotations
@@ -23,16 +24,19 @@ if TYPE_CHECKING:
     from benchmark.records import Environment, Record
 
 EXPERIMENT = "check"
-LEAST_WIDTH, DEVIATIONS = 4.0, 4.0  # of a band to either side: points, and standard deviations over seeds
+DEVIATIONS = 4.0  # standard deviations over seeds, of a band to either side
+LEAST_POINTS, LEAST_SHARE = 4.0, 0.02  # of a band at least: of accuracy in points, of a loss as a share of itself
+ACCURACY, LOSS = "linear top-1", "final loss"
 _FILE = Path(__file__).with_name("bands.yaml")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One entry against its band: linear top-1 on the validation split, in percent.
+    """One number of an entry against its band.
 
     Attributes:
         entry: its name.
+        what: `ACCURACY` (on the validation split, in percent) or `LOSS`.
         reached: None where the run did not come to its end.
         low: the band's lower end.
         high: the band's upper end.
@@ -40,6 +44,7 @@ class Finding:
     """
 
     entry: str
+    what: str
     reached: float | None
     low: float
     high: float
@@ -53,10 +58,13 @@ class Finding:
         return "below" if self.reached < self.low else "above" if self.reached > self.high else "ok"
 
 
-def read_bands() -> dict[str, tuple[float, float]]:
-    """The committed bands by entry."""
+def read_bands() -> dict[str, dict[str, tuple[float, float]]]:
+    """The committed bands: entry, then what has one."""
     data: dict[str, Any] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
-    return {name: (float(low), float(high)) for name, (low, high) in data["bands"].items()}
+    return {
+        entry: {what: (float(low), float(high)) for what, (low, high) in bands.items()}
+        for entry, bands in data["bands"].items()
+    }
 
 
 def measure(records: Sequence[Record]) -> str:
@@ -65,19 +73,42 @@ def measure(records: Sequence[Record]) -> str:
     Raises:
         UserError: an entry has fewer than two completed runs.
     """
-    reached: dict[str, list[float]] = {}
+    reached: dict[str, dict[str, list[float]]] = {}
     for record in records:
-        if record.metrics is not None:
-            reached.setdefault(record.entry, []).append(record.metrics.scores.linear_validation_top1)
+        for what, value in _numbers(record).items():
+            if value is not None:
+                reached.setdefault(record.entry, {}).setdefault(what, []).append(value)
     seeds = sorted({record.seed for record in records})
-    lines = [f"# Linear top-1 on the validation split, percent; from seeds {', '.join(map(str, seeds))}.", "bands:"]
-    for entry, values in sorted(reached.items()):
-        if len(values) < 2:
-            raise UserError(f"entry '{entry}' has one completed run; a band needs at least two seeds")
-        mean, width = statistics.fmean(values), max(DEVIATIONS * statistics.stdev(values), LEAST_WIDTH)
-        band = f"[{max(0.0, mean - width):.1f}, {min(100.0, mean + width):.1f}]"
-        lines.append(f"  {entry}: {band}  # {', '.join(f'{value:.1f}' for value in sorted(values))}")
+    lines = [f"# From seeds {', '.join(map(str, seeds))} (bench check --measure {len(seeds)}).", "bands:"]
+    for entry, numbers in sorted(reached.items()):
+        lines.append(f"  {entry}:")
+        for what, values in numbers.items():
+            if len(values) < 2:
+                raise UserError(f"entry '{entry}' has one completed run; a band needs at least two seeds")
+            lines.append(f"    {what}: {_band(what, values)}")
     return "\n".join(lines)
+
+
+def _band(what: str, values: Sequence[float]) -> str:
+    """A band in YAML, and in a comment what it was made from."""
+    mean = statistics.fmean(values)
+    least, digits = (LEAST_POINTS, 1) if what == ACCURACY else (LEAST_SHARE * abs(mean), 4)
+    width = max(DEVIATIONS * statistics.stdev(values), least)
+    low, high = mean - width, mean + width
+    if what == ACCURACY:
+        low, high = max(0.0, low), min(100.0, high)
+    seen = ", ".join(f"{value:.{digits}f}" for value in sorted(values))
+    return f"[{low:.{digits}f}, {high:.{digits}f}]  # {seen}"
+
+
+def _numbers(record: Record) -> dict[str, float | None]:
+    """What of a run has a band; None where it did not come to its end. An entry that trains nothing has no loss."""
+    if record.metrics is None:
+        return {ACCURACY: None, LOSS: None}
+    numbers: dict[str, float | None] = {ACCURACY: record.metrics.scores.linear_validation_top1}
+    if record.metrics.final_loss is not None:
+        numbers[LOSS] = record.metrics.final_loss
+    return numbers
 
 
 def refuse_older(out: Path, here: Environment) -> None:
@@ -104,7 +135,7 @@ def refuse_older(out: Path, here: Environment) -> None:
 
 
 def compare(records: Sequence[Record]) -> list[Finding]:
-    """Each run against its entry's band.
+    """Each run against its entry's bands.
 
     Raises:
         UserError: an entry has no band.
@@ -114,6 +145,9 @@ def compare(records: Sequence[Record]) -> list[Finding]:
     for record in records:
         if record.entry not in bands:
             raise UserError(f"entry '{record.entry}' has no band; {', '.join(bands)} have")
-        reached = None if record.metrics is None else record.metrics.scores.linear_validation_top1
-        findings.append(Finding(record.entry, reached, *bands[record.entry], record.status))
+        numbers = _numbers(record)
+        findings += [
+            Finding(record.entry, what, numbers.get(what), low, high, record.status)
+            for what, (low, high) in bands[record.entry].items()
+        ]
     return findings

@@ -228,8 +228,9 @@ def check_(
         return
     findings = check.compare(records)
     for one in findings:
-        reached = "-" if one.reached is None else f"{one.reached:.1f}"
-        typer.echo(f"{one.entry:<18} {reached:>6}   expected {one.low:.1f} to {one.high:.1f}   {one.verdict}")
+        reached = "-" if one.reached is None else f"{one.reached:.4g}"
+        band = f"expected {one.low:.4g} to {one.high:.4g}"
+        typer.echo(f"{one.entry:<18} {one.what:<12} {reached:>8}   {band:<32} {one.verdict}")
     if any(one.verdict != "ok" for one in findings):
         raise typer.Exit(1)
 

@@ -180,7 +180,8 @@ def set_key(data: dict[str, Any], path: str, value: Any, where: str) -> None:
             target[key] = {}
         target = target[key]
         if not isinstance(target, dict):
-            raise UserError(f"{where}: '{'.'.join(keys[: position + 1])}' holds no keys")
+            named = ".".join(keys[: position + 1]).removeprefix("overrides.")
+            raise UserError(f"{where}: '{named}' holds no keys")
     target[keys[-1]] = value
 
 

@@ -84,8 +84,8 @@ def _take_part(
         run = Run(plan, dataset, ranks.device, folder, reporter, interruption, ranks, track=options.track)
         status, _, _ = run.carry_out()
         if status != "diverged":
-            run.completed_ledger(run.ledger.record(None))
-            run.write_pictures()
+            for _, work in run.afterwards:
+                work()
     except (Interrupted, GroupLostError):
         raise
     except FirstFailedError:

@@ -112,6 +112,7 @@ class Run:
         self._data_on_the_way = replace(self.probe_data, train=on_the_way, pretraining=on_the_way.images)
         self.training = self._build_training() if plan.method.trainable else None
         self.resumed_at = self._resume()
+        self._ready_made: float | None = None
         self._tracker = Tracker(track, self.ledger, ranks)
 
     def _build_training(self) -> Training:
@@ -281,26 +282,38 @@ class Run:
         text = "".join(json.dumps(line) + "\n" for line in self.training.history)
         write_atomically(self.folder / "history.jsonl", text)
 
-    def write_pictures(self) -> None:
-        """Writes the glimpse and the breakdown; both leave weights and position as they were."""
-        training = self.training
-        if training is None:
-            return
-        self.ranks.first(lambda: write_glimpse(self.folder / "glimpse.npz", training, self.dataset))
-        text = json.dumps(breakdown(training), indent=2) + "\n"
-        self.ranks.first(lambda: write_atomically(self.folder / "breakdown.json", text))
+    @property
+    def afterwards(self) -> tuple[tuple[str, Callable[[], None]], ...]:
+        """What is measured and drawn behind a finished run: names and work, the same on all ranks.
 
-    def completed_ledger(self, ledger: LedgerRecord) -> LedgerRecord:
-        """The ledger of the finished run, with what is measured behind it: FLOPs, throughput without waiting."""
-        if self.training is None:
-            return ledger
-        if self.ledger.flops_per_step is None:
-            self.ledger.flops_per_step = flops_per_step(self.training)
-        ready = None if self.training.batches.resident else ready_made_throughput(self.training)
+        All of it leaves weights and position as they were.
+        """
+        if (training := self.training) is None:
+            return ()
+
+        def count() -> None:
+            if self.ledger.flops_per_step is None:
+                self.ledger.flops_per_step = flops_per_step(training)
+
+        def measure() -> None:
+            self._ready_made = None if training.batches.resident else ready_made_throughput(training)
+
+        def see() -> None:
+            self.ranks.first(lambda: write_glimpse(self.folder / "glimpse.npz", training, self.dataset))
+
+        def divide() -> None:
+            text = json.dumps(breakdown(training), indent=2) + "\n"
+            self.ranks.first(lambda: write_atomically(self.folder / "breakdown.json", text))
+
+        names = ("FLOPs", "the throughput without waiting", "the glimpse", "the breakdown")
+        return tuple(zip(names, (count, measure, see, divide), strict=True))
+
+    def described(self, ledger: LedgerRecord) -> LedgerRecord:
+        """The ledger of the finished run, with what was counted and measured behind it."""
         found = {
             "flops_per_step": self.ledger.flops_per_step,
             "flops": self.ledger.flops,
-            "ready_made_per_second": ready,
+            "ready_made_per_second": self._ready_made,
         }
         return ledger.model_copy(update=found)
 

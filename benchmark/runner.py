@@ -275,18 +275,18 @@ def _run(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> O
 
 def _described(bench: Bench, run: Run, ledger: LedgerRecord) -> LedgerRecord:
     """The ledger with FLOPs and the like, and pictures beside: outside the timed run, which they cannot fail."""
-    try:
-        ledger = run.completed_ledger(ledger)
-        run.write_pictures()
-    except (Interrupted, UserError, KeyboardInterrupt, OSError):
-        raise
-    except Exception as error:
-        if bench.options.debug or bench.ranks.size > 1:  # the others wait for this process's part
+    for what, work in run.afterwards:
+        try:
+            work()
+        except (Interrupted, UserError, KeyboardInterrupt, OSError):
             raise
-        _write_traceback(run.folder)
-        missing = f"{type(error).__name__}: {error}"
-        bench.reporter.say(f"{run.folder}: FLOPs, glimpse or breakdown are missing ({missing}; traceback.txt)")
-    return ledger
+        except Exception as error:
+            if bench.options.debug or bench.ranks.size > 1:  # the others wait for this process's part
+                raise
+            _write_traceback(run.folder)
+            reason = f"{type(error).__name__}: {error}"
+            bench.reporter.say(f"{run.folder}: {what} could not be had ({reason}; traceback.txt)")
+    return run.described(ledger)
 
 
 def _prepare_folder(folder: Path, plan: RunPlan) -> None:

@@ -40,6 +40,7 @@ from benchmark.data.convert import convert_folder
 from benchmark.data.datasets import load_dataset
 from benchmark.data.images import THREADS_VARIABLE
 from benchmark.devices import choose_device
+from benchmark.errors import UserError
 from benchmark.experiment import load_experiment, plan_runs, resolve_entries
 from benchmark.interruption import Interruption
 from benchmark.precision import settle
@@ -69,8 +70,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.workers is not None:
         os.environ[THREADS_VARIABLE] = str(options.workers)
-    with tempfile.TemporaryDirectory() as scratch:
-        _measure(options, Path(scratch))
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            _measure(options, Path(scratch))
+    except UserError as error:
+        parser.error(str(error))
     if options.experiment is None:
         _large()
 

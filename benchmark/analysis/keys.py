@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 # What these buy depends on the hardware; that of FLOPs in how convolutions are computed on a device.
 HARDWARE_BUDGETS = ("wall_clock", "device_hours", "flops")
-_FIXED_TIMES = ("wall_clock", "device_hours")
 _BUDGET_UNITS = {
     "epochs": "epochs",
     "steps": "steps",
@@ -62,9 +61,15 @@ def has_time_budget(record: Record) -> bool:
     return any(name in HARDWARE_BUDGETS for name in budget_of(record))
 
 
-def has_fixed_time(record: Record) -> bool:
-    """Whether the budget is the training time itself, so that times are equal by definition but for their last step."""
-    return any(name in _FIXED_TIMES for name in budget_of(record))
+def fixed_cost(record: Record) -> float | None:
+    """The training cost that the budget itself sets, in device-seconds: times then differ by a last step alone.
+
+    None where the budget is no time.
+    """
+    budget = budget_of(record)
+    if "device_hours" in budget:
+        return 3600.0 * budget["device_hours"]
+    return budget["wall_clock"] * max(1, record.environment.devices) if "wall_clock" in budget else None
 
 
 def _part(record: Record, name: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import Row, training_cost, valid_rows
-from benchmark.analysis.keys import budget_size, has_fixed_time, has_time_budget
+from benchmark.analysis.keys import fixed_cost, has_time_budget
 from benchmark.analysis.published import on_published_axes
 from benchmark.analysis.statistics import pareto_front
 from benchmark.report import style
@@ -140,7 +140,7 @@ def front_of(rows: Sequence[Row]) -> list[Row]:
     """
     rivals = [row for row in rows if row.completed and row.first.method != "supervised"]
     free = [row.first.method == "random_init" for row in rivals]
-    costs = [budget_size(row.first) if has_fixed_time(row.first) else row.cost.mean or 0.0 for row in rivals]
+    costs = [fixed_cost(row.first) or row.cost.mean or 0.0 for row in rivals]
     points = [(0.0 if f else cost, row.accuracy.mean or 0.0) for row, f, cost in zip(rivals, free, costs, strict=True)]
     return [rivals[i] for i in pareto_front(points) if not free[i] and rivals[i].cost.mean]
 

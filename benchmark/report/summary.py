@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
 from benchmark.analysis.differences import all_pairs, declared_references, differences
-from benchmark.analysis.keys import backbone_text, budget_text, differing_fields, hardware_key, has_fixed_time
+from benchmark.analysis.keys import backbone_text, budget_text, differing_fields, fixed_cost, hardware_key
 from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, row_flags, tags_of
 from benchmark.report import style
 
@@ -48,8 +48,10 @@ def _seeds(n: int) -> str:
 
 
 def _seeds_of(row: Row) -> str:
-    """How many seeds came to their end, and of how many (rule 18)."""
-    return _seeds(row.n) if len(row.completed) == row.n else f"{len(row.completed)} of {_seeds(row.n)}"
+    """How many seeds stand in the mean, of how many (rule 18), and how many of them collapsed."""
+    n, collapsed = len(row.measured), len(row.measured) - len(row.completed)
+    counted = _seeds(n) if n == row.n else f"{n} of {_seeds(row.n)}"
+    return f"{counted}, {collapsed} of them collapsed" if collapsed else counted
 
 
 def self_supervised(comparison: Comparison) -> list[Row]:
@@ -133,7 +135,7 @@ def _open_order(best: Row, others: Sequence[Row]) -> str:
 
 def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
     """Who was cheapest among the sound rows; a collapsed one that cost less is named, since it did train."""
-    if has_fixed_time(rows[0].first):
+    if fixed_cost(rows[0].first) is not None:
         return []  # equal by definition
     # Times are compared on one machine alone (rule 1), and only where nothing speaks against them (rules 12 to 14).
     here = [row for row in rows if row.cost.mean and hardware_key(row.first) == hardware_key(rows[0].first)]
@@ -147,6 +149,7 @@ def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
         f"{name_of(row)}, which took {duration(row.cost.mean)}, has collapsed"
         for row in others
         if row.collapsed
+        and not set(row_flags(row)) & UNSAFE_TIMES
         and hardware_key(row.first) == hardware_key(rows[0].first)
         and 0.0 < (row.cost.mean or 0.0) < (cheapest.cost.mean or 0.0)
     ]
@@ -159,7 +162,11 @@ def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
 
 
 def _against_random(rows: Sequence[Row], comparison: Comparison) -> str:
-    floors = [row for row in comparison.rows if row.first.method == "random_init" and row.accuracy.mean is not None]
+    floors = [
+        row
+        for row in comparison.rows
+        if row.first.method == "random_init" and row.accuracy.mean is not None and row.invalid is None
+    ]
     if not floors:
         return "No random-init row stands in this comparison, so that nobody knows what training added."
     verdicts: dict[str, list[str]] = {"yes": [], "tie": [], "no": []}
@@ -168,7 +175,9 @@ def _against_random(rows: Sequence[Row], comparison: Comparison) -> str:
         if verdict:
             verdicts[verdict].append(f"{name_of(row)} (collapsed)" if row.collapsed else name_of(row))
     floor = listing(f"{percent(row.accuracy.mean, row.half_width)}%" for row in floors)
-    each = ", each entry against that of its own network" if len(floors) > 1 else ""
+    networks = {backbone_text(row.first) for row in floors}
+    own = len(networks) > 1 and all(backbone_text(row.first) in networks for row in rows)
+    each = ", each entry against that of its own network" if own else ""
     parts = [
         f"above it beyond the intervals: {listing(verdicts['yes']) or 'none'}",
         f"not told apart from it: {listing(verdicts['tie'])}" if verdicts["tie"] else "",

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from benchmark.training.checkpoint import ENCODER_FILE
 
@@ -78,6 +79,8 @@ def test_probes_of_an_earlier_encoder_are_not_taken_for_the_new_ones(bench: Any,
         (("--protocols", "lowshot-v1", "--dataset", "digit"), "did you mean 'digits'?"),
         (("--protocols", "lowlevel-v1", "--dataset", "digits"), "take shapes"),
         (("--protocols", "lowshot-v1", "--data", "here"), "does not apply to the embedded dataset"),
+        (("--protocols", "lowshot-v1", "--size", "32", "--name", "x"), "--name and --size: for one checkpoint file"),
+        (("--protocols", "lowshot-v1", "--allow-partial"), "--allow-partial: for one checkpoint file"),
     ],
 )
 def test_what_cannot_be_probed_is_said_at_once(bench: Any, tmp_path: Path, arguments: Any, message: str) -> None:
@@ -112,4 +115,13 @@ def test_an_experiment_names_further_protocols_alone(bench: Any, name: str, mess
 def test_every_method_reaches_its_band(bench: Any) -> None:
     code, printed = bench("check")
     assert code == 0, printed
-    assert printed.count(" ok") == 9
+    assert printed.count(" ok") == 16  # two numbers of each of seven entries that train, one of each floor
+
+
+@pytest.mark.slow
+def test_methods_that_learn_nothing_fall_out_of_their_bands(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda *_, **__: None)
+    code, printed = bench("check", "--methods", "cnn_jepa,byol,simclr,vicreg,ijepa,supervised")
+    assert code == 1
+    verdicts = [line.split()[-1] for line in printed.splitlines() if "final loss" in line]
+    assert len(verdicts) == 6 and "ok" not in verdicts, printed

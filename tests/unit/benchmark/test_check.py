@@ -16,12 +16,22 @@ if TYPE_CHECKING:
 
 
 def test_a_result_outside_its_band_fails_in_either_direction(make_record: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(check, "read_bands", lambda: {"byol": (40.0, 50.0), "simclr": (40.0, 50.0)})
+    bands = {"byol": {"linear top-1": (40.0, 50.0)}, "simclr": {"linear top-1": (40.0, 50.0), "final loss": (1.0, 2.0)}}
+    monkeypatch.setattr(check, "read_bands", lambda: bands)
     found = [make_record("byol", top1=top1) for top1 in (39.0, 39.5, 49.5, 49.6)]  # half a point less on test
-    found.append(make_record("simclr", status="failed", cause="exception", measured=False))
-    assert [one.verdict for one in check.compare(found)] == ["below", "ok", "ok", "above", "failed"]
+    assert [one.verdict for one in check.compare(found)] == ["below", "ok", "ok", "above"]
+    failed = make_record("simclr", status="failed", cause="exception", measured=False)
+    assert [one.verdict for one in check.compare([failed])] == ["failed", "failed"]
+    assert [one.verdict for one in check.compare([_with_loss(make_record("simclr", top1=45.0), 2.5)])] == [
+        "ok",
+        "above",
+    ]
     with pytest.raises(UserError, match="entry 'vicreg' has no band; byol, simclr have"):
         check.compare([make_record("vicreg")])
+
+
+def _with_loss(record: Any, loss: float | None) -> Any:
+    return record.model_copy(update={"metrics": record.metrics.model_copy(update={"final_loss": loss})})
 
 
 def test_runs_of_another_state_of_the_code_are_not_taken_for_new_ones(make_record: Any, tmp_path: Path) -> None:
@@ -36,20 +46,23 @@ def test_runs_of_another_state_of_the_code_are_not_taken_for_new_ones(make_recor
 
 
 def test_bands_are_four_deviations_wide_but_never_narrow(make_record: Any) -> None:
-    found = [make_record("byol", seed, top1=top1) for seed, top1 in enumerate((39.5, 40.5))]
-    found += [make_record("simclr", seed, top1=99.5) for seed in range(2)]
+    found = [_with_loss(make_record("byol", s, top1=top1), -0.7) for s, top1 in enumerate((39.5, 40.5))]
+    found += [_with_loss(make_record("simclr", s, top1=99.5), 2.0 + s) for s in range(2)]
+    found += [_with_loss(make_record("random_init", s, top1=30.0), None) for s in range(2)]
     bands = yaml.safe_load(check.measure(found))["bands"]
-    assert bands == {"byol": [36.5, 44.5], "simclr": [96.0, 100.0]}
+    assert bands["byol"] == {"linear top-1": [36.5, 44.5], "final loss": [-0.714, -0.686]}
+    assert bands["simclr"] == {"linear top-1": [96.0, 100.0], "final loss": [-0.3284, 5.3284]}
+    assert list(bands["random_init"]) == ["linear top-1"]
     with pytest.raises(UserError, match="at least two seeds"):
         check.measure(found[:1])
 
 
-def test_every_entry_of_the_check_has_a_band_that_tells_something() -> None:
+def test_every_entry_of_the_check_has_bands_that_tell_something() -> None:
     experiment = Experiment.model_validate(read_yaml(find_experiment(check.EXPERIMENT)))
     bands = check.read_bands()
     assert {entry.name for entry in experiment.entries} == set(bands)
-    for low, high in bands.values():
-        assert 0.0 <= low < high <= 100.0 and high - low <= 30.0
-    # Ten classes: an encoder that tells nothing reaches 10%.
-    assert all(low > 10.0 for low, _ in bands.values())
-    assert yaml.safe_load(check._FILE.read_text(encoding="utf-8"))
+    for entry in experiment.entries:
+        low, high = bands[entry.name]["linear top-1"]
+        # Ten classes: an encoder that tells nothing reaches 10%.
+        assert 10.0 < low < high <= 100.0 and high - low <= 30.0
+        assert ("final loss" in bands[entry.name]) is (entry.method != "random_init")

@@ -186,6 +186,20 @@ def test_the_headline_counts_the_seeds_that_did_not_end_well(make_record: Any) -
     records += [make_record("byol", s, status="diverged", measured=False) for s in (3, 4)]
     (comparison,) = comparisons(records)
     assert "(3 of 5 seeds;" in answer(comparison)[0]
+    records = [make_record("byol", s, top1=45.0 + s, status="completed" if s else "collapsed") for s in range(4)]
+    (comparison,) = comparisons(records)
+    assert "(4 seeds, 1 of them collapsed;" in answer(comparison)[0]
+
+
+def test_each_entry_is_judged_by_the_floor_of_its_network(make_record: Any) -> None:
+    vit = {"backbone": "vit_tiny"}
+    records = [make_record("random_init", top1=33.0), make_record("byol", top1=45.0, status="collapsed")]
+    said = answer(comparisons([*records, make_record("simclr", top1=46.0)])[0])
+    assert "(33.0 ± 0.9%): above it beyond the intervals: SimCLR and BYOL (collapsed)." in said[-1]
+    both = [*records, make_record("random_init", 1, top1=38.0, **vit), make_record("ijepa", top1=38.5, **vit)]
+    said = answer(comparisons(both)[0])
+    assert "each entry against that of its own network): " in said[-1]
+    assert "not told apart from it: I-JEPA" in said[-1]
 
 
 def test_differences_to_the_declared_reference_and_times_to_targets(

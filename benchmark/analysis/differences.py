@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row
@@ -84,9 +84,22 @@ def differences(comparison: Comparison) -> list[Difference]:
     return _tested([(row, reference) for row in others])
 
 
-def all_pairs(rows: Sequence[Row]) -> list[Difference]:
-    """Every row against every later one, corrected over all of these pairs together."""
-    return _tested(list(itertools.combinations(rows, 2)))
+def all_pairs(rows: Sequence[Row], declared: Sequence[Difference] = ()) -> list[Difference]:
+    """Every row against every later one, corrected over all of these pairs together.
+
+    Args:
+        rows: in the order in which they are compared.
+        declared: differences to the declared reference. A pair of them has been tested in that family, too, and takes
+            the larger p, so that a report never says both of it.
+    """
+    before = {frozenset((id(one.row), id(one.reference))): one.p for one in declared if one.p is not None}
+    found = _tested(list(itertools.combinations(rows, 2)))
+    return [
+        one
+        if one.p is None
+        else replace(one, p=max(one.p, before.get(frozenset((id(one.row), id(one.reference))), 0.0)))
+        for one in found
+    ]
 
 
 def _tested(pairs: Sequence[tuple[Row, Row]]) -> list[Difference]:

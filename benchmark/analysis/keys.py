@@ -68,8 +68,8 @@ def fixed_cost(record: Record) -> float | None:
     """
     budget = budget_of(record)
     if "device_hours" in budget:
-        return 3600.0 * budget["device_hours"]
-    return budget["wall_clock"] * max(1, record.environment.devices) if "wall_clock" in budget else None
+        return 3600.0 * float(budget["device_hours"])
+    return float(budget["wall_clock"]) * max(1, record.environment.devices) if "wall_clock" in budget else None
 
 
 def _part(record: Record, name: str) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def pairs_table(comparison: Comparison) -> tuple[Table | None, str]:
         empty where nothing is.
     """
     every = [row for row in self_supervised(comparison) if not row.collapsed]
-    found = {(id(one.row), id(one.reference)): one for one in all_pairs(every)}
+    found = {(id(one.row), id(one.reference)): one for one in all_pairs(every, differences(comparison))}
     tested = {place for pair, one in found.items() if one.paired.n >= MIN_RESULT for place in pair}
     rows = [row for row in every if id(row) in tested]
     if not rows:

@@ -113,12 +113,13 @@ def _best(rows: Sequence[Row], comparison: Comparison) -> str:
         "has the highest linear top-1 of the self-supervised entries:" if len(rows) > 1 else "reaches a linear top-1 of"
     )
     said = f"After {where}, {name_of(best)} {verb} {percent(best.accuracy.mean, best.half_width)}% ({status}{width})"
-    return said + _open_order(best, rows[1:]) + "."
+    return said + _open_order(best, rows[1:], comparison) + "."
 
 
-def _open_order(best: Row, others: Sequence[Row]) -> str:
+def _open_order(best: Row, others: Sequence[Row], comparison: Comparison) -> str:
     """Whom the most accurate row is not told apart from: by the paired test where there is one, else by intervals."""
-    tested = {id(one.reference): one for one in all_pairs([best, *others]) if one.row is best and one.p is not None}
+    pairs = all_pairs([best, *others], differences(comparison))
+    tested = {id(one.reference): one for one in pairs if one.row is best and one.p is not None}
     alike = [row for row in others if id(row) in tested and tested[id(row)].verdict != "higher"]
     floor = (best.accuracy.mean or 0.0) - (best.half_width or 0.0)
     near = [

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 VARIABLE = "PERF_CLAIMS"
+EMULATED = "this processor emulates bfloat16, which no run with `precision: auto` asks of it"
 
 
 def about(text: str) -> None:

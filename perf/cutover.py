@@ -14,9 +14,10 @@ import time
 from typing import TYPE_CHECKING
 
 import torch
-from claims import about, claim
+from claims import EMULATED, about, claim
 from torch import nn
 
+from benchmark.precision import has_bfloat16
 from cnn_jepa.blocks.columns import columns, suits
 from cnn_jepa.blocks.layout import Layout, Need
 from cnn_jepa.blocks.maps import dense
@@ -34,18 +35,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--precisions", default="float32,bfloat16")
+    parser.add_argument("--precisions", help="default: float32, and bfloat16 where the processor multiplies it itself")
     parser.add_argument("--widest", type=int, default=768, help="leave out layers with more channels")
     parser.add_argument("--visible", type=int, default=20, help="cells of 49")
     options = parser.parse_args()
+    own = has_bfloat16(torch.device("cpu"))
+    precisions = (options.precisions or ("float32,bfloat16" if own else "float32")).split(",")
     about(
         f"{torch.get_num_threads()} threads; milliseconds of forward + backward, {options.visible} of 49 cells visible"
     )
+    if not own and "bfloat16" not in precisions:
+        about(f"bfloat16 is left out: {EMULATED}")
     print(
         f"{'kernel':>7}{'stride':>7}{'made':>6}{'channels':>9}{'cells':>7}{'dtype':>10}"
         + "".join(f"{w:>9}" for w in WAYS)
     )
-    for dtype in (getattr(torch, name) for name in options.precisions.split(",")):
+    for dtype in (getattr(torch, name) for name in precisions):
         for kernel, stride, groups, sides, widths in (
             (3, 1, 1, (1, 2, 4, 8), (16, 32, 64, 128, 256, 512)),
             (3, 2, 1, (1, 2, 4), (64, 128, 256, 512)),

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from claims import about, claim
+from claims import EMULATED, about, claim
 
+from benchmark.precision import has_bfloat16
 from cnn_jepa.blocks.depthwise import _weight_gradient
 from cnn_jepa.blocks.layout import Layout
 from cnn_jepa.program import Reach
@@ -38,7 +39,10 @@ def main() -> None:
     layout = Layout(context.view(BATCH, 7, 7))
     reach = Reach((KERNEL, KERNEL), 1, (KERNEL // 2, KERNEL // 2), (1, 1))
     about(f"{torch.get_num_threads()} threads; milliseconds")
-    for dtype in (torch.float32, torch.bfloat16):
+    own = has_bfloat16(torch.device("cpu"))
+    if not own:
+        about(f"bfloat16 is left out: {EMULATED}")
+    for dtype in (torch.float32, torch.bfloat16) if own else (torch.float32,):
         for channels, side in STAGES:
             maps = torch.randn(BATCH, channels, 7 * side, 7 * side).to(dtype)
             maps = maps.contiguous(memory_format=torch.channels_last)

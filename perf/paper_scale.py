@@ -41,8 +41,8 @@ def main() -> None:
     gpu = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=128 if gpu else 16)
-    parser.add_argument("--steps", type=int, default=20 if gpu else 2, help="of a turn")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=20 if gpu else 1, help="of a turn")
+    parser.add_argument("--rounds", type=int, default=5 if gpu else 3)
     parser.add_argument("--methods", help="entries of the experiment; without it all that train")
     options = parser.parse_args()
     methods = options.methods.split(",") if options.methods else None

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from claims import about, claim
+from claims import EMULATED, about, claim, unmeasured
 from torch import Tensor, nn
 
+from benchmark.precision import has_bfloat16
 from cnn_jepa import CNNJEPA, MaskedDenseEncoder, MaskSpec, SparseEncoder, sample_masks
 from methods.backbones import BackboneSpec, build_backbone
 
@@ -36,7 +37,7 @@ _DENSE = "dense channels_last"
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured. `sides` are told apart by `_side`; `claims` are (against, at least)."""
+    """What is measured. `sides` are told apart by `_side`; `claims` are (against, at least or None)."""
 
     name: str
     backbone: BackboneSpec
@@ -44,7 +45,7 @@ class Case:
     batch: int
     visible: float
     precision: str
-    claims: tuple[tuple[str, float], ...]
+    claims: tuple[tuple[str, float | None], ...]
     mixed: bool = False
     whole_step: bool = False
 
@@ -87,11 +88,30 @@ def main() -> None:
         return
     names = options.cases.split(",")
     about(f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    own = has_bfloat16(torch.device(options.device))
+    if not own:
+        about(f"Cases in bf16 are measured in float32 and hold no claim: {EMULATED}")
     for case in CASES:
         if case.name in names:
-            _compare(replace(case, batch=options.batch or case.batch), options.rounds, options.device)
+            case = replace(case, batch=options.batch or case.batch)
+            if own or case.precision != "bf16":
+                _compare(case, options.rounds, options.device)
+            elif case == replace(FIRST, name=case.name, precision="bf16", claims=case.claims, batch=case.batch):
+                _skip(case)  # in float32 it would be the first case once more
+            else:
+                unclaimed = tuple((against, None) for against, _ in case.claims)
+                _compare(replace(case, precision="32", claims=unclaimed), options.rounds, options.device)
     if "memory" in names and options.device == "cpu":
         _compare_memory()
+
+
+def _skip(case: Case) -> None:
+    for against, least in case.claims:
+        unmeasured(f"{_told(case)} against {against}", EMULATED, "x", at_least=least)
+
+
+def _told(case: Case) -> str:
+    return f"{case.name} ({case.size} px, batch {case.batch}, {case.precision})"
 
 
 def _compare(case: Case, rounds: int, device: str) -> None:
@@ -104,7 +124,7 @@ def _compare(case: Case, rounds: int, device: str) -> None:
         for name, step in sides.items():
             spent[name].append(_timed(step, device))
     medians = {name: statistics.median(times[1:]) for name, times in spent.items()}
-    what = f"{case.name} ({case.size} px, batch {case.batch}, {case.precision})"
+    what = _told(case)
     for against, least in case.claims:
         sides = f"sparse {medians['sparse'] * 1e3:.0f} ms, {against} {medians[against] * 1e3:.0f} ms"
         claim(f"{what} against {against}", medians[against] / medians["sparse"], "x", at_least=least, detail=sides)

@@ -121,8 +121,8 @@ def test_every_method_reaches_its_band(bench: Any) -> None:
 @pytest.mark.slow
 def test_methods_that_learn_nothing_fall_out_of_their_bands(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda *_, **__: None)
-    # Not SimCLR: the loss of one batch varies as much over seeds as it falls in so few steps.
-    code, printed = bench("check", "--methods", "cnn_jepa,byol,vicreg,ijepa")
+    # The two cheapest; SimCLR would not: the loss of one batch varies as much over seeds as it falls in so few steps.
+    code, printed = bench("check", "--methods", "cnn_jepa,ijepa")
     assert code == 1
     verdicts = [line.split()[-1] for line in printed.splitlines() if "final loss" in line]
-    assert len(verdicts) == 4 and "ok" not in verdicts, printed
+    assert len(verdicts) == 2 and "ok" not in verdicts, printed

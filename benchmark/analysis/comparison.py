@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.keys import backbone_text, budget_size, comparison_key, cost_key, ladder_key, short_hash
+from benchmark.analysis.keys import (
+    backbone_text,
+    budget_kind,
+    budget_size,
+    comparison_key,
+    cost_key,
+    has_time_budget,
+    ladder_key,
+    short_hash,
+)
 from benchmark.analysis.statistics import Summary, sampling_half_width, summarise
 from benchmark.invalidations import why_invalid
 
@@ -220,3 +229,25 @@ def comparisons(records: Sequence[Record]) -> list[Comparison]:
 
     found = [Comparison(key, tuple(sorted(rows, key=by_accuracy))) for key, rows in groups.items()]
     return sorted(found, key=lambda c: (c.first.dataset.name, ladder_key(c.first), budget_size(c.first), c.key))
+
+
+def in_reading_order(rungs: Sequence[Comparison]) -> list[Comparison]:
+    """The rungs of one ladder as a report tells them; the first one has the answer.
+
+    Epochs and seconds have no common order: rungs go by what their budgets limit, the kind whose largest rung rests on
+    the most completed runs first, data before cost where that is equal; within a kind the largest budget comes first.
+    """
+    kinds: dict[str, list[Comparison]] = {}
+    for rung in rungs:
+        kinds.setdefault(budget_kind(rung.first), []).append(rung)
+
+    def runs(rung: Comparison) -> int:
+        return sum(len(row.measured) for row in rung.rows)
+
+    for found in kinds.values():
+        found.sort(key=lambda rung: (-budget_size(rung.first), -runs(rung)))
+
+    def place(kind: str) -> tuple[int, bool, str]:
+        return -runs(kinds[kind][0]), has_time_budget(kinds[kind][0].first), kind
+
+    return [rung for kind in sorted(kinds, key=place) for rung in kinds[kind]]

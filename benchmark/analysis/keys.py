@@ -56,6 +56,11 @@ def budget_size(record: Record) -> float:
     return float(values[0]) if values and isinstance(values[0], (int, float)) else 0.0
 
 
+def budget_kind(record: Record) -> str:
+    """What the budget limits, such as `epochs` or `wall_clock`; empty where the record has none."""
+    return next(iter(budget_of(record)), "")
+
+
 def has_time_budget(record: Record) -> bool:
     """Whether what the budget buys depends on the hardware."""
     return any(name in HARDWARE_BUDGETS for name in budget_of(record))

@@ -97,7 +97,7 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
             _set_limits(plot)
             _draw_key(plot)
             if len(panels) > 1:
-                plot.axes.set_title(name, loc="left")
+                plot.axes.set_title(f"{name}\n", loc="left")  # above the key, which is as wide as a panel
         _share_accuracy(plots)
         fronts = [_draw_panel(plot) for plot in plots]
         figure.canvas.draw()
@@ -178,8 +178,10 @@ def _set_limits(plot: _Plot) -> None:
         plain_log_ticks(axes)
     else:
         # From zero on, so that lengths are costs, unless that would leave most of the figure empty.
-        start = 0.0 if left < 0.65 * right or left == right else left
-        pad = 0.14 * max(right - start, 0.5 * right)
+        # A budget of time is one cost for all, but for a last step: in the middle, where names find room on both sides.
+        equal = right - left < 0.05 * right
+        start = 0.0 if left < 0.65 * right or equal else left
+        pad = right if equal else 0.14 * max(right - start, 0.5 * right)
         axes.set_xlim(max(0.0, start - pad), right + pad)
 
 

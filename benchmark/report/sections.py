@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparison import MEASURED, Comparison, Row, comparisons, valid_rows
+from benchmark.analysis.comparison import MEASURED, Comparison, Row, comparisons, in_reading_order, valid_rows
 from benchmark.analysis.differences import reference_of
 from benchmark.analysis.further import further_tables, probes_of
-from benchmark.analysis.keys import budget_text, hardware_key, ladder_key
+from benchmark.analysis.keys import budget_kind, budget_text, hardware_key, ladder_key
 from benchmark.analysis.published import on_published_axes
 from benchmark.report import style
 from benchmark.report.bars import step_parts, time_shares
@@ -113,9 +113,9 @@ class Section:
     Attributes:
         title: what all have in common.
         question: that the section answers.
-        answer: at most three sentences, of the largest budget.
-        beside: what else there is to say of it.
-        tables: a board per comparison, the largest budget first.
+        answer: at most three sentences, of the rung that is read first (`in_reading_order`).
+        beside: what else there is to say of it, and the answer under each other kind of budget.
+        tables: a board per comparison, in that order.
         machines: where the runs ran.
         seen: how each method sees, a figure per entry.
         withheld: the dataset whose pictures are there and left out; empty otherwise.
@@ -137,7 +137,7 @@ def section(rungs: list[Comparison], found: Sequence[Found], beside: Beside, out
     """The section of one ladder; writes its figures.
 
     Args:
-        rungs: by rising budget.
+        rungs: of the ladder, in any order.
         found: all record files and what they hold.
         beside: what lies beside them.
         out: the report's folder.
@@ -155,15 +155,19 @@ def section(rungs: list[Comparison], found: Sequence[Found], beside: Beside, out
         letter = chr(ord("A") + index % 26)
         ending = suffix + (f"-{letter.lower()}" if len(groups) > 1 else "")
         machines.append(_machine(letter, records, beside, out, ending))
-    dataset = rungs[0].first.dataset.name
+    ordered = in_reading_order(rungs)
+    lead = ordered[0]
+    leads = {budget_kind(rung.first): rung for rung in reversed(ordered)}  # the largest of each kind
+    others = [" ".join(answer(rung)) for rung in ordered if rung is not lead and rung in leads.values()]
+    dataset = lead.first.dataset.name
     return Section(
-        _title(rungs[0].first),
-        question(rungs[-1]),
-        tuple(answer(rungs[-1])),
-        tuple(beside_the_answer(rungs[-1])),
-        tuple(_board(comparison, list(groups), probes_of(pairs)[0]) for comparison in reversed(rungs)),
+        _title(lead.first),
+        question(lead),
+        tuple(answer(lead)),
+        (*beside_the_answer(lead), *others),
+        tuple(_board(comparison, list(groups), probes_of(pairs)[0]) for comparison in ordered),
         tuple(machines),
-        tuple(_seen(rungs[-1], beside, out, suffix)),
+        tuple(_seen(lead, beside, out, suffix)),
         dataset if dataset in beside.withheld else "",
         runs_table(pairs, out),
     )
@@ -211,7 +215,7 @@ def _machine(letter: str, records: Sequence[Record], beside: Beside, out: Path, 
             "Cost and accuracy",
             f"{_COST} Hollow and grey: {CAPTION}" if all(map(on_published_axes, records)) else _COST,
         )
-    largest = comparisons(records)[-1].records  # of the ladder's rungs, the one with the largest budget
+    largest = in_reading_order(comparisons(records))[0].records
     histories = [(record, beside.histories.get(id(record), [])) for record in largest]
     pictures = [
         *_drawn(

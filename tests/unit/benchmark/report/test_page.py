@@ -285,3 +285,19 @@ def test_a_collapsed_row_is_in_the_table_and_in_no_contest(make_record: Any) -> 
     assert [row.first.entry for row in front_of(comparison.rows)] == ["vicreg", "simclr"]
     (alone,) = comparisons(records[:1])
     assert answer(alone)[0] == "Every self-supervised entry of this comparison has collapsed."
+
+
+def test_each_kind_of_budget_has_its_answer(make_record: Any, store: Any, tmp_path: Path) -> None:
+    records = [make_record(*one) for one in (("byol", 0), ("byol", 1), ("random_init", 0))]
+    timed = {"seconds": 60.0, "budget": {"wall_clock": 60.0}}
+    records += [make_record("byol", top1=46.0, **timed), make_record("simclr", top1=48.0, **timed)]
+    page, markdown = report(store, tmp_path, records)
+    for text in (" ".join(page.words.split()), " ".join(markdown.split())):
+        assert "features of BYOL after 10 epochs" in text
+        data, cost = (
+            text.index("After 10 epochs on cifar10-jpeg, BYOL reaches"),
+            text.index("After 60 s of training on"),
+        )
+        assert data < cost
+        assert "SimCLR has the highest linear top-1 of the self-supervised entries: 48.0" in text[cost:]
+        assert text.index("10 epochs", cost) < text.index("60 s of training", cost + 9)  # the boards below

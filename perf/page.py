@@ -43,7 +43,7 @@ class Outcome:
 
     Attributes:
         script: its file name.
-        purpose: the first line of its docstring.
+        purpose: the first paragraph of its docstring.
         status: `ran`, `failed` or `skipped`.
         reason: why it failed or was skipped.
         notes: what it said of its measurements.
@@ -105,8 +105,9 @@ def run(path: Path, arguments: list[str]) -> Outcome:
 
 
 def purpose(path: Path) -> str:
-    """The first line of a script's docstring."""
-    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+    """The first paragraph of a script's docstring."""
+    first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n\n")[0]
+    return " ".join(first.split())
 
 
 def describe_machine() -> dict[str, str]:

@@ -90,7 +90,7 @@ def main() -> None:
     about(f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     own = has_bfloat16(torch.device(options.device))
     if not own:
-        about(f"Cases in bf16 are measured in float32 and hold no claim: {EMULATED}")
+        about(f"Cases in bf16 are measured in float32 and hold no claim, or skipped: {EMULATED}")
     for case in CASES:
         if case.name in names:
             case = replace(case, batch=options.batch or case.batch)

@@ -235,7 +235,7 @@ def in_reading_order(rungs: Sequence[Comparison]) -> list[Comparison]:
     """The rungs of one ladder as a report tells them; the first one has the answer.
 
     Epochs and seconds have no common order: rungs go by what their budgets limit, the kind whose largest rung rests on
-    the most completed runs first, data before cost where that is equal; within a kind the largest budget comes first.
+    the most measured runs first, data before cost where that is equal; within a kind the largest budget comes first.
     """
     kinds: dict[str, list[Comparison]] = {}
     for rung in rungs:

@@ -179,8 +179,8 @@ def _set_limits(plot: _Plot) -> None:
     else:
         # From zero on, so that lengths are costs, unless that would leave most of the figure empty.
         # A budget of time is one cost for all, but for a last step: in the middle, where names find room on both sides.
-        equal = right - left < 0.05 * right
-        start = 0.0 if left < 0.65 * right or equal else left
+        equal = bool(plot.paid) and len({fixed_cost(row.first) for row in plot.paid} - {None}) == 1
+        start = 0.0 if left < 0.65 * right or left == right or equal else left
         pad = right if equal else 0.14 * max(right - start, 0.5 * right)
         axes.set_xlim(max(0.0, start - pad), right + pad)
 

@@ -50,8 +50,9 @@ _COST = (
 _NO_CURVES = "No learning curves: each run was evaluated once, and a point is no curve."
 _CURVES = (
     "Validation accuracy during the runs: the mean over seeds, each seed as a thin line, and from three seeds on the "
-    "mean's 95% interval as a band. A point in the middle describes a run under way; it is no result of a shorter "
-    "budget, whose schedule would have ended there."
+    "mean's 95% interval as a band. The probes on the way may learn from fewer images than the final ones, so that a "
+    "curve need not end at the table's value. A point in the middle describes a run under way; it is no result of a "
+    "shorter budget, whose schedule would have ended there."
 )
 _TIME = "Means over the runs that were probed at their end."
 _STEP = (
@@ -158,7 +159,7 @@ def section(rungs: list[Comparison], found: Sequence[Found], beside: Beside, out
     ordered = in_reading_order(rungs)
     lead = ordered[0]
     leads = {budget_kind(rung.first): rung for rung in reversed(ordered)}  # the largest of each kind
-    others = [" ".join(answer(rung)) for rung in ordered if rung is not lead and rung in leads.values()]
+    others = [" ".join(answer(rung)) for rung in leads.values() if rung is not lead]
     dataset = lead.first.dataset.name
     return Section(
         _title(lead.first),
@@ -216,6 +217,8 @@ def _machine(letter: str, records: Sequence[Record], beside: Beside, out: Path, 
             f"{_COST} Hollow and grey: {CAPTION}" if all(map(on_published_axes, records)) else _COST,
         )
     largest = in_reading_order(comparisons(records))[0].records
+    budgets = {budget_text(record) for record in records}
+    shown = f" Shown: {budget_text(largest[0])}." if len(budgets) > 1 else ""
     histories = [(record, beside.histories.get(id(record), [])) for record in largest]
     pictures = [
         *_drawn(
@@ -223,17 +226,21 @@ def _machine(letter: str, records: Sequence[Record], beside: Beside, out: Path, 
             out,
             f"learning_curves{suffix}",
             "Learning curves",
-            _CURVES,
+            _CURVES + shown,
         ),
         *_drawn(
-            lambda width: time_shares(largest, width=width), out, f"time{suffix}", "Where the total time went", _TIME
+            lambda width: time_shares(largest, width=width),
+            out,
+            f"time{suffix}",
+            "Where the total time went",
+            _TIME + shown,
         ),
         *_drawn(
             lambda width: step_parts(largest, beside.parts, width=width),
             out,
             f"step{suffix}",
             "Where the time of a step goes",
-            _step_caption([beside.parts[id(record)] for record in largest if id(record) in beside.parts]),
+            _step_caption([beside.parts[id(record)] for record in largest if id(record) in beside.parts]) + shown,
         ),
     ]
     facts = tuple(environment_facts(records))

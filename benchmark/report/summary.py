@@ -127,7 +127,7 @@ def _open_order(best: Row, others: Sequence[Row], comparison: Comparison) -> str
     ]
     said = []
     if alike:
-        said.append(f"seed by seed it is not told apart from {listing(map(name_of, alike))}")
+        said.append(f"seed by seed, over all pairs of them, it is not told apart from {listing(map(name_of, alike))}")
     if near:
         whose = "those" if len(near) > 1 else "that"
         said.append(f"its interval meets {whose} of {listing(map(name_of, near))}")

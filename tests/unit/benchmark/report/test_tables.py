@@ -122,7 +122,9 @@ def test_shared_ranks_stand_in_the_page_as_in_the_leaderboard(make_record: Any, 
     page, markdown = report(store, tmp_path, records)
     words = " ".join(page.words.split())
     assert markdown.count("| tie 1 | ") == 2 and "Rows that share a rank are not all told apart" in words
-    assert "seed by seed it is not told apart from SimCLR, so that their order is open." in words
+    assert (
+        "seed by seed, over all pairs of them, it is not told apart from SimCLR, so that their order is open." in words
+    )
     assert ",tie 1," in (tmp_path / "report" / "leaderboard.csv").read_text(encoding="utf-8")
 
 

@@ -159,7 +159,7 @@ def section(rungs: list[Comparison], found: Sequence[Found], beside: Beside, out
     ordered = in_reading_order(rungs)
     lead = ordered[0]
     leads = {budget_kind(rung.first): rung for rung in reversed(ordered)}  # the largest of each kind
-    others = [" ".join(answer(rung)) for rung in leads.values() if rung is not lead]
+    others = [" ".join(answer(rung)) for rung in reversed(list(leads.values())) if rung is not lead]
     dataset = lead.first.dataset.name
     return Section(
         _title(lead.first),

@@ -13,6 +13,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SLACK = 64 * 2**20  # between two readings other threads may have given something back
+
 
 class PeakMemory:
     """Peak memory of what happens from its making on: the device's allocator, or the process's resident set.
@@ -35,6 +37,11 @@ class PeakMemory:
         try:
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets VmHWM, see proc(5)
         except OSError:
+            self._resettable = False
+            return
+        # Some sandboxes take the write and do nothing: what is read later would be a peak of before.
+        peak, now = _resident("VmHWM"), _resident("VmRSS")
+        if peak is None or now is None or peak > now + _SLACK:
             self._resettable = False
 
     @contextmanager
@@ -63,7 +70,12 @@ class PeakMemory:
             return int(torch.cuda.max_memory_allocated(self._device))
         if not self._resettable:
             return None
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) * 1024
-        return None
+        return _resident("VmHWM")
+
+
+def _resident(field: str) -> int | None:
+    """A field of the process's status in bytes, see proc(5)."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    return None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
 from benchmark.analysis.differences import all_pairs, declared_references, differences
+from benchmark.analysis.interleaving import breaks
 from benchmark.analysis.keys import backbone_text, budget_text, differing_fields, fixed_cost, hardware_key
 from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, row_flags, tags_of
 from benchmark.report import style
@@ -239,6 +240,7 @@ def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[s
     if any(record.environment.dirty for record in records):
         said.append("Some runs come from a working tree with uncommitted changes (+dirty).")
     for comparison in comparisons:
+        said += _breaks(comparison)
         if len(names := declared_references(comparison)) > 1:
             said.append(
                 f"Experiments of {budget_text(comparison.first)} declare different references ({listing(names)}), so "
@@ -249,6 +251,18 @@ def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[s
         named = "; ".join(f"{name} ({', '.join(_short(v) for v in values)})" for name, values in fields.items())
         said.append(f"There are {len(comparisons)} comparisons; ranks hold inside one. They differ in: {named or '-'}.")
     return said + unreadable
+
+
+def _breaks(comparison: Comparison) -> list[str]:
+    """Which runs of a seed did not follow each other (rule 13)."""
+    if fixed_cost(comparison.first) is not None:
+        return []  # no times are compared
+    return [
+        f"{budget_text(comparison.first)}, seed {one.seed}: {duration(one.seconds)} lie between the runs of "
+        f"{listing(map(style.display, one.before))} and those of {listing(map(style.display, one.after))}; ratios of "
+        "their times also hold what the machine's speed changed meanwhile."
+        for one in breaks(comparison)
+    ]
 
 
 def _short(value: str) -> str:

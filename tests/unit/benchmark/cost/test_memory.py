@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,25 @@ MEBIBYTE = 2**20
 def _take(mebibytes: int) -> None:
     """Takes memory, touches it, and gives it back."""
     torch.ones(mebibytes * MEBIBYTE // 4)
+
+
+def _status(monkeypatch: pytest.MonkeyPatch, peak: int, now: int) -> None:
+    """A process whose status says so, whatever is written to reset it."""
+    text = f"VmPeak:\t9 kB\nVmHWM:\t{peak} kB\nVmRSS:\t{now} kB\n"
+    monkeypatch.setattr(Path, "write_text", lambda *_, **__: 1)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: text)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the resident set's peak is read from /proc")
+def test_a_reset_without_effect_is_no_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    _status(monkeypatch, peak=900_000, now=900_000)
+    memory = PeakMemory(torch.device("cpu"))
+    assert memory.read() == 900_000 * 1024
+    _status(monkeypatch, peak=900_000, now=400_000)  # the peak of before stayed, though much was given back
+    with memory.left_out():
+        pass
+    assert memory.read() is None and memory.largest() is None
+    assert PeakMemory(torch.device("cpu")).read() is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the resident set's peak is read from /proc")

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from benchmark.analysis.comparison import comparisons
+from benchmark.analysis.interleaving import Break, breaks
+from benchmark.report.summary import limits
+
+MORNING = datetime.fromisoformat("2026-01-05T08:00:00+00:00")
+
+
+@pytest.fixture
+def ran(make_record: Any) -> Any:
+    def make(entry: str, seed: int, start: float, minutes: float = 10.0, **options: Any) -> Any:
+        """A run that started so many minutes after eight."""
+        begun = MORNING + timedelta(minutes=start)
+        times = {"started": begun.isoformat(), "ended": (begun + timedelta(minutes=minutes)).isoformat()}
+        return make_record(entry, seed, **times, **options)
+
+    return make
+
+
+def _found(*records: Any) -> list[Break]:
+    (comparison,) = comparisons(records)
+    return breaks(comparison)
+
+
+def test_runs_that_follow_each_other_have_no_break(ran: Any) -> None:
+    # The seeds lie a day apart, which is no matter: ratios are of one seed.
+    assert _found(*(ran(name, seed, 1440 * seed + 25 * i) for seed in (0, 1) for i, name in enumerate("abc"))) == []
+
+
+def test_the_longest_break_of_a_seed_is_named_with_what_lies_on_either_side(ran: Any) -> None:
+    records = [ran("c", 1, 200), ran("a", 1, 0), ran("b", 1, 11), ran("d", 1, 250), ran("a", 0, 0), ran("b", 0, 10)]
+    assert _found(*records) == [Break(1, 179 * 60.0, ("a", "b"), ("c", "d"))]
+
+
+def test_a_long_run_is_no_break(ran: Any) -> None:
+    assert _found(ran("a", 0, 0, minutes=300), ran("b", 0, 5), ran("c", 0, 301)) == []
+
+
+def test_other_machines_floors_and_unknown_times_do_not_count(ran: Any, make_record: Any) -> None:
+    here, there = ran("a", 0, 0), ran("b", 0, 500, environment={"device_model": "H200"})
+    floor, unknown = ran("random_init", 0, 900), make_record("c", 0, started="yesterday")
+    assert _found(here, there, floor, unknown) == []
+    naive = make_record("c", 0, started="2026-01-05T10:00:00", ended="2026-01-05T10:01:00")
+    assert [one.seconds for one in _found(here, naive)] == [110 * 60.0]
+
+
+def test_a_report_says_so_where_times_are_compared(ran: Any) -> None:
+    def told(**options: Any) -> list[str]:
+        records = [ran("cnn_jepa", 2, 0, **options), ran("byol", 2, 130, **options)]
+        return [line for line in limits(comparisons(records), []) if "lie between" in line]
+
+    (line,) = told()
+    assert line.startswith("10 epochs, seed 2: 2.0 h lie between the runs of CNN-JEPA and those of BYOL;")
+    assert told(budget={"wall_clock": 100}) == []

@@ -196,8 +196,14 @@ def _set_height(axes: Axes, entries: _Entries) -> _Entries:
     heights = [value for row, _ in shown for value in means[id(row)]]
     if not heights:
         return list(entries)
-    pad = 0.08 * max(max(heights) - min(heights), 2.0)
-    axes.set_ylim(min(heights) - pad, max(heights) + pad * (3 if above else 1))
+    # Every seed's line is in the figure; a band over few seeds may be many times as wide, and is cut.
+    spread = max(max(heights) - min(heights), 2.0)
+    heights += [value for _, curves in shown for points in curves for _, value in points]
+    ends = [ends for _, curves in shown for ends in band(curves)[1:] if ends]
+    low = max(min(map(min, ends), default=min(heights)), min(heights) - 0.15 * spread)
+    high = min(max(map(max, ends), default=max(heights)), max(heights) + 0.15 * spread)
+    pad = 0.08 * spread
+    axes.set_ylim(min(low, *heights) - pad, max(high, *heights) + pad * (3 if above else 1))
     for row in above[:1]:
         text = f"\u25b2 {style.display(row.first.entry)} ends at {means[id(row)][-1]:.1f}% (off scale)"
         axes.text(0.02, 0.97, text, fontsize=6.5, va="top", transform=axes.transAxes, parse_math=False)
@@ -220,3 +226,4 @@ def _name_ends(axes: Axes, entries: _Entries, right: float, unit: float) -> None
         names.append(name)
     widest = max((name.get_window_extent().width for name in names), default=0.0)
     axes.set_xlim(0.0, start / max(0.3, 1.0 - (widest + 4) / window.width))
+    axes.set_xticks([tick for tick in axes.get_xticks() if 0.0 <= tick <= 1.05 * right])  # none below the names

@@ -2,55 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparison import Row, training_cost, valid_rows
+from benchmark.analysis.comparison import Row, valid_rows
 from benchmark.analysis.keys import fixed_cost, has_time_budget
 from benchmark.analysis.published import on_published_axes
 from benchmark.analysis.statistics import pareto_front
 from benchmark.report import style
 from benchmark.report.canvas import cost_unit, draw_front, far_above, ladders, new_figure, plain_log_ticks
 from benchmark.report.labels import Box, Label, place, segment
+from benchmark.report.plot import Plot
 from benchmark.report.published import counted, draw_points
+from benchmark.report.summary import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from benchmark.records import Record
 
 _MARKER, _SEED, _BAR, _LINE = 12.0, 4.0, 3.0, 1.0  # what a square pixel weighs for a label that covers it
-
-
-@dataclass(frozen=True)
-class _Plot:
-    """What is drawn: rows that paid, rows that did not, the unit of cost in seconds, and whether published runs too."""
-
-    axes: Axes
-    paid: list[Row]
-    floors: list[Row]
-    unit: float
-    published: bool
-
-    def at(self, row: Row) -> tuple[float, float]:
-        """The row's means in the figure's units."""
-        return (row.cost.mean or 0.0) / self.unit, row.accuracy.mean or 0.0
-
-    def seeds(self, row: Row) -> list[tuple[float, float]]:
-        """The row's runs in the figure's units."""
-        return [
-            (cost / self.unit, record.metrics.scores.linear_top1)
-            for record in row.measured
-            if record.metrics and (cost := training_cost(record)) is not None
-        ]
-
-    def pixels(self, point: tuple[float, float]) -> tuple[float, float]:
-        """Where a point lies on the display."""
-        x, y = self.axes.transData.transform(point)
-        return float(x), float(y)
 
 
 def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -> Figure:
@@ -59,7 +31,8 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
     Each seed is a faint point; means carry 95% bars on both axes from two seeds on. The rungs of a ladder are joined.
     The dashed line is random-init, which pays nothing; the grey step is the Pareto front of the self-supervised
     means above it. A supervised row far above all others is drawn at the upper edge, with its value. Budgets of data
-    and budgets of cost have panels of their own, beside each other on one scale of accuracy (rule 21). On ImageNet-100
+    and budgets of cost have panels of their own, beside each other on one scale of accuracy (rule 21); where all were
+    given the same time, entries stand side by side instead of one behind the other. On ImageNet-100
     at 224 px the published runs stand behind ours, hollow and grey; anywhere else their axes would not be these. They
     are whole jobs on other machines: a backdrop, and no part of the front.
 
@@ -83,7 +56,7 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
         height = (0.56 * width if wide else 0.86 * width) if len(panels) == 1 or wide else 1.6 * width
         figure, every = new_figure(width, height, **shape)
         plots = [
-            _Plot(
+            Plot(
                 axes,
                 [row for row in part if _has_paid(row)],
                 [row for row in part if row.first.method == "random_init"],
@@ -93,7 +66,8 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
             for axes, part in zip(every, panels.values(), strict=True)
         ]
         for plot, name in zip(plots, panels, strict=True):
-            plot.axes.set(xlabel=label, ylabel="Linear probe, test top-1 (%)")
+            same = None if plot.equal is None else f"Beside each other: {duration(plot.equal)} of training each"
+            plot.axes.set(xlabel=same or label, ylabel="Linear probe, test top-1 (%)")
             _set_limits(plot)
             _draw_key(plot)
             if len(panels) > 1:
@@ -113,7 +87,7 @@ def _has_paid(row: Row) -> bool:
     return row.first.method != "random_init" and (row.cost.mean or 0.0) > 0.0
 
 
-def _share_accuracy(plots: list[_Plot]) -> None:
+def _share_accuracy(plots: list[Plot]) -> None:
     """One scale of accuracy for all panels, so that one can look across."""
     low = min(plot.axes.get_ylim()[0] for plot in plots)
     high = max(plot.axes.get_ylim()[1] for plot in plots)
@@ -121,7 +95,7 @@ def _share_accuracy(plots: list[_Plot]) -> None:
         plot.axes.set_ylim(low, high)
 
 
-def _draw_panel(plot: _Plot) -> list[tuple[float, float]]:
+def _draw_panel(plot: Plot) -> list[tuple[float, float]]:
     """Floors, front and entries; returns the front's corners."""
     for rungs in ladders(plot.floors):
         level = rungs[-1].accuracy.mean or 0.0
@@ -145,7 +119,7 @@ def front_of(rows: Sequence[Row]) -> list[Row]:
     return [rivals[i] for i in pareto_front(points) if not free[i] and rivals[i].cost.mean]
 
 
-def _off_scale(plot: _Plot) -> set[int]:
+def _off_scale(plot: Plot) -> set[int]:
     """The rungs (by id) of supervised entries that end far above the rest."""
     rest = [plot.at(row)[1] for row in [*plot.paid, *plot.floors] if row.first.method != "supervised"]
     found: set[int] = set()
@@ -155,7 +129,7 @@ def _off_scale(plot: _Plot) -> set[int]:
     return found
 
 
-def _set_limits(plot: _Plot) -> None:
+def _set_limits(plot: Plot) -> None:
     axes, off = plot.axes, _off_scale(plot)
     ys = [y for row in plot.paid if id(row) not in off for _, y in plot.seeds(row)]
     ys += [row.accuracy.mean or 0.0 for row in plot.floors]
@@ -169,6 +143,10 @@ def _set_limits(plot: _Plot) -> None:
     low, high = min(ys, default=0.0), max(ys, default=100.0)
     pad = max(0.1 * (high - low), 1.0 - (high - low) / 2)
     axes.set_ylim(max(low - pad, 0.0) if low >= 0 else 0.0, min(high + pad * (2.0 if off else 1.0), 101.0))
+    if plot.equal is not None:
+        axes.set_xlim(-0.8, len(plot.paid) - 0.2)
+        axes.set_xticks([])
+        return
     xs = [x for row in plot.paid for x, _ in plot.seeds(row) if x > 0]
     xs += [run.device_hours or 0.0 for run in theirs]
     left, right = min(xs, default=0.0), max(xs, default=1.0)
@@ -178,14 +156,12 @@ def _set_limits(plot: _Plot) -> None:
         plain_log_ticks(axes)
     else:
         # From zero on, so that lengths are costs, unless that would leave most of the figure empty.
-        # A budget of time is one cost for all, but for a last step: in the middle, where names find room on both sides.
-        equal = bool(plot.paid) and len({fixed_cost(row.first) for row in plot.paid} - {None}) == 1
-        start = 0.0 if left < 0.65 * right or left == right or equal else left
-        pad = right if equal else 0.14 * max(right - start, 0.5 * right)
+        start = 0.0 if left < 0.65 * right or left == right else left
+        pad = 0.14 * max(right - start, 0.5 * right)
         axes.set_xlim(max(0.0, start - pad), right + pad)
 
 
-def _draw_key(plot: _Plot) -> None:
+def _draw_key(plot: Plot) -> None:
     """One faint line above the axes: which marker means what, and what the bars are."""
     used = {style.marker(row.first) for row in plot.paid}
     words = {"o": "\u25cf CNN", "s": "\u25a0 ViT", "D": "\u25c6 supervised"}
@@ -198,7 +174,7 @@ def _draw_key(plot: _Plot) -> None:
     plot.axes.set_title("\u2003".join(parts), loc="right", fontsize=6.5, fontweight="normal", color=style.FAINT)
 
 
-def _draw_entry(plot: _Plot, rungs: list[Row]) -> None:
+def _draw_entry(plot: Plot, rungs: list[Row]) -> None:
     """One entry: its seeds, its means with bars, and the line that joins its rungs."""
     axes, first = plot.axes, rungs[0].first
     colour, marker = style.colour(first.entry, first.method), style.marker(first)
@@ -221,7 +197,7 @@ def _draw_entry(plot: _Plot, rungs: list[Row]) -> None:
         axes.errorbar(
             x,
             y,
-            xerr=None if row.cost.ci95 is None else min(row.cost.ci95 / plot.unit, 0.999 * x),
+            xerr=plot.reach(row),
             yerr=row.accuracy.ci95,
             color=colour,
             elinewidth=0.8,
@@ -247,13 +223,15 @@ def _draw_entry(plot: _Plot, rungs: list[Row]) -> None:
         )
 
 
-def _draw_front(plot: _Plot) -> list[tuple[float, float]]:
-    """Draws the Pareto front as a step line; returns its corners."""
+def _draw_front(plot: Plot) -> list[tuple[float, float]]:
+    """Draws the Pareto front as a step line; returns its corners. Of equal costs the front is a single point."""
+    if plot.equal is not None:
+        return []
     floor = max((row.accuracy.mean or 0.0 for row in plot.floors), default=plot.axes.get_ylim()[0])
     return draw_front(plot.axes, [plot.at(row) for row in front_of([*plot.paid, *plot.floors])], floor)
 
 
-def _labels(plot: _Plot, front: list[tuple[float, float]]) -> list[Label]:
+def _labels(plot: Plot, front: list[tuple[float, float]]) -> list[Label]:
     """A name for each entry's last rung, for the floors and for the front."""
     left, right = plot.axes.get_xlim()
     top = plot.axes.get_ylim()[1]
@@ -273,7 +251,7 @@ def _labels(plot: _Plot, front: list[tuple[float, float]]) -> list[Label]:
     return labels
 
 
-def _obstacles(plot: _Plot, front: list[tuple[float, float]]) -> list[tuple[Box, float]]:
+def _obstacles(plot: Plot, front: list[tuple[float, float]]) -> list[tuple[Box, float]]:
     """What labels should not cover, in display coordinates, with the weight of a square pixel."""
     dot = plot.axes.figure.dpi / 72
     left, right = plot.axes.get_xlim()
@@ -294,8 +272,7 @@ def _obstacles(plot: _Plot, front: list[tuple[float, float]]) -> list[tuple[Box,
                 add([seed], 1.6, _SEED)
             if row.accuracy.ci95 is not None:
                 add([(x, y - row.accuracy.ci95), (x, y + row.accuracy.ci95)], 1.2, _BAR)
-            if row.cost.ci95 is not None:
-                reach = row.cost.ci95 / plot.unit
+            if (reach := plot.reach(row)) is not None:
                 add([(x - reach, y), (x + reach, y)], 1.2, _BAR)
     for floor in plot.floors:
         add([(left, floor.accuracy.mean or 0.0), (right, floor.accuracy.mean or 0.0)], 1.0, _LINE)

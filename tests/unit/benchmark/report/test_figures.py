@@ -146,11 +146,16 @@ def test_same_data_and_same_cost_stand_beside_each_other_on_one_scale(make_recor
     left, right = cost_vs_accuracy([*data, *cost], width=width).axes
     # On a line of its own: the key stands in the lower one, and may be as wide as the panel.
     assert (left.get_title(loc="left"), right.get_title(loc="left")) == ("Same data\n", "Same cost\n")
-    assert right.get_xlim()[0] == 0.0  # one cost for all would make a figure of tenths of a second
+    # One cost for all: side by side from the most accurate on, without a front, which would be a single point.
+    places = {tuple(c.get_offsets()[0]) for c in right.collections if hasattr(c, "get_sizes")}
+    assert places == {(0.0, 60.0), (1.0, 55.0)}
+    assert right.get_xlabel() == "Beside each other: 5.0 min of training each" and list(right.get_xticks()) == []
     assert left.get_ylim() == right.get_ylim()
     assert left.get_ylim()[0] < 40.0 and left.get_ylim()[1] > 60.0
-    for axes in (left, right):
-        assert {"BYOL", "SimCLR"} <= {text.get_text() for text in axes.texts}
+    named = [{text.get_text() for text in axes.texts} for axes in (left, right)]
+    assert named == [{"BYOL", "SimCLR", "Pareto front"}, {"BYOL", "SimCLR"}]
+    twice = [make_record(top1=t, seconds=s, budget={"wall_clock": s}) for t, s in ((40.0, 100.0), (45.0, 300.0))]
+    assert cost_vs_accuracy(twice, width=width).axes[0].get_xlabel() == "Training time (minutes)"
 
 
 @pytest.mark.parametrize("entries", [[("byol", "failed")], [("random_init", "completed")], [("byol", "completed")]])

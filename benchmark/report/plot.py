@@ -1,0 +1,60 @@
+"""Where rows stand in a panel of cost and accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from benchmark.analysis.comparison import Row, training_cost
+from benchmark.analysis.keys import fixed_cost
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What is drawn: rows that paid, rows that did not, the unit of cost in seconds, and whether published runs too."""
+
+    axes: Axes
+    paid: list[Row]
+    floors: list[Row]
+    unit: float
+    published: bool
+
+    @cached_property
+    def equal(self) -> float | None:
+        """The cost in device-seconds that the budget gave to every row; None where rows differ in theirs."""
+        costs = {fixed_cost(row.first) for row in self.paid}
+        return costs.pop() if len(costs) == 1 else None
+
+    @cached_property
+    def _places(self) -> dict[int, float]:
+        """Where rows of equal cost stand, by id: beside each other from the most accurate on, or they would hide."""
+        ordered = sorted(self.paid, key=lambda row: (-(row.accuracy.mean or 0.0), row.first.entry))
+        return {id(row): float(place) for place, row in enumerate(ordered)}
+
+    def at(self, row: Row) -> tuple[float, float]:
+        """The row's means in the figure's units; where all cost the same, its place instead of its cost."""
+        x = (row.cost.mean or 0.0) / self.unit if self.equal is None else self._places[id(row)]
+        return x, row.accuracy.mean or 0.0
+
+    def seeds(self, row: Row) -> list[tuple[float, float]]:
+        """The row's runs in the figure's units, likewise."""
+        return [
+            (cost / self.unit if self.equal is None else self._places[id(row)], record.metrics.scores.linear_top1)
+            for record in row.measured
+            if record.metrics and (cost := training_cost(record)) is not None
+        ]
+
+    def reach(self, row: Row) -> float | None:
+        """Half of the interval of its cost in the figure's units, cut at zero; None where there is none to draw."""
+        if row.cost.ci95 is None or self.equal is not None:
+            return None
+        return min(row.cost.ci95 / self.unit, 0.999 * self.at(row)[0])
+
+    def pixels(self, point: tuple[float, float]) -> tuple[float, float]:
+        """Where a point lies on the display."""
+        x, y = self.axes.transData.transform(point)
+        return float(x), float(y)

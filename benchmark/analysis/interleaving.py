@@ -1,6 +1,6 @@
 """Whether the runs of a seed followed each other, so that their times are of one and the same state of the machine.
 
-A ratio of two times also holds what the machine's speed changed between them. Rule 13 has methods interleaved within each
+A ratio of two times also holds what the machine's speed changed between them. Rule 13 has methods interleaved within a
 seed for that reason; whoever adds an entry to an experiment on another day, or goes on after a break, departs from it.
 """
 

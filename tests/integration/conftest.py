@@ -8,15 +8,18 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from benchmark import cli
+from benchmark import cli, run
 from benchmark.locks import FOLDER_VARIABLE
 from benchmark.records import Record, find_records
+from benchmark.report import sections
+from benchmark.training.measure import breakdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,10 +87,19 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
+def bench(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> Bench:
     """The command line, and a folder for its configuration."""
     # Whatever else runs on the machine, tests are not about its devices.
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "locks"))
+    # Figures and the steps behind a run, divided into their parts, are most of what a tiny run takes.
+    monkeypatch.setattr(run, "breakdown", partial(breakdown, steps=2))
+    if request.node.get_closest_marker("figures") is None:
+        monkeypatch.setattr(sections, "_drawn", lambda *_, **__: [])
     return Bench(tmp_path, monkeypatch, capsys)
 
 

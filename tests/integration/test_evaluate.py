@@ -113,7 +113,7 @@ def test_an_experiment_names_further_protocols_alone(bench: Any, name: str, mess
 
 @pytest.mark.slow
 def test_every_method_reaches_its_band(bench: Any) -> None:
-    code, printed = bench("check")
+    code, printed = bench("check", "--quiet")
     assert code == 0, printed
     assert printed.count(" ok") == 16  # two numbers of each of seven entries that train, one of each floor
 
@@ -122,7 +122,7 @@ def test_every_method_reaches_its_band(bench: Any) -> None:
 def test_methods_that_learn_nothing_fall_out_of_their_bands(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda *_, **__: None)
     # The two cheapest; SimCLR would not: the loss of one batch varies as much over seeds as it falls in so few steps.
-    code, printed = bench("check", "--methods", "cnn_jepa,ijepa")
+    code, printed = bench("check", "--methods", "cnn_jepa,ijepa", "--quiet")
     assert code == 1
     verdicts = [line.split()[-1] for line in printed.splitlines() if "final loss" in line]
     assert len(verdicts) == 2 and "ok" not in verdicts, printed

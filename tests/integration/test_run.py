@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.figures
 def test_all_methods_leave_records_a_leaderboard_and_a_figure(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, printed = bench("run", bench.config(), "--out", out)

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from benchmark.report import sections
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -165,3 +167,9 @@ def browser() -> Iterator[Browser]:
             yield opened
         finally:
             opened.close()
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sections without their figures, which are most of what a page takes."""
+    monkeypatch.setattr(sections, "_drawn", lambda *_, **__: [])

@@ -7,12 +7,15 @@ seed for that reason; whoever adds an entry to an experiment on another day, or 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+from benchmark.analysis.comparison import training_cost
 from benchmark.analysis.keys import hardware_key
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmark.analysis.comparison import Comparison
     from benchmark.records import Record
 
@@ -24,46 +27,76 @@ class Break:
     """A time in which no run of a seed was under way, though some of its runs were still to come.
 
     Attributes:
-        seed: whose runs.
-        seconds: from the end of the runs before it to the start of the next one.
-        before: entries that ran before it, in the order in which they started.
-        after: entries that ran after it, likewise.
+        seeds: those that were broken off like this.
+        seconds: from the end of the runs before it to the start of the next one; the longest over these seeds.
+        before: entries whose times are compared and that ran before it, in the order of their start.
+        after: those that ran after it, likewise.
+        machine: what they ran on.
     """
 
-    seed: int
+    seeds: tuple[int, ...]
     seconds: float
     before: tuple[str, ...]
     after: tuple[str, ...]
+    machine: str
+
+
+@dataclass(frozen=True)
+class _Span:
+    start: datetime
+    end: datetime
+    entry: str
+    paid: bool
 
 
 def breaks(comparison: Comparison) -> list[Break]:
-    """The longest break of each seed on each machine that is longer than `LONGEST_BREAK`; only runs that paid count."""
-    groups: dict[tuple[int, str], list[Record]] = {}
+    """The longest break of each seed on each machine that is longer than `LONGEST_BREAK`; equal ones are one."""
+    groups: dict[tuple[str, int], list[Record]] = {}
     for row in comparison.rows:
-        if row.invalid is None and row.cost.mean:
-            for record in row.measured:
-                groups.setdefault((record.seed, hardware_key(record)), []).append(record)
-    found = [_longest(seed, records) for (seed, _), records in sorted(groups.items())]
-    return [one for one in found if one is not None]
+        for record in row.records:
+            groups.setdefault((hardware_key(record), record.seed), []).append(record)
+    merged: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Break] = {}
+    for (hardware, seed), records in sorted(groups.items()):
+        if (found := _longest(seed, records)) is None:
+            continue
+        key = (hardware, found.before, found.after)
+        other = merged.get(key, Break((), 0.0, found.before, found.after, found.machine))
+        merged[key] = Break((*other.seeds, seed), max(other.seconds, found.seconds), *key[1:], found.machine)
+    return list(merged.values())
 
 
-def _longest(seed: int, records: list[Record]) -> Break | None:
-    timed = [(_moment(record.started), _moment(record.ended), record.entry) for record in records]
-    ordered = sorted((start, end, entry) for start, end, entry in timed if start is not None and end is not None)
-    names = [entry for _, _, entry in ordered]
+def _longest(seed: int, records: Sequence[Record]) -> Break | None:
+    spans = sorted(filter(None, map(_span, records)), key=lambda span: (span.start, span.end, span.entry))
     longest: Break | None = None
-    for place, (start, _, _) in enumerate(ordered):
-        if place:
-            seconds = (start - max(end for _, end, _ in ordered[:place])).total_seconds()
-            if seconds > (LONGEST_BREAK if longest is None else longest.seconds):
-                longest = Break(seed, seconds, tuple(names[:place]), tuple(names[place:]))
+    for place in range(1, len(spans)):
+        before, after = spans[:place], spans[place:]
+        seconds = (after[0].start - max(span.end for span in before)).total_seconds()
+        if seconds <= (LONGEST_BREAK if longest is None else longest.seconds):
+            continue
+        names = [tuple(dict.fromkeys(span.entry for span in part if span.paid)) for part in (before, after)]
+        if all(names):
+            longest = Break((seed,), seconds, names[0], names[1], _machine(records[0]))
     return longest
 
 
+def _span(record: Record) -> _Span | None:
+    """When a run was under way; None where nobody can tell. A resumed one tells the start of its last part alone."""
+    start, end = _moment(record.started), _moment(record.ended)
+    if start is None or end is None:
+        return None
+    if record.ledger is not None:
+        start = min(start, end - timedelta(seconds=record.ledger.total_time))
+    return _Span(start, end, record.entry, bool(training_cost(record)))
+
+
 def _moment(text: str) -> datetime | None:
-    """None where nobody can tell."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def _machine(record: Record) -> str:
+    of = record.environment
+    return of.cpu_model if of.device == "cpu" else f"{of.devices} x {of.device_model}"

@@ -13,7 +13,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SLACK = 64 * 2**20  # between two readings other threads may have given something back
+_SLACK = 64 * 2**20  # bytes; other threads may give something back meanwhile
 
 
 class PeakMemory:
@@ -34,15 +34,18 @@ class PeakMemory:
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
             return
+        if not self._resettable:
+            return
+        before, _ = _resident()
         try:
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets VmHWM, see proc(5)
         except OSError:
             self._resettable = False
             return
-        # Some sandboxes take the write and do nothing: what is read later would be a peak of before.
-        peak, now = _resident("VmHWM"), _resident("VmRSS")
-        if peak is None or now is None or peak > now + _SLACK:
-            self._resettable = False
+        # Some sandboxes take the write and do nothing: what is read later would be a peak of before. A peak that is
+        # lower than it was, or near what is held now, is a new one.
+        peak, held = _resident()
+        self._resettable = peak < before or peak <= held + _SLACK
 
     @contextmanager
     def left_out(self) -> Iterator[None]:
@@ -70,12 +73,14 @@ class PeakMemory:
             return int(torch.cuda.max_memory_allocated(self._device))
         if not self._resettable:
             return None
-        return _resident("VmHWM")
+        return _resident()[0] or None
 
 
-def _resident(field: str) -> int | None:
-    """A field of the process's status in bytes, see proc(5)."""
+def _resident() -> tuple[int, int]:
+    """The resident set's peak and its size now, in bytes, as proc(5) has them; 0 where it has not."""
+    found = {"VmHWM": 0, "VmRSS": 0}
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    return None
+        name, _, value = line.partition(":")
+        if name in found:
+            found[name] = int(value.split()[0]) * 1024
+    return found["VmHWM"], found["VmRSS"]

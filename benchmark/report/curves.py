@@ -199,11 +199,12 @@ def _set_height(axes: Axes, entries: _Entries) -> _Entries:
     # Every seed's line is in the figure; a band over few seeds may be many times as wide, and is cut.
     spread = max(max(heights) - min(heights), 2.0)
     heights += [value for _, curves in shown for points in curves for _, value in points]
-    ends = [ends for _, curves in shown for ends in band(curves)[1:] if ends]
-    low = max(min(map(min, ends), default=min(heights)), min(heights) - 0.15 * spread)
-    high = min(max(map(max, ends), default=max(heights)), max(heights) + 0.15 * spread)
+    bottom, top = min(heights), max(heights)
+    ends = [end for _, curves in shown for side in band(curves)[1:] for end in side]
+    low = max(min([bottom, *ends]), bottom - 0.15 * spread)
+    high = min(max([top, *ends]), top + 0.15 * spread)
     pad = 0.08 * spread
-    axes.set_ylim(min(low, *heights) - pad, max(high, *heights) + pad * (3 if above else 1))
+    axes.set_ylim(low - pad, high + pad * (3 if above else 1))
     for row in above[:1]:
         text = f"\u25b2 {style.display(row.first.entry)} ends at {means[id(row)][-1]:.1f}% (off scale)"
         axes.text(0.02, 0.97, text, fontsize=6.5, va="top", transform=axes.transAxes, parse_math=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import Row, valid_rows
-from benchmark.analysis.keys import fixed_cost, has_time_budget
+from benchmark.analysis.keys import budget_text, fixed_cost, has_time_budget
 from benchmark.analysis.published import on_published_axes
 from benchmark.analysis.statistics import pareto_front
 from benchmark.report import style
@@ -13,7 +13,6 @@ from benchmark.report.canvas import cost_unit, draw_front, far_above, ladders, n
 from benchmark.report.labels import Box, Label, place, segment
 from benchmark.report.plot import Plot
 from benchmark.report.published import counted, draw_points
-from benchmark.report.summary import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +31,7 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
     The dashed line is random-init, which pays nothing; the grey step is the Pareto front of the self-supervised
     means above it. A supervised row far above all others is drawn at the upper edge, with its value. Budgets of data
     and budgets of cost have panels of their own, beside each other on one scale of accuracy (rule 21); where all were
-    given the same time, entries stand side by side instead of one behind the other. On ImageNet-100
+    given the same time, entries stand side by side instead of one behind the other, without a front. On ImageNet-100
     at 224 px the published runs stand behind ours, hollow and grey; anywhere else their axes would not be these. They
     are whole jobs on other machines: a backdrop, and no part of the front.
 
@@ -66,7 +65,7 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
             for axes, part in zip(every, panels.values(), strict=True)
         ]
         for plot, name in zip(plots, panels, strict=True):
-            same = None if plot.equal is None else f"Beside each other: {duration(plot.equal)} of training each"
+            same = f"Beside each other: {budget_text(plot.paid[0].first)} each" if plot.equal else None
             plot.axes.set(xlabel=same or label, ylabel="Linear probe, test top-1 (%)")
             _set_limits(plot)
             _draw_key(plot)
@@ -101,7 +100,7 @@ def _draw_panel(plot: Plot) -> list[tuple[float, float]]:
         level = rungs[-1].accuracy.mean or 0.0
         plot.axes.axhline(level, color=style.FAINT, linewidth=0.8, dashes=(5, 3), zorder=1.5)
     front = _draw_front(plot)
-    for rungs in ladders(plot.paid):
+    for rungs in plot.ladders():
         _draw_entry(plot, rungs)
     return front
 
@@ -121,7 +120,8 @@ def front_of(rows: Sequence[Row]) -> list[Row]:
 
 def _off_scale(plot: Plot) -> set[int]:
     """The rungs (by id) of supervised entries that end far above the rest."""
-    rest = [plot.at(row)[1] for row in [*plot.paid, *plot.floors] if row.first.method != "supervised"]
+    others = [row for row in [*plot.paid, *plot.floors] if row.first.method != "supervised"]
+    rest = [row.accuracy.mean or 0.0 for row in others]
     found: set[int] = set()
     for rungs in ladders([row for row in plot.paid if row.first.method == "supervised"]):
         if far_above(plot.at(rungs[-1])[1], rest):
@@ -143,7 +143,7 @@ def _set_limits(plot: Plot) -> None:
     low, high = min(ys, default=0.0), max(ys, default=100.0)
     pad = max(0.1 * (high - low), 1.0 - (high - low) / 2)
     axes.set_ylim(max(low - pad, 0.0) if low >= 0 else 0.0, min(high + pad * (2.0 if off else 1.0), 101.0))
-    if plot.equal is not None:
+    if plot.equal:
         axes.set_xlim(-0.8, len(plot.paid) - 0.2)
         axes.set_xticks([])
         return
@@ -225,7 +225,7 @@ def _draw_entry(plot: Plot, rungs: list[Row]) -> None:
 
 def _draw_front(plot: Plot) -> list[tuple[float, float]]:
     """Draws the Pareto front as a step line; returns its corners. Of equal costs the front is a single point."""
-    if plot.equal is not None:
+    if plot.equal:
         return []
     floor = max((row.accuracy.mean or 0.0 for row in plot.floors), default=plot.axes.get_ylim()[0])
     return draw_front(plot.axes, [plot.at(row) for row in front_of([*plot.paid, *plot.floors])], floor)
@@ -236,7 +236,7 @@ def _labels(plot: Plot, front: list[tuple[float, float]]) -> list[Label]:
     left, right = plot.axes.get_xlim()
     top = plot.axes.get_ylim()[1]
     labels = []
-    for rungs in ladders(plot.paid):
+    for rungs in plot.ladders():
         row = rungs[-1]
         x, y = plot.at(row)
         name = style.display(row.first.entry)
@@ -263,7 +263,7 @@ def _obstacles(plot: Plot, front: list[tuple[float, float]]) -> list[tuple[Box, 
         for start, end in zip(shown, shown[1:] or shown, strict=False):
             found.extend((box, weight) for box in segment(start, end, half * dot))
 
-    for rungs in ladders(plot.paid):
+    for rungs in plot.ladders():
         add([plot.at(row) for row in rungs], 1.0, _LINE)
         for row in rungs:
             x, y = plot.at(row)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import Row, training_cost
 from benchmark.analysis.keys import fixed_cost
+from benchmark.report.canvas import ladders
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,33 +25,39 @@ class Plot:
     published: bool
 
     @cached_property
-    def equal(self) -> float | None:
-        """The cost in device-seconds that the budget gave to every row; None where rows differ in theirs."""
+    def equal(self) -> bool:
+        """Whether the budget gave the same time to all of several rows, so that their costs would hide each other."""
         costs = {fixed_cost(row.first) for row in self.paid}
-        return costs.pop() if len(costs) == 1 else None
+        return len(self.paid) > 1 and len(costs) == 1 and None not in costs
 
     @cached_property
     def _places(self) -> dict[int, float]:
         """Where rows of equal cost stand, by id: beside each other from the most accurate on, or they would hide."""
-        ordered = sorted(self.paid, key=lambda row: (-(row.accuracy.mean or 0.0), row.first.entry))
+        ordered = sorted(
+            self.paid, key=lambda row: (-(row.accuracy.mean or 0.0), row.first.experiment, row.first.entry)
+        )
         return {id(row): float(place) for place, row in enumerate(ordered)}
 
     def at(self, row: Row) -> tuple[float, float]:
         """The row's means in the figure's units; where all cost the same, its place instead of its cost."""
-        x = (row.cost.mean or 0.0) / self.unit if self.equal is None else self._places[id(row)]
+        x = (row.cost.mean or 0.0) / self.unit if not self.equal else self._places[id(row)]
         return x, row.accuracy.mean or 0.0
 
     def seeds(self, row: Row) -> list[tuple[float, float]]:
         """The row's runs in the figure's units, likewise."""
         return [
-            (cost / self.unit if self.equal is None else self._places[id(row)], record.metrics.scores.linear_top1)
+            (cost / self.unit if not self.equal else self._places[id(row)], record.metrics.scores.linear_top1)
             for record in row.measured
             if record.metrics and (cost := training_cost(record)) is not None
         ]
 
+    def ladders(self) -> list[list[Row]]:
+        """The paid rows that a line joins, by entry; each by itself where all cost the same."""
+        return [[row] for row in self.paid] if self.equal else ladders(self.paid)
+
     def reach(self, row: Row) -> float | None:
         """Half of the interval of its cost in the figure's units, cut at zero; None where there is none to draw."""
-        if row.cost.ci95 is None or self.equal is not None:
+        if row.cost.ci95 is None or self.equal:
             return None
         return min(row.cost.ci95 / self.unit, 0.999 * self.at(row)[0])
 

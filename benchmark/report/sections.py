@@ -46,7 +46,7 @@ _COST = (
     "both axes from two seeds on; small ones are seeds; a line joins the budgets of one entry. The grey step is the "
     "Pareto front of the self-supervised means. The dashed line is random init, which pays nothing. Where runs had "
     "budgets of data and budgets of cost, each kind has a panel of its own; where all were given the same time, they "
-    "stand side by side in the order of their accuracy."
+    "stand side by side in the order of their accuracy, without an axis of cost and without a front."
 )
 _NO_CURVES = "No learning curves: each run was evaluated once, and a point is no curve."
 _CURVES = (

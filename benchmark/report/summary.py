@@ -239,8 +239,8 @@ def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[s
         said.append(f"The runs come from {len(commits)} states of the code: {', '.join(commits)}.")
     if any(record.environment.dirty for record in records):
         said.append("Some runs come from a working tree with uncommitted changes (+dirty).")
+    said += _breaks(comparisons)
     for comparison in comparisons:
-        said += _breaks(comparison)
         if len(names := declared_references(comparison)) > 1:
             said.append(
                 f"Experiments of {budget_text(comparison.first)} declare different references ({listing(names)}), so "
@@ -253,16 +253,21 @@ def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[s
     return said + unreadable
 
 
-def _breaks(comparison: Comparison) -> list[str]:
-    """Which runs of a seed did not follow each other (rule 13)."""
-    if fixed_cost(comparison.first) is not None:
-        return []  # no times are compared
-    return [
-        f"{budget_text(comparison.first)}, seed {one.seed}: {duration(one.seconds)} lie between the runs of "
-        f"{listing(map(style.display, one.before))} and those of {listing(map(style.display, one.after))}; ratios of "
-        "their times also hold what the machine's speed changed meanwhile."
-        for one in breaks(comparison)
-    ]
+def _breaks(comparisons: Sequence[Comparison]) -> list[str]:
+    """Which runs of a seed did not follow each other (rule 13); nothing where time is the budget, and so no outcome."""
+    machines = {hardware_key(record) for comparison in comparisons for record in comparison.records}
+    said = []
+    for comparison in comparisons:
+        for one in breaks(comparison) if fixed_cost(comparison.first) is None else []:
+            seeds = f"seed{'s' if len(one.seeds) > 1 else ''} {listing(map(str, one.seeds))}"
+            where = f" on {one.machine}" if len(machines) > 1 else ""
+            before, after = (listing(dict.fromkeys(map(style.display, part))) for part in (one.before, one.after))
+            said.append(
+                f"{budget_text(comparison.first)} on {comparison.first.dataset.name}{where}, {seeds}: "
+                f"{'up to ' if len(one.seeds) > 1 else ''}{duration(one.seconds)} lie between the runs of {before} and "
+                f"those of {after}; ratios of their times also hold what the machine's speed changed meanwhile."
+            )
+    return said
 
 
 def _short(value: str) -> str:

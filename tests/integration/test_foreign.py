@@ -27,6 +27,7 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "w.ckpt"
 
 
+@pytest.mark.figures
 def test_a_checkpoint_gets_a_row_of_its_own_without_a_cost(bench: Any, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     asked = ("--backbone", NETWORK, "--dataset", "digits", "--out", out)

@@ -271,6 +271,7 @@ def test_a_budget_of_flops_ends_with_the_step_that_reaches_it(bench: Any, tmp_pa
     assert lines[-1]["step"] == ledger.steps and lines[-1]["progress"] < 1.0
 
 
+@pytest.mark.figures
 def test_report_and_leaderboard_read_records_alone(bench: Any, tmp_path: Path) -> None:
     assert bench("run", bench.config(), "--out", tmp_path / "r", "--methods", "simclr,random_init")[0] == 0
     assert bench("report", tmp_path / "r", "--out", tmp_path / "page")[0] == 0

@@ -35,7 +35,25 @@ def test_runs_that_follow_each_other_have_no_break(ran: Any) -> None:
 
 def test_the_longest_break_of_a_seed_is_named_with_what_lies_on_either_side(ran: Any) -> None:
     records = [ran("c", 1, 200), ran("a", 1, 0), ran("b", 1, 11), ran("d", 1, 250), ran("a", 0, 0), ran("b", 0, 10)]
-    assert _found(*records) == [Break(1, 179 * 60.0, ("a", "b"), ("c", "d"))]
+    assert _found(*records) == [Break((1,), 179 * 60.0, ("a", "b"), ("c", "d"), "Xeon 8481C")]
+
+
+def test_seeds_broken_off_alike_are_one(ran: Any) -> None:
+    records = [ran(name, seed, 600 * seed + start) for seed in (0, 1) for name, start in (("a", 0), ("b", 100 + seed))]
+    assert _found(*records) == [Break((0, 1), 91 * 60.0, ("a",), ("b",), "Xeon 8481C")]
+
+
+def test_whatever_was_under_way_fills_a_break(ran: Any) -> None:
+    failed = ran("b", 0, 11, minutes=60, status="diverged", measured=False)
+    floor = ran("random_init", 0, 71, minutes=60)
+    assert _found(ran("a", 0, 0), failed, floor, ran("c", 0, 132)) == []
+
+
+def test_a_resumed_run_began_before_its_last_part(ran: Any) -> None:
+    # 315.7 s in all, of which the record has the last minute.
+    resumed = ran("b", 0, 54, minutes=1, seconds=300.0)
+    (one,) = _found(ran("a", 0, 0), resumed)
+    assert one.seconds == pytest.approx(45 * 60 - 315.7, abs=0.1)
 
 
 def test_a_long_run_is_no_break(ran: Any) -> None:
@@ -46,7 +64,7 @@ def test_other_machines_floors_and_unknown_times_do_not_count(ran: Any, make_rec
     here, there = ran("a", 0, 0), ran("b", 0, 500, environment={"device_model": "H200"})
     floor, unknown = ran("random_init", 0, 900), make_record("c", 0, started="yesterday")
     assert _found(here, there, floor, unknown) == []
-    naive = make_record("c", 0, started="2026-01-05T10:00:00", ended="2026-01-05T10:01:00")
+    naive = make_record("c", 0, started="2026-01-05T10:00:00", ended="2026-01-05T10:02:00")
     assert [one.seconds for one in _found(here, naive)] == [110 * 60.0]
 
 
@@ -56,5 +74,7 @@ def test_a_report_says_so_where_times_are_compared(ran: Any) -> None:
         return [line for line in limits(comparisons(records), []) if "lie between" in line]
 
     (line,) = told()
-    assert line.startswith("10 epochs, seed 2: 2.0 h lie between the runs of CNN-JEPA and those of BYOL;")
+    assert line.startswith(
+        "10 epochs on cifar10-jpeg, seed 2: 2.0 h lie between the runs of CNN-JEPA and those of BYOL;"
+    )
     assert told(budget={"wall_clock": 100}) == []

@@ -146,16 +146,34 @@ def test_same_data_and_same_cost_stand_beside_each_other_on_one_scale(make_recor
     left, right = cost_vs_accuracy([*data, *cost], width=width).axes
     # On a line of its own: the key stands in the lower one, and may be as wide as the panel.
     assert (left.get_title(loc="left"), right.get_title(loc="left")) == ("Same data\n", "Same cost\n")
-    # One cost for all: side by side from the most accurate on, without a front, which would be a single point.
-    places = {tuple(c.get_offsets()[0]) for c in right.collections if hasattr(c, "get_sizes")}
-    assert places == {(0.0, 60.0), (1.0, 55.0)}
-    assert right.get_xlabel() == "Beside each other: 5.0 min of training each" and list(right.get_xticks()) == []
     assert left.get_ylim() == right.get_ylim()
     assert left.get_ylim()[0] < 40.0 and left.get_ylim()[1] > 60.0
     named = [{text.get_text() for text in axes.texts} for axes in (left, right)]
     assert named == [{"BYOL", "SimCLR", "Pareto front"}, {"BYOL", "SimCLR"}]
-    twice = [make_record(top1=t, seconds=s, budget={"wall_clock": s}) for t, s in ((40.0, 100.0), (45.0, 300.0))]
-    assert cost_vs_accuracy(twice, width=width).axes[0].get_xlabel() == "Training time (minutes)"
+
+
+def test_entries_of_one_cost_stand_side_by_side_without_a_front(make_record: Any) -> None:
+    def timed(entry: str, top1: float, **options: Any) -> Any:
+        options = {"seconds": 300.2, "budget": {"wall_clock": 300.0}, **options}
+        return make_record(entry, top1=top1, **options)
+
+    ours = [timed("byol", 41.0), timed("simclr", 45.0), timed("vicreg", 41.2)]
+    floors = [timed("random_init", 33.0, seconds=0.0), timed("supervised", 80.0)]
+    axes = cost_vs_accuracy([*ours, *floors]).axes[0]
+    places = {tuple(marks.get_offsets()[0]) for marks in axes.collections if hasattr(marks, "get_sizes")}
+    assert {(1.0, 45.0), (2.0, 41.2), (3.0, 41.0)} < places and len(places) == 4  # supervised is first, and off scale
+    assert axes.get_xlabel() == "Beside each other: 300 s of training each" and list(axes.get_xticks()) == []
+    assert [list(line.get_ydata()) for line in axes.lines if line.is_dashed()] == [[33.0, 33.0]]
+    assert set(text_boxes(cost_vs_accuracy([*ours, *floors]))) == {
+        "BYOL", "SimCLR", "VICReg", "random init", "supervised 80.0% (off scale)",
+    }  # fmt: skip
+    # Several devices change what it cost, not what was given.
+    several = [timed(e, 40.0, budget={"device_hours": 2}, environment={"devices": 4}) for e in ("byol", "simclr")]
+    assert cost_vs_accuracy(several).axes[0].get_xlabel() == "Beside each other: 2 device-hours each"
+    # A ladder of times has an axis of time, and so has an entry by itself.
+    twice = [timed("byol", t, seconds=s, budget={"wall_clock": s}) for t, s in ((40.0, 100.0), (45.0, 300.0))]
+    for records in (twice, ours[:1]):
+        assert cost_vs_accuracy(records).axes[0].get_xlabel() == "Training time (minutes)"
 
 
 @pytest.mark.parametrize("entries", [[("byol", "failed")], [("random_init", "completed")], [("byol", "completed")]])
@@ -206,6 +224,26 @@ def test_the_band_is_the_95_percent_interval_from_three_seeds_on() -> None:
     half = 4.302653 * 1.0 / 3**0.5  # Student's t for two degrees of freedom
     assert (times, low, high) == ([1.0], pytest.approx([41.0 - half]), pytest.approx([41.0 + half]))
     assert band(curves[:2]) == ([], [], [])
+
+
+def test_no_seeds_curve_is_cut_a_wide_band_is_and_no_tick_stands_below_the_names(
+    make_record: Any, make_history: Any
+) -> None:
+    runs = [
+        (make_record(entry, seed, seconds=100.0), make_history) for entry in ("byol", "simclr") for seed in range(3)
+    ]
+    drawn = []
+    for record, history in runs:
+        low = record.seed == 2 and record.entry == "byol"
+        lines = [{**line, "linear_top1": 5.0 if low else 40.0} for line in history(record) if "linear_top1" in line]
+        drawn.append((record, lines))
+    figure = learning_curves(drawn)
+    assert figure is not None
+    axes = figure.axes[0]
+    low, high = axes.get_ylim()
+    assert low < 5.0 and high > 40.0
+    assert low > -10.0  # the band over 40, 40 and 5 would begin at -22
+    assert min(axes.get_xticks()) >= 0.0 and max(axes.get_xticks()) <= 1.05 * 100.0 < axes.get_xlim()[1]
 
 
 def test_learning_curves_need_an_evaluation(make_record: Any, make_history: Any) -> None:

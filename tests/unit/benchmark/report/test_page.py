@@ -290,11 +290,11 @@ def test_a_collapsed_row_is_in_the_table_and_in_no_contest(make_record: Any) -> 
     assert answer(alone)[0] == "Every self-supervised entry of this comparison has collapsed."
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_each_kind_of_budget_has_its_answer(make_record: Any, store: Any, tmp_path: Path) -> None:
-    records = [make_record(*one) for one in (("byol", 0), ("byol", 1), ("random_init", 0))]
+    records = [make_record(*one) for one in (*(("byol", seed) for seed in range(4)), ("random_init", 0))]
     timed = {"seconds": 60.0, "budget": {"wall_clock": 60.0}}
     records += [make_record("byol", top1=46.0, **timed), make_record("simclr", top1=48.0, **timed)]
+    records += [make_record("random_init", top1=33.0, **timed), make_record("supervised", top1=80.0, **timed)]
     page, markdown = report(store, tmp_path, records)
     for text in (" ".join(page.words.split()), " ".join(markdown.split())):
         assert "features of BYOL after 10 epochs" in text
@@ -304,5 +304,6 @@ def test_each_kind_of_budget_has_its_answer(make_record: Any, store: Any, tmp_pa
         )
         assert data < cost
         assert "SimCLR has the highest linear top-1 of the self-supervised entries: 48.0" in text[cost:]
-    boards = [line for line in markdown.splitlines() if line.startswith("### ")]
-    assert boards.index("### 10 epochs") < boards.index("### 60 s of training")
+    html = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    for text, title in ((markdown, "### {}\n"), (html, "<h3>{}</h3>")):
+        assert text.index(title.format("10 epochs")) < text.index(title.format("60 s of training"))

@@ -3,8 +3,8 @@
 Two numbers of each entry have a band, fixed beforehand from several seeds (`bench check --measure 3`): linear top-1 on
 the validation split, and the last training loss. The budget is small, and most methods are hardly above the floor
 there: accuracy tells whether something is broken between images and probe, the loss whether anything is learnt at all.
-(Not SimCLR's on either network, whose last batch tells too little: neither of its numbers would notice an optimizer that
-never steps. All others do, in one of the two at least: seen with seed 0.)
+(Not SimCLR's on either network, whose last batch tells too little: neither of its numbers would notice an optimizer
+that never steps. Of all other entries one of the two does, seen with seed 0.)
 A number on the better side of its band fails too: better than ever for no reason is a bug as likely as a discovery.
 """
 

@@ -119,7 +119,7 @@ def test_a_sweep_leaves_records_a_table_a_report_and_one_tested_winner(bench: An
 @pytest.mark.slow
 def test_interrupted_killed_and_gone_on(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    tiny = {"budget": {"steps": 80}, "evaluation": {"points": 8, "images": 100}}
+    tiny = {"budget": {"steps": 50}, "evaluation": {"points": 5, "images": 100}}
     sweep = _sweep(bench, tiny, parameters={DEPTH: {"values": [1]}})
     arguments = (sweep, "--out", out)
     # Ctrl-C: the state is saved, the trial is back in its queue.
@@ -143,7 +143,7 @@ def test_interrupted_killed_and_gone_on(bench: Any, tmp_path: Path) -> None:
     found, _ = find_records([out])
     ((_, record),) = found
     assert record.status == "completed" and record.ledger is not None
-    assert record.ledger.steps == 80 and "resumed" in record.flags
+    assert record.ledger.steps == 50 and "resumed" in record.flags
 
 
 def _work_in_pairs(bench: Any, out: Path, *options: str) -> None:

@@ -73,17 +73,27 @@ class Effect:
         name: of the parameter, in full.
         levels: by value where those are numbers, else in the order of the file.
         pairs: all pairs of levels.
+        chosen: whether the values stand in the sweep's file, as opposed to drawn ones.
     """
 
     name: str
     levels: tuple[Level, ...]
     pairs: tuple[Pair, ...]
+    chosen: bool = False
 
     @property
     def listed(self) -> bool:
-        """Whether values came up often enough to be compared one by one."""
+        """Whether values are compared one by one: few of them, chosen or run more than once."""
         repeated = any(len(level.scores) > 1 for level in self.levels)
-        return 1 < len(self.levels) <= _MANY and repeated
+        return 1 < len(self.levels) <= _MANY and (repeated or self.chosen)
+
+    @property
+    def edge(self) -> str:
+        """`largest` or `smallest` where that number is the best of at least three: better ones may lie beyond."""
+        if len(self.levels) < 3 or not self.numeric:
+            return ""
+        best = max(self.levels, key=lambda level: level.summary.mean or 0.0)
+        return "largest" if best is self.levels[-1] else "smallest" if best is self.levels[0] else ""
 
     @property
     def numeric(self) -> bool:
@@ -127,7 +137,8 @@ def _effect(study: EntryStudy, name: str) -> Effect:
     if all(is_number(level.value) for level in levels):
         levels.sort(key=lambda level: float(level.value))
     by_text = {level.text: groups[level.text] for level in levels}
-    return Effect(name, tuple(levels), tuple(_pairs(levels, by_text, name)))
+    chosen = study.parameters[name].values is not None
+    return Effect(name, tuple(levels), tuple(_pairs(levels, by_text, name)), chosen)
 
 
 def _level(trials: Sequence[TrialOutcome], name: str) -> Level:
@@ -186,9 +197,10 @@ def sentence(effect: Effect) -> str:
         )
     tested = [pair for pair in effect.pairs if pair.p is not None]
     if not tested:
+        edge = f", the {effect.edge} value that was tried" if effect.edge else ""
         return (
-            f"{effect.name}: {best.text} has the highest mean ({_percent(best)}), but no two values share {MIN_RESULT} "
-            "seeds with all else equal, too few to tell them apart."
+            f"{effect.name}: {best.text} has the highest mean ({_percent(best)}{edge}), but no two values share "
+            f"{MIN_RESULT} seeds with all else equal, too few to tell them apart."
         )
     if not any(pair.differs for pair in tested):
         widest = max(tested, key=lambda pair: abs(pair.paired.mean or 0.0))

@@ -78,6 +78,16 @@ def test_too_few_seeds_say_nothing() -> None:
     assert "nothing can be said" in sentence(effect)
 
 
+def test_chosen_values_are_compared_and_the_edge_is_named() -> None:
+    rates = ParameterRange(values=[0.0003, 0.001, 0.003])
+    for scores, word in (((34.2, 34.9, 37.1), "largest"), ((38.6, 36.1, 34.8), "smallest"), ((35.0, 39.0, 38.0), "")):
+        (effect,) = effects(study({(v,): [s] for v, s in zip(rates.values or (), scores, strict=True)}, depth=rates))
+        assert effect.listed and effect.edge == word
+        assert (f"the {word} value that was tried" in sentence(effect)) is bool(word)
+    (two,) = effects(study({(1,): [40.0], (2,): [50.0]}))
+    assert two.edge == ""
+
+
 def test_drawn_values_are_not_compared_one_by_one() -> None:
     scores = {(0.001 * i,): [40.0 + i] for i in range(1, 6)}
     (effect,) = effects(study(scores, depth=ParameterRange(low=0.001, high=0.01, log=True)))

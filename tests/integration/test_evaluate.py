@@ -112,17 +112,17 @@ def test_an_experiment_names_further_protocols_alone(bench: Any, name: str, mess
 
 
 @pytest.mark.slow
-def test_every_method_reaches_its_band(bench: Any) -> None:
-    code, printed = bench("check", "--quiet")
+def test_every_kind_of_entry_reaches_its_band(bench: Any) -> None:
+    """The JEPAs, the ceiling and the floors; what the others' steps compute is held by tests/parity."""
+    code, printed = bench("check", "--quiet", "--methods", "cnn_jepa,ijepa,supervised,random_init,random_init_vit")
     assert code == 0, printed
-    assert printed.count(" ok") == 16  # two numbers of each of seven entries that train, one of each floor
+    assert printed.count(" ok") == 8  # two numbers of each of three entries that train, one of each floor
 
 
 @pytest.mark.slow
-def test_methods_that_learn_nothing_fall_out_of_their_bands(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_method_that_learns_nothing_falls_out_of_its_bands(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda *_, **__: None)
-    # The two cheapest; SimCLR would not: the loss of one batch varies as much over seeds as it falls in so few steps.
-    code, printed = bench("check", "--methods", "cnn_jepa,ijepa", "--quiet")
+    code, printed = bench("check", "--methods", "cnn_jepa", "--quiet")
     assert code == 1
     verdicts = [line.split()[-1] for line in printed.splitlines() if "final loss" in line]
-    assert len(verdicts) == 2 and "ok" not in verdicts, printed
+    assert len(verdicts) == 1 and "ok" not in verdicts, printed

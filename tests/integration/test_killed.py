@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAIN = "from benchmark.cli import main; main()"
-_KILLS = 6
+_KILLS = 4
 
 
 def _run(arguments: tuple[Any, ...], kill_after: float | None) -> int | None:

@@ -172,7 +172,7 @@ def test_interrupted_and_gone_on_equals_never_interrupted(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = bench.config(evaluation={"points": 4})
-    entries = ("cnn_jepa", "byol", "ijepa")
+    entries = ("cnn_jepa", "ijepa")
     assert bench("run", config, "--out", tmp_path / "whole", "--methods", ",".join(entries))[0] == 0
     real = loop.run_step
     seen: set[tuple[str, int]] = set()
@@ -194,7 +194,7 @@ def test_interrupted_and_gone_on_equals_never_interrupted(
         assert code == 130, printed
         assert "the same command goes on" in printed
         stops += 1
-    assert stops == 6
+    assert stops == 4
     for entry in entries:
         whole, parts = (bench.records(tmp_path / name)[entry] for name in ("whole", "parts"))
         assert parts.metrics == whole.metrics
@@ -262,16 +262,15 @@ def test_a_time_budget_ends_within_a_step_and_drives_the_schedule(bench: Any, tm
 
 
 def test_a_budget_of_flops_ends_with_the_step_that_reaches_it(bench: Any, tmp_path: Path) -> None:
-    code, printed = bench("run", bench.config(), "--out", tmp_path, "--methods", "cnn_jepa", "--budget", "flops=5e8")
+    code, printed = bench("run", bench.config(), "--out", tmp_path, "--methods", "cnn_jepa", "--budget", "flops=1e8")
     assert code == 0, printed
     ledger = bench.records(tmp_path)["cnn_jepa"].ledger
     assert ledger.flops_per_step > 0
-    assert ledger.flops - ledger.flops_per_step < 5e8 <= ledger.flops
+    assert ledger.flops - ledger.flops_per_step < 1e8 <= ledger.flops
     lines = [line for line in bench.history(tmp_path, "cnn_jepa") if line["kind"] == "train"]
     assert lines[-1]["step"] == ledger.steps and lines[-1]["progress"] < 1.0
 
 
-@pytest.mark.figures
 def test_report_and_leaderboard_read_records_alone(bench: Any, tmp_path: Path) -> None:
     assert bench("run", bench.config(), "--out", tmp_path / "r", "--methods", "simclr,random_init")[0] == 0
     assert bench("report", tmp_path / "r", "--out", tmp_path / "page")[0] == 0

@@ -147,17 +147,17 @@ def test_interrupted_killed_and_gone_on(bench: Any, tmp_path: Path) -> None:
 
 
 def _work_in_pairs(bench: Any, out: Path, *options: str) -> None:
-    """Two workers on one queue of three points: every point once, none twice."""
+    """Two workers on one queue of two points: every point once, none twice."""
     # Nothing is trained: this is about processes.
-    points = {"backbone.width": {"values": [8, 16, 24]}}
+    points = {"backbone.width": {"values": [8, 16]}}
     sweep = _sweep(bench, entries=["random_init"], parameters=points)
     code, printed = bench("sweep", sweep, "--out", out, "--workers", "2", "--share", *options)
     assert code == 0, printed
     trials = _study(out).studies[0].trials
-    assert sorted(trial.parameters["backbone.width"] for trial in trials) == [8, 16, 24]
-    assert [trial.state for trial in trials] == ["complete"] * 3
+    assert sorted(trial.parameters["backbone.width"] for trial in trials) == [8, 16]
+    assert [trial.state for trial in trials] == ["complete"] * 2
     found, _ = find_records([out])
-    assert len(found) == 3
+    assert len(found) == 2
     assert not list(out.rglob("record.failed-*.json"))
 
 
@@ -165,7 +165,7 @@ def _work_in_pairs(bench: Any, out: Path, *options: str) -> None:
 def test_two_workers_on_one_sqlite_file(bench: Any, tmp_path: Path) -> None:
     _work_in_pairs(bench, tmp_path / "out")
     states = _states(tmp_path / "out", "depth.random_init")
-    assert states.count("COMPLETE") == 3 and set(states) <= {"COMPLETE", "FAIL"}
+    assert states.count("COMPLETE") == 2 and set(states) <= {"COMPLETE", "FAIL"}
 
 
 @pytest.mark.slow
@@ -208,7 +208,7 @@ def test_one_of_two_workers_is_killed_and_then_the_sweep_interrupted(bench: Any,
 def test_two_workers_on_one_postgresql_database(bench: Any, tmp_path: Path, postgresql: str) -> None:
     _work_in_pairs(bench, tmp_path / "out", "--storage", postgresql)
     study = optuna.load_study(study_name="depth.random_init", storage=postgresql)
-    assert sum(trial.state.name == "COMPLETE" for trial in study.trials) == 3
+    assert sum(trial.state.name == "COMPLETE" for trial in study.trials) == 2
     assert not (tmp_path / "out" / "depth" / "study.db").exists()
 
 

@@ -27,6 +27,13 @@ NETWORKS = [
     pytest.param(BackboneSpec(name="wide_resnet50_2", width=8), 32, id="wide_resnet50_2"),
     pytest.param(BackboneSpec(name="convnext_tiny"), 32, id="convnext_tiny"),
 ]
+# The largest network on one grid alone, the one that has more to get wrong.
+ON_GRIDS = [
+    pytest.param(*network.values, grid, id=f"{network.id}-{name}")
+    for network in NETWORKS
+    for name, grid in (("square", (3, 3)), ("oblong", (2, 4)))
+    if (network.id, name) != ("convnext_tiny", "square")
+]
 SLIM = BackboneSpec(name="resnet18", stem="small", width=8)
 
 
@@ -51,8 +58,7 @@ def contexts(batch: int, grid: tuple[int, int]) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("grid", [(3, 3), (2, 4)], ids=["square", "oblong"])
-@pytest.mark.parametrize(("spec", "patch"), NETWORKS)
+@pytest.mark.parametrize(("spec", "patch", "grid"), ON_GRIDS)
 def test_equals_masked_dense(
     make_network: Network, assert_equal: Callable[..., None], spec: BackboneSpec, patch: int, grid: tuple[int, int]
 ) -> None:

@@ -230,8 +230,9 @@ def _plan_table(estimates: list[Estimate]) -> Table:
 
 
 def _cells(record: Record) -> list[str]:
-    budget = ", ".join(f"{limit:g} {kind}" for kind, limit in record.config.get("budget", {}).items())
-    cells = [record.entry, budget, str(record.seed)]
+    from benchmark.analysis.keys import budget_text
+
+    cells = [record.entry, budget_text(record), str(record.seed)]
     if record.metrics is not None:
         scores = record.metrics.scores
         cells += [f"{x:.1f}" for x in (scores.linear_top1, scores.linear_top5, scores.knn20, scores.knn200)]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from benchmark import console
 from benchmark.console import ConsoleReporter
 from benchmark.errors import UserError
 
@@ -64,3 +65,7 @@ def test_elsewhere_slow_work_is_worth_a_line(monkeypatch: pytest.MonkeyPatch) ->
     reporter, file = _reporter(terminal=True, quiet=True)
     reporter.data_progress(1, 2)
     assert file.getvalue() == ""
+
+
+def test_a_budget_of_time_is_said_in_words(make_record: Any) -> None:
+    assert console._cells(make_record(budget={"wall_clock": 150.0}))[1] == "150 s of training"

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import training_cost
-from benchmark.analysis.keys import hardware_key
+from benchmark.analysis.keys import hardware_key, machine_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +75,7 @@ def _longest(seed: int, records: Sequence[Record]) -> Break | None:
             continue
         names = [tuple(dict.fromkeys(span.entry for span in part if span.paid)) for part in (before, after)]
         if all(names):
-            longest = Break((seed,), seconds, names[0], names[1], _machine(records[0]))
+            longest = Break((seed,), seconds, names[0], names[1], machine_text(records[0]))
     return longest
 
 
@@ -95,8 +95,3 @@ def _moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-
-
-def _machine(record: Record) -> str:
-    of = record.environment
-    return of.cpu_model if of.device == "cpu" else f"{of.devices} x {of.device_model}"

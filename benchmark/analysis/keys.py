@@ -90,6 +90,12 @@ def backbone_text(record: Record) -> str:
     return f"{record.backbone} ({', '.join(parts)})" if parts else record.backbone
 
 
+def machine_text(record: Record) -> str:
+    """What the run ran on: the CPU's model, or how many of which GPU."""
+    of = record.environment
+    return of.cpu_model if of.device == "cpu" else f"{of.devices} x {of.device_model}"
+
+
 def is_vit(record: Record) -> bool:
     """Whether the run stands on a vision transformer."""
     return record.backbone.lower().startswith("vit")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.comparison import MEASURED, Comparison, Row, comparisons, in_reading_order, valid_rows
 from benchmark.analysis.differences import reference_of
 from benchmark.analysis.further import further_tables, probes_of
-from benchmark.analysis.keys import budget_kind, budget_text, hardware_key, ladder_key
+from benchmark.analysis.keys import budget_kind, budget_text, hardware_key, ladder_key, machine_text
 from benchmark.analysis.published import on_published_axes
 from benchmark.report import style
 from benchmark.report.bars import step_parts, time_shares
@@ -206,8 +206,7 @@ def _title(record: Record) -> str:
 
 
 def _machine(letter: str, records: Sequence[Record], beside: Beside, out: Path, suffix: str) -> Machine:
-    first = records[0].environment
-    name = first.cpu_model if first.device == "cpu" else f"{first.devices} x {first.device_model}"
+    first, name = records[0].environment, machine_text(records[0])
     main: list[Picture] = []
     if any(record.status in MEASURED and record.metrics for record in records):
         main = _drawn(

@@ -124,12 +124,15 @@ def _quality_fields(record: Record) -> dict[str, Any]:
 def _hardware_fields(record: Record) -> dict[str, Any]:
     environment = record.environment
     release = environment.packages.get("torch", "")
+    # On a CPU they are what computes; beside a GPU they only feed it.
+    threads = {"threads": environment.threads} if environment.device == "cpu" else {}
     return {
         "device model": environment.device_model,
         "devices": environment.devices,
         "CPU model": environment.cpu_model,
         "visible cores": environment.visible_cores,
         "torch": ".".join(release.split("+")[0].split(".")[:2]),
+        **threads,
     }
 
 

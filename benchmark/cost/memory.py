@@ -42,8 +42,8 @@ class PeakMemory:
         except OSError:
             self._resettable = False
             return
-        # Some sandboxes take the write and do nothing: what is read later would be a peak of before. A peak that is
-        # lower than it was, or near what is held now, is a new one.
+        # Were the write taken without effect, what is read later would be a peak of before. A peak that is lower than
+        # it was, or near what is held now, is a new one.
         peak, held = _resident()
         self._resettable = peak < before or peak <= held + _SLACK
 

@@ -19,7 +19,7 @@ from benchmark import cli, run
 from benchmark.locks import FOLDER_VARIABLE
 from benchmark.records import Record, find_records
 from benchmark.report import sections
-from benchmark.training.measure import breakdown
+from benchmark.training import measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,8 +96,10 @@ def bench(
     """The command line, and a folder for its configuration."""
     # Whatever else runs on the machine, tests are not about its devices.
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "locks"))
-    # Figures and the steps behind a run, divided into their parts, are most of what a tiny run takes.
-    monkeypatch.setattr(run, "breakdown", partial(breakdown, steps=2))
+    # Figures, the masks over which FLOPs are averaged and the steps behind a run, divided into their parts, are most of
+    # what a tiny run takes.
+    monkeypatch.setattr(measure, "FLOP_DRAWS", 2)
+    monkeypatch.setattr(run, "breakdown", partial(measure.breakdown, steps=2))
     if request.node.get_closest_marker("figures") is None:
         monkeypatch.setattr(sections, "_drawn", lambda *_, **__: [])
     return Bench(tmp_path, monkeypatch, capsys)

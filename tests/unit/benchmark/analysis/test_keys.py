@@ -44,6 +44,7 @@ def test_what_changes_accuracy_changes_every_key(make_record: Any, change: dict[
         ({"environment": {"visible_cores": 8}}, False),
         ({"environment": {"packages": {"torch": "2.15.0"}}}, False),
         ({"environment": {"packages": {"torch": "2.14.7+cu130"}}}, True),
+        ({"environment": {"threads": 1}}, False),
         ({"environment": {"memory_bytes": 1}}, True),
         ({"dataset": {"name": "folder"}}, True),
         ({"config": {"evaluation": {"points": 9, "protocols": ["linear-v1", "knn-v1"]}}}, True),
@@ -56,6 +57,11 @@ def test_hardware_changes_the_cost_key_alone(make_record: Any, change: dict[str,
     assert quality_key(before) == quality_key(after)
     assert (cost_key(before) == cost_key(after)) is same
     assert len(quality_key(before)) == 12 and int(quality_key(before), 16) >= 0
+
+
+def test_threads_beside_a_gpu_change_no_key(make_record: Any) -> None:
+    one, many = (make_record(environment={"device": "cuda", "threads": threads}) for threads in (1, 16))
+    assert cost_key(one) == cost_key(many)
 
 
 def test_rungs_differ_in_quality_but_share_a_ladder(make_record: Any) -> None:

@@ -19,6 +19,9 @@ def report(
     results: Results,
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
     trials: Trials = False,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="Only the runs of this one, such as epochs=2; studies stay.")
+    ] = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Show images of other people's datasets, too (shapes always are).")
     ] = False,
@@ -28,9 +31,9 @@ def report(
 ) -> None:
     """Write the report of some results: page, figures, leaderboard, studies."""
     if watch:
-        watch_pages(results, out, typer.echo, trials=trials, pictures=pictures)
+        watch_pages(results, out, typer.echo, trials=trials, pictures=pictures, budget=budget)
     else:
-        write_pages(results, out, trials=trials, pictures=pictures)
+        write_pages(results, out, trials=trials, pictures=pictures, budget=budget)
         typer.echo(f"{out / 'index.html'}")
 
 

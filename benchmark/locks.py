@@ -104,6 +104,12 @@ class DeviceLock:
             )
         return False
 
+    def is_shared(self) -> bool:
+        """Whether another process has the device now."""
+        with suppress(OSError), self._guard():
+            return bool(self._others())
+        return False
+
     @contextmanager
     def _guard(self) -> Iterator[None]:
         """One process at a time looks at the folder; a folder can be locked by whoever may read it."""

@@ -42,7 +42,34 @@ def read_results(
     return records, problems
 
 
-def write_pages(folders: list[Path], out: Path, *, trials: bool = False, pictures: bool = False) -> None:
+def _of_budget(records: list[tuple[Path, Record]], budget: str) -> list[tuple[Path, Record]]:
+    """The runs of some budgets, written as for `bench run`.
+
+    Raises:
+        UserError: it is no budget, or no run's.
+    """
+    from pydantic import ValidationError
+
+    from benchmark.analysis.keys import budget_of, budget_text
+    from benchmark.cost.budget import BudgetSpec, parse_budget
+    from benchmark.messages import explain
+
+    try:
+        wanted = {(rung.kind, rung.limit) for rung in BudgetSpec(**parse_budget(budget)).rungs()}
+    except ValidationError as error:
+        raise UserError(explain(error, BudgetSpec, "--budget")) from None
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    found = [pair for pair in records if wanted & set(budget_of(pair[1]).items())]
+    if not found:
+        there = ", ".join(sorted({budget_text(record) for _, record in records})) or "none"
+        raise UserError(f"--budget is '{budget}', which no run had; there are: {there}")
+    return found
+
+
+def write_pages(
+    folders: list[Path], out: Path, *, trials: bool = False, pictures: bool = False, budget: str | None = None
+) -> None:
     """Writes the report of some results, with the studies that lie there.
 
     Args:
@@ -50,6 +77,7 @@ def write_pages(folders: list[Path], out: Path, *, trials: bool = False, picture
         out: the report's folder.
         trials: with the runs of sweeps.
         pictures: with the images of other people's datasets.
+        budget: with the runs of this one alone.
 
     Raises:
         UserError: there is nothing to report, or it cannot be written.
@@ -59,6 +87,8 @@ def write_pages(folders: list[Path], out: Path, *, trials: bool = False, picture
 
     studies, unreadable = find_studies(folders)
     records, problems = read_results(folders, trials=trials, needed=not studies)
+    if budget is not None:
+        records = _of_budget(records, budget)
     try:
         write_report(records, [*problems, *unreadable], out, studies=studies, pictures=pictures)
     except OSError as error:
@@ -90,6 +120,7 @@ def watch_pages(
     *,
     trials: bool = False,
     pictures: bool = False,
+    budget: str | None = None,
     wait: Callable[[float], object] = time.sleep,
 ) -> None:
     """Writes the report, and again whenever its records change, until the user interrupts.
@@ -100,6 +131,7 @@ def watch_pages(
         say: is told of each report that was written, and why one could not be.
         trials: with the runs of sweeps.
         pictures: with the images of other people's datasets.
+        budget: with the runs of this one alone.
         wait: between two looks, in seconds.
 
     Raises:
@@ -114,7 +146,7 @@ def watch_pages(
                 # Remembered before it is written, so that what arrives meanwhile is seen next time.
                 written = state
                 try:
-                    write_pages(folders, out, trials=trials, pictures=pictures)
+                    write_pages(folders, out, trials=trials, pictures=pictures, budget=budget)
                 except UserError as error:
                     say(f"waiting: {error}")
                 else:

@@ -196,6 +196,10 @@ class Bench:
         """Whether another process used one of the devices since this was last asked."""
         return any([lock.was_shared() for lock in self.locks])  # every one is asked
 
+    def is_shared(self) -> bool:
+        """Whether another process has one of the devices now."""
+        return any(lock.is_shared() for lock in self.locks)
+
     def do(self, plan: RunPlan, place: tuple[int, int]) -> Record | None:
         """Carries out a run; None where another process is at it."""
         folder = _folder(self.options.out, plan, self.dataset.manifest.digest)
@@ -221,9 +225,11 @@ class Bench:
 def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> Record:
     """One run and its record, whatever happens to it."""
     bench.was_shared()  # what was before is no concern of this run
+    # Who was met is not told when the other one ends first.
+    beside = bench.is_shared()
     started = now()
     outcome = _run(bench, plan, folder, place)
-    shared = bench.was_shared()
+    shared = bench.was_shared() or beside
     anywhere = bench.ranks.settle(shared)
     record = make_record(
         plan,

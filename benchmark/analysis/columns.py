@@ -5,7 +5,7 @@ They are stable within a `LEADERBOARD_VERSION`.
 
 from __future__ import annotations
 
-LEADERBOARD_VERSION = 5
+LEADERBOARD_VERSION = 6
 
 LEADERBOARD_COLUMNS: tuple[str, ...] = (
     "schema_version",
@@ -17,6 +17,7 @@ LEADERBOARD_COLUMNS: tuple[str, ...] = (
     "budget",
     "n",
     "n_completed",
+    "n_timed",
     "preliminary",
     "status",
     "rank",
@@ -118,6 +119,7 @@ RUN_COLUMNS: tuple[str, ...] = (
     "devices",
     "cpu_model",
     "visible_cores",
+    "threads",
     "torch",
     "comparison_key",
     "quality_key",
@@ -130,8 +132,8 @@ RUN_COLUMNS: tuple[str, ...] = (
 )
 
 COUNT_COLUMNS = (
-    *("schema_version", "n", "n_completed", "difference_pairs", "seed", "steps", "samples", "views", "resumed"),
-    *("parameters", "backbone_parameters", "devices", "visible_cores"),
+    *("schema_version", "n", "n_completed", "n_timed", "difference_pairs", "seed", "steps", "samples", "views"),
+    *("resumed", "parameters", "backbone_parameters", "devices", "visible_cores", "threads"),
 )
 TEXT_COLUMNS = (
     *("experiment", "dataset", "entry", "method", "backbone", "budget", "preliminary", "status", "rank", "cause"),

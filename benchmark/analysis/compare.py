@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparison import MIN_RESULT, Row, rows_of
 from benchmark.analysis.keys import budget_size, budget_text, comparison_key, differing_fields, fields_of, hardware_key
-from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, row_flags
+from benchmark.analysis.leaderboard import commit_text
 from benchmark.analysis.statistics import holm, paired_difference
 
 if TYPE_CHECKING:
@@ -97,11 +97,16 @@ def _by_place(records: Sequence[Record]) -> dict[tuple[str, float, str], list[Ro
 
 
 def _pairs(first: list[Row], second: list[Row]) -> list[tuple[Row | None, Row | None]]:
-    """Rows beside each other: those of equal settings on equal data, then in their order; the rest has no partner."""
+    """Rows beside each other: of equal settings on equal data, on one machine before another; then in their order.
+
+    The rest has no partner.
+    """
     left, found = list(second), []
     rest: list[Row] = []
     for row in first:
-        partner = next((other for other in left if _settings(other) == _settings(row)), None)
+        alike = [other for other in left if _settings(other) == _settings(row)]
+        here = hardware_key(row.first)
+        partner = min(alike, key=lambda other: hardware_key(other.first) != here, default=None)
         if partner is None:
             rest.append(row)
         else:
@@ -133,8 +138,7 @@ def _change(entry: str, first: Row | None, second: Row | None) -> Change:
     same = sum(one.metrics == other.metrics for one, other in shared)
     ratio = None
     if hardware_key(first.first) == hardware_key(second.first) and first.cost.mean and second.cost.mean:
-        safe = not {*row_flags(first), *row_flags(second)} & UNSAFE_TIMES
-        ratio = second.cost.mean / first.cost.mean if safe else None
+        ratio = None if first.unsafe or second.unsafe else second.cost.mean / first.cost.mean
     return replace(
         change,
         difference=paired.mean if paired.mean is not None else second.accuracy.mean - first.accuracy.mean,

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 REFERENCES = ("random_init", "supervised")
 MEASURED = ("completed", "collapsed")
 MIN_RESULT = 3  # completed seeds for a result; fewer are preliminary (rule 19)
+# Flags that speak against a run's times (rules 12 to 14).
+UNSAFE_TIMES = frozenset({"resumed", "input-bound", "shared device", "busy machine", "throttled", "tracked"})
 MIN_RANKED = 5  # completed seeds for a rank (rule 19)
 
 
@@ -66,6 +68,16 @@ class Row:
     def completed(self) -> tuple[Record, ...]:
         """The runs that went as they should."""
         return tuple(record for record in self.records if record.status == "completed" and record.metrics is not None)
+
+    @cached_property
+    def timed(self) -> tuple[Record, ...]:
+        """The measured runs that times are taken from: those against whose times nothing speaks, if there are any."""
+        return tuple(record for record in self.measured if not UNSAFE_TIMES & set(record.flags)) or self.measured
+
+    @property
+    def unsafe(self) -> bool:
+        """Whether something speaks against all of the row's times (rules 12 to 14)."""
+        return any(UNSAFE_TIMES & set(record.flags) for record in self.timed)
 
     @property
     def collapsed(self) -> bool:
@@ -106,6 +118,10 @@ class Row:
         """Mean and spread of a value over the measured runs."""
         return summarise([value(record) for record in self.measured])
 
+    def time_summary(self, value: Callable[[Record], float | None]) -> Summary:
+        """Mean and spread of a value that is a time, or made from one, over the runs that times are taken from."""
+        return summarise([value(record) for record in self.timed])
+
     @cached_property
     def accuracy(self) -> Summary:
         """Linear top-1 of the primary encoder on the test split, in percent."""
@@ -127,7 +143,7 @@ class Row:
     @cached_property
     def cost(self) -> Summary:
         """Training cost: devices x training time, in seconds."""
-        return self.summary(training_cost)
+        return self.time_summary(training_cost)
 
 
 def _linear_top1(record: Record) -> float | None:

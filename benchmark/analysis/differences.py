@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row
+from benchmark.analysis.keys import tags_of
 from benchmark.analysis.statistics import (
     PairedDifference,
     holm,
@@ -19,6 +20,7 @@ from benchmark.analysis.statistics import (
     probability_of_improvement,
     time_to_target,
 )
+from benchmark.records import TUNED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,8 +59,12 @@ class Difference:
 
 
 def declared_references(comparison: Comparison) -> list[str]:
-    """The entries that a comparison's experiments declared the others are compared with."""
-    return sorted({str(name) for record in comparison.records if (name := record.config.get("reference"))})
+    """The entries that a comparison's experiments declared the others are compared with.
+
+    The runs of a sweep are experiments of one entry each, which is compared with nothing.
+    """
+    asked = [record for record in comparison.records if record.purpose == "result" and TUNED not in tags_of(record)]
+    return sorted({str(name) for record in asked if (name := record.config.get("reference"))})
 
 
 def reference_of(comparison: Comparison) -> Row | None:
@@ -82,6 +88,25 @@ def differences(comparison: Comparison) -> list[Difference]:
         return []
     others = [row for row in comparison.rows if row is not reference and row.measured and row.invalid is None]
     return _tested([(row, reference) for row in others])
+
+
+def tuning_differences(comparison: Comparison) -> list[Difference]:
+    """Each tuned row against its entry as the recipe has it; a family of their own for Holm's correction.
+
+    Of several untuned rows (machines) the one with the most seeds in common stands for the recipe.
+    """
+    sound = [row for row in comparison.rows if row.measured and row.invalid is None]
+    tuned = [row for row in sound if TUNED in tags_of(row.first)]
+    plain = [row for row in sound if TUNED not in tags_of(row.first) and row.first.purpose == "result"]
+
+    def recipe_of(row: Row) -> Row | None:
+        """A point is named after its entry: `simclr.lr-0.003`."""
+        alike = [one for one in plain if row.first.entry.startswith(f"{one.first.entry}.")]
+        seeds = {record.seed for record in row.measured}
+        common = {id(one): len(seeds & {record.seed for record in one.measured}) for one in alike}
+        return max(alike, key=lambda one: (len(one.first.entry), common[id(one)]), default=None)
+
+    return _tested([(row, recipe) for row in tuned if (recipe := recipe_of(row)) is not None])
 
 
 def all_pairs(rows: Sequence[Row], declared: Sequence[Difference] = ()) -> list[Difference]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.keys import budget_text
+from benchmark.analysis.keys import budget_text, hardware_key
 from benchmark.analysis.statistics import Summary, summarise
 from benchmark.records import read_probes
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmark.analysis.comparison import Comparison, Row
     from benchmark.records import ProbeRecord, Record
 
-    Probes = Mapping[str, Sequence[ProbeRecord]]
+    Probes = Mapping[tuple[str, str], Sequence[ProbeRecord]]
 
 PROBE_COLUMNS: tuple[str, ...] = (
     *("schema_version", "experiment", "dataset", "entry", "method", "backbone", "budget", "protocol", "probed_on"),
@@ -41,14 +41,22 @@ class FurtherTable:
     rows: tuple[tuple[Row, dict[str, Summary]], ...]
 
 
-def probes_of(found: Sequence[tuple[Path, Record]]) -> tuple[dict[str, list[ProbeRecord]], list[str]]:
-    """Further protocols' records by the run's key, and what could not be read (one line each)."""
-    probes: dict[str, list[ProbeRecord]] = {}
+def run_of(record: Record) -> tuple[str, str]:
+    """What tells runs apart: the run's key and its kind of machine."""
+    return record.key, hardware_key(record)
+
+
+def probes_of(found: Sequence[tuple[Path, Record]]) -> tuple[dict[tuple[str, str], list[ProbeRecord]], list[str]]:
+    """Further protocols' records by the run, and what could not be read (one line each).
+
+    One run on two kinds of machine are two of one key, each with its own encoder.
+    """
+    probes: dict[tuple[str, str], list[ProbeRecord]] = {}
     problems: list[str] = []
     for path, record in found:
-        if record.key in probes:  # a copy of a run that was there before
+        if run_of(record) in probes:  # a copy of a run that was there before
             continue
-        probes[record.key], unread = read_probes(path, record)
+        probes[run_of(record)], unread = read_probes(path, record)
         problems += unread
     return probes, problems
 
@@ -59,7 +67,7 @@ def further_tables(comparison: Comparison, probes: Probes) -> list[FurtherTable]
     kinds: dict[tuple[str, str, str], dict[str, None]] = {}
     for row in rows:
         for record in row.measured:
-            for probe in probes.get(record.key, ()):
+            for probe in probes.get(run_of(record), ()):
                 kinds.setdefault(_kind(probe), {}).update(dict.fromkeys(probe.scores))
     tables = []
     for kind in sorted(kinds):
@@ -77,7 +85,7 @@ def _summary(row: Row, kind: tuple[str, str, str], name: str, probes: Probes) ->
     values = [
         probe.scores.get(name)
         for record in row.measured
-        for probe in probes.get(record.key, ())
+        for probe in probes.get(run_of(record), ())
         if _kind(probe) == kind
     ]
     return summarise(values)

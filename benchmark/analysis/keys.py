@@ -91,14 +91,23 @@ def backbone_text(record: Record) -> str:
 
 
 def machine_text(record: Record) -> str:
-    """What the run ran on: the CPU's model, or how many of which GPU."""
+    """What the run ran on: the CPU's model and threads, or how many of which GPU."""
     of = record.environment
-    return of.cpu_model if of.device == "cpu" else f"{of.devices} x {of.device_model}"
+    if of.device != "cpu":
+        return f"{of.devices} x {of.device_model}"
+    return f"{of.cpu_model}, {of.threads} thread{'s' if of.threads > 1 else ''}"
 
 
 def is_vit(record: Record) -> bool:
     """Whether the run stands on a vision transformer."""
     return record.backbone.lower().startswith("vit")
+
+
+def tags_of(record: Record) -> list[str]:
+    """What the experiment declares about an entry, such as `different backbone`."""
+    tags = record.config.get("tags")
+    words = [str(tag) for tag in tags] if isinstance(tags, (list, tuple)) else [str(tags)] if tags else []
+    return [*words, "trial"] if record.purpose == "trial" else words
 
 
 def _quality_fields(record: Record) -> dict[str, Any]:

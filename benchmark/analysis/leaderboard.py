@@ -20,7 +20,7 @@ from benchmark.analysis.comparison import Comparison, Row, comparisons
 from benchmark.analysis.differences import difference_of, median_time_to, targets_of
 from benchmark.analysis.export import sorted_by
 from benchmark.analysis.further import PROBE_COLUMNS, probe_rows, probes_of
-from benchmark.analysis.keys import budget_text, comparison_key, cost_key, quality_key
+from benchmark.analysis.keys import budget_text, comparison_key, cost_key, quality_key, tags_of
 from benchmark.analysis.ranking import ranks
 from benchmark.errors import UserError
 from benchmark.records import write_atomically
@@ -83,19 +83,8 @@ def commit_text(record: Record) -> str:
     return "" if environment.commit is None else environment.commit[:12] + ("+dirty" if environment.dirty else "")
 
 
-def tags_of(record: Record) -> list[str]:
-    """What the experiment declares about an entry, such as `different backbone`."""
-    tags = record.config.get("tags")
-    words = [str(tag) for tag in tags] if isinstance(tags, (list, tuple)) else [str(tags)] if tags else []
-    return [*words, "trial"] if record.purpose == "trial" else words
-
-
 def _join(words: Sequence[str]) -> str:
     return "; ".join(dict.fromkeys(word for word in words if word))
-
-
-# Flags that speak against a run's times.
-UNSAFE_TIMES = frozenset({"resumed", "input-bound", "shared device", "busy machine", "throttled", "tracked"})
 
 
 def row_flags(row: Row) -> list[str]:
@@ -127,12 +116,13 @@ def leaderboard_row(comparison: Comparison, row: Row) -> dict[str, Any]:
     """One row of the leaderboard as plain data, by column; None where there is nothing to say."""
     source = row.measured[0] if row.measured else row.first
     other = _other_encoder(source.metrics)
-    time = row.summary(_ledger("training_time"))
+    time = row.time_summary(_ledger("training_time"))
     rank = ranks(comparison).get(id(row))
     values: dict[str, Any] = {
         **_common(row.first),
         "n": row.n,
         "n_completed": len(row.completed),
+        "n_timed": len(row.timed),
         "preliminary": "yes" if row.preliminary else "no",
         "status": row.status,
         "rank": rank.text if rank else "",
@@ -148,14 +138,14 @@ def leaderboard_row(comparison: Comparison, row: Row) -> dict[str, Any]:
         "time_to_targets": _join(
             [f"{t:g}%: {took:.8g} s" for t in targets_of(row) if (took := median_time_to(row, t)) is not None]
         ),
-        "total_time_mean": row.summary(_ledger("total_time")).mean,
-        "device_hours_mean": row.summary(_ledger("device_hours")).mean,
-        "images_per_second_mean": row.summary(lambda r: images_per_second(r.ledger)).mean,
+        "total_time_mean": row.time_summary(_ledger("total_time")).mean,
+        "device_hours_mean": row.time_summary(_ledger("device_hours")).mean,
+        "images_per_second_mean": row.time_summary(lambda r: images_per_second(r.ledger)).mean,
         "flops_per_image": row.summary(flops_per_image).mean,
         "flops_mean": row.summary(lambda r: None if r.ledger is None else r.ledger.flops).mean,
-        "training_watts_mean": row.summary(_watts).mean,
-        "other_cores_mean": row.summary(lambda r: None if r.ledger is None else r.ledger.other_cores).mean,
-        "data_wait_share": row.summary(_wait_share).mean,
+        "training_watts_mean": row.time_summary(_watts).mean,
+        "other_cores_mean": row.time_summary(lambda r: None if r.ledger is None else r.ledger.other_cores).mean,
+        "data_wait_share": row.time_summary(_wait_share).mean,
         "peak_memory_mib": max(filter(None, (_mebibytes(r.ledger) for r in row.measured)), default=None),
         "parameters": source.metrics.trainable_parameters if source.metrics else None,
         "backbone_parameters": source.metrics.backbone_parameters if source.metrics else None,
@@ -203,7 +193,10 @@ def run_row(record: Record, path: str) -> dict[str, Any]:
         "backbone_parameters": metrics.backbone_parameters if metrics else None,
         "flags": _join(record.flags),
         "tags": _join(tags_of(record)),
-        **{name: getattr(environment, name) for name in ("device_model", "devices", "cpu_model", "visible_cores")},
+        **{
+            name: getattr(environment, name)
+            for name in ("device_model", "devices", "cpu_model", "visible_cores", "threads")
+        },
         "torch": environment.packages.get("torch", ""),
         "rules_version": record.rules_version,
         "commit": commit_text(record),

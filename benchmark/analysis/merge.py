@@ -91,6 +91,9 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
                 merged.refused.append(f"{path}: another record of the same run is in {place}, and they are not equal")
                 continue
             merged.there += 1
+        elif place.exists():
+            merged.refused.append(f"{path}: in {place} this run has begun and not ended; finish it there, or remove it")
+            continue
         else:
             _copy(path.parent, place)
             merged.taken.append(place)

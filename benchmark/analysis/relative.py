@@ -20,9 +20,10 @@ ENCODERS = {"sparse": "sparse", "masked_dense": "masked-dense"}  # as recorded, 
 
 @dataclass(frozen=True)
 class RelativeTime:
-    """A row's times against those of CNN-JEPA's row, by encoder of the latter; None where they cannot be compared."""
+    """A row's times against those of CNN-JEPA's rows (`bases`), by encoder of the latter; None where there is none."""
 
     row: Row
+    bases: tuple[Row, ...]
     training: dict[str, Summary | None]
     total: dict[str, Summary | None]
 
@@ -37,7 +38,7 @@ def time_ratio(row: Row, base: Row, time: Callable[[Record], float | None] = tra
     """
     if hardware_key(row.first) != hardware_key(base.first):
         return None
-    own, other = ({r.seed: seconds for r in one.measured if (seconds := time(r))} for one in (row, base))
+    own, other = ({r.seed: seconds for r in one.timed if (seconds := time(r))} for one in (row, base))
     found = summarise([own[seed] / other[seed] for seed in own if seed in other])
     return found if found.n else None
 
@@ -64,9 +65,12 @@ def relative_times(comparison: Comparison) -> list[RelativeTime]:
         return []
     rows = [row for row in comparison.rows if row.invalid is None and row.cost.mean]
 
-    def against(row: Row, time: Callable[[Record], float | None]) -> dict[str, Summary | None]:
+    def against(row: Row) -> RelativeTime:
         found = {name: base.get((hardware_key(row.first), name)) for name in ENCODERS}
-        return {name: None if one is None else time_ratio(row, one, time) for name, one in found.items()}
+        training, total = (
+            {name: None if one is None else time_ratio(row, one, time) for name, one in found.items()}
+            for time in (training_cost, total_cost)
+        )
+        return RelativeTime(row, tuple(one for one in found.values() if one is not None), training, total)
 
-    ordered = sorted(rows, key=lambda row: (hardware_key(row.first), row.cost.mean or 0.0))
-    return [RelativeTime(row, against(row, training_cost), against(row, total_cost)) for row in ordered]
+    return [against(row) for row in sorted(rows, key=lambda row: (hardware_key(row.first), row.cost.mean or 0.0))]

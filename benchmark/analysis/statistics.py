@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CONFIDENCE = 0.95
+_ROUNDING = 1e-9  # a spread of this share of the mean is that of binary fractions
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Paired
 
     Pairing by seed takes out what both share: initial weights, order, the images that were easy to reach (Bouthillier
     et al. 2021, section 4). Differences that are all equal have no spread to test by: there is no interval, and p is 1
-    where they are zero, else None; two seeds that happen to agree to the last digit prove nothing.
+    where they are zero, else None; seeds that happen to agree to the last digit prove nothing.
 
     Args:
         first: values, one per seed.
@@ -98,7 +99,7 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Paired
     summary = summarise([a - b for a, b in zip(first, second, strict=True)])
     if summary.mean is None or summary.sd is None:
         return PairedDifference(summary.n, summary.mean, None, None)
-    if summary.sd == 0.0:
+    if summary.sd <= _ROUNDING * max(1.0, abs(summary.mean)):
         return PairedDifference(summary.n, summary.mean, None, None if summary.mean else 1.0)
     t = summary.mean / (summary.sd / math.sqrt(summary.n))
     p = min(1.0, 2.0 * float(stdtr(summary.n - 1, -abs(t))))

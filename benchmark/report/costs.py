@@ -8,7 +8,7 @@ from benchmark.analysis.leaderboard import leaderboard_row
 from benchmark.analysis.published import DESCRIPTION, EPOCHS, REPOSITORY, PublishedRun, published_of
 from benchmark.analysis.relative import ENCODERS, RelativeTime, relative_times, total_cost
 from benchmark.report.summary import duration
-from benchmark.report.tables import Cell, Table, machine_cell, number_cell, row_cell, unsafe, without_empty_columns
+from benchmark.report.tables import Cell, Table, machine_cell, number_cell, row_cell, times_cell, without_empty_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ def _cost_cells(row: Row, values: dict[str, Any], machines: Sequence[str]) -> tu
         number_cell(values["peak_memory_mib"], lambda v: f"{v:,.0f} MiB"),
         number_cell(values["training_watts_mean"], lambda v: f"{v:,.0f} W"),
         number_cell(values["parameters"], lambda v: f"{v / 1e6:.2f} M"),
-        Cell("unsafe" if unsafe(row) else ""),
+        times_cell(row),
         machine_cell(row, machines),
     )
 
@@ -82,11 +82,11 @@ def _relative_cells(one: RelativeTime, there: Sequence[str], machines: Sequence[
         row_cell(one.row),
         number_cell(one.row.cost.mean, duration),
         *(_ratio(one.training[name]) for name in there),
-        number_cell(one.row.summary(total_cost).mean, duration),
+        number_cell(one.row.time_summary(total_cost).mean, duration),
         *(_ratio(one.total[name]) for name in there),
         _published(published_of(first, REPOSITORY)),
         _published(published_of(first, DESCRIPTION)),
-        Cell("unsafe" if unsafe(one.row) else ""),
+        times_cell(one.row, *one.bases),
         machine_cell(one.row, machines),
     )
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row
-from benchmark.analysis.differences import Difference, all_pairs, differences
+from benchmark.analysis.differences import Difference, all_pairs, differences, tuning_differences
 from benchmark.analysis.relative import time_ratio
 from benchmark.report.summary import listing, name_of, self_supervised
-from benchmark.report.tables import Cell, Table, number_cell, row_cell, unsafe
+from benchmark.report.tables import Cell, Table, number_cell, row_cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +29,17 @@ def differences_table(comparison: Comparison) -> Table | None:
     return Table(_DIFFERENCES, frozenset({1, 2, 3, 4, 6}), tuple(map(_difference_cells, found)))
 
 
+def tuning_table(comparison: Comparison) -> Table | None:
+    """Each tuned row against its entry as the recipe has it; None where no entry stands there both ways."""
+    found = tuning_differences(comparison)
+    heads = (_DIFFERENCES[0], "Against", *_DIFFERENCES[1:])
+    cells = [(tuned, row_cell(one.reference), *rest) for one in found for tuned, *rest in [_difference_cells(one)]]
+    return Table(heads, frozenset({2, 3, 4, 5, 7}), tuple(cells)) if found else None
+
+
 def _difference_cells(one: Difference) -> tuple[Cell, ...]:
     # Times are compared on one machine alone (rule 1), and where nothing speaks against them.
-    safe = not unsafe(one.row) and not unsafe(one.reference)
+    safe = not one.row.unsafe and not one.reference.unsafe
     ratio = time_ratio(one.row, one.reference) if safe else None
     return (
         row_cell(one.row),

@@ -108,10 +108,11 @@ def _draw_panel(plot: Plot) -> list[tuple[float, float]]:
 def front_of(rows: Sequence[Row]) -> list[Row]:
     """The rows on the Pareto front of the means, by rising cost.
 
-    Supervised and collapsed rows do not compete. Random-init does, at no cost: a row that does not exceed it is not on
-    the front. Where the budget is a time, that is the cost: what a last step takes beyond it decides nothing.
+    Supervised and collapsed rows do not compete, nor those against whose times something speaks. Random-init does, at
+    no cost: a row that does not exceed it is not on the front. Where the budget is a time, that is the cost: what a
+    last step takes beyond it decides nothing.
     """
-    rivals = [row for row in rows if row.completed and row.first.method != "supervised"]
+    rivals = [row for row in rows if row.completed and row.first.method != "supervised" and not row.unsafe]
     free = [row.first.method == "random_init" for row in rivals]
     costs = [fixed_cost(row.first) or row.cost.mean or 0.0 for row in rivals]
     points = [(0.0 if f else cost, row.accuracy.mean or 0.0) for row, f, cost in zip(rivals, free, costs, strict=True)]
@@ -167,6 +168,7 @@ def _draw_key(plot: Plot) -> None:
     words = {"o": "\u25cf CNN", "s": "\u25a0 ViT", "D": "\u25c6 supervised"}
     parts = [text for marker, text in words.items() if marker in used]
     parts += ["\u25cb published, not ours"] if plot.published else []
+    parts += ["hollow: times unsafe"] if any(row.unsafe for row in plot.paid) and not plot.equal else []
     counts = sorted({len(row.measured) for row in [*plot.paid, *plot.floors]})
     if counts:
         n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
@@ -215,9 +217,9 @@ def _draw_entry(plot: Plot, rungs: list[Row]) -> None:
             [min(y, top)],
             s=size,
             marker=shape,
-            color=colour,
-            edgecolors="white",
-            linewidths=0.6,
+            color="white" if row.unsafe else colour,
+            edgecolors=colour if row.unsafe else "white",
+            linewidths=1.0 if row.unsafe else 0.6,
             zorder=5,
             clip_on=False,
         )

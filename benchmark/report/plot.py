@@ -44,9 +44,13 @@ class Plot:
         return x, row.accuracy.mean or 0.0
 
     def seeds(self, row: Row) -> list[tuple[float, float]]:
-        """The row's runs in the figure's units, likewise."""
+        """The row's runs in the figure's units, likewise; a run whose time is not safe has its place at the mean."""
+        mean = self.at(row)[0]
         return [
-            (cost / self.unit if not self.equal else self._places[id(row)], record.metrics.scores.linear_top1)
+            (
+                cost / self.unit if not self.equal and record in row.timed else mean,
+                record.metrics.scores.linear_top1,
+            )
             for record in row.measured
             if record.metrics and (cost := training_cost(record)) is not None
         ]

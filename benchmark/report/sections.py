@@ -15,7 +15,7 @@ from benchmark.report import style
 from benchmark.report.bars import step_parts, time_shares
 from benchmark.report.costs import cost_table, relative_table
 from benchmark.report.curves import learning_curves, only_points
-from benchmark.report.differences import differences_table, pairs_table
+from benchmark.report.differences import differences_table, pairs_table, tuning_table
 from benchmark.report.figures import cost_vs_accuracy
 from benchmark.report.pictures import Picture, picture
 from benchmark.report.published import CAPTION
@@ -43,10 +43,11 @@ Found = tuple["Path", "Record"]
 
 _COST = (
     "Training time against linear top-1 on the test split. Large markers are means over seeds, with 95% intervals on "
-    "both axes from two seeds on; small ones are seeds; a line joins the budgets of one entry. The grey step is the "
-    "Pareto front of the self-supervised means. The dashed line is random init, which pays nothing. Where runs had "
-    "budgets of data and budgets of cost, each kind has a panel of its own; where all were given the same time, they "
-    "stand side by side in the order of their accuracy, without an axis of cost and without a front."
+    "both axes from two seeds on; small ones are seeds; a line joins the budgets of one entry. Times are of the runs "
+    "against which nothing speaks; where something speaks against all, the marker is hollow and on no front. The grey "
+    "step is the Pareto front of the self-supervised means. The dashed line is random init, which pays nothing. Where "
+    "runs had budgets of data and budgets of cost, each kind has a panel of its own; where all were given the same "
+    "time, they stand side by side in the order of their accuracy, without an axis of cost and without a front."
 )
 _NO_CURVES = "No learning curves: each run was evaluated once, and a point is no curve."
 _CURVES = (
@@ -102,6 +103,7 @@ class Board:
     relative: Table | None
     reference: str
     differences: Table | None
+    tuning: Table | None
     pairs: Table | None
     unpaired: str
     targets: Table | None
@@ -175,7 +177,7 @@ def section(rungs: list[Comparison], found: Sequence[Found], beside: Beside, out
     )
 
 
-def _board(comparison: Comparison, machines: list[str], probes: dict[str, list[ProbeRecord]]) -> Board:
+def _board(comparison: Comparison, machines: list[str], probes: Mapping[tuple[str, str], list[ProbeRecord]]) -> Board:
     reference = reference_of(comparison)
     pairs, unpaired = pairs_table(comparison)
     return Board(
@@ -186,6 +188,7 @@ def _board(comparison: Comparison, machines: list[str], probes: dict[str, list[P
         relative_table(comparison, machines),
         "" if reference is None else name_of(reference),
         differences_table(comparison),
+        tuning_table(comparison),
         pairs,
         unpaired,
         targets_table(comparison, machines),

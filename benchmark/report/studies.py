@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from benchmark.analysis.leaderboard import UNSAFE_TIMES, relative
+from benchmark.analysis.comparison import UNSAFE_TIMES
+from benchmark.analysis.leaderboard import relative
 from benchmark.analysis.studies import Effect, Level, complete_trials, effects, sentence
 from benchmark.records import write_atomically
 from benchmark.report import effects as drawing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 from benchmark.analysis.keys import is_vit
@@ -52,7 +53,13 @@ DISPLAY: dict[str, str] = {
 
 
 def display(name: str) -> str:
-    """An entry's or method's name as a reader writes it; unknown ones stay as they are."""
+    """An entry's or method's name as a reader writes it; unknown ones stay as they are.
+
+    A sweep's point is named after its entry: `simclr.lr-0.003` is SimCLR, lr 0.003.
+    """
+    entry, _, point = name.partition(".")
+    if point and entry in DISPLAY:
+        return f"{DISPLAY[entry]}, {re.sub(r'-(?=[0-9a-z])', ' ', point, count=1)}"
     return DISPLAY.get(name, name)
 
 

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
 from benchmark.analysis.differences import all_pairs, declared_references, differences
 from benchmark.analysis.interleaving import breaks
-from benchmark.analysis.keys import backbone_text, budget_text, differing_fields, fixed_cost, hardware_key
-from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, row_flags, tags_of
+from benchmark.analysis.keys import (
+    backbone_text,
+    budget_text,
+    differing_fields,
+    fixed_cost,
+    hardware_key,
+    machine_text,
+    tags_of,
+)
+from benchmark.analysis.leaderboard import commit_text, row_flags
+from benchmark.records import TUNED
 from benchmark.report import style
 
 if TYPE_CHECKING:
@@ -67,15 +76,16 @@ def self_supervised(comparison: Comparison) -> list[Row]:
 def question(comparison: Comparison) -> str:
     """What a comparison asks, with what it was asked of."""
     rows = [row for row in comparison.rows if row.first.method not in REFERENCES]
+    entries = {row.first.entry for row in rows}  # on two machines it is asked once
     seeds = {record.seed for record in comparison.records}
     budget = budget_text(comparison.first)
     after = f" after {budget} on {comparison.first.dataset.name}" if budget else f" on {comparison.first.dataset.name}"
-    if len(rows) == 1:
+    if len(entries) == 1:
         name = name_of(rows[0])
         return f"How good are the features of {name}{after}, and what do they cost to train? ({_seeds(len(seeds))})"
     if not rows:
         return f"What do the references reach{after}? ({_seeds(len(seeds))})"
-    which = f"Which of {len(rows)} self-supervised entries has the best features"
+    which = f"Which of {len(entries)} self-supervised entries has the best features"
     return f"{which}{after}, and what does each cost to train? ({_seeds(len(seeds))})"
 
 
@@ -141,17 +151,19 @@ def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
         return []  # equal by definition
     # Times are compared on one machine alone (rule 1), and only where nothing speaks against them (rules 12 to 14).
     here = [row for row in rows if row.cost.mean and hardware_key(row.first) == hardware_key(rows[0].first)]
-    if any(set(row_flags(row)) & UNSAFE_TIMES for row in here):
+    if any(row.unsafe for row in here):
         return ["Some of its times are marked unsafe (see the limits), so that no entry is called the cheapest."]
     if len(here) < 2:
         return []
     cheapest = min(here, key=lambda row: row.cost.mean or 0.0)
-    text = f"{name_of(cheapest)} is the cheapest of them to train ({duration(cheapest.cost.mean)}"
+    elsewhere = [row for row in rows if row.cost.mean and row not in here]
+    where = f" on {machine_text(rows[0].first)}" if elsewhere else ""
+    text = f"{name_of(cheapest)} is the cheapest of them to train{where} ({duration(cheapest.cost.mean)}"
     less = [
         f"{name_of(row)}, which took {duration(row.cost.mean)}, has collapsed"
         for row in others
         if row.collapsed
-        and not set(row_flags(row)) & UNSAFE_TIMES
+        and not row.unsafe
         and hardware_key(row.first) == hardware_key(rows[0].first)
         and 0.0 < (row.cost.mean or 0.0) < (cheapest.cost.mean or 0.0)
     ]
@@ -229,7 +241,7 @@ def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[s
     records = [record for row in rows for record in row.records]
     said = [*_counts(rows), *_references(comparisons)]
     tags = {id(row): list(dict.fromkeys(tag for r in row.records for tag in tags_of(r))) for row in rows}
-    if not any("tuned" in words for words in tags.values()):
+    if not any(TUNED in words for words in tags.values()):
         said.append("No entry is tagged as tuned: how well a recipe suits this scale is not known.")
     said += _by_word(rows, tags, "Tagged")
     said += _by_word(rows, {id(row): row_flags(row) for row in rows}, "Flagged")

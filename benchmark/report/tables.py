@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from benchmark.analysis.comparison import Comparison, Row, row_key
+from benchmark.analysis.comparison import UNSAFE_TIMES, Comparison, Row, row_key
 from benchmark.analysis.differences import median_time_to, targets_of
 from benchmark.analysis.keys import backbone_text, hardware_key, short_hash
-from benchmark.analysis.leaderboard import UNSAFE_TIMES, commit_text, leaderboard_row, relative, row_flags, run_row
+from benchmark.analysis.leaderboard import commit_text, leaderboard_row, relative, run_row
 from benchmark.analysis.ranking import ranks
 from benchmark.invalidations import why_invalid
 from benchmark.report import style
@@ -165,7 +165,7 @@ def targets_table(comparison: Comparison, machines: Sequence[str]) -> Table | No
         (
             row_cell(row),
             *(_time_cell(median_time_to(row, target)) for target in targets),
-            Cell("unsafe" if unsafe(row) else ""),
+            Cell("unsafe" if any(UNSAFE_TIMES & set(record.flags) for record in row.records) else ""),
             machine_cell(row, machines),
         )
         for row in rows
@@ -173,9 +173,11 @@ def targets_table(comparison: Comparison, machines: Sequence[str]) -> Table | No
     return without_empty_columns(Table(heads, frozenset(range(1, len(targets) + 1)), tuple(cells)), machines)
 
 
-def unsafe(row: Row) -> bool:
-    """Whether something speaks against the row's times (rules 12 to 14)."""
-    return bool(set(row_flags(row)) & UNSAFE_TIMES)
+def times_cell(row: Row, *bases: Row) -> Cell:
+    """What speaks against the row's times, or against those of the rows that they are divided by (rules 12 to 14)."""
+    if row.unsafe or any(base.unsafe for base in bases):
+        return Cell("unsafe")
+    return Cell("" if len(row.timed) == len(row.measured) else f"of {len(row.timed)} of {len(row.measured)} runs")
 
 
 def machine_cell(row: Row, machines: Sequence[str]) -> Cell:

@@ -111,7 +111,8 @@ def spaces(sweep: SweepSpec, base: dict[str, Any], where: str) -> list[Space]:
         where: the sweep's file, for errors.
 
     Raises:
-        UserError: an entry or a key's first part is unknown, or an entry has no parameter.
+        UserError: an entry or a key's first part is unknown, an entry has no parameter, or a grid has more points for
+            one entry than for another.
     """
     names = [entry_name(entry) for entry in base.get("entries") or []]
     for entry in sweep.entries:
@@ -126,7 +127,15 @@ def spaces(sweep: SweepSpec, base: dict[str, Any], where: str) -> list[Space]:
             raise UserError(
                 f"{where}: parameters: unknown key '{key}'; {nearest(head, [*sweep.entries, *fields, '*'])}"
             )
-    return [Space(sweep, entry, _parameters(sweep, entry, names, where)) for entry in sweep.entries]
+    found = [Space(sweep, entry, _parameters(sweep, entry, names, where)) for entry in sweep.entries]
+    counts = {space.entry: len(space.points()) for space in found}
+    if len(set(counts.values())) > 1:
+        each = ", ".join(f"{entry} {count}" for entry, count in counts.items())
+        raise UserError(
+            f"{where}: parameters give entries unlike numbers of trials ({each}), and which is best would be no "
+            f"fair question (rule 6); expected as many for each: trials: {min(counts.values())}, or a sweep for each"
+        )
+    return found
 
 
 def _parameters(sweep: SweepSpec, entry: str, names: list[str], where: str) -> dict[str, ParameterSpec]:

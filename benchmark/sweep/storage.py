@@ -156,10 +156,15 @@ class EntryTrials:
             best.setdefault(trial.user_attrs["point"], trial)
         return [best[point] for point in sorted(best)]
 
+    def decided(self) -> tuple[int, int]:
+        """How many points have their outcome (a value, or none for good), and how many there are."""
+        states = [trial.state for trial in self.outcomes()]
+        return sum(state in (TrialState.COMPLETE, TrialState.PRUNED) for state in states), len(states)
+
     def is_decided(self) -> bool:
-        """Whether every point has its outcome: a value, or none for good."""
-        done = (TrialState.COMPLETE, TrialState.PRUNED)
-        return all(trial.state in done for trial in self.outcomes())
+        """Whether every point has its outcome."""
+        done, points = self.decided()
+        return done == points
 
     def top_up(self) -> None:
         """Queues every point that no trial stands for, and those whose trial failed."""

@@ -16,6 +16,7 @@ from benchmark.errors import UserError
 from benchmark.experiment import override, plan_runs, read_experiment, resolve_entries, validate_experiment
 from benchmark.plan import check_batch
 from benchmark.precision import settle
+from benchmark.records import TUNED
 from benchmark.runner import finished_record
 from benchmark.sweep.export import export
 from benchmark.sweep.job import Job
@@ -23,6 +24,7 @@ from benchmark.sweep.question import Question, question
 from benchmark.sweep.space import point_data, point_text, resolve_point, spaces
 from benchmark.sweep.storage import failures, open_storage, open_study, study_lock, worker_lock
 from benchmark.sweep.supervise import RunFailedError, StoppedError, Supervisor, outcome, own_code
+from benchmark.sweep.telling import Pace, Telling
 from benchmark.sweep.worker import Worker, best_trial
 
 if TYPE_CHECKING:
@@ -127,6 +129,17 @@ def check_on(asked: Asked, dataset: Dataset) -> None:
                 check_batch(experiment, plan_runs(experiment, entries, dataset.image_size), dataset)
             except UserError as error:
                 raise UserError(f"{asked.where}: with {point_text(point)}: {error}") from None
+
+
+class _Confirmation:
+    """An entry's best point on a fresh seed."""
+
+    def __init__(self, asked: Asked, one: EntryTrials, best: FrozenTrial, seed: int) -> None:
+        point = one.space.decoded(best.params)
+        self.label = f"{one.space.name_of(point)}, fresh seed {seed}"
+        self.data = point_data(one.space, asked.base, point, [seed], asked.where)
+        self.tags = (TUNED, f"best of {len(one.outcomes())} trials")
+        self.which = "the front's most accurate point" if len(best.values) > 1 else "the best point"
 
 
 class Sweep:
@@ -248,21 +261,28 @@ class Sweep:
         for one, trial in best:
             if trial is None:
                 self._say(f"{one.space.entry}: no trial is complete, so that there is nothing to confirm")
-        return sum(self._confirm(one, trial, seed) for seed in seeds for one, trial in best if trial is not None)
+        # One run of each entry by turns (rule 13).
+        runs = [
+            _Confirmation(self.asked, one, trial, seed) for seed in seeds for one, trial in best if trial is not None
+        ]
+        open_runs = [run for run in runs if not self._is_tested(run.data)]
+        done = len(runs) - len(open_runs)
+        pace, telling, failed = Pace(done), Telling(self._say), 0
+        for run in open_runs:
+            failed += self._confirm(run, telling)
+            done += 1
+            self._say(f"best points on fresh seeds: {pace.text(done, len(runs))}")
+        return failed
 
-    def _confirm(self, one: EntryTrials, best: FrozenTrial, seed: int) -> bool:
-        point = one.space.decoded(best.params)
-        name = one.space.name_of(point)
-        data = point_data(one.space, self.asked.base, point, [seed], self.asked.where)
-        if self._is_tested(data):
-            return False
-        tags = ("tuned", f"best of {len(one.outcomes())} trials")
-        which = "the front's most accurate point" if len(best.values) > 1 else "the best point"
-        self._say(f"{name}: {which} on fresh seed {seed}, with its test")
+    def _confirm(self, run: _Confirmation, telling: Telling) -> bool:
+        """Whether the run failed."""
+        self._say(f"{run.label}: {run.which}, with its test")
         try:
-            folder = self.supervisor.run(self._job(data, "result", tags), lambda message: None, lambda *_: False)
+            folder = self.supervisor.run(
+                self._job(run.data, "result", run.tags), lambda message: telling(run.label, message), lambda *_: False
+            )
         except RunFailedError as error:
-            self._say(f"{name}, seed {seed}: {error}")
+            self._say(f"{run.label}: {error}")
             return True
         _, record = outcome(folder, self.folder)
         return record.status == "failed"

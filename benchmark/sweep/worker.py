@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import optuna
@@ -17,6 +17,7 @@ from benchmark.randomness import derive_seed
 from benchmark.sweep.space import FIRST, point_data, point_text
 from benchmark.sweep.storage import quiet
 from benchmark.sweep.supervise import RunFailedError, StoppedError, outcome
+from benchmark.sweep.telling import Pace, Telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from benchmark.sweep.supervise import Supervisor
 
 _PAUSE = 1.0  # seconds between two looks at trials that other workers have
-_SPEAK = 30.0  # seconds between two lines about one run
 
 
 class _QueueEmptyError(Exception):
@@ -61,7 +61,14 @@ class Worker:
     points: int
     failed: int = 0
     _current: tuple[EntryTrials, int] | None = None
-    _spoken: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._telling = Telling(self.say)
+        self._pace = Pace(self._decided()[0])
+
+    def _decided(self) -> tuple[int, int]:
+        counts = [one.decided() for one in self.studies]
+        return sum(done for done, _ in counts), sum(points for _, points in counts)
 
     def work(self, *, wait: bool) -> None:
         """Carries out trials until no queue holds one.
@@ -110,6 +117,7 @@ class Worker:
         finally:
             self._current = None
             self.finished()
+        self.say(f"trials: {self._pace.text(*self._decided())}")
         return True
 
     def _put_back(self) -> None:
@@ -156,7 +164,7 @@ class Worker:
             return trial.should_prune()
 
         folder = self.supervisor.run(
-            self.job(data, "trial", ()), lambda message: self._told(f"{label}, seed {seed}", message), judge
+            self.job(data, "trial", ()), lambda message: self._telling(f"{label}, seed {seed}", message), judge
         )
         return outcome(folder, one.folder)
 
@@ -179,22 +187,6 @@ class Worker:
         self.say(f"{label}: {message}")
         trial.set_user_attr("message", message)
         raise RunFailedError(message)
-
-    def _told(self, label: str, message: dict[str, Any]) -> None:
-        """Says what a run says, but not the same thing all the time."""
-        kind = message["kind"]
-        if kind == "said":
-            self._say_sometimes(f"{label}: {message['text']}", 1e9)
-        elif kind == "advanced":
-            self._say_sometimes(label, _SPEAK, f": {message['progress']:.0%}, {message['remaining']:.0f}s left")
-        elif kind == "started" and message["resumed_at"] is not None:
-            self.say(f"{label}: going on from {message['resumed_at']:.0%}")
-
-    def _say_sometimes(self, text: str, every: float, more: str = "") -> None:
-        now = time.monotonic()
-        if now - self._spoken.get(text, -1e12) > every:
-            self._spoken[text] = now
-            self.say(text + more)
 
 
 def best_trial(one: EntryTrials) -> FrozenTrial | None:

@@ -74,10 +74,10 @@ def test_a_device_in_use_is_refused_by_name_until_it_is_given_back(
 def test_both_sides_know_that_they_shared(start: Callable[[str], subprocess.Popen[str]]) -> None:
     other = start(HOLD_DEVICE % False)
     with DeviceLock("cpu", share=True) as lock:
-        assert lock.was_shared()
+        assert lock.is_shared() and lock.was_shared()
     assert _end(other) == "True"  # although it is alone again by now
     with DeviceLock("cpu", share=True) as lock:
-        assert not lock.was_shared()
+        assert not lock.is_shared() and not lock.was_shared()
 
 
 def test_a_killed_process_holds_nothing(start: Callable[[str], subprocess.Popen[str]], tmp_path: Path) -> None:

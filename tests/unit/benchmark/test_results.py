@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.results import watch_pages
+from benchmark.results import watch_pages, write_pages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,3 +45,18 @@ def test_a_watched_report_follows_its_records_and_ends_with_ctrl_c(
 def test_a_folder_that_is_missing_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         watch_pages([tmp_path / "nowhere"], tmp_path / "out", print)
+
+
+def test_a_report_of_one_budget_alone(make_record: Any, store: Any, tmp_path: Path) -> None:
+    for epochs, entry in ((2, "byol"), (10, "simclr")):
+        store(tmp_path / "results", make_record(entry, budget={"epochs": epochs}))
+    write_pages([tmp_path / "results"], tmp_path / "out", budget="epochs=2")
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "BYOL" in text and "SimCLR" not in text
+    for asked, answer in (
+        ("epochs=3", "--budget is 'epochs=3', which no run had; there are: 10 epochs, 2 epochs"),
+        ("epoch=2", "unknown kind 'epoch'; did you mean 'epochs'"),
+        ("epochs=0", "--budget: epochs is .*above 0"),
+    ):
+        with pytest.raises(UserError, match=answer):
+            write_pages([tmp_path / "results"], tmp_path / "out", budget=asked)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from benchmark.analysis.compare import changes, unlike
 
 
@@ -82,3 +84,11 @@ def test_failures_are_no_numbers(make_record: Any) -> None:
     failed = make_record("byol", status="failed", cause="exception", measured=False)
     change = by_entry([make_record("byol")], [failed])["byol"]
     assert change.difference is None and change.verdict == "completed / failed (exception)"
+
+
+def test_rows_of_two_machines_are_paired_machine_by_machine(make_record: Any) -> None:
+    one, two = ({"threads": 1}, {"threads": 2})
+    first = [make_record("byol", seconds=100.0, environment=one), make_record("byol", seconds=60.0, environment=two)]
+    second = [make_record("byol", seconds=66.0, environment=two), make_record("byol", seconds=150.0, environment=one)]
+    ratios = [change.time_ratio for change in changes(first, second)]
+    assert ratios == pytest.approx([1.5, 1.1])

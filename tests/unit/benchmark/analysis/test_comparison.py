@@ -120,3 +120,16 @@ def test_rungs_are_read_by_kind_of_budget_the_better_supported_one_first(make_re
     assert read(1) == data + cost  # two seeds at the largest number of epochs
     assert read(2) == data + cost  # data first where both have as many
     assert read(3) == cost + data
+
+
+def test_times_are_those_of_the_runs_against_which_nothing_speaks(make_record: Any) -> None:
+    records = [
+        make_record("byol", 0, top1=44.0, seconds=100.0),
+        make_record("byol", 1, top1=46.0, seconds=300.0, flags=["shared device"]),
+        make_record("byol", 2, top1=48.0, seconds=110.0, flags=["different backbone"]),
+    ]
+    (row,) = rows_of(records)
+    assert (row.cost.mean, row.cost.n, row.unsafe) == (105.0, 2, False)
+    assert (row.accuracy.mean, row.accuracy.n) == (46.0, 3)
+    (row,) = rows_of(records[1:2])
+    assert (row.cost.mean, row.unsafe) == (300.0, True)  # marked, and better than none

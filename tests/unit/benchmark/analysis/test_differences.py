@@ -9,7 +9,14 @@ import pytest
 from scipy import stats
 
 from benchmark.analysis.comparison import comparisons
-from benchmark.analysis.differences import difference_of, differences, median_time_to, reference_of, targets_of
+from benchmark.analysis.differences import (
+    difference_of,
+    differences,
+    median_time_to,
+    reference_of,
+    targets_of,
+    tuning_differences,
+)
 from benchmark.analysis.leaderboard import leaderboard
 from benchmark.analysis.statistics import holm
 from benchmark.records import Point, Record, ValidationPoint
@@ -108,3 +115,21 @@ def test_time_to_a_target_is_a_median_in_which_a_miss_is_infinite(make_record: A
     failed = make_record("byol", 3, status="failed", cause="exception", measured=False, config=config)
     (comparison,) = comparisons([*runs, failed])
     assert median_time_to(comparison.rows[0], 40.0) == math.inf  # between 31 and never
+
+
+def test_tuned_rows_declare_nothing_and_stand_against_their_own_recipe(make_record: Any) -> None:
+    tuned = {"config": {"reference": "simclr.lr-0.003", "tags": ["tuned", "best of 3 trials"]}, "method": "simclr"}
+    records = [
+        *_runs(make_record, "cnn_jepa", [40.0, 41.0, 42.5]),
+        *_runs(make_record, "simclr", [43.0, 44.5, 45.0]),
+        *_runs(make_record, "simclr_vit", [43.0, 44.5, 45.0], method="simclr"),
+        *(make_record("simclr.lr-0.003", seed, top1=top1, **tuned) for seed, top1 in enumerate([44.0, 45.2, 46.1])),
+        *(make_record("byol.lr-0.003", seed, method="byol", config=tuned["config"]) for seed in range(3)),
+    ]
+    (comparison,) = comparisons(records)
+    reference = reference_of(comparison)
+    assert reference is not None and reference.first.entry == "cnn_jepa"
+    (one,) = tuning_differences(comparison)  # BYOL's recipe is not there
+    assert (one.row.first.entry, one.reference.first.entry) == ("simclr.lr-0.003", "simclr")
+    assert one.paired.mean == pytest.approx(2.8 / 3) and one.paired.n == 3
+    assert one.p == pytest.approx(stats.ttest_rel([44.0, 45.2, 46.1], [43.0, 44.5, 45.0]).pvalue)

@@ -35,12 +35,12 @@ def test_runs_that_follow_each_other_have_no_break(ran: Any) -> None:
 
 def test_the_longest_break_of_a_seed_is_named_with_what_lies_on_either_side(ran: Any) -> None:
     records = [ran("c", 1, 200), ran("a", 1, 0), ran("b", 1, 11), ran("d", 1, 250), ran("a", 0, 0), ran("b", 0, 10)]
-    assert _found(*records) == [Break((1,), 179 * 60.0, ("a", "b"), ("c", "d"), "Xeon 8481C")]
+    assert _found(*records) == [Break((1,), 179 * 60.0, ("a", "b"), ("c", "d"), "Xeon 8481C, 2 threads")]
 
 
 def test_seeds_broken_off_alike_are_one(ran: Any) -> None:
     records = [ran(name, seed, 600 * seed + start) for seed in (0, 1) for name, start in (("a", 0), ("b", 100 + seed))]
-    assert _found(*records) == [Break((0, 1), 91 * 60.0, ("a",), ("b",), "Xeon 8481C")]
+    assert _found(*records) == [Break((0, 1), 91 * 60.0, ("a",), ("b",), "Xeon 8481C, 2 threads")]
 
 
 def test_whatever_was_under_way_fills_a_break(ran: Any) -> None:

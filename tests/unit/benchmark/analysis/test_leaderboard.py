@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmark.analysis.columns import LEADERBOARD_COLUMNS, LEADERBOARD_VERSION, RUN_COLUMNS
-from benchmark.analysis.further import PROBE_COLUMNS
+from benchmark.analysis.further import PROBE_COLUMNS, run_of
 from benchmark.analysis.leaderboard import leaderboard, write_leaderboard
 from benchmark.errors import UserError
 from benchmark.records import find_records
@@ -126,3 +126,8 @@ def test_the_leaderboard_may_have_another_name_but_not_that_of_the_runs(
     assert len(read(board)) == len(read(runs)) == 1
     with pytest.raises(UserError, match=r"runs\.csv"):
         write_leaderboard(found, tmp_path, name="runs.csv")
+
+
+def test_probes_of_one_run_on_two_machines_are_told_apart(make_record: Any) -> None:
+    one, two = (make_record(environment={"threads": threads}) for threads in (1, 2))
+    assert one.key == two.key and run_of(one) != run_of(two)

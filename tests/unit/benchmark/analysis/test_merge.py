@@ -218,3 +218,15 @@ def test_links_are_not_followed(two: tuple[Path, Path], tmp_path: Path) -> None:
     (path.parent / "link.txt").symlink_to(tmp_path / "secret")
     merge(two, tmp_path / "all")
     assert not list((tmp_path / "all").rglob("link.txt"))
+
+
+def test_a_run_that_is_under_way_is_left_alone_and_the_others_are_taken(two: tuple[Path, Path], tmp_path: Path) -> None:
+    (path, _), *_ = find_records([two[0]])[0]
+    place = tmp_path / "all" / path.parent.relative_to(two[0])
+    place.mkdir(parents=True)
+    (place / "state.pt").write_text("half a run")
+    merged = merge(two, tmp_path / "all")
+    assert (len(merged.taken), merged.there) == (2, 1)
+    (refused,) = merged.refused
+    assert "this run has begun and not ended" in refused
+    assert [found.name for found in place.iterdir()] == ["state.pt"]

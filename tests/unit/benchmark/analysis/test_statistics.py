@@ -95,6 +95,9 @@ def test_differences_that_do_not_vary_and_too_few_of_them() -> None:
     constant = paired_difference([1.0, 2.0], [0.0, 1.0])
     assert (constant.mean, constant.ci95, constant.p) == (1.0, None, None)
     assert paired_difference([1.0, 2.0], [1.0, 2.0]).p == 1.0
+    # Equal but for the last binary digit: decimals have no exact difference.
+    rounded = paired_difference([45.3, 44.1, 46.2], [45.0, 43.8, 45.9])
+    assert (rounded.ci95, rounded.p) == (None, None) and rounded.mean == pytest.approx(0.3)
     one = paired_difference([3.0], [1.0])
     assert (one.n, one.mean, one.ci95, one.p) == (1, 2.0, None, None)
     assert paired_difference([], []).mean is None

@@ -106,6 +106,8 @@ def test_front_leaves_out_supervised_and_what_random_init_beats(make_record: Any
         make_record("simclr", top1=45.0, seconds=90.0),
     ]
     assert [row.first.entry for row in front_of(rows_of(records))] == ["cnn_jepa", "simclr"]
+    unsafe = make_record("vicreg", top1=50.0, seconds=5.0, flags=["busy machine"])
+    assert [row.first.entry for row in front_of(rows_of([*records, unsafe]))] == ["cnn_jepa", "simclr"]
 
 
 def test_rungs_of_a_ladder_are_joined_in_the_order_of_their_budgets(make_record: Any) -> None:
@@ -301,3 +303,8 @@ def test_markers_tell_families_apart(make_record: Any) -> None:
     marks = [style.marker(make_record(e, backbone=b)) for e, b in [("byol", "resnet18"), ("byol", "vit_small-p4")]]
     assert marks == ["o", "s"]
     assert style.marker(make_record("supervised", backbone="vit_tiny")) == "D"
+
+
+def test_a_sweeps_point_is_read_after_its_entry() -> None:
+    assert style.display("simclr_vit.lr-0.003") == "SimCLR (ViT), lr 0.003"
+    assert style.display("my.entry") == "my.entry"

@@ -11,11 +11,17 @@ from report_page import report
 
 from benchmark.analysis.comparison import comparisons
 from benchmark.analysis.differences import all_pairs, differences
+from benchmark.analysis.keys import hardware_key
+from benchmark.report.costs import cost_table, relative_table
 from benchmark.report.differences import pairs_table
 from benchmark.report.summary import answer
+from benchmark.results import write_pages
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_SPARSE = {"method": {"encoder": "sparse"}}
 
 
 def _first_cells(text: str, label: str) -> dict[str, str]:
@@ -164,3 +170,27 @@ def test_runs_that_were_evaluated_once_have_no_curve_and_the_report_says_so(
     sentence = "No learning curves: each run was evaluated once, and a point is no curve."
     assert sentence in page.words and sentence in markdown
     assert not list((tmp_path / "report" / "figures").glob("learning_curves*"))
+
+
+def test_times_say_how_many_runs_they_are_of_and_what_they_are_divided_by(make_record: Any) -> None:
+    records = [make_record("cnn_jepa", seed, flags=["busy machine"], config=_SPARSE) for seed in (0, 1)]
+    records += [make_record("byol", seed, flags=["resumed"] if seed else []) for seed in (0, 1)]
+    (comparison,) = comparisons(records)
+    costs, ratios = (
+        {row[0].text: row[table.heads.index("Times")].text for row in table.rows}
+        for make in (cost_table, relative_table)
+        if (table := make(comparison, [hardware_key(records[0])])) is not None
+    )
+    assert costs == {"CNN-JEPA": "unsafe", "BYOL": "of 1 of 2 runs"}
+    assert ratios == {"CNN-JEPA": "unsafe", "BYOL": "unsafe"}
+
+
+def test_tuned_and_untuned_stand_in_a_table_of_their_own(make_record: Any, store: Any, tmp_path: Path) -> None:
+    for seed in range(3):
+        store(tmp_path / "results", make_record("simclr", seed, top1=43.0 + seed))
+        best = make_record("simclr.lr-0.003", seed, method="simclr", top1=44.0 + 1.5 * seed, config={"tags": ["tuned"]})
+        store(tmp_path / "results", best)
+    write_pages([tmp_path / "results"], tmp_path / "out")
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    part = text.split("#### Tuned against untuned")[1].split("####")[0]
+    assert "SimCLR, lr 0.003" in part and "| SimCLR | 3 | +1.5 ± 1.2 | 0.035 |" in part and "higher" in part

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from benchmark.errors import UserError
 from benchmark.experiment import check_name
 
 if TYPE_CHECKING:
@@ -103,3 +104,11 @@ def test_names_of_points_are_names_of_folders(asked: Callable[..., Any], point: 
 def test_values_that_are_nearly_equal_have_names_of_their_own(asked: Callable[..., Any]) -> None:
     space = asked().spaces[0]
     assert space.name_of({LR: 0.00123456789}) != space.name_of({LR: 0.0012345678})
+
+
+def test_a_grid_gives_every_entry_as_many_trials(asked: Callable[..., Any]) -> None:
+    parameters = {"*.optimizer.lr": {"values": [0.001, 0.01]}, DEPTH: {"values": [1, 2, 3]}}
+    with pytest.raises(UserError, match=r"unlike numbers of trials \(cnn_jepa 6, byol 2\).*trials: 2"):
+        asked(parameters=parameters, entries=["cnn_jepa", "byol"])
+    question = asked(parameters=parameters, entries=["cnn_jepa", "byol"], trials=2)
+    assert [len(space.points()) for space in question.spaces] == [2, 2]

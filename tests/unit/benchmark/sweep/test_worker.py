@@ -86,6 +86,8 @@ def test_the_best_point_is_trained_on_fresh_seeds_and_tagged(open_sweep: Callabl
     assert [job.experiment["seeds"] for job in confirmed] == [[7], [8]]
     assert {job.experiment["entries"][0]["name"] for job in confirmed} == {"cnn_jepa.predictor_depth-3"}
     assert all(job.tags == ("tuned", "best of 3 trials") and not job.judged for job in confirmed)
+    assert sweep.said[-1] == "best points on fresh seeds: 2 of 2 done"
+    assert any(re.fullmatch("trials: 1 of 3 done, about .* left", line) for line in sweep.said)
 
 
 def test_a_failed_run_fails_its_trial_alone_and_is_tried_again(open_sweep: Callable[..., Any]) -> None:
@@ -294,7 +296,7 @@ def test_of_a_front_the_most_accurate_point_is_confirmed(open_sweep: Callable[..
     assert sweep.confirm() == 0
     (job,) = [job for job in sweep.supervisor.jobs if job.purpose == "result"]
     assert job.experiment["backbone"]["width"] == 16
-    assert any("the front's most accurate point on fresh seed 7" in line for line in sweep.said)
+    assert any(line.endswith("fresh seed 7: the front's most accurate point, with its test") for line in sweep.said)
     with (console := Console(width=200)).capture() as shown:
         ConsoleReporter(False, console).study(record)
     marked = [line for line in shown.get().splitlines() if "*" in line]

@@ -214,6 +214,8 @@ def load_encoder(folder: Path, record: Record) -> Encoder:
     path = folder / ENCODER_FILE
     config: dict[str, Any] = record.config
     assert record.metrics is not None
+    if not path.exists():
+        raise UserError(f"{path}: no such file; weights lie where the run was made, and are not shared with its record")
     try:
         backbone = build_backbone(BackboneSpec.model_validate(config["backbone"]), int(config["image_size"]))
         backbone.net.load_state_dict(load_file(path))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row
@@ -114,16 +114,18 @@ def all_pairs(rows: Sequence[Row], declared: Sequence[Difference] = ()) -> list[
 
     Args:
         rows: in the order in which they are compared.
-        declared: differences to the declared reference. A pair of them has been tested in that family, too, and takes
-            the larger p, so that a report never says both of it.
+        declared: differences to the declared reference. What has been tested there keeps its p, so that a report says
+            one thing of a pair; the others are a family of their own.
     """
     before = {frozenset((id(one.row), id(one.reference))): one.p for one in declared if one.p is not None}
-    found = _tested(list(itertools.combinations(rows, 2)))
+    pairs = list(itertools.combinations(rows, 2))
+    asked = [frozenset((id(row), id(other))) for row, other in pairs]
+    others = iter(_tested([pair for pair, key in zip(pairs, asked, strict=True) if key not in before]))
     return [
-        one
-        if one.p is None
-        else replace(one, p=max(one.p, before.get(frozenset((id(one.row), id(one.reference))), 0.0)))
-        for one in found
+        Difference(row, other, _paired(row, other), before[key], _improvement(row, other))
+        if key in before
+        else next(others)
+        for (row, other), key in zip(pairs, asked, strict=True)
     ]
 
 

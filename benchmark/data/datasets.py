@@ -281,7 +281,9 @@ def _subset(
     if total is None:
         return indices
     labels = raw.labels.tolist()
-    quotas = stratified_quotas([labels[i] for i in indices], classes, total, f"{name}_images")
+    # The commonest mistake: a folder that is smaller than the experiment expects.
+    most = "all that the validation split leaves; null takes these" if name == "train" else "all there are"
+    quotas = stratified_quotas([labels[i] for i in indices], classes, total, f"{name}_images", most)
     return draw(indices, quotas, labels, raw.checksums, f"{spec.split_seed}/{name}")[0]
 
 

@@ -142,7 +142,9 @@ def validation_quotas(labels: Sequence[int], classes: Sequence[str], share: floa
     return quotas
 
 
-def stratified_quotas(labels: Sequence[int], classes: int, total: int, key: str) -> dict[int, int]:
+def stratified_quotas(
+    labels: Sequence[int], classes: int, total: int, key: str, most: str = "all there are"
+) -> dict[int, int]:
     """How many images of each class make `total`, in proportion to the classes (largest remainders), one at least.
 
     Args:
@@ -150,12 +152,13 @@ def stratified_quotas(labels: Sequence[int], classes: int, total: int, key: str)
         classes: how many.
         total: how many images are wanted.
         key: the configuration key that asks for them, for messages.
+        most: what the labels are, for messages.
 
     Raises:
         UserError: there are not so many, or fewer than classes.
     """
     if not classes <= total <= len(labels):
-        raise UserError(f"'{key}' is {total}; expected {classes} (one of each class) to {len(labels)} (all there are)")
+        raise UserError(f"'{key}' is {total}; expected {classes} (one of each class) to {len(labels)} ({most})")
     counts = class_counts(labels, classes)
     exact = [count * total / len(labels) for count in counts]
     quotas = [min(count, max(1, int(value))) for count, value in zip(counts, exact, strict=True)]

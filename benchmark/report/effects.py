@@ -24,7 +24,13 @@ _CURVES = 8  # trials whose learning curves are drawn
 _SPREAD = 0.16  # of the points of one value, to either side
 
 
-def effect_plots(effects: Sequence[Effect], study: EntryStudy) -> Figure | None:
+def span_of(effects: Sequence[Effect]) -> float:
+    """How many points of accuracy the panels of some effects have to show."""
+    low, high = _limits([effect for effect in effects if effect.levels])
+    return high - low
+
+
+def effect_plots(effects: Sequence[Effect], study: EntryStudy, *, span: float = 0.0) -> Figure | None:
     """A panel per parameter: every run a point, each value's mean with its 95% interval over seeds.
 
     A parameter with many values is drawn as a cloud over its axis, without means.
@@ -32,6 +38,7 @@ def effect_plots(effects: Sequence[Effect], study: EntryStudy) -> Figure | None:
     Args:
         effects: of one entry's parameters.
         study: tells which axes are logarithmic.
+        span: show at least as many points of accuracy, so that the figures of several entries are on one scale.
 
     Returns:
         The figure; None where no trial is complete.
@@ -45,14 +52,16 @@ def effect_plots(effects: Sequence[Effect], study: EntryStudy) -> Figure | None:
     with style.applied():
         figure, axes = _grid(width, 2.5 * rows, rows, columns)
         for axis, effect in zip(axes, shown, strict=False):
-            axis.set_title(_short(effect.name, study.entry))
+            axis.set_title(f"{style.display(study.entry)}: {_short(effect.name, study.entry)}")
             if effect.listed or not effect.numeric:
                 _draw_levels(axis, effect)
             else:
                 _draw_cloud(axis, effect, log=study.parameters[effect.name].log)
         for axis in axes[len(shown) :]:
             axis.set_axis_off()
-        axes[0].set_ylim(*_limits(shown))
+        low, high = _limits(shown)
+        more = max(0.0, span - (high - low)) / 2
+        axes[0].set_ylim(low - more, high + more)
         for axis in axes[::columns]:
             axis.set_ylabel(_SCORE)
         figure.canvas.draw()
@@ -95,7 +104,7 @@ def _draw_levels(axes: Axes, effect: Effect) -> None:
 def _limits(effects: Sequence[Effect]) -> tuple[float, float]:
     """An interval over two seeds can be many times the figure; its bar may leave the figure, the points may not."""
     levels = [level for effect in effects for level in effect.levels]
-    ends = [score for level in levels for score in level.scores]
+    ends = [score for level in levels for score in level.scores] or [0.0]
     spread = max(max(ends) - min(ends), 1.0)
     for level in levels:
         width = level.summary.ci95 or 0.0

@@ -65,7 +65,7 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
             for axes, part in zip(every, panels.values(), strict=True)
         ]
         for plot, name in zip(plots, panels, strict=True):
-            same = f"Beside each other: {budget_text(plot.paid[0].first)} each" if plot.equal else None
+            same = f"{budget_text(plot.paid[0].first)} each" if plot.equal else None
             plot.axes.set(xlabel=same or label, ylabel="Linear probe, test top-1 (%)")
             _set_limits(plot)
             _draw_key(plot)
@@ -172,7 +172,9 @@ def _draw_key(plot: Plot) -> None:
     counts = sorted({len(row.measured) for row in [*plot.paid, *plot.floors]})
     if counts:
         n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        parts.append(f"n = {n}" + (", bars: 95% of the mean" if counts[-1] > 1 else " (preliminary)"))
+        parts.append(f"n = {n}" + (", bars: 95% intervals" if counts[-1] > 1 else " (preliminary)"))
+    rungs = [budget_text(row.first) for row in max(plot.ladders(), key=len, default=[])]
+    parts += [f"lines: {rungs[0].split()[0]} to {rungs[-1]}"] if len(rungs) > 1 and len(parts) < 5 else []
     plot.axes.set_title("\u2003".join(parts), loc="right", fontsize=6.5, fontweight="normal", color=style.FAINT)
 
 

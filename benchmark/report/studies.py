@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 _EFFECTS = (
     "Each run is a point; the large ones are means with their 95% interval over seeds (each seed the mean of its runs "
-    "with that value). Validation split: these scores chose the probe's strength, too, and flatter all alike."
+    "with that value). Figures of one sweep show equally many points of accuracy. Validation split: these scores chose "
+    "the probe's strength, too, and flatter all alike."
 )
 _MAP = "Mean score of all runs at each combination."
 _IMPORTANCE = "Optuna's estimate (PED-ANOVA) of how much each parameter decides whether a trial is among the best."
@@ -77,10 +78,12 @@ def study_sections(studies: Sequence[tuple[Path, StudyRecord]], out: Path) -> li
 def _section(path: Path, study: StudyRecord, out: Path) -> StudySection:
     csv = f"trials-{_stem(study.name)}.csv"
     write_atomically(out / csv, trials_csv(study))
+    every = [effects(one) for one in study.studies]
+    span = max((drawing.span_of(found) for found in every if any(effect.levels for effect in found)), default=0.0)
     return StudySection(
         f"{study.name}: a study on {study.dataset}, {study.budget}",
         tuple(_summary(study)),
-        tuple(_part(path, study, one, out) for one in study.studies),
+        tuple(_part(path, study, one, out, span) for one in study.studies),
         csv,
     )
 
@@ -111,7 +114,7 @@ def _summary(study: StudyRecord) -> list[str]:
     return said
 
 
-def _part(path: Path, study: StudyRecord, one: EntryStudy, out: Path) -> StudyPart:
+def _part(path: Path, study: StudyRecord, one: EntryStudy, out: Path, span: float) -> StudyPart:
     found = effects(one)
     said = [sentence(effect) for effect in found] if complete_trials(one) else ["No trial is complete."]
     if front := front_sentence(one) if _seeks_a_front(study) else "":
@@ -119,7 +122,7 @@ def _part(path: Path, study: StudyRecord, one: EntryStudy, out: Path) -> StudyPa
     return StudyPart(
         style.display(one.entry),
         tuple(said),
-        tuple(_pictures(study, one, found, out)),
+        tuple(_pictures(study, one, found, out, span)),
         _NO_CURVES if drawing.only_points(one) else "",
         _levels_table(found, study.published, one.entry),
         _trials_table(one, path.parent, out),
@@ -131,11 +134,11 @@ def _seeks_a_front(study: StudyRecord) -> bool:
     return study.sampler == "nsga2"
 
 
-def _pictures(study: StudyRecord, one: EntryStudy, found: Sequence[Effect], out: Path) -> list[Picture]:
+def _pictures(study: StudyRecord, one: EntryStudy, found: Sequence[Effect], out: Path, span: float) -> list[Picture]:
     stem = _stem(f"study-{study.name}-{one.entry}")
     front = trial_front(one) if _seeks_a_front(study) else None
     drawn: list[tuple[Any, str, str, str]] = [(front, "front", "Accuracy and cost", _FRONT)]
-    drawn.append((drawing.effect_plots(found, one), "effects", "Effects", _EFFECTS))
+    drawn.append((drawing.effect_plots(found, one, span=span), "effects", "Effects", _EFFECTS))
     for number, (first, second) in enumerate(drawing.pairs_of(one), 1):
         title = f"{first} and {second}"
         drawn.append((drawing.heat_map(one, first, second), f"pair-{number}", title, _MAP))

@@ -76,6 +76,7 @@ ONLY_READ: dict[str, str] = {
     "bench report results/quickstart --out reports/mine": "the same as in the README, which is executed",
     "bench report results/quickstart --out reports/mine --watch": "never ends; tests/unit/benchmark/test_results.py",
     "bench report results/cifar10 --out reports/mine --pictures": "needs results of days; test_beside.py has pictures",
+    "bench report results/cifar10 --out reports/mine --budget epochs=100": "needs results of days; test_results.py",
     "bench run quickstart --track tensorboard": "needs an extra: tests/integration/test_track.py, where it is there",
     "bench run quickstart --devices 2": f"{_DEVICES}of slow tests",
     "bench run imagenet100 --data imagenet100.h5 --devices 4": f"{_DEVICES}four GPUs and days",

@@ -1,0 +1,25 @@
+"""The tables that the repository shows are those of the records that it holds."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from benchmark.analysis.leaderboard import write_leaderboard
+from benchmark.results import read_results
+
+RESULTS = Path(__file__).parents[4] / "results"
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{name: text for name, text in row.items() if name != "record"} for row in csv.DictReader(file)]
+
+
+def test_the_leaderboard_is_made_from_the_records_beside_it(tmp_path: Path) -> None:
+    found, problems = read_results([RESULTS / "reference"])
+    assert not problems
+    for made in write_leaderboard(found, tmp_path):
+        assert _rows(made) == _rows(RESULTS / made.name), (
+            f"bench leaderboard results/reference --csv results/{made.name}"
+        )

@@ -243,13 +243,15 @@ app.registered_commands += results_app.registered_commands
 @app.command(name="list")
 def list_(
     what: Annotated[
-        str, typer.Argument(help="methods, datasets, backbones, protocols, formats, experiments or sweeps.")
-    ],
+        str | None, typer.Argument(help="methods, datasets, backbones, protocols, formats, experiments or sweeps.")
+    ] = None,
 ) -> None:
     """List what there is to choose from."""
     from benchmark.listing import LISTS, listing
     from methods.config import nearest
 
+    if what is None:
+        raise UserError(f"bench list lists one of: {', '.join(sorted(LISTS))}")
     if what not in LISTS:
         raise UserError(f"cannot list '{what}'; {nearest(what, LISTS)}")
     lines = list(listing(what))

@@ -52,6 +52,8 @@ def evaluate(
     if len(targets) == 1 and not targets[0].is_dir() and (targets[0].is_file() or backbone is not None):
         if backbone is None:
             raise UserError(f"{targets[0]}: is a file; a checkpoint needs --backbone NAME")
+        if not targets[0].is_file():
+            raise UserError(f"{targets[0]}: no such file")
         if dataset is None:
             raise UserError("a checkpoint needs --dataset NAME to be probed on")
         from benchmark.checkpoints.foreign import Foreign

@@ -162,7 +162,7 @@ def set_key(data: dict[str, Any], path: str, value: Any, where: str) -> None:
         where: what an error names.
 
     Raises:
-        UserError: on the way lies something that holds no keys.
+        UserError: on the way lies something that holds no keys, or the path is an entry's name.
     """
     keys = path.split(".")
     target = data
@@ -171,6 +171,8 @@ def set_key(data: dict[str, Any], path: str, value: Any, where: str) -> None:
     entries = data.get("entries")
     for entry in entries if isinstance(entries, list) else []:
         is_entry = isinstance(entry, dict) and (entry.get("name") or entry.get("method")) == keys[0]
+        if is_entry and len(keys) == 1:
+            raise UserError(f"{where}: '{path}' is an entry; expected one of its settings, such as {path}.optimizer.lr")
         if is_entry and len(keys) > 1:
             # `byol.backbone.width` is the entry's own backbone; every other key is one of its method's.
             target, keys = entry, keys[1:] if keys[1] in ("backbone", "recipe") else ["overrides", *keys[1:]]

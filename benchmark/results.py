@@ -29,10 +29,13 @@ def read_results(
         UserError: a folder is missing, or there is no record.
     """
     from benchmark.records import find_records
+    from methods.config import nearest
 
     for folder in folders:
         if not folder.exists():
-            raise UserError(f"{folder}: no such folder")
+            beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+            there = f"; {nearest(folder.name, beside)}" if beside else ""
+            raise UserError(f"{folder}: no such folder{there}")
     records, problems = find_records(folders)
     if not trials:
         records = [(path, record) for path, record in records if record.purpose == "result"]

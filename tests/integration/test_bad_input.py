@@ -45,6 +45,9 @@ def _refused(bench: Any, *arguments: object) -> str:
         (["--set", "backbone.name=resnet51"], "unknown backbone 'resnet51'; did you mean 'resnet"),
         (["--set", "batchsize=3"], "unknown key 'batchsize'; did you mean 'batch_size'"),
         (["--set", "simclr.temperatur=3"], "unknown key 'temperatur'; did you mean 'temperature'"),
+        (["--set", "simclr=3"], "'simclr' is an entry; expected one of its settings, such as simclr.optimizer.lr"),
+        (["--set", "dataset.train_images=181"], "'train_images' is 181; expected 10 (one of each class) to 180 (all that "
+         "the validation split leaves; null takes these)"),
         (["--set", "batch_size=lots"], "batch_size is 'lots'"),
         (["--set", "batch_size"], "expected KEY=VALUE"),
         (["--seeds", "a"], "'a' is not a seed"),
@@ -200,3 +203,18 @@ def test_a_folder_from_before_an_option_came_is_still_its_own(bench: Any, tmp_pa
     path.write_text("".join(line for line in written.splitlines(True) if "sync_batch_norm" not in line))
     code, printed = bench(*arguments, "--seeds", "0,1")
     assert code == 0, printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["list"], "bench list lists one of: backbones, datasets"),
+        (["list", "method"], "cannot list 'method'; did you mean 'methods'"),
+        (["report", "{}/resluts", "--out", "x"], "resluts: no such folder; did you mean 'results'"),
+        (["evaluate", "{}/none.pth", "--backbone", "resnet18", "--dataset", "shapes"], "none.pth: no such file"),
+    ],
+)
+def test_other_commands(bench: Any, tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "results").mkdir()
+    code, printed = bench(*(word.format(tmp_path) for word in arguments))
+    assert code == 2 and message in printed, printed

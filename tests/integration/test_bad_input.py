@@ -46,7 +46,7 @@ def _refused(bench: Any, *arguments: object) -> str:
         (["--set", "batchsize=3"], "unknown key 'batchsize'; did you mean 'batch_size'"),
         (["--set", "simclr.temperatur=3"], "unknown key 'temperatur'; did you mean 'temperature'"),
         (["--set", "simclr=3"], "'simclr' is an entry; expected one of its settings, such as simclr.optimizer.lr"),
-        (["--set", "dataset.train_images=181"], "'train_images' is 181; expected 10 (one of each class) to 180 (all that "
+        (["--set", "dataset.train_images=181"], "is 181; expected 10 (one of each class) to 180 (all that "
          "the validation split leaves; null takes these)"),
         (["--set", "batch_size=lots"], "batch_size is 'lots'"),
         (["--set", "batch_size"], "expected KEY=VALUE"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparison import Row, valid_rows
+from benchmark.analysis.comparison import MIN_RESULT, Row, valid_rows
 from benchmark.analysis.keys import budget_text, fixed_cost, has_time_budget
 from benchmark.analysis.published import on_published_axes
 from benchmark.analysis.statistics import pareto_front
@@ -27,7 +27,8 @@ _MARKER, _SEED, _BAR, _LINE = 12.0, 4.0, 3.0, 1.0  # what a square pixel weighs 
 def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -> Figure:
     """What each entry paid in training time, and the linear top-1 it reached.
 
-    Each seed is a faint point; means carry 95% bars on both axes from two seeds on. The rungs of a ladder are joined.
+    Each seed is a faint point; means carry 95% bars on both axes from three seeds on: of two, Student's interval is
+    twelve times their spread, and would hide the rest. The rungs of a ladder are joined.
     The dashed line is random-init, which pays nothing; the grey step is the Pareto front of the self-supervised
     means above it. A supervised row far above all others is drawn at the upper edge, with its value. Budgets of data
     and budgets of cost have panels of their own, beside each other on one scale of accuracy (rule 21); where all were
@@ -66,7 +67,7 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
         ]
         for plot, name in zip(plots, panels, strict=True):
             same = f"{budget_text(plot.paid[0].first)} each" if plot.equal else None
-            plot.axes.set(xlabel=same or label, ylabel="Linear probe, test top-1 (%)")
+            plot.axes.set(xlabel=same or label + _rungs(plot), ylabel="Linear probe, test top-1 (%)")
             _set_limits(plot)
             _draw_key(plot)
             if len(panels) > 1:
@@ -80,6 +81,12 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
             labels = [*_labels(plot, front), *(label for label, _ in theirs)]
             place(plot.axes, labels, [*_obstacles(plot, front), *(obstacle for _, obstacle in theirs)])
     return figure
+
+
+def _rungs(plot: Plot) -> str:
+    """Which budgets the lines join, for the axis of cost; empty without lines."""
+    budgets = [budget_text(row.first) for row in max(plot.ladders(), key=len, default=[])]
+    return f", lines: {budgets[0].split()[0]} to {budgets[-1]}" if len(budgets) > 1 else ""
 
 
 def _has_paid(row: Row) -> bool:
@@ -112,7 +119,13 @@ def front_of(rows: Sequence[Row]) -> list[Row]:
     no cost: a row that does not exceed it is not on the front. Where the budget is a time, that is the cost: what a
     last step takes beyond it decides nothing.
     """
-    rivals = [row for row in rows if row.completed and row.first.method != "supervised" and not row.unsafe]
+    rivals = [
+        row
+        for row in rows
+        if row.completed
+        and row.first.method != "supervised"
+        and (row.first.method == "random_init" or not row.unsafe)  # what pays nothing has no time to speak against
+    ]
     free = [row.first.method == "random_init" for row in rivals]
     costs = [fixed_cost(row.first) or row.cost.mean or 0.0 for row in rivals]
     points = [(0.0 if f else cost, row.accuracy.mean or 0.0) for row, f, cost in zip(rivals, free, costs, strict=True)]
@@ -138,8 +151,8 @@ def _set_limits(plot: Plot) -> None:
     ys += [run.linear_top1 for run in theirs]
     spread = max(max(ys, default=100.0) - min(ys, default=0.0), 2.0)
     for row in plot.paid:
-        # An interval over two seeds can be many times the figure; its bar may leave the figure, the points may not.
-        reach = min(row.accuracy.ci95 or 0.0, 0.25 * spread)
+        # A wide interval's bar may leave the figure, the points may not.
+        reach = min(plot.height(row) or 0.0, 0.25 * spread)
         ys += [] if id(row) in off else [plot.at(row)[1] - reach, plot.at(row)[1] + reach]
     low, high = min(ys, default=0.0), max(ys, default=100.0)
     pad = max(0.1 * (high - low), 1.0 - (high - low) / 2)
@@ -172,9 +185,7 @@ def _draw_key(plot: Plot) -> None:
     counts = sorted({len(row.measured) for row in [*plot.paid, *plot.floors]})
     if counts:
         n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        parts.append(f"n = {n}" + (", bars: 95% intervals" if counts[-1] > 1 else " (preliminary)"))
-    rungs = [budget_text(row.first) for row in max(plot.ladders(), key=len, default=[])]
-    parts += [f"lines: {rungs[0].split()[0]} to {rungs[-1]}"] if len(rungs) > 1 and len(parts) < 5 else []
+        parts.append(f"n = {n}" + (", bars: 95% intervals" if counts[-1] >= MIN_RESULT else " (preliminary)"))
     plot.axes.set_title("\u2003".join(parts), loc="right", fontsize=6.5, fontweight="normal", color=style.FAINT)
 
 
@@ -202,7 +213,7 @@ def _draw_entry(plot: Plot, rungs: list[Row]) -> None:
             x,
             y,
             xerr=plot.reach(row),
-            yerr=row.accuracy.ci95,
+            yerr=plot.height(row),
             color=colour,
             elinewidth=0.8,
             capsize=1.6,
@@ -249,7 +260,7 @@ def _labels(plot: Plot, front: list[tuple[float, float]]) -> list[Label]:
         labels.append(Label(text, x, min(y, top), style.text_colour(style.colour(row.first.entry, row.first.method))))
     for rungs in ladders(plot.floors):
         y = rungs[-1].accuracy.mean or 0.0
-        labels.append(Label(style.display(rungs[-1].first.entry), left, y, style.FAINT))
+        labels.append(Label(style.display(rungs[-1].first.entry), left, y, style.FAINT, along=right))
     if front:
         labels.append(Label("Pareto front", right, front[-1][1], style.FAINT))
     return labels
@@ -274,8 +285,8 @@ def _obstacles(plot: Plot, front: list[tuple[float, float]]) -> list[tuple[Box, 
             add([(x, y)], 3.4, _MARKER)
             for seed in plot.seeds(row) if row.n > 1 else []:
                 add([seed], 1.6, _SEED)
-            if row.accuracy.ci95 is not None:
-                add([(x, y - row.accuracy.ci95), (x, y + row.accuracy.ci95)], 1.2, _BAR)
+            if (height := plot.height(row)) is not None:
+                add([(x, y - height), (x, y + height)], 1.2, _BAR)
             if (reach := plot.reach(row)) is not None:
                 add([(x - reach, y), (x + reach, y)], 1.2, _BAR)
     for floor in plot.floors:

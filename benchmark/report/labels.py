@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmark.report import style
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Beside and above first: that is where a reader looks for a name.
 _ANGLES = (0, 180, 30, 150, 330, 210, 60, 120, 300, 240, 90, 270, 15, 165, 345, 195, 75, 105, 285, 255)
 _RADII = (6, 9, 13, 18, 25, 34, 45, 58, 72)  # points
+_PARTS = 8  # of a line, at whose ends its name is tried out
 _LEADER_FROM = 13  # points; a label farther off gets a thin line to its point
 
 
@@ -47,12 +48,19 @@ class Box:
 
 @dataclass(frozen=True)
 class Label:
-    """A text for the point at `(x, y)`, in data coordinates."""
+    """A text for the point at `(x, y)`, in data coordinates; or for a level line from there to `along`."""
 
     text: str
     x: float
     y: float
     colour: str
+    along: float | None = None
+
+    def points(self) -> list[tuple[float, float]]:
+        """Where it may belong: its point, or some of its line's, from the left on."""
+        if self.along is None:
+            return [(self.x, self.y)]
+        return [(self.x + (self.along - self.x) * part / _PARTS, self.y) for part in range(_PARTS + 1)]
 
 
 @dataclass(frozen=True)
@@ -144,9 +152,13 @@ def place(
     for label in sorted(labels, key=lambda label: (-label.y, label.x, label.text)):
         text = axes.text(label.x, label.y, label.text, fontsize=size, color=label.colour, parse_math=False)
         drawn = text.get_window_extent()
-        x, y = axes.transData.transform((label.x, label.y))
-        box, distance, covered = choose(drawn.width + 2, drawn.height, (float(x), float(y)), scale, frame, taken)
-        _move(axes, text, label, box, distance)
+        tried = []
+        for number, point in enumerate(label.points()):
+            x, y = axes.transData.transform(point)
+            found = choose(drawn.width + 2, drawn.height, (float(x), float(y)), scale, frame, taken)
+            tried.append(((found[2], found[1], number), point, found))
+        _, point, (box, distance, covered) = min(tried, key=lambda one: one[0])
+        _move(axes, text, replace(label, x=point[0]), box, distance)
         taken.append((box, 8.0))
         done.append(Placement(label, box, covered))
     return done

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparison import Row, training_cost
+from benchmark.analysis.comparison import MIN_RESULT, Row, training_cost
 from benchmark.analysis.keys import fixed_cost
 from benchmark.report.canvas import ladders
 
@@ -61,9 +61,13 @@ class Plot:
 
     def reach(self, row: Row) -> float | None:
         """Half of the interval of its cost in the figure's units, cut at zero; None where there is none to draw."""
-        if row.cost.ci95 is None or self.equal:
+        if row.cost.ci95 is None or row.cost.n < MIN_RESULT or row.unsafe or self.equal:
             return None
         return min(row.cost.ci95 / self.unit, 0.999 * self.at(row)[0])
+
+    def height(self, row: Row) -> float | None:
+        """Half of the interval of its accuracy; None where there is none to draw."""
+        return row.accuracy.ci95 if row.accuracy.n >= MIN_RESULT else None
 
     def pixels(self, point: tuple[float, float]) -> tuple[float, float]:
         """Where a point lies on the display."""

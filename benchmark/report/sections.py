@@ -43,7 +43,7 @@ Found = tuple["Path", "Record"]
 
 _COST = (
     "Training time against linear top-1 on the test split. Large markers are means over seeds, with 95% intervals on "
-    "both axes from two seeds on; small ones are seeds; a line joins the budgets of one entry. Times are of the runs "
+    "both axes from three seeds on; small ones are seeds; a line joins the budgets of one entry. Times are of the runs "
     "against which nothing speaks; where something speaks against all, the marker is hollow and on no front. The grey "
     "step is the Pareto front of the self-supervised means above random init. The dashed line is random init, which "
     "pays nothing. Where runs had budgets of data and budgets of cost, each kind has a panel of its own; where all "

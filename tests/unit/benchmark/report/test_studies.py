@@ -117,7 +117,7 @@ def test_a_drawn_parameter_is_a_cloud_on_its_own_axis() -> None:
         parameters={"byol.optimizer.lr": ParameterRange(low=0.0001, high=0.01, log=True)},
     )  # fmt: skip
     (panel,) = _panels(effect_plots(effects(study), study))
-    assert panel.get_xscale() == "log" and panel.get_title(loc="left") == "optimizer.lr"
+    assert panel.get_xscale() == "log" and panel.get_title(loc="left") == "BYOL: optimizer.lr"
     assert heat_map(study, "byol.optimizer.lr", "byol.optimizer.lr") is None
     assert importances(study) is None and pairs_of(study) == []
     assert trial_curves(study) is not None

@@ -184,7 +184,7 @@ def plan(
 ) -> None:
     """Say what an experiment would take on this machine, from a few real steps of each entry; trains nothing."""
     from benchmark.console import ConsoleReporter, plain_console
-    from benchmark.devices import choose_device
+    from benchmark.devices import choose_device, take_device
     from benchmark.interruption import Interruption
     from benchmark.plan import check_devices, plan_experiment
 
@@ -192,6 +192,8 @@ def plan(
     asked = Asked(config, methods, seeds, budget, settings, data, device, share, download)
     experiment, entries = asked.read()
     check_devices(experiment, entries, choose_device(device).type, devices)
+    with take_device(device, share=share):
+        pass  # a device in use is said before images are read
     dataset = asked.load(experiment, reporter)
     with Interruption(reporter.say, after="after the entry that is tried out") as interruption:
         found = plan_experiment(experiment, entries, dataset, device, share, reporter, interruption, devices)

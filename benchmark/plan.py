@@ -114,10 +114,12 @@ def estimate(
         groups.setdefault((plan.entry.name, str(plan.budget)), []).append(plan)
     trials: dict[str, _Trial] = {}
     found = []
+    trained = list(dict.fromkeys(group[0].entry.name for group in groups.values() if group[0].method.trainable))
     for (name, _), group in groups.items():
         if name not in trials and group[0].method.trainable:
             if interruption.requested:
                 raise KeyboardInterrupt
+            reporter.say(f"trying out a few steps, for an estimate: {name} ({len(trials) + 1} of {len(trained)})")
             flops = any(plan.budget.kind == "flops" for plan in plans)
             try:
                 trials[name] = _try_out(group[0], dataset, device, reporter, interruption, evaluation, flops)

@@ -118,7 +118,10 @@ def run_experiment(
     with held(options.device, group, share=options.share) as (ranks, locks):
         claim_folder(options.out, experiment, entries, dataset)
         if options.plan and ranks.size == 1:
-            tried = estimate(missing, dataset, ranks.device, reporter, interruption, evaluation=False)
+            try:
+                tried = estimate(missing, dataset, ranks.device, reporter, interruption, evaluation=False)
+            except KeyboardInterrupt:  # nothing has begun, so that nothing can be lost
+                raise Interrupted from None
             reporter.planned(tried, whole=False)
             claim_folder(options.out, experiment, entries, dataset)  # another device's process may have come first
         bench = Bench(dataset, options, ranks, locks, reporter, interruption)

@@ -28,7 +28,8 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
     """What each entry paid in training time, and the linear top-1 it reached.
 
     Each seed is a faint point; means carry 95% bars on both axes from three seeds on: of two, Student's interval is
-    twelve times their spread, and would hide the rest. The rungs of a ladder are joined.
+    twelve times their spread, and would hide the rest; there the bar is the test split's sampling error. The rungs of
+    a ladder are joined.
     The dashed line is random-init, which pays nothing; the grey step is the Pareto front of the self-supervised
     means above it. A supervised row far above all others is drawn at the upper edge, with its value. Budgets of data
     and budgets of cost have panels of their own, beside each other on one scale of accuracy (rule 21); where all were
@@ -152,7 +153,8 @@ def _set_limits(plot: Plot) -> None:
     spread = max(max(ys, default=100.0) - min(ys, default=0.0), 2.0)
     for row in plot.paid:
         # A wide interval's bar may leave the figure, the points may not.
-        reach = min(plot.height(row) or 0.0, 0.25 * spread)
+        reach = plot.height(row) or 0.0
+        reach = min(reach, 0.25 * spread) if row.accuracy.n >= MIN_RESULT else reach
         ys += [] if id(row) in off else [plot.at(row)[1] - reach, plot.at(row)[1] + reach]
     low, high = min(ys, default=0.0), max(ys, default=100.0)
     pad = max(0.1 * (high - low), 1.0 - (high - low) / 2)
@@ -185,8 +187,12 @@ def _draw_key(plot: Plot) -> None:
     counts = sorted({len(row.measured) for row in [*plot.paid, *plot.floors]})
     if counts:
         n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        parts.append(f"n = {n}" + (", bars: 95% intervals" if counts[-1] >= MIN_RESULT else " (preliminary)"))
-    plot.axes.set_title("\u2003".join(parts), loc="right", fontsize=6.5, fontweight="normal", color=style.FAINT)
+        parts.append(f"n = {n}" + (", bars: 95% intervals" if counts[-1] >= MIN_RESULT else ", bars: sampling error"))
+    text = "\u2003".join(parts)
+    # A column of a paper is narrower than what there may be to say.
+    points = 72 * plot.axes.get_window_extent().width / plot.axes.figure.dpi
+    size = min(6.5, 1.75 * points / max(1, len(text)))
+    plot.axes.set_title(text, loc="right", fontsize=size, fontweight="normal", color=style.FAINT)
 
 
 def _draw_entry(plot: Plot, rungs: list[Row]) -> None:

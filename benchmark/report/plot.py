@@ -66,8 +66,8 @@ class Plot:
         return min(row.cost.ci95 / self.unit, 0.999 * self.at(row)[0])
 
     def height(self, row: Row) -> float | None:
-        """Half of the interval of its accuracy; None where there is none to draw."""
-        return row.accuracy.ci95 if row.accuracy.n >= MIN_RESULT else None
+        """Half of the interval of its accuracy, from three seeds on; below, the test split's sampling error."""
+        return row.accuracy.ci95 if row.accuracy.n >= MIN_RESULT else row.sampling95
 
     def pixels(self, point: tuple[float, float]) -> tuple[float, float]:
         """Where a point lies on the display."""

@@ -82,7 +82,9 @@ def test_published_points_stand_behind_ours_on_their_own_axes_alone(make_record:
 
     there = drawn(dataset={"name": "imagenet100"}, config={"image_size": 224})
     hollow = [
-        tuple(c.get_offsets()[0]) for c in there.collections if not len(c.get_facecolor()) and len(c.get_offsets())
+        tuple(c.get_offsets()[0])
+        for c in there.collections
+        if hasattr(c, "get_sizes") and not len(c.get_facecolor()) and len(c.get_offsets())
     ]
     assert sorted(hollow) == sorted((run.device_hours, run.linear_top1) for run in counted())
     assert "published, not ours" in there.get_title(loc="right")

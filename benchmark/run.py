@@ -163,9 +163,11 @@ class Run:
         self.ledger.load_state_dict(state.ledger)
         training.elapsed = self.ledger.training_time
         self.meter.load_state_dict(state.ledger["meter"])
-        # From progress rather than from the state: the number of points may have been changed in between.
         self._write_history()  # cut back to the saved step
-        training.points_done = math.floor(training.progress * self.plan.experiment.evaluation.points + 1e-9)
+        # From what was evaluated: under a budget of time progress moves on while a state is saved, perhaps past a point.
+        # Not as a number in the state, since that of all points may have been changed in between.
+        reached = max((line["progress"] for line in state.history if line["kind"] == "evaluation"), default=0.0)
+        training.points_done = math.floor(reached * self.plan.experiment.evaluation.points + 1e-9)
         return training.progress
 
     def close(self) -> None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row
 from benchmark.analysis.differences import Difference, all_pairs, differences, tuning_differences
+from benchmark.analysis.keys import tags_of
 from benchmark.analysis.relative import time_ratio
+from benchmark.records import UNCHANGED
 from benchmark.report.summary import listing, name_of, self_supervised
 from benchmark.report.tables import Cell, Table, number_cell, row_cell
 
@@ -34,7 +36,11 @@ def tuning_table(comparison: Comparison) -> Table | None:
     found = tuning_differences(comparison)
     heads = (_DIFFERENCES[0], "Against", *_DIFFERENCES[1:])
     cells = [(tuned, row_cell(one.reference), *rest) for one in found for tuned, *rest in [_difference_cells(one)]]
-    return Table(heads, frozenset({2, 3, 4, 5, 7}), tuple(cells)) if found else None
+    for row in comparison.rows if found else ():
+        if row.measured and UNCHANGED in tags_of(row.first):
+            empty = [Cell("")] * (len(heads) - 2)
+            cells.append((row_cell(row), Cell("itself: its own settings are the best"), *empty))
+    return Table(heads, frozenset({2, 3, 4, 5, 7}), tuple(cells)) if cells else None
 
 
 def _difference_cells(one: Difference) -> tuple[Cell, ...]:

@@ -133,6 +133,7 @@ class SweepSpec(Config):
         trials: points of each study; the grid needs no number.
         pruner: gives up runs on their validation kNN at the evaluation points.
         confirm_seeds: fresh seeds on which the best point is trained and tested once, when all trials are done.
+        confirm_recipe: whether each entry as the experiment has it is trained and tested on them, too.
         published: scores of others that a report sets beside ours.
     """
 
@@ -148,6 +149,7 @@ class SweepSpec(Config):
     trials: Count | None = None
     pruner: PrunerName = "none"
     confirm_seeds: tuple[Seed, ...] = ()
+    confirm_recipe: bool = False
     published: tuple[PublishedSpec, ...] = ()
 
     _named = field_validator("name")(check_name)

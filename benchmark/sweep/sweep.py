@@ -16,12 +16,11 @@ from benchmark.errors import UserError
 from benchmark.experiment import override, plan_runs, read_experiment, resolve_entries, validate_experiment
 from benchmark.plan import check_batch
 from benchmark.precision import settle
-from benchmark.records import TUNED
-from benchmark.runner import finished_record
+from benchmark.sweep.confirm import Confirming
 from benchmark.sweep.export import export
 from benchmark.sweep.job import Job
 from benchmark.sweep.question import Question, question
-from benchmark.sweep.space import point_data, point_text, resolve_point, spaces
+from benchmark.sweep.space import point_text, resolve_point, spaces
 from benchmark.sweep.storage import failures, open_storage, open_study, study_lock, worker_lock
 from benchmark.sweep.supervise import RunFailedError, StoppedError, Supervisor, outcome, own_code
 from benchmark.sweep.telling import Pace, Telling
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from benchmark.records import Purpose
     from benchmark.study_records import StudyRecord
     from benchmark.sweep.config import SweepSpec
+    from benchmark.sweep.confirm import Confirmation
     from benchmark.sweep.space import Space
     from benchmark.sweep.storage import EntryTrials
 
@@ -129,17 +129,6 @@ def check_on(asked: Asked, dataset: Dataset) -> None:
                 check_batch(experiment, plan_runs(experiment, entries, dataset.image_size), dataset)
             except UserError as error:
                 raise UserError(f"{asked.where}: with {point_text(point)}: {error}") from None
-
-
-class _Confirmation:
-    """An entry's best point on a fresh seed."""
-
-    def __init__(self, asked: Asked, one: EntryTrials, best: FrozenTrial, seed: int) -> None:
-        point = one.space.decoded(best.params)
-        self.label = f"{one.space.name_of(point)}, fresh seed {seed}"
-        self.data = point_data(one.space, asked.base, point, [seed], asked.where)
-        self.tags = (TUNED, f"best of {len(one.outcomes())} trials")
-        self.which = "the front's most accurate point" if len(best.values) > 1 else "the best point"
 
 
 class Sweep:
@@ -242,7 +231,7 @@ class Sweep:
     def confirm(self) -> int:
         """Trains each entry's best point on the fresh seeds, and tests it, once; how many runs failed.
 
-        Of two objectives it is the front's most accurate point.
+        Of two objectives it is the front's most accurate point. With `confirm_recipe` the entry itself stands beside.
 
         Raises:
             StoppedError: the user wants to stop.
@@ -262,19 +251,18 @@ class Sweep:
             if trial is None:
                 self._say(f"{one.space.entry}: no trial is complete, so that there is nothing to confirm")
         # One run of each entry by turns (rule 13).
-        runs = [
-            _Confirmation(self.asked, one, trial, seed) for seed in seeds for one, trial in best if trial is not None
-        ]
-        open_runs = [run for run in runs if not self._is_tested(run.data)]
+        fresh = Confirming(self.asked, self.dataset, self.place)
+        runs = [run for seed in seeds for one, trial in best if trial for run in fresh.runs(one, trial, seed)]
+        open_runs = [run for run in runs if not fresh.is_tested(run)]
         done = len(runs) - len(open_runs)
         pace, telling, failed = Pace(done), Telling(self._say), 0
         for run in open_runs:
             failed += self._confirm(run, telling)
             done += 1
-            self._say(f"best points on fresh seeds: {pace.text(done, len(runs))}")
+            self._say(f"on fresh seeds: {pace.text(done, len(runs))}")
         return failed
 
-    def _confirm(self, run: _Confirmation, telling: Telling) -> bool:
+    def _confirm(self, run: Confirmation, telling: Telling) -> bool:
         """Whether the run failed."""
         self._say(f"{run.label}: {run.which}, with its test")
         try:
@@ -286,12 +274,6 @@ class Sweep:
             return True
         _, record = outcome(folder, self.folder)
         return record.status == "failed"
-
-    def _is_tested(self, data: dict[str, Any]) -> bool:
-        asked = self.asked
-        experiment = settle(validate_experiment(data, asked.where), choose_device(self.place.device))
-        (plan,) = plan_runs(experiment, resolve_entries(experiment, asked.source), self.dataset.image_size)
-        return finished_record(self.place.out, plan, self.dataset.manifest.digest) is not None
 
     def _job(self, data: dict[str, Any], purpose: Purpose, tags: tuple[str, ...]) -> Job:
         place = self.place

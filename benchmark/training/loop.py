@@ -268,6 +268,8 @@ def train(training: Training, watcher: Watcher, points: int) -> Literal["complet
                 saved_at = training.elapsed
             if stop:
                 raise Interrupted
+        if training.points_done < points:  # interrupted on the budget's very end
+            _evaluate(training, watcher, progress, points)
     return "completed"
 
 

@@ -86,8 +86,30 @@ def test_the_best_point_is_trained_on_fresh_seeds_and_tagged(open_sweep: Callabl
     assert [job.experiment["seeds"] for job in confirmed] == [[7], [8]]
     assert {job.experiment["entries"][0]["name"] for job in confirmed} == {"cnn_jepa.predictor_depth-3"}
     assert all(job.tags == ("tuned", "best of 3 trials") and not job.judged for job in confirmed)
-    assert sweep.said[-1] == "best points on fresh seeds: 2 of 2 done"
+    assert sweep.said[-1] == "on fresh seeds: 2 of 2 done"
     assert any(re.fullmatch("trials: 1 of 3 done, about .* left", line) for line in sweep.said)
+
+
+def test_the_entry_itself_stands_beside_its_best_point_on_fresh_seeds(open_sweep: Callable[..., Any]) -> None:
+    sweep = open_sweep(confirm_seeds=[7, 8], confirm_recipe=True, parameters={DEPTH: {"values": [1, 4]}})
+    sweep.work()
+    assert sweep.confirm() == 0
+    confirmed = [job for job in sweep.supervisor.jobs if job.purpose == "result"]
+    assert [(job.experiment["entries"][0]["name"], *job.experiment["seeds"], job.tags) for job in confirmed] == [
+        (name, seed, tags)
+        for seed in (7, 8)
+        for name, tags in (("cnn_jepa.predictor_depth-4", ("tuned", "best of 2 trials")), ("cnn_jepa", ()))
+    ]
+    (recipe,) = {json.dumps(job.experiment["entries"]) for job in confirmed if not job.tags}
+    assert "predictor_depth" not in recipe
+
+
+def test_a_recipe_that_is_its_own_best_point_is_trained_once(open_sweep: Callable[..., Any]) -> None:
+    sweep = open_sweep(confirm_seeds=[7], confirm_recipe=True)  # three layers are both the best and the default
+    sweep.work()
+    assert sweep.confirm() == 0
+    (confirmed,) = [job for job in sweep.supervisor.jobs if job.purpose == "result"]
+    assert confirmed.tags == ("tuned", "best of 3 trials", "as the recipe has it")
 
 
 def test_a_failed_run_fails_its_trial_alone_and_is_tried_again(open_sweep: Callable[..., Any]) -> None:

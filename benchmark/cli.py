@@ -35,6 +35,8 @@ from benchmark.errors import UserError, is_spokesman
 from benchmark.results import write_pages
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmark.console import ConsoleReporter
     from benchmark.data.datasets import Dataset
     from benchmark.experiment import Experiment, Resolved
@@ -100,18 +102,24 @@ class Asked:
 
     def read(self) -> tuple[Experiment, list[Resolved]]:
         """The experiment and its entries; configuration errors come before any data is read."""
+        from benchmark.configs import find_experiment
         from benchmark.devices import choose_device
         from benchmark.experiment import load_experiment, resolve_entries
+        from benchmark.messages import with_settings
 
         choose_device(self.device)
-        experiment, source = load_experiment(
-            self.config,
-            methods=words(self.methods),
-            seeds=numbers(self.seeds),
-            budget=self.budget,
-            settings=self.settings,
-        )
-        return experiment, resolve_entries(experiment, source)
+
+        def read(settings: Sequence[str]) -> tuple[Experiment, list[Resolved]]:
+            experiment, source = load_experiment(
+                self.config,
+                methods=words(self.methods),
+                seeds=numbers(self.seeds),
+                budget=self.budget,
+                settings=list(settings),
+            )
+            return experiment, resolve_entries(experiment, source)
+
+        return with_settings(read, self.settings or [], find_experiment(self.config))
 
     def load(self, experiment: Experiment, reporter: ConsoleReporter) -> Dataset:
         """The experiment's dataset."""
@@ -186,7 +194,7 @@ def plan(
     from benchmark.console import ConsoleReporter, plain_console
     from benchmark.devices import choose_device, take_device
     from benchmark.interruption import Interruption
-    from benchmark.plan import check_devices, plan_experiment
+    from benchmark.plan import TRYING_OUT, check_devices, plan_experiment
 
     reporter = ConsoleReporter(False, plain_console())
     asked = Asked(config, methods, seeds, budget, settings, data, device, share, download)
@@ -195,7 +203,7 @@ def plan(
     with take_device(device, share=share):
         pass  # a device in use is said before images are read
     dataset = asked.load(experiment, reporter)
-    with Interruption(reporter.say, after="after the entry that is tried out") as interruption:
+    with Interruption(reporter.say, first=TRYING_OUT) as interruption:
         found = plan_experiment(experiment, entries, dataset, device, share, reporter, interruption, devices)
         reporter.planned(found, whole=True)
 

@@ -104,8 +104,8 @@ def _further(
     for problem in problems:
         reporter.say(f"left out: {problem}")
     try:
-        after = "after the protocol under way, whose scores are kept"
-        with reporter, Interruption(reporter.say, after=after) as interruption:
+        first = "after the protocol under way, whose scores are kept"
+        with reporter, Interruption(reporter.say, first=first) as interruption:
             failures = evaluate_runs(records, asked, device, reporter, interruption, share=share)
     except Interrupted:
         reporter.say("interrupted; the same command goes on from here")

@@ -177,15 +177,14 @@ class ConsoleReporter:
             box=SIMPLE_HEAD,
             pad_edge=False,
         )
-        for name, justify in (
-            ("entry", "left"), ("budget", "left"), ("seed", "right"), ("top-1", "right"), ("top-5", "right"),
-            ("kNN-20", "right"), ("kNN-200", "right"), ("training", "right"), ("total", "right"), ("img/s", "right"),
-            ("status", "left"),
-        ):  # fmt: skip
-            table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        many = any(record.dataset.classes > 5 for record in records)  # else top-5 is 100% by definition
+        scores = ["top-1", *(["top-5"] if many else []), "kNN-20", "kNN-200"]
+        for name in ("entry", "budget", "seed", *scores, "training", "total", "img/s", "status"):
+            words = name in ("entry", "budget", "status")
+            table.add_column(name, justify="left" if words else "right", no_wrap=name != "status")
         ranked = sorted(records, key=lambda record: -(record.metrics.scores.linear_top1 if record.metrics else -1.0))
         for record in ranked:
-            table.add_row(*map(escape, _cells(record)))
+            table.add_row(*map(escape, _cells(record, top5=many)))
         self._console.print(table)
 
     def study(self, record: StudyRecord) -> None:
@@ -223,28 +222,29 @@ def _plan_table(estimates: list[Estimate]) -> Table:
         cells = [one.plan.entry.name, str(one.plan.budget), str(one.runs)]
         cells += [f"{1e3 * one.step:,.0f}", f"{batch / one.step:,.0f}"] if one.step else ["-", "-"]
         cells += [seconds_text(one.training), "-" if one.evaluation is None else seconds_text(one.evaluation)]
-        cells += [f"{one.device_hours:.2f}"]
+        cells += [f"{one.device_hours:.2f}" if one.device_hours >= 0.1 else f"{one.device_hours:.2g}"]
         cells += ["-" if size is None else f"{size / 2**20:,.0f} MiB" for size in (one.memory, one.disk)]
         table.add_row(*map(escape, cells))
     return table
 
 
-def _cells(record: Record) -> list[str]:
+def _cells(record: Record, *, top5: bool) -> list[str]:
     from benchmark.analysis.keys import budget_text
 
     cells = [record.entry, budget_text(record), str(record.seed)]
     if record.metrics is not None:
         scores = record.metrics.scores
-        cells += [f"{x:.1f}" for x in (scores.linear_top1, scores.linear_top5, scores.knn20, scores.knn200)]
+        fifth = [scores.linear_top5] if top5 else []
+        cells += [f"{x:.1f}" for x in (scores.linear_top1, *fifth, scores.knn20, scores.knn200)]
     else:
-        cells += ["-"] * 4
+        cells += ["-"] * (4 if top5 else 3)
     if record.ledger is not None:
         speed = record.ledger.samples_per_second
         cells += [seconds_text(record.ledger.training_time), seconds_text(record.ledger.total_time)]
         cells += [f"{speed.median:,.0f}" if speed else "-"]
     else:
         cells += ["-"] * 3
-    return [*cells, record.status]
+    return [*cells, ", ".join([record.status, *record.flags])]
 
 
 def unlike_table(first: Sequence[Record], second: Sequence[Record]) -> Table | str:

@@ -6,10 +6,11 @@ import os
 import signal
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 
@@ -20,7 +21,7 @@ class Interruption:
         announce: told about the first signal.
         patience: seconds after the first signal in which another one is taken for the same wish: the Ctrl-C of a
             terminal reaches every process, and who has started them passes it on.
-        after: what happens first, in words.
+        first: what happens before the end, in words.
         parent: a process whose end is the same wish, so that nothing goes on for a caller that was killed.
     """
 
@@ -30,9 +31,9 @@ class Interruption:
         patience: float = 0.0,
         *,
         parent: int | None = None,
-        after: str = "the state is saved after this step",
+        first: str = "the state is saved after this step",
     ) -> None:
-        self._after = after
+        self._first = first
         self._wanted = False
         self._parent = parent
         self._announce = announce
@@ -44,6 +45,15 @@ class Interruption:
     def requested(self) -> bool:
         """Whether to stop at the next opportunity."""
         return self._wanted or (self._parent is not None and os.getppid() != self._parent)
+
+    @contextmanager
+    def first(self, what: str) -> Iterator[None]:
+        """While other work goes on: what happens first then, in words."""
+        before, self._first = self._first, what
+        try:
+            yield
+        finally:
+            self._first = before
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
@@ -63,4 +73,4 @@ class Interruption:
                 raise KeyboardInterrupt
             return
         self._wanted, self._since = True, time.monotonic()
-        self._announce(f"interrupting: {self._after}; once more ends at once")
+        self._announce(f"interrupting: {self._first}; once more ends at once")

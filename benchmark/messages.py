@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from benchmark.errors import UserError
 from methods.config import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
+ReadT = TypeVar("ReadT")
 
 # What YAML calls the kinds of data that pydantic asks for.
 _KINDS = {
@@ -47,6 +50,33 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
         choices = [part.strip(" '") for part in expected.replace(" or ", ", ").split(",")]
         return f"{prefix} is {problem['input']!r}; {nearest(str(problem['input']), choices)}"
     return f"{prefix} is {problem['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def with_settings(read: Callable[[Sequence[str]], ReadT], settings: Sequence[str], file: Path) -> ReadT:
+    """What a file says with the command line's `--set`; an error that is gone without them is not the file's.
+
+    Args:
+        read: the file with some settings.
+        settings: `a.b=value` each.
+        file: as `read` names it in its errors.
+
+    Raises:
+        UserError: of `read`, with `--set` in place of the file where it is the settings' own.
+    """
+    try:
+        return read(settings)
+    except UserError as error:
+        if not settings or not _goes(read):
+            raise
+        raise UserError(str(error).replace(str(file), "--set", 1)) from None
+
+
+def _goes(read: Callable[[Sequence[str]], object]) -> bool:
+    try:
+        read(())
+    except UserError:
+        return False
+    return True
 
 
 def _is_branch(part: int | str) -> bool:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from benchmark.run_plan import RunPlan
 
 STEPS = 5  # timed, after the warm-up
+TRYING_OUT = "after the entry that is tried out"  # what an interruption waits for
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from benchmark.errors import UserError
 from benchmark.experiment import plan_runs
 from benchmark.invalidations import why_invalid
 from benchmark.locks import folder_lock
-from benchmark.plan import check_batch, estimate
+from benchmark.plan import TRYING_OUT, check_batch, estimate
 from benchmark.precision import has_bfloat16, settle
 from benchmark.probing import Probes, probe_run, unprobed
 from benchmark.ranks import GroupLostError, held
@@ -119,7 +119,8 @@ def run_experiment(
         claim_folder(options.out, experiment, entries, dataset)
         if options.plan and ranks.size == 1:
             try:
-                tried = estimate(missing, dataset, ranks.device, reporter, interruption, evaluation=False)
+                with interruption.first(TRYING_OUT):
+                    tried = estimate(missing, dataset, ranks.device, reporter, interruption, evaluation=False)
             except KeyboardInterrupt:  # nothing has begun, so that nothing can be lost
                 raise Interrupted from None
             reporter.planned(tried, whole=False)

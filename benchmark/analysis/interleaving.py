@@ -65,6 +65,46 @@ def breaks(comparison: Comparison) -> list[Break]:
     return list(merged.values())
 
 
+@dataclass(frozen=True)
+class Distance:
+    """How long after each other two budgets were measured on one machine.
+
+    Attributes:
+        seeds: of both, whose runs are that far apart.
+        seconds: from the last run of the one to the first of the other; the longest over these seeds.
+        record: of a run on the machine.
+    """
+
+    seeds: tuple[int, ...]
+    seconds: float
+    record: Record
+
+
+def distances(one: Comparison, other: Comparison) -> list[Distance]:
+    """Where the runs of two comparisons lie further apart than `LONGEST_BREAK`, by machine."""
+    spans = [_paid_spans(comparison) for comparison in (one, other)]
+    found: dict[str, Distance] = {}
+    for hardware, seed in sorted(spans[0].keys() & spans[1].keys()):
+        (begin, end, record), (other_begin, other_end, _) = (part[hardware, seed] for part in spans)
+        seconds = max(other_begin - end, begin - other_end).total_seconds()
+        if seconds > LONGEST_BREAK:
+            known = found.get(hardware, Distance((), 0.0, record))
+            found[hardware] = Distance((*known.seeds, seed), max(known.seconds, seconds), record)
+    return list(found.values())
+
+
+def _paid_spans(comparison: Comparison) -> dict[tuple[str, int], tuple[datetime, datetime, Record]]:
+    """From the first start to the last end of what was paid for, by machine and seed."""
+    found: dict[tuple[str, int], tuple[datetime, datetime, Record]] = {}
+    for record in comparison.records:
+        span = _span(record)
+        if span is not None and span.paid:
+            place = (hardware_key(record), record.seed)
+            start, end, first = found.get(place, (span.start, span.end, record))
+            found[place] = (min(start, span.start), max(end, span.end), first)
+    return found
+
+
 def _longest(seed: int, records: Sequence[Record]) -> Break | None:
     spans = sorted(filter(None, map(_span, records)), key=lambda span: (span.start, span.end, span.entry))
     longest: Break | None = None

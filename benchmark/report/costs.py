@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from benchmark.analysis.leaderboard import leaderboard_row
 from benchmark.analysis.published import DESCRIPTION, EPOCHS, REPOSITORY, PublishedRun, published_of
 from benchmark.analysis.relative import ENCODERS, RelativeTime, relative_times, total_cost
-from benchmark.report.summary import duration
 from benchmark.report.tables import Cell, Table, machine_cell, number_cell, row_cell, times_cell, without_empty_columns
+from benchmark.report.words import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

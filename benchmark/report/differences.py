@@ -11,8 +11,9 @@ from benchmark.analysis.differences import Difference, all_pairs, differences, t
 from benchmark.analysis.keys import tags_of
 from benchmark.analysis.relative import time_ratio
 from benchmark.records import UNCHANGED
-from benchmark.report.summary import listing, name_of, self_supervised
+from benchmark.report.summary import name_of, self_supervised
 from benchmark.report.tables import Cell, Table, number_cell, row_cell
+from benchmark.report.words import listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

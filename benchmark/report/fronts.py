@@ -10,7 +10,7 @@ from benchmark.analysis.studies import complete_trials
 from benchmark.report import style
 from benchmark.report.canvas import draw_front, new_figure
 from benchmark.report.labels import Box, Label, place, segment
-from benchmark.report.summary import listing
+from benchmark.report.words import listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,8 @@ from benchmark.report.beside import read_beside
 from benchmark.report.pictures import Picture, picture
 from benchmark.report.sections import section
 from benchmark.report.studies import study_sections
-from benchmark.report.summary import limits, listing
+from benchmark.report.summary import limits
+from benchmark.report.words import listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

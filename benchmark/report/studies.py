@@ -15,8 +15,8 @@ from benchmark.report import effects as drawing
 from benchmark.report import style
 from benchmark.report.fronts import front_sentence, trial_front
 from benchmark.report.pictures import Picture, picture
-from benchmark.report.summary import listing, percent
 from benchmark.report.tables import Cell, Table
+from benchmark.report.words import listing, percent
 from benchmark.study_records import trials_csv, value_text
 
 if TYPE_CHECKING:

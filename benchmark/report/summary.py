@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
 from benchmark.analysis.differences import all_pairs, declared_references, differences
-from benchmark.analysis.interleaving import breaks
 from benchmark.analysis.keys import (
     backbone_text,
     budget_text,
@@ -19,33 +18,13 @@ from benchmark.analysis.keys import (
 from benchmark.analysis.leaderboard import commit_text, row_flags
 from benchmark.records import TUNED
 from benchmark.report import style
+from benchmark.report.breaks import breaks_between_rungs, breaks_between_runs
+from benchmark.report.words import duration, listing, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from benchmark.records import Record
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds in the unit that a reader wants; empty if unknown."""
-    if seconds is None:
-        return ""
-    if seconds < 120:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def percent(mean: float | None, half_width: float | None = None) -> str:
-    """An accuracy with its interval; empty if unknown."""
-    if mean is None:
-        return ""
-    return f"{mean:.1f}" if half_width is None else f"{mean:.1f} ± {half_width:.1f}"
-
-
-def listing(names: Iterable[str]) -> str:
-    """`a, b and c`."""
-    words = list(names)
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
 def name_of(row: Row) -> str:
@@ -251,7 +230,7 @@ def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[s
         said.append(f"The runs come from {len(commits)} states of the code: {', '.join(commits)}.")
     if any(record.environment.dirty for record in records):
         said.append("Some runs come from a working tree with uncommitted changes (+dirty).")
-    said += _breaks(comparisons)
+    said += breaks_between_runs(comparisons) + breaks_between_rungs(comparisons)
     for comparison in comparisons:
         if len(names := declared_references(comparison)) > 1:
             said.append(
@@ -263,23 +242,6 @@ def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[s
         named = "; ".join(f"{name} ({', '.join(_short(v) for v in values)})" for name, values in fields.items())
         said.append(f"There are {len(comparisons)} comparisons; ranks hold inside one. They differ in: {named or '-'}.")
     return said + unreadable
-
-
-def _breaks(comparisons: Sequence[Comparison]) -> list[str]:
-    """Which runs of a seed did not follow each other (rule 13); nothing where time is the budget, and so no outcome."""
-    machines = {hardware_key(record) for comparison in comparisons for record in comparison.records}
-    said = []
-    for comparison in comparisons:
-        for one in breaks(comparison) if fixed_cost(comparison.first) is None else []:
-            seeds = f"seed{'s' if len(one.seeds) > 1 else ''} {listing(map(str, one.seeds))}"
-            where = f" on {one.machine}" if len(machines) > 1 else ""
-            before, after = (listing(dict.fromkeys(map(style.display, part))) for part in (one.before, one.after))
-            said.append(
-                f"{budget_text(comparison.first)} on {comparison.first.dataset.name}{where}, {seeds}: "
-                f"{'up to ' if len(one.seeds) > 1 else ''}{duration(one.seconds)} lie between the runs of {before} and "
-                f"those of {after}; ratios of their times also hold what the machine's speed changed meanwhile."
-            )
-    return said
 
 
 def _short(value: str) -> str:

@@ -15,7 +15,7 @@ from benchmark.analysis.leaderboard import commit_text, leaderboard_row, relativ
 from benchmark.analysis.ranking import ranks
 from benchmark.invalidations import why_invalid
 from benchmark.report import style
-from benchmark.report.summary import duration, percent
+from benchmark.report.words import duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,7 +117,8 @@ def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]
         row_cell(row),
         Cell(n, len(row.completed)),
         _score(values, "linear_top1", row.half_width),
-        _score(values, "linear_top5", values["linear_top5_ci95"]),
+        # Of five classes or fewer it would be 100% by definition.
+        _score(values, "linear_top5", values["linear_top5_ci95"]) if row.first.dataset.classes > 5 else Cell(""),
         _score(values, "knn20", values["knn20_ci95"]),
         _score(values, "knn200", values["knn200_ci95"]),
         Cell(values["beats_random_init"]),

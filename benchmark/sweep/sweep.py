@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from benchmark.configs import set_key
 from benchmark.devices import choose_device
 from benchmark.errors import UserError
 from benchmark.experiment import override, plan_runs, read_experiment, resolve_entries, validate_experiment
+from benchmark.messages import with_settings
 from benchmark.plan import check_batch
 from benchmark.precision import settle
 from benchmark.sweep.confirm import Confirming
@@ -94,11 +96,16 @@ def ask(sweep: SweepSpec, path: Path, *, budget: str | None, settings: Sequence[
     Raises:
         UserError: a key is unknown, or a value is one that no run would accept.
     """
-    base, source = read_experiment(sweep.experiment, path.parent)
+    raw, source = read_experiment(sweep.experiment, path.parent)
     for key, value in sweep.settings.items():
-        set_key(base, key, value, f"{path}: settings.{key}")
-    override(base, budget, settings)
-    experiment = validate_experiment(base, str(source))
+        set_key(raw, key, value, f"{path}: settings.{key}")
+
+    def read(settings: Sequence[str]) -> tuple[dict[str, Any], Experiment]:
+        data = copy.deepcopy(raw)
+        override(data, budget, settings)
+        return data, validate_experiment(data, str(source))
+
+    base, experiment = with_settings(read, settings, source)
     _check_pruner(sweep, experiment.evaluation.points, str(path))
     found = spaces(sweep, base, str(path))
     for space in found:

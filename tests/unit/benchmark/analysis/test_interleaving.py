@@ -7,6 +7,7 @@ import pytest
 
 from benchmark.analysis.comparison import comparisons
 from benchmark.analysis.interleaving import Break, breaks
+from benchmark.report.breaks import breaks_between_rungs
 from benchmark.report.summary import limits
 
 MORNING = datetime.fromisoformat("2026-01-05T08:00:00+00:00")
@@ -78,3 +79,14 @@ def test_a_report_says_so_where_times_are_compared(ran: Any) -> None:
         "10 epochs on cifar10-jpeg, seed 2: 2.0 h lie between the runs of CNN-JEPA and those of BYOL;"
     )
     assert told(budget={"wall_clock": 100}) == []
+
+
+def test_rungs_that_were_measured_long_after_each_other_are_named(ran: Any) -> None:
+    short, long = {"epochs": 2}, {"epochs": 4}
+    records = [ran("a", 0, 0, budget=short), ran("a", 0, 15, budget=long), ran("b", 0, 26, budget=long)]
+    assert breaks_between_rungs(comparisons(records)) == []
+    records += [ran("a", 1, 100, budget=long), ran("a", 1, 230, budget=short), ran("b", 1, 300, budget=short)]
+    (said,) = breaks_between_rungs(comparisons(records))
+    assert said.startswith("2 epochs and 4 epochs on ") and "seed 1: 120.0 min lie between" in said
+    floors = [ran("random_init", 2, 0, budget=short), ran("random_init", 2, 900, budget=long)]
+    assert breaks_between_rungs(comparisons(floors)) == []  # nothing was paid for

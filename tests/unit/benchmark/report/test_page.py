@@ -14,7 +14,8 @@ from benchmark.report.beside import read_history
 from benchmark.report.figures import front_of
 from benchmark.report.page import write_report
 from benchmark.report.pictures import inline_svg
-from benchmark.report.summary import answer, beside_the_answer, duration, limits, listing, percent, question
+from benchmark.report.summary import answer, beside_the_answer, limits, question
+from benchmark.report.words import duration, listing, percent
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,62 @@
+"""Sentences on runs that did not follow each other, so that their times are of unlike states of the machine (rule 13)."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from benchmark.analysis.interleaving import breaks, distances
+from benchmark.analysis.keys import budget_text, fixed_cost, hardware_key, ladder_key, machine_text
+from benchmark.report import style
+from benchmark.report.words import duration, listing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmark.analysis.comparison import Comparison
+
+
+def breaks_between_runs(comparisons: Sequence[Comparison]) -> list[str]:
+    """Which runs of a seed did not follow each other; nothing where time is the budget, and so no outcome."""
+    several = _several_machines(comparisons)
+    said = []
+    for comparison in comparisons:
+        for one in breaks(comparison) if fixed_cost(comparison.first) is None else []:
+            where = f" on {one.machine}" if several else ""
+            before, after = (listing(dict.fromkeys(map(style.display, part))) for part in (one.before, one.after))
+            said.append(
+                f"{budget_text(comparison.first)} on {comparison.first.dataset.name}{where}, {_seeds(one.seeds)}: "
+                f"{_up_to(one.seeds)}{duration(one.seconds)} lie between the runs of {before} and "
+                f"those of {after}; ratios of their times also hold what the machine's speed changed meanwhile."
+            )
+    return said
+
+
+def breaks_between_rungs(comparisons: Sequence[Comparison]) -> list[str]:
+    """Which rungs of a ladder were measured long after each other, though a curve joins them."""
+    several = _several_machines(comparisons)
+    said = []
+    timed = [comparison for comparison in comparisons if fixed_cost(comparison.first) is None]
+    for one, other in itertools.combinations(timed, 2):
+        if ladder_key(one.first) != ladder_key(other.first):
+            continue
+        for found in distances(one, other):
+            where = f" on {machine_text(found.record)}" if several else ""
+            said.append(
+                f"{budget_text(one.first)} and {budget_text(other.first)} on {one.first.dataset.name}{where}, "
+                f"{_seeds(found.seeds)}: {_up_to(found.seeds)}{duration(found.seconds)} lie between the runs of the two; "
+                "the way from the one to the other also holds what the machine's speed changed meanwhile."
+            )
+    return said
+
+
+def _several_machines(comparisons: Sequence[Comparison]) -> bool:
+    return len({hardware_key(record) for comparison in comparisons for record in comparison.records}) > 1
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {listing(map(str, seeds))}"
+
+
+def _up_to(seeds: Sequence[int]) -> str:
+    return "up to " if len(seeds) > 1 else ""

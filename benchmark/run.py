@@ -164,8 +164,8 @@ class Run:
         training.elapsed = self.ledger.training_time
         self.meter.load_state_dict(state.ledger["meter"])
         self._write_history()  # cut back to the saved step
-        # From what was evaluated: under a budget of time progress moves on while a state is saved, perhaps past a point.
-        # Not as a number in the state, since that of all points may have been changed in between.
+        # From what was evaluated: under a budget of time progress moves on while a state is saved, maybe past a point.
+        # Not from a number in the state, since that of all points may have been changed in between.
         reached = max((line["progress"] for line in state.history if line["kind"] == "evaluation"), default=0.0)
         training.points_done = math.floor(reached * self.plan.experiment.evaluation.points + 1e-9)
         return training.progress

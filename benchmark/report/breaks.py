@@ -1,4 +1,4 @@
-"""Sentences on runs that did not follow each other, so that their times are of unlike states of the machine (rule 13)."""
+"""Sentences on runs that did not follow each other: their times are of unlike states of the machine (rule 13)."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ def breaks_between_rungs(comparisons: Sequence[Comparison]) -> list[str]:
             continue
         for found in distances(one, other):
             where = f" on {machine_text(found.record)}" if several else ""
+            apart = f"{_up_to(found.seeds)}{duration(found.seconds)}"
             said.append(
                 f"{budget_text(one.first)} and {budget_text(other.first)} on {one.first.dataset.name}{where}, "
-                f"{_seeds(found.seeds)}: {_up_to(found.seeds)}{duration(found.seconds)} lie between the runs of the two; "
+                f"{_seeds(found.seeds)}: {apart} lie between the runs of the two; "
                 "the way from the one to the other also holds what the machine's speed changed meanwhile."
             )
     return said

@@ -22,7 +22,7 @@ from benchmark.report.breaks import breaks_between_rungs, breaks_between_runs
 from benchmark.report.words import duration, listing, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from benchmark.records import Record
 

@@ -1,4 +1,4 @@
-"""What is trained when all trials are done: each entry's best point, and the entry itself, on seeds that chose nothing."""
+"""What is trained when all trials are done, on seeds that chose nothing: best points, and the entries themselves."""
 
 from __future__ import annotations
 

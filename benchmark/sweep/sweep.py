@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.configs import set_key
 from benchmark.devices import choose_device
 from benchmark.errors import UserError
-from benchmark.experiment import override, plan_runs, read_experiment, resolve_entries, validate_experiment
+from benchmark.experiment import override, plan_runs, read_experiment, validate_experiment
 from benchmark.messages import with_settings
 from benchmark.plan import check_batch
 from benchmark.precision import settle
@@ -31,8 +31,6 @@ from benchmark.sweep.worker import Worker, best_trial
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-
-    from optuna.trial import FrozenTrial
 
     from benchmark.data.datasets import Dataset
     from benchmark.experiment import Experiment

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmark import run
+from benchmark.cost.ledger import Ledger
 from benchmark.locks import folder_lock
 from benchmark.records import find_records
 from benchmark.training import loop
@@ -202,6 +203,35 @@ def test_interrupted_and_gone_on_equals_never_interrupted(
         assert parts.ledger.steps == 10
     assert any("resumed" in record.flags for record in bench.records(tmp_path / "parts").values())
     assert not list((tmp_path / "parts").rglob("state.pt"))
+
+
+def test_time_that_passes_while_a_state_is_saved_skips_no_evaluation(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that takes its time may carry a budget of time past a point, and past its end."""
+    real, honest = loop.run_step, Ledger.state_dict
+    late = {2: 600.0, 5: 1001.0}  # seconds of training with which a step's state is saved
+
+    def interrupt(training: Any, progress: float, *arguments: Any) -> Any:
+        if progress > 0 and training.step in late:
+            signal.raise_signal(signal.SIGINT)
+        return real(training, progress, *arguments)
+
+    def slow(ledger: Ledger) -> dict[str, Any]:
+        state = honest(ledger)
+        if ledger.steps - 1 in late:
+            state["seconds"]["training"] = late.pop(ledger.steps - 1)
+        return state
+
+    monkeypatch.setattr(loop, "run_step", interrupt)
+    monkeypatch.setattr(Ledger, "state_dict", slow)
+    command = ("run", bench.config(budget={"wall_clock": 1000}), "--out", tmp_path, "--methods", "simclr")
+    assert [bench(*command)[0] for _ in range(3)] == [130, 130, 0]
+    record = bench.records(tmp_path)["simclr"]
+    assert record.ledger is not None and record.metrics is not None
+    points = [point.progress for point in record.metrics.validation]
+    assert points == [pytest.approx(0.6, abs=0.01), pytest.approx(1.001)]
+    assert [point.progress for point in record.ledger.evaluation_points] == points
 
 
 def test_one_failing_run_is_recorded_and_the_others_go_on(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
-from methods.config import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +33,8 @@ def sorted_by(board: pd.DataFrame, name: str) -> pd.DataFrame:
         UserError: there is no such column to sort by.
     """
     if name not in SORTS:
-        raise UserError(f"--by is '{name}'; {nearest(name, sorted(SORTS))}")
+        close = ", ".join(sorted(SORTS))
+        raise UserError(f"--by is '{name}'; choices: {close}")
     column, falling = SORTS[name]
     parts = [
         part.sort_values(column, ascending=not falling, kind="stable", na_position="last")

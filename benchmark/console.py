@@ -222,7 +222,7 @@ def _plan_table(estimates: list[Estimate]) -> Table:
         cells = [one.plan.entry.name, str(one.plan.budget), str(one.runs)]
         cells += [f"{1e3 * one.step:,.0f}", f"{batch / one.step:,.0f}"] if one.step else ["-", "-"]
         cells += [seconds_text(one.training), "-" if one.evaluation is None else seconds_text(one.evaluation)]
-        cells += [f"{one.device_hours:.2f}" if one.device_hours >= 0.1 else f"{one.device_hours:.2g}"]
+        cells += [f"{one.device_hours:.2f}" if one.device_hours >= 0.095 else f"{one.device_hours:.2g}"]
         cells += ["-" if size is None else f"{size / 2**20:,.0f} MiB" for size in (one.memory, one.disk)]
         table.add_row(*map(escape, cells))
     return table

@@ -52,23 +52,27 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     return f"{prefix} is {problem['input']!r}: {message[0].lower()}{message[1:]}"
 
 
-def with_settings(read: Callable[[Sequence[str]], ReadT], settings: Sequence[str], file: Path) -> ReadT:
+def with_settings(read: Callable[[Sequence[str]], ReadT], settings: Sequence[str], *files: Path) -> ReadT:
     """What a file says with the command line's `--set`; an error that is gone without them is not the file's.
 
     Args:
         read: the file with some settings.
         settings: `a.b=value` each.
-        file: as `read` names it in its errors.
+        files: as `read` names them in its errors, the outermost first.
 
     Raises:
-        UserError: of `read`, with `--set` in place of the file where it is the settings' own.
+        UserError: of `read`, with `--set` in place of the files where it is the settings' own.
     """
     try:
         return read(settings)
     except UserError as error:
         if not settings or not _goes(read):
             raise
-        raise UserError(str(error).replace(str(file), "--set", 1)) from None
+        outer, *inner = files
+        text = str(error).replace(str(outer), "--set", 1)
+        for file in inner:
+            text = text.replace(f"{file}: ", "", 1) if text.startswith("--set") else text.replace(str(file), "--set", 1)
+        raise UserError(text) from None
 
 
 def _goes(read: Callable[[Sequence[str]], object]) -> bool:

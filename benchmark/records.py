@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 RULES_VERSION = "1.0"
 TUNED = "tuned"  # the tag of a sweep's best point, trained and tested on fresh seeds
+UNTUNED = "untuned"  # that of the entry itself, trained on the same seeds
 UNCHANGED = "as the recipe has it"  # beside it, where the best point is the entry's own settings
 
 Status = Literal["completed", "collapsed", "diverged", "pruned", "failed"]

@@ -20,7 +20,7 @@ from benchmark.analysis.statistics import (
     probability_of_improvement,
     time_to_target,
 )
-from benchmark.records import TUNED
+from benchmark.records import TUNED, UNTUNED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,8 @@ def declared_references(comparison: Comparison) -> list[str]:
 
     The runs of a sweep are experiments of one entry each, which is compared with nothing.
     """
-    asked = [record for record in comparison.records if record.purpose == "result" and TUNED not in tags_of(record)]
+    swept = {TUNED, UNTUNED}
+    asked = [r for r in comparison.records if r.purpose == "result" and swept.isdisjoint(tags_of(r))]
     return sorted({str(name) for record in asked if (name := record.config.get("reference"))})
 
 

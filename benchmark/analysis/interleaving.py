@@ -67,11 +67,11 @@ def breaks(comparison: Comparison) -> list[Break]:
 
 @dataclass(frozen=True)
 class Distance:
-    """How long after each other two budgets were measured on one machine.
+    """How long nothing went on between the runs of two budgets on one machine.
 
     Attributes:
-        seeds: of both, whose runs are that far apart.
-        seconds: from the last run of the one to the first of the other; the longest over these seeds.
+        seeds: those whose runs are that far apart.
+        seconds: in which no run of the two budgets was under way; the longest over entries and seeds.
         record: of a run on the machine.
     """
 
@@ -81,28 +81,39 @@ class Distance:
 
 
 def distances(one: Comparison, other: Comparison) -> list[Distance]:
-    """Where the runs of two comparisons lie further apart than `LONGEST_BREAK`, by machine."""
-    spans = [_paid_spans(comparison) for comparison in (one, other)]
+    """Between which runs of an entry under two budgets lie more than `LONGEST_BREAK` without any run, by machine.
+
+    Runs of other entries and seeds in between are the order that the harness gives a ladder, and no break.
+    """
+    spans: dict[str, list[_Span]] = {}
+    places: list[dict[tuple[str, int, str, str], _Span]] = [{}, {}]
     found: dict[str, Distance] = {}
-    for hardware, seed in sorted(spans[0].keys() & spans[1].keys()):
-        (begin, end, record), (other_begin, other_end, _) = (part[hardware, seed] for part in spans)
-        seconds = max(other_begin - end, begin - other_end).total_seconds()
+    for number, comparison in enumerate((one, other)):
+        for record in comparison.records:
+            if (span := _span(record)) is not None:
+                spans.setdefault(hardware_key(record), []).append(span)
+                if span.paid:
+                    place = (hardware_key(record), record.seed, record.experiment, record.entry)
+                    places[number][place] = span
+    machines = {hardware_key(record): record for record in one.records}
+    for place in sorted(places[0].keys() & places[1].keys()):
+        first, second = sorted((places[0][place], places[1][place]), key=lambda span: span.start)
+        hardware, seed, *_ = place
+        seconds = _longest_idle(first.end, second.start, spans[hardware])
         if seconds > LONGEST_BREAK:
-            known = found.get(hardware, Distance((), 0.0, record))
-            found[hardware] = Distance((*known.seeds, seed), max(known.seconds, seconds), record)
+            known = found.get(hardware, Distance((), 0.0, machines[hardware]))
+            seeds = tuple(sorted({*known.seeds, seed}))
+            found[hardware] = Distance(seeds, max(known.seconds, seconds), known.record)
     return list(found.values())
 
 
-def _paid_spans(comparison: Comparison) -> dict[tuple[str, int], tuple[datetime, datetime, Record]]:
-    """From the first start to the last end of what was paid for, by machine and seed."""
-    found: dict[tuple[str, int], tuple[datetime, datetime, Record]] = {}
-    for record in comparison.records:
-        span = _span(record)
-        if span is not None and span.paid:
-            place = (hardware_key(record), record.seed)
-            start, end, first = found.get(place, (span.start, span.end, record))
-            found[place] = (min(start, span.start), max(end, span.end), first)
-    return found
+def _longest_idle(begin: datetime, end: datetime, spans: Sequence[_Span]) -> float:
+    """Seconds of the longest stretch between two moments in which nothing was under way."""
+    reached, longest = begin, 0.0
+    for span in sorted(spans, key=lambda span: span.start):
+        longest = max(longest, (min(span.start, end) - reached).total_seconds())
+        reached = max(reached, span.end)
+    return max(longest, (end - reached).total_seconds())
 
 
 def _longest(seed: int, records: Sequence[Record]) -> Break | None:

@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.interleaving import breaks, distances
-from benchmark.analysis.keys import budget_text, fixed_cost, hardware_key, ladder_key, machine_text
+from benchmark.analysis.keys import budget_size, budget_text, fixed_cost, hardware_key, ladder_key, machine_text
 from benchmark.report import style
 from benchmark.report.words import duration, listing
 
@@ -36,18 +36,21 @@ def breaks_between_rungs(comparisons: Sequence[Comparison]) -> list[str]:
     """Which rungs of a ladder were measured long after each other, though a curve joins them."""
     several = _several_machines(comparisons)
     said = []
-    timed = [comparison for comparison in comparisons if fixed_cost(comparison.first) is None]
-    for one, other in itertools.combinations(timed, 2):
-        if ladder_key(one.first) != ladder_key(other.first):
-            continue
-        for found in distances(one, other):
-            where = f" on {machine_text(found.record)}" if several else ""
-            apart = f"{_up_to(found.seeds)}{duration(found.seconds)}"
-            said.append(
-                f"{budget_text(one.first)} and {budget_text(other.first)} on {one.first.dataset.name}{where}, "
-                f"{_seeds(found.seeds)}: {apart} lie between the runs of the two; "
-                "the way from the one to the other also holds what the machine's speed changed meanwhile."
-            )
+    ladders: dict[str, list[Comparison]] = {}
+    for comparison in comparisons:
+        if fixed_cost(comparison.first) is None:
+            ladders.setdefault(ladder_key(comparison.first), []).append(comparison)
+    for rungs in ladders.values():
+        rungs.sort(key=lambda comparison: budget_size(comparison.first))
+        for one, other in itertools.pairwise(rungs):
+            for found in distances(one, other):
+                where = f" on {machine_text(found.record)}" if several else ""
+                apart = f"{_up_to(found.seeds)}{duration(found.seconds)}"
+                said.append(
+                    f"{budget_text(one.first)} and {budget_text(other.first)} on {one.first.dataset.name}{where}, "
+                    f"{_seeds(found.seeds)}: {apart} lie between the runs of the two; the line that joins them also "
+                    "holds what the machine's speed changed meanwhile."
+                )
     return said
 
 

@@ -37,10 +37,11 @@ def tuning_table(comparison: Comparison) -> Table | None:
     found = tuning_differences(comparison)
     heads = (_DIFFERENCES[0], "Against", *_DIFFERENCES[1:])
     cells = [(tuned, row_cell(one.reference), *rest) for one in found for tuned, *rest in [_difference_cells(one)]]
-    for row in comparison.rows if found else ():
-        if row.measured and UNCHANGED in tags_of(row.first):
-            empty = [Cell("")] * (len(heads) - 2)
-            cells.append((row_cell(row), Cell("itself: its own settings are the best"), *empty))
+    compared = {id(one.row) for one in found}
+    for row in comparison.rows:
+        own = any(UNCHANGED in tags_of(record) for record in row.measured)
+        if own and row.invalid is None and id(row) not in compared:
+            cells.append((row_cell(row), Cell("itself: its own settings are the best"), *[Cell("")] * (len(heads) - 2)))
     return Table(heads, frozenset({2, 3, 4, 5, 7}), tuple(cells)) if cells else None
 
 

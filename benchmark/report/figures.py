@@ -187,7 +187,9 @@ def _draw_key(plot: Plot) -> None:
     counts = sorted({len(row.measured) for row in [*plot.paid, *plot.floors]})
     if counts:
         n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        parts.append(f"n = {n}" + (", bars: 95% intervals" if counts[-1] >= MIN_RESULT else ", bars: sampling error"))
+        bars = "95% intervals" if counts[-1] >= MIN_RESULT else "sampling error"
+        few = ", below n = 3 sampling error" if counts[0] < MIN_RESULT <= counts[-1] else ""
+        parts.append(f"n = {n}, bars: {bars}{few}")
     text = "\u2003".join(parts)
     # A column of a paper is narrower than what there may be to say.
     points = 72 * plot.axes.get_window_extent().width / plot.axes.figure.dpi

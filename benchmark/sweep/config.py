@@ -166,6 +166,8 @@ class SweepSpec(Config):
         common = sorted(set(self.seeds) & set(self.confirm_seeds))
         if common:
             raise ValueError(f"confirm_seeds holds {common[0]}, which the trials use; fresh seeds are needed")
+        if self.confirm_recipe and not self.confirm_seeds:
+            raise ValueError("confirm_recipe is true, but confirm_seeds is empty; at least one is needed")
         self._check_sampler()
         for one in self.published:
             if one.parameter not in self.parameters:

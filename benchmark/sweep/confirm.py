@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.devices import choose_device
 from benchmark.experiment import plan_runs, resolve_entries, validate_experiment
 from benchmark.precision import settle
-from benchmark.records import TUNED, UNCHANGED
+from benchmark.records import TUNED, UNCHANGED, UNTUNED
 from benchmark.runner import finished_record
 from benchmark.sweep.space import point_data
 
@@ -67,7 +67,7 @@ class Confirming:
         plain = point_data(space, asked.base, {}, [seed], asked.where)
         if self._key(plain) == self._key(tuned.data):  # the same run, which nobody needs twice
             return [replace(tuned, tags=(*tuned.tags, UNCHANGED))]
-        return [tuned, Confirmation(f"{space.entry}, fresh seed {seed}", "the recipe itself", plain)]
+        return [tuned, Confirmation(f"{space.entry}, fresh seed {seed}", "the recipe itself", plain, (UNTUNED,))]
 
     def is_tested(self, run: Confirmation) -> bool:
         """Whether the run is done."""

@@ -74,10 +74,11 @@ class Space:
         return [*drawn, *([None] * (count - known))]
 
     def examples(self) -> list[Point]:
-        """Points that a check has to look at: each value, and each end of a range, and all that are known already."""
+        """Points that a check has to look at: each value, each end of a range, all that are known, the recipe's own."""
         first = {name: spec.extremes()[0] for name, spec in self.parameters.items()}
         varied = [{**first, name: value} for name, spec in self.parameters.items() for value in spec.extremes()]
-        return [*varied, *(point for point in self.points() if point is not None)]
+        recipe: list[Point] = [{}] if self.sweep.confirm_recipe else []
+        return [*varied, *(point for point in self.points() if point is not None), *recipe]
 
     def encoded(self, point: Point) -> Point:
         """A point as Optuna stores it: what is no scalar as its JSON text."""
@@ -202,6 +203,8 @@ def resolve_point(
 
 def point_text(point: Point) -> str:
     """A point for messages."""
+    if not point:
+        return "the recipe's own settings"
     return ", ".join(f"{name}={json.dumps(value)}" for name, value in point.items())
 
 

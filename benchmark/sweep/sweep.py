@@ -98,18 +98,18 @@ def ask(sweep: SweepSpec, path: Path, *, budget: str | None, settings: Sequence[
     for key, value in sweep.settings.items():
         set_key(raw, key, value, f"{path}: settings.{key}")
 
-    def read(settings: Sequence[str]) -> tuple[dict[str, Any], Experiment]:
-        data = copy.deepcopy(raw)
-        override(data, budget, settings)
-        return data, validate_experiment(data, str(source))
+    def read(settings: Sequence[str]) -> Asked:
+        base = copy.deepcopy(raw)
+        override(base, budget, settings)
+        experiment = validate_experiment(base, str(source))
+        _check_pruner(sweep, experiment.evaluation.points, str(path))
+        found = spaces(sweep, base, str(path))
+        for space in found:
+            for point in space.examples():
+                resolve_point(space, base, source, point, str(path))
+        return Asked(sweep, base, experiment, source, found, str(path))
 
-    base, experiment = with_settings(read, settings, source)
-    _check_pruner(sweep, experiment.evaluation.points, str(path))
-    found = spaces(sweep, base, str(path))
-    for space in found:
-        for point in space.examples():
-            resolve_point(space, base, source, point, str(path))
-    return Asked(sweep, base, experiment, source, found, str(path))
+    return with_settings(read, settings, path, source)
 
 
 def _check_pruner(sweep: SweepSpec, points: int, where: str) -> None:

@@ -268,7 +268,7 @@ def train(training: Training, watcher: Watcher, points: int) -> Literal["complet
                 saved_at = training.elapsed
             if stop:
                 raise Interrupted
-        if training.points_done < points:  # interrupted on the budget's very end
+        if training.points_done < points:  # the time that a state took to be saved carried a resumed run past its end
             _evaluate(training, watcher, progress, points)
     return "completed"
 

@@ -84,14 +84,14 @@ def _journal_states(path: Path) -> list[str]:
 @pytest.mark.slow
 def test_a_sweep_leaves_records_a_table_a_report_and_one_tested_winner(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    sweep = _sweep(bench, confirm_seeds=[7])
+    sweep = _sweep(bench, confirm_seeds=[7], confirm_recipe=True)
     code, printed = bench("sweep", sweep, "--out", out)
     assert code == 0, printed
     assert "2 of 2 trials done; 2 runs took" in printed
     found, problems = find_records([out])
     assert problems == []
     purposes = sorted((record.purpose, record.seed) for _, record in found)
-    assert purposes == [("result", 7), ("trial", 0), ("trial", 0)]
+    assert purposes == [("result", 7), ("result", 7), ("trial", 0), ("trial", 0)]
     for _, record in found:
         assert record.status == "completed" and record.experiment == "depth"
         assert (record.metrics is None) == (record.purpose == "trial")
@@ -100,16 +100,19 @@ def test_a_sweep_leaves_records_a_table_a_report_and_one_tested_winner(bench: An
     scores = {r.config["method"]["predictor_depth"]: r.trial_metrics for _, r in found if r.trial_metrics}
     assert values == {depth: metrics.scores.linear_top1 for depth, metrics in scores.items()}
     best = max(values, key=lambda depth: (values[depth], -depth))
-    (winner,) = (record for _, record in found if record.purpose == "result")
+    confirmed = {record.entry: record for _, record in found if record.purpose == "result"}
+    recipe = confirmed.pop("cnn_jepa")
+    (winner,) = confirmed.values()
     assert values[winner.config["method"]["predictor_depth"]] == values[best]
     assert "tuned" in winner.config["tags"]
+    assert "untuned" in recipe.config["tags"] and recipe.config["method"]["predictor_depth"] == 3
     for trial in study.studies[0].trials:
         assert (out / "depth" / trial.runs[0].record).is_file()
     assert not (out / "depth" / ".workers").exists()
     report = out / "depth" / "report"
     assert (report / "trials-depth.csv").is_file() and list((report / "figures").glob("study-*.svg"))
     # Trials stand in no leaderboard unless they are asked for.
-    for options, rows in (((), 1), (("--trials",), 3)):
+    for options, rows in (((), 2), (("--trials",), 4)):
         assert bench("leaderboard", out, "--csv", tmp_path / "board.csv", *options)[0] == 0
         assert len(list(csv.DictReader((tmp_path / "runs.csv").open()))) == rows
     code, printed = bench("sweep", "--show", "depth", "--out", out)

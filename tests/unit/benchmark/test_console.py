@@ -68,4 +68,15 @@ def test_elsewhere_slow_work_is_worth_a_line(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_budget_of_time_is_said_in_words(make_record: Any) -> None:
-    assert console._cells(make_record(budget={"wall_clock": 150.0}))[1] == "150 s of training"
+    assert console._cells(make_record(budget={"wall_clock": 150.0}), top5=True)[1] == "150 s of training"
+
+
+def test_the_table_has_what_speaks_against_a_run_and_no_top_5_of_five_classes(make_record: Any) -> None:
+    reporter, file = _reporter(terminal=False)
+    record = make_record(flags=["shared device"])
+    reporter.table([record])
+    assert "top-5" in file.getvalue() and "completed, shared device" in file.getvalue()
+    reporter, file = _reporter(terminal=False)
+    few = record.model_copy(update={"dataset": record.dataset.model_copy(update={"classes": 5})})
+    reporter.table([few])
+    assert "top-5" not in file.getvalue() and "kNN-200" in file.getvalue()

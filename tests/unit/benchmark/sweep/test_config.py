@@ -17,6 +17,7 @@ from benchmark.sweep.sweep import ask, check_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def test_a_range_of_whole_numbers_or_of_steps_is_a_list() -> None:
@@ -67,6 +68,7 @@ DEPTH = "cnn_jepa.predictor_depth"
         ({"parameters": {}}, "parameters is empty"),
         ({"entries": []}, "entries is empty"),
         ({"seeds": [0, 0]}, "seeds holds one of them twice"),
+        ({"confirm_recipe": True}, "confirm_recipe is true, but confirm_seeds is empty"),
         ({"confirm_seeds": [1, 5]}, "confirm_seeds holds 1, which the trials use"),
         ({"sampler": "gird"}, "sampler is 'gird'; did you mean 'grid'"),
         ({"sampler": "tpe"}, "trials is missing; sampler 'tpe' does not end by itself"),
@@ -133,3 +135,29 @@ def test_the_named_ablations_have_four_values_and_three_seeds() -> None:
         spec, _ = load_sweep(name)
         (parameter,) = spec.parameters.values()
         assert len(parameter.listed() or []) >= 4 and len(spec.seeds) >= 3
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("cnn_jepa.temperatur=3", "^--set: with .*: entry 'cnn_jepa.*: unknown key 'temperatur'"),
+        ("batch_size=lots", "^--set: batch_size is 'lots'"),
+    ],
+)
+def test_a_wrong_setting_of_the_command_line_is_not_said_of_a_file(
+    write_sweep: Callable[..., Path], setting: str, message: str
+) -> None:
+    path = write_sweep()
+    with pytest.raises(UserError, match=message) as caught:
+        ask(load_sweep(str(path))[0], path, budget=None, settings=[setting])
+    assert ".yaml" not in str(caught.value)
+
+
+def test_the_recipe_itself_is_checked_where_it_will_be_trained(write_sweep: Callable[..., Path]) -> None:
+    """Valid with every value that is swept, and not as it stands."""
+    entries = [{"method": "cnn_jepa", "overrides": {"predictor_depth": 0}}]
+    path = write_sweep({"entries": entries}, confirm_seeds=[7])
+    ask(load_sweep(str(path))[0], path, budget=None, settings=[])
+    path = write_sweep({"entries": entries}, confirm_seeds=[7], confirm_recipe=True)
+    with pytest.raises(UserError, match=r"with the recipe's own settings: .*predictor_depth"):
+        ask(load_sweep(str(path))[0], path, budget=None, settings=[])

@@ -98,9 +98,9 @@ def test_the_entry_itself_stands_beside_its_best_point_on_fresh_seeds(open_sweep
     assert [(job.experiment["entries"][0]["name"], *job.experiment["seeds"], job.tags) for job in confirmed] == [
         (name, seed, tags)
         for seed in (7, 8)
-        for name, tags in (("cnn_jepa.predictor_depth-4", ("tuned", "best of 2 trials")), ("cnn_jepa", ()))
+        for name, tags in (("cnn_jepa.predictor_depth-4", ("tuned", "best of 2 trials")), ("cnn_jepa", ("untuned",)))
     ]
-    (recipe,) = {json.dumps(job.experiment["entries"]) for job in confirmed if not job.tags}
+    (recipe,) = {json.dumps(job.experiment["entries"]) for job in confirmed if "tuned" not in job.tags}
     assert "predictor_depth" not in recipe
 
 

@@ -187,9 +187,11 @@ def _draw_key(plot: Plot) -> None:
     counts = sorted({len(row.measured) for row in [*plot.paid, *plot.floors]})
     if counts:
         n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        bars = "95% intervals" if counts[-1] >= MIN_RESULT else "sampling error"
-        few = ", below n = 3 sampling error" if counts[0] < MIN_RESULT <= counts[-1] else ""
-        parts.append(f"n = {n}, bars: {bars}{few}")
+        if counts[0] < MIN_RESULT <= counts[-1]:
+            bars = f"95% (n < {MIN_RESULT}: sampling)"  # the caption has more room
+        else:
+            bars = "95% intervals" if counts[-1] >= MIN_RESULT else "sampling error"
+        parts.append(f"n = {n}, bars: {bars}")
     text = "\u2003".join(parts)
     # A column of a paper is narrower than what there may be to say.
     points = 72 * plot.axes.get_window_extent().width / plot.axes.figure.dpi

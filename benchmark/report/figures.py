@@ -219,15 +219,17 @@ def _draw_entry(plot: Plot, rungs: list[Row]) -> None:
                 linewidths=0,
                 zorder=3.5,
             )
+        sure = row.accuracy.n >= MIN_RESULT  # else the bar knows nothing of seeds, and must not look like an interval
         axes.errorbar(
             x,
             y,
             xerr=plot.reach(row),
             yerr=plot.height(row),
             color=colour,
-            elinewidth=0.8,
-            capsize=1.6,
+            elinewidth=0.8 if sure else 0.6,
+            capsize=1.6 if sure else 0.0,
             capthick=0.8,
+            alpha=1.0 if sure else 0.6,
             zorder=4,
         )
         top = axes.get_ylim()[1]

@@ -43,19 +43,20 @@ Found = tuple["Path", "Record"]
 
 _COST = (
     "Training time against linear top-1 on the test split. Large markers are means over seeds, with 95% intervals on "
-    "both axes from three seeds on; below, the bar is the test split's sampling error. Small ones are seeds; a line "
-    "joins the budgets of one entry. Times are of the runs against which nothing speaks; where something speaks "
-    "against all, the marker is hollow and on no front. The grey step is the Pareto front of the self-supervised means "
-    "above random init, whether the bars tell them apart or not. The dashed line is random init, which pays nothing. "
-    "Where runs had budgets of data and budgets of cost, each kind has a panel of its own; where all were given the "
-    "same time, they stand side by side in the order of their accuracy, without an axis of cost and without a front."
+    "both axes from three seeds on; below, a bar without ends is the test split's sampling error, which knows nothing "
+    "of how seeds vary. Small ones are seeds; a line joins the budgets of one entry. Times are of the runs against "
+    "which nothing speaks; where something speaks against all, the marker is hollow and on no front. The grey step is "
+    "the Pareto front of the self-supervised means above every untrained network, whether the bars tell them apart or "
+    "not. Dashed are the untrained networks, which pay nothing. Where runs had budgets of data and budgets of cost, "
+    "each kind has a panel of its own; where all were given the same time, they stand side by side in the order of "
+    "their accuracy, without an axis of cost and without a front."
 )
 _NO_CURVES = "No learning curves: each run was evaluated once, and a point is no curve."
 _CURVES = (
-    "Validation accuracy during the runs: the mean over seeds, each seed as a thin line, and from three seeds on the "
-    "mean's 95% interval as a band; dashed are vision transformers. The probes on the way may learn from fewer images "
-    "than the final ones, so that a curve need not end at the table's value. A point in the middle describes a run "
-    "under way; it is no result of a shorter budget, whose schedule would have ended there."
+    "Validation accuracy of the primary encoder during the runs: the mean over seeds, each seed as a thin line, and "
+    "from three seeds on the mean's 95% interval as a band; dashed are vision transformers. The probes on the way may "
+    "learn from fewer images than the final ones, so that a curve need not end at the table's value. A point in the "
+    "middle describes a run under way; it is no result of a shorter budget, whose schedule would have ended there."
 )
 _TIME = "Means over the runs that were probed at their end."
 _STEP = (

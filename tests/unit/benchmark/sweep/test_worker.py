@@ -232,7 +232,7 @@ def test_two_workers_share_a_queue_and_each_run_is_carried_out_once(
 def test_a_trial_that_fell_silent_elsewhere_is_taken_up(
     open_sweep: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage_module, "GRACE", 1)
+    monkeypatch.setattr(storage_module, "GRACE", 5)  # longer than a slow machine takes for the other trials
     sweep = open_sweep()
     one = sweep.studies[0]
     with quiet():

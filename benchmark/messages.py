@@ -58,7 +58,7 @@ def with_settings(read: Callable[[Sequence[str]], ReadT], settings: Sequence[str
     Args:
         read: the file with some settings.
         settings: `a.b=value` each.
-        files: as `read` names them in its errors, the outermost first.
+        files: as `read` names them in its errors.
 
     Raises:
         UserError: of `read`, with `--set` in place of the files where it is the settings' own.
@@ -68,11 +68,10 @@ def with_settings(read: Callable[[Sequence[str]], ReadT], settings: Sequence[str
     except UserError as error:
         if not settings or not _goes(read):
             raise
-        outer, *inner = files
-        text = str(error).replace(str(outer), "--set", 1)
-        for file in inner:
-            text = text.replace(f"{file}: ", "", 1) if text.startswith("--set") else text.replace(str(file), "--set", 1)
-        raise UserError(text) from None
+        text = str(error)
+        for file in files:
+            text = text.replace(f"{file}: ", "", 1)
+        raise UserError(text if text.startswith("--set") else f"--set: {text}") from None
 
 
 def _goes(read: Callable[[Sequence[str]], object]) -> bool:

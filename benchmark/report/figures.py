@@ -28,14 +28,13 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
     """What each entry paid in training time, and the linear top-1 it reached.
 
     Each seed is a faint point; means carry 95% bars on both axes from three seeds on: of two, Student's interval is
-    twelve times their spread, and would hide the rest; there the bar is the test split's sampling error. The rungs of
-    a ladder are joined.
-    The dashed line is random-init, which pays nothing; the grey step is the Pareto front of the self-supervised
-    means above it. A supervised row far above all others is drawn at the upper edge, with its value. Budgets of data
-    and budgets of cost have panels of their own, beside each other on one scale of accuracy (rule 21); where all were
-    given the same time, entries stand side by side instead of one behind the other, without a front. On ImageNet-100
-    at 224 px the published runs stand behind ours, hollow and grey; anywhere else their axes would not be these. They
-    are whole jobs on other machines: a backdrop, and no part of the front.
+    twelve times their spread, and would hide the rest; there the bar is the test split's sampling error. The rungs of a
+    ladder are joined. Dashed are the untrained networks, which pay nothing; the grey step is the Pareto front of the
+    self-supervised means above all of them. A supervised row far above all others is drawn at the upper edge, with its
+    value. Budgets of data and budgets of cost have panels of their own, beside each other on one scale of accuracy
+    (rule 21); where all were given the same time, entries stand side by side instead of one behind the other, without a
+    front. On ImageNet-100 at 224 px the published runs stand behind ours, hollow and grey; anywhere else their axes
+    would not be these. They are whole jobs on other machines: a backdrop, and no part of the front.
 
     Args:
         records: of one ladder (equal but for the budget) and one machine, because times are compared; runs without

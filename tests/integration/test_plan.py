@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from typing import TYPE_CHECKING, Any
 from unittest.mock import MagicMock
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark import plan as planning
 from benchmark.plan import _estimate, _Trial
 
 if TYPE_CHECKING:
@@ -71,6 +73,19 @@ def test_a_run_says_what_is_to_come(bench: Any, tmp_path: Path) -> None:
     code, printed = bench(*arguments)
     assert code == 0 and re.search(r"1 runs? to come, about \d+s of training", printed)
     assert "to come" not in bench(*arguments)[1]  # nothing is
+
+
+def test_a_run_that_is_interrupted_while_it_plans_has_left_nothing(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("run", bench.config(), "--out", tmp_path / "out", "--methods", "simclr,vicreg")
+    with monkeypatch.context() as patch:
+        patch.setattr(planning, "_try_out", lambda *_: signal.raise_signal(signal.SIGINT))
+        code, printed = bench(*arguments)
+    assert code == 130 and "interrupting: after the entry that is tried out" in printed
+    assert "the same command goes on" in printed and not list(tmp_path.rglob("state.pt"))
+    assert bench(*arguments)[0] == 0
+    assert set(bench.records(tmp_path / "out")) == {"simclr", "vicreg"}
 
 
 def test_bad_requests_are_refused_as_in_run(bench: Any) -> None:

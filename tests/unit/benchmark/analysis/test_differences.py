@@ -10,6 +10,7 @@ from scipy import stats
 
 from benchmark.analysis.comparison import comparisons
 from benchmark.analysis.differences import (
+    declared_references,
     difference_of,
     differences,
     median_time_to,
@@ -20,6 +21,7 @@ from benchmark.analysis.differences import (
 from benchmark.analysis.leaderboard import leaderboard
 from benchmark.analysis.statistics import holm
 from benchmark.records import Point, Record, ValidationPoint
+from benchmark.report.differences import tuning_table
 
 OURS = {"reference": "cnn_jepa"}
 
@@ -133,3 +135,28 @@ def test_tuned_rows_declare_nothing_and_stand_against_their_own_recipe(make_reco
     assert (one.row.first.entry, one.reference.first.entry) == ("simclr.lr-0.003", "simclr")
     assert one.paired.mean == pytest.approx(2.8 / 3) and one.paired.n == 3
     assert one.p == pytest.approx(stats.ttest_rel([44.0, 45.2, 46.1], [43.0, 44.5, 45.0]).pvalue)
+
+
+def test_a_recipe_beside_its_tuned_row_declares_nothing_either(make_record: Any) -> None:
+    sweep = {"method": "cnn_jepa", "experiment": "tune"}
+    records = [make_record("simclr", seed, config={"reference": "simclr"}) for seed in range(3)]
+    for name, tags in (("cnn_jepa", ["untuned"]), ("cnn_jepa.lr-0.003", ["tuned", "best of 3 trials"])):
+        config = {"reference": name, "tags": tags}
+        records += [make_record(name, seed, config=config, **sweep) for seed in range(3)]
+    (comparison,) = comparisons(records)
+    assert declared_references(comparison) == ["simclr"]
+    (one,) = tuning_differences(comparison)
+    assert (one.row.first.entry, one.reference.first.entry) == ("cnn_jepa.lr-0.003", "cnn_jepa")
+
+
+def test_a_recipe_that_was_its_own_best_point_is_named_beside_the_others(make_record: Any) -> None:
+    tags = {"config": {"tags": ["tuned", "as the recipe has it"]}, "method": "vicreg"}
+    records = [make_record("vicreg.lr-0.001", seed, **tags) for seed in range(2)]
+    (comparison,) = comparisons(records)
+    table = tuning_table(comparison)
+    assert table is not None
+    ((row, against, *rest),) = table.rows
+    assert "lr 0.001" in row.text and against.text.startswith("itself") and not any(cell.text for cell in rest)
+    again = [*records, *(make_record("vicreg", seed) for seed in range(2))]  # of the same settings, in a joint report
+    table = tuning_table(comparisons(again)[0])
+    assert table is not None and len(table.rows) == 1 and not table.rows[0][1].text.startswith("itself")

@@ -19,11 +19,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, TypeAdapter
 
-from benchmark.configs import config_root, read_yaml, shipped_experiments, shipped_sweeps
 from benchmark.cost.budget import BudgetSpec
 from benchmark.data.datasets import DatasetSpec
-from benchmark.experiment import EntrySpec, EvaluationSpec, Experiment
-from benchmark.sweep.config import ParameterSpec, PublishedSpec, SweepSpec
+from benchmark.experiment.files import config_root, read_yaml, shipped_experiments, shipped_sweeps
+from benchmark.experiment.spec import EntrySpec, EvaluationSpec, Experiment
+from benchmark.sweep.spec import ParameterSpec, PublishedSpec, SweepSpec
 from cnn_jepa import MaskSpec
 from methods.backbones import BACKBONES, BackboneSpec
 from methods.config import OptimizerSpec

@@ -17,7 +17,7 @@ import torch
 from claims import EMULATED, about, claim
 from torch import nn
 
-from benchmark.precision import has_bfloat16
+from benchmark.machine.devices import has_bfloat16
 from cnn_jepa.blocks.columns import columns, suits
 from cnn_jepa.blocks.layout import Layout, Need
 from cnn_jepa.blocks.maps import dense

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from claims import EMULATED, about, claim
 
-from benchmark.precision import has_bfloat16
+from benchmark.machine.devices import has_bfloat16
 from cnn_jepa.blocks.depthwise import _weight_gradient
 from cnn_jepa.blocks.layout import Layout
 from cnn_jepa.program import Reach

@@ -12,7 +12,7 @@ from torchvision.io import encode_jpeg
 from torchvision.transforms.v2.functional import resize
 
 from benchmark.data.folder import class_files, split_folders
-from benchmark.data.shapes import CLASSES, render_shapes
+from benchmark.data.shapes.scenes import CLASSES, render_shapes
 
 VARIABLE = "PERF_DATA"
 

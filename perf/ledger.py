@@ -19,17 +19,17 @@ import torch
 from claims import about, claim
 from rich.console import Console
 
-from benchmark.console import ConsoleReporter
+from benchmark.cli.console import ConsoleReporter
 from benchmark.cost.ledger import Ledger
 from benchmark.cost.meter import INTERVAL, sources
 from benchmark.data.datasets import load_dataset
-from benchmark.devices import choose_device
-from benchmark.experiment import load_experiment, plan_runs, resolve_entries
-from benchmark.interruption import Interruption
-from benchmark.precision import settle
-from benchmark.run import Run
+from benchmark.experiment.run_spec import plan_runs, resolve_entries, settle
+from benchmark.experiment.spec import load_experiment
+from benchmark.machine.devices import choose_device
+from benchmark.machine.interrupt import Interruption
+from benchmark.runs.run import Run
 from benchmark.training.loop import LOG_EVERY, run_step
-from benchmark.training.measure import warm_up
+from benchmark.training.profile import warm_up
 
 CALLS, SAMPLES = 10_000, 50
 

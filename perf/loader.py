@@ -35,22 +35,22 @@ from claims import about, claim, unmeasured
 from images import asked_folder, describe, shapes_folder
 from rich.console import Console
 
-from benchmark.console import ConsoleReporter
-from benchmark.data.convert import convert_folder
+from benchmark.cli.console import ConsoleReporter
 from benchmark.data.datasets import load_dataset
-from benchmark.data.images import THREADS_VARIABLE
-from benchmark.devices import choose_device
+from benchmark.data.decode import THREADS_VARIABLE
+from benchmark.data.hdf5.convert import convert_folder
 from benchmark.errors import UserError
-from benchmark.experiment import load_experiment, plan_runs, resolve_entries
-from benchmark.interruption import Interruption
-from benchmark.precision import settle
-from benchmark.run import Run
+from benchmark.experiment.run_spec import plan_runs, resolve_entries, settle
+from benchmark.experiment.spec import load_experiment
+from benchmark.machine.devices import choose_device
+from benchmark.machine.interrupt import Interruption
+from benchmark.runs.run import Run
 from benchmark.training.loop import run_step
-from benchmark.training.measure import undone, warm_up
+from benchmark.training.profile import undone, warm_up
 
 if TYPE_CHECKING:
-    from benchmark.data.batches import RawBatch
-    from benchmark.run_plan import RunPlan
+    from benchmark.data.loader import RawBatch
+    from benchmark.experiment.run_spec import RunPlan
     from benchmark.training.loop import Training
 
 _AIM = 0.95

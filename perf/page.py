@@ -29,7 +29,7 @@ import psutil
 import torch
 from claims import VARIABLE, number
 
-from benchmark.environment import describe
+from benchmark.machine.environment import describe
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "performance.md"

@@ -24,14 +24,14 @@ from images import shapes_folder
 from rich.console import Console
 
 from benchmark.analysis.published import EPOCHS, PUBLISHED, REPOSITORY
-from benchmark.console import ConsoleReporter
+from benchmark.cli.console import ConsoleReporter
 from benchmark.data.datasets import load_dataset
-from benchmark.devices import choose_device
-from benchmark.experiment import load_experiment, plan_runs, resolve_entries
-from benchmark.interruption import Interruption
-from benchmark.precision import settle
-from benchmark.run import Run
-from benchmark.training.measure import seconds_per_step, warm_up
+from benchmark.experiment.run_spec import plan_runs, resolve_entries, settle
+from benchmark.experiment.spec import load_experiment
+from benchmark.machine.devices import choose_device
+from benchmark.machine.interrupt import Interruption
+from benchmark.runs.run import Run
+from benchmark.training.profile import seconds_per_step, warm_up
 
 IMAGES = 126_689
 BASE = "cnn_jepa_dense"

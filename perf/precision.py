@@ -14,8 +14,8 @@ import time
 import torch
 from claims import about, claim, skip
 
-from benchmark.environment import cpu_model
-from benchmark.precision import has_bfloat16
+from benchmark.machine.devices import has_bfloat16
+from benchmark.machine.environment import cpu_model
 from methods.backbones import BackboneSpec, build_backbone
 
 

@@ -24,7 +24,7 @@ import torch
 from claims import EMULATED, about, claim, unmeasured
 from torch import Tensor, nn
 
-from benchmark.precision import has_bfloat16
+from benchmark.machine.devices import has_bfloat16
 from cnn_jepa import CNNJEPA, MaskedDenseEncoder, MaskSpec, SparseEncoder, sample_masks
 from methods.backbones import BackboneSpec, build_backbone
 

@@ -26,17 +26,17 @@ from claims import about, claim
 from images import asked_folder
 from rich.console import Console
 
-from benchmark.console import ConsoleReporter
+from benchmark.cli.console import ConsoleReporter
 from benchmark.cost.budget import Budget
 from benchmark.data.datasets import load_dataset
-from benchmark.devices import choose_device
-from benchmark.experiment import load_experiment, plan_runs, resolve_entries
-from benchmark.interruption import Interruption
-from benchmark.precision import settle
-from benchmark.run import Run
+from benchmark.experiment.run_spec import plan_runs, resolve_entries, settle
+from benchmark.experiment.spec import load_experiment
+from benchmark.machine.devices import choose_device
+from benchmark.machine.interrupt import Interruption
+from benchmark.runs.run import Run
 from benchmark.training import loop
 from benchmark.training.loop import Training, Unwatched, run_step, train
-from benchmark.training.measure import PARTS, breakdown, undone, warm_up
+from benchmark.training.profile import PARTS, breakdown, undone, warm_up
 
 PRODUCTS = (
     "conv",

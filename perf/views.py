@@ -31,8 +31,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from benchmark.data import augment, color
-from benchmark.data.augment import Augmenter
+from benchmark.data.views import augment, color
+from benchmark.data.views.augment import Augmenter
 from methods.views import ViewSpec
 
 if TYPE_CHECKING:

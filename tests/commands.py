@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from benchmark.cli import app
+from benchmark.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))

@@ -10,6 +10,7 @@ with their options and defaults, and the public names of `methods` and `cnn_jepa
 
 from __future__ import annotations
 
+import csv
 import importlib
 import inspect
 import json
@@ -76,7 +77,10 @@ def tables() -> dict[str, Any]:
             out = Path(scratch) / results.name
             _bench("report", results.relative_to(ROOT), "--out", out)
             for page in sorted(out.glob("*.csv")):
-                found[f"{results.name}/{page.name}"] = page.read_text(encoding="utf-8")
+                with page.open(newline="", encoding="utf-8") as file:
+                    # Where the record lies, seen from the page, is no matter.
+                    rows = [{**row, "record": ""} for row in csv.DictReader(file)]
+                found[f"{results.name}/{page.name}"] = rows
             cells = [line for line in (out / "report.md").read_text(encoding="utf-8").splitlines() if "|" in line]
             found[f"{results.name}/report.md"] = re.findall(r"\d+(?:\.\d+)?", "\n".join(cells))
     return found
@@ -107,9 +111,9 @@ def commands() -> dict[str, list[str]]:
     import typer
 
     try:
-        app = importlib.import_module("benchmark.cli.main").app
+        app = importlib.import_module("benchmark.cli.main.main").app
     except ModuleNotFoundError:
-        app = importlib.import_module("benchmark.cli").app
+        app = importlib.import_module("benchmark.cli.main").app
     found: dict[str, list[str]] = {}
 
     def visit(name: str, command: Any) -> None:
@@ -163,7 +167,9 @@ def main(verb: str, folder: str, *chosen: str) -> int:
         for key in unlike[:10]:
             old, new = before.get(key), now.get(key)
             if isinstance(old, list) and isinstance(new, list):
-                print(f"  {key}: gone {[x for x in old if x not in new][:6]}, new {[x for x in new if x not in old][:6]}")
+                print(
+                    f"  {key}: gone {[x for x in old if x not in new][:6]}, new {[x for x in new if x not in old][:6]}"
+                )
     return differing
 
 

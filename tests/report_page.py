@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
-from benchmark.records import find_records
+from benchmark.records.folder import find_records
 from benchmark.report.page import write_report
 
 if TYPE_CHECKING:

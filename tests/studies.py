@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmark.study_records import (
-    EntryStudy,
-    ParameterRange,
-    PublishedScore,
-    RunOutcome,
-    StudyRecord,
-    TrialOutcome,
-)
+from benchmark.records.study import EntryStudy, ParameterRange, PublishedScore, RunOutcome, StudyRecord, TrialOutcome
 
 DEPTH, STRATEGY = "cnn_jepa.predictor_depth", "cnn_jepa.masking.strategy"
 

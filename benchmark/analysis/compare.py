@@ -7,15 +7,16 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis.comparability import comparison_key, differing_fields, fields_of, hardware_key
 from benchmark.analysis.comparison import MIN_RESULT, Row, rows_of
-from benchmark.analysis.keys import budget_size, budget_text, comparison_key, differing_fields, fields_of, hardware_key
-from benchmark.analysis.leaderboard import commit_text
 from benchmark.analysis.statistics import holm, paired_difference
+from benchmark.analysis.tables import commit_text
+from benchmark.records.budgets import budget_size, budget_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from benchmark.records import Record
+    from benchmark.records.schema import Record
 
 ALPHA = 0.05
 _SETTINGS = ("entry", "method", "backbone", "recipe")  # of a configuration: what makes an entry what it is

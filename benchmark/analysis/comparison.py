@@ -7,23 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.keys import (
-    backbone_text,
-    budget_kind,
-    budget_size,
-    comparison_key,
-    cost_key,
-    has_time_budget,
-    ladder_key,
-    short_hash,
-)
+from benchmark.analysis.comparability import backbone_text, comparison_key, cost_key, ladder_key, short_hash
 from benchmark.analysis.statistics import Summary, sampling_half_width, summarise
-from benchmark.invalidations import why_invalid
+from benchmark.records.budgets import budget_kind, budget_size, has_time_budget
+from benchmark.records.invalid import why_invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from benchmark.records import Record
+    from benchmark.records.schema import Record
 
 REFERENCES = ("random_init", "supervised")
 MEASURED = ("completed", "collapsed")

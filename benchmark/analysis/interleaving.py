@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+from benchmark.analysis.comparability import hardware_key, machine_text
 from benchmark.analysis.comparison import training_cost
-from benchmark.analysis.keys import hardware_key, machine_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmark.analysis.comparison import Comparison
-    from benchmark.records import Record
+    from benchmark.records.schema import Record
 
 LONGEST_BREAK = 1800.0  # seconds
 

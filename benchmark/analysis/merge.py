@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from benchmark.analysis.copies import copies
 from benchmark.errors import UserError
-from benchmark.records import FINAL_STATUSES, find_records, read_record, run_folder
-from benchmark.run_key import recomputed_key
+from benchmark.records.folder import find_records, read_record, run_folder
+from benchmark.records.keys import recomputed_key
+from benchmark.records.schema import FINAL_STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from benchmark.records import LedgerRecord, Record
+    from benchmark.records.schema import LedgerRecord, Record
+
 
 _TOLERANCE = 0.01  # of the total time (rule 7)
 
@@ -169,3 +170,48 @@ def _copy(source: Path, place: Path) -> None:
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise UserError(f"{place}: cannot be written ({error.strerror or error})") from None
+
+
+_LEDGER, _LOSS = "scores and ledger", "final loss and scores"  # what gives a copy away
+
+
+def copies(found: Iterable[tuple[Path, Record]]) -> dict[Path, str]:
+    """Which records hold the measurements of another one, and what gives them away.
+
+    Two runs may reach the same accuracies, but never in the same time to the last digit; and two seeds never end with
+    the same loss and all the same accuracies. Which of the two was measured cannot be told, so that both are named.
+    The same key and seed twice is one run that came twice.
+
+    Args:
+        found: record files and what they hold.
+
+    Returns:
+        A clause for each file that shares its measurements with a run of another key or seed.
+    """
+    groups: dict[tuple[str, str], list[tuple[Path, Record]]] = {}
+    for path, record in found:
+        reached = record.metrics or record.trial_metrics
+        if reached is None:
+            continue
+        scores = reached.model_dump_json()
+        if record.ledger is not None and record.ledger.total_time > 0:
+            same = (_LEDGER, scores + record.ledger.model_dump_json())
+            groups.setdefault(same, []).append((path, record))
+        if reached.final_loss is not None:
+            groups.setdefault((_LOSS, record.method + scores), []).append((path, record))
+    clauses: dict[Path, str] = {}
+    for (equal, _), members in groups.items():
+        for path, record in members:
+            other = next((pair for pair in members if _is_other(record, pair[1], equal)), None)
+            if other is not None and path not in clauses:
+                unlike = "seed" if other[1].seed != record.seed else "key"
+                clauses[path] = (
+                    f"its {equal} are to the last digit those of {other[0]}, which has another {unlike}; "
+                    "one of the two is a copy"
+                )
+    return clauses
+
+
+def _is_other(one: Record, two: Record, equal: str) -> bool:
+    """Whether two records claim to be different runs; under changed settings a loss can stay what it was."""
+    return one.seed != two.seed or (equal == _LEDGER and one.key != two.key)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.keys import is_vit
+from benchmark.analysis.comparability import is_vit
 
 if TYPE_CHECKING:
-    from benchmark.records import Record
+    from benchmark.records.schema import Record
 
 REPOSITORY = (
     "CNN-JEPA's repository (kaland313/CNN-JEPA at f1b8135, WandbPlots.ipynb, cost figure; the repository of arXiv "

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmark.analysis.comparability import hardware_key
 from benchmark.analysis.comparison import Comparison, Row, training_cost
-from benchmark.analysis.keys import hardware_key, has_time_budget
 from benchmark.analysis.published import encoder_of
 from benchmark.analysis.statistics import Summary, summarise
+from benchmark.records.budgets import has_time_budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmark.records import Record
+    from benchmark.records.schema import Record
 
 ENCODERS = {"sparse": "sparse", "masked_dense": "masked-dense"}  # as recorded, as read
 

@@ -12,15 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparison import MIN_RESULT
 from benchmark.analysis.differences import ALPHA
-from benchmark.analysis.statistics import (
-    PairedDifference,
-    Summary,
-    holm,
-    paired_difference,
-    pareto_front,
-    summarise,
-)
-from benchmark.study_records import EntryStudy, TrialOutcome, value_text
+from benchmark.analysis.statistics import PairedDifference, Summary, holm, paired_difference, pareto_front, summarise
+from benchmark.records.study import EntryStudy, TrialOutcome, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

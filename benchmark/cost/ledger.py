@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from benchmark.records import LedgerRecord, PhaseSeconds, Point, Throughput
+from benchmark.records.schema import LedgerRecord, PhaseSeconds, Point, Throughput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

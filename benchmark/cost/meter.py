@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 
-from benchmark.records import EnergyRecord
+from benchmark.records.schema import EnergyRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

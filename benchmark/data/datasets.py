@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import torch
 from pydantic import Field, model_validator
 
-from benchmark.data.arrays import load_cifar, load_digits, load_imagenette, load_shapes, load_stl10
+from benchmark.data.builtin import load_cifar, load_digits, load_imagenette, load_shapes, load_stl10
 from benchmark.data.folder import load_folder
-from benchmark.data.hdf5_source import load_hdf5
+from benchmark.data.hdf5.source import load_hdf5
 from benchmark.data.images import FirstImages, Images, LazyImages, ResidentImages
-from benchmark.data.manifest import (
+from benchmark.data.splits import (
     Manifest,
     build_manifest,
     draw,
@@ -23,6 +23,7 @@ from benchmark.data.manifest import (
     validation_quotas,
 )
 from benchmark.errors import UserError
+from benchmark.records.schema import DatasetRecord
 from methods.config import Config, Count, nearest
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmark.data.images import Progress
-    from benchmark.data.source import RawSplit, Source
+    from benchmark.data.sources import RawSplit, Source
     from methods.base import Method
 
 __all__ = [
@@ -155,6 +156,16 @@ class Dataset:
     def trained_on(self, method: type[Method[Any]]) -> Split:
         """What a method is trained on: where it reads labels, the labelled images alone."""
         return self.train if method.reads_labels else self.pretraining
+
+    def record(self) -> DatasetRecord:
+        """The dataset as records hold it."""
+        return DatasetRecord(
+            name=self.name,
+            manifest=self.manifest.digest,
+            classes=len(self.classes),
+            counts=self.manifest.counts,
+            seen_test_images=self.seen_test_images,
+        )
 
 
 def dataset_names() -> tuple[str, ...]:

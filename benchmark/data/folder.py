@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmark.data.images import LARGEST_NATIVE, LazyImages, canonical_side, encoded_size, in_order, read_bytes
-from benchmark.data.manifest import checksum
-from benchmark.data.source import RawSplit, Source
+from benchmark.data.decode import LARGEST_NATIVE, canonical_side, encoded_size, in_order, read_bytes
+from benchmark.data.images import LazyImages
+from benchmark.data.sources import RawSplit, Source
+from benchmark.data.splits import checksum
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from benchmark.data.augment import center_view
+from benchmark.data.views.augment import center_view
 from benchmark.evaluation.features import extract, feature_std, rankme, recalibrated
 from benchmark.evaluation.knn import knn_scores
 from benchmark.evaluation.linear import linear_probe
-from benchmark.records import EncoderScores, ValidationScores
+from benchmark.records.schema import EncoderScores, ValidationScores
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from benchmark.records import Record
+    from benchmark.records.schema import Record
 
 Bar = tuple[Row, "Mapping[str, float]"]  # a row and the lengths of its parts, in seconds
 

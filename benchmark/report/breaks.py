@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from benchmark.analysis.comparability import fixed_cost, hardware_key, ladder_key, machine_text
 from benchmark.analysis.interleaving import breaks, distances
-from benchmark.analysis.keys import budget_size, budget_text, fixed_cost, hardware_key, ladder_key, machine_text
+from benchmark.records.budgets import budget_size, budget_text
 from benchmark.report import style
-from benchmark.report.words import duration, listing
+from benchmark.text import duration, listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

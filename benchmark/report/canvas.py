@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.keys import budget_size
-from benchmark.records import write_atomically
+from benchmark.files import write_atomically
+from benchmark.records.budgets import budget_size
 from benchmark.report import style
 
 if TYPE_CHECKING:

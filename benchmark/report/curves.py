@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis.comparability import is_vit
 from benchmark.analysis.comparison import MIN_RESULT, Row, valid_rows
-from benchmark.analysis.keys import is_vit
 from benchmark.analysis.statistics import summarise
 from benchmark.report import style
 from benchmark.report.canvas import cost_unit, far_above, new_figure
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from benchmark.records import Record
+    from benchmark.records.schema import Record
 
 History = list["Mapping[str, Any]"]
 Curve = list[tuple[float, float]]  # (training time in seconds, accuracy in percent)

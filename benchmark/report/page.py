@@ -6,26 +6,28 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis.comparability import ladder_key
 from benchmark.analysis.comparison import Comparison, comparisons
-from benchmark.analysis.further import probes_of
-from benchmark.analysis.keys import budget_text, ladder_key
-from benchmark.analysis.leaderboard import write_leaderboard
+from benchmark.analysis.probes import probes_of
+from benchmark.analysis.tables import write_leaderboard
 from benchmark.errors import UserError
-from benchmark.records import write_atomically
-from benchmark.report import published, style
-from benchmark.report.beside import read_beside
+from benchmark.files import write_atomically
+from benchmark.records.budgets import budget_text
+from benchmark.report import published_figure as published
+from benchmark.report import style
 from benchmark.report.pictures import Picture, picture
+from benchmark.report.run_files import read_beside
 from benchmark.report.sections import section
-from benchmark.report.studies import study_sections
+from benchmark.report.study_sections import study_sections
 from benchmark.report.summary import limits
-from benchmark.report.words import listing
+from benchmark.text import listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmark.records import Record
+    from benchmark.records.schema import Record
+    from benchmark.records.study import StudyRecord
     from benchmark.report.tables import Table
-    from benchmark.study_records import StudyRecord
 
 Found = tuple[Path, "Record"]
 

@@ -6,20 +6,21 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmark.analysis.comparability import hardware_key, ladder_key, machine_text
 from benchmark.analysis.comparison import MEASURED, Comparison, Row, comparisons, in_reading_order, valid_rows
 from benchmark.analysis.differences import reference_of
-from benchmark.analysis.further import further_tables, probes_of
-from benchmark.analysis.keys import budget_kind, budget_text, hardware_key, ladder_key, machine_text
+from benchmark.analysis.probes import further_tables, probes_of
 from benchmark.analysis.published import on_published_axes
+from benchmark.records.budgets import budget_kind, budget_text
 from benchmark.report import style
 from benchmark.report.bars import step_parts, time_shares
-from benchmark.report.costs import cost_table, relative_table
+from benchmark.report.cost_figure import cost_vs_accuracy
+from benchmark.report.cost_tables import cost_table, relative_table
 from benchmark.report.curves import learning_curves, only_points
-from benchmark.report.differences import differences_table, pairs_table, tuning_table
-from benchmark.report.figures import cost_vs_accuracy
+from benchmark.report.difference_tables import differences_table, pairs_table, tuning_table
+from benchmark.report.method_views import seen
 from benchmark.report.pictures import Picture, picture
-from benchmark.report.published import CAPTION
-from benchmark.report.seen import seen
+from benchmark.report.published_figure import CAPTION
 from benchmark.report.summary import answer, beside_the_answer, name_of, question
 from benchmark.report.tables import (
     Table,
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from benchmark.records import ProbeRecord, Record
-    from benchmark.report.beside import Beside
+    from benchmark.records.schema import ProbeRecord, Record
+    from benchmark.report.run_files import Beside
 
 Found = tuple["Path", "Record"]
 

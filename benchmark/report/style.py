@@ -7,12 +7,12 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any, cast
 
-from benchmark.analysis.keys import is_vit
+from benchmark.analysis.comparability import is_vit
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from benchmark.records import Record
+    from benchmark.records.schema import Record
 
 COLUMN_WIDTH = 3.3  # inches, one column of a paper
 FULL_WIDTH = 6.9  # inches, both columns

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
-from benchmark.analysis.differences import all_pairs, declared_references, differences
-from benchmark.analysis.keys import (
+from benchmark.analysis.comparability import (
     backbone_text,
-    budget_text,
     differing_fields,
     fixed_cost,
     hardware_key,
     machine_text,
     tags_of,
 )
-from benchmark.analysis.leaderboard import commit_text, row_flags
-from benchmark.records import TUNED
+from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
+from benchmark.analysis.differences import all_pairs, declared_references, differences
+from benchmark.analysis.tables import commit_text, row_flags
+from benchmark.records.budgets import budget_text
+from benchmark.records.schema import TUNED
 from benchmark.report import style
 from benchmark.report.breaks import breaks_between_rungs, breaks_between_runs
-from benchmark.report.words import duration, listing, percent
+from benchmark.text import duration, listing, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from benchmark.records import Record
+    from benchmark.records.schema import Record
 
 
 def name_of(row: Row) -> str:

@@ -8,21 +8,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from benchmark.analysis.comparability import backbone_text, hardware_key, short_hash
 from benchmark.analysis.comparison import UNSAFE_TIMES, Comparison, Row, row_key
-from benchmark.analysis.differences import median_time_to, targets_of
-from benchmark.analysis.keys import backbone_text, hardware_key, short_hash
-from benchmark.analysis.leaderboard import commit_text, leaderboard_row, relative, run_row
-from benchmark.analysis.ranking import ranks
-from benchmark.invalidations import why_invalid
+from benchmark.analysis.differences import median_time_to, ranks, targets_of
+from benchmark.analysis.tables import commit_text, leaderboard_row, relative, run_row
+from benchmark.records.invalid import why_invalid
 from benchmark.report import style
-from benchmark.report.words import duration, percent
+from benchmark.text import duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from benchmark.analysis.further import FurtherTable
-    from benchmark.records import Record
+    from benchmark.analysis.probes import FurtherTable
+    from benchmark.records.schema import Record
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmark.devices import choose_device
-from benchmark.experiment import plan_runs, resolve_entries, validate_experiment
-from benchmark.precision import settle
-from benchmark.records import TUNED, UNCHANGED, UNTUNED
-from benchmark.runner import finished_record
+from benchmark.experiment.run_spec import plan_runs, resolve_entries, settle
+from benchmark.experiment.spec import validate_experiment
+from benchmark.machine.devices import choose_device
+from benchmark.records.schema import TUNED, UNCHANGED, UNTUNED
+from benchmark.runs.runner import finished_record
 from benchmark.sweep.space import point_data
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from benchmark.data.datasets import Dataset
-    from benchmark.run_plan import RunPlan
-    from benchmark.sweep.storage import EntryTrials
+    from benchmark.experiment.run_spec import RunPlan
+    from benchmark.sweep.study import EntryTrials
     from benchmark.sweep.sweep import Asked, Place
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmark.records import write_atomically
-from benchmark.study_records import (
+from benchmark.files import write_atomically
+from benchmark.records.study import (
     STUDY_FILE,
     TRIALS_FILE,
     EntryStudy,
@@ -20,18 +20,16 @@ from benchmark.study_records import (
     TrialOutcome,
     trials_csv,
 )
-from benchmark.study_records import (
-    TrialState as State,
-)
-from benchmark.sweep.storage import quiet, study_lock
+from benchmark.records.study import TrialState as State
+from benchmark.sweep.study import quiet, study_lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from benchmark.experiment import Experiment
-    from benchmark.sweep.config import SweepSpec
-    from benchmark.sweep.storage import EntryTrials
+    from benchmark.experiment.spec import Experiment
+    from benchmark.sweep.spec import SweepSpec
+    from benchmark.sweep.study import EntryTrials
 
 _STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",

@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from benchmark.data.datasets import load_dataset
-from benchmark.devices import choose_device, take_device
-from benchmark.errors import UserError
-from benchmark.experiment import plan_runs, resolve_entries, validate_experiment
-from benchmark.interruption import Interruption
-from benchmark.locks import DeviceInUseError, DeviceLock
-from benchmark.plan import check_batch
-from benchmark.precision import settle
-from benchmark.ranks import Ranks
-from benchmark.records import Purpose, Record, run_folder
-from benchmark.runner import Bench, Options
-from benchmark.training.loop import Interrupted
+from benchmark.errors import Interrupted, UserError
+from benchmark.experiment.run_spec import check_batch, plan_runs, resolve_entries, settle
+from benchmark.experiment.spec import validate_experiment
+from benchmark.machine.devices import choose_device, take_device
+from benchmark.machine.interrupt import Interruption
+from benchmark.machine.locks import DeviceInUseError, DeviceLock
+from benchmark.machine.ranks import Ranks
+from benchmark.records.folder import run_folder
+from benchmark.records.schema import Purpose, Record
+from benchmark.runs.runner import Bench, Options
 from methods.config import Config
 
 if TYPE_CHECKING:
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
     import torch
 
     from benchmark.data.datasets import Dataset
-    from benchmark.plan import Estimate
-    from benchmark.run_plan import RunPlan
+    from benchmark.experiment.run_spec import RunPlan
+    from benchmark.runs.estimate import Estimate
 
 _PAUSE = 0.5  # seconds between two looks at a device or a folder that another process has
 

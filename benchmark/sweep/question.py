@@ -6,14 +6,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark.claim import first_difference
-from benchmark.configs import merge
-from benchmark.sweep.config import ParameterSpec
+from benchmark.experiment.files import merge
+from benchmark.runs.claim import first_difference
+from benchmark.sweep.spec import ParameterSpec
 from methods.backbones import BackboneSpec
 
 if TYPE_CHECKING:
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment import Resolved
+    from benchmark.experiment.run_spec import Resolved
     from benchmark.sweep.space import Space
 
 

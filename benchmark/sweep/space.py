@@ -19,17 +19,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from benchmark.configs import set_key
 from benchmark.errors import UserError
-from benchmark.experiment import Experiment, resolve_entries, validate_experiment
+from benchmark.experiment.files import set_key
+from benchmark.experiment.run_spec import resolve_entries
+from benchmark.experiment.spec import Experiment, validate_experiment
 from benchmark.randomness import generator
 from methods.config import nearest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmark.experiment import Resolved
-    from benchmark.sweep.config import ParameterSpec, SweepSpec
+    from benchmark.experiment.run_spec import Resolved
+    from benchmark.sweep.spec import ParameterSpec, SweepSpec
 
 Point = dict[str, Any]
 

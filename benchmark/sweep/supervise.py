@@ -14,12 +14,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 import benchmark
 from benchmark.errors import UserError
-from benchmark.records import Record, read_record
-from benchmark.study_records import RunOutcome
+from benchmark.records.folder import read_record
+from benchmark.records.study import RunOutcome
 from benchmark.sweep.job import GIVE_UP, GO, Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from benchmark.records.schema import Record
 
 _TAIL = 400  # characters of a crashed run's last words
 

@@ -11,19 +11,18 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark.configs import set_key
-from benchmark.devices import choose_device
 from benchmark.errors import UserError
-from benchmark.experiment import override, plan_runs, read_experiment, validate_experiment
-from benchmark.messages import with_settings
-from benchmark.plan import check_batch
-from benchmark.precision import settle
+from benchmark.experiment.explain import with_settings
+from benchmark.experiment.files import set_key
+from benchmark.experiment.run_spec import check_batch, plan_runs, settle
+from benchmark.experiment.spec import override, read_experiment, validate_experiment
+from benchmark.machine.devices import choose_device
 from benchmark.sweep.confirm import Confirming
 from benchmark.sweep.export import export
 from benchmark.sweep.job import Job
 from benchmark.sweep.question import Question, question
 from benchmark.sweep.space import point_text, resolve_point, spaces
-from benchmark.sweep.storage import failures, open_storage, open_study, study_lock, worker_lock
+from benchmark.sweep.study import failures, open_storage, open_study, study_lock, worker_lock
 from benchmark.sweep.supervise import RunFailedError, StoppedError, Supervisor, outcome, own_code
 from benchmark.sweep.telling import Pace, Telling
 from benchmark.sweep.worker import Worker, best_trial
@@ -33,13 +32,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment import Experiment
-    from benchmark.records import Purpose
-    from benchmark.study_records import StudyRecord
-    from benchmark.sweep.config import SweepSpec
+    from benchmark.experiment.spec import Experiment
+    from benchmark.records.schema import Purpose
+    from benchmark.records.study import StudyRecord
     from benchmark.sweep.confirm import Confirmation
     from benchmark.sweep.space import Space
-    from benchmark.sweep.storage import EntryTrials
+    from benchmark.sweep.spec import SweepSpec
+    from benchmark.sweep.study import EntryTrials
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from benchmark.console import seconds_text
+from benchmark.text import seconds_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

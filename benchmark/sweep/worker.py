@@ -15,18 +15,18 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from benchmark.errors import UserError
 from benchmark.randomness import derive_seed
 from benchmark.sweep.space import FIRST, point_data, point_text
-from benchmark.sweep.storage import quiet
+from benchmark.sweep.study import quiet
 from benchmark.sweep.supervise import RunFailedError, StoppedError, outcome
 from benchmark.sweep.telling import Pace, Telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from benchmark.records import Purpose, Record
-    from benchmark.study_records import RunOutcome
+    from benchmark.records.schema import Purpose, Record
+    from benchmark.records.study import RunOutcome
     from benchmark.sweep.job import Job
     from benchmark.sweep.space import Point
-    from benchmark.sweep.storage import EntryTrials
+    from benchmark.sweep.study import EntryTrials
     from benchmark.sweep.supervise import Supervisor
 
 _PAUSE = 1.0  # seconds between two looks at trials that other workers have

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save
 
-from benchmark.records import write_atomically
+from benchmark.files import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.cost.budget import Consumed
+from benchmark.errors import Interrupted
 from benchmark.randomness import generator
 from benchmark.training.optim import set_schedule
 from methods.base import Batch, Step
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from benchmark.cost.ledger import Ledger
-    from benchmark.data.augment import Augmenter
-    from benchmark.data.batches import Batches, RawBatch
-    from benchmark.ranks import Ranks
-    from benchmark.run_plan import RunPlan
+    from benchmark.data.loader import Batches, RawBatch
+    from benchmark.data.views.augment import Augmenter
+    from benchmark.experiment.run_spec import RunPlan
+    from benchmark.machine.ranks import Ranks
     from methods.base import Method
 
 LOG_EVERY = 20  # steps; also how often the device is asked whether the loss is still finite
@@ -133,10 +134,6 @@ class Unwatched:
     def stop_requested(self) -> bool:
         """Never."""
         return False
-
-
-class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """The run was interrupted and its state saved."""
 
 
 def run_step(

@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from benchmark import cli, run
-from benchmark.locks import FOLDER_VARIABLE
-from benchmark.records import Record, find_records
+from benchmark.cli import main as cli
+from benchmark.machine.locks import FOLDER_VARIABLE
+from benchmark.records.folder import find_records
 from benchmark.report import sections
-from benchmark.training import measure
+from benchmark.runs import run
+from benchmark.training import profile as measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from benchmark.records.schema import Record
 
 TINY: dict[str, Any] = {
     "name": "tiny",

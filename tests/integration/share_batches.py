@@ -17,17 +17,19 @@ import torch
 import yaml
 from torch import nn
 
-from benchmark import run as run_module
 from benchmark.data.datasets import load_dataset
-from benchmark.experiment import load_experiment, plan_runs, resolve_entries
-from benchmark.interruption import Interruption
-from benchmark.ranks import FirstFailedError, Ranks, find_place, join
-from benchmark.reporter import Reporter
+from benchmark.errors import FirstFailedError
+from benchmark.experiment.run_spec import plan_runs, resolve_entries
+from benchmark.experiment.spec import load_experiment
+from benchmark.machine.interrupt import Interruption
+from benchmark.machine.ranks import Ranks, find_place, join
+from benchmark.runs import run as run_module
+from benchmark.runs.progress import Reporter
 from benchmark.training.loop import Unwatched, train
 from methods import simclr
 
 if TYPE_CHECKING:
-    from benchmark.run_plan import RunPlan
+    from benchmark.experiment.run_spec import RunPlan
 
 STEPS = 4
 _VIT = {"name": "vit_tiny", "patch_size": 4, "width": 32, "depth": 1}

@@ -173,7 +173,7 @@ def test_results_that_are_not_there_or_foreign(bench: Any, tmp_path: Path) -> No
 
 
 def test_help_answers_without_torch() -> None:
-    program = "import sys; sys.argv=['bench','--help']\nfrom benchmark.cli import main\n"
+    program = "import sys; sys.argv=['bench','--help']\nfrom benchmark.cli.main import main\n"
     check = program + (
         "try: main()\nexcept SystemExit: pass\n"
         "assert not {'torch', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules), 'heavy imports'"

@@ -17,8 +17,8 @@ import yaml
 from commands import PAGES, ROOT, Command, block_commands, config_commands, mentions, options_of, parse
 from PIL import Image
 
+from benchmark.cli.main import LISTS
 from benchmark.evaluation.further import FURTHER
-from benchmark.listing import LISTS
 
 _SMALL = (
     "--set dataset.shapes_train=200 --set dataset.shapes_test=60 --set batch_size=16 --set backbone.width=8 "
@@ -120,21 +120,21 @@ def test_every_command_is_executed_or_has_a_reason_why_not() -> None:
 def _resolve(name: str, values: dict[str, Any]) -> None:
     """What a command does before it reads data, with the files that ship."""
     if name in ("run", "plan"):
-        from benchmark.cli import Asked
+        from benchmark.cli.run import Asked
 
         wanted = ("config", "methods", "seeds", "budget", "settings", "data", "device", "share", "download")
         experiment, entries = Asked(**{key: values[key] for key in wanted}).read()
         assert len(entries) == len(experiment.entries)
     elif name == "sweep" and values["config"] is not None:
-        from benchmark.sweep.config import load_sweep
+        from benchmark.sweep.spec import load_sweep
         from benchmark.sweep.sweep import ask
 
         spec, path = load_sweep(values["config"], study=values["study"], seeds=None, trials=values["trials"])
         asked = ask(spec, path, budget=values["budget"], settings=values["settings"] or [])
         assert len(asked.spaces) == len(spec.entries)
     elif name == "evaluate":
-        from benchmark.checkpoints.formats import FORMATS
-        from benchmark.cli_evaluate import _backbone, _dataset
+        from benchmark.cli.evaluate import _backbone, _dataset
+        from benchmark.encoders.formats import FORMATS
 
         assert values["form"] in ("auto", *FORMATS)
         assert set((values["protocols"] or "").split(",")) - {""} <= set(FURTHER)
@@ -224,7 +224,7 @@ def test_it_runs(bench: Any, page: str, tmp_path: Path, monkeypatch: pytest.Monk
         options = f"{_SMALL} --methods random_init --budget steps=2 --quiet"
         assert bench("run", "quickstart", *shlex.split(options))[0] == 0
     # What a run writes at its end is what `bench report` writes, which is executed once.
-    monkeypatch.setattr("benchmark.cli.write_pages", lambda *_, **__: None)
+    monkeypatch.setattr("benchmark.cli.main.write_pages", lambda *_, **__: None)
     for text, extra in EXECUTED[page].items():
         words = Command(page, text).bench
         assert words is not None

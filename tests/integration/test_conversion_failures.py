@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.data.hdf5 import open_container
+from benchmark.data.hdf5.format import open_container
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MAIN = "from benchmark.cli import main; main()"
+_MAIN = "from benchmark.cli.main import main; main()"
 # Beyond a file's largest size the system refuses to write, as it does where a disk is full.
 _LIMITED = """
 import resource, signal

@@ -9,12 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.data import batches, datasets
-from benchmark.experiment import load_experiment, plan_runs, resolve_entries
-from benchmark.interruption import Interruption
-from benchmark.reporter import Reporter
-from benchmark.run import Run
-from benchmark.training.loop import Interrupted, Training, train
+from benchmark.data import datasets
+from benchmark.data import loader as batches
+from benchmark.errors import Interrupted
+from benchmark.experiment.run_spec import plan_runs, resolve_entries
+from benchmark.experiment.spec import load_experiment
+from benchmark.machine.interrupt import Interruption
+from benchmark.runs.progress import Reporter
+from benchmark.runs.run import Run
+from benchmark.training.loop import Training, train
 
 if TYPE_CHECKING:
     from pathlib import Path

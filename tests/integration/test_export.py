@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torchvision.models import resnet18 as torchvision_resnet18
 
-from benchmark.probing import load_encoder
-from benchmark.records import find_records
+from benchmark.encoders.load import load_encoder
+from benchmark.records.folder import find_records
 from methods.backbones import BackboneSpec, build_backbone
 from methods.base import Encoder, EncoderInfo
 

@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MAIN = "from benchmark.cli import main; main()"
+_MAIN = "from benchmark.cli.main import main; main()"
 _KILLS = 4
 
 

@@ -45,7 +45,7 @@ def test_a_wheel_brings_its_configurations(tmp_path: Path) -> None:
     subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "site", wheel], check=True, timeout=300)
     program = (
         "import benchmark, sys; assert 'site' in benchmark.__file__, benchmark.__file__\n"
-        "sys.argv = ['bench', 'list', 'experiments']\nfrom benchmark.cli import main\nmain()"
+        "sys.argv = ['bench', 'list', 'experiments']\nfrom benchmark.cli.main import main\nmain()"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark import plan as planning
-from benchmark.plan import _estimate, _Trial
+from benchmark.runs import estimate as planning
+from benchmark.runs.estimate import _estimate, _Trial
 
 if TYPE_CHECKING:
     from pathlib import Path

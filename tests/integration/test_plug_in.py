@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.records import find_records
+from benchmark.records.folder import find_records
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "simsiam"

@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmark import run
 from benchmark.cost.ledger import Ledger
-from benchmark.locks import folder_lock
-from benchmark.records import find_records
+from benchmark.files import folder_lock
+from benchmark.records.folder import find_records
+from benchmark.runs import run
 from benchmark.training import loop
 from methods.backbones import BackboneSpec, build_backbone
 from methods.simclr import SimCLR
@@ -311,7 +311,7 @@ def test_report_and_leaderboard_read_records_alone(bench: Any, tmp_path: Path) -
 
 
 def test_a_device_that_another_process_holds_is_refused_or_shared(bench: Any, tmp_path: Path) -> None:
-    take = "import sys; from benchmark.locks import DeviceLock"
+    take = "import sys; from benchmark.machine.locks import DeviceLock"
     hold = f"{take}\nwith DeviceLock('cpu'): print(flush=True); sys.stdin.read()"
     other = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:

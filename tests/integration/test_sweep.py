@@ -17,8 +17,8 @@ import pytest
 import yaml
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from benchmark.records import find_records
-from benchmark.study_records import StudyRecord, read_study
+from benchmark.records.folder import find_records
+from benchmark.records.study import StudyRecord, read_study
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def _study(out: Path) -> StudyRecord:
     return read_study(out / "depth" / "study.json")
 
 
-_MAIN = "from benchmark.training import measure; measure.FLOP_DRAWS = 2; from benchmark.cli import main; main()"
+_MAIN = "from benchmark.training import measure; measure.FLOP_DRAWS = 2; from benchmark.cli.main import main; main()"
 
 
 def _start(*arguments: object) -> subprocess.Popen[str]:

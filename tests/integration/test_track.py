@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from benchmark import tracking
 from benchmark.cost.ledger import Ledger
-from benchmark.tracking import Subject, Tool
+from benchmark.runs import tracking
+from benchmark.runs.tracking import Subject, Tool
 from benchmark.training import loop
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class FakeLogger:
 @pytest.fixture(autouse=True)
 def _no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the report behind each run, which takes longer than the run."""
-    monkeypatch.setattr("benchmark.cli.write_pages", lambda folders, out: None)
+    monkeypatch.setattr("benchmark.cli.main.write_pages", lambda folders, out: None)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_resumed_run_goes_on_behind_what_was_sent(
     bench: Any, tmp_path: Path, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, config = fake(), bench.config()
-    from benchmark.run import Run
+    from benchmark.runs.run import Run
 
     stop = Run.stop_requested
     monkeypatch.setattr(Run, "stop_requested", lambda self: self.training.step >= 6)

@@ -9,15 +9,16 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmark import run as run_module
-from benchmark.analysis.leaderboard import leaderboard
-from benchmark.console import ConsoleReporter
+from benchmark.analysis.tables import leaderboard
+from benchmark.cli.console import ConsoleReporter
 from benchmark.data.datasets import load_dataset
-from benchmark.experiment import load_experiment, plan_runs, resolve_entries
-from benchmark.interruption import Interruption
-from benchmark.locks import DeviceLock
-from benchmark.ranks import Ranks
-from benchmark.runner import Bench, Options
+from benchmark.experiment.run_spec import plan_runs, resolve_entries
+from benchmark.experiment.spec import load_experiment
+from benchmark.machine.interrupt import Interruption
+from benchmark.machine.locks import DeviceLock
+from benchmark.machine.ranks import Ranks
+from benchmark.runs import run as run_module
+from benchmark.runs.runner import Bench, Options
 
 if TYPE_CHECKING:
     from pathlib import Path

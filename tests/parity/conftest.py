@@ -16,9 +16,10 @@ import yaml
 from torch import Tensor
 
 from benchmark.data.datasets import load_dataset
-from benchmark.experiment import load_experiment, plan_runs, resolve_entries
-from benchmark.interruption import Interruption
-from benchmark.run import Run
+from benchmark.experiment.run_spec import plan_runs, resolve_entries
+from benchmark.experiment.spec import load_experiment
+from benchmark.machine.interrupt import Interruption
+from benchmark.runs.run import Run
 from benchmark.training.loop import Unwatched, train
 from methods.backbones import BackboneSpec, build_backbone
 from methods.base import Batch, LossOutput, Method, Step, Task

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.evaluation.further import finetune, lowlevel, lowshot, sgd, transfer
+from benchmark.evaluation.further import finetune, lowlevel, sgd
+from benchmark.evaluation.further import frozen as lowshot
+from benchmark.evaluation.further import frozen as transfer
 from benchmark.evaluation.further.subject import Subject
 from benchmark.evaluation.protocols import Protocol
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.evaluation.features import evaluation_mode
-from benchmark.evaluation.further.descent import Descent, accuracies, descend
+from benchmark.evaluation.further.training import Descent, accuracies, descend
 from benchmark.randomness import seeded
 from methods.base import split_by_decay
 from methods.views import ViewSpec

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.evaluation.features import check_features, full_precision
-from benchmark.evaluation.further.descent import Descent, accuracies, descend
+from benchmark.evaluation.further.training import Descent, accuracies, descend
 from benchmark.randomness import seeded
 from methods.views import ViewSpec
 

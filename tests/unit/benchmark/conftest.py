@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from benchmark.records import (
+from benchmark.records.folder import run_folder, write_record
+from benchmark.records.schema import (
     DatasetRecord,
     EncoderScores,
     Environment,
@@ -18,8 +19,6 @@ from benchmark.records import (
     Point,
     Record,
     Throughput,
-    run_folder,
-    write_record,
 )
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.configs import config_root
 from benchmark.cost.flops import count_flops
-from benchmark.experiment import load_experiment, plan_runs, resolve_entries
-from benchmark.run_plan import RunPlan, effective_lr
+from benchmark.experiment.files import config_root
+from benchmark.experiment.run_spec import RunPlan, effective_lr, plan_runs, resolve_entries
+from benchmark.experiment.spec import load_experiment
 from benchmark.training.optim import lr_factor, weight_decay
 from cnn_jepa import MaskSpec
 from methods.backbones import BackboneSpec, build_backbone, count_parameters

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmark.configs import shipped_experiments, shipped_sweeps
-from benchmark.experiment import Experiment
+from benchmark.experiment.files import shipped_experiments, shipped_sweeps
+from benchmark.experiment.spec import Experiment
 from methods.cnn_jepa import CNNJEPAConfig
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.training.measure import marked
+from benchmark.training.profile import marked
 from methods.backbones import BackboneSpec, build_backbone
 from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
 from methods.config import MethodConfig

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from benchmark.cli.main import listing
 from benchmark.errors import UserError
-from benchmark.experiment import load_experiment, resolve_entries
-from benchmark.listing import listing
+from benchmark.experiment.run_spec import resolve_entries
+from benchmark.experiment.spec import load_experiment
 from methods.byol import BYOL
 from methods.registry import method_class, method_names, package_of
 

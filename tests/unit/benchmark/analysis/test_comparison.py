@@ -2,10 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmark.analysis.comparability import backbone_text
 from benchmark.analysis.comparison import comparisons, in_reading_order, rows_of
-from benchmark.analysis.keys import (
-    backbone_text,
-)
 
 
 def several(make: Any, entry: str, values: list[float], **options: Any) -> list[Any]:

@@ -18,10 +18,10 @@ from benchmark.analysis.differences import (
     targets_of,
     tuning_differences,
 )
-from benchmark.analysis.leaderboard import leaderboard
 from benchmark.analysis.statistics import holm
-from benchmark.records import Point, Record, ValidationPoint
-from benchmark.report.differences import tuning_table
+from benchmark.analysis.tables import leaderboard
+from benchmark.records.schema import Point, Record, ValidationPoint
+from benchmark.report.difference_tables import tuning_table
 
 OURS = {"reference": "cnn_jepa"}
 

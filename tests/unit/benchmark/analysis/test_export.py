@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from benchmark.analysis.export import SORTS, short, sorted_by, to_latex, to_markdown
-from benchmark.analysis.leaderboard import leaderboard
+from benchmark.analysis.tables import leaderboard
 from benchmark.errors import UserError
 
 

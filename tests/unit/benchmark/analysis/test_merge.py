@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from benchmark.analysis.merge import merge
-from benchmark.records import KeySettings, find_records
-from benchmark.run_key import run_key, weights_key
+from benchmark.records.folder import find_records
+from benchmark.records.keys import run_key, weights_key
+from benchmark.records.schema import KeySettings
 from benchmark.training.checkpoint import export_encoder
 from methods.backbones import BackboneSpec, build_backbone
 from methods.base import Encoder, EncoderInfo

@@ -9,11 +9,10 @@ import pytest
 from scipy import stats
 
 from benchmark.analysis.comparison import Comparison, comparisons
-from benchmark.analysis.differences import all_pairs
+from benchmark.analysis.differences import all_pairs, ranks
 from benchmark.analysis.export import short, to_latex, to_markdown
-from benchmark.analysis.leaderboard import leaderboard, write_leaderboard
-from benchmark.analysis.ranking import ranks
 from benchmark.analysis.statistics import holm
+from benchmark.analysis.tables import leaderboard, write_leaderboard
 
 if TYPE_CHECKING:
     from pathlib import Path

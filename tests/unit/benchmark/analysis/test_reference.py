@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from benchmark.analysis.leaderboard import write_leaderboard
-from benchmark.results import read_results
+from benchmark.analysis.tables import write_leaderboard
+from benchmark.cli.pages import read_results
 
 RESULTS = Path(__file__).parents[4] / "results"
 

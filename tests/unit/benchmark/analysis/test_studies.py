@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmark.analysis.studies import effects, mean_by_pair, sentence
-from benchmark.study_records import EntryStudy, ParameterRange, RunOutcome, TrialOutcome
+from benchmark.records.study import EntryStudy, ParameterRange, RunOutcome, TrialOutcome
 
 
 def _distinct(values: Any) -> list[Any]:

@@ -22,7 +22,7 @@ from benchmark.data.datasets import (
     first_images,
     load_dataset,
 )
-from benchmark.data.images import canonical, canonical_side, decode
+from benchmark.data.decode import canonical, canonical_side, decode
 from benchmark.errors import UserError
 
 REAL = Path(__file__).resolve().parents[5] / "shared" / "data" / "cifar10-jpeg.tar.xz"
@@ -65,7 +65,7 @@ def test_shapes_splits_are_stratified_and_carry_factors() -> None:
 
 
 def test_factors_and_labels_follow_their_images() -> None:
-    from benchmark.data.shapes import render_shapes
+    from benchmark.data.shapes.scenes import render_shapes
 
     scenes = render_shapes(0, "train", 60)
     place = {image.numpy().tobytes(): index for index, image in enumerate(scenes.pixels)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmark.data import images
+from benchmark.data import decode as images
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:

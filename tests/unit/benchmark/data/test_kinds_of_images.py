@@ -12,10 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.data.augment import Augmenter
-from benchmark.data.crops import read_crops
 from benchmark.data.datasets import DatasetSpec, load_dataset
-from benchmark.data.images import ImagesOnDemand, decode, encoded_size
+from benchmark.data.decode import decode, encoded_size
+from benchmark.data.images import ImagesOnDemand
+from benchmark.data.views.augment import Augmenter
+from benchmark.data.views.crops import read_crops
 from benchmark.errors import UserError
 from methods.views import ViewSpec
 

@@ -11,12 +11,12 @@ from sklearn.linear_model import Ridge
 from benchmark.data.datasets import DatasetSpec, Split, load_dataset
 from benchmark.errors import UserError
 from benchmark.evaluation.further import FURTHER, Subject, score, sgd
-from benchmark.evaluation.further import descent as descent_module
-from benchmark.evaluation.further.descent import Descent, accuracies
+from benchmark.evaluation.further import training as descent_module
 from benchmark.evaluation.further.finetune import finetune
+from benchmark.evaluation.further.frozen import few_labels
 from benchmark.evaluation.further.lowlevel import ridge_r2
-from benchmark.evaluation.further.lowshot import few_labels
 from benchmark.evaluation.further.sgd import linear_cnnjepa, linear_sgd
+from benchmark.evaluation.further.training import Descent, accuracies
 from benchmark.evaluation.linear import STRENGTHS, standardisation
 from benchmark.evaluation.protocols import probe_data
 from methods.backbones import BackboneSpec, build_backbone

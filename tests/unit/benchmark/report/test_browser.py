@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from studies import make_front_study, make_study
 
-from benchmark.records import find_records, write_atomically
+from benchmark.files import write_atomically
+from benchmark.records.folder import find_records
+from benchmark.records.study import find_studies
 from benchmark.report.page import write_report
-from benchmark.study_records import find_studies
 
 if TYPE_CHECKING:
     from pathlib import Path

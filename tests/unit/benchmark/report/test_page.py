@@ -9,13 +9,13 @@ from report_page import report
 
 from benchmark.analysis.comparison import comparisons
 from benchmark.errors import UserError
-from benchmark.records import ValidationPoint
-from benchmark.report.beside import read_history
-from benchmark.report.figures import front_of
+from benchmark.records.schema import ValidationPoint
+from benchmark.report.cost_figure import front_of
 from benchmark.report.page import write_report
 from benchmark.report.pictures import inline_svg
+from benchmark.report.run_files import read_history
 from benchmark.report.summary import answer, beside_the_answer, limits, question
-from benchmark.report.words import duration, listing, percent
+from benchmark.text import duration, listing, percent
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from report_page import report
 
+from benchmark.analysis.comparability import hardware_key
 from benchmark.analysis.comparison import comparisons
 from benchmark.analysis.differences import all_pairs, differences
-from benchmark.analysis.keys import hardware_key
-from benchmark.report.costs import cost_table, relative_table
-from benchmark.report.differences import pairs_table
+from benchmark.cli.pages import write_pages
+from benchmark.report.cost_tables import cost_table, relative_table
+from benchmark.report.difference_tables import pairs_table
 from benchmark.report.summary import answer
-from benchmark.results import write_pages
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from benchmark.data.datasets import load_dataset
-from benchmark.records import TrialMetrics, ValidationPoint, ValidationScores, run_folder, write_record
-from benchmark.sweep.config import load_sweep
+from benchmark.records.folder import run_folder, write_record
+from benchmark.records.schema import TrialMetrics, ValidationPoint, ValidationScores
+from benchmark.sweep.spec import load_sweep
 from benchmark.sweep.supervise import StoppedError
 from benchmark.sweep.sweep import Asked, Place, Sweep, ask, check_on
 

@@ -9,7 +9,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from benchmark.errors import UserError
-from benchmark.experiment import check_name
+from benchmark.experiment.spec import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,14 +15,14 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from benchmark.analysis.studies import front_of
-from benchmark.console import ConsoleReporter
+from benchmark.cli.console import ConsoleReporter
+from benchmark.cli.pages import write_pages
 from benchmark.errors import UserError
-from benchmark.locks import FOLDER_VARIABLE
-from benchmark.records import read_record
-from benchmark.results import write_pages
-from benchmark.study_records import read_study
-from benchmark.sweep import storage as storage_module
-from benchmark.sweep.storage import quiet, worker_lock
+from benchmark.machine.locks import FOLDER_VARIABLE
+from benchmark.records.folder import read_record
+from benchmark.records.study import read_study
+from benchmark.sweep import study as storage_module
+from benchmark.sweep.study import quiet, worker_lock
 from benchmark.sweep.supervise import RunFailedError, StoppedError, Supervisor
 from benchmark.sweep.sweep import Sweep
 from benchmark.sweep.worker import best_trial

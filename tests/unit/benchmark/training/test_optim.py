@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.run_plan import effective_lr
+from benchmark.experiment.run_spec import effective_lr
 from benchmark.training.optim import build_optimizer, lr_factor, set_schedule, weight_decay
 from methods.base import split_by_decay
 from methods.config import MethodConfig, OptimizerSpec

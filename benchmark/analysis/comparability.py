@@ -1,0 +1,170 @@
+"""Which records may stand beside each other: the quality key, the cost key, and what they are made of.
+
+Accuracy is compared inside one quality key; time, and everything under a time budget, inside one cost key (rule 1 of
+the rules of fair comparison). A ladder joins the rungs of one experiment, which differ in their budget alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from benchmark.records.budgets import budget_of, budget_text, has_time_budget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from benchmark.records.schema import Record
+
+
+def fixed_cost(record: Record) -> float | None:
+    """The training cost that the budget itself sets, in device-seconds: times then differ by a last step alone.
+
+    None where the budget is no time.
+    """
+    budget = budget_of(record)
+    if "device_hours" in budget:
+        return 3600.0 * float(budget["device_hours"])
+    return float(budget["wall_clock"]) * max(1, record.environment.devices) if "wall_clock" in budget else None
+
+
+def _part(record: Record, name: str) -> dict[str, Any]:
+    """A nested part of the configuration; empty where the record has none."""
+    part = record.config.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def backbone_text(record: Record) -> str:
+    """The backbone with what sets it apart from its name, such as `resnet18 (stem small, width 16)`."""
+    shown = {name: value for name, value in _part(record, "backbone").items() if name != "name"}
+    parts = [f"{name.replace('_', ' ')} {value}" for name, value in shown.items() if value is not None]
+    return f"{record.backbone} ({', '.join(parts)})" if parts else record.backbone
+
+
+def machine_text(record: Record) -> str:
+    """What the run ran on: the CPU's model and threads, or how many of which GPU."""
+    of = record.environment
+    if of.device != "cpu":
+        return f"{of.devices} x {of.device_model}"
+    return f"{of.cpu_model}, {of.threads} thread{'s' if of.threads > 1 else ''}"
+
+
+def is_vit(record: Record) -> bool:
+    """Whether the run stands on a vision transformer."""
+    return record.backbone.lower().startswith("vit")
+
+
+def tags_of(record: Record) -> list[str]:
+    """What the experiment declares about an entry, such as `different backbone`."""
+    tags = record.config.get("tags")
+    words = [str(tag) for tag in tags] if isinstance(tags, (list, tuple)) else [str(tags)] if tags else []
+    return [*words, "trial"] if record.purpose == "trial" else words
+
+
+def _quality_fields(record: Record) -> dict[str, Any]:
+    evaluation = record.config.get("evaluation")
+    # Left out where they are what they always were, so that older records keep their keys.
+    crops = {} if record.crops == "device" else {"training crops": record.crops}
+    parts = record.config.get("accumulate", 1)
+    cut = {} if parts == 1 else {"micro-batches": parts}  # batch norm sees one at a time
+    return {
+        "dataset manifest": record.dataset.manifest,
+        "pretraining images": _part(record, "dataset").get("pretrain", "train"),
+        "image size": record.config.get("image_size"),
+        "precision": record.config.get("precision"),
+        "batch size": record.config.get("batch_size"),
+        # How often a run is probed on its way changes neither its weights nor its training time.
+        "evaluation": evaluation.get("protocols", evaluation) if isinstance(evaluation, dict) else evaluation,
+        "rules version": record.rules_version,
+        **crops,
+        **cut,
+    }
+
+
+def _hardware_fields(record: Record) -> dict[str, Any]:
+    environment = record.environment
+    release = environment.packages.get("torch", "")
+    # On a CPU they are what computes; beside a GPU they only feed it.
+    threads = {"threads": environment.threads} if environment.device == "cpu" else {}
+    return {
+        "device model": environment.device_model,
+        "devices": environment.devices,
+        "CPU model": environment.cpu_model,
+        "visible cores": environment.visible_cores,
+        "torch": ".".join(release.split("+")[0].split(".")[:2]),
+        **threads,
+    }
+
+
+def _quality(record: Record) -> dict[str, Any]:
+    return {**_quality_fields(record), "budget": None if has_time_budget(record) else budget_of(record)}
+
+
+def short_hash(fields: dict[str, Any]) -> str:
+    """12 hex digits of some fields, whatever their order."""
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def quality_key(record: Record) -> str:
+    """12 hex digits; records with equal ones may be ranked by accuracy (unless the budget is a time)."""
+    return short_hash(_quality(record))
+
+
+def cost_key(record: Record) -> str:
+    """12 hex digits; records with equal ones may also be compared by time."""
+    return short_hash({**_quality(record), **_hardware_fields(record), "time budget": _time_budget(record)})
+
+
+def _time_budget(record: Record) -> dict[str, Any] | None:
+    return budget_of(record) if has_time_budget(record) else None
+
+
+def ladder_key(record: Record) -> str:
+    """12 hex digits; the quality key without the budget. The cost-accuracy curve joins the rungs of one ladder."""
+    return short_hash(_quality_fields(record))
+
+
+def hardware_key(record: Record) -> str:
+    """12 hex digits; what the cost key adds to the quality key, without any budget."""
+    return short_hash(_hardware_fields(record))
+
+
+def comparison_key(record: Record) -> str:
+    """The key inside which this record is ranked: the quality key, or under a time budget the cost key."""
+    return cost_key(record) if has_time_budget(record) else quality_key(record)
+
+
+def fields_of(record: Record) -> dict[str, str]:
+    """The fields of the two keys as text.
+
+    Entries may differ in their method and backbone; those are what is compared, and not named here.
+    """
+    fields: dict[str, Any] = {
+        "dataset": record.dataset.name,
+        **_quality_fields(record),
+        "training crops": record.crops,
+        "micro-batches": record.config.get("accumulate", 1),
+        "budget": budget_text(record),
+        **_hardware_fields(record),
+    }
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+        for name, value in fields.items()
+    }
+
+
+def differing_fields(records: Iterable[Record]) -> dict[str, list[str]]:
+    """Which fields of the two keys take more than one value among some records, and the values, sorted."""
+    values: dict[str, set[str]] = {}
+    for record in records:
+        for name, text in fields_of(record).items():
+            values.setdefault(name, set()).add(text)
+    return {name: sorted(texts, key=_by_numbers) for name, texts in values.items() if len(texts) > 1}
+
+
+def _by_numbers(text: str) -> list[tuple[float, str]]:
+    """Sorts `2 epochs` before `10 epochs`."""
+    return [(float(part), "") if part.isdigit() else (-1.0, part) for part in re.split(r"(\d+)", text) if part]

@@ -1,0 +1,121 @@
+"""What further protocols say of the rows of a comparison: `probes.csv`, and the report's tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmark.analysis.comparability import hardware_key
+from benchmark.analysis.statistics import Summary, summarise
+from benchmark.records.budgets import budget_text
+from benchmark.records.folder import read_probes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from benchmark.analysis.comparison import Comparison, Row
+    from benchmark.records.schema import ProbeRecord, Record
+
+    Probes = Mapping[tuple[str, str], Sequence[ProbeRecord]]
+
+PROBE_COLUMNS: tuple[str, ...] = (
+    *("schema_version", "experiment", "dataset", "entry", "method", "backbone", "budget", "protocol", "probed_on"),
+    *("score", "n", "mean", "sd", "ci95", "comparison_key"),
+)
+
+
+@dataclass(frozen=True)
+class FurtherTable:
+    """One protocol on one dataset.
+
+    Attributes:
+        protocol: its name.
+        dataset: what was probed on.
+        scores: their names, in the protocol's order.
+        rows: of the comparison, in its order, with a summary over seeds for each score; rows without any are left out.
+    """
+
+    protocol: str
+    dataset: str
+    scores: tuple[str, ...]
+    rows: tuple[tuple[Row, dict[str, Summary]], ...]
+
+
+def run_of(record: Record) -> tuple[str, str]:
+    """What tells runs apart: the run's key and its kind of machine."""
+    return record.key, hardware_key(record)
+
+
+def probes_of(found: Sequence[tuple[Path, Record]]) -> tuple[dict[tuple[str, str], list[ProbeRecord]], list[str]]:
+    """Further protocols' records by the run, and what could not be read (one line each).
+
+    One run on two kinds of machine are two of one key, each with its own encoder.
+    """
+    probes: dict[tuple[str, str], list[ProbeRecord]] = {}
+    problems: list[str] = []
+    for path, record in found:
+        if run_of(record) in probes:  # a copy of a run that was there before
+            continue
+        probes[run_of(record)], unread = read_probes(path, record)
+        problems += unread
+    return probes, problems
+
+
+def further_tables(comparison: Comparison, probes: Probes) -> list[FurtherTable]:
+    """A table for each protocol and dataset that any row was probed by. Runs that a bug made wrong are left out."""
+    rows = [row for row in comparison.rows if row.invalid is None]
+    kinds: dict[tuple[str, str, str], dict[str, None]] = {}
+    for row in rows:
+        for record in row.measured:
+            for probe in probes.get(run_of(record), ()):
+                kinds.setdefault(_kind(probe), {}).update(dict.fromkeys(probe.scores))
+    tables = []
+    for kind in sorted(kinds):
+        filled = [(row, {name: _summary(row, kind, name, probes) for name in kinds[kind]}) for row in rows]
+        kept = tuple((row, summaries) for row, summaries in filled if any(one.n for one in summaries.values()))
+        tables.append(FurtherTable(kind[0], kind[1], tuple(kinds[kind]), kept))
+    return tables
+
+
+def _kind(probe: ProbeRecord) -> tuple[str, str, str]:
+    return probe.protocol, probe.dataset.name, probe.dataset.manifest
+
+
+def _summary(row: Row, kind: tuple[str, str, str], name: str, probes: Probes) -> Summary:
+    values = [
+        probe.scores.get(name)
+        for record in row.measured
+        for probe in probes.get(run_of(record), ())
+        if _kind(probe) == kind
+    ]
+    return summarise(values)
+
+
+def probe_rows(comparison: Comparison, probes: Probes, version: int) -> list[dict[str, Any]]:
+    """One row per entry, protocol and score, by column of `PROBE_COLUMNS`."""
+    found = []
+    for table in further_tables(comparison, probes):
+        for row, summaries in table.rows:
+            for name, summary in summaries.items():
+                first = row.first
+                found.append(
+                    {
+                        "schema_version": version,
+                        "experiment": first.experiment,
+                        "dataset": first.dataset.name,
+                        "entry": first.entry,
+                        "method": first.method,
+                        "backbone": first.backbone,
+                        "budget": budget_text(first),
+                        "protocol": table.protocol,
+                        "probed_on": table.dataset,
+                        "score": name,
+                        "n": summary.n,
+                        "mean": summary.mean,
+                        "sd": summary.sd,
+                        "ci95": summary.ci95,
+                        "comparison_key": comparison.key,
+                    }
+                )
+    return found

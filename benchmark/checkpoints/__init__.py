@@ -1,1 +1,0 @@
-"""Encoders from elsewhere, scored like ours, and ours handed on. Everything but `formats` needs torch."""

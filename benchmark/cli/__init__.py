@@ -1,0 +1,1 @@
+"""`bench`: one short function per command. Heavy imports stay inside them."""

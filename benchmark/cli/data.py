@@ -1,0 +1,151 @@
+"""`bench data`: HDF5 files of images, and pictures of views. One short function per command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.cli.console import ConsoleReporter
+    from benchmark.data.hdf5.convert import Reencode
+    from benchmark.data.images import Progress
+
+app = typer.Typer(no_args_is_help=True, help="Convert, inspect and verify images; look at views.")
+
+File = Annotated[Path, typer.Argument(help="An HDF5 file of images.")]
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="An image folder, or a dataset's name.")],
+    out: Annotated[Path, typer.Argument(help="X.h5, for X-train.h5 and X-test.h5.")],
+    resize: Annotated[int | None, typer.Option(help="Short side in pixels; encodes anew as JPEG.")] = None,
+    quality: Annotated[int | None, typer.Option(help="JPEG quality, with --resize; 95 by default.")] = None,
+    on_error: Annotated[str, typer.Option(help="fail, or skip unreadable images.")] = "fail",
+    data: Annotated[Path | None, typer.Option(help="Folder of a dataset's files.")] = None,
+) -> None:
+    """Write images into one HDF5 file per split: a folder's files as they are, a named dataset's images as PNG."""
+    from benchmark.cli.console import ConsoleReporter, plain_console
+    from benchmark.data.datasets import dataset_names
+    from benchmark.data.hdf5.convert import Reencode, convert_folder
+
+    if on_error not in ("fail", "skip"):
+        raise UserError(f"--on-error is '{on_error}'; choices: fail, skip")
+    named = source in dataset_names() and not Path(source).is_dir()
+    if quality is not None and resize is None:
+        raise UserError("--quality is for images that are encoded anew; it needs --resize")
+    reencode = None if resize is None else Reencode(resize, 95 if quality is None else quality)
+    with ConsoleReporter(False, plain_console()) as reporter:
+        if named:
+            made = _convert_named(source, out, reencode, data, on_error, reporter)
+        elif data is not None:
+            raise UserError(f"--data says where a named dataset lies; '{source}' is taken for an image folder itself")
+        else:
+            skip = on_error == "skip"
+            made = convert_folder(Path(source), out, reencode, skip=skip, say=reporter.say, **_bars(reporter))
+    for path in made:
+        typer.echo(path)
+
+
+def _convert_named(
+    name: str, out: Path, reencode: Reencode | None, data: Path | None, on_error: str, reporter: ConsoleReporter
+) -> list[Path]:
+    """Converts a named dataset; refuses what would be lost, and says what is left out."""
+    from benchmark.data.datasets import DEFAULT_ROOT, DatasetSpec, load_dataset
+    from benchmark.data.hdf5.convert import convert_dataset
+
+    if name in ("folder", "hdf5"):
+        what = "an image folder is given itself" if name == "folder" else "its images lie in HDF5 files already"
+        raise UserError(f"'{name}' is no dataset to convert: {what}; bench data convert FOLDER X.h5")
+    if name == "imagenette":
+        root = data or DEFAULT_ROOT
+        folder = next((path for path in sorted(root.glob("imagenette2*")) if path.is_dir()), root / "imagenette2-160")
+        raise UserError(
+            "imagenette lies in JPEG files, which would be encoded anew; convert its folder, whose names the classes "
+            f"then have: bench data convert {folder} {out}"
+        )
+    if reencode is not None:
+        raise UserError("--resize is for image folders; a dataset is written in its own size, without loss")
+    if on_error != "fail":
+        raise UserError("--on-error is for image folders; a named dataset has no files to skip")
+    if name == "stl10":
+        reporter.say("stl10: its unlabelled images are left out; the files hold train and test")
+    dataset = load_dataset(DatasetSpec(name=name), data, progress=reporter.data_progress)
+    return convert_dataset(dataset, out, say=reporter.say, **_bars(reporter))
+
+
+def _bars(reporter: ConsoleReporter) -> dict[str, Progress]:
+    """What a conversion tells its progress to."""
+    return {
+        "progress": reporter.counting("converting images"),
+        "checked": reporter.counting("reading back what was written"),
+    }
+
+
+@app.command()
+def inspect(
+    file: File, sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet there, as PNG.")] = None
+) -> None:
+    """Say what a file holds."""
+    from benchmark.data.hdf5.inspect import contact_sheet, describe_contents
+    from benchmark.data.hdf5.source import open_any
+
+    encoded = open_any(file)
+    for name, value in describe_contents(encoded):
+        typer.echo(f"{name:<10} {value}")
+    if sheet is not None:
+        contact_sheet(encoded, sheet)
+        typer.echo(f"{'sheet':<10} {sheet}")
+
+
+@app.command()
+def verify(file: File) -> None:
+    """Check every checksum and decode every image; names what is bad."""
+    from benchmark.cli.console import ConsoleReporter, plain_console
+    from benchmark.data.hdf5.inspect import differs_from_digest, unsound
+    from benchmark.data.hdf5.source import open_any
+
+    encoded = open_any(file)
+    bad = 0
+    with ConsoleReporter(False, plain_console()) as reporter:
+        for line in unsound(encoded, reporter.counting("checking images")):
+            bad += 1
+            reporter.say(f"bad: {line}")
+    typer.echo(f"{len(encoded) - bad:,} of {len(encoded):,} images are sound")
+    changed = differs_from_digest(encoded)
+    if changed:
+        typer.echo(
+            "bad: labels, classes or checksums are not those that the file was written with (its digest differs)"
+        )
+    if bad or changed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def views(
+    method: Annotated[str, typer.Option(help="Whose views.")],
+    out: Annotated[Path, typer.Option("--out", help="The PNG to write.")],
+    dataset: Annotated[str, typer.Option(help="Whose images.")] = "shapes",
+    data: Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")] = None,
+    recipe: Annotated[str, typer.Option(help="Scale or file of the recipe.")] = "small",
+) -> None:
+    """Draw eight images and what a method sees of them."""
+    from pydantic import ValidationError
+
+    from benchmark.cli.console import ConsoleReporter, plain_console
+    from benchmark.data.datasets import DatasetSpec, load_dataset
+    from benchmark.experiment.explain import explain
+    from benchmark.runs.gallery import write_gallery
+
+    try:
+        spec = DatasetSpec(name=dataset)
+    except ValidationError as error:
+        raise UserError(explain(error, DatasetSpec, "--dataset")) from None
+    with ConsoleReporter(False, plain_console()) as reporter:
+        loaded = load_dataset(spec, data, progress=reporter.data_progress)
+    write_gallery(loaded, method, recipe, out)
+    typer.echo(out)

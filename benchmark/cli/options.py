@@ -1,0 +1,79 @@
+"""Options that several commands of `bench` share, and how their words are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.errors import UserError
+
+Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default=True)]
+Results = Annotated[list[Path], typer.Argument(help="Results folders or parts of them.")]
+Trials = Annotated[bool, typer.Option("--trials", help="With the runs of sweeps, which were never tested.")]
+
+
+def words(text: str | None) -> list[str] | None:
+    """Words between commas; None where nothing was given."""
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def numbers(text: str | None) -> list[int] | None:
+    """Seeds between commas; None where nothing was given.
+
+    Raises:
+        UserError: one of them is none.
+    """
+    found = words(text)
+    for word in found or []:
+        if not (word.isascii() and word.isdecimal()):
+            raise UserError(f"--seeds: '{word}' is not a seed; expected whole numbers such as 0,1,2")
+    return None if found is None else [int(word) for word in found]
+
+
+Config = Annotated[str, typer.Argument(help="A shipped experiment's name, or a YAML file.")]
+Methods = Annotated[str | None, typer.Option(help="Entries or methods, separated by commas.")]
+Seeds = Annotated[str | None, typer.Option(help="Seeds, for instance 0,1,2.")]
+Limit = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        help="epochs=10, epochs=2,5,10 (a ladder), steps=, samples=, wall_clock=30m, device_hours= or flops=1e15.",
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any key of the experiment, or ENTRY.KEY of an entry's method; can be repeated.",
+    ),
+]
+Data = Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Devices = Annotated[
+    int | None,
+    typer.Option("--devices", help="Processes to share each batch among, a device each; leave it out under torchrun."),
+]
+Share = Annotated[
+    bool, typer.Option("--share", help="Use the device beside another bench; the times of both are marked.")
+]
+Download = Annotated[bool, typer.Option("--download", help="Fetch the dataset if it is missing.")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="TOOL",
+        help="Show the runs in tensorboard, wandb (offline) or mlflow too; can be repeated, or separated by commas.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but what goes wrong.")]
+
+
+state = {"debug": False}
+
+
+def debug_wanted() -> bool:
+    """Whether `--debug` was given."""
+    return state["debug"]

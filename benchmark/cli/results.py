@@ -1,0 +1,115 @@
+"""The commands that read records: report, leaderboard, compare, merge. None of them needs torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.options import Results, Trials
+from benchmark.cli.pages import read_results, write_pages
+from benchmark.cli.watch import watch_pages
+from benchmark.errors import UserError
+
+app = typer.Typer()
+
+
+@app.command()
+def report(
+    results: Results,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
+    trials: Trials = False,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="Only the runs of this one, such as epochs=2; studies stay.")
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Show images of other people's datasets, too (shapes always are).")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep the report current until Ctrl-C: write it again when results change.")
+    ] = False,
+) -> None:
+    """Write the report of some results: page, figures, leaderboard, studies."""
+    if watch:
+        watch_pages(results, out, typer.echo, trials=trials, pictures=pictures, budget=budget)
+    else:
+        write_pages(results, out, trials=trials, pictures=pictures, budget=budget)
+        typer.echo(f"{out / 'index.html'}")
+
+
+@app.command()
+def leaderboard(
+    results: Results,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write all columns there, and runs.csv with a row per run beside it.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Sort by linear_top1, knn20, training_time, device_hours, ...")
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the short table there, as Markdown.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Write the short table there, as LaTeX (booktabs).")] = None,
+    runs: Annotated[bool, typer.Option("--runs", help="Print a row per run.")] = False,
+    trials: Trials = False,
+) -> None:
+    """Print or write the leaderboard of some results: a row per entry and comparison."""
+    from benchmark.analysis import export, tables
+    from benchmark.files import write_atomically
+
+    found, problems = read_results(results, trials=trials)
+    board = tables.leaderboard([record for _, record in found])
+    board = board if by is None else export.sorted_by(board, by)
+    table = export.short(board)
+    wanted = {markdown: export.to_markdown, latex: export.to_latex}
+    try:
+        if csv is not None:
+            tables.write_leaderboard(found, csv.parent, name=csv.name, by=by)
+        for path, form in wanted.items():
+            if path is not None:
+                write_atomically(path, form(table))
+    except OSError as error:
+        raise UserError(f"{error.filename or csv}: cannot be written ({error.strerror or error})") from None
+    for problem in problems:
+        typer.echo(f"skipped: {problem}", err=True)
+    written = [path for path in (csv, markdown, latex) if path is not None]
+    for path in written:
+        typer.echo(path)
+    if runs:
+        typer.echo(tables.runs(found, Path.cwd()).to_csv(index=False), nl=False)
+    elif not written:
+        typer.echo(export.to_markdown(table), nl=False)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A results folder.")],
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+) -> None:
+    """Say what differs between two results folders, and what changed beyond noise."""
+    from benchmark.cli.console import plain_console
+    from benchmark.cli.tables import change_table, unlike_table
+
+    found = [read_results([folder]) for folder in (first, second)]
+    for problem in (problem for _, problems in found for problem in problems):
+        typer.echo(f"skipped: {problem}", err=True)
+    records = [[record for _, record in pairs] for pairs, _ in found]
+    console = plain_console()
+    console.print(unlike_table(*records))
+    console.print(change_table(*records))
+
+
+@app.command()
+def merge(results: Results, out: Annotated[Path, typer.Option("--out", help="Folder that all runs go to.")]) -> None:
+    """Join results of several machines; what does not hold together is named and refused."""
+    from benchmark.analysis.merge import merge as merge_results
+
+    read_results(results, trials=True)
+    merged = merge_results(results, out)
+    for line in merged.refused:
+        typer.echo(f"refused: {line}", err=True)
+    summary = f"{out}: {len(merged.taken)} runs taken, {merged.there} were there, {len(merged.refused)} refused"
+    if merged.unverifiable:
+        summary += f"; keys of {merged.unverifiable} unverifiable (their records do not say what they are made from)"
+    typer.echo(summary)
+    if merged.refused:
+        raise typer.Exit(1)

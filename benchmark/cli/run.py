@@ -1,0 +1,234 @@
+"""`bench run`, `plan` and `check`: what trains, or says what training would take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.cli.options import (
+    Config,
+    Data,
+    Device,
+    Devices,
+    Download,
+    Limit,
+    Methods,
+    Out,
+    Quiet,
+    Seeds,
+    Settings,
+    Share,
+    Track,
+    debug_wanted,
+    numbers,
+    words,
+)
+from benchmark.cli.pages import write_pages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmark.cli.console import ConsoleReporter
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment.run_spec import Resolved
+    from benchmark.experiment.spec import Experiment
+    from benchmark.records.schema import Record
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    config: Config = "quickstart",
+    methods: Methods = None,
+    seeds: Seeds = None,
+    budget: Limit = None,
+    settings: Settings = None,
+    data: Data = None,
+    out: Out = Path("results"),
+    device: Device = "auto",
+    devices: Devices = None,
+    share: Share = False,
+    download: Download = False,
+    track: Track = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train and evaluate what is missing of an experiment; then write its leaderboard, figure and report."""
+    from benchmark.runs.tracking import chosen_tools
+
+    tools = chosen_tools(track)
+    asked = Asked(config, methods, seeds, budget, settings, data, device, share, download)
+    records = _run(asked, out, devices, quiet=quiet, track=tools)
+    if not records:  # another process is at all of them
+        return
+    folder = out / records[0].experiment
+    write_pages([folder], folder / "report")
+    if not quiet:
+        typer.echo(f"leaderboard, figure and report: {folder / 'report'}")
+    if any(record.status == "failed" for record in records):
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `run`, `plan` and `check` ask for, as it stands on the command line."""
+
+    config: str
+    methods: str | None = None
+    seeds: str | None = None
+    budget: str | None = None
+    settings: list[str] | None = None
+    data: Path | None = None
+    device: str = "auto"
+    share: bool = False
+    download: bool = False
+
+    def read(self) -> tuple[Experiment, list[Resolved]]:
+        """The experiment and its entries; configuration errors come before any data is read."""
+        from benchmark.experiment.explain import with_settings
+        from benchmark.experiment.files import find_experiment
+        from benchmark.experiment.run_spec import resolve_entries
+        from benchmark.experiment.spec import load_experiment
+        from benchmark.machine.devices import choose_device
+
+        choose_device(self.device)
+
+        def read(settings: Sequence[str]) -> tuple[Experiment, list[Resolved]]:
+            experiment, source = load_experiment(
+                self.config,
+                methods=words(self.methods),
+                seeds=numbers(self.seeds),
+                budget=self.budget,
+                settings=list(settings),
+            )
+            return experiment, resolve_entries(experiment, source)
+
+        return with_settings(read, self.settings or [], find_experiment(self.config))
+
+    def load(self, experiment: Experiment, reporter: ConsoleReporter) -> Dataset:
+        """The experiment's dataset."""
+        from benchmark.data.datasets import load_dataset
+
+        with reporter:
+            return load_dataset(experiment.dataset, self.data, self.download, progress=reporter.data_progress)
+
+
+def _run(
+    asked: Asked, out: Path, devices: int | None = None, *, quiet: bool, track: tuple[str, ...] = ()
+) -> list[Record]:
+    from benchmark.cli.console import ConsoleReporter, plain_console
+    from benchmark.errors import GroupLostError, Interrupted
+    from benchmark.experiment.run_spec import check_devices
+    from benchmark.machine.devices import choose_device
+    from benchmark.machine.interrupt import Interruption
+    from benchmark.machine.ranks import find_place, join
+    from benchmark.runs.follow import follow
+    from benchmark.runs.runner import Options, run_experiment
+
+    experiment, entries = asked.read()
+    place = find_place(devices)
+    check_devices(experiment, entries, choose_device(asked.device).type, place.size)
+    ranks = join(asked.device, place)  # from here on, this happens in every process
+    several, first = ranks.size > 1, ranks.is_first
+    reporter = ConsoleReporter(quiet or not first, plain_console())
+    options = Options(out, asked.device, asked.share, plan=not quiet, debug=debug_wanted(), track=track)
+    try:
+        load = partial(asked.load, experiment, reporter)
+        dataset = ranks.in_turn(load) if asked.download else load()
+        with Interruption(reporter.say, patience=1.0 if several else 0.0) as interruption, ranks:
+            if not first:
+                follow(experiment, entries, dataset, options, reporter, interruption, ranks)
+                return []
+            group = ranks if several else None
+            records = run_experiment(experiment, entries, dataset, options, reporter, interruption, group)
+    except Interrupted:
+        reporter.stop()
+        reporter.say("interrupted; the same command goes on from here")
+        raise typer.Exit(130 if first else 0) from None
+    except KeyboardInterrupt:
+        reporter.stop()
+        reporter.say("ended at once; the same command goes on from the last saved state")
+        raise typer.Exit(130 if first else 0) from None
+    except GroupLostError as error:
+        reporter.stop()
+        if first:
+            typer.secho(f"{error}; the same command goes on from the last saved state", err=True, fg="red")
+        raise typer.Exit(1 if first else 0) from None
+    finally:
+        reporter.stop()
+    if records:
+        reporter.table(records)
+    return records
+
+
+@app.command()
+def plan(
+    config: Config = "quickstart",
+    methods: Methods = None,
+    seeds: Seeds = None,
+    budget: Limit = None,
+    settings: Settings = None,
+    data: Data = None,
+    device: Device = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="How many are to share each batch; one is tried out.")] = 1,
+    share: Share = False,
+    download: Download = False,
+) -> None:
+    """Say what an experiment would take on this machine, from a few real steps of each entry; trains nothing."""
+    from benchmark.cli.console import ConsoleReporter, plain_console
+    from benchmark.experiment.run_spec import check_devices
+    from benchmark.machine.devices import choose_device, take_device
+    from benchmark.machine.interrupt import Interruption
+    from benchmark.runs.estimate import TRYING_OUT, plan_experiment
+
+    reporter = ConsoleReporter(False, plain_console())
+    asked = Asked(config, methods, seeds, budget, settings, data, device, share, download)
+    experiment, entries = asked.read()
+    check_devices(experiment, entries, choose_device(device).type, devices)
+    with take_device(device, share=share):
+        pass  # a device in use is said before images are read
+    dataset = asked.load(experiment, reporter)
+    with Interruption(reporter.say, first=TRYING_OUT) as interruption:
+        found = plan_experiment(experiment, entries, dataset, device, share, reporter, interruption, devices)
+        reporter.planned(found, whole=True)
+
+
+@app.command(name="check")
+def check_(
+    methods: Methods = None,
+    measure: Annotated[
+        int | None, typer.Option(min=2, help="Print bands from so many seeds instead of comparing with them.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Keep the runs there; else nothing stays.")] = None,
+    device: Device = "auto",
+    share: Share = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train every method at a small fixed budget and compare what it reaches with its band; fails outside."""
+    import tempfile
+
+    from benchmark.machine.devices import choose_device
+    from benchmark.machine.environment import describe
+    from benchmark.runs import bands as check
+
+    if out is not None:
+        check.refuse_older(out, describe(choose_device(device), 1))
+    seeds = None if measure is None else ",".join(map(str, range(measure)))
+    with tempfile.TemporaryDirectory() as folder:
+        records = _run(
+            Asked(check.EXPERIMENT, methods, seeds, device=device, share=share), out or Path(folder), quiet=quiet
+        )
+    if measure is not None:
+        typer.echo(check.measure(records))
+        return
+    findings = check.compare(records)
+    for one in findings:
+        reached = "-" if one.reached is None else f"{one.reached:.4g}"
+        band = f"expected {one.low:.4g} to {one.high:.4g}"
+        typer.echo(f"{one.entry:<18} {one.what:<12} {reached:>8}   {band:<32} {one.verdict}")
+    if any(one.verdict != "ok" for one in findings):
+        raise typer.Exit(1)

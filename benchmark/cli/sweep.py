@@ -1,0 +1,111 @@
+"""`bench sweep`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.cli.options import Data, Device, Download, Limit, Out, Seeds, Settings, Share, numbers
+from benchmark.cli.pages import write_pages
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.cli.console import ConsoleReporter
+
+app = typer.Typer()
+
+
+@app.command()
+def sweep(
+    config: Annotated[str | None, typer.Argument(help="A shipped sweep's name, or a YAML file.")] = None,
+    study: Annotated[str | None, typer.Option(help="Name of the study and its folder; by default the sweep's.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that work on it; a device has one run at a time.")] = 1,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Address of a database, or journal:PATH; by default study.db in the study's folder."),
+    ] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Points of each study.")] = None,
+    seeds: Seeds = None,
+    budget: Limit = None,
+    settings: Settings = None,
+    data: Data = None,
+    out: Out = Path("results"),
+    device: Device = "auto",
+    share: Share = False,
+    download: Download = False,
+    show: Annotated[str | None, typer.Option(metavar="STUDY", help="Print a study's trials (name or folder).")] = None,
+    worker: Annotated[bool, typer.Option("--worker", hidden=True)] = False,
+) -> None:
+    """Try out settings of an experiment with Optuna; then write the study's table and report."""
+    from benchmark.cli.console import ConsoleReporter, plain_console
+
+    reporter = ConsoleReporter(False, plain_console())
+    if show is not None:
+        _show_study(show, out, reporter)
+        return
+    if config is None:
+        raise UserError("a sweep is missing; `bench list sweeps` names the shipped ones, --show STUDY prints one")
+    from benchmark.data.datasets import load_dataset
+    from benchmark.machine.devices import choose_device
+    from benchmark.machine.interrupt import Interruption
+    from benchmark.sweep.spec import load_sweep
+    from benchmark.sweep.supervise import StoppedError
+    from benchmark.sweep.sweep import Place, Sweep, ask, check_on
+
+    choose_device(device)
+    spec, path = load_sweep(config, study=study, seeds=numbers(seeds), trials=trials)
+    asked = ask(spec, path, budget=budget, settings=settings or [])
+    with reporter:
+        dataset = load_dataset(asked.experiment.dataset, data, download, progress=reporter.data_progress)
+    check_on(asked, dataset)
+    sweep = Sweep(asked, dataset, Place(out, storage, data, device, share), reporter.say)
+
+    def announce(text: str) -> None:
+        if not worker:  # the caller says it for all
+            reporter.say(text)
+        sweep.stop()
+
+    try:
+        with Interruption(announce):
+            if worker:
+                sweep.work(wait=False)
+                return
+            sweep.write()
+            if workers > 1:
+                sweep.work_beside(workers, _worker_arguments(sys.argv[1:]))
+            failed = sweep.work() + sweep.confirm()
+    except (StoppedError, KeyboardInterrupt):
+        if not worker:
+            reporter.say("interrupted; the same command goes on from here")
+        raise typer.Exit(130) from None
+    record = sweep.write()
+    reporter.study(record)
+    write_pages([sweep.folder], sweep.folder / "report")
+    reporter.say(f"table and report: {sweep.folder / 'trials.csv'}, {sweep.folder / 'report'}")
+    if failed or any(trial.state == "failed" for one in record.studies for trial in one.trials):
+        raise typer.Exit(1)
+
+
+def _worker_arguments(arguments: list[str]) -> list[str]:
+    """This command's own arguments for one of its workers."""
+    return [*arguments[arguments.index("sweep") + 1 :], "--workers", "1", "--worker"]
+
+
+def _show_study(study: str, out: Path, reporter: ConsoleReporter) -> None:
+    from benchmark.records.study import STUDY_FILE, read_study
+    from methods.config import nearest
+
+    candidates = [Path(study) / STUDY_FILE, out / study / STUDY_FILE]
+    for path in candidates:
+        if path.is_file():
+            try:
+                reporter.study(read_study(path))
+            except (ValueError, OSError) as error:
+                raise UserError(str(error)) from None
+            return
+    known = [path.parent.name for path in out.glob(f"*/{STUDY_FILE}")]
+    hint = nearest(study, known) if known else f"{out} holds none; --out names another results folder"
+    raise UserError(f"--show: no study '{study}'; {hint}")

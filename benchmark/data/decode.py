@@ -1,0 +1,203 @@
+"""Decoding images, and bringing them to one size, on several threads."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_image
+from torchvision.transforms.v2 import functional as transforms
+
+from benchmark.errors import UserError
+from benchmark.files import write_atomically
+from benchmark.text import first_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from typing import TypeVar
+
+    Progress = Callable[[int, int], None]
+    ItemT = TypeVar("ItemT")
+    ResultT = TypeVar("ResultT")
+
+LARGEST_NATIVE = 96
+"""Side in pixels up to which images of one size are kept as they are."""
+
+SMALL = 48
+"""Side in pixels of stored images up to which the thread that reads a batch decodes it alone. On two cores, three
+threads that take turns at Python's lock need twice its time for 32 px, and three times its processor time."""
+
+THREADS_VARIABLE = "BENCH_DECODE_THREADS"
+"""Environment variable with the number of decoding threads; without it, one more than there are cores, at most 16."""
+
+_BATCH = 512
+_TRIED, _QUICK = 32, 150e-6  # items that are tried, and seconds an item up to which other threads are not worth asking
+_NEIGHBOURS = 16
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MOST_THREADS = 256
+_POOLS: dict[int, ThreadPoolExecutor] = {}
+
+
+def _pool() -> ThreadPoolExecutor:
+    # One a process: threads do not live on in a forked worker. Of several threads that come first all get the same one:
+    # `setdefault` is one step, and a pool that nobody uses has no threads yet.
+    process = os.getpid()
+    pool = _POOLS.get(process)
+    return pool or _POOLS.setdefault(process, ThreadPoolExecutor(_threads(), thread_name_prefix="decode"))
+
+
+def _threads() -> int:
+    """How many threads decode; what is asked for holds from the first image on.
+
+    Raises:
+        UserError: `BENCH_DECODE_THREADS` is no number of threads.
+    """
+    if asked := os.environ.get(THREADS_VARIABLE):
+        if not (asked.isascii() and asked.isdecimal() and 1 <= int(asked) <= _MOST_THREADS):
+            raise UserError(f"{THREADS_VARIABLE} is '{asked}'; expected 1 to {_MOST_THREADS} decoding threads")
+        return int(asked)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(16, cores + 1)
+
+
+def side_by_side(function: Callable[[int, ItemT], None], items: Sequence[ItemT]) -> None:
+    """Calls the function with each item and its place, in threads, some neighbours in each task.
+
+    Handing a task to a thread takes longer than decoding a small image.
+    """
+    share = max(1, min(_NEIGHBOURS, len(items) // (4 * _threads())))
+
+    def some(start: int) -> None:
+        for place in range(start, min(start + share, len(items))):
+            function(place, items[place])
+
+    for _ in _pool().map(some, range(0, len(items), share)):
+        pass
+
+
+def in_order(
+    function: Callable[[ItemT], ResultT], items: Sequence[ItemT], progress: Progress | None = None
+) -> Iterator[ResultT]:
+    """The function's results in order, a batch of items at a time, so that only so many wait to be used.
+
+    By threads, unless the first items are done sooner than they are handed to another.
+    """
+    start = time.perf_counter()
+    tried = [function(item) for item in items[:_TRIED]]
+    alone = time.perf_counter() - start < _QUICK * len(tried)
+    yield from tried
+    if progress is not None and 0 < len(items) <= len(tried):
+        progress(len(tried), len(items))
+    for first in range(len(tried), len(items), _BATCH):
+        batch = items[first : first + _BATCH]
+        yield from map(function, batch) if alone else _pool().map(function, batch)
+        if progress is not None:
+            progress(first + len(batch), len(items))
+
+
+def decode(encoded: bytes, name: str) -> Tensor:
+    """Decodes a JPEG, PNG, WebP or BMP file to RGB, uint8 `(3, H, W)`.
+
+    Grey, palette and CMYK images are converted, transparency is dropped, and EXIF's orientation is ignored (as the
+    published ImageNet pipelines do). torchvision's decoders come first; what they cannot read, Pillow tries. PNGs are
+    Pillow's alone: libpng's error handling in torchvision ends the process where one is damaged.
+
+    Args:
+        encoded: the file's bytes.
+        name: what to call the file in a message.
+
+    Raises:
+        UserError: nobody can decode it.
+    """
+    if not encoded.startswith(_PNG):
+        try:
+            data = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
+            image: Tensor = decode_image(data, mode=ImageReadMode.RGB)
+            if image.dtype == torch.uint8 and image.shape[0] == 3:
+                return image
+        except (RuntimeError, ValueError):
+            pass
+    try:
+        with Image.open(io.BytesIO(encoded)) as picture:
+            # Of 16-bit greys the upper 8 bits; Pillow's own conversion would cut them off at 255.
+            deep = picture.mode.startswith("I")
+            rgb = (picture.point(lambda value: value / 256).convert("L") if deep else picture).convert("RGB")
+        flat = torch.frombuffer(bytearray(rgb.tobytes()), dtype=torch.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{name}: not a readable image ({_problem(error)})") from None
+    return flat.view(rgb.height, rgb.width, 3).permute(2, 0, 1).contiguous()
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's bytes.
+
+    Raises:
+        UserError: it cannot be read; names it.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def write_png(path: Path, image_3HW: Tensor) -> None:
+    """Writes a uint8 image `(3, H, W)` as PNG, atomically.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(image_3HW.permute(1, 2, 0).contiguous().numpy()).save(buffer, format="PNG")
+    try:
+        write_atomically(path, buffer.getvalue())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def encoded_size(encoded: bytes, name: str) -> tuple[int, int]:
+    """Width and height in pixels, from the file's header alone.
+
+    Raises:
+        UserError: the bytes are no image.
+    """
+    try:
+        with Image.open(io.BytesIO(encoded)) as picture:
+            return picture.size
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{name}: not a readable image ({_problem(error)})") from None
+
+
+def _problem(error: BaseException) -> str:
+    return re.sub(r"(image file )?<_io\.BytesIO object at 0x[0-9a-f]+>", "the file", first_line(error))
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """Whole images `(..., 3, H, W)` resized to `side` x `side`, bilinear and antialiased; as they are if they fit."""
+    if images.shape[-2:] == (side, side):
+        return images
+    result: Tensor = transforms.resize(images, [side, side], antialias=True)
+    return result
+
+
+def canonical(image: Tensor, side: int) -> Tensor:
+    """The square in the middle: the short side resized to `side` (bilinear, antialiased), the long one cropped."""
+    height, width = image.shape[-2:]
+    short = min(height, width)
+    target = [max(side, round(length * side / short)) for length in (height, width)]
+    if target != [height, width]:
+        image = transforms.resize(image, target, antialias=True)
+    top, left = (target[0] - side) // 2, (target[1] - side) // 2
+    return image[:, top : top + side, left : left + side]
+
+
+def canonical_side(size: int) -> int:
+    """Side of the square that images larger than `LARGEST_NATIVE` are kept as, for an input size: x 256/224."""
+    return round(size * 256 / 224)

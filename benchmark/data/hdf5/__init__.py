@@ -1,0 +1,1 @@
+"""Encoded images in one HDF5 file per split: read, written, converted, inspected."""

@@ -1,0 +1,159 @@
+"""From image folders and datasets to HDF5 files of encoded images (`hdf5.py` describes them)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torchvision.io import encode_jpeg, encode_png
+from torchvision.transforms.v2 import functional as transforms
+
+from benchmark.data.decode import decode, in_order, read_bytes
+from benchmark.data.folder import class_files, split_folders
+from benchmark.data.hdf5.write import SPLITS, Writers
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from benchmark.data.datasets import Dataset
+    from benchmark.data.hdf5.write import Say
+    from benchmark.data.images import Progress
+
+
+@dataclass(frozen=True)
+class Reencode:
+    """How images are made anew: short side in pixels (larger ones alone shrink), and JPEG quality."""
+
+    short_side: int
+    quality: int = 95
+
+    def __post_init__(self) -> None:
+        if self.short_side < 8:
+            raise UserError(f"--resize is {self.short_side}; expected at least 8 pixels")
+        if not 1 <= self.quality <= 100:
+            raise UserError(f"--quality is {self.quality}; expected 1 to 100")
+
+    def __call__(self, image_3HW: Tensor) -> Tensor:
+        """The JPEG file of an image."""
+        height, width = image_3HW.shape[-2:]
+        short = min(height, width)
+        if short > self.short_side:
+            size = [max(self.short_side, round(length * self.short_side / short)) for length in (height, width)]
+            image_3HW = transforms.resize(image_3HW, size, antialias=True)
+        encoded: Tensor = encode_jpeg(image_3HW, quality=self.quality)
+        return encoded
+
+
+@dataclass(frozen=True)
+class _Made:
+    """One image ready to be written, or why it is none."""
+
+    encoded: bytes
+    size: tuple[int, int]
+    error: str = ""
+
+
+def convert_folder(
+    folder: Path,
+    out: Path,
+    reencode: Reencode | None,
+    *,
+    skip: bool,
+    progress: Progress,
+    say: Say,
+    checked: Progress | None = None,
+) -> list[Path]:
+    """Converts an image folder; files are taken as they are unless they are to be made anew. Each is decoded once.
+
+    Args:
+        folder: with `train/<class>/` and `test/<class>/` or `val/<class>/`.
+        out: `X.h5`, for `X-train.h5` and `X-test.h5`.
+        reencode: None keeps the files' bytes.
+        skip: leave unreadable images out, and list them in the file, instead of ending.
+        progress: called with (done, of how many).
+        say: told about what is left out, and about what an interrupted conversion had left.
+        checked: called likewise while what was written is read back.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: an image is unreadable, a file is there already, or the disk is full; nothing half done is left.
+    """
+    classes, files = class_files(*split_folders(folder))
+    made = {} if reencode is None else {"resize": reencode.short_side, "quality": reencode.quality}
+    with Writers(out, made, say) as writers:
+        for split, members in zip(SPLITS, files, strict=True):
+            labelled = [(path, label) for label, group in enumerate(members) for path in group]
+            paths = [path for path, _ in labelled]
+            writer = writers.open(split, classes, _total(paths))
+            images = in_order(partial(_make, reencode=reencode), paths, progress)
+            for (path, label), one in zip(labelled, images, strict=True):
+                if one.error and not skip:
+                    raise UserError(f"{one.error}; nothing was written (--on-error skip leaves such images out)")
+                if one.error:
+                    say(f"left out: {one.error}")
+                    writer.skipped.append(path.relative_to(folder).as_posix())
+                else:
+                    writer.add(one.encoded, label, one.size)
+            empty = sorted(set(range(len(classes))) - writer.labels_written)
+            if empty:
+                raise UserError(f"{folder}: no readable image of class '{classes[empty[0]]}' is left in {split}")
+            writer.finish(checked)
+        return writers.publish()
+
+
+def _make(path: Path, reencode: Reencode | None) -> _Made:
+    try:
+        encoded = read_bytes(path)
+        image = decode(encoded, str(path))
+    except UserError as error:
+        return _Made(b"", (0, 0), str(error))
+    if reencode is not None:
+        encoded = bytes(reencode(image).numpy().tobytes())
+        image = decode(encoded, str(path))
+    return _Made(encoded, (image.shape[-2], image.shape[-1]))
+
+
+def convert_dataset(
+    dataset: Dataset, out: Path, *, progress: Progress, say: Say, checked: Progress | None = None
+) -> list[Path]:
+    """Converts a loaded dataset to PNG of its images as they are kept; train holds the validation split again.
+
+    Nothing is lost of what the dataset gives at its input size. Images of no known class are left out. The callbacks
+    are those of `convert_folder`.
+
+    Raises:
+        UserError: a file is there already, or the disk is full.
+    """
+    parts = {"train": (dataset.train, dataset.validation), "test": (dataset.test,)}
+    with Writers(out, {"dataset": dataset.name}, say) as writers:
+        for name, splits in parts.items():
+            total = sum(len(split) for split in splits)
+            writer = writers.open(name, dataset.classes, total * 3 * dataset.image_size**2)
+            done = 0
+            for split in splits:
+                for indices in torch.split(torch.arange(len(split)), 512):
+                    images = split.images.read(indices)
+                    for image, index in zip(images, indices.tolist(), strict=True):
+                        size = (image.shape[-2], image.shape[-1])
+                        writer.add(bytes(encode_png(image).numpy().tobytes()), int(split.labels[index]), size)
+                    done += len(indices)
+                    progress(done, total)
+            writer.factors = {
+                name: np.concatenate([split.factors[name].float().numpy() for split in splits])
+                for name in splits[0].factors
+            }
+            writer.finish(checked)
+        return writers.publish()
+
+
+def _total(paths: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in paths if path.exists())

@@ -1,0 +1,292 @@
+"""Encoded images in one HDF5 file per split: reading.
+
+Layout, version 1 (`hdf5_writer.py` writes it). Attributes of the file: `format`, `format_version`, `split`, `skipped`
+(names that a conversion left out, JSON), and what later files say besides: `digest` (see `split_digest`), and how the
+images were made: `resize` and `quality` where they were encoded anew, `dataset` where they are those of a named one, as
+PNG; none of the three where they are the files' bytes. Datasets: `bytes` uint8 `(T,)`, all encoded images one after the
+other, chunked and not compressed, since they are compressed already; `lengths` uint32 `(N,)`; `labels` int32 `(N,)`;
+`sizes` uint32 `(N, 2)`, height and width; `checksums` uint8 `(N, 16)`; `classes`, strings `(K,)`; `factors/<name>`
+float32 `(N,)` where scenes are known.
+
+Because nothing is compressed, an image is read straight from the file at its place, by any number of threads and
+processes at once, past HDF5's own lock.
+
+Shape suffixes: N images, K classes, T bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import h5py
+import numpy as np
+
+from benchmark.data.splits import CHECKSUM_BYTES, build_manifest
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from benchmark.data.images import Progress
+
+FORMAT, VERSION = "cnn-jepa-bench images", 1
+SUFFIXES = (".h5", ".hdf5")
+_ARRAYS = {"lengths": np.uint32, "labels": np.int32, "sizes": np.uint32, "checksums": np.uint8}
+
+
+class Encoded(Protocol):
+    """A split's encoded images, by number."""
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names, in the order of the labels."""
+
+    @property
+    def labels_N(self) -> NDArray[np.int32]:
+        """Of the images."""
+
+    @property
+    def sizes_N2(self) -> NDArray[np.uint32]:
+        """Height and width; empty before `checksums` where they are not stored, zero for what is no image."""
+
+    @property
+    def factors(self) -> dict[str, NDArray[np.float32]]:
+        """Of scenes, by name."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> bytes:
+        """The bytes of an image's file."""
+        ...
+
+    def checksums(self, progress: Progress | None = None) -> list[bytes]:
+        """One an image."""
+        ...
+
+
+@dataclass(frozen=True)
+class Container:
+    """A file of this project's layout. Small: the images stay in the file until they are read.
+
+    Attributes:
+        path: of the file.
+        split: its name.
+        classes: in the order of the labels.
+        labels_N: of the images.
+        sizes_N2: height and width.
+        offsets_N1: where each image begins among the bytes, and the end of the last.
+        places: where each chunk lies in the file.
+        chunk: bytes of a chunk.
+        stored_N16: checksums as stored.
+        skipped: what a conversion left out.
+        factors: of scenes, by name.
+        digest: of the content, as stored; empty in files of before.
+        resize: short side in pixels that larger images were brought to; None where nothing was encoded anew.
+        quality: of JPEG that they were encoded with, or None.
+        dataset: whose images were written as PNG; empty for an image folder's.
+    """
+
+    path: Path
+    split: str
+    classes: tuple[str, ...]
+    labels_N: NDArray[np.int32]
+    sizes_N2: NDArray[np.uint32]
+    offsets_N1: NDArray[np.int64]
+    places: NDArray[np.int64]
+    chunk: int
+    stored_N16: NDArray[np.uint8]
+    skipped: str = "[]"
+    factors: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    digest: str = ""
+    resize: int | None = None
+    quality: int | None = None
+    dataset: str = ""
+    _open: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}}  # a spawned process opens the file for itself
+
+    def __del__(self) -> None:
+        for descriptor in self.__dict__.get("_open", {}).values():
+            os.close(descriptor)
+
+    def read(self, index: int) -> bytes:
+        """The bytes of an image's file.
+
+        Raises:
+            UserError: the file is gone or cut off.
+        """
+        start, stop = int(self.offsets_N1[index]), int(self.offsets_N1[index + 1])
+        parts = []
+        while start < stop:
+            number, inside = divmod(start, self.chunk)
+            count = min(stop - start, self.chunk - inside)
+            parts.append(os.pread(self._descriptor(), count, int(self.places[number]) + inside))
+            if len(parts[-1]) < count:
+                raise UserError(f"{self.path}: cut off inside image {index}; convert it again")
+            start += count
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _descriptor(self) -> int:
+        # Reading at a place moves no pointer, so that threads and forked processes may share it.
+        if "file" not in self._open:
+            try:
+                self._open["file"] = os.open(self.path, os.O_RDONLY)
+            except OSError as error:
+                raise UserError(f"{self.path}: cannot be read ({error.strerror})") from None
+        return self._open["file"]
+
+    def checksums(self, progress: Progress | None = None) -> list[bytes]:
+        """One an image, as stored."""
+        del progress
+        flat = self.stored_N16.tobytes()
+        return [flat[start : start + CHECKSUM_BYTES] for start in range(0, len(flat), CHECKSUM_BYTES)]
+
+
+def open_container(path: Path) -> Container:
+    """Opens a file of this project's layout, and checks that it is whole.
+
+    Raises:
+        UserError: it is not HDF5, cut off, of another layout or a newer version, or says what cannot be.
+    """
+    try:
+        return _open_container(path)
+    except (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise UserError(f"{path}: is damaged, or not what it says it is ({error})") from None
+
+
+def _open_container(path: Path) -> Container:
+    with open_file(path) as file:
+        if file.attrs.get("format") != FORMAT:
+            raise UserError(f"{path}: HDF5, but not a file that `bench data convert` wrote")
+        version = int(file.attrs.get("format_version", 0))
+        if version != VERSION:
+            raise UserError(f"{path}: format version is {version}; this program reads version {VERSION}")
+        arrays = {name: _array(file, path, name, kind) for name, kind in _ARRAYS.items()}
+        names = _dataset(file, path, "classes")
+        if h5py.check_string_dtype(names.dtype) is None:
+            raise UserError(f"{path}: 'classes' holds {names.dtype}, expected text")
+        classes = tuple(name.decode() for name in names[()])
+        stored = _dataset(file, path, "bytes")
+        offsets = np.concatenate(([0], arrays["lengths"].astype(np.int64).cumsum()))
+        _check_content(path, arrays, classes, int(offsets[-1]), stored.shape[0])
+        places, chunk = _places(path, stored)
+        factors = {name: part[()] for name, part in file["factors"].items()} if "factors" in file else {}
+        odd = [name for name, values in factors.items() if values.shape != arrays["labels"].shape]
+        if odd:
+            raise UserError(f"{path}: 'factors/{odd[0]}' does not have one value an image")
+        if stored.dtype != np.uint8 or stored.ndim != 1:
+            raise UserError(f"{path}: 'bytes' holds {stored.dtype} of {stored.ndim} dimensions, expected uint8 of one")
+        json.loads(str(file.attrs.get("skipped", "[]")))
+        return Container(
+            path,
+            str(file.attrs.get("split", "")),
+            classes,
+            arrays["labels"],
+            arrays["sizes"],
+            offsets,
+            places,
+            chunk,
+            arrays["checksums"],
+            str(file.attrs.get("skipped", "[]")),
+            factors,
+            digest=str(file.attrs.get("digest", "")),
+            resize=_number(file, "resize"),
+            quality=_number(file, "quality"),
+            dataset=str(file.attrs.get("dataset", "")),
+        )
+
+
+def _number(file: h5py.File, name: str) -> int | None:
+    return int(file.attrs[name]) if name in file.attrs else None
+
+
+def split_digest(split: str, classes: Sequence[str], labels: Sequence[int], checksums: Sequence[bytes]) -> str:
+    """What a split holds, as a hexadecimal hash over its name, its classes, and the sorted checksums with labels."""
+    return build_manifest(classes, {split: (labels, checksums)}).digest
+
+
+def open_file(path: Path) -> h5py.File:
+    """An HDF5 file to read from.
+
+    Raises:
+        UserError: it is missing, cut off or none.
+    """
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; expected one HDF5 file")
+    if not path.is_file():
+        split = path.with_name(f"{path.stem}-train{path.suffix}")
+        raise UserError(f"{path}: no such file" + (f"; did you mean {split}?" if split.is_file() else ""))
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        text = str(error)
+        reason = "it is cut off" if "truncated" in text else "it is no HDF5 file" if "signature" in text else text
+        raise UserError(f"{path}: cannot be opened; {reason}") from None
+
+
+def _dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
+    if not isinstance(file.get(name), h5py.Dataset):
+        raise UserError(f"{path}: has no dataset '{name}'; there are: {', '.join(sorted(file)) or 'none'}")
+    return file[name]
+
+
+def _array(file: h5py.File, path: Path, name: str, kind: Any) -> NDArray[Any]:
+    found = _dataset(file, path, name)[()]
+    if found.dtype != kind:
+        raise UserError(f"{path}: '{name}' holds {found.dtype}, expected {np.dtype(kind)}")
+    return np.asarray(found)
+
+
+def _check_content(
+    path: Path, arrays: dict[str, NDArray[Any]], classes: tuple[str, ...], ends: int, total: int
+) -> None:
+    labels = arrays["labels"]
+    if labels.ndim != 1 or len(set(classes)) < len(classes):
+        raise UserError(f"{path}: " + ("'labels' is no list" if labels.ndim != 1 else "two classes have one name"))
+    count = len(labels)
+    if not count:
+        raise UserError(f"{path}: holds no images")
+    shapes = {"lengths": (count,), "sizes": (count, 2), "checksums": (count, CHECKSUM_BYTES)}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise UserError(f"{path}: '{name}' has the shape {arrays[name].shape}, expected {shape}")
+    if labels.min() < 0 or labels.max() >= len(classes):
+        raise UserError(f"{path}: labels from {labels.min()} to {labels.max()}, but there are {len(classes)} classes")
+    if ends != total:
+        raise UserError(f"{path}: its images are {ends} bytes long, 'bytes' has {total}; convert it again")
+
+
+def _places(path: Path, stored: h5py.Dataset) -> tuple[NDArray[np.int64], int]:
+    """Where the chunks lie in the file, and their size."""
+    if stored.chunks is None:
+        return np.array([stored.id.get_offset()], dtype=np.int64), max(1, stored.shape[0])
+    if stored.compression is not None or stored.shuffle or stored.fletcher32:
+        raise UserError(f"{path}: 'bytes' is compressed; it has to be stored as it is")
+    chunk = int(stored.chunks[0])
+    places = np.full(-(-stored.shape[0] // chunk), -1, dtype=np.int64)
+
+    def note(info: Any) -> None:
+        places[info.chunk_offset[0] // chunk] = info.byte_offset
+
+    if hasattr(stored.id, "chunk_iter"):  # since HDF5 1.12.3; in one pass
+        stored.id.chunk_iter(note)
+    else:
+        for number in range(stored.id.get_num_chunks()):
+            note(stored.id.get_chunk_info(number))
+    if (places < 0).any():
+        raise UserError(f"{path}: {int((places < 0).sum())} of its chunks were never written; convert it again")
+    return places, chunk

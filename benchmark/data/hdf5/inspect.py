@@ -1,0 +1,118 @@
+"""What an HDF5 file of images holds: in words, as a picture, and whether all of it is sound."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from benchmark.data.decode import canonical, decode, in_order, write_png
+from benchmark.data.hdf5.format import Container, split_digest
+from benchmark.data.splits import checksum
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from benchmark.data.hdf5.format import Encoded
+    from benchmark.data.images import Progress
+
+_ROWS, _COLUMNS, _SIDE, _GAP = 10, 8, 64, 2
+
+
+def describe_contents(encoded: Encoded) -> list[tuple[str, str]]:
+    """Names and values, for a table."""
+    counts = np.bincount(encoded.labels_N, minlength=len(encoded.classes))
+    shown = ", ".join(f"{name} {count}" for name, count in list(zip(encoded.classes, counts, strict=True))[:10])
+    facts = [
+        ("file", f"{encoded.path} ({encoded.path.stat().st_size / 2**20:,.1f} MiB)"),
+        ("images", f"{len(encoded):,} of {len(encoded.classes):,} classes"),
+        ("by class", shown + (", ..." if len(encoded.classes) > 10 else "")),
+    ]
+    if not isinstance(encoded, Container):
+        return [*facts, ("layout", "one dataset per image, named by number (CNN-JEPA's converter)")]
+    heights, widths = encoded.sizes_N2[:, 0], encoded.sizes_N2[:, 1]
+    total = int(encoded.offsets_N1[-1])
+    skipped = json.loads(encoded.skipped)
+    return [
+        *facts,
+        ("layout", f"this project's, split '{encoded.split}'"),
+        ("sizes", f"{widths.min()} to {widths.max()} px wide, {heights.min()} to {heights.max()} px high"),
+        ("bytes", f"{total:,} in all, {total / len(encoded):,.0f} an image"),
+        (
+            "left out",
+            f"{len(skipped)}: {', '.join(skipped[:3])}{', ...' if len(skipped) > 3 else ''}" if skipped else "0",
+        ),
+        ("made as", _made(encoded)),
+        ("digest", encoded.digest or "not stored; the file is of before digests were"),
+    ]
+
+
+def _made(container: Container) -> str:
+    if container.resize is not None:
+        return f"JPEG of quality {container.quality}, larger images resized to a short side of {container.resize} px"
+    if container.dataset:
+        return f"PNG of dataset '{container.dataset}', as it is kept at this size"
+    return "the files' bytes as they were" if container.digest else "not said"
+
+
+def differs_from_digest(encoded: Encoded) -> bool:
+    """Whether labels, classes or stored checksums are not those that the file was written with, where it tells."""
+    if not isinstance(encoded, Container) or not encoded.digest:
+        return False
+    labels = encoded.labels_N.tolist()
+    return encoded.digest != split_digest(encoded.split, encoded.classes, labels, encoded.checksums())
+
+
+def contact_sheet(encoded: Encoded, path: Path) -> None:
+    """Writes a PNG of the first images of the first classes, a class a row.
+
+    Raises:
+        UserError: an image cannot be decoded, or the file not be written.
+    """
+    rows = []
+    for label in range(min(_ROWS, len(encoded.classes))):
+        members = np.flatnonzero(encoded.labels_N == label)[:_COLUMNS]
+        tiles = [_tile(encoded, int(index)) for index in members]
+        tiles += [torch.full((3, _SIDE, _SIDE), 255, dtype=torch.uint8)] * (_COLUMNS - len(tiles))
+        rows.append(_joined(tiles, axis=2))
+    sheet = _joined(rows, axis=1)
+    write_png(path, sheet)
+
+
+def _tile(encoded: Encoded, index: int) -> Tensor:
+    return canonical(decode(encoded.read(index), f"{encoded.path}, image {index}"), _SIDE)
+
+
+def _joined(parts: list[Tensor], axis: int) -> Tensor:
+    """Parts beside each other, with a white gap."""
+    shape = list(parts[0].shape)
+    shape[axis] = _GAP
+    gap = torch.full(shape, 255, dtype=torch.uint8)
+    spaced = [piece for part in parts for piece in (part, gap)][:-1]
+    return torch.cat(spaced, dim=axis)
+
+
+def unsound(encoded: Encoded, progress: Progress | None = None) -> Iterator[str]:
+    """Checks every image's checksum and decodes it; a line about each that is bad."""
+    codes = encoded.checksums()
+
+    def examine(index: int) -> str:
+        name = f"image {index} (class '{encoded.classes[int(encoded.labels_N[index])]}')"
+        try:
+            content = encoded.read(index)
+            if checksum(content) != codes[index]:
+                return f"{name}: its bytes are not what the checksum says"
+            image = decode(content, name)
+        except UserError as error:
+            return str(error)
+        if isinstance(encoded, Container) and tuple(encoded.sizes_N2[index]) != tuple(image.shape[-2:]):
+            return f"{name}: is {image.shape[-1]}x{image.shape[-2]} px, the file says otherwise"
+        return ""
+
+    yield from filter(None, in_order(examine, range(len(encoded)), progress))

@@ -1,0 +1,82 @@
+"""HDF5 files as CNN-JEPA's own converter writes them: one dataset per image."""
+
+from __future__ import annotations
+
+import operator
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from benchmark.data.decode import encoded_size
+from benchmark.data.hdf5.format import open_file
+from benchmark.data.splits import checksum
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from benchmark.data.images import Progress
+
+
+_MOST_CLASSES = 1_000_000
+
+
+class NumberedFiles:
+    """The layout of CNN-JEPA's own converter: groups `images` and `labels`, one dataset per image, named by number.
+
+    Reading goes through HDF5, one image at a time for the whole process. Classes have no names there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.factors: dict[str, NDArray[np.float32]] = {}
+        self._opened: tuple[int, h5py.File] | None = None
+        with open_file(path) as file:
+            for name in ("images", "labels"):
+                if not isinstance(file.get(name), h5py.Group):
+                    raise UserError(f"{path}: has no group '{name}'; there are: {', '.join(sorted(file)) or 'none'}")
+            count = len(file["images"])
+            if not count or len(file["labels"]) != count:
+                raise UserError(f"{path}: {count} images and {len(file['labels'])} labels; expected as many, and some")
+            if set(file["images"]) != set(map(str, range(count))):
+                raise UserError(f"{path}: images have to be numbered from 0 to {count - 1}")
+            try:
+                labels = [operator.index(np.asarray(file["labels"][str(n)][()]).item()) for n in range(count)]
+            except (KeyError, ValueError, TypeError, OSError) as error:
+                raise UserError(f"{path}: images and labels have to be numbered from 0 ({error})") from None
+        if min(labels) < 0 or max(labels) >= _MOST_CLASSES:
+            raise UserError(f"{path}: labels from {min(labels)} to {max(labels)}; expected 0 to {_MOST_CLASSES - 1}")
+        self.labels_N = np.array(labels, dtype=np.int32)
+        self.classes = tuple(map(str, range(int(self.labels_N.max()) + 1)))
+        self.sizes_N2 = np.zeros((0, 2), dtype=np.uint32)  # not stored there: found by `checksums`
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
+
+    def read(self, index: int) -> bytes:
+        """The bytes of an image's file."""
+        if self._opened is None or self._opened[0] != os.getpid():  # HDF5's state does not outlive a fork
+            self._opened = (os.getpid(), open_file(self.path))
+        return np.asarray(self._opened[1]["images"][str(index)][()]).tobytes()
+
+    def checksums(self, progress: Progress | None = None) -> list[bytes]:
+        """One an image, of its bytes; reads the whole file, and notes the images' sizes on the way."""
+        found = []
+        sizes_N2 = np.zeros((len(self), 2), dtype=np.uint32)
+        for index in range(len(self)):
+            encoded = self.read(index)
+            found.append(checksum(encoded))
+            with suppress(UserError):  # whoever decodes it will say so
+                sizes_N2[index] = encoded_size(encoded, str(index))[::-1]
+            if progress is not None and (index % 1000 == 999 or index + 1 == len(self)):
+                progress(index + 1, len(self))
+        self.sizes_N2 = sizes_N2
+        return found

@@ -1,0 +1,184 @@
+"""Batches of raw images: order, residency, prefetch. Shape suffixes: B images, C channels, H W pixels."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from benchmark.data.images import ResidentImages
+from benchmark.data.views.crops import cropped_by_reader, read_crops
+from benchmark.errors import UserError
+from benchmark.randomness import generator
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+
+    from benchmark.data.datasets import Split
+    from benchmark.data.views.augment import Augmenter
+    from benchmark.data.views.sample import ViewParameters
+
+AHEAD = 2
+"""How many batches are read while a step runs: two, so that a slow one is made up for by the next."""
+
+
+@dataclass(frozen=True)
+class RawBatch:
+    """Images, labels and sample ids of a step.
+
+    Attributes:
+        pixels: uint8 on the training device: whole images `(B, 3, H, W)`, or the crops that the reader has made of
+            them, `(B, 3, S, S)` for each view.
+        labels_B: int64, on the training device.
+        sample_ids_B: int64, on the CPU.
+        drawn: what the crops and the rest of the views were drawn as; None for whole images.
+    """
+
+    pixels: tuple[Tensor, ...]
+    labels_B: Tensor
+    sample_ids_B: Tensor
+    drawn: list[ViewParameters] | None = None
+
+    @property
+    def images_BCHW(self) -> Tensor:
+        """The whole images."""
+        assert self.drawn is None, "the reader has cropped them"
+        return self.pixels[0]
+
+
+class Batches:
+    """The training split in a seeded order; what a step sees is a function of (seed, step) alone.
+
+    Every epoch is a permutation of its own. The remainder that fills no batch is left out of that epoch (the next one
+    draws another order). A resident split is copied to the device once. Any other is read some steps ahead by a thread
+    (whose helpers decode), and lies on the device when a step asks for it: on a GPU it comes from pinned memory over a
+    stream of its own, and the thread waits for the copy, so that nobody else has to. What a step waits for its batch is
+    then all that the data costs it, apart from the cores that the threads take.
+
+    Args:
+        split: images and labels.
+        batch_size: of all ranks together.
+        seed: of the run; the order depends on nothing else.
+        device: where the batches go.
+        rank: which part of each batch is fetched here: images `start` to `start + share`, B of them.
+        ranks: how many equal parts there are.
+        augmenter: makes the views. Where given, images that have to be decoded and differ in size are cropped when they
+            are read, from the whole of each (`RawBatch.drawn`); otherwise every batch holds whole images, cut to the
+            square in the middle where they differ.
+        ahead: how many batches are read ahead, `AHEAD` by default; 0 reads each when it is asked for. Changes no batch.
+
+    Raises:
+        UserError: the split does not fill one batch.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        rank: int = 0,
+        ranks: int = 1,
+        *,
+        augmenter: Augmenter | None = None,
+        ahead: int | None = None,
+    ) -> None:
+        self.length = len(split.images)
+        if batch_size > self.length:
+            raise UserError(
+                f"batch_size is {batch_size}, but the training split has {self.length} images; expected at most that"
+            )
+        self.batch_size = batch_size
+        self.share = batch_size // ranks
+        self.start = rank * self.share
+        self.steps_per_epoch = self.length // batch_size
+        self._seed = seed
+        self._device = device
+        self._images = split.images
+        self._labels_N = split.labels.to(device)
+        self.resident = isinstance(split.images, ResidentImages)
+        self._resident = split.images.pixels.to(device) if isinstance(split.images, ResidentImages) else None
+        self._augmenter = augmenter if cropped_by_reader(split.images) else None
+        self._order: tuple[int, Tensor] | None = None
+        self._ahead = AHEAD if ahead is None else ahead
+        self._reading: dict[int, Future[RawBatch]] = {}
+        self._reader = None if self.resident else ThreadPoolExecutor(1, thread_name_prefix="reader")
+        self._copies: Any = None
+        if device.type == "cuda" and not self.resident:
+            self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            self._copies.wait_stream(torch.cuda.current_stream(device))  # for the labels
+
+    def __enter__(self) -> Batches:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._reading.clear()
+        if self._reader is not None:
+            self._reader.shutdown(wait=True, cancel_futures=True)
+
+    def sample_ids(self, step: int) -> Tensor:
+        """Which samples step `step` sees, on all ranks together, `(batch_size,)`."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, torch.randperm(self.length, generator=generator(self._seed, "order", epoch)))
+        return self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
+
+    def fetch(self, step: int) -> RawBatch:
+        """This rank's part of the batch of a step.
+
+        Raises:
+            UserError: an image cannot be read; names it.
+        """
+        if self._resident is not None:
+            ids_B = self.sample_ids(step)[self._own]
+            on_device_B = ids_B.to(self._device, non_blocking=True)
+            return RawBatch((self._resident[on_device_B],), self._labels_N[on_device_B], ids_B)
+        assert self._reader is not None
+        wanted = range(step, step + 1 + self._ahead)
+        for passed in self._reading.keys() - set(wanted):
+            self._reading.pop(passed).cancel()
+        for number in wanted:
+            if number not in self._reading:
+                self._reading[number] = self._reader.submit(self._read, number, self.sample_ids(number))
+        batch = self._reading.pop(step).result()
+        if self._copies is not None:
+            for tensor in (*batch.pixels, batch.labels_B):
+                # Made on the stream of copies, which must not take their memory back while steps still read it.
+                tensor.record_stream(torch.cuda.current_stream(self._device))
+        return batch
+
+    def wait_for_reader(self) -> None:
+        """Returns when nothing is being read ahead, for whoever measures without it."""
+        wait(self._reading.values())
+
+    @property
+    def _own(self) -> slice:
+        return slice(self.start, self.start + self.share)
+
+    def _read(self, step: int, ids_B: Tensor) -> RawBatch:
+        """Runs in the reader's thread."""
+        own_B = ids_B[self._own]
+        drawn: list[ViewParameters] | None = None
+        if self._augmenter is None:
+            pixels: tuple[Tensor, ...] = (self._images.read(own_B),)
+        else:
+            views = generator(self._seed, "views", step)
+            pixels, drawn = read_crops(self._images, ids_B, self._augmenter, views, self._own)
+        stream: AbstractContextManager[Any] = nullcontext()
+        if self._copies is not None:
+            stream = torch.cuda.stream(self._copies)
+        with stream:
+            if self._copies is not None:
+                pixels = tuple(one.pin_memory() for one in pixels)
+            on_device = tuple(one.to(self._device, non_blocking=True) for one in pixels)
+            labels_B = self._labels_N[own_B.to(self._device, non_blocking=True)]
+        if self._copies is not None:
+            self._copies.synchronize()
+        return RawBatch(on_device, labels_B, own_B, drawn)

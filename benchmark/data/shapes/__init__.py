@@ -1,0 +1,1 @@
+"""The embedded dataset `shapes`: procedural scenes."""

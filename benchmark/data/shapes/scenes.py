@@ -1,0 +1,277 @@
+"""The embedded dataset: procedural scenes whose class is the outline of what is drawn, and nothing else.
+
+A scene holds one to three copies of one outline, turned, scaled, coloured and textured at random, on a random
+background, among small marks that belong to no class. Every draw is a hash of (seed, split, what is drawn, index):
+an image depends on nothing but its own place, and asking for more images leaves the first ones as they are. Pixels
+come from sums, products, comparisons and rounded tables alone, and so are the same bytes wherever floats are
+IEEE 754's.
+
+Shape suffixes: N images, H W pixels, 3 colours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from benchmark.data.shapes.draws import Draws
+from benchmark.data.shapes.outlines import OUTLINES, outline_distance
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Floats = NDArray[np.float32]
+    Integers = NDArray[np.int64]
+
+CLASSES = OUTLINES
+SMALLEST, LARGEST = 32, 96
+_COUNT_WEIGHTS = (0.7, 0.2, 0.1)
+_MARKS = 4
+_TURN = 0.09
+_HUES = 3
+_CHUNK = 256
+_CLOUD_CELLS = 5
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Images with what is known of them.
+
+    Attributes:
+        pixels: uint8 `(N, 3, H, W)`.
+        labels: index into `CLASSES`, int64 `(N,)`.
+        factors: `count` (copies, 1 to 3), `scale` (their mean radius), `x` and `y` (their mean centre, from the upper
+            left corner); float32 `(N,)`, lengths as a share of the image's side.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    factors: dict[str, Tensor]
+
+
+def render_shapes(
+    seed: int, split: str, count: int, size: int = 32, progress: Callable[[int, int], None] | None = None
+) -> Scenes:
+    """Draws the first `count` images of a split. The classes take turns, so that they are balanced.
+
+    Args:
+        seed: of the whole dataset.
+        split: names an independent sequence of images (`train`, `test`).
+        count: how many images.
+        size: their side in pixels, 32 to 96; the same scenes at every size, but for their grain.
+        progress: called with (images drawn, `count`) now and then.
+
+    Raises:
+        UserError: the size is out of range, or no image is asked for.
+    """
+    if not SMALLEST <= size <= LARGEST:
+        raise UserError(f"dataset 'shapes': size is {size}; expected {SMALLEST} to {LARGEST} pixels")
+    if count < 1:
+        raise UserError(f"dataset 'shapes': {count} images asked for in '{split}'; expected at least 1")
+    pixels_N3HW = np.empty((count, 3, size, size), dtype=np.uint8)
+    parts: list[dict[str, Floats]] = []
+    for start in range(0, count, _CHUNK):
+        stop = min(start + _CHUNK, count)
+        draws = Draws(seed, f"shapes/{split}", np.arange(start, stop))
+        copies = _place(draws)
+        pixels_N3HW[start:stop] = _paint(draws, copies, size)
+        parts.append(copies.factors())
+        if progress is not None:
+            progress(stop, count)
+    factors = {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+    return Scenes(torch.from_numpy(pixels_N3HW), torch.arange(count) % len(CLASSES), factors)
+
+
+@dataclass(frozen=True)
+class _Copies:
+    """Where the copies lie: how many `(N,)`; centres and radii `(N, 3)`, of which the first `count` are drawn."""
+
+    count: Integers
+    x: Floats
+    y: Floats
+    radius: Floats
+
+    def factors(self) -> dict[str, Floats]:
+        """What `Scenes.factors` holds."""
+        shown = (np.arange(len(_COUNT_WEIGHTS)) < self.count[:, None]).astype(np.float32)
+        number = self.count.astype(np.float32)
+
+        def mean(values: Floats) -> Floats:
+            # Three terms in a fixed order: a library's sum may group them as it likes.
+            parts: Floats = values * shown
+            return (parts[:, 0] + parts[:, 1] + parts[:, 2]) / number
+
+        return {"count": number, "scale": mean(self.radius), "x": mean(self.x), "y": mean(self.y)}
+
+
+def _place(draws: Draws) -> _Copies:
+    """One copy lies anywhere; two or three lie in quarters of their own, so that they do not cover each other."""
+    slots = len(_COUNT_WEIGHTS)
+    count = draws.choice("count", _COUNT_WEIGHTS) + 1
+    alone = (count == 1)[:, None]
+    radius = np.where(alone, draws.table("large", slots, 0.30, 0.44), draws.table("small", slots, 0.21, 0.26))
+    quarter = np.argsort(draws.table("quarter", 4), axis=1, kind="stable")[:, :slots]
+    half = np.float32(0.5)
+    slack = np.where(alone, half - np.float32(0.9) * radius, np.float32(0.27) - radius)
+    x, y = (
+        np.where(alone, half, np.float32(0.25) + half * bit.astype(np.float32))
+        + slack * draws.table(name, slots, -1.0, 1.0)
+        for name, bit in (("x", quarter % 2), ("y", quarter // 2))
+    )
+    return _Copies(count, x, y, radius)
+
+
+def _paint(draws: Draws, copies: _Copies, size: int) -> NDArray[np.uint8]:
+    """Background, marks, copies, grain: uint8 `(N, 3, H, W)`."""
+    canvas = _background(draws, size)
+    for mark in range(_MARKS):
+        _add_mark(canvas, draws, f"mark{mark}")
+    for slot in range(len(_COUNT_WEIGHTS)):
+        _add_copy(canvas, draws, copies, slot)
+    grain = draws.table("grain", size * size, -1.0, 1.0) * draws.uniform("grain strength", 0.0, 0.06)[:, None]
+    canvas += grain.reshape(-1, 1, size, size)
+    levels = np.clip(canvas * np.float32(255) + np.float32(0.5), np.float32(0), np.float32(255))
+    pixels: NDArray[np.uint8] = levels.astype(np.uint8)
+    return pixels
+
+
+def _wide(values_N: Floats) -> Floats:
+    return values_N[:, None, None]
+
+
+def _frame(size: int, x: Floats, y: Floats, scale: Floats, turn: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    """The pixels' coordinates `(N, H, W)` in a frame at (x, y), turned, whose unit is `scale` of the image's side."""
+    ticks = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
+    across = (ticks[None, :] - x[:, None]) / scale[:, None]
+    down = (ticks[None, :] - y[:, None]) / scale[:, None]
+    cosine, sine = turn[0][:, None], turn[1][:, None]
+    u: Floats = (across * cosine)[:, None, :] + (down * sine)[:, :, None]
+    v: Floats = (down * cosine)[:, :, None] - (across * sine)[:, None, :]
+    return u, v
+
+
+def _hsv(hue: Floats, saturation: Floats, value: Floats) -> Floats:
+    """Colours `(N, 3)` from hue (in turns), saturation and value."""
+    sixths = (hue - np.floor(hue)) * np.float32(6)
+    channels = (
+        np.abs(sixths - np.float32(3)) - np.float32(1),
+        np.float32(2) - np.abs(sixths - np.float32(2)),
+        np.float32(2) - np.abs(sixths - np.float32(4)),
+    )
+    one = np.float32(1)
+    pure = np.clip(np.stack(channels, axis=1), np.float32(0), one)
+    colours: Floats = value[:, None] * (one - saturation[:, None] * (one - pure))
+    return colours
+
+
+def _texture(kinds_N: Integers, u_NHW: Floats, v_NHW: Floats, frequency: Floats, phase: Floats) -> Floats:
+    """A texture `(N, H, W)` in [0, 1]: 0 plain, 1 gradient along u, 2 stripes across u, 3 checks, 4 or more plain."""
+    half, texture = np.float32(0.5), np.zeros_like(u_NHW)
+    for kind in (1, 2, 3):
+        chosen = np.flatnonzero(kinds_N == kind)
+        u, v = u_NHW[chosen], v_NHW[chosen]
+        times, start = _wide(frequency[chosen]), _wide(phase[chosen])
+        if kind == 1:
+            values = u * half
+        elif kind == 2:
+            values = _wave(u * times + start) * np.float32(1.5)
+        else:
+            values = _wave(u * times + start) * _wave(v * times + start) * np.float32(4)
+        texture[chosen] = np.clip(values + half, np.float32(0), np.float32(1))
+    return texture
+
+
+def _wave(points: Floats) -> Floats:
+    """A triangular wave of period 1 between -1 and 1."""
+    wave: Floats = np.float32(4) * np.abs(points - np.floor(points) - np.float32(0.5)) - np.float32(1)
+    return wave
+
+
+def _clouds(draws: Draws, size: int) -> Floats:
+    """Smooth noise `(N, H, W)` in [0, 1]: random heights on a coarse grid, bilinear between them."""
+    heights = draws.table("clouds", _CLOUD_CELLS**2).reshape(-1, _CLOUD_CELLS, _CLOUD_CELLS)
+    places = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size) * np.float32(_CLOUD_CELLS - 1)
+    low = places.astype(np.int64)
+    share = places - low.astype(np.float32)
+    rows = heights[:, low] + (heights[:, low + 1] - heights[:, low]) * share[None, :, None]
+    clouds: Floats = rows[:, :, low] + (rows[:, :, low + 1] - rows[:, :, low]) * share
+    return clouds
+
+
+def _hue(draws: Draws) -> Floats:
+    """The background's hue `(N,)`, one of a few: were colours all different, they alone would tell images apart."""
+    return draws.choice("hue", (1 / _HUES,) * _HUES).astype(np.float32) / np.float32(_HUES)
+
+
+def _background(draws: Draws, size: int) -> Floats:
+    """Two tones of neighbouring hues under a texture `(N, 3, H, W)`; darker than the copies will be."""
+    hue = _hue(draws)
+    near, far = (
+        _hsv(
+            hue + draws.uniform(f"{tone} hue", -0.03, 0.03),
+            draws.uniform(f"{tone} saturation", 0.45, 0.65),
+            draws.uniform(f"{tone} value", 0.15, 0.42),
+        )
+        for tone in ("near", "far")
+    )
+    kinds = draws.choice("background", (0.2, 0.3, 0.05, 0.05, 0.4))
+    half = np.full(len(hue), 0.5, dtype=np.float32)
+    u, v = _frame(size, half, half, half, draws.direction("background turn"))
+    texture = _texture(kinds, u, v, draws.uniform("period", 0.8, 2.2), draws.uniform("background phase"))
+    cloudy = kinds == 4
+    texture[cloudy] = _clouds(draws, size)[cloudy]
+    canvas: Floats = near[:, :, None, None] + (far - near)[:, :, None, None] * texture[:, None]
+    return canvas
+
+
+def _blend(canvas: Floats, chosen: Integers, distance_px: Floats, colours: Floats) -> None:
+    """Lays colours `(n, 3, 1 or H, 1 or W)` over the chosen images, with edges one pixel wide."""
+    half = np.float32(0.5)
+    cover = np.clip(half - distance_px, np.float32(0), np.float32(1))[:, None]
+    under = canvas[chosen]
+    canvas[chosen] = under + (colours - under) * cover
+
+
+def _add_mark(canvas: Floats, draws: Draws, name: str) -> None:
+    """A small dot or dash of any colour: it says nothing of the class, but has edges and contrast like the copies."""
+    size = canvas.shape[-1]
+    chosen = np.flatnonzero(draws.uniform(f"{name} there") < np.float32(0.25))
+    x, y = (draws.uniform(f"{name} {axis}")[chosen] for axis in "xy")
+    cosine, sine = draws.direction(f"{name} turn")
+    u, v = _frame(size, x, y, np.ones_like(x), (cosine[chosen], sine[chosen]))
+    length = draws.uniform(f"{name} length", 0.02, 0.12)[chosen]
+    breadth = draws.uniform(f"{name} breadth", 0.015, 0.035)[chosen]
+    distance = np.maximum(np.abs(u) - _wide(length), np.abs(v) - _wide(breadth)) * np.float32(size)
+    brightness = draws.uniform(f"{name} brightness", 0.5, 1.0)
+    colours = _hsv(draws.uniform(f"{name} hue"), draws.uniform(f"{name} strength", 0.2, 0.9), brightness)
+    _blend(canvas, chosen, distance, colours[chosen][:, :, None, None])
+
+
+def _add_copy(canvas: Floats, draws: Draws, copies: _Copies, slot: int) -> None:
+    """One copy of the outline, in the scene's colours and texture, turned on its own."""
+    size = canvas.shape[-1]
+    chosen = np.flatnonzero(copies.count > slot)
+    cosine, sine = draws.direction(f"turn{slot}", _TURN)
+    radius = copies.radius[chosen, slot]
+    turn = (cosine[chosen], sine[chosen])
+    u, v = _frame(size, copies.x[chosen, slot], copies.y[chosen, slot], radius, turn)
+    distance = outline_distance(draws.indices[chosen] % len(CLASSES), u, v) * _wide(radius * np.float32(size))
+    hue = _hue(draws) + np.float32(0.5) + draws.uniform(f"shade{slot}", -0.04, 0.04)
+    tones = [
+        _hsv(
+            hue + draws.uniform(f"{tone} shift", -0.06, 0.06),
+            draws.uniform(f"{tone} strength", 0.25, 0.5),
+            draws.uniform(f"{tone} brightness", 0.72, 1.0),
+        )[chosen][:, :, None, None]
+        for tone in ("first", "second")
+    ]
+    kinds = draws.choice("texture", (0.5, 0.4, 0.06, 0.04))[chosen]
+    texture = _texture(kinds, u, v, draws.uniform("weave", 1.0, 2.0)[chosen], draws.uniform("phase")[chosen])
+    _blend(canvas, chosen, distance, tones[0] + (tones[1] - tones[0]) * texture[:, None])

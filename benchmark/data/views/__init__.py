@@ -1,0 +1,1 @@
+"""Views of images, a whole batch at a time."""

@@ -1,0 +1,282 @@
+"""Turns `ViewSpec`s into views, a whole batch at a time, on the device where the batch lies.
+
+First `Augmenter.sample` draws everything that is random, on the CPU, then the augmenter applies it without drawing
+anything and without waiting for the device. Every image has parameters of its own (the order of the colour jitter
+belongs to the batch) and its view does not depend on which other images stand beside it.
+
+Images that lie decoded in memory, or are small and alike, are cropped here, too. Of those that are decoded from files
+of many sizes whenever they are read, the reader makes the crops (`crops.py`), on uint8; here follows the rest.
+
+The reference for each operation is the function of `torchvision.transforms.v2.functional` on a float image in [0, 1],
+antialiased for the crop. Unlike in a chain on uint8 images nothing is rounded between two operations. The bicubic
+crop is the exception: it overshoots, and as on uint8 it is clamped to [0, 1] after the columns and after the rows.
+
+Shape suffixes: B images, C the three channels, H W rows and columns of the source, S side of the view, Y X its rows
+and columns, A the two axes (rows, columns), K taps of a filter, N chosen images.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmark.data.views import color
+from benchmark.data.views.resample import blur, crop, crop_taps, send
+from benchmark.data.views.sample import sample_view
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from benchmark.data.views.sample import SourceSize, ViewParameters
+    from methods.views import ViewSpec
+
+# How many pixel values a CPU works on at a time. Fewer cost more calls; more fall out of its caches.
+_CHUNK_VALUES = 300_000
+
+
+class Augmenter:
+    """Makes the views that a method declares."""
+
+    def __init__(
+        self,
+        specs: Sequence[ViewSpec],
+        image_size: int,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+    ) -> None:
+        """Checks the declarations.
+
+        Args:
+            specs: what the method wants to see, in this order.
+            image_size: side in pixels of the views that do not name their own.
+            mean: of each channel, as a share of the largest value.
+            std: standard deviation of each channel, likewise.
+
+        Raises:
+            UserError: a view's blur needs more pixels than the view has, or a standard deviation is not positive.
+        """
+        self.specs = tuple(specs)
+        self.sizes = tuple(spec.size or image_size for spec in specs)
+        for index, (spec, size) in enumerate(zip(self.specs, self.sizes, strict=True)):
+            kernel = spec.kernel(size)
+            if spec.blur > 0 and kernel // 2 >= size:
+                largest = 2 * size - 1
+                raise UserError(
+                    f"views[{index}].blur_kernel is {kernel}; a view of {size} pixels takes at most {largest}"
+                )
+        self._normalisation = _normalisation(mean, std)
+
+    def sample(self, batch_size: int, source_size: SourceSize, generator: torch.Generator) -> list[ViewParameters]:
+        """Draws the parameters of all views of a batch, on the CPU.
+
+        Args:
+            batch_size: images of the global batch; a rank takes its `slice`.
+            source_size: rows and columns of the images, or of each.
+            generator: a CPU generator; views are drawn from it in order.
+        """
+        return [sample_view(spec, batch_size, source_size, generator) for spec in self.specs]
+
+    @torch.no_grad()
+    def __call__(self, images_BCHW: Tensor, parameters: list[ViewParameters]) -> tuple[Tensor, ...]:
+        """Makes the views.
+
+        Args:
+            images_BCHW: uint8 RGB images on any device.
+            parameters: one per view, of as many images, drawn for images of this size.
+
+        Returns:
+            One normalised float32 tensor `(B, 3, S, S)` per view, in `channels_last`, on the device of the images.
+
+        Raises:
+            UserError: the images are not `(B, 3, H, W)` in uint8, or the parameters are not those of such a batch.
+        """
+        _check_images(images_BCHW)
+        _check_parameters(parameters, len(self.specs), images_BCHW)
+        return tuple(
+            self._view(images_BCHW, spec, size, one)
+            for spec, size, one in zip(self.specs, self.sizes, parameters, strict=True)
+        )
+
+    @torch.no_grad()
+    def finish(self, crops: Sequence[Tensor], parameters: list[ViewParameters]) -> tuple[Tensor, ...]:
+        """Makes the views of images that have been cropped, resized and flipped already.
+
+        Args:
+            crops: uint8 RGB images `(B, 3, S, S)` on any device, one such tensor per view.
+            parameters: one per view, by which they were cropped.
+
+        Returns:
+            As of a call.
+
+        Raises:
+            UserError: the crops are not those of the declared views, or the parameters not those of such a batch.
+        """
+        shapes = [(len(one), 3, size, size) for one, size in zip(parameters, self.sizes, strict=True)]
+        if [tuple(crop_BCSS.shape) for crop_BCSS in crops] != shapes or any(c.dtype != torch.uint8 for c in crops):
+            raise UserError(f"crops are {[tuple(crop.shape) for crop in crops]}; expected {shapes} in torch.uint8")
+        return tuple(
+            self._coloured(partial(_planes, crop_BCSS), size * size, spec, size, one, crop_BCSS.device)
+            for crop_BCSS, spec, size, one in zip(crops, self.specs, self.sizes, parameters, strict=True)
+        )
+
+    def _view(self, images_BCHW: Tensor, spec: ViewSpec, size: int, parameters: ViewParameters) -> Tensor:
+        rows, columns = images_BCHW.shape[2:]
+        clamp = spec.interpolation == "bicubic"
+        one = parameters
+        boxes_6B = torch.stack([one.top_B, one.left_B, one.height_B, one.width_B, one.flip_B, one.flip_B]).float()
+        boxes_6B[4] = 0.0
+        device = images_BCHW.device
+        pixels_ABSK, weights_ABSK = crop_taps(boxes_6B, spec.interpolation, size, (rows, columns), device)
+
+        def cropped(own: slice) -> Tensor:
+            return crop(images_BCHW[own], pixels_ABSK[:, own], weights_ABSK[:, own], clamp=clamp)
+
+        return self._coloured(cropped, max(size * size, rows * columns), spec, size, parameters, device)
+
+    def _coloured(
+        self,
+        cropped: Callable[[slice], Tensor],
+        pixels: int,
+        spec: ViewSpec,
+        size: int,
+        parameters: ViewParameters,
+        device: torch.device,
+    ) -> Tensor:
+        """All that follows on the crop.
+
+        Args:
+            cropped: makes the crops of some images as planes `(3, B, S, S)` in [0, 1].
+            pixels: of an image, where it has most of them.
+            spec: of the view.
+            size: S.
+            parameters: of all images.
+            device: where the view is made.
+        """
+        batch = len(parameters)
+        views_BCYX = torch.empty(
+            (batch, 3, size, size), dtype=torch.float32, device=device, memory_format=torch.channels_last
+        )
+        chunk = max(1, batch if device.type != "cpu" else _CHUNK_VALUES // (3 * pixels))
+        soften = partial(blur, kernel=spec.kernel(size))
+        solarize = partial(color.solarize, threshold=spec.solarize_threshold)
+        for start in range(0, batch, chunk):
+            own = slice(start, start + chunk)
+            part = parameters.slice(start, start + chunk)
+            planes_CBYX = cropped(own)
+            _jitter(planes_CBYX, spec, part)
+            _apply(color.to_grayscale, planes_CBYX, part.grayscale_B)
+            _apply(soften, planes_CBYX, part.blur_B, part.sigma_B)
+            _apply(solarize, planes_CBYX, part.solarize_B)
+            for channel, (scale, shift) in enumerate(self._normalisation):
+                torch.add(shift, planes_CBYX[channel], alpha=scale, out=views_BCYX[own, channel])
+        return views_BCYX
+
+
+def _planes(crops_BCSS: Tensor, own: slice) -> Tensor:
+    """Some uint8 crops as planes `(3, B, S, S)` in [0, 1]."""
+    planes_CBSS = crops_BCSS[own].transpose(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
+    return planes_CBSS.div_(255.0)
+
+
+def center_view(
+    images_BCHW: Tensor, image_size: int, mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> Tensor:
+    """The view that is evaluated: the central square, without any chance.
+
+    Images of the right size are taken as they are. Others are enlarged first (bilinear) if their shorter side is
+    below `image_size`; larger ones are not made smaller, which is for whoever reads them to do.
+
+    Args:
+        images_BCHW: uint8 RGB images on any device.
+        image_size: side of the view in pixels.
+        mean: of each channel, as a share of the largest value.
+        std: standard deviation of each channel, likewise.
+
+    Returns:
+        Normalised float32 tensor `(B, 3, image_size, image_size)` in `channels_last`.
+
+    Raises:
+        UserError: the images are not `(B, 3, H, W)` in uint8, or a standard deviation is not positive.
+    """
+    _check_images(images_BCHW)
+    normalisation = _normalisation(mean, std)
+    rows, columns = images_BCHW.shape[-2:]
+    shorter = min(rows, columns)
+    if shorter < image_size:
+        size = (image_size * rows // shorter, image_size * columns // shorter)
+        images_BCHW = F.interpolate(images_BCHW.float(), size=size, mode="bilinear", antialias=True)
+        rows, columns = size
+    # Rounded half to even, as torchvision's `center_crop` does.
+    top, left = round((rows - image_size) / 2), round((columns - image_size) / 2)
+    square_BCHW = images_BCHW[..., top : top + image_size, left : left + image_size]
+    views_BCHW = square_BCHW.to(torch.float32, memory_format=torch.channels_last, copy=True)
+    for channel, (scale, shift) in enumerate(normalisation):
+        views_BCHW[:, channel].mul_(scale / 255).add_(shift)
+    return views_BCHW
+
+
+def _check_images(images_BCHW: Tensor) -> None:
+    if images_BCHW.dtype != torch.uint8 or images_BCHW.ndim != 4 or images_BCHW.shape[1] != 3:
+        raise UserError(
+            f"images are {tuple(images_BCHW.shape)} in {images_BCHW.dtype}; expected (B, 3, H, W) in torch.uint8"
+        )
+
+
+def _check_parameters(parameters: list[ViewParameters], views: int, images_BCHW: Tensor) -> None:
+    """Refuses parameters that would silently reach into a neighbouring image."""
+    counts = [len(one) for one in parameters]
+    if counts != [len(images_BCHW)] * views:
+        raise UserError(f"view parameters are for {counts} images; expected {views} views of {len(images_BCHW)}")
+    rows, columns = images_BCHW.shape[-2:]
+    for index, one in enumerate(parameters):
+        if bool((one.top_B + one.height_B > rows).any() | (one.left_B + one.width_B > columns).any()):
+            raise UserError(f"crops of views[{index}] were drawn for larger images than these of {rows} x {columns}")
+
+
+def _normalisation(
+    mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> tuple[tuple[float, Tensor], ...]:
+    """Scale and shift of each channel: scale x value + shift is the normalised value. Shifts live on the host."""
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise UserError(f"mean is {tuple(mean)}, std is {tuple(std)}; expected three numbers each, std above 0")
+    return tuple(
+        (1 / deviation, torch.tensor(-average / deviation)) for average, deviation in zip(mean, std, strict=True)
+    )
+
+
+def _apply(operation: Callable[..., None], planes_CBYX: Tensor, chosen_B: Tensor, *values_B: Tensor) -> None:
+    """Does an in-place operation on the chosen images alone, each with its own values.
+
+    The choice is made on the host: on the device the host would have to wait for the number of chosen images.
+    """
+    device = planes_CBYX.device
+    chosen_N = chosen_B.nonzero()[:, 0]
+    if not len(chosen_N):
+        return
+    values_N = send(torch.stack(values_B)[:, chosen_N], device).unbind(0) if values_B else ()
+    if len(chosen_N) == len(chosen_B):
+        operation(planes_CBYX, *values_N)
+        return
+    chosen_N = send(chosen_N, device)
+    some_CNYX = planes_CBYX.index_select(1, chosen_N)
+    operation(some_CNYX, *values_N)
+    planes_CBYX.index_copy_(1, chosen_N, some_CNYX)
+
+
+def _jitter(planes_CBYX: Tensor, spec: ViewSpec, parameters: ViewParameters) -> None:
+    operations = (color.adjust_brightness, color.adjust_contrast, color.adjust_saturation, color.adjust_hue)
+    strengths = (spec.brightness, spec.contrast, spec.saturation, spec.hue)
+    factors_B = (parameters.brightness_B, parameters.contrast_B, parameters.saturation_B, parameters.hue_B)
+    order = [which for which in parameters.jitter_order_4.tolist() if strengths[which] > 0]
+
+    def in_order(some_CNYX: Tensor, *factors_N: Tensor) -> None:
+        for which in order:
+            operations[which](some_CNYX, factors_N[which])
+
+    if order:
+        _apply(in_order, planes_CBYX, parameters.jitter_B, *factors_B)

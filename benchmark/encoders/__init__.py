@@ -1,0 +1,1 @@
+"""Encoders of finished runs and from elsewhere: loaded, scored, handed on."""

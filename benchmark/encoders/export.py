@@ -1,0 +1,128 @@
+"""Hands an encoder on: under the names of timm or torchvision, or as an ONNX graph."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import save
+
+from benchmark.encoders.load import load_encoder
+from benchmark.errors import UserError
+from benchmark.files import write_atomically
+from benchmark.records.folder import read_record
+from methods.config import nearest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmark.records.schema import Record
+    from methods.backbones import BackboneSpec
+    from methods.base import Encoder
+
+TARGETS = ("timm", "torchvision", "onnx")
+_ONNX = ("onnx", "onnxscript")
+
+
+def export(run: Path, target: str, out: Path) -> str:
+    """Writes a run's primary encoder for somebody else.
+
+    Args:
+        run: a run's folder, or its record.
+        target: one of `TARGETS`.
+        out: the file to write; safetensors for timm and torchvision.
+
+    Returns:
+        How the file is loaded.
+
+    Raises:
+        UserError: there is no such run, it left no encoder, or the target knows no such network.
+    """
+    if target not in TARGETS:
+        raise UserError(f"--to is '{target}'; {nearest(target, TARGETS)}")
+    path = run if run.is_file() else run / "record.json"
+    if not path.is_file():
+        raise UserError(f"{run}: no run's folder; expected one with record.json in it")
+    try:
+        record = read_record(path)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if record.metrics is None:
+        raise UserError(f"{path}: the run is {record.status}; it left no encoder")
+    encoder = load_encoder(path.parent, record)
+    spec = encoder.backbone.spec
+    if target == "onnx":
+        _write_onnx(encoder, record, out)
+        return (
+            f"onnxruntime.InferenceSession('{out.name}'): images (N, 3, {_size(record)}, {_size(record)}) to features"
+        )
+    hint = _timm_call(spec, _size(record)) if target == "timm" else _torchvision_call(spec)
+    tensors = {name: tensor.contiguous() for name, tensor in encoder.backbone.net.state_dict().items()}
+    try:
+        write_atomically(out, save(tensors))
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
+    return f"{hint}.load_state_dict(safetensors.torch.load_file('{out.name}'), strict=False)"
+
+
+def _size(record: Record) -> int:
+    return int(record.config["image_size"])
+
+
+def _is_standard(spec: BackboneSpec) -> bool:
+    return spec.stem == "imagenet" and spec.width in (None, 64)
+
+
+def _timm_call(spec: BackboneSpec, size: int) -> str:
+    if spec.kind == "vit":
+        if spec.width is not None or spec.depth is not None:
+            raise UserError(f"timm has no {spec.name} of another width or depth; --to onnx takes any network")
+        patch = spec.patch_size or 16
+        token = spec.class_token is not None
+        pool = "token" if spec.class_token == "features" else "avg"
+        options = (
+            f"img_size={size}, patch_size={patch}, class_token={token}, global_pool='{pool}', fc_norm=False, "
+            f"num_classes=0{f', num_heads={spec.heads}' if spec.heads else ''}"
+        )
+        return f"timm.create_model('{spec.name}_patch16_224', {options})"
+    if not _is_standard(spec):
+        raise UserError(f"timm has no {spec.name} with a small stem or another width; --to onnx takes any network")
+    return f"timm.create_model('{spec.name}', num_classes=0)"
+
+
+def _torchvision_call(spec: BackboneSpec) -> str:
+    if not spec.name.startswith(("resnet", "wide_resnet")):
+        raise UserError(f"torchvision names the parts of {spec.name} in another way; --to timm or --to onnx takes it")
+    if not _is_standard(spec):
+        raise UserError(
+            f"torchvision has no {spec.name} with a small stem or another width; --to onnx takes any network"
+        )
+    return f"torchvision.models.{spec.name}()"
+
+
+def _write_onnx(encoder: Encoder, record: Record, out: Path) -> None:
+    missing = [name for name in _ONNX if find_spec(name) is None]
+    if missing:
+        raise UserError(f"--to onnx needs {' and '.join(missing)} (pip install 'cnn-jepa-bench[onnx]')")
+    example = torch.zeros(2, 3, _size(record), _size(record))
+    temporary = out.with_name(f".{out.name}.tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # In two steps: given the module, the second would rather fix the number of images than fail.
+        batch = {"images": {0: torch.export.Dim("batch")}}
+        torch.onnx.export(
+            torch.export.export(encoder, (example,), dynamic_shapes=batch),
+            (),
+            temporary,
+            input_names=["images"],
+            output_names=["features"],
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+        temporary.replace(out)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
+    finally:
+        temporary.unlink(missing_ok=True)

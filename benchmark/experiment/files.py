@@ -1,0 +1,196 @@
+"""Raw configurations: finds the files, reads YAML, applies overrides. What the keys mean is not known here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmark.errors import UserError
+from methods.config import nearest
+
+
+def config_root() -> Path:
+    """The folder of the shipped configurations: inside the installed package, or the source tree's `configs/`."""
+    installed = Path(__file__).parents[1] / "_configs"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "configs"
+
+
+def shipped_experiments() -> list[str]:
+    """Names that `bench run NAME` understands anywhere."""
+    return sorted(path.stem for path in config_root().glob("*.yaml"))
+
+
+def shipped_sweeps() -> list[str]:
+    """Names that `bench sweep NAME` understands anywhere."""
+    return sorted(path.stem for path in (config_root() / "sweeps").glob("*.yaml"))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""  # type: ignore[attr-defined]
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise UserError(f"{path}{where}: {problem}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: expected a mapping of keys to values, found {type(data).__name__}")
+    copied: dict[str, Any] = _without_aliases(data)
+    return copied
+
+
+def _without_aliases(value: Any) -> Any:
+    """A copy in which what YAML's anchors share is there twice, so that setting one leaves the other alone."""
+    if isinstance(value, dict):
+        return {key: _without_aliases(item) for key, item in value.items()}
+    return [_without_aliases(item) for item in value] if isinstance(value, list) else value
+
+
+def find_experiment(config: str, beside: Path | None = None) -> Path:
+    """The file of an experiment: a path, or the name of a shipped one.
+
+    Args:
+        config: as the user wrote it.
+        beside: a folder that a path may also be meant from.
+
+    Raises:
+        UserError: there is neither.
+    """
+    if beside is not None and config.endswith((".yaml", ".yml")) and (beside / config).is_file():
+        return beside / config
+    return _find(config, "experiment", config_root(), shipped_experiments())
+
+
+def find_sweep(config: str) -> Path:
+    """The file of a sweep: a path, or the name of a shipped one.
+
+    Raises:
+        UserError: there is neither.
+    """
+    return _find(config, "sweep", config_root() / "sweeps", shipped_sweeps())
+
+
+def _find(config: str, kind: str, folder: Path, names: list[str]) -> Path:
+    path = Path(config)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if not path.is_file():
+            raise UserError(f"{config}: no such file; shipped {kind}s: {', '.join(names)}")
+        return path
+    shipped = folder / f"{config}.yaml"
+    if not shipped.is_file():
+        raise UserError(f"unknown {kind} '{config}'; {nearest(config, names)}, or the path of a YAML file")
+    return shipped
+
+
+def find_recipe(recipe: str, method: str, beside: Path | None) -> Path | None:
+    """The file of a recipe: `<scale>` means the shipped `recipes/<scale>/<method>.yaml`; else a path.
+
+    Returns None where a scale has no recipe of this method (a third party's method brings its defaults).
+
+    Raises:
+        UserError: there is no such scale or file.
+    """
+    if recipe.endswith((".yaml", ".yml")):
+        candidates = [Path(recipe)] + ([beside / recipe] if beside else [])
+        for candidate in candidates:
+            if candidate.is_file():
+                return candidate
+        raise UserError(f"recipe '{recipe}': no such file")
+    folder = config_root() / "recipes" / recipe
+    if not folder.is_dir():
+        scales = [path.name for path in (config_root() / "recipes").iterdir() if path.is_dir()]
+        raise UserError(f"unknown recipe '{recipe}'; {nearest(recipe, scales)}, or the path of a YAML file")
+    path = folder / f"{method}.yaml"
+    return path if path.is_file() else None
+
+
+def read_recipe(path: Path, method: str) -> dict[str, Any]:
+    """The settings of a recipe file.
+
+    Raises:
+        UserError: the file is none, or another method's.
+    """
+    data = read_yaml(path)
+    unknown = sorted(set(data) - {"method", "scale", "sources", "settings"})
+    if unknown:
+        raise UserError(
+            f"{path}: unknown key '{unknown[0]}'; {nearest(unknown[0], ['method', 'scale', 'sources', 'settings'])}"
+        )
+    if data.get("method") != method:
+        raise UserError(f"{path}: is a recipe of method '{data.get('method')}', wanted for '{method}'")
+    settings = data.get("settings") or {}
+    if not isinstance(settings, dict):
+        raise UserError(f"{path}: settings: expected keys and values, found {type(settings).__name__}")
+    return settings
+
+
+def apply_setting(data: dict[str, Any], setting: str) -> None:
+    """Applies `a.b.c=value` to an experiment's raw data; the value is read as YAML.
+
+    Args:
+        data: changed in place.
+        setting: a key of the experiment, or `ENTRY.key` for an override of that entry's method.
+
+    Raises:
+        UserError: it is no setting.
+    """
+    path, separator, text = setting.partition("=")
+    if not separator or not all(path.strip().split(".")):
+        raise UserError(f"--set is '{setting}'; expected KEY=VALUE, for instance batch_size=128 or byol.ema.start=0.99")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {path}: '{text}' is not a value") from None
+    set_key(data, path.strip(), value, f"--set {path}")
+
+
+def set_key(data: dict[str, Any], path: str, value: Any, where: str) -> None:
+    """Sets one key of an experiment's raw data.
+
+    Args:
+        data: changed in place.
+        path: `a.b.c`, a key of the experiment, or `ENTRY.key` for an override of that entry's method.
+        value: plain data.
+        where: what an error names.
+
+    Raises:
+        UserError: on the way lies something that holds no keys, or the path is an entry's name.
+    """
+    keys = path.split(".")
+    target = data
+    if isinstance(data.get("entries"), list):
+        data["entries"] = [{"method": entry} if isinstance(entry, str) else entry for entry in data["entries"]]
+    entries = data.get("entries")
+    for entry in entries if isinstance(entries, list) else []:
+        is_entry = isinstance(entry, dict) and (entry.get("name") or entry.get("method")) == keys[0]
+        if is_entry and len(keys) == 1:
+            raise UserError(f"{where}: '{path}' is an entry; expected one of its settings, such as {path}.optimizer.lr")
+        if is_entry and len(keys) > 1:
+            # `byol.backbone.width` is the entry's own backbone; every other key is one of its method's.
+            target, keys = entry, keys[1:] if keys[1] in ("backbone", "recipe") else ["overrides", *keys[1:]]
+            break
+    for position, key in enumerate(keys[:-1]):
+        if target.get(key) is None:  # absent, or a key that was left empty
+            target[key] = {}
+        target = target[key]
+        if not isinstance(target, dict):
+            named = ".".join(keys[: position + 1]).removeprefix("overrides.")
+            raise UserError(f"{where}: '{named}' holds no keys")
+    target[keys[-1]] = value
+
+
+def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """`base` with what `override` says, key by key in nested mappings; neither is changed."""
+    merged = dict(base)
+    for key, value in override.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged

@@ -1,0 +1,270 @@
+"""What is asked: an experiment and its typed parts; YAML and overrides in, runs out."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from benchmark.cost.budget import BudgetSpec, parse_budget
+from benchmark.data.datasets import DatasetSpec
+from benchmark.errors import UserError
+from benchmark.evaluation.further import FURTHER, TRANSFER
+from benchmark.evaluation.protocols import PROTOCOLS
+from benchmark.experiment.explain import explain
+from benchmark.experiment.files import apply_setting, find_experiment, read_yaml
+from methods.backbones import BackboneSpec
+from methods.config import Config, Count, nearest
+from methods.registry import method_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_RESERVED = ("report", "tracking", "experiment.yaml", "study.json", "study.db", "trials.csv")
+
+
+def check_name(value: str) -> str:
+    """The name of a folder below the results.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _NAME.fullmatch(value):
+        raise ValueError(f"'{value}' names a folder; letters, digits, '.', '_' and '-' only, a letter or digit first")
+    if value in _RESERVED:
+        raise ValueError(f"'{value}' is a name that results folders use themselves; choose another")
+    return value
+
+
+class EntrySpec(Config):
+    """A line of the comparison.
+
+    Attributes:
+        name: of folders, rows and colours; defaults to the method.
+        method: a registered method.
+        backbone: replaces the experiment's; where it has no `name`, that one with the keys that stand here.
+        recipe: replaces the experiment's.
+        overrides: settings that replace the recipe's.
+    """
+
+    method: str
+    name: str = ""
+    backbone: BackboneSpec | None = None
+    recipe: str | None = None
+    overrides: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_defaults_to_method(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            data = {"method": data}
+        if isinstance(data, dict) and not data.get("name") and "method" in data:
+            data = {**data, "name": data["method"]}
+        return data
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in method_names():
+            raise ValueError(f"unknown method '{value}'; {nearest(value, method_names())}")
+        return value
+
+    _named = field_validator("name")(check_name)
+
+
+class EvaluationSpec(Config):
+    """How encoders are probed.
+
+    Attributes:
+        points: how many times during training, evenly in progress, the last at its end; on the validation split.
+        images: training images that the probes on the way learn from; None takes all. The final ones always take all.
+        further: protocols carried out beside those that every run is scored by, after the runs; see docs/protocols.md.
+    """
+
+    points: Annotated[int, Field(ge=1, le=100)] = 5
+    images: Annotated[int, Field(ge=100)] | None = None
+    further: tuple[str, ...] = ()
+
+    @field_validator("further")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name in PROTOCOLS:
+                raise ValueError(f"{name} is carried out anyway; choices: {', '.join(sorted(FURTHER))}")
+            if name not in FURTHER:
+                raise ValueError(f"unknown protocol '{name}'; {nearest(name, FURTHER)}")
+            if name == TRANSFER:
+                raise ValueError(
+                    f"{TRANSFER} needs another dataset: bench evaluate RESULTS --protocols {TRANSFER} --dataset NAME"
+                )
+        return value
+
+
+class Experiment(Config):
+    """What is compared: a dataset, a default backbone, a budget, an evaluation, and entries x seeds.
+
+    Attributes:
+        name: of the results folder.
+        description: one line for reports.
+        dataset: what is trained and tested on.
+        backbone: of every entry that names none.
+        recipe: scale (`small`, `imagenet`) or path of the recipes.
+        budget: what every run may spend.
+        batch_size: images per step, over all devices.
+        accumulate: micro-batches into which each device cuts its share of a batch, to need less memory. Batch norm then
+            sees a micro-batch at a time. Refused for losses that compare the images of a batch.
+        precision: `32`; `bf16` for autocast; `auto` for bf16 on devices that compute it natively, else 32. That is
+            settled before anything is run, so that keys and records hold one of the other two.
+        seeds: the same for every entry, so that differences are paired.
+        entries: the lines of the comparison.
+        evaluation: how encoders are probed.
+        reference: the entry that the others are compared with, seed by seed; by default the first one of CNN-JEPA.
+        targets: validation linear top-1 in percent, to which the training time is told.
+    """
+
+    name: str
+    description: str = ""
+    dataset: DatasetSpec = DatasetSpec()
+    backbone: BackboneSpec = BackboneSpec()
+    recipe: str = "small"
+    budget: BudgetSpec
+    batch_size: Annotated[int, Field(ge=2)] = 256
+    accumulate: Count = 1
+    precision: Literal["32", "bf16", "auto"] = "bf16"
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    entries: tuple[EntrySpec, ...]
+    evaluation: EvaluationSpec = EvaluationSpec()
+    reference: str | None = None
+    targets: tuple[Annotated[float, Field(gt=0, le=100)], ...] = ()
+
+    _named = field_validator("name")(check_name)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _backbones_without_a_name(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("entries"), (list, tuple)):
+            return data
+        shared = data.get("backbone")
+        return {**data, "entries": [_on_shared(entry, shared) for entry in data["entries"]]}
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _precision_as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Experiment:
+        for what, values in (("seeds", self.seeds), ("entries", tuple(entry.name for entry in self.entries))):
+            if not values:
+                raise ValueError(f"{what} is empty; at least one is needed")
+            twice = sorted({str(value) for value in values if list(values).count(value) > 1})
+            if twice:
+                hint = "; give each a name of its own" if what == "entries" else ""
+                raise ValueError(f"{what}: {', '.join(twice)} stands twice{hint}")
+        names = [entry.name for entry in self.entries]
+        if self.reference is not None and self.reference not in names:
+            raise ValueError(f"reference is '{self.reference}', which is no entry; {nearest(self.reference, names)}")
+        return self
+
+    @property
+    def declared_reference(self) -> str | None:
+        """The entry that the others are compared with; None where there is neither a declared one nor CNN-JEPA."""
+        return self.reference or next((entry.name for entry in self.entries if entry.method == "cnn_jepa"), None)
+
+
+def _on_shared(entry: Any, shared: Any) -> Any:
+    """An entry's raw data; a backbone of its own that has no name is the experiment's, with what the entry changes."""
+    own = entry.get("backbone") if isinstance(entry, dict) else None
+    if not isinstance(own, dict) or "name" in own or not isinstance(shared, dict):
+        return entry
+    return {**entry, "backbone": {**shared, **own}}
+
+
+def load_experiment(
+    config: str,
+    *,
+    methods: list[str] | None = None,
+    seeds: list[int] | None = None,
+    budget: str | None = None,
+    settings: list[str] | None = None,
+) -> tuple[Experiment, Path]:
+    """Reads an experiment and applies the command line's overrides.
+
+    Args:
+        config: a path, or the name of a shipped experiment.
+        methods: entries to keep, by entry name or by method.
+        seeds: replace the file's.
+        budget: replaces the file's, for instance `epochs=2,5,10`.
+        settings: `a.b=value` each; `ENTRY.key=value` sets an entry's override.
+
+    Returns:
+        The experiment, and the file it came from.
+
+    Raises:
+        UserError: names the file or key, the value, what was expected and the nearest valid choice.
+    """
+    data, path = read_experiment(config)
+    override(data, budget, settings or [])
+    if seeds is not None:
+        data["seeds"] = seeds
+    experiment = validate_experiment(data, str(path))
+    if methods is not None:
+        chosen = {"entries": _select(experiment.entries, methods), "reference": experiment.declared_reference}
+        experiment = experiment.model_copy(update=chosen)
+    return experiment, path
+
+
+def read_experiment(config: str, beside: Path | None = None) -> tuple[dict[str, Any], Path]:
+    """An experiment's raw data, not validated, and the file it came from.
+
+    Raises:
+        UserError: there is no such file, or it is no YAML.
+    """
+    path = find_experiment(config, beside)
+    data = read_yaml(path)
+    data.setdefault("name", path.stem)
+    return data, path
+
+
+def override(data: dict[str, Any], budget: str | None, settings: Sequence[str]) -> None:
+    """Applies the command line's `--budget` and `--set` to raw data.
+
+    Raises:
+        UserError: one of them is none.
+    """
+    if budget is not None:
+        try:
+            data["budget"] = parse_budget(budget)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+    for setting in settings:
+        apply_setting(data, setting)
+
+
+def validate_experiment(data: dict[str, Any], where: str) -> Experiment:
+    """The experiment that raw data describe.
+
+    Raises:
+        UserError: names `where`, the key, the value, what was expected and the nearest valid choice.
+    """
+    try:
+        return Experiment.model_validate(data)
+    except ValidationError as error:
+        raise UserError(explain(error, Experiment, where)) from None
+
+
+def _select(entries: tuple[EntrySpec, ...], wanted: list[str]) -> tuple[EntrySpec, ...]:
+    names = {entry.name for entry in entries} | {entry.method for entry in entries}
+    for name in wanted:
+        if name not in names:
+            raise UserError(f"--methods: unknown method or entry '{name}'; {nearest(name, names)}")
+    if not wanted:
+        raise UserError(f"--methods is empty; choices: {', '.join(sorted(names))}")
+    exact = {entry.name for entry in entries} & set(wanted)
+    # A word that is an entry's name means that entry; any other one means all entries of the method.
+    methods = set(wanted) - exact
+    return tuple(entry for entry in entries if entry.name in exact or entry.method in methods)

@@ -1,0 +1,1 @@
+"""Devices, locks, processes and signals of this machine."""

@@ -1,0 +1,97 @@
+"""What machine and software a run used. Never a host's name, a user's or a path."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import datetime, timezone
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+import torch
+
+from benchmark.records.schema import Environment
+
+_PACKAGES = (
+    "cnn-jepa-bench", "torch", "torchvision", "timm", "lightly", "lightning-fabric", "numpy", "scipy", "scikit-learn",
+    "pydantic", "safetensors", "pandas", "optuna", "h5py",
+)  # fmt: skip
+
+
+def describe(device: torch.device, devices: int, plugged: str | None = None) -> Environment:
+    """The environment of a run on `devices` devices like `device`; `plugged` is the package its method comes from."""
+    commit, dirty = _commit()
+    return Environment(
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        packages=_versions((*_PACKAGES, plugged) if plugged else _PACKAGES),
+        commit=commit,
+        dirty=dirty,
+        device=device.type,
+        device_model=torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_model(),
+        devices=devices,
+        driver=_driver() if device.type == "cuda" else None,
+        cpu_model=cpu_model(),
+        visible_cores=visible_cores(),
+        threads=torch.get_num_threads(),
+        memory_bytes=psutil.virtual_memory().total,
+    )
+
+
+def now() -> str:
+    """The time, as it stands in records."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def visible_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@lru_cache
+def cpu_model() -> str:
+    """The CPU's name as the system gives it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _versions(packages: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@lru_cache
+def _commit() -> tuple[str | None, bool | None]:
+    """The commit of the source tree this code runs from, and whether it was changed since; None outside one."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None, None
+    commit = _output(["git", "-C", str(root), "rev-parse", "HEAD"])
+    status = _output(["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"])
+    return commit, None if status is None else bool(status)
+
+
+def _driver() -> str | None:
+    output = _output(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
+    return output.splitlines()[0].strip() if output else None
+
+
+def _output(command: list[str]) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,1 @@
+"""What runs and sweeps leave behind, as files. No torch here."""

@@ -1,0 +1,57 @@
+"""The kinds of budget as records hold them: unit, words, and whether what one buys depends on the hardware."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmark.records.schema import Record
+
+# What these buy depends on the hardware; that of FLOPs in how convolutions are computed on a device.
+HARDWARE_BUDGETS = ("wall_clock", "device_hours", "flops")
+_BUDGET_UNITS = {
+    "epochs": "epochs",
+    "steps": "steps",
+    "samples": "samples",
+    "wall_clock": "s of training",
+    "device_hours": "device-hours",
+    "flops": "FLOPs",
+}
+
+
+def budget_of(record: Record) -> dict[str, Any]:
+    """The budget's limits that are set, by unit."""
+    budget = record.config.get("budget")
+    if not isinstance(budget, dict):
+        return {}
+    return {name: _whole(value) for name, value in budget.items() if value is not None}
+
+
+def _whole(value: Any) -> Any:
+    """10.0 as 10: the same budget, however it was written."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def budget_text(record: Record) -> str:
+    """The budget in words, such as `10 epochs`; empty where the record has none."""
+    parts = []
+    for name, value in budget_of(record).items():
+        unit = _BUDGET_UNITS.get(name)
+        parts.append(f"{value} {unit[:-1] if unit == 'epochs' and value == 1 else unit}" if unit else f"{name}={value}")
+    return ", ".join(parts)
+
+
+def budget_size(record: Record) -> float:
+    """A number that orders the rungs of a ladder; 0 where the budget is no number."""
+    values = list(budget_of(record).values())
+    return float(values[0]) if values and isinstance(values[0], (int, float)) else 0.0
+
+
+def budget_kind(record: Record) -> str:
+    """What the budget limits, such as `epochs` or `wall_clock`; empty where the record has none."""
+    return next(iter(budget_of(record)), "")
+
+
+def has_time_budget(record: Record) -> bool:
+    """Whether what the budget buys depends on the hardware."""
+    return any(name in HARDWARE_BUDGETS for name in budget_of(record))

@@ -1,0 +1,91 @@
+"""Where the files of runs lie, and reading and writing their records."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import ValidationError
+
+from benchmark.files import write_atomically
+from benchmark.records.schema import SCHEMA_VERSION, Part, ProbeRecord, Record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+PartT = TypeVar("PartT", bound=Part)
+
+
+def probe_path(folder: Path, protocol: str, elsewhere: str | None = None) -> Path:
+    """Where a further protocol's record lies; `elsewhere` names the dataset of a transfer."""
+    return folder / "probes" / f"{protocol}{f'.{elsewhere}' if elsewhere else ''}.json"
+
+
+def run_folder(out: Path, experiment: str, entry: str, seed: int, key: str) -> Path:
+    """Where a run's files lie."""
+    return out / experiment / entry / f"seed-{seed}-{key[:8]}"
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Writes `record.json`; the last file of a run."""
+    write_atomically(folder / "record.json", record.model_dump_json(indent=2) + "\n")
+
+
+def read_record(path: Path) -> Record:
+    """Reads one record.
+
+    Raises:
+        ValueError: the file is no record of this schema; says which file and why.
+    """
+    return read_part(path, Record, SCHEMA_VERSION)
+
+
+def read_probes(record_path: Path, record: Record) -> tuple[list[ProbeRecord], list[str]]:
+    """What further protocols found of a run, and what could not be read (one line each)."""
+    found: list[ProbeRecord] = []
+    problems: list[str] = []
+    for path in sorted((record_path.parent / "probes").glob("*.json")):
+        try:
+            probe = read_part(path, ProbeRecord, SCHEMA_VERSION)
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+            continue
+        if probe.key == record.key:
+            found.append(probe)
+        else:
+            problems.append(f"{path}: belongs to run {probe.key[:8]}, not to {record.key[:8]} beside it")
+    return found, problems
+
+
+def read_part(path: Path, kind: type[PartT], expected: int) -> PartT:
+    """Reads a JSON file of one schema and version.
+
+    Raises:
+        ValueError: the file is none; says which file and why.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != expected:
+        raise ValueError(f"{path}: schema_version is {version!r}, expected {expected}")
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path}: {where}: {first['msg']}") from None
+
+
+def find_records(roots: list[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
+    """All records below some folders, in a stable order, and what could not be read (one line each)."""
+    found: list[tuple[Path, Record]] = []
+    problems: list[str] = []
+    for path in sorted({path for root in roots for path in root.rglob("record.json")}):
+        try:
+            found.append((path, read_record(path)))
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+    return found, problems

@@ -1,0 +1,134 @@
+"""The key of a run: the hash of everything that can change its result. No torch, so that records can be checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from benchmark.records.schema import Record
+
+EXTERNAL = "external"
+"""The method of records of encoders that were trained elsewhere."""
+
+
+def run_key(
+    *,
+    rules: str,
+    manifest: str,
+    config: dict[str, Any],
+    method: str,
+    settings: dict[str, Any],
+    backbone: dict[str, Any],
+    protocols: Iterable[str],
+    seed: int,
+) -> str:
+    """The key.
+
+    Args:
+        rules: the version of the rules of fair comparison.
+        manifest: the digest of the dataset.
+        config: the run's resolved configuration, of which the budget, the batch and the like are taken.
+        method: its name.
+        settings: the method's that are unlike their defaults.
+        backbone: the backbone's that are unlike their defaults.
+        protocols: that every run is scored by.
+        seed: of the run.
+    """
+    ((unit, limit),) = config["budget"].items()
+    ingredients = {
+        "rules": rules,
+        "manifest": manifest,
+        "image_size": config["image_size"],
+        "pretrain": config["dataset"]["pretrain"],
+        "method": method,
+        "settings": settings,
+        "backbone": backbone,
+        "budget": [unit, limit],
+        "batch_size": config["batch_size"],
+        "precision": config["precision"],
+        "protocols": sorted(protocols),
+        "seed": seed,
+    }
+    if config.get("accumulate", 1) != 1:
+        ingredients["accumulate"] = config["accumulate"]
+    text = json.dumps(ingredients, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def weights_key(weights: Iterable[tuple[str, bytes]], config: dict[str, Any], rules: str, manifest: str) -> str:
+    """The key of an encoder trained elsewhere: of its weights, and of what else can change its scores.
+
+    Args:
+        weights: names and raw bytes, sorted by name.
+        config: the record's configuration. The file's name and format are left out.
+        rules: the version of the rules of fair comparison.
+        manifest: the digest of the dataset.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name, content in weights:
+        digest.update(name.encode() + content)
+    parts = {name: config[name] for name in ("backbone", "image_size", "evaluation")}
+    digest.update(json.dumps({**parts, "rules": rules, "manifest": manifest}, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def recomputed_key(folder: Path, record: Record) -> str | None:
+    """The key that a record should have; None where not all that its key was made from is there.
+
+    Args:
+        folder: where the record lies, maybe beside its encoder.
+        record: of a run, or of an encoder trained elsewhere.
+
+    Raises:
+        ValueError: its configuration cannot be that of a run, or is not that of its key; its encoder is damaged.
+    """
+    made_from = record.key_settings
+    encoder = folder / "encoder.safetensors"
+    if record.method == EXTERNAL and made_from is None and encoder.is_file():
+        try:
+            return weights_key(_stored(encoder), record.config, record.rules_version, record.dataset.manifest)
+        except (KeyError, TypeError, ValueError, OSError, struct.error):
+            raise ValueError(f"its key cannot be made from its configuration and {encoder.name} beside it") from None
+    if made_from is None:
+        return None
+    for name, part in (("method", made_from.settings), ("backbone", made_from.backbone)):
+        if not _is_part(part, record.config.get(name)):
+            raise ValueError(f"its key was made from other settings of its {name} than those of its configuration")
+    try:
+        return run_key(
+            rules=record.rules_version,
+            manifest=record.dataset.manifest,
+            config=record.config,
+            method=record.method,
+            settings=made_from.settings,
+            backbone=made_from.backbone,
+            protocols=record.config["evaluation"]["protocols"],
+            seed=record.seed,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ValueError("its configuration lacks what its key was made from") from None
+
+
+def _stored(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and raw bytes of a safetensors file's tensors, sorted by name, one at a time."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        for name in sorted(header):
+            if name != "__metadata__":
+                start, end = header[name]["data_offsets"]
+                file.seek(8 + length + start)
+                yield name, file.read(end - start)
+
+
+def _is_part(part: Any, whole: Any) -> bool:
+    """Whether what a nested mapping says is said by another one, too."""
+    if isinstance(part, dict) and isinstance(whole, dict):
+        return all(name in whole and _is_part(value, whole[name]) for name, value in part.items())
+    return bool(part == whole)

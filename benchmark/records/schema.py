@@ -1,0 +1,269 @@
+"""What a run leaves behind: the schema of its record, and where its files lie. No torch here.
+
+A run's folder is `<out>/<experiment>/<entry>/seed-<seed>-<key8>/`. `record.json` is written last and atomically, so
+that a folder with a record is a finished run.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION = 1
+RULES_VERSION = "1.0"
+TUNED = "tuned"  # the tag of a sweep's best point, trained and tested on fresh seeds
+UNTUNED = "untuned"  # that of the entry itself, trained on the same seeds
+UNCHANGED = "as the recipe has it"  # beside it, where the best point is the entry's own settings
+
+Status = Literal["completed", "collapsed", "diverged", "pruned", "failed"]
+FINAL_STATUSES: tuple[Status, ...] = ("completed", "collapsed", "diverged", "pruned")
+Cause = Literal["out_of_memory", "time_out", "exception"]
+Purpose = Literal["result", "trial"]
+Percent = Annotated[float, Field(ge=0.0, le=100.0)]
+Amount = Annotated[float, Field(ge=0.0, le=1e30, allow_inf_nan=False)]
+Number = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Part(BaseModel):
+    """A part of a record."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Environment(Part):
+    """The machine and the software. Never a host's name, a user's or a path."""
+
+    python: str
+    platform: str
+    packages: dict[str, str]
+    commit: str | None
+    dirty: bool | None
+    device: str
+    device_model: str
+    devices: int
+    driver: str | None
+    cpu_model: str
+    visible_cores: int
+    threads: int
+    memory_bytes: int
+
+
+class Throughput(Part):
+    """Images per second over windows of steps: median, 10th and 90th percentile."""
+
+    median: Amount
+    p10: Amount
+    p90: Amount
+
+
+class PhaseSeconds(Part):
+    """Exclusive phases in seconds; they sum to the total time. Data wait is inside training."""
+
+    setup: Amount = 0.0
+    warmup: Amount = 0.0
+    training: Amount = 0.0
+    evaluation: Amount = 0.0
+    checkpointing: Amount = 0.0
+    logging: Amount = 0.0
+
+
+class Point(Part):
+    """How much training time had been spent when progress had come this far."""
+
+    progress: Amount
+    training_time: Amount
+
+
+class EnergyRecord(Part):
+    """Energy in joules, over the seconds of training that were sampled, and whose energy it is."""
+
+    joules: Amount
+    seconds: Amount
+    scope: str
+
+
+class LedgerRecord(Part):
+    """Where a run's time went. Seconds, unless the name says otherwise; what was not measured is null.
+
+    `training_time`: steps with their data wait, EMA and whatever the method itself needs. `total_time`: everything.
+    `flops`: of convolutions, matrix products and attention, forward and backward, over all devices. `other_cores`: how
+    many cores other processes kept busy during training, on average. `clock_mhz`: mean clock of the device during
+    training. `throttled`: share of it in which heat or power supply held the clock down. `ready_made_per_second`:
+    images per second with a batch at hand, measured outside the run; null where images lie on the device anyway.
+    `tracked`: a tracker was told of the run, or of a part of it.
+    """
+
+    phases: PhaseSeconds
+    data_wait: Amount
+    training_time: Amount
+    total_time: Amount
+    device_hours: Amount
+    devices: Number
+    steps: Number
+    samples: Number
+    views: Number
+    samples_per_second: Throughput | None
+    ready_made_per_second: Amount | None = None
+    flops_per_step: Amount | None = None
+    flops: Amount | None = None
+    energy: EnergyRecord | None = None
+    other_cores: Amount | None = None
+    clock_mhz: Amount | None = None
+    throttled: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    peak_memory_bytes: Number | None
+    evaluation_points: list[Point] = []
+    resumed: int = 0
+    tracked: bool = False
+
+
+class EncoderScores(Part):
+    """What the final protocols say of one encoder, on the test split. Accuracies in percent."""
+
+    weights: Literal["online", "ema"]
+    pooling: str
+    dimension: Number
+    linear_top1: Percent
+    linear_top5: Percent
+    linear_strength: Amount
+    linear_validation_top1: Percent
+    knn20: Percent
+    knn200: Percent
+
+
+class ValidationPoint(Part):
+    """What the primary encoder reached on the validation split at an evaluation point. Accuracies in percent."""
+
+    progress: Amount
+    linear_top1: Percent
+    knn20: Percent
+    knn200: Percent
+
+
+class Metrics(Part):
+    """What a run reached. Holds no times. `encoders[primary]` is what stands in the comparison."""
+
+    primary: str
+    encoders: dict[str, EncoderScores]
+    final_loss: float | None
+    backbone_parameters: int
+    trainable_parameters: int
+    extra: dict[str, float] = {}
+    validation: list[ValidationPoint] = []
+
+    @model_validator(mode="after")
+    def _primary_is_there(self) -> Metrics:
+        if self.primary not in self.encoders:
+            raise ValueError(f"primary is '{self.primary}', but the encoders are {', '.join(self.encoders)}")
+        return self
+
+    @property
+    def scores(self) -> EncoderScores:
+        """The primary encoder's scores."""
+        return self.encoders[self.primary]
+
+
+class ValidationScores(Part):
+    """What the final protocols say of one encoder on the validation split alone. Accuracies in percent.
+
+    `linear_top1` is that of the strength chosen on the same split, so that it flatters every trial a little.
+    """
+
+    weights: Literal["online", "ema"]
+    pooling: str
+    dimension: Number
+    linear_top1: Percent
+    linear_strength: Amount
+    knn20: Percent
+    knn200: Percent
+
+
+class TrialMetrics(Part):
+    """What a run reached that serves selection: as `Metrics`, without a look at the test split."""
+
+    primary: str
+    encoders: dict[str, ValidationScores]
+    final_loss: float | None
+    backbone_parameters: int
+    trainable_parameters: int
+    validation: list[ValidationPoint] = []
+
+    @property
+    def scores(self) -> ValidationScores:
+        """The primary encoder's scores."""
+        return self.encoders[self.primary]
+
+
+class DatasetRecord(Part):
+    """What was trained and tested on. `manifest` is a hash over classes, splits and sorted image checksums.
+
+    `seen_test_images`: how many test images lie in train, too.
+    """
+
+    name: str
+    manifest: str
+    classes: int
+    counts: dict[str, int]
+    seen_test_images: Number = 0
+
+
+class KeySettings(Part):
+    """What of the method's and the backbone's settings went into a run's key: those unlike their defaults.
+
+    With the rest of the record, the key can be computed again (`benchmark/run_key.py`).
+    """
+
+    settings: dict[str, Any]
+    backbone: dict[str, Any]
+
+
+class Record(Part):
+    """The outcome of a run: one entry with one seed.
+
+    A `trial` of a sweep has `trial_metrics` instead of `metrics`: it never read the test split. `crops` says who made
+    the training crops: the training `device`, of images (or the squares in their middle) that lay in memory or are
+    small and alike; or the `reader`, of the whole of each image, when it was decoded. `key_settings` is null in records
+    older than it, and of encoders trained elsewhere, whose key is that of their weights.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    rules_version: str = RULES_VERSION
+    key: str
+    key_settings: KeySettings | None = None
+    experiment: str
+    entry: str
+    method: str
+    backbone: str
+    seed: Number
+    status: Status
+    cause: Cause | None = None
+    message: str | None = None
+    config: dict[str, Any]
+    dataset: DatasetRecord
+    crops: Literal["device", "reader"] = "device"
+    environment: Environment
+    ledger: LedgerRecord | None
+    metrics: Metrics | None
+    purpose: Purpose = "result"
+    trial_metrics: TrialMetrics | None = None
+    flags: list[str] = []
+    started: str
+    ended: str
+
+
+class ProbeRecord(Part):
+    """What a further protocol says of a run's primary encoder: `probes/<protocol>.json` in the run's folder.
+
+    `key` is the run's. `dataset` is what was probed on, which for a transfer is not what was trained on. `scores` are
+    by name (`evaluation/further/` says which), accuracies in percent. `seconds` is charged to nobody.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    rules_version: str = RULES_VERSION
+    key: str
+    protocol: str
+    dataset: DatasetRecord
+    scores: dict[str, float]
+    seconds: Amount
+    environment: Environment
+    ended: str

@@ -1,0 +1,196 @@
+"""What a sweep leaves behind for readers: `study.json`, its trials with the runs behind each. No torch, no Optuna.
+
+It lies in the study's folder, `<out>/<study>/`, above the folders of its runs, whose records are as any other's.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from benchmark.records.folder import read_part
+from benchmark.records.schema import Amount, Number, Part, Percent, Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STUDY_VERSION = 1
+STUDY_FILE = "study.json"
+TRIALS_FILE = "trials.csv"
+
+TrialState = Literal["complete", "pruned", "failed", "running", "waiting"]
+
+
+class PublishedScore(Part):
+    """What somebody else reported for one value of a parameter, in percent, and under which conditions."""
+
+    parameter: str
+    value: Any
+    linear_top1: Percent | None = None
+    knn: Percent | None = None
+    source: str
+
+
+class RunOutcome(Part):
+    """One run of a trial. Scores are on the validation split, of the primary encoder, in percent.
+
+    `curve`: progress, linear top-1 and kNN-20 at each evaluation point. `record`: the record's path, seen from the
+    study's folder. `device_hours` is training time, `total_hours` everything.
+    """
+
+    seed: int
+    key: str
+    status: Status
+    linear_top1: Percent | None
+    knn20: Percent | None
+    device_hours: Amount
+    total_hours: Amount
+    flags: list[str] = Field(default_factory=list)
+    record: str
+    curve: list[tuple[float, float, float]] = Field(default_factory=list)
+
+
+class TrialOutcome(Part):
+    """A point of the study. `value` is the mean of its runs' linear top-1 on the validation split."""
+
+    number: Number
+    point: Number
+    state: TrialState
+    entry: str
+    parameters: dict[str, Any]
+    value: Percent | None
+    message: str = ""
+    runs: list[RunOutcome] = Field(default_factory=list)
+
+
+class ParameterRange(Part):
+    """What a parameter could be: a list of values, or a range."""
+
+    values: list[Any] | None = None
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+
+
+class EntryStudy(Part):
+    """The trials of one entry. `importances`: as Optuna estimates them, summing to 1; empty where there is one."""
+
+    entry: str
+    storage_name: str
+    parameters: dict[str, ParameterRange]
+    trials: list[TrialOutcome]
+    importances: dict[str, float] = Field(default_factory=dict)
+
+
+class StudyRecord(Part):
+    """A sweep as it stands."""
+
+    schema_version: int = STUDY_VERSION
+    name: str
+    description: str
+    experiment: str
+    dataset: str
+    budget: str
+    sampler: str
+    pruner: str
+    seeds: list[int]
+    trials_wanted: Number
+    confirm_seeds: list[int] = Field(default_factory=list)
+    published: list[PublishedScore] = Field(default_factory=list)
+    studies: list[EntryStudy]
+
+    @property
+    def runs(self) -> list[RunOutcome]:
+        """All runs of all trials, each once: two trials of one point share theirs."""
+        found = {(trial.entry, run.key): run for study in self.studies for trial in study.trials for run in trial.runs}
+        return list(found.values())
+
+    @property
+    def device_hours(self) -> float:
+        """Training time of all runs, pruned and failed ones included."""
+        return sum(run.device_hours for run in self.runs)
+
+    @property
+    def total_hours(self) -> float:
+        """Total time of all runs: with set-up, probes and checkpoints."""
+        return sum(run.total_hours for run in self.runs)
+
+
+def value_text(value: Any) -> str:
+    """A parameter's value as a reader writes it, equal for equal values."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return json.dumps(value)
+
+
+def read_study(path: Path) -> StudyRecord:
+    """Reads one `study.json`.
+
+    Raises:
+        ValueError: the file is none; says which file and why.
+    """
+    return read_part(path, StudyRecord, STUDY_VERSION)
+
+
+def find_studies(roots: list[Path]) -> tuple[list[tuple[Path, StudyRecord]], list[str]]:
+    """All studies below some folders, in a stable order, and what could not be read (one line each)."""
+    found: list[tuple[Path, StudyRecord]] = []
+    problems: list[str] = []
+    for path in sorted({path for root in roots for path in root.rglob(STUDY_FILE)}):
+        try:
+            found.append((path, read_study(path)))
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+    return found, problems
+
+
+_COLUMNS = (
+    *("study", "entry", "trial", "point", "state", "value", "message", "seed", "status", "linear_validation_top1"),
+    *("knn20_validation", "device_hours", "total_hours", "flags", "key", "record"),
+)
+
+
+def trials_csv(study: StudyRecord) -> str:
+    """All trials as a table: a row per run, or one row for a trial without any; a column per parameter."""
+    names = list(dict.fromkeys(name for one in study.studies for name in one.parameters))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*_COLUMNS, *names], lineterminator="\n")
+    writer.writeheader()
+    for one in study.studies:
+        for trial in one.trials:
+            common = {
+                "study": study.name,
+                "entry": one.entry,
+                "trial": trial.number,
+                "point": trial.point,
+                "state": trial.state,
+                "value": trial.value,
+                "message": trial.message,
+                # Every digit: a rounded learning rate is another one.
+                **{name: v if isinstance(v, float) else value_text(v) for name, v in trial.parameters.items()},
+            }
+            for run in trial.runs:
+                writer.writerow({**common, **_run_cells(run)})
+            if not trial.runs:
+                writer.writerow(common)
+    return text.getvalue()
+
+
+def _run_cells(run: RunOutcome) -> dict[str, Any]:
+    return {
+        "seed": run.seed,
+        "status": run.status,
+        "linear_validation_top1": run.linear_top1,
+        "knn20_validation": run.knn20,
+        "device_hours": run.device_hours,
+        "total_hours": run.total_hours,
+        "flags": "; ".join(run.flags),
+        "key": run.key,
+        "record": run.record,
+    }

@@ -1,0 +1,307 @@
+"""A report's main figure: what each entry paid, and what it reached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmark.analysis.comparability import fixed_cost
+from benchmark.analysis.comparison import MIN_RESULT, Row, valid_rows
+from benchmark.analysis.published import on_published_axes
+from benchmark.analysis.statistics import pareto_front
+from benchmark.records.budgets import budget_text, has_time_budget
+from benchmark.report import style
+from benchmark.report.canvas import cost_unit, draw_front, far_above, ladders, new_figure, plain_log_ticks
+from benchmark.report.labels import Box, Label, place, segment
+from benchmark.report.plot import Plot
+from benchmark.report.published_figure import counted, draw_points
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+    from benchmark.records.schema import Record
+
+_MARKER, _SEED, _BAR, _LINE = 12.0, 4.0, 3.0, 1.0  # what a square pixel weighs for a label that covers it
+
+
+def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -> Figure:
+    """What each entry paid in training time, and the linear top-1 it reached.
+
+    Each seed is a faint point; means carry 95% bars on both axes from three seeds on: of two, Student's interval is
+    twelve times their spread, and would hide the rest; there the bar is the test split's sampling error. The rungs of a
+    ladder are joined. Dashed are the untrained networks, which pay nothing; the grey step is the Pareto front of the
+    self-supervised means above all of them. A supervised row far above all others is drawn at the upper edge, with its
+    value. Budgets of data and budgets of cost have panels of their own, beside each other on one scale of accuracy
+    (rule 21); where all were given the same time, entries stand side by side instead of one behind the other, without a
+    front. On ImageNet-100 at 224 px the published runs stand behind ours, hollow and grey; anywhere else their axes
+    would not be these. They are whole jobs on other machines: a backdrop, and no part of the front.
+
+    Args:
+        records: of one ladder (equal but for the budget) and one machine, because times are compared; runs without
+            metrics and invalid rows are not drawn.
+        width: in inches.
+    """
+    rows = [row for row in valid_rows(records) if row.accuracy.mean is not None]
+    paid = [row for row in rows if _has_paid(row)]
+    published = bool(paid) and all(on_published_axes(row.first) for row in paid)
+    devices = max((record.environment.devices for row in paid for record in row.records), default=1)
+    # Published costs are in device-hours; several devices make ours so, too.
+    unit, label = cost_unit([row.cost.mean or 0.0 for row in paid], 2 if published else devices)
+    parts = {"Same data": [row for row in rows if not has_time_budget(row.first)]}
+    parts["Same cost"] = [row for row in rows if has_time_budget(row.first)]
+    panels = {name: part for name, part in parts.items() if any(map(_has_paid, part))} or {"": rows}
+    wide = width > 4
+    with style.applied():
+        shape = {"columns": len(panels)} if wide else {"rows": len(panels)}
+        height = (0.56 * width if wide else 0.86 * width) if len(panels) == 1 or wide else 1.6 * width
+        figure, every = new_figure(width, height, **shape)
+        plots = [
+            Plot(
+                axes,
+                [row for row in part if _has_paid(row)],
+                [row for row in part if row.first.method == "random_init"],
+                unit,
+                published and not all(has_time_budget(row.first) for row in part),
+            )
+            for axes, part in zip(every, panels.values(), strict=True)
+        ]
+        for plot, name in zip(plots, panels, strict=True):
+            same = f"{budget_text(plot.paid[0].first)} each" if plot.equal else None
+            plot.axes.set(xlabel=same or label + _rungs(plot), ylabel="Linear probe, test top-1 (%)")
+            _set_limits(plot)
+            _draw_key(plot)
+            if len(panels) > 1:
+                plot.axes.set_title(f"{name}\n", loc="left")  # above the key, which is as wide as a panel
+        _share_accuracy(plots)
+        fronts = [_draw_panel(plot) for plot in plots]
+        figure.canvas.draw()
+        figure.set_layout_engine("none")  # the labels' places hold for this layout alone
+        for plot, front in zip(plots, fronts, strict=True):
+            theirs = draw_points(plot.axes) if plot.published else []
+            labels = [*_labels(plot, front), *(label for label, _ in theirs)]
+            place(plot.axes, labels, [*_obstacles(plot, front), *(obstacle for _, obstacle in theirs)])
+    return figure
+
+
+def _rungs(plot: Plot) -> str:
+    """Which budgets the lines join, for the axis of cost; empty without lines."""
+    budgets = [budget_text(row.first) for row in max(plot.ladders(), key=len, default=[])]
+    return f", lines: {budgets[0].split()[0]} to {budgets[-1]}" if len(budgets) > 1 else ""
+
+
+def _has_paid(row: Row) -> bool:
+    return row.first.method != "random_init" and (row.cost.mean or 0.0) > 0.0
+
+
+def _share_accuracy(plots: list[Plot]) -> None:
+    """One scale of accuracy for all panels, so that one can look across."""
+    low = min(plot.axes.get_ylim()[0] for plot in plots)
+    high = max(plot.axes.get_ylim()[1] for plot in plots)
+    for plot in plots:
+        plot.axes.set_ylim(low, high)
+
+
+def _draw_panel(plot: Plot) -> list[tuple[float, float]]:
+    """Floors, front and entries; returns the front's corners."""
+    for rungs in ladders(plot.floors):
+        level = rungs[-1].accuracy.mean or 0.0
+        plot.axes.axhline(level, color=style.FAINT, linewidth=0.8, dashes=(5, 3), zorder=1.5)
+    front = _draw_front(plot)
+    for rungs in plot.ladders():
+        _draw_entry(plot, rungs)
+    return front
+
+
+def front_of(rows: Sequence[Row]) -> list[Row]:
+    """The rows on the Pareto front of the means, by rising cost.
+
+    Supervised and collapsed rows do not compete, nor those against whose times something speaks. Random-init does, at
+    no cost: a row that does not exceed it is not on the front. Where the budget is a time, that is the cost: what a
+    last step takes beyond it decides nothing.
+    """
+    rivals = [
+        row
+        for row in rows
+        if row.completed
+        and row.first.method != "supervised"
+        and (row.first.method == "random_init" or not row.unsafe)  # what pays nothing has no time to speak against
+    ]
+    free = [row.first.method == "random_init" for row in rivals]
+    costs = [fixed_cost(row.first) or row.cost.mean or 0.0 for row in rivals]
+    points = [(0.0 if f else cost, row.accuracy.mean or 0.0) for row, f, cost in zip(rivals, free, costs, strict=True)]
+    return [rivals[i] for i in pareto_front(points) if not free[i] and rivals[i].cost.mean]
+
+
+def _off_scale(plot: Plot) -> set[int]:
+    """The rungs (by id) of supervised entries that end far above the rest."""
+    others = [row for row in [*plot.paid, *plot.floors] if row.first.method != "supervised"]
+    rest = [row.accuracy.mean or 0.0 for row in others]
+    found: set[int] = set()
+    for rungs in ladders([row for row in plot.paid if row.first.method == "supervised"]):
+        if far_above(plot.at(rungs[-1])[1], rest):
+            found.update(map(id, rungs))
+    return found
+
+
+def _set_limits(plot: Plot) -> None:
+    axes, off = plot.axes, _off_scale(plot)
+    ys = [y for row in plot.paid if id(row) not in off for _, y in plot.seeds(row)]
+    ys += [row.accuracy.mean or 0.0 for row in plot.floors]
+    theirs = counted() if plot.published else []
+    ys += [run.linear_top1 for run in theirs]
+    spread = max(max(ys, default=100.0) - min(ys, default=0.0), 2.0)
+    for row in plot.paid:
+        # A wide interval's bar may leave the figure, the points may not.
+        reach = plot.height(row) or 0.0
+        reach = min(reach, 0.25 * spread) if row.accuracy.n >= MIN_RESULT else reach
+        ys += [] if id(row) in off else [plot.at(row)[1] - reach, plot.at(row)[1] + reach]
+    low, high = min(ys, default=0.0), max(ys, default=100.0)
+    pad = max(0.1 * (high - low), 1.0 - (high - low) / 2)
+    axes.set_ylim(max(low - pad, 0.0) if low >= 0 else 0.0, min(high + pad * (2.0 if off else 1.0), 101.0))
+    if plot.equal:
+        axes.set_xlim(-0.8, len(plot.paid) - 0.2)
+        axes.set_xticks([])
+        return
+    xs = [x for row in plot.paid for x, _ in plot.seeds(row) if x > 0]
+    xs += [run.device_hours or 0.0 for run in theirs]
+    left, right = min(xs, default=0.0), max(xs, default=1.0)
+    if left > 0 and right / left >= 10:
+        axes.set_xscale("log")
+        axes.set_xlim(left / (right / left) ** 0.12, right * (right / left) ** 0.14)
+        plain_log_ticks(axes)
+    else:
+        # From zero on, so that lengths are costs, unless that would leave most of the figure empty.
+        start = 0.0 if left < 0.65 * right or left == right else left
+        pad = 0.14 * max(right - start, 0.5 * right)
+        axes.set_xlim(max(0.0, start - pad), right + pad)
+
+
+def _draw_key(plot: Plot) -> None:
+    """One faint line above the axes: which marker means what, and what the bars are."""
+    used = {style.marker(row.first) for row in plot.paid}
+    words = {"o": "\u25cf CNN", "s": "\u25a0 ViT", "D": "\u25c6 supervised"}
+    parts = [text for marker, text in words.items() if marker in used]
+    parts += ["\u25cb published, not ours"] if plot.published else []
+    parts += ["hollow: times unsafe"] if any(row.unsafe for row in plot.paid) and not plot.equal else []
+    counts = sorted({len(row.measured) for row in [*plot.paid, *plot.floors]})
+    if counts:
+        n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        if counts[0] < MIN_RESULT <= counts[-1]:
+            bars = f"95% (n < {MIN_RESULT}: sampling)"  # the caption has more room
+        else:
+            bars = "95% intervals" if counts[-1] >= MIN_RESULT else "sampling error"
+        parts.append(f"n = {n}, bars: {bars}")
+    text = "\u2003".join(parts)
+    # A column of a paper is narrower than what there may be to say.
+    points = 72 * plot.axes.get_window_extent().width / plot.axes.figure.dpi
+    size = min(6.5, 1.75 * points / max(1, len(text)))
+    plot.axes.set_title(text, loc="right", fontsize=size, fontweight="normal", color=style.FAINT)
+
+
+def _draw_entry(plot: Plot, rungs: list[Row]) -> None:
+    """One entry: its seeds, its means with bars, and the line that joins its rungs."""
+    axes, first = plot.axes, rungs[0].first
+    colour, marker = style.colour(first.entry, first.method), style.marker(first)
+    points = [plot.at(row) for row in rungs]
+    if len(rungs) > 1:
+        axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.0, alpha=0.8, zorder=3)
+    for row, (x, y) in zip(rungs, points, strict=True):
+        if row.n > 1:
+            seeds = plot.seeds(row)
+            axes.scatter(
+                [x for x, _ in seeds],
+                [y for _, y in seeds],
+                s=7,
+                marker=marker,
+                color=colour,
+                alpha=0.35,
+                linewidths=0,
+                zorder=3.5,
+            )
+        sure = row.accuracy.n >= MIN_RESULT  # else the bar knows nothing of seeds, and must not look like an interval
+        axes.errorbar(
+            x,
+            y,
+            xerr=plot.reach(row),
+            yerr=plot.height(row),
+            color=colour,
+            elinewidth=0.8 if sure else 0.6,
+            capsize=1.6 if sure else 0.0,
+            capthick=0.8,
+            alpha=1.0 if sure else 0.6,
+            zorder=4,
+        )
+        top = axes.get_ylim()[1]
+        above = y > top
+        if above and row is not rungs[-1]:
+            continue
+        shape, size = ("^", 26) if above else (marker, 22 if marker == "D" else 28)
+        axes.scatter(
+            [x],
+            [min(y, top)],
+            s=size,
+            marker=shape,
+            color="white" if row.unsafe else colour,
+            edgecolors=colour if row.unsafe else "white",
+            linewidths=1.0 if row.unsafe else 0.6,
+            zorder=5,
+            clip_on=False,
+        )
+
+
+def _draw_front(plot: Plot) -> list[tuple[float, float]]:
+    """Draws the Pareto front as a step line; returns its corners. Of equal costs the front is a single point."""
+    if plot.equal:
+        return []
+    floor = max((row.accuracy.mean or 0.0 for row in plot.floors), default=plot.axes.get_ylim()[0])
+    return draw_front(plot.axes, [plot.at(row) for row in front_of([*plot.paid, *plot.floors])], floor)
+
+
+def _labels(plot: Plot, front: list[tuple[float, float]]) -> list[Label]:
+    """A name for each entry's last rung, for the floors and for the front."""
+    left, right = plot.axes.get_xlim()
+    top = plot.axes.get_ylim()[1]
+    labels = []
+    for rungs in plot.ladders():
+        row = rungs[-1]
+        x, y = plot.at(row)
+        name = style.display(row.first.entry)
+        name += " (collapsed)" if any(record.status == "collapsed" for record in row.measured) else ""
+        text = f"{name} {y:.1f}% (off scale)" if y > top else name
+        labels.append(Label(text, x, min(y, top), style.text_colour(style.colour(row.first.entry, row.first.method))))
+    for rungs in ladders(plot.floors):
+        y = rungs[-1].accuracy.mean or 0.0
+        labels.append(Label(style.display(rungs[-1].first.entry), left, y, style.FAINT, along=right))
+    if front:
+        labels.append(Label("Pareto front", right, front[-1][1], style.FAINT))
+    return labels
+
+
+def _obstacles(plot: Plot, front: list[tuple[float, float]]) -> list[tuple[Box, float]]:
+    """What labels should not cover, in display coordinates, with the weight of a square pixel."""
+    dot = plot.axes.figure.dpi / 72
+    left, right = plot.axes.get_xlim()
+    low, high = plot.axes.get_ylim()
+    found: list[tuple[Box, float]] = []
+
+    def add(points: list[tuple[float, float]], half: float, weight: float) -> None:
+        shown = [plot.pixels((min(max(x, left), right), min(max(y, low), high))) for x, y in points]
+        for start, end in zip(shown, shown[1:] or shown, strict=False):
+            found.extend((box, weight) for box in segment(start, end, half * dot))
+
+    for rungs in plot.ladders():
+        add([plot.at(row) for row in rungs], 1.0, _LINE)
+        for row in rungs:
+            x, y = plot.at(row)
+            add([(x, y)], 3.4, _MARKER)
+            for seed in plot.seeds(row) if row.n > 1 else []:
+                add([seed], 1.6, _SEED)
+            if (height := plot.height(row)) is not None:
+                add([(x, y - height), (x, y + height)], 1.2, _BAR)
+            if (reach := plot.reach(row)) is not None:
+                add([(x - reach, y), (x + reach, y)], 1.2, _BAR)
+    for floor in plot.floors:
+        add([(left, floor.accuracy.mean or 0.0), (right, floor.accuracy.mean or 0.0)], 1.0, _LINE)
+    add(front, 1.4, _LINE)
+    return found

@@ -1,0 +1,110 @@
+"""A report's tables of cost: what each entry needed, and its time relative to CNN-JEPA's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmark.analysis.published import DESCRIPTION, EPOCHS, REPOSITORY, PublishedRun, published_of
+from benchmark.analysis.relative import ENCODERS, RelativeTime, relative_times, total_cost
+from benchmark.analysis.tables import leaderboard_row
+from benchmark.report.tables import Cell, Table, machine_cell, number_cell, row_cell, times_cell, without_empty_columns
+from benchmark.text import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmark.analysis.comparison import Comparison, Row
+    from benchmark.analysis.statistics import Summary
+
+_COSTS = (
+    *("Entry", "Training", "Total", "Images/s", "Data wait", "MFLOPs/image", "Memory", "Power", "Parameters"),
+    *("Times", "Machine"),
+)
+
+
+def cost_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
+    """What each row needed: time, throughput, arithmetic, memory, power; None where no row paid anything.
+
+    Args:
+        comparison: whose rows stand by rising training time, without the invalid ones and the free ones.
+        machines: hardware keys in the order of the report's machines.
+    """
+    rows = [row for row in comparison.rows if row.invalid is None and row.cost.mean]
+    if not rows:
+        return None
+    rows.sort(key=lambda row: row.cost.mean or 0.0)
+    cells = tuple(_cost_cells(row, leaderboard_row(comparison, row), machines) for row in rows)
+    return without_empty_columns(Table(_COSTS, frozenset(range(1, 9)), cells), machines)
+
+
+def _cost_cells(row: Row, values: dict[str, Any], machines: Sequence[str]) -> tuple[Cell, ...]:
+    width = values["training_time_ci95"]
+    return (
+        row_cell(row),
+        number_cell(
+            values["training_time_mean"], lambda v: duration(v) + ("" if width is None else f" ± {duration(width)}")
+        ),
+        number_cell(values["total_time_mean"], duration),
+        number_cell(values["images_per_second_mean"], lambda v: f"{v:,.0f}"),
+        number_cell(values["data_wait_share"], lambda v: f"{100 * v:.1f}%"),
+        number_cell(values["flops_per_image"], lambda v: f"{v / 1e6:,.0f}"),
+        number_cell(values["peak_memory_mib"], lambda v: f"{v:,.0f} MiB"),
+        number_cell(values["training_watts_mean"], lambda v: f"{v:,.0f} W"),
+        number_cell(values["parameters"], lambda v: f"{v / 1e6:.2f} M"),
+        times_cell(row),
+        machine_cell(row, machines),
+    )
+
+
+def relative_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
+    """Training and total time relative to CNN-JEPA's with either encoder, and what others published of it.
+
+    Args:
+        comparison: one whose budget is no time; None otherwise, and without a row of CNN-JEPA.
+        machines: hardware keys in the order of the report's machines.
+    """
+    found = relative_times(comparison)
+    if len(found) < 2:
+        return None
+    there = [name for name in ENCODERS if any(one.training[name] is not None for one in found)]
+    heads = ["Entry", "Training"]
+    heads += [f"÷ {ENCODERS[name]}" for name in there]
+    heads += ["Total", *(f"total ÷ {ENCODERS[name]}" for name in there)]
+    heads += ["Published", "Published elsewhere", "Times", "Machine"]
+    cells = tuple(_relative_cells(one, there, machines) for one in found)
+    numeric = frozenset(range(1, len(heads) - 2))
+    return without_empty_columns(Table(tuple(heads), numeric, cells), machines)
+
+
+def _relative_cells(one: RelativeTime, there: Sequence[str], machines: Sequence[str]) -> tuple[Cell, ...]:
+    first = one.row.first
+    return (
+        row_cell(one.row),
+        number_cell(one.row.cost.mean, duration),
+        *(_ratio(one.training[name]) for name in there),
+        number_cell(one.row.time_summary(total_cost).mean, duration),
+        *(_ratio(one.total[name]) for name in there),
+        _published(published_of(first, REPOSITORY)),
+        _published(published_of(first, DESCRIPTION)),
+        times_cell(one.row, *one.bases),
+        machine_cell(one.row, machines),
+    )
+
+
+def _ratio(found: Summary | None) -> Cell:
+    if found is None or found.mean is None:
+        return Cell("")
+    return Cell(f"{found.mean:.2f}" + ("" if found.ci95 is None else f" ± {found.ci95:.2f}"), found.mean)
+
+
+def _published(runs: Sequence[PublishedRun]) -> Cell:
+    if not runs:
+        return Cell("")
+    return Cell(", ".join(map(_published_ratio, runs)), runs[0].ratio)
+
+
+def _published_ratio(run: PublishedRun) -> str:
+    """With what makes it another ratio than that of one network and one number of epochs."""
+    notes = [run.backbone] if run.vit else []
+    notes += [f"{run.epochs} epochs against {EPOCHS}"] if run.epochs not in (None, EPOCHS) else []
+    return f"{run.ratio:.2f}" + (f" ({', '.join(notes)})" if notes else "")

@@ -1,0 +1,98 @@
+"""How each method sees: its views, its masks, and for the JEPAs what was predicted and what was to be.
+
+Shape suffixes: B images, M target blocks, H W pixels, h w cells.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.report import style
+from benchmark.report.canvas import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from benchmark.report.run_files import Glimpse
+
+_HIDDEN = np.array([246, 246, 248], dtype=np.uint8)  # what the encoder does not see: nearly paper
+_LARGEST = 96  # pixels of a picture's side, so that a page stays small
+_GAP = 0.06  # between two pictures, in parts of one
+
+
+def seen(glimpse: Glimpse, *, width: float = style.FULL_WIDTH) -> Figure:
+    """A column an image, a row a thing that the method made of it.
+
+    Args:
+        glimpse: of one run.
+        width: in inches; a narrow figure shows half of the images.
+    """
+    rows = _rows(glimpse)
+    count = len(glimpse["images"])
+    shown = count if width > 4 else max(1, count // 2)
+    size = min(_LARGEST, max(tiles.shape[1] for _, tiles in rows))
+    gap = max(1, round(_GAP * size))
+    step = size + gap
+    canvas = np.full((len(rows) * step - gap, shown * step - gap, 3), 255, dtype=np.uint8)
+    for row, (_, tiles) in enumerate(rows):
+        for column in range(shown):
+            tile = _resized(tiles[column], size)
+            canvas[row * step : row * step + size, column * step : column * step + size] = tile
+    margin = 1.15  # inches for the rows' names
+    with style.applied():
+        high = (width - margin) * canvas.shape[0] / canvas.shape[1]
+        figure, (axes,) = new_figure(width, high + 0.08)
+        figure.set_layout_engine("none")
+        axes.set_position((margin / width, 0.04 / (high + 0.08), 1 - margin / width, high / (high + 0.08)))
+        axes.imshow(canvas, interpolation="none", aspect="equal")
+        axes.set_yticks([row * step + size / 2 for row in range(len(rows))], [name for name, _ in rows])
+        axes.set_xticks([])
+        axes.tick_params(length=0)
+        axes.grid(visible=False)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+    return figure
+
+
+def _rows(glimpse: Glimpse) -> list[tuple[str, Any]]:
+    """The rows' names and pictures, each `(B, side, side, 3)` as uint8."""
+    views = sorted(
+        (name for name in glimpse if name.startswith("view_") and name[5:].isdecimal()), key=lambda name: int(name[5:])
+    )
+    rows = [("image", glimpse["images"])]
+    rows += [("view" if len(views) == 1 else f"view {i}", glimpse[name]) for i, name in enumerate(views, 1)]
+    seen_by_encoder = glimpse[views[0]] if views else glimpse["images"]
+    if "context" in glimpse:
+        rows.append(("visible", _masked(seen_by_encoder, glimpse["context"])))
+    hidden = glimpse["targets"].any(axis=1) if "targets" in glimpse else None
+    if hidden is not None:
+        rows.append(("to predict", _masked(seen_by_encoder, hidden)))
+    if "target_pca" in glimpse:
+        rows.append(("target features", _colours(glimpse["target_pca"])))
+    if "predicted_pca" in glimpse:
+        predicted = _colours(glimpse["predicted_pca"])
+        # Elsewhere some methods predict nothing, which has a colour, too.
+        rows.append(("predicted", _masked(predicted, hidden) if hidden is not None else predicted))
+    return rows
+
+
+def _colours(features_BhwC: Any) -> Any:
+    return np.rint(255 * np.clip(np.nan_to_num(features_BhwC), 0, 1)).astype(np.uint8)
+
+
+def _masked(pixels_BHWC: Any, cells_Bhw: Any) -> Any:
+    """The pictures with all cells but some wiped out."""
+    side = pixels_BHWC.shape[1:3]
+    rows, columns = (np.arange(n) * cells // n for n, cells in zip(side, cells_Bhw.shape[1:], strict=True))
+    kept_BHW = cells_Bhw[:, rows][:, :, columns]
+    return np.where(kept_BHW[..., None], pixels_BHWC, _HIDDEN)
+
+
+def _resized(tile_HWC: Any, size: int) -> Any:
+    """A square picture of some size: pixels are repeated, or averaged; what is not square is stretched."""
+    from PIL import Image
+
+    method = Image.Resampling.BOX if tile_HWC.shape[0] > size else Image.Resampling.NEAREST
+    return np.asarray(Image.fromarray(tile_HWC).resize((size, size), method))

@@ -1,0 +1,106 @@
+"""Published numbers as a figure and a table of their own: hollow and grey, so that none looks like a run of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmark.analysis.published import DESCRIPTION, PUBLISHED, REPOSITORY, REPOSITORY_MEANS, PublishedRun
+from benchmark.report import style
+from benchmark.report.canvas import new_figure
+from benchmark.report.labels import Box, Label, place
+from benchmark.report.tables import Cell, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from benchmark.records.schema import Record
+
+GREY = "#8b93a1"
+
+CAPTION = (
+    f"Published by others, not measured here; on a ResNet-50 where no network is named. Source: {REPOSITORY}. "
+    f"{REPOSITORY_MEANS}"
+)
+NOTE = (
+    f"Two sources, which contradict each other: {REPOSITORY}; and {DESCRIPTION}. Hardware, images and protocol differ "
+    "from those of the runs above: compare orders and ratios, not values."
+)
+
+
+def counted() -> list[PublishedRun]:
+    """The published runs whose device-hours are known."""
+    return [run for run in PUBLISHED if run.device_hours is not None]
+
+
+def name_of(run: PublishedRun) -> str:
+    """The method, with its network where that is not the ResNet-50."""
+    name = style.display(run.method)
+    return name if run.backbone == "ResNet-50" else f"{name} ({run.backbone})"
+
+
+def belongs(records: Sequence[Record]) -> bool:
+    """Whether published numbers say something beside these records: CNN-JEPA and one of its rivals are there."""
+    methods = {record.method for record in records}
+    return "cnn_jepa" in methods and len(methods & {run.method for run in PUBLISHED}) > 1
+
+
+def draw_points(axes: Axes) -> list[tuple[Label, tuple[Box, float]]]:
+    """Draws the published runs over device-hours, hollow and grey; returns labels and what they should not cover.
+
+    The labels' obstacles are in display coordinates, so that the axes' limits have to be set before.
+    """
+    found = []
+    dot = axes.figure.dpi / 72
+    for run in counted():
+        x, y = run.device_hours or 0.0, run.linear_top1
+        axes.scatter(
+            [x], [y], s=20, marker="s" if run.vit else "o", facecolors="none", edgecolors=GREY, linewidths=0.8, zorder=2
+        )
+        left, top = axes.transData.transform((x, y))
+        box = Box(left - 3.4 * dot, top - 3.4 * dot, left + 3.4 * dot, top + 3.4 * dot)
+        found.append((Label(name_of(run), x, y, style.text_colour(GREY)), (box, 12.0)))
+    return found
+
+
+def published_figure(*, width: float = style.COLUMN_WIDTH) -> Figure:
+    """Published device-hours against published accuracy."""
+    with style.applied():
+        figure, (axes,) = new_figure(width, 0.8 * width if width < 4 else 0.5 * width)
+        hours = [run.device_hours or 0.0 for run in counted()]
+        scores = [run.linear_top1 for run in counted()]
+        axes.set_xlim(0.0, 1.3 * max(hours))
+        axes.set_ylim(min(scores) - 6, max(scores) + 6)
+        axes.set(xlabel="Published cost, whole job (device-hours)", ylabel="Published linear top-1 (%)")
+        key = "\u25cb CNN\u2003\u25a1 ViT\u2003published, not ours"
+        axes.set_title(key, loc="right", fontsize=6.5, fontweight="normal", color=style.FAINT)
+        figure.canvas.draw()
+        drawn = draw_points(axes)
+        figure.set_layout_engine("none")
+        place(axes, [label for label, _ in drawn], [obstacle for _, obstacle in drawn])
+    return figure
+
+
+_HEADS = ("Method", "Network", "Epochs", "Device-hours", "Relative to CNN-JEPA", "Linear top-1 (%)", "Source")
+
+
+def published_table() -> Table:
+    """All published runs, source by source."""
+    sources = {REPOSITORY: "repository", DESCRIPTION: "explanatory text"}
+    rows = []
+    for run in PUBLISHED:
+        hours = run.device_hours
+        rows.append(
+            (
+                Cell(style.display(run.method)),
+                Cell(run.backbone),
+                Cell("") if run.epochs is None else Cell(str(run.epochs), run.epochs),
+                Cell("") if hours is None else Cell(f"{hours:.1f}", hours),
+                Cell(f"{run.ratio:.2f}", run.ratio),
+                Cell(f"{run.linear_top1:.1f}", run.linear_top1),
+                Cell(sources[run.source]),
+            )
+        )
+    return Table(_HEADS, frozenset({2, 3, 4, 5}), tuple(rows))

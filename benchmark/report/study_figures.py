@@ -1,0 +1,225 @@
+"""Figures of a study: each parameter's effect, pairs of parameters as a map, importances, learning curves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmark.analysis.comparison import MIN_RESULT
+from benchmark.analysis.studies import Effect, complete_trials, mean_by_pair
+from benchmark.records.study import value_text
+from benchmark.report import style
+from benchmark.report.canvas import new_figure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from benchmark.records.study import EntryStudy, TrialOutcome
+
+_SCORE = "Linear probe, validation top-1 (%)"
+_COLUMNS = 3
+_CURVES = 8  # trials whose learning curves are drawn
+_SPREAD = 0.16  # of the points of one value, to either side
+
+
+def span_of(effects: Sequence[Effect]) -> float:
+    """How many points of accuracy the panels of some effects have to show."""
+    low, high = _limits([effect for effect in effects if effect.levels])
+    return high - low
+
+
+def effect_plots(effects: Sequence[Effect], study: EntryStudy, *, span: float = 0.0) -> Figure | None:
+    """A panel per parameter: every run a point, each value's mean with its 95% interval over seeds.
+
+    A parameter with many values is drawn as a cloud over its axis, without means.
+
+    Args:
+        effects: of one entry's parameters.
+        study: tells which axes are logarithmic.
+        span: show at least as many points of accuracy, so that the figures of several entries are on one scale.
+
+    Returns:
+        The figure; None where no trial is complete.
+    """
+    shown = [effect for effect in effects if effect.levels]
+    if not shown:
+        return None
+    rows = -(-len(shown) // _COLUMNS)
+    columns = min(_COLUMNS, len(shown))
+    width = style.COLUMN_WIDTH * 1.3 if columns == 1 else style.FULL_WIDTH
+    with style.applied():
+        figure, axes = _grid(width, 2.5 * rows, rows, columns)
+        for axis, effect in zip(axes, shown, strict=False):
+            axis.set_title(f"{style.display(study.entry)}: {_short(effect.name, study.entry)}")
+            if effect.listed or not effect.numeric:
+                _draw_levels(axis, effect)
+            else:
+                _draw_cloud(axis, effect, log=study.parameters[effect.name].log)
+        for axis in axes[len(shown) :]:
+            axis.set_axis_off()
+        low, high = _limits(shown)
+        more = max(0.0, span - (high - low)) / 2
+        axes[0].set_ylim(low - more, high + more)
+        for axis in axes[::columns]:
+            axis.set_ylabel(_SCORE)
+        figure.canvas.draw()
+        figure.set_layout_engine("none")
+    return figure
+
+
+def _grid(width: float, height: float, rows: int, columns: int) -> tuple[Figure, list[Axes]]:
+    if rows == 1:
+        return new_figure(width, height, columns, sharey=True)
+    figure, (first,) = new_figure(width, height)
+    first.remove()
+    return figure, list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+
+
+def _draw_levels(axes: Axes, effect: Effect) -> None:
+    colour = style.COLOURS["cnn_jepa"]
+    means = []
+    for place, level in enumerate(effect.levels):
+        count = len(level.scores)
+        offsets = [0.0] if count == 1 else [_SPREAD * (2 * i / (count - 1) - 1) for i in range(count)]
+        axes.scatter(
+            [place + offset for offset in offsets], level.scores, s=8, color=colour, alpha=0.4, linewidths=0, zorder=3
+        )
+        if level.summary.mean is not None:
+            means.append((place, level.summary.mean))
+            axes.errorbar(
+                place, level.summary.mean, yerr=level.summary.ci95, color=colour, marker="o", markersize=4, capsize=2.0,
+                elinewidth=0.9, zorder=4,
+            )  # fmt: skip
+    if effect.numeric and len(means) > 1:
+        axes.plot(*zip(*means, strict=True), color=colour, linewidth=0.8, alpha=0.6, zorder=2)
+    axes.set_xticks(range(len(effect.levels)), [level.text for level in effect.levels])
+    axes.set_xlim(-0.5, len(effect.levels) - 0.5)
+    if max(len(level.text) for level in effect.levels) > 8:
+        axes.tick_params(axis="x", labelrotation=20)
+    axes.grid(visible=False, axis="x")
+
+
+def _limits(effects: Sequence[Effect]) -> tuple[float, float]:
+    """An interval over two seeds can be many times the figure; its bar may leave the figure, the points may not."""
+    levels = [level for effect in effects for level in effect.levels]
+    ends = [score for level in levels for score in level.scores] or [0.0]
+    spread = max(max(ends) - min(ends), 1.0)
+    for level in levels:
+        width = level.summary.ci95 or 0.0
+        reach = width if level.summary.n >= MIN_RESULT else min(width, 0.5 * spread)
+        ends += [] if level.summary.mean is None else [level.summary.mean - reach, level.summary.mean + reach]
+    return min(ends) - 0.06 * spread, max(ends) + 0.06 * spread
+
+
+def _draw_cloud(axes: Axes, effect: Effect, *, log: bool) -> None:
+    points = [(float(level.value), score) for level in effect.levels for score in level.scores]
+    xs, ys = zip(*points, strict=True)
+    axes.scatter(xs, ys, s=9, color=style.COLOURS["cnn_jepa"], alpha=0.6, linewidths=0, zorder=3)
+    if log:
+        axes.set_xscale("log")
+
+
+def heat_map(study: EntryStudy, first: str, second: str) -> Figure | None:
+    """The mean score of every combination of two parameters' values; None where one has fewer than two."""
+    cells = mean_by_pair(study, first, second)
+    rows, columns = _values(study, first), _values(study, second)
+    if len(rows) < 2 or len(columns) < 2 or not cells:
+        return None
+    low, high = min(cells.values()), max(cells.values())
+    with style.applied():
+        figure, (axes,) = new_figure(min(style.FULL_WIDTH, 1.6 + 0.62 * len(columns)), 0.9 + 0.34 * len(rows))
+        table = [[cells.get((row, column), float("nan")) for column in columns] for row in rows]
+        axes.imshow(table, cmap="cividis", aspect="auto", vmin=low, vmax=high)
+        for y, row in enumerate(rows):
+            for x, column in enumerate(columns):
+                if (row, column) in cells:
+                    value = cells[row, column]
+                    dark = value < (low + high) / 2
+                    axes.text(x, y, f"{value:.1f}", ha="center", va="center", fontsize=7, color="w" if dark else "k")
+        axes.set_xticks(range(len(columns)), columns)
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set(xlabel=_short(second, study.entry), ylabel=_short(first, study.entry))
+        axes.grid(visible=False)
+        figure.canvas.draw()
+        figure.set_layout_engine("none")
+    return figure
+
+
+def _values(study: EntryStudy, name: str) -> list[str]:
+    """A parameter's values that have a result, in the order of the file."""
+    tried = {value_text(trial.parameters[name]) for trial in complete_trials(study) if name in trial.parameters}
+    listed = [value_text(value) for value in study.parameters[name].values or ()]
+    return [text for text in dict.fromkeys(listed) if text in tried]
+
+
+def importances(study: EntryStudy) -> Figure | None:
+    """How much each parameter matters, by Optuna's estimate; None where it made none."""
+    if not study.importances:
+        return None
+    names = sorted(study.importances, key=lambda name: study.importances[name])
+    with style.applied():
+        figure, (axes,) = new_figure(style.COLUMN_WIDTH * 1.3, 0.6 + 0.24 * len(names))
+        axes.barh(range(len(names)), [study.importances[name] for name in names], color=style.COLOURS["cnn_jepa"])
+        axes.set_yticks(range(len(names)), [_short(name, study.entry) for name in names])
+        axes.set_xlabel("Share of importance")
+        axes.grid(visible=False, axis="y")
+        figure.canvas.draw()
+        figure.set_layout_engine("none")
+    return figure
+
+
+def trial_curves(study: EntryStudy) -> Figure | None:
+    """Validation linear top-1 over progress, a line per trial (the mean of its seeds); None if no trial has two points.
+
+    Of many trials the best and the worst complete ones are shown, and all that were given up, thin.
+    """
+    import matplotlib
+
+    done = [trial for trial in complete_trials(study) if len(_curve(trial)) > 1]
+    done.sort(key=lambda trial: trial.value or 0.0, reverse=True)
+    chosen = done if len(done) <= _CURVES else [*done[: _CURVES // 2], *done[-_CURVES // 2 :]]
+    pruned = [trial for trial in study.trials if trial.state == "pruned" and len(_curve(trial)) > 1]
+    if not chosen and not pruned:
+        return None
+    colours = matplotlib.colormaps["viridis"]
+    with style.applied():
+        figure, (axes,) = new_figure(style.FULL_WIDTH, 0.42 * style.FULL_WIDTH)
+        for trial in pruned:
+            axes.plot(*zip(*_curve(trial), strict=True), color=style.FAINT, linewidth=0.5, alpha=0.6)
+        for place, trial in enumerate(chosen):
+            shade: Any = colours(0.9 * place / max(1, len(chosen) - 1))
+            label = ", ".join(f"{_short(k, study.entry)} {value_text(v)}" for k, v in trial.parameters.items())
+            axes.plot(*zip(*_curve(trial), strict=True), color=shade, marker="o", markersize=2.5, label=label)
+        axes.set(xlabel="Progress", ylabel=_SCORE)
+        if chosen:
+            figure.legend(loc="outside right upper", frameon=False, fontsize=6.5)
+        figure.canvas.draw()
+        figure.set_layout_engine("none")
+    return figure
+
+
+def only_points(study: EntryStudy) -> bool:
+    """Whether trials were evaluated, but none more than once, so that there is no curve to draw."""
+    return max((len(_curve(trial)) for trial in study.trials), default=0) == 1
+
+
+def _curve(trial: TrialOutcome) -> list[tuple[float, float]]:
+    """The mean over seeds, at the evaluation points that all of them have."""
+    curves = [run.curve for run in trial.runs if run.curve]
+    length = min((len(points) for points in curves), default=0)
+    return [(curves[0][i][0], sum(points[i][1] for points in curves) / len(curves)) for i in range(length)]
+
+
+def _short(name: str, entry: str) -> str:
+    """A parameter's name without its entry."""
+    return name.removeprefix(f"{entry}.")
+
+
+def pairs_of(study: EntryStudy, limit: int = 6) -> list[tuple[str, str]]:
+    """The pairs of parameters that are worth a map: listed ones, the most important first."""
+    names = [name for name, kind in study.parameters.items() if kind.values and len(_values(study, name)) > 1]
+    names.sort(key=lambda name: -study.importances.get(name, 0.0))
+    pairs = [(one, other) for i, one in enumerate(names) for other in names[i + 1 :]]
+    return pairs[:limit]

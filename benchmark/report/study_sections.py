@@ -1,0 +1,237 @@
+"""The sections of a report about sweeps: what was seen of each parameter, figures, tables, what it cost."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from benchmark.analysis.comparison import UNSAFE_TIMES
+from benchmark.analysis.studies import Effect, Level, complete_trials, effects, sentence
+from benchmark.analysis.tables import relative
+from benchmark.files import write_atomically
+from benchmark.records.study import trials_csv, value_text
+from benchmark.report import study_figures as drawing
+from benchmark.report import style
+from benchmark.report.front_figure import front_sentence, trial_front
+from benchmark.report.pictures import Picture, picture
+from benchmark.report.tables import Cell, Table
+from benchmark.text import listing, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from benchmark.records.study import EntryStudy, PublishedScore, StudyRecord, TrialOutcome
+
+_EFFECTS = (
+    "Each run is a point; the large ones are means with their 95% interval over seeds (each seed the mean of its runs "
+    "with that value). Figures of one sweep show equally many points of accuracy. Validation split: these scores chose "
+    "the probe's strength, too, and flatter all alike."
+)
+_MAP = "Mean score of all runs at each combination."
+_IMPORTANCE = "Optuna's estimate (PED-ANOVA) of how much each parameter decides whether a trial is among the best."
+_CURVES = (
+    "A line per trial, the mean of its seeds; thin grey ones were given up on the way. Trials that were evaluated once "
+    "are not drawn: a point is no curve."
+)
+_NO_CURVES = "No learning curves: each trial was evaluated once, and a point is no curve."
+_FRONT = (
+    "Validation accuracy over training time: each trial the mean of its runs, its runs as small points. Filled and "
+    "numbered trials are on the Pareto front, the grey step: no other trial is both cheaper and better."
+)
+
+
+@dataclass(frozen=True)
+class StudyPart:
+    """One entry's study: its findings, figures, what is not drawn and why, and tables."""
+
+    entry: str
+    sentences: tuple[str, ...]
+    pictures: tuple[Picture, ...]
+    note: str
+    levels: Table
+    trials: Table
+
+
+@dataclass(frozen=True)
+class StudySection:
+    """A sweep in the page."""
+
+    title: str
+    summary: tuple[str, ...]
+    parts: tuple[StudyPart, ...]
+    csv: str
+
+
+def study_sections(studies: Sequence[tuple[Path, StudyRecord]], out: Path) -> list[StudySection]:
+    """A section per sweep; writes its figures, and its trials as `trials-<study>.csv`.
+
+    Args:
+        studies: files of sweeps and what they hold.
+        out: the report's folder.
+    """
+    return [_section(path, study, out) for path, study in studies]
+
+
+def _section(path: Path, study: StudyRecord, out: Path) -> StudySection:
+    csv = f"trials-{_stem(study.name)}.csv"
+    write_atomically(out / csv, trials_csv(study))
+    every = [effects(one) for one in study.studies]
+    span = max((drawing.span_of(found) for found in every if any(effect.levels for effect in found)), default=0.0)
+    return StudySection(
+        f"{study.name}: a study on {study.dataset}, {study.budget}",
+        tuple(_summary(study)),
+        tuple(_part(path, study, one, out, span) for one in study.studies),
+        csv,
+    )
+
+
+def _summary(study: StudyRecord) -> list[str]:
+    trials = [trial for one in study.studies for trial in one.trials]
+    states = [trial.state for trial in trials]
+    seeds = f"{len(study.seeds)} seeds" if len(study.seeds) > 1 else "one seed"
+    said = [
+        *([f"{study.description[0].upper()}{study.description[1:]}."] if study.description else []),
+        f"{states.count('complete')} of {study.trials_wanted} trials are complete, each the mean of {seeds}, sampler "
+        f"{study.sampler}.",
+    ]
+    unfinished = [state for state in ("pruned", "failed", "running", "waiting") if state in states]
+    others = [f"{states.count(state)} {state}" for state in unfinished]
+    said += [f"Beside them: {listing(others)}."] if others else []
+    said.append(
+        f"The sweep took {study.device_hours:.2f} device-hours of training, {study.total_hours:.2f} with set-up and "
+        "probes."
+    )
+    given_up = sum(run.device_hours for run in study.runs if run.status == "pruned")
+    said += [f"Of these, {given_up:.2f} went into runs that were given up."] if given_up else []
+    flags = sorted({flag for run in study.runs for flag in run.flags if flag in UNSAFE_TIMES})
+    said += [f"Times of some runs are marked unsafe ({listing(flags)})."] if flags else []
+    if len(study.seeds) < 3:
+        said.append("Fewer than three seeds: preliminary.")
+    said.append("No trial has seen the test split.")
+    return said
+
+
+def _part(path: Path, study: StudyRecord, one: EntryStudy, out: Path, span: float) -> StudyPart:
+    found = effects(one)
+    said = [sentence(effect) for effect in found] if complete_trials(one) else ["No trial is complete."]
+    if front := front_sentence(one) if _seeks_a_front(study) else "":
+        said.append(front)
+    return StudyPart(
+        style.display(one.entry),
+        tuple(said),
+        tuple(_pictures(study, one, found, out, span)),
+        _NO_CURVES if drawing.only_points(one) else "",
+        _levels_table(found, study.published, one.entry),
+        _trials_table(one, path.parent, out),
+    )
+
+
+def _seeks_a_front(study: StudyRecord) -> bool:
+    """Whether the sampler had the cost as its second objective."""
+    return study.sampler == "nsga2"
+
+
+def _pictures(study: StudyRecord, one: EntryStudy, found: Sequence[Effect], out: Path, span: float) -> list[Picture]:
+    stem = _stem(f"study-{study.name}-{one.entry}")
+    front = trial_front(one) if _seeks_a_front(study) else None
+    drawn: list[tuple[Any, str, str, str]] = [(front, "front", "Accuracy and cost", _FRONT)]
+    drawn.append((drawing.effect_plots(found, one, span=span), "effects", "Effects", _EFFECTS))
+    for number, (first, second) in enumerate(drawing.pairs_of(one), 1):
+        title = f"{first} and {second}"
+        drawn.append((drawing.heat_map(one, first, second), f"pair-{number}", title, _MAP))
+    drawn.append((drawing.importances(one), "importances", "Importances", _IMPORTANCE))
+    drawn.append((drawing.trial_curves(one), "curves", "Learning curves", _CURVES))
+    return [
+        picture(
+            figure,
+            trial_front(one, width=style.COLUMN_WIDTH) if figure is front else None,
+            out,
+            f"{stem}-{kind}",
+            f"{title}, {style.display(one.entry)}",
+            caption,
+        )
+        for figure, kind, title, caption in drawn
+        if figure is not None
+    ]
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name)
+
+
+_LEVELS = (
+    *("Parameter", "Value", "Runs", "Linear top-1 (%)", "kNN-20 (%)"),
+    *("Published linear (%)", "Published kNN (%)", "Published where"),
+)
+
+
+def _levels_table(found: Sequence[Effect], published: Sequence[PublishedScore], entry: str) -> Table:
+    """Each value's means, and what others published of it; values that only others tried stand there, too."""
+    rows: list[tuple[Cell, ...]] = []
+    for effect in found:
+        theirs = {
+            value_text(one.value): one
+            for one in published
+            if one.parameter in (effect.name, _starred(effect.name, entry))
+        }
+        if effect.listed or not effect.numeric or theirs:
+            rows += [_level_row(effect, level, theirs.pop(level.text, None)) for level in effect.levels]
+        rows += [
+            (Cell(effect.name), Cell(text), Cell("0", 0), Cell(""), Cell(""), *_published(one))
+            for text, one in theirs.items()
+        ]
+    kept = [i for i in range(len(_LEVELS)) if i < 5 or any(row[i].text for row in rows)]
+    return Table(
+        tuple(_LEVELS[i] for i in kept),
+        frozenset(new for new, old in enumerate(kept) if old in (2, 3, 4, 5, 6)),
+        tuple(tuple(row[i] for i in kept) for row in rows),
+    )
+
+
+def _starred(name: str, entry: str) -> str:
+    return f"*.{name.removeprefix(f'{entry}.')}"
+
+
+def _level_row(effect: Effect, level: Level, published: PublishedScore | None) -> tuple[Cell, ...]:
+    knn = sum(level.knn) / len(level.knn) if level.knn else None
+    return (
+        Cell(effect.name),
+        Cell(level.text),
+        Cell(str(len(level.scores)), len(level.scores)),
+        Cell(percent(level.summary.mean, level.summary.ci95), level.summary.mean),
+        Cell(percent(knn), knn),
+        *(_published(published) if published else (Cell(""), Cell(""), Cell(""))),
+    )
+
+
+def _published(one: PublishedScore) -> tuple[Cell, ...]:
+    return (
+        Cell(percent(one.linear_top1), one.linear_top1),
+        Cell(percent(one.knn), one.knn),
+        Cell(one.source),
+    )
+
+
+def _trials_table(one: EntryStudy, folder: Path, out: Path) -> Table:
+    names = list(one.parameters)
+    heads = ("Trial", *(name.removeprefix(f"{one.entry}.") for name in names))
+    heads += ("Linear top-1 (%)", "State", "Device-hours", "Records")
+    numeric = frozenset({0, len(names) + 1, len(names) + 3})
+    ranked = sorted(one.trials, key=lambda trial: -1.0 if trial.value is None else trial.value, reverse=True)
+    return Table(heads, numeric, tuple(_trial_cells(trial, names, folder, out) for trial in ranked))
+
+
+def _trial_cells(trial: TrialOutcome, names: Sequence[str], folder: Path, out: Path) -> tuple[Cell, ...]:
+    hours = sum(run.device_hours for run in trial.runs)
+    links = tuple((str(run.seed), quote(relative(folder / run.record, out))) for run in trial.runs)
+    return (
+        Cell(str(trial.point), trial.point),
+        *(Cell(value_text(trial.parameters[name]) if name in trial.parameters else "") for name in names),
+        Cell(percent(trial.value), trial.value),
+        Cell(trial.state, note=trial.message),
+        Cell(f"{hours:.3f}", hours) if trial.runs else Cell(""),
+        Cell("seed", links=links) if links else Cell(""),
+    )

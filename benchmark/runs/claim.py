@@ -1,0 +1,101 @@
+"""What a results folder holds, written down so that two experiments do not flow together in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import ValidationError
+
+from benchmark.errors import UserError
+from benchmark.files import folder_lock, write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment.run_spec import Resolved
+    from benchmark.experiment.spec import Experiment
+    from methods.config import MethodConfig
+
+_PATIENCE = 60.0  # seconds to wait for another process that claims the same folder
+
+
+def claim_folder(out: Path, experiment: Experiment, entries: list[Resolved], dataset: Dataset) -> None:
+    """Notes in the experiment's folder what it holds, and refuses to mix it with something else.
+
+    Seeds, rungs of the ladder and further entries may be added later; what is shared by all runs, and what an entry's
+    name stands for, may not change (RULES 22: one row is one configuration).
+
+    Raises:
+        UserError: the folder holds another experiment, or cannot be written.
+    """
+    folder = out / experiment.name
+    path = folder / "experiment.yaml"
+    shared: dict[str, Any] = experiment.model_dump(mode="json", include={"batch_size", "precision"})
+    if experiment.accumulate != 1:
+        shared["accumulate"] = experiment.accumulate
+    shared["dataset"] = {"manifest": dataset.manifest.digest, "image_size": dataset.image_size}
+    named: dict[str, Any] = {
+        one.entry.name: {
+            "method": one.entry.method,
+            "backbone": one.backbone.model_dump(mode="json"),
+            "settings": one.settings.model_dump(mode="json"),
+        }
+        for one in entries
+    }
+    try:
+        with folder_lock(folder, wait=_PATIENCE) as mine:
+            if not mine:
+                raise UserError(f"{folder}: another process holds it; try again when that one has begun its runs")
+            _claim(folder, path, shared, named, {one.entry.name: one.settings for one in entries})
+    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is not what `bench run` writes ({error}); choose another --out") from None
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
+
+
+def _claim(
+    folder: Path, path: Path, shared: dict[str, Any], named: dict[str, Any], settings: dict[str, MethodConfig]
+) -> None:
+    if path.is_file():
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # A name is taken once a run of it has begun, and the folder once any has.
+        begun = [name for name in before["entries"] if (folder / name).is_dir()]
+        if begun:
+            _refuse_difference(before["shared"], shared, str(folder))
+        for name in named.keys() & set(begun):
+            there = {
+                **before["entries"][name],
+                "settings": _filled(before["entries"][name]["settings"], settings[name]),
+            }
+            _refuse_difference(there, named[name], str(folder), f"entries.{name}")
+        named = {**{name: before["entries"][name] for name in begun}, **named}
+    write_atomically(path, yaml.safe_dump({"shared": shared, "entries": named}, sort_keys=False))
+
+
+def _filled(settings: dict[str, Any], now: MethodConfig) -> dict[str, Any]:
+    """Settings as they were written down; options that came later stand at their defaults."""
+    try:
+        return type(now).model_validate(settings).model_dump(mode="json")
+    except ValidationError:
+        return settings  # of another method, or with options that are gone: the difference is named
+
+
+def _refuse_difference(before: Any, now: Any, folder: str, key: str = "") -> None:
+    found = first_difference(before, now, key)
+    if found is not None:
+        raise UserError(
+            f"{folder} holds another experiment: {found[0]} is {found[1]!r} there and {found[2]!r} here; "
+            "choose another --out, or give this one a name of its own with --set name=NAME"
+        )
+
+
+def first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, Any] | None:
+    """Where two nested mappings differ first: the key, such as `a.b.c`, and both values; None where they are equal."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        differing = (
+            first_difference(before.get(name), now.get(name), f"{key}.{name}".lstrip(".")) for name in {**before, **now}
+        )
+        return next((found for found in differing if found is not None), None)
+    return None if before == now else (key, before, now)

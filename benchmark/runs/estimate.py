@@ -1,0 +1,216 @@
+"""What an experiment will take on this machine, before anyone pays for it: a few real steps of each entry.
+
+Estimates serve plans only; no schedule is made from them (rule 5).
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from benchmark.experiment.run_spec import check_batch, plan_runs, settle
+from benchmark.machine.devices import choose_device, take_device
+from benchmark.runs.run import Run
+from benchmark.training.loop import run_step
+from benchmark.training.profile import flops_per_step, seconds_per_step, undone, warm_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment.run_spec import Resolved, RunPlan
+    from benchmark.experiment.spec import Experiment
+    from benchmark.machine.interrupt import Interruption
+    from benchmark.runs.progress import Reporter
+
+STEPS = 5  # timed, after the warm-up
+TRYING_OUT = "after the entry that is tried out"  # what an interruption waits for
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One run of an entry: seconds, images, bytes. What was not tried out is None.
+
+    With several devices the training is worked out as if they divided each step without loss, which was never
+    measured; the rest is that of one device, on which the steps were tried out.
+
+    Attributes:
+        plan: the run; other seeds of the entry cost the same.
+        runs: how many runs of this kind there are.
+        step: of one training step on one device, data wait included.
+        training: of the whole training.
+        evaluation: probes on the way and at the end.
+        samples: images drawn.
+        memory: peak of what was tried out.
+        disk: what the run's folder holds at most, two saved states included.
+        devices: how many share each step.
+    """
+
+    plan: RunPlan
+    runs: int
+    step: float | None
+    training: float
+    evaluation: float | None
+    samples: float
+    memory: int | None
+    disk: int | None
+    devices: int = 1
+
+    @property
+    def device_hours(self) -> float:
+        """Training time of all runs of this kind x devices, in hours."""
+        return self.runs * self.training * self.devices / 3600
+
+    @property
+    def total(self) -> float:
+        """Seconds of all runs of this kind, set-up left out."""
+        return self.runs * (self.training + (self.evaluation or 0.0))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What a few steps of an entry told."""
+
+    step: float
+    flops: float | None
+    evaluation: float | None
+    memory: int | None
+    disk: int
+
+
+def estimate(
+    plans: Sequence[RunPlan],
+    dataset: Dataset,
+    device: torch.device,
+    reporter: Reporter,
+    interruption: Interruption,
+    *,
+    evaluation: bool,
+    devices: int = 1,
+) -> list[Estimate]:
+    """Tries out each entry among some runs, and works out what the runs will take.
+
+    Args:
+        plans: the runs; each entry is tried once, its seeds and rungs follow from that.
+        dataset: loaded.
+        device: where the steps are tried out; nobody else should use it meanwhile.
+        reporter: is told what happens.
+        interruption: is asked between entries.
+        evaluation: try a probe, too, which can take longer than the steps.
+        devices: how many are to share each step.
+
+    Returns:
+        One estimate per entry and rung, in the order of the runs.
+    """
+    groups: dict[tuple[str, str], list[RunPlan]] = {}
+    for plan in plans:
+        groups.setdefault((plan.entry.name, str(plan.budget)), []).append(plan)
+    trials: dict[str, _Trial] = {}
+    found = []
+    trained = list(dict.fromkeys(group[0].entry.name for group in groups.values() if group[0].method.trainable))
+    for (name, _), group in groups.items():
+        if name not in trials and group[0].method.trainable:
+            if interruption.requested:
+                raise KeyboardInterrupt
+            reporter.say(f"trying out a few steps, for an estimate: {name} ({len(trials) + 1} of {len(trained)})")
+            flops = any(plan.budget.kind == "flops" for plan in plans)
+            try:
+                trials[name] = _try_out(group[0], dataset, device, reporter, interruption, evaluation, flops)
+            except Exception as error:
+                # What is wrong with one entry is for its own run to say and to record (rule 18).
+                reporter.say(f"{name}: cannot be tried out ({type(error).__name__}: {error})")
+        found.append(_estimate(group[0], len(group), trials.get(name), dataset, devices))
+    return found
+
+
+def plan_experiment(
+    experiment: Experiment,
+    entries: list[Resolved],
+    dataset: Dataset,
+    device: str,
+    share: bool,
+    reporter: Reporter,
+    interruption: Interruption,
+    devices: int = 1,
+) -> list[Estimate]:
+    """All runs of an experiment, whether they are done or not, with their probes.
+
+    Steps are tried out on one device, however many are to share them.
+
+    Raises:
+        UserError: an entry does not fit, or the device is in use.
+    """
+    experiment = settle(experiment, choose_device(device))
+    plans = plan_runs(experiment, entries, dataset.image_size)
+    check_batch(experiment, plans, dataset)
+    with take_device(device, share=share) as (taken, _):
+        return estimate(plans, dataset, taken, reporter, interruption, evaluation=True, devices=devices)
+
+
+def _try_out(
+    plan: RunPlan,
+    dataset: Dataset,
+    device: torch.device,
+    reporter: Reporter,
+    interruption: Interruption,
+    evaluation: bool,
+    flops: bool,
+) -> _Trial:
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(plan, dataset, device, Path(folder), reporter, interruption)
+        try:
+            training = run.training
+            assert training is not None
+            warm_up(training)
+            step = seconds_per_step(training, STEPS)
+            with undone(training):  # an optimizer has its state once it has made a step
+                run_step(training, 0.5)
+                state = _bytes((run.method.state_dict(), training.optimizer.state_dict()))
+            counted = flops_per_step(training) if flops else None
+            spent = None
+            if evaluation:
+                start = time.perf_counter()
+                run.evaluate(training)
+                spent = _evaluation_time(plan, dataset, time.perf_counter() - start, len(run.method.encoders()))
+            encoder = _bytes(run.method.backbone.state_dict())
+            return _Trial(step, counted, spent, run.memory.largest(), 2 * state + encoder)
+        finally:
+            run.close()
+
+
+def _evaluation_time(plan: RunPlan, dataset: Dataset, probe: float, encoders: int) -> float:
+    """Probes on the way as measured; the final ones in proportion to the images whose features they need."""
+    images = plan.experiment.evaluation.images
+    validation, test, train = (len(split.images) for split in (dataset.validation, dataset.test, dataset.train))
+    on_the_way = min(images or train, train) + validation
+    final = encoders * (train + validation + test) / on_the_way
+    return probe * (plan.experiment.evaluation.points + final)
+
+
+def _estimate(plan: RunPlan, runs: int, trial: _Trial | None, dataset: Dataset, devices: int) -> Estimate:
+    if trial is None:
+        return Estimate(plan, runs, None, 0.0, None, 0.0, None, None, devices)
+    batch = plan.experiment.batch_size
+    step = trial.step / devices
+    images = len(dataset.trained_on(plan.method).images)
+    steps: float | None = plan.budget.total_steps(images // batch, batch, trial.flops)
+    if steps is None:
+        steps = plan.budget.limit * (3600 / devices if plan.budget.kind == "device_hours" else 1) / step
+    return Estimate(
+        plan, runs, trial.step, steps * step, trial.evaluation, steps * batch, trial.memory, trial.disk, devices
+    )
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    parts: Iterable[Any] = (
+        value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    )
+    return sum(map(_bytes, parts))

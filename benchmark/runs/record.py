@@ -1,0 +1,110 @@
+"""What became of a run, and the record that is made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.cost.meter import BUSY_SHARE
+from benchmark.data.views.crops import cropped_by_reader
+from benchmark.machine.environment import describe, now, visible_cores
+from benchmark.records.schema import (
+    Cause,
+    KeySettings,
+    LedgerRecord,
+    Metrics,
+    Record,
+    Status,
+    TrialMetrics,
+)
+from methods.registry import package_of
+
+if TYPE_CHECKING:
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment.run_spec import RunPlan
+    from benchmark.machine.ranks import Ranks
+
+THROTTLED = 0.05  # share of the training with the clock held down above which a run is marked
+INPUT_BOUND = 0.9  # share of the ready-made throughput below which a run is marked
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        status: how it ended.
+        message: what there is to say about that.
+        reached: its scores; None where there are none.
+        ledger: where its time went; None where it never began.
+        cause: why it failed.
+    """
+
+    status: Status
+    message: str | None = None
+    reached: Metrics | TrialMetrics | None = None
+    ledger: LedgerRecord | None = None
+    cause: Cause | None = None
+
+
+def make_record(
+    plan: RunPlan, outcome: Outcome, dataset: Dataset, ranks: Ranks, *, started: str, shared: bool
+) -> Record:
+    """The record of a run that has just ended.
+
+    Args:
+        plan: what was run.
+        outcome: what became of it.
+        dataset: on what.
+        ranks: who took part.
+        started: when, as `now` says it.
+        shared: whether another process used one of the devices meanwhile.
+    """
+    reached = outcome.reached
+    return Record(
+        key=plan.key(dataset.manifest.digest),
+        key_settings=KeySettings(**plan.key_settings()),
+        experiment=plan.experiment.name,
+        entry=plan.entry.name,
+        method=plan.entry.method,
+        backbone=plan.backbone.name,
+        seed=plan.seed,
+        status=outcome.status,
+        cause=outcome.cause,
+        message=outcome.message,
+        config=plan.config(),
+        dataset=dataset.record(),
+        crops="reader" if cropped_by_reader(dataset.trained_on(plan.method).images) else "device",
+        environment=describe(ranks.device, ranks.size, package_of(plan.entry.method)),
+        ledger=outcome.ledger,
+        metrics=reached if isinstance(reached, Metrics) else None,
+        purpose=plan.purpose,
+        trial_metrics=reached if isinstance(reached, TrialMetrics) else None,
+        flags=[
+            *time_flags(outcome.ledger, shared=shared),
+            *(["test images in train"] if dataset.seen_test_images else []),
+        ],
+        started=started,
+        ended=now(),
+    )
+
+
+def time_flags(ledger: LedgerRecord | None, *, shared: bool) -> list[str]:
+    """What a reader of the run's times has to know."""
+    if ledger is None:
+        return []
+    found = {
+        "resumed": ledger.resumed > 0,
+        "tracked": ledger.tracked,
+        "shared device": shared,
+        "input-bound": _is_input_bound(ledger),
+        "throttled": (ledger.throttled or 0.0) > THROTTLED,
+        "busy machine": (ledger.other_cores or 0.0) > BUSY_SHARE * visible_cores(),
+    }
+    return [name for name, holds in found.items() if holds]
+
+
+def _is_input_bound(ledger: LedgerRecord) -> bool:
+    """Whether the loader holds the method back, so that its times say little about the method (rule 12)."""
+    real, ready = ledger.samples_per_second, ledger.ready_made_per_second
+    return real is not None and ready is not None and real.median < INPUT_BOUND * ready

@@ -1,0 +1,282 @@
+"""Shows runs in TensorBoard, Weights & Biases or MLflow as well, through Fabric's loggers. Off by default.
+
+A tracker is told what the history holds, the throughput beside it, and the final scores; it changes no result, and one
+that fails is left behind. Nothing leaves the machine unless the user's environment says so: `WANDB_MODE=online` for
+Weights & Biases, `MLFLOW_TRACKING_URI` for MLflow. Fabric's own logger serves TensorBoard, Lightning's of the same
+interface the other two.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+
+from benchmark.errors import UserError
+from methods.config import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from lightning_fabric.loggers import Logger
+
+    from benchmark.cost.ledger import Ledger
+    from benchmark.experiment.run_spec import RunPlan
+    from benchmark.machine.ranks import Ranks
+
+_log = logging.getLogger(__name__)
+FOLDER = "tracking"  # below the experiment's results
+End = Literal["success", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The run that a tracker is opened for.
+
+    Attributes:
+        folder: where local trackers of the experiment write.
+        plan: what is run.
+        key: of the run.
+        resumed_step: the last step of what it goes on from; None at its start.
+    """
+
+    folder: Path
+    plan: RunPlan
+    key: str
+    resumed_step: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the run among those of its entry, as its folder."""
+        return f"seed-{self.plan.seed}-{self.key[:8]}"
+
+
+def _tensorboard(subject: Subject) -> Logger:
+    from lightning_fabric.loggers import TensorBoardLogger
+
+    # Steps that an earlier try or an interrupted one has written, and this one writes again, are taken back.
+    first = 0 if subject.resumed_step is None else subject.resumed_step + 1
+    root, entry = subject.folder / "tensorboard", subject.plan.entry.name
+    logger = TensorBoardLogger(root, entry, subject.name, default_hp_metric=False, purge_step=first)
+    if subject.resumed_step is None:
+        text = yaml.safe_dump(subject.plan.config(), sort_keys=False)
+        logger.experiment.add_text("configuration", f"```yaml\n{text}```")
+    opened: Logger = logger
+    return opened
+
+
+def _wandb(subject: Subject) -> Logger:
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    import wandb
+    from pytorch_lightning.loggers import WandbLogger
+
+    plan = subject.plan
+    subject.folder.mkdir(parents=True, exist_ok=True)
+    mode: Any = os.environ.get("WANDB_MODE", "offline")  # W&B itself says what else there is
+    run = wandb.init(
+        project=os.environ.get("WANDB_PROJECT", plan.experiment.name),
+        group=plan.entry.name,
+        name=f"{plan.entry.name}-{subject.name}",
+        id=subject.key,
+        resume=None if subject.resumed_step is None else "allow",
+        dir=subject.folder,
+        mode=mode,
+        config=plan.config(),
+        # What it samples by itself would be load beside the run.
+        settings=wandb.Settings(
+            console="off", silent=True, disable_git=True, save_code=False, x_disable_stats=True, x_disable_meta=True
+        ),
+    )
+    run.define_metric("trainer/global_step")  # under which the logger sends steps
+    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    opened: Logger = WandbLogger(experiment=run)
+    return opened
+
+
+def _mlflow(subject: Subject) -> Logger:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+    from pytorch_lightning.loggers import MLFlowLogger
+
+    for name in ("mlflow", "alembic", "pytorch_lightning.loggers.mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # they announce each table and experiment that they make
+    plan, address = subject.plan, os.environ.get("MLFLOW_TRACKING_URI")
+    local = subject.folder.resolve()
+    if not address:
+        local.mkdir(parents=True, exist_ok=True)
+        address = f"sqlite:///{local / 'mlflow.db'}"
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", plan.experiment.name)
+    earlier = None
+    if subject.resumed_step is not None:
+        client = mlflow.MlflowClient(address)
+        known = client.get_experiment_by_name(experiment)
+        which = f"tags.bench_key = '{subject.key}'"
+        runs = client.search_runs([known.experiment_id], which, max_results=1) if known else []  # the latest first
+        earlier = runs[0].info.run_id if runs else None
+        if earlier is not None:
+            client.update_run(earlier, status="RUNNING")
+    logger = MLFlowLogger(
+        experiment_name=experiment,
+        run_name=f"{plan.entry.name}-{subject.name}",
+        run_id=earlier,
+        tracking_uri=address,
+        artifact_location=(local / "mlflow").as_uri() if "MLFLOW_TRACKING_URI" not in os.environ else None,
+        tags={"bench_key": subject.key, "entry": plan.entry.name},
+    )
+    if earlier is None:  # parameters may not be set twice
+        logger.log_hyperparams(plan.config())
+    opened: Logger = logger
+    return opened
+
+
+def _close_wandb(logger: Any, status: End) -> None:
+    logger.experiment.finish(exit_code={"success": 0, "failed": 1, "interrupted": 130}[status])
+
+
+def _close_mlflow(logger: Any, status: End) -> None:
+    logger.finalize("KILLED" if status == "interrupted" else status)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """How a tracker is used.
+
+    Attributes:
+        modules: that have to be installed, by the extra of the tool's name.
+        open: gives the logger of a run.
+        close: ends it; an interrupted run may go on later.
+    """
+
+    modules: tuple[str, ...]
+    open: Callable[[Subject], Logger]
+    close: Callable[[Logger, End], None] = lambda logger, status: logger.finalize(status)
+
+
+TOOLS: dict[str, Tool] = {
+    "tensorboard": Tool(("tensorboard",), _tensorboard),
+    "wandb": Tool(("wandb", "pytorch_lightning"), _wandb, _close_wandb),
+    "mlflow": Tool(("mlflow", "pytorch_lightning", "alembic"), _mlflow, _close_mlflow),
+}
+
+
+def chosen_tools(asked: Sequence[str] | None) -> tuple[str, ...]:
+    """The trackers that the command line names, each once.
+
+    Raises:
+        UserError: there is no such tracker, or what it needs is not installed.
+    """
+    words = [word.strip() for text in asked or [] for word in text.split(",")]
+    for word in words:
+        if word not in TOOLS:
+            raise UserError(f"--track: unknown tracker '{word}'; {nearest(word, TOOLS)}")
+        missing = [module for module in TOOLS[word].modules if not _is_installed(module)]
+        if missing:
+            raise UserError(
+                f"--track {word}: {', '.join(missing)} is not installed (pip install 'cnn-jepa-bench[{word}]')"
+            )
+    return tuple(dict.fromkeys(words))
+
+
+def _is_installed(module: str) -> bool:
+    """Whether there is such a module; a folder of that name (`wandb/` holds what it tracked) is none."""
+    spec = find_spec(module)
+    return spec is not None and spec.origin is not None
+
+
+class Tracker:
+    """What a run is tracked by. Its methods never fail; their time is charged to the ledger's logging.
+
+    On several ranks each calls the same methods: the first one sends, the others wait meanwhile, so that the time is
+    nobody's training.
+
+    Args:
+        tools: names from `TOOLS`; with none of them nothing happens.
+        ledger: of the run.
+        ranks: who carries it out.
+    """
+
+    def __init__(self, tools: Sequence[str], ledger: Ledger, ranks: Ranks) -> None:
+        self._tools, self._ledger, self._ranks = tools, ledger, ranks
+        self._open: dict[str, Logger] = {}
+        self._sent = self._step = 0
+
+    def open(self, subject: Subject, sent: int = 0) -> None:
+        """Begins, or goes on behind the first `sent` lines of the history."""
+        self._sent, self._step = sent, subject.resumed_step or 0
+        self._ledger.tracked |= bool(self._tools)
+        self._together(lambda: self._open_all(subject))
+
+    def follow(self, history: Sequence[Mapping[str, Any]], images_per_second: float | None = None) -> None:
+        """Sends the lines that are new; the throughput is that of the last one."""
+        new, self._sent = history[self._sent :], len(history)
+        if new:
+            self._together(lambda: self._send_lines(new, images_per_second))
+
+    def finish(self, scores: Mapping[str, Mapping[str, Any]], *, well: bool) -> None:
+        """Sends final numbers, by group, and ends."""
+
+        def last() -> None:
+            self._send({name: x for group, values in scores.items() for name, x in _numbers(group, values).items()})
+            self._close_all("success" if well else "failed")
+
+        self._together(last)
+
+    def give_up(self, *, interrupted: bool) -> None:
+        """Ends after an exception, without a word to the other ranks: they may have ended."""
+        if self._open:
+            with self._ledger.phase("logging"):
+                self._close_all("interrupted" if interrupted else "failed")
+
+    def _together(self, work: Callable[[], None]) -> None:
+        if self._tools:
+            with self._ledger.phase("logging"):
+                self._ranks.first(work)
+
+    def _open_all(self, subject: Subject) -> None:
+        for name in self._tools:
+            with _surviving(name):
+                self._open[name] = TOOLS[name].open(subject)
+
+    def _send_lines(self, lines: Sequence[Mapping[str, Any]], images_per_second: float | None) -> None:
+        for line in lines:
+            self._step = line["step"]
+            kind = "validation" if line["kind"] == "evaluation" else line["kind"]
+            values = _numbers(kind, {name: value for name, value in line.items() if name != "step"})
+            if line is lines[-1] and kind == "train" and images_per_second is not None:
+                values["train/images_per_second"] = images_per_second
+            self._send(values)
+
+    def _send(self, values: dict[str, float]) -> None:
+        for name, logger in list(self._open.items()) if values else []:
+            del self._open[name]
+            with _surviving(name):
+                logger.log_metrics(values, self._step)
+                self._open[name] = logger
+
+    def _close_all(self, status: End) -> None:
+        while self._open:
+            name, logger = self._open.popitem()
+            with _surviving(name):
+                TOOLS[name].close(logger, status)
+
+
+@contextmanager
+def _surviving(name: str) -> Iterator[None]:
+    """Whatever a tracker raises inside is said, and ends nothing but the tracking."""
+    try:
+        yield
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        _log.warning("--track %s: given up for this run (%s: %s); the run goes on", name, type(error).__name__, first)
+
+
+def _numbers(group: str, values: Mapping[str, Any]) -> dict[str, float]:
+    """Those of the values that are numbers, under `group/name`."""
+    kept = {name: value for name, value in values.items() if isinstance(value, int | float)}
+    return {f"{group}/{name}": float(value) for name, value in kept.items() if not isinstance(value, bool)}

@@ -1,0 +1,219 @@
+"""What a sweep asks: an experiment, the entries, their parameters, the sampler. YAML and overrides in."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from benchmark.errors import UserError
+from benchmark.experiment.explain import explain
+from benchmark.experiment.files import find_sweep, read_yaml
+from benchmark.experiment.spec import check_name
+from methods.config import Config, Count, nearest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SamplerName = Literal["grid", "random", "tpe", "gp", "nsga2"]
+PrunerName = Literal["none", "median", "hyperband"]
+Seed = Annotated[int, Field(ge=0)]
+Bound = int | float
+_MANY = 64
+
+
+_SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, str) and _SCIENTIFIC.fullmatch(value) else value
+
+
+class ParameterSpec(Config):
+    """What a parameter may be: a list of values, or a range.
+
+    Attributes:
+        values: tried as they are; any plain data that the key takes, null and lists included.
+        low: lower end of a range; whole numbers at both ends (and as the step) give whole numbers.
+        high: upper end, included.
+        log: drawn evenly in its logarithm.
+        step: distance of the values in a range; makes it a list for the grid.
+    """
+
+    values: tuple[Any, ...] | None = None
+    low: Bound | None = None
+    high: Bound | None = None
+    log: bool = False
+    step: Bound | None = None
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _numbers(cls, values: Any) -> Any:
+        """YAML reads `1e-3`, which has no point, as a text."""
+        return [_number(value) for value in values] if isinstance(values, (list, tuple)) else values
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ParameterSpec:
+        ends = (self.low, self.high)
+        if (self.values is None) == (ends == (None, None)) or (self.values is None and None in ends):
+            raise ValueError("a parameter has either values, or low and high")
+        if self.values is not None:
+            self._check_values(self.values)
+        else:
+            self._check_range(*(end for end in ends if end is not None))
+        return self
+
+    def _check_values(self, values: tuple[Any, ...]) -> None:
+        if self.log or self.step is not None:
+            raise ValueError("log and step belong to a range, not to a list of values")
+        texts = [json.dumps(value, sort_keys=True) for value in values]
+        if not texts or len(set(texts)) < len(texts):
+            raise ValueError("values is empty" if not texts else "values holds one of them twice")
+
+    def _check_range(self, low: Bound, high: Bound) -> None:
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"low is {low} and high {high}; expected low below high")
+        if self.log and low <= 0:
+            raise ValueError(f"low is {low}; a logarithm needs it above 0")
+        if self.step is not None and (self.log or not 0 < self.step <= high - low):
+            raise ValueError(f"step is {self.step}; expected more than 0, at most high - low, and no log beside it")
+
+    @property
+    def whole(self) -> bool:
+        """Whether a range holds whole numbers only."""
+        return all(isinstance(x, int) for x in (self.low, self.high, 1 if self.step is None else self.step))
+
+    def listed(self) -> list[Any] | None:
+        """All values, where they can be counted without asking how finely."""
+        if self.values is not None:
+            return list(self.values)
+        if self.low is None or self.high is None or (self.step is None and not (self.whole and not self.log)):
+            return None
+        step = 1 if self.step is None else self.step
+        count = math.floor((self.high - self.low) / step + 1e-9) + 1
+        found = [self.low + index * step for index in range(count)]
+        # 0.1 + 2 x 0.1 as 0.3
+        return [float(f"{value:.12g}") if isinstance(value, float) else value for value in found]
+
+    def extremes(self) -> list[Any]:
+        """What a check has to try: every listed value, unless there are very many, else both ends."""
+        listed = self.listed()
+        if listed is None:
+            return [self.low, self.high]
+        return listed if len(listed) <= _MANY else [listed[0], listed[-1]]
+
+
+class PublishedSpec(Config):
+    """A published score to stand beside ours: of which value, and under which conditions."""
+
+    parameter: str
+    value: Any
+    linear_top1: float | None = None
+    knn: float | None = None
+    source: str
+
+
+class SweepSpec(Config):
+    """A sweep: one study per entry, each with the same number of trials (rule 6).
+
+    Attributes:
+        name: of the study and of its folder of results.
+        description: one line for reports.
+        experiment: a shipped experiment, or a path, also from beside this file.
+        settings: keys of the experiment that hold for every trial, as `--set` takes them.
+        entries: of the experiment; each has a study of its own.
+        parameters: by key: `ENTRY.KEY`, `*.KEY` for every entry, or a key of the experiment.
+        sampler: `grid` takes every combination; `random` draws; `tpe` and `gp` learn from earlier trials; `nsga2` looks
+            for accuracy against device-hours.
+        seed: of the sampler; it has nothing to do with the runs' seeds.
+        seeds: of every trial's runs.
+        trials: points of each study; the grid needs no number.
+        pruner: gives up runs on their validation kNN at the evaluation points.
+        confirm_seeds: fresh seeds on which the best point is trained and tested once, when all trials are done.
+        confirm_recipe: whether each entry as the experiment has it is trained and tested on them, too.
+        published: scores of others that a report sets beside ours.
+    """
+
+    name: str
+    description: str = ""
+    experiment: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    entries: tuple[str, ...]
+    parameters: dict[str, ParameterSpec]
+    sampler: SamplerName = "grid"
+    seed: Seed = 0
+    seeds: tuple[Seed, ...] = (0, 1, 2)
+    trials: Count | None = None
+    pruner: PrunerName = "none"
+    confirm_seeds: tuple[Seed, ...] = ()
+    confirm_recipe: bool = False
+    published: tuple[PublishedSpec, ...] = ()
+
+    _named = field_validator("name")(check_name)
+
+    @model_validator(mode="after")
+    def _fits(self) -> SweepSpec:
+        for what in ("seeds", "entries", "parameters"):
+            if not getattr(self, what):
+                raise ValueError(f"{what} is empty; at least one is needed")
+        for what in ("seeds", "entries", "confirm_seeds"):
+            values = getattr(self, what)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{what} holds one of them twice")
+        common = sorted(set(self.seeds) & set(self.confirm_seeds))
+        if common:
+            raise ValueError(f"confirm_seeds holds {common[0]}, which the trials use; fresh seeds are needed")
+        if self.confirm_recipe and not self.confirm_seeds:
+            raise ValueError("confirm_recipe is true, but confirm_seeds is empty; at least one is needed")
+        self._check_sampler()
+        for one in self.published:
+            if one.parameter not in self.parameters:
+                raise ValueError(
+                    f"published: no parameter '{one.parameter}'; {nearest(one.parameter, self.parameters)}"
+                )
+        return self
+
+    def _check_sampler(self) -> None:
+        if self.sampler == "grid":
+            endless = [name for name, spec in self.parameters.items() if spec.listed() is None]
+            if endless:
+                raise ValueError(f"the grid needs values, or a step, for {endless[0]}; or take another sampler")
+        elif self.trials is None:
+            raise ValueError(f"trials is missing; sampler '{self.sampler}' does not end by itself")
+        if self.sampler == "nsga2" and self.pruner != "none":
+            raise ValueError(f"pruner is '{self.pruner}', but nsga2 has two objectives, by which nothing can be pruned")
+
+
+def load_sweep(
+    config: str,
+    *,
+    study: str | None = None,
+    seeds: list[int] | None = None,
+    trials: int | None = None,
+) -> tuple[SweepSpec, Path]:
+    """Reads a sweep and applies the command line's overrides.
+
+    Args:
+        config: a path, or the name of a shipped sweep.
+        study: replaces the file's name.
+        seeds: replace the file's.
+        trials: replaces the file's.
+
+    Returns:
+        The sweep, and the file it came from.
+
+    Raises:
+        UserError: names the file or key, the value, what was expected and the nearest valid choice.
+    """
+    path = find_sweep(config)
+    data = read_yaml(path)
+    data.setdefault("name", path.stem)
+    given = {"name": study, "seeds": seeds, "trials": trials}
+    data.update({key: value for key, value in given.items() if value is not None})
+    try:
+        return SweepSpec.model_validate(data), path
+    except ValidationError as error:
+        raise UserError(explain(error, SweepSpec, str(path))) from None

@@ -1,0 +1,297 @@
+"""Where studies are kept: storages, the queue of trials, and how those of dead workers are taken up again."""
+
+from __future__ import annotations
+
+import copy
+import time
+import uuid
+import warnings
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, OptunaError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from benchmark.errors import UserError
+from benchmark.files import folder_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmark.sweep.question import Question
+    from benchmark.sweep.space import Space
+
+HEARTBEAT = 10
+"""Seconds between two signs of life of a trial, in a database."""
+GRACE = 60
+"""Seconds of silence after which a trial counts as dead."""
+
+_JOURNAL_ENDINGS = (".log", ".journal")
+_LIVE = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING)
+_PATIENCE = 60.0  # seconds for another process that creates the same study
+_WORKERS = ".workers"
+
+
+def open_storage(url: str | None, folder: Path) -> BaseStorage:
+    """The storage of a study.
+
+    Args:
+        url: of a database; a path that ends in `.log` or `.journal`, or `journal:PATH`, for a journal file; None for
+            an SQLite file in the study's folder.
+        folder: the study's; made if it does not exist.
+
+    Raises:
+        UserError: it cannot be reached; never shows a password.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if url is not None and (url.startswith("journal:") or ("://" not in url and url.endswith(_JOURNAL_ENDINGS))):
+            return _open_journal(Path(url.removeprefix("journal:")))
+    except OSError as error:
+        raise UserError(f"{url or folder}: cannot be written ({error.strerror or error})") from None
+    url = url or f"sqlite:///{(folder / 'study.db').resolve()}"
+    try:
+        shown = make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        expected = "sqlite:///PATH, postgresql+psycopg://USER@HOST/DATABASE, mysql+pymysql://..., or journal:PATH"
+        raise UserError(f"--storage: not the address of a storage; expected {expected}") from None
+    options: dict[str, Any] = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    try:
+        with quiet():
+            return RDBStorage(
+                url,
+                engine_kwargs=options,
+                heartbeat_interval=HEARTBEAT,
+                grace_period=GRACE,
+                heartbeat_stale_trial_callback=requeue,
+            )
+    except ImportError as error:
+        raise UserError(f"--storage {shown}: its driver is not installed ({error.__cause__ or error})") from None
+    except (SQLAlchemyError, OptunaError, ValueError, RuntimeError) as error:  # the last: another Optuna's tables
+        raise UserError(f"--storage {shown}: cannot be used ({_reason(error)})") from None
+
+
+def _open_journal(path: Path) -> JournalStorage:
+    """A journal file, made if it does not exist; OSError where it cannot be used.
+
+    Raises:
+        UserError: it is a file of another kind, to which nothing should be added.
+    """
+    foreign = f"--storage {path}: is no journal of studies that this Optuna reads; expected one, or a new file's name"
+    if path.exists():
+        with path.open("rb") as file:
+            line = file.readline()
+        if line and b'"op_code"' not in line:
+            raise UserError(foreign)
+    try:
+        return JournalStorage(JournalFileBackend(str(path)))
+    except (ValueError, LookupError, TypeError, AssertionError):  # the last: a later Optuna's
+        raise UserError(foreign) from None
+
+
+def _reason(error: BaseException) -> str:
+    """Why a storage failed, in one line."""
+    return next(iter(str(error.__cause__ or error).splitlines()), type(error).__name__)
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Says of a storage that fails on the way (a database that is gone, a full disk) that it did.
+
+    Raises:
+        UserError: in place of what Optuna and SQLAlchemy raise.
+    """
+    try:
+        yield
+    except (OptunaError, SQLAlchemyError) as error:
+        raise UserError(f"the study's storage failed ({_reason(error)}); the same command goes on from here") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Optuna's own words: its heartbeat calls itself experimental, and failures are ours to report."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.filterwarnings("ignore", module="optuna")
+        yield
+
+
+def requeue(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Puts a trial that ended without an outcome back into the queue, with its values and what was reported of it."""
+    trial = copy.deepcopy(trial)
+    trial.user_attrs = {key: value for key, value in trial.user_attrs.items() if key != "worker"}
+    with quiet():
+        RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)(study, trial)
+
+
+@dataclass(frozen=True)
+class EntryTrials:
+    """One entry's study in a storage, and its queue."""
+
+    space: Space
+    study: optuna.Study
+    folder: Path
+    heartbeat: bool
+
+    def trials(self, *states: TrialState) -> list[FrozenTrial]:
+        """Its trials, those alone that are points of the sweep, in order."""
+        found = self.study.get_trials(deepcopy=False, states=states or None)
+        return [trial for trial in found if "point" in trial.user_attrs]
+
+    def outcomes(self) -> list[FrozenTrial]:
+        """One trial per point, in the order of the points: the one that came furthest, of equal ones the last."""
+        order = (*_LIVE, TrialState.FAIL)
+        best: dict[int, FrozenTrial] = {}
+        for trial in sorted(self.trials(), key=lambda trial: (order.index(trial.state), -trial.number)):
+            best.setdefault(trial.user_attrs["point"], trial)
+        return [best[point] for point in sorted(best)]
+
+    def decided(self) -> tuple[int, int]:
+        """How many points have their outcome (a value, or none for good), and how many there are."""
+        states = [trial.state for trial in self.outcomes()]
+        return sum(state in (TrialState.COMPLETE, TrialState.PRUNED) for state in states), len(states)
+
+    def is_decided(self) -> bool:
+        """Whether every point has its outcome."""
+        done, points = self.decided()
+        return done == points
+
+    def top_up(self) -> None:
+        """Queues every point that no trial stands for, and those whose trial failed."""
+        alive = {trial.user_attrs["point"] for trial in self.trials(*_LIVE)}
+        for number, point in enumerate(self.space.points()):
+            if number not in alive:
+                self.study.add_trial(
+                    create_trial(
+                        state=TrialState.WAITING,
+                        user_attrs={"point": number},
+                        system_attrs={} if point is None else {"fixed_params": self.space.encoded(point)},
+                    )
+                )
+
+    def take_up_dead(self) -> None:
+        """Queues the trials of dead workers again: those whose lock is free, and those that fell silent."""
+        with quiet():
+            optuna.storages.fail_stale_trials(self.study)
+        for trial in self.trials(TrialState.RUNNING):
+            if self.is_dead(trial):
+                with suppress(UpdateFinishedTrialError, ValueError), quiet():  # somebody else was faster
+                    self.study.tell(trial.number, state=TrialState.FAIL)
+                    requeue(self.study, self.study.trials[trial.number])
+                _remove_lock(self.folder / _WORKERS / str(trial.user_attrs.get("worker")))
+
+    def put_back(self, number: int) -> None:
+        """Queues a trial of this worker again that was stopped on its way, and has no outcome."""
+        trial = self.study.trials[number]
+        if trial.state == TrialState.RUNNING:  # stopped before Optuna could take note
+            with quiet():
+                self.study.tell(number, state=TrialState.FAIL)
+            trial = self.study.trials[number]
+        if trial.state == TrialState.FAIL:
+            requeue(self.study, trial)
+
+    def is_dead(self, trial: FrozenTrial) -> bool:
+        """Whether the worker of a running trial is known to have ended; on another machine nobody can know."""
+        worker = trial.user_attrs.get("worker")
+        if worker is None:  # killed before it could say who it was
+            age = datetime.now() - (trial.datetime_start or datetime.now())
+            return age > timedelta(seconds=GRACE)
+        lock = self.folder / _WORKERS / worker
+        if not lock.is_dir():
+            return False
+        with folder_lock(lock) as free:
+            return free
+
+    def can_be_waited_for(self, trial: FrozenTrial) -> bool:
+        """Whether a running trial will end or be known to be dead: its worker is in sight, or it has a heartbeat."""
+        worker = trial.user_attrs.get("worker")
+        in_sight = worker is not None and (self.folder / _WORKERS / worker).is_dir()
+        return in_sight or self.heartbeat
+
+
+def open_study(storage: BaseStorage, space: Space, folder: Path, asked: Question, *, multi: bool) -> EntryTrials:
+    """The study of one entry, created with its queue or as it stands.
+
+    Args:
+        storage: where.
+        space: what the entry's study tries.
+        folder: of the study's results, where locks lie.
+        asked: its question; a study answers no other one.
+        multi: whether it has the cost as its second objective.
+
+    Raises:
+        UserError: the storage holds another study under this name.
+    """
+    name = f"{space.sweep.name}.{space.entry}"
+    directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE] if multi else [StudyDirection.MAXIMIZE]
+    with quiet():
+        try:
+            study = optuna.create_study(storage=storage, study_name=name, directions=directions)
+        except DuplicatedStudyError:
+            study = optuna.load_study(study_name=name, storage=storage)
+            _wait_until_ready(study)
+    before = study.user_attrs.get("asked")
+    found = None if before is None else asked.differs_from(before)
+    if found is not None:
+        raise UserError(
+            f"the storage holds another study '{name}': {found[0]} is {found[1]!r} there and {found[2]!r} here; "
+            "give this one a name of its own with --study NAME"
+        )
+    trials = EntryTrials(space, study, folder, heartbeat=isinstance(storage, RDBStorage))
+    with quiet():
+        study.set_user_attr("asked", asked.asked)
+        trials.top_up()
+        study.set_user_attr("ready", True)
+    return trials
+
+
+def _wait_until_ready(study: optuna.Study) -> None:
+    """Leaves the queue to the process that creates the study, unless that one has died over it."""
+    end = time.monotonic() + _PATIENCE / 2
+    while not study.user_attrs.get("ready") and time.monotonic() < end:
+        time.sleep(0.2)
+
+
+@contextmanager
+def study_lock(folder: Path) -> Iterator[None]:
+    """Holds the study's folder while its queue or its tables are written.
+
+    Raises:
+        UserError: another process holds it for very long, or it cannot be written.
+    """
+    try:
+        with folder_lock(folder, wait=_PATIENCE) as mine:
+            if not mine:
+                raise UserError(f"{folder}: another process holds it; try again later")
+            yield
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
+
+
+@contextmanager
+def worker_lock(folder: Path) -> Iterator[str]:
+    """A name for this process, and a lock that is free again as soon as it has ended, however it ends."""
+    name = uuid.uuid4().hex[:12]
+    place = folder / _WORKERS / name
+    with folder_lock(place):
+        try:
+            yield name
+        finally:
+            _remove_lock(place)
+
+
+def _remove_lock(place: Path) -> None:
+    with suppress(OSError):
+        (place / ".lock").unlink()
+        place.rmdir()
+        place.parent.rmdir()  # while another worker has its lock there, it stays

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import csv
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.analysis.columns import LEADERBOARD_COLUMNS, LEADERBOARD_VERSION, RUN_COLUMNS
+from benchmark.analysis.probes import PROBE_COLUMNS, run_of
+from benchmark.analysis.tables import leaderboard, write_leaderboard
+from benchmark.errors import UserError
+from benchmark.records.folder import find_records
+
+ROOT = Path(__file__).parents[4]
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_docs_name_the_columns_of_all_tables_in_their_order() -> None:
+    text = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
+    first, rest = text.split("\n## runs.csv")
+    second, third = rest.split("\n## probes.csv")
+    columns = re.compile(r"^\| `(\w+)` \|", flags=re.MULTILINE)
+    assert tuple(columns.findall(first)) == LEADERBOARD_COLUMNS
+    assert tuple(columns.findall(second)) == RUN_COLUMNS
+    assert tuple(columns.findall(third)) == PROBE_COLUMNS
+
+
+def test_files_hold_means_over_seeds_and_a_line_for_each_run(make_record: Any, store: Any, tmp_path: Path) -> None:
+    for seed, (top1, seconds) in enumerate([(44.0, 100.0), (45.0, 110.0), (46.0, 120.0)]):
+        store(tmp_path / "results", make_record("byol", seed, top1=top1, seconds=seconds, ema_top1=top1 + 2))
+    failed = make_record(
+        "simclr", status="failed", cause="out_of_memory", message="2, 3\n4", measured=False, flags=["cost-unsafe"]
+    )
+    store(tmp_path / "results", failed)
+    store(tmp_path / "results", make_record("random_init", top1=33.0, config={"tags": ["different backbone"]}))
+    found, problems = find_records([tmp_path / "results"])
+    assert not problems
+    board, runs = map(read, write_leaderboard(found, tmp_path / "tables"))
+
+    assert [row["entry"] for row in board] == ["byol", "random_init", "simclr"]
+    byol, floor, simclr = board
+    assert tuple(byol) == LEADERBOARD_COLUMNS
+    assert byol["schema_version"] == str(LEADERBOARD_VERSION)
+    assert (byol["n"], byol["n_completed"], byol["preliminary"], byol["rank"]) == ("3", "3", "no", "")
+    assert float(byol["linear_top1_mean"]) == 45.0 and float(byol["linear_top1_sd"]) == 1.0
+    assert float(byol["linear_top1_ci95"]) == pytest.approx(2.4841377, rel=1e-6)
+    assert float(byol["linear_top1_sampling95"]) == pytest.approx(0.975, abs=1e-3)
+    assert float(byol["knn200_mean"]) == 42.0 and float(byol["linear_top5_mean"]) == 85.0
+    assert (byol["encoder"], byol["other_encoder"], float(byol["other_linear_top1_mean"])) == ("online", "ema", 47.0)
+    assert float(byol["training_time_mean"]) == 110.0 and float(byol["total_time_mean"]) == pytest.approx(125.7)
+    assert float(byol["device_hours_mean"]) == pytest.approx(110 / 3600, rel=1e-6)
+    assert float(byol["data_wait_share"]) == pytest.approx(0.02)
+    assert float(byol["peak_memory_mib"]) == 900.0
+    assert (byol["beats_random_init"], byol["status"], byol["commit"]) == ("yes", "completed", "3d5bcc200000")
+
+    assert (floor["tags"], floor["beats_random_init"], floor["linear_top1_ci95"]) == ("different backbone", "", "")
+    assert (floor["images_per_second_mean"], floor["data_wait_share"], floor["training_time_mean"]) == ("", "", "0")
+
+    assert (simclr["status"], simclr["flags"]) == ("failed (out_of_memory)", "cost-unsafe")
+    assert {simclr[name] for name in LEADERBOARD_COLUMNS if "mean" in name or "ci95" in name} == {""}
+
+    assert tuple(runs[0]) == RUN_COLUMNS
+    assert [(row["entry"], row["seed"]) for row in runs[:3]] == [("byol", "0"), ("byol", "1"), ("byol", "2")]
+    assert (runs[-1]["cause"], runs[-1]["message"], runs[-1]["linear_top1"]) == ("out_of_memory", "2, 3\n4", "")
+    for row, (path, record) in zip(
+        sorted(runs, key=lambda r: r["key"]), sorted(found, key=lambda f: f[1].key), strict=True
+    ):
+        assert row["key"] == record.key
+        assert (tmp_path / "tables" / row["record"]).resolve() == path.resolve()
+
+
+def test_rows_stand_by_budget_and_then_by_accuracy(make_record: Any) -> None:
+    records = [
+        make_record(entry, top1=top1, budget={"epochs": epochs})
+        for entry, top1, epochs in [("byol", 40.0, 10), ("simclr", 45.0, 10), ("byol", 39.0, 2), ("simclr", 38.0, 2)]
+    ]
+    table = leaderboard(records)
+    assert list(zip(table["budget"], table["entry"], strict=True)) == [
+        ("2 epochs", "byol"),
+        ("2 epochs", "simclr"),
+        ("10 epochs", "simclr"),
+        ("10 epochs", "byol"),
+    ]
+    assert table["comparison_key"].nunique() == 2
+
+
+def test_two_runs_with_one_seed_and_different_keys_are_flagged(make_record: Any) -> None:
+    twice = [make_record(key="a" * 16), make_record(key="b" * 16)]
+    table = leaderboard(twice)
+    assert (table["n"][0], table["flags"][0]) == (2, "repeated seed")
+
+
+def test_nothing_in_the_reading_wing_needs_torch() -> None:
+    modules = ["comparison", "statistics", "tables"]
+    names = [f"benchmark.analysis.{name}" for name in modules]
+    names += [
+        f"benchmark.report.{name}"
+        for name in ("style", "labels", "canvas", "curves", "cost_figure", "summary", "tables", "page")
+    ]
+    script = (
+        f"import sys, {', '.join(names)}\n"
+        "heavy = {'torch', 'timm', 'lightly', 'methods', 'benchmark.data', 'pandas', 'matplotlib', 'seaborn'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+        "benchmark.report.style.settings()\n"
+        "benchmark.analysis.tables.leaderboard([])\n"
+        "print(sorted({'torch', 'timm', 'lightly', 'methods'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.split("\n")[:2] == ["[]", "[]"]
+
+
+def test_the_leaderboard_may_have_another_name_but_not_that_of_the_runs(
+    make_record: Any, store: Any, tmp_path: Path
+) -> None:
+    found = [(store(tmp_path / "results", make_record()), make_record())]
+    board, runs = write_leaderboard(found, tmp_path, name="board.csv")
+    assert (board, runs) == (tmp_path / "board.csv", tmp_path / "runs.csv")
+    assert len(read(board)) == len(read(runs)) == 1
+    with pytest.raises(UserError, match=r"runs\.csv"):
+        write_leaderboard(found, tmp_path, name="runs.csv")
+
+
+def test_probes_of_one_run_on_two_machines_are_told_apart(make_record: Any) -> None:
+    one, two = (make_record(environment={"threads": threads}) for threads in (1, 2))
+    assert one.key == two.key and run_of(one) != run_of(two)

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.analysis.comparison import rows_of
+from benchmark.report import style
+from benchmark.report.bars import phase_seconds, time_shares
+from benchmark.report.canvas import cost_unit, new_figure, save
+from benchmark.report.cost_figure import cost_vs_accuracy, front_of
+from benchmark.report.curves import band, curve, learning_curves, mean_curve, spread_out
+from benchmark.report.labels import Box, Label, choose, place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENTRIES = [
+    ("cnn_jepa", "resnet18", 44.1, 95.0),
+    ("byol", "resnet18", 44.2, 100.0),
+    ("simclr", "resnet18", 44.5, 98.0),
+    ("vicreg", "resnet18", 44.0, 96.0),
+    ("ijepa", "vit_tiny", 43.8, 101.0),
+    ("simclr_vit", "vit_tiny", 44.4, 102.0),
+    ("supervised", "resnet18", 71.0, 90.0),
+    ("random_init", "resnet18", 32.8, 0.0),
+]
+
+
+def compare(make: Any, seeds: int = 1, budgets: tuple[int, ...] = (10,)) -> list[Any]:
+    return [
+        make(
+            entry,
+            seed,
+            method="simclr" if entry == "simclr_vit" else entry,
+            backbone=backbone,
+            top1=top1 + 0.3 * seed - (10 - epochs) / 5,
+            seconds=seconds * epochs / 10 + seed,
+            budget={"epochs": epochs},
+        )
+        for epochs in budgets
+        for entry, backbone, top1, seconds in ENTRIES
+        for seed in range(seeds)
+    ]
+
+
+def text_boxes(figure: Any) -> dict[str, Box]:
+    axes = figure.axes[0]
+    extents = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    return {text: Box(e.x0, e.y0, e.x1, e.y1) for text, e in extents.items()}
+
+
+@pytest.mark.parametrize("width", [style.FULL_WIDTH, style.COLUMN_WIDTH])
+def test_labels_of_clustered_points_cover_neither_each_other_nor_a_mean(make_record: Any, width: float) -> None:
+    records = compare(make_record)
+    figure = cost_vs_accuracy(records, width=width)
+    boxes = text_boxes(figure)
+    assert len(boxes) == len(ENTRIES) + 1  # and the front's
+    names = sorted(boxes)
+    touching = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :] if boxes[a].overlap(boxes[b]) > 1.0]
+    assert touching == []
+    axes = figure.axes[0]
+    for _, _, top1, seconds in ENTRIES[:6]:
+        x, y = axes.transData.transform((seconds, top1))
+        dot = Box(x - 2, y - 2, x + 2, y + 2)
+        assert [name for name in names if boxes[name].overlap(dot) > 0] == []
+
+
+def test_a_ceiling_far_above_is_named_with_its_value_and_does_not_press_the_rest(make_record: Any) -> None:
+    figure = cost_vs_accuracy(compare(make_record))
+    assert figure.axes[0].get_ylim()[1] < 60
+    assert "supervised 71.0% (off scale)" in text_boxes(figure)
+    near = [make_record("supervised", top1=46.0), make_record("byol", top1=44.0), make_record("random_init", top1=33.0)]
+    assert set(text_boxes(cost_vs_accuracy(near))) == {"supervised", "BYOL", "random init", "Pareto front"}
+
+
+def test_random_init_is_a_line_at_its_accuracy_and_pays_nothing(make_record: Any) -> None:
+    axes = cost_vs_accuracy([make_record("random_init", top1=33.0), make_record("byol")]).axes[0]
+    levels = [line.get_ydata() for line in axes.lines if line.is_dashed()]
+    assert [list(level) for level in levels] == [[33.0, 33.0]]
+    assert (
+        sum(len(collection.get_offsets()) for collection in axes.collections if hasattr(collection, "get_sizes")) == 1
+    )
+
+
+def test_axis_is_logarithmic_only_over_a_decade(make_record: Any) -> None:
+    assert cost_vs_accuracy(compare(make_record)).axes[0].get_xscale() == "linear"
+    assert cost_vs_accuracy(compare(make_record, budgets=(1, 10))).axes[0].get_xscale() == "log"
+    assert cost_unit([119.0]) == (1.0, "Training time (seconds)")
+    assert cost_unit([121.0])[0] == 60.0
+    assert cost_unit([8000.0]) == (3600.0, "Training cost (device-hours)")
+    assert cost_unit([10.0], devices=2)[0] == 3600.0
+
+
+def test_front_leaves_out_supervised_and_what_random_init_beats(make_record: Any) -> None:
+    records = [
+        make_record("supervised", top1=80.0, seconds=10.0),
+        make_record("random_init", top1=33.0),
+        make_record("ijepa", top1=32.0, seconds=20.0),
+        make_record("cnn_jepa", top1=40.0, seconds=50.0),
+        make_record("byol", top1=39.0, seconds=60.0),
+        make_record("simclr", top1=45.0, seconds=90.0),
+    ]
+    assert [row.first.entry for row in front_of(rows_of(records))] == ["cnn_jepa", "simclr"]
+    unsafe = make_record("vicreg", top1=50.0, seconds=5.0, flags=["busy machine"])
+    assert [row.first.entry for row in front_of(rows_of([*records, unsafe]))] == ["cnn_jepa", "simclr"]
+
+
+def test_rungs_of_a_ladder_are_joined_in_the_order_of_their_budgets(make_record: Any) -> None:
+    records = [make_record(top1=30.0 + e, seconds=10.0 * e, budget={"epochs": e}) for e in (10, 2, 5)]
+    axes = cost_vs_accuracy(records).axes[0]
+    joined = [line for line in axes.lines if line.get_color() == style.COLOURS["byol"] and len(line.get_xdata()) == 3]
+    assert [list(line.get_xdata()) for line in joined] == [[20.0, 50.0, 100.0]]
+
+
+def test_files_are_equal_for_equal_records_and_keep_text_as_text(make_record: Any, tmp_path: Path) -> None:
+    records = compare(make_record, seeds=2)
+    records.append(make_record("<b>$x_1$ & y", method="byol", top1=42.0, seconds=99.0))
+    svg, png = save(cost_vs_accuracy(records), tmp_path / "one")
+    again, again_png = save(cost_vs_accuracy(list(records)), tmp_path / "two")
+    text = svg.read_text(encoding="utf-8")
+    assert text == again.read_text(encoding="utf-8") and png.read_bytes() == again_png.read_bytes()
+    assert "&lt;b&gt;$x_1$ &amp; y</text>" in text and "<b>" not in text
+    assert "CNN-JEPA</text>" in text and "sans-serif" in text
+    assert "dc:date" not in text
+    assert png.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_collapsed_entry_says_so(make_record: Any) -> None:
+    records = [make_record("byol", status="collapsed"), make_record("simclr", top1=50.0)]
+    assert {"BYOL (collapsed)", "SimCLR"} <= set(text_boxes(cost_vs_accuracy(records)))
+
+
+@pytest.mark.parametrize("width", [style.FULL_WIDTH, style.COLUMN_WIDTH])
+def test_same_data_and_same_cost_stand_beside_each_other_on_one_scale(make_record: Any, width: float) -> None:
+    data = [
+        make_record(entry, top1=top1, seconds=s) for entry, top1, s in (("byol", 40.0, 90.0), ("simclr", 45.0, 60.0))
+    ]
+    cost = [
+        make_record(entry, top1=top1, seconds=300.0, budget={"wall_clock": 300.0})
+        for entry, top1 in (("byol", 60.0), ("simclr", 55.0))
+    ]
+    assert len(cost_vs_accuracy(data, width=width).axes) == 1
+    left, right = cost_vs_accuracy([*data, *cost], width=width).axes
+    # On a line of its own: the key stands in the lower one, and may be as wide as the panel.
+    assert (left.get_title(loc="left"), right.get_title(loc="left")) == ("Same data\n", "Same cost\n")
+    assert left.get_ylim() == right.get_ylim()
+    assert left.get_ylim()[0] < 40.0 and left.get_ylim()[1] > 60.0
+    named = [{text.get_text() for text in axes.texts} for axes in (left, right)]
+    assert named == [{"BYOL", "SimCLR", "Pareto front"}, {"BYOL", "SimCLR"}]
+
+
+def test_entries_of_one_cost_stand_side_by_side_without_a_front(make_record: Any) -> None:
+    def timed(entry: str, top1: float, **options: Any) -> Any:
+        options = {"seconds": 300.2, "budget": {"wall_clock": 300.0}, **options}
+        return make_record(entry, top1=top1, **options)
+
+    ours = [timed("byol", 41.0), timed("simclr", 45.0), timed("vicreg", 41.2)]
+    floors = [timed("random_init", 33.0, seconds=0.0), timed("supervised", 80.0)]
+    axes = cost_vs_accuracy([*ours, *floors]).axes[0]
+    places = {tuple(marks.get_offsets()[0]) for marks in axes.collections if hasattr(marks, "get_sizes")}
+    assert {(1.0, 45.0), (2.0, 41.2), (3.0, 41.0)} < places and len(places) == 4  # supervised is first, and off scale
+    assert axes.get_xlabel() == "300 s of training each" and list(axes.get_xticks()) == []
+    assert [list(line.get_ydata()) for line in axes.lines if line.is_dashed()] == [[33.0, 33.0]]
+    assert set(text_boxes(cost_vs_accuracy([*ours, *floors]))) == {
+        "BYOL", "SimCLR", "VICReg", "random init", "supervised 80.0% (off scale)",
+    }  # fmt: skip
+    # Several devices change what it cost, not what was given.
+    several = [timed(e, 40.0, budget={"device_hours": 2}, environment={"devices": 4}) for e in ("byol", "simclr")]
+    assert cost_vs_accuracy(several).axes[0].get_xlabel() == "2 device-hours each"
+    # A ladder of times has an axis of time, and so has an entry by itself.
+    twice = [timed("byol", t, seconds=s, budget={"wall_clock": s}) for t, s in ((40.0, 100.0), (45.0, 300.0))]
+    for records, lines in ((twice, ", lines: 100 to 300 s of training"), (ours[:1], "")):
+        assert cost_vs_accuracy(records).axes[0].get_xlabel() == f"Training time (minutes){lines}"
+
+
+@pytest.mark.parametrize("entries", [[("byol", "failed")], [("random_init", "completed")], [("byol", "completed")]])
+def test_few_or_no_points_still_make_a_figure(make_record: Any, entries: list[tuple[str, str]], tmp_path: Path) -> None:
+    records = [make_record(entry, status=status, measured=status == "completed") for entry, status in entries]
+    svg, _ = save(cost_vs_accuracy(records), tmp_path / "figure")
+    assert "Training time" in svg.read_text(encoding="utf-8")
+
+
+def test_label_takes_the_free_side_and_stays_inside() -> None:
+    frame = Box(0, 0, 200, 100)
+    box, _, covered = choose(40, 10, (100, 50), 1.0, frame, [(Box(100, 0, 200, 100), 1.0)])
+    assert covered == 0 and box.right <= 100
+    box, _, _ = choose(40, 10, (198, 50), 1.0, frame, [])
+    assert box.inside(frame)
+    box, _, covered = choose(40, 10, (100, 50), 1.0, frame, [(frame, 1.0)])
+    assert covered == pytest.approx(400) and box.inside(frame)
+
+
+def test_placing_is_deterministic_and_reports_what_it_covers() -> None:
+    def once() -> list[Any]:
+        with style.applied():
+            figure, (axes,) = new_figure(3, 2)
+            figure.canvas.draw()
+            return place(axes, [Label("a", 0.5, 0.5, "#000000"), Label("b", 0.5, 0.5, "#000000")], [])
+
+    first, second = once(), once()
+    assert first == second
+    assert first[0].box.overlap(first[1].box) == 0 and first[0].covered == 0
+
+
+def test_curve_takes_its_times_from_the_ledger_by_progress(make_record: Any, make_history: Any) -> None:
+    record = make_record(top1=50.0, seconds=200.0)
+    history = [
+        *make_history(record),
+        {"kind": "evaluation", "progress": 0.5, "linear_top1": 99.0},
+        {"kind": "evaluation"},
+    ]
+    points = curve(record, history, "linear_top1")
+    assert [time for time, _ in points] == pytest.approx([40, 80, 120, 160, 200])
+    assert points[-1][1] == pytest.approx(50.0)
+    assert mean_curve([[(1.0, 10.0), (3.0, 30.0)], [(2.0, 20.0)]]) == [(1.5, 15.0)]
+
+
+def test_the_band_is_the_95_percent_interval_from_three_seeds_on() -> None:
+    curves = [[(1.0, value)] for value in (40.0, 41.0, 42.0)]
+    times, low, high = band(curves)
+    half = 4.302653 * 1.0 / 3**0.5  # Student's t for two degrees of freedom
+    assert (times, low, high) == ([1.0], pytest.approx([41.0 - half]), pytest.approx([41.0 + half]))
+    assert band(curves[:2]) == ([], [], [])
+
+
+def test_no_seeds_curve_is_cut_a_wide_band_is_and_no_tick_stands_below_the_names(
+    make_record: Any, make_history: Any
+) -> None:
+    runs = [
+        (make_record(entry, seed, seconds=100.0), make_history) for entry in ("byol", "simclr") for seed in range(3)
+    ]
+    drawn = []
+    for record, history in runs:
+        low = record.seed == 2 and record.entry == "byol"
+        lines = [{**line, "linear_top1": 5.0 if low else 40.0} for line in history(record) if "linear_top1" in line]
+        drawn.append((record, lines))
+    figure = learning_curves(drawn)
+    assert figure is not None
+    axes = figure.axes[0]
+    low, high = axes.get_ylim()
+    assert low < 5.0 and high > 40.0
+    assert low > -10.0  # the band over 40, 40 and 5 would begin at -22
+    assert min(axes.get_xticks()) >= 0.0 and max(axes.get_xticks()) <= 1.05 * 100.0 < axes.get_xlim()[1]
+
+
+def test_learning_curves_need_an_evaluation(make_record: Any, make_history: Any) -> None:
+    assert learning_curves([(make_record(), [])]) is None
+    records = compare(make_record, seeds=2)
+    figure = learning_curves([(record, make_history(record)) for record in records])
+    assert figure is not None
+    left = [text.get_text() for text in figure.axes[0].texts]
+    assert "CNN-JEPA" in left and any("supervised ends at" in text for text in left) and "random init" not in left
+    for text in figure.axes[0].texts:
+        assert text.get_window_extent().x1 <= figure.axes[0].get_window_extent().x1 + 1
+
+
+def test_phases_sum_to_the_total_and_wait_is_taken_out_of_training(make_record: Any) -> None:
+    seconds = phase_seconds(make_record(seconds=100.0))
+    assert seconds == pytest.approx({"training": 98.0, "waiting": 2.0, "evaluation": 12.0, "rest": 3.7})
+    assert phase_seconds(make_record(status="failed", measured=False)) is None
+    assert time_shares([make_record(status="failed", measured=False)]) is None
+    figure = time_shares([make_record("byol", seconds=50.0), make_record("simclr", seconds=100.0)])
+    assert figure is not None
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["BYOL", "SimCLR"]
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=8))
+def test_names_at_the_edge_keep_their_distance_and_order(wanted: list[float]) -> None:
+    heights = spread_out(wanted, 5.0, 0.0, 100.0)
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    placed = [heights[i] for i in order]
+    assert all(b - a >= 5.0 - 1e-6 for a, b in itertools.pairwise(placed))
+    assert min(placed) >= -1e-6 and max(placed) <= 100 + 1e-6
+
+
+def luminance(colour: str) -> float:
+    linear = [(int(colour[i : i + 2], 16) / 255) ** 2.2 for i in (1, 3, 5)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_palette_rises_in_luminance_and_text_stays_readable() -> None:
+    methods = [name for name in style.COLOURS if name not in ("supervised", "random_init")]
+    lightness = [luminance(style.COLOURS[name]) ** (1 / 2.2) for name in methods]
+    assert all(b - a > 0.04 for a, b in itertools.pairwise(lightness))
+    for colour in style.COLOURS.values():
+        assert 1.05 / (luminance(style.text_colour(colour)) + 0.05) > 4.4
+
+
+def test_unknown_entries_have_a_colour_of_their_own_that_never_changes() -> None:
+    assert style.colour("byol_tuned", "byol") == style.colour("byol_tuned", "byol")
+    colours = {style.colour(name, method) for name in ("a", "b", "c") for method in ("byol", "simclr", "unheard")}
+    assert len(colours) >= 7
+    assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in colours)
+    assert style.display("unheard_of") == "unheard_of" and style.display("ijepa") == "I-JEPA"
+
+
+def test_markers_tell_families_apart(make_record: Any) -> None:
+    marks = [style.marker(make_record(e, backbone=b)) for e, b in [("byol", "resnet18"), ("byol", "vit_small-p4")]]
+    assert marks == ["o", "s"]
+    assert style.marker(make_record("supervised", backbone="vit_tiny")) == "D"
+
+
+def test_a_sweeps_point_is_read_after_its_entry() -> None:
+    assert style.display("simclr_vit.lr-0.003") == "SimCLR (ViT), lr 0.003"
+    assert style.display("my.entry") == "my.entry"

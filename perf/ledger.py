@@ -23,10 +23,10 @@ from benchmark.cli.console import ConsoleReporter
 from benchmark.cost.ledger import Ledger
 from benchmark.cost.meter import INTERVAL, sources
 from benchmark.data.datasets import load_dataset
-from benchmark.experiment.run_spec import plan_runs, resolve_entries, settle
+from benchmark.experiment.run_spec import plan_runs, resolve_entries, resolve_precision
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.devices import choose_device
-from benchmark.machine.interrupt import Interruption
+from benchmark.machine.interrupt import StopSignal
 from benchmark.runs.run import Run
 from benchmark.training.loop import LOG_EVERY, run_step
 from benchmark.training.profile import warm_up
@@ -42,12 +42,12 @@ def main() -> None:
     options = parser.parse_args()
     device = choose_device("auto")
     experiment, source = load_experiment(options.experiment, methods=options.methods.split(","))
-    experiment = settle(experiment, device)
+    experiment = resolve_precision(experiment, device)
     dataset = load_dataset(experiment.dataset, None)
     (plan, *_) = plan_runs(experiment, resolve_entries(experiment, source), dataset.image_size)
     reporter = ConsoleReporter(True, Console())
-    with tempfile.TemporaryDirectory() as folder, Interruption(reporter.say) as interruption:
-        run = Run(plan, dataset, device, Path(folder), reporter, interruption)
+    with tempfile.TemporaryDirectory() as folder, StopSignal(reporter.say) as stop_signal:
+        run = Run(plan, dataset, device, Path(folder), reporter, stop_signal)
         assert run.training is not None
         warm_up(run.training)
         times = []

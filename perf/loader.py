@@ -40,17 +40,17 @@ from benchmark.data.datasets import load_dataset
 from benchmark.data.decode import THREADS_VARIABLE
 from benchmark.data.hdf5.convert import convert_folder
 from benchmark.errors import UserError
-from benchmark.experiment.run_spec import plan_runs, resolve_entries, settle
+from benchmark.experiment.run_spec import plan_runs, resolve_entries, resolve_precision
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.devices import choose_device
-from benchmark.machine.interrupt import Interruption
+from benchmark.machine.interrupt import StopSignal
 from benchmark.runs.run import Run
 from benchmark.training.loop import run_step
 from benchmark.training.profile import undone, warm_up
 
 if TYPE_CHECKING:
     from benchmark.data.loader import RawBatch
-    from benchmark.experiment.run_spec import RunPlan
+    from benchmark.experiment.run_spec import RunSpec
     from benchmark.training.loop import Training
 
 _AIM = 0.95
@@ -110,16 +110,16 @@ def _compare(name: str, path: Path, options: argparse.Namespace, scratch: Path, 
     methods = options.methods.split(",")
     experiment, source = load_experiment(options.experiment or "cpu", methods=methods, settings=settings)
     device = choose_device("auto")
-    experiment = settle(experiment, device)
+    experiment = resolve_precision(experiment, device)
     threads = f"{torch.get_num_threads()} threads"
     if options.workers is not None:
         threads += f", {options.workers} more that decode"
     about(f"from {name}: {images}; {experiment.precision}, batch {experiment.batch_size}, {threads}")
     dataset = load_dataset(experiment.dataset, path, resident_limit=0)
     reporter = ConsoleReporter(True, Console())
-    with Interruption(reporter.say) as interruption:
+    with StopSignal(reporter.say) as stop_signal:
         for plan in plan_runs(experiment, resolve_entries(experiment, source), dataset.image_size):
-            run = Run(plan, dataset, device, scratch, reporter, interruption)
+            run = Run(plan, dataset, device, scratch, reporter, stop_signal)
             assert run.training is not None
             warm_up(run.training)
             ready = [run.training.batches.fetch(step) for step in range(_READY)]
@@ -131,7 +131,7 @@ def _compare(name: str, path: Path, options: argparse.Namespace, scratch: Path, 
             _report(name, plan, options, turns)
 
 
-def _report(name: str, plan: RunPlan, options: argparse.Namespace, turns: list[tuple[float, ...]]) -> None:
+def _report(name: str, plan: RunSpec, options: argparse.Namespace, turns: list[tuple[float, ...]]) -> None:
     """Turns are seconds and processor seconds with the real loader, then with ready-made batches."""
     speed = plan.experiment.batch_size * options.steps
     real, made = (speed / statistics.median(turn[place] for turn in turns) for place in (0, 2))

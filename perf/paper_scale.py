@@ -26,10 +26,10 @@ from rich.console import Console
 from benchmark.analysis.published import EPOCHS, PUBLISHED, REPOSITORY
 from benchmark.cli.console import ConsoleReporter
 from benchmark.data.datasets import load_dataset
-from benchmark.experiment.run_spec import plan_runs, resolve_entries, settle
+from benchmark.experiment.run_spec import plan_runs, resolve_entries, resolve_precision
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.devices import choose_device
-from benchmark.machine.interrupt import Interruption
+from benchmark.machine.interrupt import StopSignal
 from benchmark.runs.run import Run
 from benchmark.training.profile import seconds_per_step, warm_up
 
@@ -49,7 +49,7 @@ def main() -> None:
     settings = ["dataset.name=folder", f"batch_size={options.batch}", "precision=auto"]
     experiment, source = load_experiment("imagenet100", methods=methods, settings=settings)
     device = choose_device("auto")
-    experiment = settle(experiment, device)
+    experiment = resolve_precision(experiment, device)
     about(
         f"batch {options.batch}, {experiment.precision}, {options.rounds} rounds of {options.steps} steps, "
         f"{torch.get_num_threads()} threads"
@@ -59,12 +59,12 @@ def main() -> None:
     times: dict[str, list[float]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        interruption = stack.enter_context(Interruption(reporter.say))
+        stop_signal = stack.enter_context(StopSignal(reporter.say))
         made = shapes_folder(folder / "images", max(4 * options.batch, 60), 20, quality=90, side=256)
         dataset = load_dataset(experiment.dataset, made)
         for plan in plan_runs(experiment, resolve_entries(experiment, source), dataset.image_size):
             if plan.method.trainable:
-                run = runs[plan.entry.name] = Run(plan, dataset, device, folder, reporter, interruption)
+                run = runs[plan.entry.name] = Run(plan, dataset, device, folder, reporter, stop_signal)
                 stack.callback(run.close)
                 assert run.training is not None
                 warm_up(run.training)

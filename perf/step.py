@@ -29,13 +29,13 @@ from rich.console import Console
 from benchmark.cli.console import ConsoleReporter
 from benchmark.cost.budget import Budget
 from benchmark.data.datasets import load_dataset
-from benchmark.experiment.run_spec import plan_runs, resolve_entries, settle
+from benchmark.experiment.run_spec import plan_runs, resolve_entries, resolve_precision
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.devices import choose_device
-from benchmark.machine.interrupt import Interruption
+from benchmark.machine.interrupt import StopSignal
 from benchmark.runs.run import Run
 from benchmark.training import loop
-from benchmark.training.loop import Training, Unwatched, run_step, train
+from benchmark.training.loop import NoCallbacks, Training, run_step, train
 from benchmark.training.profile import PARTS, breakdown, undone, warm_up
 
 PRODUCTS = (
@@ -60,7 +60,7 @@ def main() -> None:
     methods = options.methods.split(",") if options.methods else None
     experiment, source = load_experiment(options.experiment, methods=methods)
     device = choose_device("auto")
-    experiment = settle(experiment, device)
+    experiment = resolve_precision(experiment, device)
     entries = resolve_entries(experiment, source)
     data = options.data or (asked_folder() if experiment.dataset.name == "folder" else None)
     dataset = load_dataset(experiment.dataset, data)
@@ -71,11 +71,11 @@ def main() -> None:
     )
     heads = ("loop", *PARTS, "outside")
     print(f"{'entry':<14}{'ms/step':>9}{'images/s':>10}" + "".join(f"{head:>15}" for head in heads))
-    with tempfile.TemporaryDirectory() as folder, Interruption(reporter.say) as interruption:
+    with tempfile.TemporaryDirectory() as folder, StopSignal(reporter.say) as stop_signal:
         for plan in plan_runs(experiment, entries, dataset.image_size):
             if not plan.method.trainable:
                 continue
-            run = Run(plan, dataset, device, Path(folder), reporter, interruption)
+            run = Run(plan, dataset, device, Path(folder), reporter, stop_signal)
             assert run.training is not None
             warm_up(run.training)
             spent = _loop_share(run, options.steps)
@@ -111,7 +111,7 @@ def _loop_share(run: Run, steps: int) -> float:
 
     loop.run_step = timed
     try:
-        train(training, Unwatched(), points=1)
+        train(training, NoCallbacks(), points=1)
     finally:
         loop.run_step = real
     return 1 - inside / run.ledger.training_time

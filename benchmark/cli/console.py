@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from benchmark.experiment.run_spec import RunPlan
+    from benchmark.experiment.run_spec import RunSpec
     from benchmark.records.schema import Record
     from benchmark.records.study import StudyRecord
     from benchmark.runs.estimate import Estimate
@@ -109,7 +109,7 @@ class ConsoleReporter:
             hint = "probes left out (`bench plan` tries them out too)"
             self.say(f"{runs_text(runs)} to come, about {total} of training, {hint}")
 
-    def run_started(self, plan: RunPlan, position: int, total: int, resumed_at: float | None) -> None:
+    def run_started(self, plan: RunSpec, position: int, total: int, resumed_at: float | None) -> None:
         """A run begins, or goes on from some progress."""
         self._label = f"[{position}/{total}] {plan.entry.name}, seed {plan.seed}, {plan.budget}"
         self._spoke = time.monotonic()

@@ -97,7 +97,7 @@ def _further(
 ) -> None:
     from benchmark.encoders.probe import Probes, evaluate_runs
     from benchmark.errors import Interrupted
-    from benchmark.machine.interrupt import Interruption
+    from benchmark.machine.interrupt import StopSignal
 
     asked = Probes(protocols, dataset, data, download)
     records, problems = read_results(results)
@@ -105,8 +105,8 @@ def _further(
         reporter.say(f"left out: {problem}")
     try:
         first = "after the protocol under way, whose scores are kept"
-        with reporter, Interruption(reporter.say, first=first) as interruption:
-            failures = evaluate_runs(records, asked, device, reporter, interruption, share=share)
+        with reporter, StopSignal(reporter.say, first=first) as stop_signal:
+            failures = evaluate_runs(records, asked, device, reporter, stop_signal, share=share)
     except Interrupted:
         reporter.say("interrupted; the same command goes on from here")
         raise typer.Exit(130) from None

@@ -61,8 +61,8 @@ def run(
     from benchmark.runs.tracking import chosen_tools
 
     tools = chosen_tools(track)
-    asked = Asked(config, methods, seeds, budget, settings, data, device, share, download)
-    records = _run(asked, out, devices, quiet=quiet, track=tools)
+    request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download)
+    records = _run(request, out, devices, quiet=quiet, track=tools)
     if not records:  # another process is at all of them
         return
     folder = out / records[0].experiment
@@ -74,7 +74,7 @@ def run(
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunRequest:
     """What `run`, `plan` and `check` ask for, as it stands on the command line."""
 
     config: str
@@ -118,33 +118,33 @@ class Asked:
 
 
 def _run(
-    asked: Asked, out: Path, devices: int | None = None, *, quiet: bool, track: tuple[str, ...] = ()
+    request: RunRequest, out: Path, devices: int | None = None, *, quiet: bool, track: tuple[str, ...] = ()
 ) -> list[Record]:
     from benchmark.cli.console import ConsoleReporter, plain_console
     from benchmark.errors import GroupLostError, Interrupted
     from benchmark.experiment.run_spec import check_devices
     from benchmark.machine.devices import choose_device
-    from benchmark.machine.interrupt import Interruption
-    from benchmark.machine.ranks import find_place, join
+    from benchmark.machine.interrupt import StopSignal
+    from benchmark.machine.ranks import find_world, join
     from benchmark.runs.follow import follow
     from benchmark.runs.runner import Options, run_experiment
 
-    experiment, entries = asked.read()
-    place = find_place(devices)
-    check_devices(experiment, entries, choose_device(asked.device).type, place.size)
-    ranks = join(asked.device, place)  # from here on, this happens in every process
+    experiment, entries = request.read()
+    world = find_world(devices)
+    check_devices(experiment, entries, choose_device(request.device).type, world.size)
+    ranks = join(request.device, world)  # from here on, this happens in every process
     several, first = ranks.size > 1, ranks.is_first
     reporter = ConsoleReporter(quiet or not first, plain_console())
-    options = Options(out, asked.device, asked.share, plan=not quiet, debug=debug_wanted(), track=track)
+    options = Options(out, request.device, request.share, plan=not quiet, debug=debug_wanted(), track=track)
     try:
-        load = partial(asked.load, experiment, reporter)
-        dataset = ranks.in_turn(load) if asked.download else load()
-        with Interruption(reporter.say, patience=1.0 if several else 0.0) as interruption, ranks:
+        load = partial(request.load, experiment, reporter)
+        dataset = ranks.in_turn(load) if request.download else load()
+        with StopSignal(reporter.say, patience=1.0 if several else 0.0) as stop_signal, ranks:
             if not first:
-                follow(experiment, entries, dataset, options, reporter, interruption, ranks)
+                follow(experiment, entries, dataset, options, reporter, stop_signal, ranks)
                 return []
             group = ranks if several else None
-            records = run_experiment(experiment, entries, dataset, options, reporter, interruption, group)
+            records = run_experiment(experiment, entries, dataset, options, reporter, stop_signal, group)
     except Interrupted:
         reporter.stop()
         reporter.say("interrupted; the same command goes on from here")
@@ -182,18 +182,18 @@ def plan(
     from benchmark.cli.console import ConsoleReporter, plain_console
     from benchmark.experiment.run_spec import check_devices
     from benchmark.machine.devices import choose_device, take_device
-    from benchmark.machine.interrupt import Interruption
+    from benchmark.machine.interrupt import StopSignal
     from benchmark.runs.estimate import TRYING_OUT, plan_experiment
 
     reporter = ConsoleReporter(False, plain_console())
-    asked = Asked(config, methods, seeds, budget, settings, data, device, share, download)
-    experiment, entries = asked.read()
+    request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download)
+    experiment, entries = request.read()
     check_devices(experiment, entries, choose_device(device).type, devices)
     with take_device(device, share=share):
         pass  # a device in use is said before images are read
-    dataset = asked.load(experiment, reporter)
-    with Interruption(reporter.say, first=TRYING_OUT) as interruption:
-        found = plan_experiment(experiment, entries, dataset, device, share, reporter, interruption, devices)
+    dataset = request.load(experiment, reporter)
+    with StopSignal(reporter.say, first=TRYING_OUT) as stop_signal:
+        found = plan_experiment(experiment, entries, dataset, device, share, reporter, stop_signal, devices)
         reporter.planned(found, whole=True)
 
 
@@ -220,7 +220,7 @@ def check_(
     seeds = None if measure is None else ",".join(map(str, range(measure)))
     with tempfile.TemporaryDirectory() as folder:
         records = _run(
-            Asked(check.EXPERIMENT, methods, seeds, device=device, share=share), out or Path(folder), quiet=quiet
+            RunRequest(check.EXPERIMENT, methods, seeds, device=device, share=share), out or Path(folder), quiet=quiet
         )
     if measure is not None:
         typer.echo(check.measure(records))

@@ -50,10 +50,10 @@ def sweep(
         raise UserError("a sweep is missing; `bench list sweeps` names the shipped ones, --show STUDY prints one")
     from benchmark.data.datasets import load_dataset
     from benchmark.machine.devices import choose_device
-    from benchmark.machine.interrupt import Interruption
+    from benchmark.machine.interrupt import StopSignal
     from benchmark.sweep.spec import load_sweep
     from benchmark.sweep.supervise import StoppedError
-    from benchmark.sweep.sweep import Place, Sweep, ask, check_on
+    from benchmark.sweep.sweep import Sweep, SweepOptions, ask, check_on
 
     choose_device(device)
     spec, path = load_sweep(config, study=study, seeds=numbers(seeds), trials=trials)
@@ -61,7 +61,7 @@ def sweep(
     with reporter:
         dataset = load_dataset(asked.experiment.dataset, data, download, progress=reporter.data_progress)
     check_on(asked, dataset)
-    sweep = Sweep(asked, dataset, Place(out, storage, data, device, share), reporter.say)
+    sweep = Sweep(asked, dataset, SweepOptions(out, storage, data, device, share), reporter.say)
 
     def announce(text: str) -> None:
         if not worker:  # the caller says it for all
@@ -69,7 +69,7 @@ def sweep(
         sweep.stop()
 
     try:
-        with Interruption(announce):
+        with StopSignal(announce):
             if worker:
                 sweep.work(wait=False)
                 return

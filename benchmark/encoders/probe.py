@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from benchmark.machine.interrupt import Interruption
+    from benchmark.machine.interrupt import StopSignal
 
 Found = tuple["Path", Record]
 
@@ -82,7 +82,7 @@ def _probeable(path: Path, record: Record) -> bool:
 
 
 def evaluate_runs(
-    found: Sequence[Found], asked: Probes, device: str, reporter: Listener, interruption: Interruption, *, share: bool
+    found: Sequence[Found], asked: Probes, device: str, reporter: Listener, stop_signal: StopSignal, *, share: bool
 ) -> int:
     """Probes finished runs; what is there is not measured again.
 
@@ -91,7 +91,7 @@ def evaluate_runs(
         asked: the protocols, and the dataset.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         reporter: is told how it goes.
-        interruption: is asked between two protocols.
+        stop_signal: is asked between two protocols.
         share: use the device beside another process.
 
     Returns:
@@ -113,7 +113,7 @@ def evaluate_runs(
             name = spec.model_dump_json()
             if name not in loaded:
                 loaded[name] = load_dataset(spec, asked.data, asked.download, progress=reporter.data_progress)
-            failures += probe_run(path, record, asked, loaded[name], where, reporter, interruption)
+            failures += probe_run(path, record, asked, loaded[name], where, reporter, stop_signal)
     return failures
 
 
@@ -135,7 +135,7 @@ def probe_run(
     dataset: Dataset,
     device: torch.device,
     reporter: Listener,
-    interruption: Interruption,
+    stop_signal: StopSignal,
 ) -> int:
     """Carries out on one run what is missing of the protocols; returns how many failed.
 
@@ -164,7 +164,7 @@ def probe_run(
             return 0
         subject = _subject(path, record, dataset, device)
         for name in missing:
-            if interruption.requested:
+            if stop_signal.requested:
                 raise Interrupted
             reporter.say(f"{label}: {name} on {dataset.name}")
             start = time.monotonic()

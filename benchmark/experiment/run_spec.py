@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RunPlan:
+class RunSpec:
     """One entry with one seed under one budget, resolved and validated.
 
     Attributes:
@@ -134,7 +134,7 @@ def effective_lr(settings: MethodConfig, batch_size: int) -> float:
     return settings.optimizer.lr * float(factor[settings.optimizer.lr_rule])
 
 
-def settle(experiment: Experiment, device: torch.device) -> Experiment:
+def resolve_precision(experiment: Experiment, device: torch.device) -> Experiment:
     """The experiment with a precision that says what is computed, in place of `auto`.
 
     It is part of every run's key and of the quality key: where two machines settle it differently, their rows are not
@@ -200,7 +200,7 @@ def _check_accumulation(experiment: Experiment, method: type[Method[Any]], confi
         )
 
 
-def plan_runs(experiment: Experiment, entries: list[Resolved], image_size: int) -> list[RunPlan]:
+def plan_runs(experiment: Experiment, entries: list[Resolved], image_size: int) -> list[RunSpec]:
     """All runs, interleaved: each budget's first seed of every entry, then the second (RULES 13).
 
     Raises:
@@ -213,7 +213,7 @@ def plan_runs(experiment: Experiment, entries: list[Resolved], image_size: int) 
         except ValueError as error:
             raise UserError(f"entry '{resolved.entry.name}', backbone {resolved.backbone.name}: {error}") from None
     return [
-        RunPlan(experiment, one.entry, one.method, one.settings, one.backbone, budget, seed, image_size)
+        RunSpec(experiment, one.entry, one.method, one.settings, one.backbone, budget, seed, image_size)
         for budget in experiment.budget.rungs()
         for seed in experiment.seeds
         for one in entries
@@ -233,7 +233,7 @@ def _check_views(resolved: Resolved, image_size: int) -> None:
         resolved.backbone.grid(view.size)
 
 
-def check_batch(experiment: Experiment, plans: Sequence[RunPlan], dataset: Dataset) -> None:
+def check_batch(experiment: Experiment, plans: Sequence[RunSpec], dataset: Dataset) -> None:
     """Refuses a batch that the training split cannot fill.
 
     Raises:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class Interruption:
+class StopSignal:
     """While entered, the first signal sets `requested`; the second ends the program at once.
 
     Args:
@@ -55,7 +55,7 @@ class Interruption:
         finally:
             self._first = before
 
-    def __enter__(self) -> Interruption:
+    def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._handle)

@@ -38,7 +38,7 @@ _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True)
-class Place:
+class World:
     """How many processes a command has.
 
     Attributes:
@@ -52,10 +52,10 @@ class Place:
     launched: bool = False
 
 
-_ALONE = Place()
+_ALONE = World()
 
 
-def find_place(devices: int | None) -> Place:
+def find_world(devices: int | None) -> World:
     """How many processes are asked for, by `--devices` or by `torchrun`'s environment.
 
     Raises:
@@ -66,7 +66,7 @@ def find_place(devices: int | None) -> Place:
     # Processes that Fabric has started know no RANK, but all the rest.
     stray = (devices or 1) > 1 and "LOCAL_RANK" in os.environ and "MASTER_PORT" not in os.environ
     if "RANK" not in os.environ and not stray:
-        return Place(devices or 1, devices or 1)
+        return World(devices or 1, devices or 1)
     missing = [name for name in _TORCHRUN if name not in os.environ]
     if missing:
         raise UserError(
@@ -76,53 +76,53 @@ def find_place(devices: int | None) -> Place:
     size = int(os.environ["WORLD_SIZE"])
     if devices not in (None, size):
         raise UserError(f"--devices is {devices}, but torchrun has started {size} processes; leave --devices out")
-    return Place(size, int(os.environ.get("LOCAL_WORLD_SIZE", size)), launched=True)
+    return World(size, int(os.environ.get("LOCAL_WORLD_SIZE", size)), launched=True)
 
 
-def join(device: str, place: Place) -> Ranks:
+def join(device: str, world: World) -> Ranks:
     """Starts the other processes where nobody has, and returns in every one of them when all are there.
 
     The others run the same command line from its beginning, and come here too.
 
     Args:
         device: as for `choose_device`; of several GPUs each process has its own.
-        place: from `find_place`.
+        world: from `find_world`.
 
     Raises:
         UserError: there are not as many devices, or the processes do not find each other.
     """
-    if place.size == 1:
+    if world.size == 1:
         return Ranks(choose_device(device))
-    kind = local_devices(device, place.local_size)[0].type
+    kind = local_devices(device, world.local_size)[0].type
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces what it does
     # The option's newer name is unknown to older releases; layouts differ in name alone, for 1x1 kernels.
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-    fabric = _distributed_fabric(kind, place, "32-true")
+    fabric = _distributed_fabric(kind, world, "32-true")
     try:
         fabric.launch()
         found = dist.get_world_size() if dist.is_initialized() else 0
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"{place.size} devices were asked for, but their processes form no group ({error})") from error
-    if found != place.size:
-        raise UserError(f"{place.size} devices were asked for, but the group has {found} processes")
+        raise UserError(f"{world.size} devices were asked for, but their processes form no group ({error})") from error
+    if found != world.size:
+        raise UserError(f"{world.size} devices were asked for, but the group has {found} processes")
     with _within_reach():
         agreement: Any = dist.new_group(backend="gloo", timeout=_WAIT)
-        everybody: list[Any] = [None] * place.size
+        everybody: list[Any] = [None] * world.size
         dist.all_gather_object(everybody, (fabric.node_rank, os.getpid()), group=agreement)
     here = tuple(process for node, process in everybody if node == fabric.node_rank)
-    return Ranks(fabric.device, fabric.global_rank, place, here, agreement)
+    return Ranks(fabric.device, fabric.global_rank, world, here, agreement)
 
 
-def _distributed_fabric(kind: str, place: Place, precision: str) -> Fabric:
+def _distributed_fabric(kind: str, world: World, precision: str) -> Fabric:
     return Fabric(
         accelerator=kind,
         # Only the first rank's statistics are ever read, so that they need not be sent around.
         strategy=DDPStrategy(broadcast_buffers=False),
-        devices=place.local_size,
-        num_nodes=place.size // place.local_size,
+        devices=world.local_size,
+        num_nodes=world.size // world.local_size,
         precision=precision,
-        plugins=[TorchElasticEnvironment() if place.launched else LightningEnvironment()],
+        plugins=[TorchElasticEnvironment() if world.launched else LightningEnvironment()],
     )
 
 
@@ -132,7 +132,7 @@ class Ranks:
     Args:
         device: this process's.
         rank: its number; 0 is the first.
-        place: how many there are.
+        world: how many there are.
         processes: the ids of those on this machine.
         agreement: the group on the CPU over which they agree; None for a single process.
     """
@@ -141,14 +141,14 @@ class Ranks:
         self,
         device: torch.device,
         rank: int = 0,
-        place: Place = _ALONE,
+        world: World = _ALONE,
         processes: tuple[int, ...] = (),
         agreement: Any = None,
     ) -> None:
         self.device, self.rank = device, rank
-        self.size, self.local_size = place.size, place.local_size
+        self.size, self.local_size = world.size, world.local_size
         self.processes = processes or (os.getpid(),)
-        self._place = place
+        self._world = world
         self._agreement = agreement
         self._at_work = False
 
@@ -160,7 +160,7 @@ class Ranks:
     def fabric(self, precision: str) -> Fabric:
         """A Fabric on this process's device, in its place among the others."""
         if self.size > 1:
-            fabric = _distributed_fabric(self.device.type, self._place, precision)
+            fabric = _distributed_fabric(self.device.type, self._world, precision)
             fabric.launch()  # starts nothing: the processes are there
             assert fabric.world_size == self.size
             return fabric
@@ -250,10 +250,10 @@ class Ranks:
         self._at_work = key is not None
         return key
 
-    def settle(self, holds: bool) -> bool | None:
+    def finish_run(self, holds: bool) -> bool | None:
         """Waits for all ranks at the end of a run, however it ended.
 
-        Ranks that failed at the same place are together again, and can go on with the next run.
+        Ranks that failed at the same world are together again, and can go on with the next run.
 
         Returns:
             Whether `holds` is true on any of them; None where one does not come any more.

@@ -15,14 +15,14 @@ from benchmark.report.canvas import new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from benchmark.report.run_files import Glimpse
+    from benchmark.report.run_files import MethodViews
 
 _HIDDEN = np.array([246, 246, 248], dtype=np.uint8)  # what the encoder does not see: nearly paper
 _LARGEST = 96  # pixels of a picture's side, so that a page stays small
 _GAP = 0.06  # between two pictures, in parts of one
 
 
-def seen(glimpse: Glimpse, *, width: float = style.FULL_WIDTH) -> Figure:
+def seen(glimpse: MethodViews, *, width: float = style.FULL_WIDTH) -> Figure:
     """A column an image, a row a thing that the method made of it.
 
     Args:
@@ -56,7 +56,7 @@ def seen(glimpse: Glimpse, *, width: float = style.FULL_WIDTH) -> Figure:
     return figure
 
 
-def _rows(glimpse: Glimpse) -> list[tuple[str, Any]]:
+def _rows(glimpse: MethodViews) -> list[tuple[str, Any]]:
     """The rows' names and pictures, each `(B, side, side, 3)` as uint8."""
     views = sorted(
         (name for name in glimpse if name.startswith("view_") and name[5:].isdecimal()), key=lambda name: int(name[5:])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Datasets that this project draws itself: pictures of their images may stand in any report.
 OWN_IMAGES = ("shapes",)
 
-Glimpse = dict[str, "np.ndarray[Any, np.dtype[Any]]"]
+MethodViews = dict[str, "np.ndarray[Any, np.dtype[Any]]"]
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Beside:
 
     histories: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     parts: dict[int, dict[str, float]] = field(default_factory=dict)
-    glimpses: dict[int, Glimpse] = field(default_factory=dict)
+    glimpses: dict[int, MethodViews] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     withheld: set[str] = field(default_factory=set)
 
@@ -113,7 +113,7 @@ def read_parts(path: Path) -> dict[str, float] | None:
 _SHAPES = {"images": "BHWC", "context": "Bhw", "targets": "BMhw", "target_pca": "BhwC", "predicted_pca": "BhwC"}
 
 
-def read_glimpse(path: Path) -> Glimpse:
+def read_glimpse(path: Path) -> MethodViews:
     """The arrays of a glimpse by name: pixels as uint8, masks as booleans, features' colours in [0, 1].
 
     Raises:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from benchmark.experiment.run_spec import check_batch, plan_runs, settle
+from benchmark.experiment.run_spec import check_batch, plan_runs, resolve_precision
 from benchmark.machine.devices import choose_device, take_device
 from benchmark.runs.run import Run
 from benchmark.training.loop import run_step
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment.run_spec import Resolved, RunPlan
+    from benchmark.experiment.run_spec import Resolved, RunSpec
     from benchmark.experiment.spec import Experiment
-    from benchmark.machine.interrupt import Interruption
+    from benchmark.machine.interrupt import StopSignal
     from benchmark.runs.progress import Reporter
 
 STEPS = 5  # timed, after the warm-up
-TRYING_OUT = "after the entry that is tried out"  # what an interruption waits for
+TRYING_OUT = "after the entry that is tried out"  # what an stop_signal waits for
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Estimate:
         devices: how many share each step.
     """
 
-    plan: RunPlan
+    plan: RunSpec
     runs: int
     step: float | None
     training: float
@@ -85,11 +85,11 @@ class _Trial:
 
 
 def estimate(
-    plans: Sequence[RunPlan],
+    plans: Sequence[RunSpec],
     dataset: Dataset,
     device: torch.device,
     reporter: Reporter,
-    interruption: Interruption,
+    stop_signal: StopSignal,
     *,
     evaluation: bool,
     devices: int = 1,
@@ -101,14 +101,14 @@ def estimate(
         dataset: loaded.
         device: where the steps are tried out; nobody else should use it meanwhile.
         reporter: is told what happens.
-        interruption: is asked between entries.
+        stop_signal: is asked between entries.
         evaluation: try a probe, too, which can take longer than the steps.
         devices: how many are to share each step.
 
     Returns:
         One estimate per entry and rung, in the order of the runs.
     """
-    groups: dict[tuple[str, str], list[RunPlan]] = {}
+    groups: dict[tuple[str, str], list[RunSpec]] = {}
     for plan in plans:
         groups.setdefault((plan.entry.name, str(plan.budget)), []).append(plan)
     trials: dict[str, _Trial] = {}
@@ -116,12 +116,12 @@ def estimate(
     trained = list(dict.fromkeys(group[0].entry.name for group in groups.values() if group[0].method.trainable))
     for (name, _), group in groups.items():
         if name not in trials and group[0].method.trainable:
-            if interruption.requested:
+            if stop_signal.requested:
                 raise KeyboardInterrupt
             reporter.say(f"trying out a few steps, for an estimate: {name} ({len(trials) + 1} of {len(trained)})")
             flops = any(plan.budget.kind == "flops" for plan in plans)
             try:
-                trials[name] = _try_out(group[0], dataset, device, reporter, interruption, evaluation, flops)
+                trials[name] = _try_out(group[0], dataset, device, reporter, stop_signal, evaluation, flops)
             except Exception as error:
                 # What is wrong with one entry is for its own run to say and to record (rule 18).
                 reporter.say(f"{name}: cannot be tried out ({type(error).__name__}: {error})")
@@ -136,7 +136,7 @@ def plan_experiment(
     device: str,
     share: bool,
     reporter: Reporter,
-    interruption: Interruption,
+    stop_signal: StopSignal,
     devices: int = 1,
 ) -> list[Estimate]:
     """All runs of an experiment, whether they are done or not, with their probes.
@@ -146,24 +146,24 @@ def plan_experiment(
     Raises:
         UserError: an entry does not fit, or the device is in use.
     """
-    experiment = settle(experiment, choose_device(device))
+    experiment = resolve_precision(experiment, choose_device(device))
     plans = plan_runs(experiment, entries, dataset.image_size)
     check_batch(experiment, plans, dataset)
     with take_device(device, share=share) as (taken, _):
-        return estimate(plans, dataset, taken, reporter, interruption, evaluation=True, devices=devices)
+        return estimate(plans, dataset, taken, reporter, stop_signal, evaluation=True, devices=devices)
 
 
 def _try_out(
-    plan: RunPlan,
+    plan: RunSpec,
     dataset: Dataset,
     device: torch.device,
     reporter: Reporter,
-    interruption: Interruption,
+    stop_signal: StopSignal,
     evaluation: bool,
     flops: bool,
 ) -> _Trial:
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(plan, dataset, device, Path(folder), reporter, interruption)
+        run = Run(plan, dataset, device, Path(folder), reporter, stop_signal)
         try:
             training = run.training
             assert training is not None
@@ -184,7 +184,7 @@ def _try_out(
             run.close()
 
 
-def _evaluation_time(plan: RunPlan, dataset: Dataset, probe: float, encoders: int) -> float:
+def _evaluation_time(plan: RunSpec, dataset: Dataset, probe: float, encoders: int) -> float:
     """Probes on the way as measured; the final ones in proportion to the images whose features they need."""
     images = plan.experiment.evaluation.images
     validation, test, train = (len(split.images) for split in (dataset.validation, dataset.test, dataset.train))
@@ -193,7 +193,7 @@ def _evaluation_time(plan: RunPlan, dataset: Dataset, probe: float, encoders: in
     return probe * (plan.experiment.evaluation.points + final)
 
 
-def _estimate(plan: RunPlan, runs: int, trial: _Trial | None, dataset: Dataset, devices: int) -> Estimate:
+def _estimate(plan: RunSpec, runs: int, trial: _Trial | None, dataset: Dataset, devices: int) -> Estimate:
     if trial is None:
         return Estimate(plan, runs, None, 0.0, None, 0.0, None, None, devices)
     batch = plan.experiment.batch_size

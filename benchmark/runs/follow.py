@@ -6,16 +6,16 @@ import logging
 from typing import TYPE_CHECKING
 
 from benchmark.errors import FirstFailedError, GroupLostError, Interrupted, UserError
-from benchmark.experiment.run_spec import plan_runs, settle
+from benchmark.experiment.run_spec import plan_runs, resolve_precision
 from benchmark.machine.ranks import held
 from benchmark.records.folder import run_folder
 from benchmark.runs.run import Run
 
 if TYPE_CHECKING:
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment.run_spec import Resolved, RunPlan
+    from benchmark.experiment.run_spec import Resolved, RunSpec
     from benchmark.experiment.spec import Experiment
-    from benchmark.machine.interrupt import Interruption
+    from benchmark.machine.interrupt import StopSignal
     from benchmark.machine.ranks import Ranks
     from benchmark.runs.progress import Reporter
     from benchmark.runs.runner import Options
@@ -29,7 +29,7 @@ def follow(
     dataset: Dataset,
     options: Options,
     reporter: Reporter,
-    interruption: Interruption,
+    stop_signal: StopSignal,
     ranks: Ranks,
 ) -> None:
     """Takes part in the runs of an experiment.
@@ -40,7 +40,7 @@ def follow(
         dataset: loaded.
         options: where and how.
         reporter: says nothing here.
-        interruption: is asked between steps.
+        stop_signal: is asked between steps.
         ranks: all of them, seen from this one.
 
     Raises:
@@ -49,24 +49,24 @@ def follow(
         GroupLostError: another process has ended.
     """
     digest = dataset.manifest.digest
-    plans = plan_runs(settle(experiment, ranks.device), entries, dataset.image_size)
+    plans = plan_runs(resolve_precision(experiment, ranks.device), entries, dataset.image_size)
     by_key = {plan.key(digest): plan for plan in plans}
     with held(options.device, ranks, share=options.share) as (_, locks):
         while (key := ranks.order()) is not None:
             if key not in by_key:
                 raise UserError("this machine has another configuration, precision or dataset than the first rank's")
-            well = _take_part(by_key[key], dataset, options, reporter, interruption, ranks)
-            if ranks.settle(any([lock.was_shared() for lock in locks])) is None:
+            well = _take_part(by_key[key], dataset, options, reporter, stop_signal, ranks)
+            if ranks.finish_run(any([lock.was_shared() for lock in locks])) is None:
                 # What failed here alone is an exit code, by which a launcher ends those who still wait for this rank.
                 raise GroupLostError("another device's process has ended") if well else SystemExit(1)
 
 
 def _take_part(
-    plan: RunPlan,
+    plan: RunSpec,
     dataset: Dataset,
     options: Options,
     reporter: Reporter,
-    interruption: Interruption,
+    stop_signal: StopSignal,
     ranks: Ranks,
 ) -> bool:
     """The same calls in the same order as the first rank's, which alone keeps what comes of them.
@@ -79,7 +79,7 @@ def _take_part(
     )
     run: Run | None = None
     try:
-        run = Run(plan, dataset, ranks.device, folder, reporter, interruption, ranks, track=options.track)
+        run = Run(plan, dataset, ranks.device, folder, reporter, stop_signal, ranks, track=options.track)
         status, _, _ = run.carry_out()
         if status != "diverged":
             for _, work in run.afterwards:

@@ -21,7 +21,7 @@ from methods.registry import package_of
 
 if TYPE_CHECKING:
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment.run_spec import RunPlan
+    from benchmark.experiment.run_spec import RunSpec
     from benchmark.machine.ranks import Ranks
 
 THROTTLED = 0.05  # share of the training with the clock held down above which a run is marked
@@ -48,7 +48,7 @@ class Outcome:
 
 
 def make_record(
-    plan: RunPlan, outcome: Outcome, dataset: Dataset, ranks: Ranks, *, started: str, shared: bool
+    plan: RunSpec, outcome: Outcome, dataset: Dataset, ranks: Ranks, *, started: str, shared: bool
 ) -> Record:
     """The record of a run that has just ended.
 

@@ -26,7 +26,7 @@ from benchmark.files import write_atomically
 from benchmark.machine.ranks import Ranks
 from benchmark.randomness import seeded
 from benchmark.records.schema import EncoderScores, LedgerRecord, Metrics, Status, TrialMetrics, ValidationPoint
-from benchmark.runs.glimpse import write_glimpse
+from benchmark.runs.method_views import write_glimpse
 from benchmark.runs.tracking import FOLDER, Subject, Tracker
 from benchmark.training.checkpoint import State, export_encoder, load_state, save_state
 from benchmark.training.loop import Objective, Training, train
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment.run_spec import RunPlan
-    from benchmark.machine.interrupt import Interruption
+    from benchmark.experiment.run_spec import RunSpec
+    from benchmark.machine.interrupt import StopSignal
     from benchmark.runs.progress import Reporter
     from methods.base import Method
 
@@ -67,7 +67,7 @@ class Run:
         device: where.
         folder: of its files.
         reporter: is told how it goes.
-        interruption: is asked between steps.
+        stop_signal: is asked between steps.
         ranks: who takes part; this process alone by default.
         judge: told the validation scores of an evaluation point; whether the run is to be given up there.
         track: trackers that show the run too; the same on all ranks.
@@ -78,12 +78,12 @@ class Run:
 
     def __init__(
         self,
-        plan: RunPlan,
+        plan: RunSpec,
         dataset: Dataset,
         device: torch.device,
         folder: Path,
         reporter: Reporter,
-        interruption: Interruption,
+        stop_signal: StopSignal,
         ranks: Ranks | None = None,
         judge: Judge = keep,
         track: Sequence[str] = (),
@@ -93,7 +93,7 @@ class Run:
         self.ledger = Ledger(synchronize, devices=ranks.size)
         self.meter = Meter(sources(device, ranks.processes), lambda: self.ledger.training_time)
         self.plan, self.dataset, self.device, self.folder = plan, dataset, device, folder
-        self._reporter, self._interruption, self._judge = reporter, interruption, judge
+        self._reporter, self._interruption, self._judge = reporter, stop_signal, judge
         self.memory = PeakMemory(device)
         self.method = build_method(plan, dataset)
         if ranks.size > 1 and plan.settings.sync_batch_norm:
@@ -328,7 +328,7 @@ class Run:
         with self.memory.left_out():
             return self.ranks.first(lambda: evaluate_validation(encoder, self._data_on_the_way, self.device, "32"))
 
-    def hopeless(self, training: Training) -> bool:
+    def should_prune(self, training: Training) -> bool:
         """What the judge says of the scores of the last evaluation point."""
         return self._judge(training.history[-1])
 
@@ -355,7 +355,7 @@ class Run:
         return self._interruption.requested
 
 
-def build_method(plan: RunPlan, dataset: Dataset) -> Method[Any]:
+def build_method(plan: RunSpec, dataset: Dataset) -> Method[Any]:
     """The method of a run. Entries with the same seed and backbone start from equal backbone weights."""
     with seeded(plan.seed, "backbone"):
         backbone = build_backbone(plan.backbone, plan.image_size)

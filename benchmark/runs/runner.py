@@ -11,7 +11,7 @@ import yaml
 
 from benchmark.encoders.probe import Probes, probe_run, unprobed
 from benchmark.errors import GroupLostError, Interrupted, UserError
-from benchmark.experiment.run_spec import check_batch, plan_runs, settle
+from benchmark.experiment.run_spec import check_batch, plan_runs, resolve_precision
 from benchmark.files import folder_lock, write_atomically
 from benchmark.machine.devices import choose_device, has_bfloat16, take_device
 from benchmark.machine.environment import now
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment.run_spec import Resolved, RunPlan
+    from benchmark.experiment.run_spec import Resolved, RunSpec
     from benchmark.experiment.spec import Experiment
-    from benchmark.machine.interrupt import Interruption
+    from benchmark.machine.interrupt import StopSignal
     from benchmark.machine.locks import DeviceLock
     from benchmark.machine.ranks import Ranks
     from benchmark.records.schema import Cause, LedgerRecord, Metrics, TrialMetrics
@@ -65,7 +65,7 @@ def run_experiment(
     dataset: Dataset,
     options: Options,
     reporter: Reporter,
-    interruption: Interruption,
+    stop_signal: StopSignal,
     group: Ranks | None = None,
 ) -> list[Record]:
     """Carries out what is missing of an experiment.
@@ -76,7 +76,7 @@ def run_experiment(
         dataset: loaded.
         options: where and how.
         reporter: is told what happens.
-        interruption: is asked between steps.
+        stop_signal: is asked between steps.
         group: the processes that take part, of which this is the first; None for this one alone.
 
     Returns:
@@ -88,20 +88,20 @@ def run_experiment(
         GroupLostError: another process of the group has ended; the same call goes on.
     """
     device = choose_device(options.device)  # of several GPUs the first: they are taken to be alike
-    experiment = settle(experiment, device)
+    experiment = resolve_precision(experiment, device)
     if experiment.precision == "bf16" and not has_bfloat16(device):
         reporter.say("this device emulates bf16, many times slower than float32; consider --set precision=auto")
     plans = plan_runs(experiment, entries, dataset.image_size)
     check_batch(experiment, plans, dataset)
     manifest = dataset.manifest.digest
     records: list[Record] = []
-    missing: list[RunPlan] = []
+    missing: list[RunSpec] = []
     for plan in plans:
         done = finished_record(options.out, plan, manifest)
         records += [done] if done else []
         missing += [] if done else [plan]
     if not missing:
-        if not _probe_further(experiment, records, dataset, options, reporter, interruption):
+        if not _probe_further(experiment, records, dataset, options, reporter, stop_signal):
             reporter.say(f"nothing to do: all {len(plans)} runs are done")
         return records
     if records:
@@ -110,19 +110,19 @@ def run_experiment(
         claim_folder(options.out, experiment, entries, dataset)
         if options.plan and ranks.size == 1:
             try:
-                with interruption.first(TRYING_OUT):
-                    tried = estimate(missing, dataset, ranks.device, reporter, interruption, evaluation=False)
+                with stop_signal.first(TRYING_OUT):
+                    tried = estimate(missing, dataset, ranks.device, reporter, stop_signal, evaluation=False)
             except KeyboardInterrupt:  # nothing has begun, so that nothing can be lost
                 raise Interrupted from None
             reporter.planned(tried, whole=False)
             claim_folder(options.out, experiment, entries, dataset)  # another device's process may have come first
-        bench = Bench(dataset, options, ranks, locks, reporter, interruption)
+        bench = RunContext(dataset, options, ranks, locks, reporter, stop_signal)
         for position, plan in enumerate(missing, len(records) + 1):
-            if interruption.requested:
+            if stop_signal.requested:
                 raise Interrupted
             record = bench.do(plan, (position, len(plans)))
             records += [record] if record else []
-    _probe_further(experiment, records, dataset, options, reporter, interruption)
+    _probe_further(experiment, records, dataset, options, reporter, stop_signal)
     return records
 
 
@@ -132,7 +132,7 @@ def _probe_further(
     dataset: Dataset,
     options: Options,
     reporter: Reporter,
-    interruption: Interruption,
+    stop_signal: StopSignal,
 ) -> bool:
     """Carries out the experiment's further protocols on runs that lack them; whether there was anything to do."""
     folders = [run_folder(options.out, one.experiment, one.entry, one.seed, one.key) for one in records]
@@ -142,15 +142,15 @@ def _probe_further(
         asked = Probes(experiment.evaluation.further)
         with take_device(options.device, share=options.share) as (device, _):
             for path, record in wanted:
-                probe_run(path, record, asked, dataset, device, reporter, interruption)
+                probe_run(path, record, asked, dataset, device, reporter, stop_signal)
     return bool(wanted)
 
 
-def _folder(out: Path, plan: RunPlan, manifest: str) -> Path:
+def _folder(out: Path, plan: RunSpec, manifest: str) -> Path:
     return run_folder(out, plan.experiment.name, plan.entry.name, plan.seed, plan.key(manifest))
 
 
-def finished_record(out: Path, plan: RunPlan, manifest: str) -> Record | None:
+def finished_record(out: Path, plan: RunSpec, manifest: str) -> Record | None:
     """The record of a run that is done; None for one that has still to be carried out.
 
     Raises:
@@ -176,7 +176,7 @@ def _finished(folder: Path, purpose: Purpose) -> Record | None:
 
 
 @dataclass(frozen=True)
-class Bench:
+class RunContext:
     """All that one run after the other needs."""
 
     dataset: Dataset
@@ -184,7 +184,7 @@ class Bench:
     ranks: Ranks
     locks: list[DeviceLock]
     reporter: Reporter
-    interruption: Interruption
+    stop_signal: StopSignal
     judge: Judge = keep
 
     def was_shared(self) -> bool:
@@ -195,7 +195,7 @@ class Bench:
         """Whether another process has one of the devices now."""
         return any(lock.is_shared() for lock in self.locks)
 
-    def do(self, plan: RunPlan, place: tuple[int, int]) -> Record | None:
+    def do(self, plan: RunSpec, place: tuple[int, int]) -> Record | None:
         """Carries out a run; None where another process is at it."""
         folder = _folder(self.options.out, plan, self.dataset.manifest.digest)
         try:
@@ -217,7 +217,7 @@ class Bench:
         return record
 
 
-def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> Record:
+def _carry_out(bench: RunContext, plan: RunSpec, folder: Path, place: tuple[int, int]) -> Record:
     """One run and its record, whatever happens to it."""
     bench.was_shared()  # what was before is no concern of this run
     # Who was met is not told when the other one ends first.
@@ -225,7 +225,7 @@ def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]
     started = now()
     outcome = _run(bench, plan, folder, place)
     shared = bench.was_shared() or beside
-    anywhere = bench.ranks.settle(shared)
+    anywhere = bench.ranks.finish_run(shared)
     record = make_record(
         plan,
         outcome,
@@ -243,7 +243,7 @@ def _carry_out(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]
     return record
 
 
-def _run(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> Outcome:
+def _run(bench: RunContext, plan: RunSpec, folder: Path, place: tuple[int, int]) -> Outcome:
     """One run from its start to its end; what goes wrong inside is its outcome."""
     dataset, options, ranks = bench.dataset, bench.options, bench.ranks
     run: Run | None = None
@@ -252,7 +252,7 @@ def _run(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> O
     try:
         _prepare_folder(folder, plan)
         ranks.order(plan.key(dataset.manifest.digest))
-        told = (bench.reporter, bench.interruption)
+        told = (bench.reporter, bench.stop_signal)
         run = Run(plan, dataset, ranks.device, folder, *told, ranks, bench.judge, options.track)
         bench.reporter.run_started(plan, *place, run.resumed_at)
         status, message, reached = run.carry_out()
@@ -274,7 +274,7 @@ def _run(bench: Bench, plan: RunPlan, folder: Path, place: tuple[int, int]) -> O
     return replace(outcome, ledger=ledger)
 
 
-def _described(bench: Bench, run: Run, ledger: LedgerRecord) -> LedgerRecord:
+def _described(bench: RunContext, run: Run, ledger: LedgerRecord) -> LedgerRecord:
     """The ledger with FLOPs and the like, and pictures beside: outside the timed run, which they cannot fail."""
     for what, work in run.afterwards:
         try:
@@ -290,7 +290,7 @@ def _described(bench: Bench, run: Run, ledger: LedgerRecord) -> LedgerRecord:
     return run.described(ledger)
 
 
-def _prepare_folder(folder: Path, plan: RunPlan) -> None:
+def _prepare_folder(folder: Path, plan: RunSpec) -> None:
     """Makes the folder; the record of an earlier try (failed, invalid, a trial) is kept under another name."""
     write_atomically(folder / "config.yaml", yaml.safe_dump(plan.config(), sort_keys=False))
     old = folder / "record.json"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lightning_fabric.loggers import Logger
 
     from benchmark.cost.ledger import Ledger
-    from benchmark.experiment.run_spec import RunPlan
+    from benchmark.experiment.run_spec import RunSpec
     from benchmark.machine.ranks import Ranks
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Subject:
     """
 
     folder: Path
-    plan: RunPlan
+    plan: RunSpec
     key: str
     resumed_step: int | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmark.experiment.run_spec import plan_runs, resolve_entries, settle
+from benchmark.experiment.run_spec import plan_runs, resolve_entries, resolve_precision
 from benchmark.experiment.spec import validate_experiment
 from benchmark.machine.devices import choose_device
 from benchmark.records.schema import TUNED, UNCHANGED, UNTUNED
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment.run_spec import RunPlan
+    from benchmark.experiment.run_spec import RunSpec
     from benchmark.sweep.study import EntryTrials
-    from benchmark.sweep.sweep import Asked, Place
+    from benchmark.sweep.sweep import ResolvedSweep, SweepOptions
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Confirmation:
 class Confirming:
     """Makes the runs on fresh seeds of a sweep."""
 
-    asked: Asked
+    asked: ResolvedSweep
     dataset: Dataset
-    place: Place
+    options: SweepOptions
 
     def runs(self, one: EntryTrials, best: FrozenTrial, seed: int) -> list[Confirmation]:
         """What an entry is trained as on a fresh seed: its best point and, where the sweep asks for it, as it stands.
@@ -71,13 +71,13 @@ class Confirming:
 
     def is_tested(self, run: Confirmation) -> bool:
         """Whether the run is done."""
-        return finished_record(self.place.out, self._plan(run.data), self.dataset.manifest.digest) is not None
+        return finished_record(self.options.out, self._plan(run.data), self.dataset.manifest.digest) is not None
 
     def _key(self, data: dict[str, Any]) -> str:
         return self._plan(data).key(self.dataset.manifest.digest)
 
-    def _plan(self, data: dict[str, Any]) -> RunPlan:
+    def _plan(self, data: dict[str, Any]) -> RunSpec:
         asked = self.asked
-        experiment = settle(validate_experiment(data, asked.where), choose_device(self.place.device))
+        experiment = resolve_precision(validate_experiment(data, asked.where), choose_device(self.options.device))
         (plan,) = plan_runs(experiment, resolve_entries(experiment, asked.source), self.dataset.image_size)
         return plan

@@ -66,7 +66,7 @@ def export(
             sampler=sweep.sampler,
             pruner=sweep.pruner,
             seeds=list(sweep.seeds),
-            # Asked for fewer trials than before, a study still has them.
+            # ResolvedSweep for fewer trials than before, a study still has them.
             trials_wanted=sum(max(len(one.space.points()), len(one.outcomes())) for one in studies),
             confirm_seeds=list(sweep.confirm_seeds),
             published=[PublishedScore(**one.model_dump()) for one in sweep.published],

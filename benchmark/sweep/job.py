@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from benchmark.data.datasets import load_dataset
 from benchmark.errors import Interrupted, UserError
-from benchmark.experiment.run_spec import check_batch, plan_runs, resolve_entries, settle
+from benchmark.experiment.run_spec import check_batch, plan_runs, resolve_entries, resolve_precision
 from benchmark.experiment.spec import validate_experiment
 from benchmark.machine.devices import choose_device, take_device
-from benchmark.machine.interrupt import Interruption
+from benchmark.machine.interrupt import StopSignal
 from benchmark.machine.locks import DeviceInUseError, DeviceLock
 from benchmark.machine.ranks import Ranks
 from benchmark.records.folder import run_folder
 from benchmark.records.schema import Purpose, Record
-from benchmark.runs.runner import Bench, Options
+from benchmark.runs.runner import Options, RunContext
 from methods.config import Config
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import torch
 
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment.run_spec import RunPlan
+    from benchmark.experiment.run_spec import RunSpec
     from benchmark.runs.estimate import Estimate
 
 _PAUSE = 0.5  # seconds between two looks at a device or a folder that another process has
@@ -89,7 +89,7 @@ class _Channel:
     def planned(self, estimates: list[Estimate], *, whole: bool) -> None:
         """Nothing is tried out before a trial."""
 
-    def run_started(self, plan: RunPlan, position: int, total: int, resumed_at: float | None) -> None:
+    def run_started(self, plan: RunSpec, position: int, total: int, resumed_at: float | None) -> None:
         """The run begins, or goes on."""
         self.tell("started", resumed_at=resumed_at)
 
@@ -115,8 +115,8 @@ def main() -> int:
     os.dup2(2, 1)
     job = Job.model_validate_json(sys.stdin.readline())
     try:
-        with Interruption(lambda text: None, parent=job.parent) as interruption:
-            folder = _carry_out(job, channel, interruption)
+        with StopSignal(lambda text: None, parent=job.parent) as stop_signal:
+            folder = _carry_out(job, channel, stop_signal)
     except UserError as error:
         channel.tell("refused", message=str(error))
         return 2
@@ -126,7 +126,7 @@ def main() -> int:
     return 0
 
 
-def _carry_out(job: Job, channel: _Channel, interruption: Interruption) -> Path:
+def _carry_out(job: Job, channel: _Channel, stop_signal: StopSignal) -> Path:
     """The folder in which the run's record lies."""
     choose_device(job.device)
     experiment = validate_experiment(job.experiment, job.source)
@@ -134,20 +134,20 @@ def _carry_out(job: Job, channel: _Channel, interruption: Interruption) -> Path:
     dataset = load_dataset(experiment.dataset, Path(job.data) if job.data else None, False)
     options = Options(out=Path(job.out), device=job.device, share=job.share)
     with ExitStack() as stack:
-        device, lock = _wait_for_device(job, stack, channel, interruption)
-        experiment = settle(experiment, device)
+        device, lock = _wait_for_device(job, stack, channel, stop_signal)
+        experiment = resolve_precision(experiment, device)
         (plan,) = plan_runs(experiment, entries, dataset.image_size)
         check_batch(experiment, [plan], dataset)
         plan = replace(plan, purpose=job.purpose, tags=job.tags)
         judge = {"judge": channel.judge} if job.judged else {}
-        bench = Bench(dataset, options, Ranks(device), [lock], channel, interruption, **judge)
+        bench = RunContext(dataset, options, Ranks(device), [lock], channel, stop_signal, **judge)
         while bench.do(plan, (1, 1)) is None:  # another process is at it; its outcome is ours
-            _pause(interruption)
+            _pause(stop_signal)
     return _folder(options, plan, dataset)
 
 
 def _wait_for_device(
-    job: Job, stack: ExitStack, channel: _Channel, interruption: Interruption
+    job: Job, stack: ExitStack, channel: _Channel, stop_signal: StopSignal
 ) -> tuple[torch.device, DeviceLock]:
     """Takes a device as soon as one is free."""
     told = False
@@ -158,16 +158,16 @@ def _wait_for_device(
             if not told:
                 channel.say("waiting for a device that another run uses")
             told = True
-            _pause(interruption)
+            _pause(stop_signal)
 
 
-def _pause(interruption: Interruption) -> None:
-    if interruption.requested:
+def _pause(stop_signal: StopSignal) -> None:
+    if stop_signal.requested:
         raise Interrupted
     time.sleep(_PAUSE)
 
 
-def _folder(options: Options, plan: RunPlan, dataset: Dataset) -> Path:
+def _folder(options: Options, plan: RunSpec, dataset: Dataset) -> Path:
     key = plan.key(dataset.manifest.digest)
     return run_folder(options.out, plan.experiment.name, plan.entry.name, plan.seed, key)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import UserError
 from benchmark.experiment.explain import with_settings
 from benchmark.experiment.files import set_key
-from benchmark.experiment.run_spec import check_batch, plan_runs, settle
+from benchmark.experiment.run_spec import check_batch, plan_runs, resolve_precision
 from benchmark.experiment.spec import override, read_experiment, validate_experiment
 from benchmark.machine.devices import choose_device
 from benchmark.sweep.confirm import Confirming
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Place:
+class SweepOptions:
     """Where and how, none of which can change a score.
 
     Attributes:
@@ -61,7 +61,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ResolvedSweep:
     """A sweep, read and checked as far as that goes without data.
 
     Attributes:
@@ -81,7 +81,7 @@ class Asked:
     where: str
 
 
-def ask(sweep: SweepSpec, path: Path, *, budget: str | None, settings: Sequence[str]) -> Asked:
+def ask(sweep: SweepSpec, path: Path, *, budget: str | None, settings: Sequence[str]) -> ResolvedSweep:
     """Resolves a sweep's experiment and every point that can be known before the first trial.
 
     Args:
@@ -97,7 +97,7 @@ def ask(sweep: SweepSpec, path: Path, *, budget: str | None, settings: Sequence[
     for key, value in sweep.settings.items():
         set_key(raw, key, value, f"{path}: settings.{key}")
 
-    def read(settings: Sequence[str]) -> Asked:
+    def read(settings: Sequence[str]) -> ResolvedSweep:
         base = copy.deepcopy(raw)
         override(base, budget, settings)
         experiment = validate_experiment(base, str(source))
@@ -106,7 +106,7 @@ def ask(sweep: SweepSpec, path: Path, *, budget: str | None, settings: Sequence[
         for space in found:
             for point in space.examples():
                 resolve_point(space, base, source, point, str(path))
-        return Asked(sweep, base, experiment, source, found, str(path))
+        return ResolvedSweep(sweep, base, experiment, source, found, str(path))
 
     return with_settings(read, settings, path, source)
 
@@ -120,7 +120,7 @@ def _check_pruner(sweep: SweepSpec, points: int, where: str) -> None:
         )
 
 
-def check_on(asked: Asked, dataset: Dataset) -> None:
+def check_on(asked: ResolvedSweep, dataset: Dataset) -> None:
     """The rest of the check, for which the images' size and number have to be known.
 
     Raises:
@@ -141,20 +141,22 @@ class Sweep:
     Args:
         asked: what is asked.
         dataset: the base experiment's.
-        place: where and how.
+        options: where and how.
         say: a line for the user.
 
     Raises:
         UserError: the storage cannot be used, or holds another study of this name.
     """
 
-    def __init__(self, asked: Asked, dataset: Dataset, place: Place, say: Callable[[str], None]) -> None:
-        self.asked, self.dataset, self.place, self._say = asked, dataset, place, say
+    def __init__(
+        self, asked: ResolvedSweep, dataset: Dataset, options: SweepOptions, say: Callable[[str], None]
+    ) -> None:
+        self.asked, self.dataset, self.options, self._say = asked, dataset, options, say
         self.supervisor = Supervisor()
         self._workers: list[subprocess.Popen[bytes]] = []
         self._told: list[subprocess.Popen[bytes]] = []
-        self.folder = place.out / asked.sweep.name
-        storage = open_storage(place.storage, self.folder)
+        self.folder = options.out / asked.sweep.name
+        storage = open_storage(options.storage, self.folder)
         multi = asked.sweep.sampler == "nsga2"
         with study_lock(self.folder), failures():
             self.studies: list[EntryTrials] = [
@@ -164,7 +166,7 @@ class Sweep:
     def _question(self, space: Space) -> Question:
         asked = self.asked
         _, (first,) = resolve_point(space, asked.base, asked.source, space.examples()[0], asked.where)
-        precision = settle(asked.experiment, choose_device(self.place.device)).precision
+        precision = resolve_precision(asked.experiment, choose_device(self.options.device)).precision
         return question(space, asked.base, first, precision, self.dataset)
 
     def stop(self) -> None:
@@ -255,7 +257,7 @@ class Sweep:
             if trial is None:
                 self._say(f"{one.space.entry}: no trial is complete, so that there is nothing to confirm")
         # One run of each entry by turns (rule 13).
-        fresh = Confirming(self.asked, self.dataset, self.place)
+        fresh = Confirming(self.asked, self.dataset, self.options)
         runs = [run for seed in seeds for one, trial in best if trial for run in fresh.runs(one, trial, seed)]
         open_runs = [run for run in runs if not fresh.is_tested(run)]
         done = len(runs) - len(open_runs)
@@ -280,14 +282,14 @@ class Sweep:
         return record.status == "failed"
 
     def _job(self, data: dict[str, Any], purpose: Purpose, tags: tuple[str, ...]) -> Job:
-        place = self.place
+        options = self.options
         return Job(
             experiment=json.loads(json.dumps(data, default=str)),
             source=str(self.asked.source),
-            out=str(place.out),
-            data=None if place.data is None else str(place.data),
-            device=place.device,
-            share=place.share,
+            out=str(options.out),
+            data=None if options.data is None else str(options.data),
+            device=options.device,
+            share=options.share,
             purpose=purpose,
             tags=tags,
             judged=purpose == "trial" and self.asked.sweep.pruner != "none",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from benchmark.cost.ledger import Ledger
     from benchmark.data.loader import Batches, RawBatch
     from benchmark.data.views.augment import Augmenter
-    from benchmark.experiment.run_spec import RunPlan
+    from benchmark.experiment.run_spec import RunSpec
     from benchmark.machine.ranks import Ranks
     from methods.base import Method
 
@@ -66,7 +66,7 @@ class Training:
     `elapsed` is the training time that counts: the slowest rank's, agreed on after every step.
     """
 
-    plan: RunPlan
+    plan: RunSpec
     fabric: Fabric
     method: Method[Any]
     objective: nn.Module
@@ -95,7 +95,7 @@ class Training:
         return self.plan.budget.progress(consumed, self.total_steps)
 
 
-class Watcher(Protocol):
+class Callbacks(Protocol):
     """Who is told what happens, and does what the loop leaves to others."""
 
     def advanced(self, training: Training, loss: float) -> None:
@@ -104,7 +104,7 @@ class Watcher(Protocol):
     def evaluate(self, training: Training) -> dict[str, float]:
         """Scores on the validation split."""
 
-    def hopeless(self, training: Training) -> bool:
+    def should_prune(self, training: Training) -> bool:
         """Whether a run that has just been evaluated is not worth going on with."""
 
     def save(self, training: Training) -> None:
@@ -114,7 +114,7 @@ class Watcher(Protocol):
         """Whether the user wants to interrupt."""
 
 
-class Unwatched:
+class NoCallbacks:
     """A watcher that neither probes nor saves, for whoever wants the steps alone (tests, measurements)."""
 
     def advanced(self, training: Training, loss: float) -> None:
@@ -124,7 +124,7 @@ class Unwatched:
         """No scores."""
         return {}
 
-    def hopeless(self, training: Training) -> bool:
+    def should_prune(self, training: Training) -> bool:
         """Every run is gone on with."""
         return False
 
@@ -217,7 +217,7 @@ def _differentiate(
     return torch.stack(losses).mean(), {name: torch.stack([one[name] for one in logged]).mean() for name in logged[0]}
 
 
-def train(training: Training, watcher: Watcher, points: int) -> Literal["completed", "diverged", "pruned"]:
+def train(training: Training, watcher: Callbacks, points: int) -> Literal["completed", "diverged", "pruned"]:
     """Trains until the budget is spent.
 
     Args:
@@ -277,7 +277,7 @@ def _log(training: Training, progress: float, loss: Tensor, logs: dict[str, Tens
     training.history.append({**line, **values})
 
 
-def _evaluate(training: Training, watcher: Watcher, progress: float, points: int) -> None:
+def _evaluate(training: Training, watcher: Callbacks, progress: float, points: int) -> None:
     """Probes at a set point of progress; costs no training time."""
     with training.ledger.phase("evaluation"):
         scores = watcher.evaluate(training)
@@ -287,7 +287,7 @@ def _evaluate(training: Training, watcher: Watcher, progress: float, points: int
     training.history.append({"kind": "evaluation", "step": training.step, "progress": progress, **scores})
 
 
-def _is_hopeless(training: Training, watcher: Watcher) -> bool:
+def _is_hopeless(training: Training, watcher: Callbacks) -> bool:
     """Asks outside the training time: whoever judges may take a while."""
     with training.ledger.phase("evaluation"):
-        return watcher.hopeless(training)
+        return watcher.should_prune(training)

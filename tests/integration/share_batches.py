@@ -21,15 +21,15 @@ from benchmark.data.datasets import load_dataset
 from benchmark.errors import FirstFailedError
 from benchmark.experiment.run_spec import plan_runs, resolve_entries
 from benchmark.experiment.spec import load_experiment
-from benchmark.machine.interrupt import Interruption
-from benchmark.machine.ranks import Ranks, find_place, join
+from benchmark.machine.interrupt import StopSignal
+from benchmark.machine.ranks import Ranks, find_world, join
 from benchmark.runs import run as run_module
 from benchmark.runs.progress import Reporter
-from benchmark.training.loop import Unwatched, train
+from benchmark.training.loop import NoCallbacks, train
 from methods import simclr
 
 if TYPE_CHECKING:
-    from benchmark.experiment.run_spec import RunPlan
+    from benchmark.experiment.run_spec import RunSpec
 
 STEPS = 4
 _VIT = {"name": "vit_tiny", "patch_size": 4, "width": 32, "depth": 1}
@@ -55,7 +55,7 @@ _CUT = ("byol", "supervised", "cnn_jepa_uneven", "ijepa_uneven")  # whose losses
 
 
 def without_batch_norm(module: Any) -> Any:
-    """The module with identities in place of its batch norms."""
+    """The module with identities in world of its batch norms."""
     for name, child in list(module.named_children()):
         if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
             setattr(module, name, nn.Identity())
@@ -64,14 +64,14 @@ def without_batch_norm(module: Any) -> Any:
     return module
 
 
-def _build_method(real: Any, plan: RunPlan, dataset: Any) -> Any:
+def _build_method(real: Any, plan: RunSpec, dataset: Any) -> Any:
     method = without_batch_norm(real(plan, dataset))
     if plan.method.name == "cnn_jepa":
         method.model._build_encoders()  # they hold the layers that were there before
     return method
 
 
-def plans(folder: Path, names: tuple[str, ...], accumulate: int) -> list[RunPlan]:
+def plans(folder: Path, names: tuple[str, ...], accumulate: int) -> list[RunSpec]:
     entries = []
     for name in names:
         entry = {"name": name, "method": name, **_ENTRIES[name]}
@@ -92,14 +92,14 @@ def plans(folder: Path, names: tuple[str, ...], accumulate: int) -> list[RunPlan
     return plan_runs(experiment, resolve_entries(experiment, source), 32)
 
 
-def trained(todo: list[RunPlan], dataset: Any, ranks: Ranks, folder: Path) -> dict[str, Any]:
+def trained(todo: list[RunSpec], dataset: Any, ranks: Ranks, folder: Path) -> dict[str, Any]:
     """History and weights of each entry."""
     found = {}
     for plan in todo:
         reporter: Any = Reporter
-        run = run_module.Run(plan, dataset, ranks.device, folder, reporter, Interruption(print), ranks)
+        run = run_module.Run(plan, dataset, ranks.device, folder, reporter, StopSignal(print), ranks)
         assert run.training is not None
-        assert train(run.training, Unwatched(), points=STEPS) == "completed"
+        assert train(run.training, NoCallbacks(), points=STEPS) == "completed"
         lines = [line for line in run.training.history if line["kind"] == "train"]
         found[plan.entry.name] = {"lines": lines, "state": dict(run.method.state_dict())}
         run.close()
@@ -120,7 +120,7 @@ def agreed(ranks: Ranks) -> dict[str, Any]:
     return {
         "failure": failure,
         "ordered": ranks.order("a run" if ranks.is_first else None),
-        "settled": ranks.settle(ranks.rank == 1),
+        "settled": ranks.finish_run(ranks.rank == 1),
         "agree": ranks.agree(float(ranks.rank), ranks.rank == 1),
         "mean": ranks.mean({"a": float(ranks.rank), "b": 1.0}),
         "sum": ranks.sum(2.0),
@@ -137,7 +137,7 @@ def main(out: Path) -> None:
     run_module.build_method = partial(_build_method, run_module.build_method)
     folder = out.with_suffix("")
     folder.mkdir(exist_ok=True)
-    ranks = join("cpu", find_place(None))
+    ranks = join("cpu", find_world(None))
     whole, cut = plans(folder, tuple(_ENTRIES), 1), plans(folder, _CUT, 2)
     dataset = load_dataset(whole[0].experiment.dataset, None)
     found = {"agreed": agreed(ranks), "whole": trained(whole, dataset, ranks, folder)}

@@ -14,7 +14,7 @@ from benchmark.data import loader as batches
 from benchmark.errors import Interrupted
 from benchmark.experiment.run_spec import plan_runs, resolve_entries
 from benchmark.experiment.spec import load_experiment
-from benchmark.machine.interrupt import Interruption
+from benchmark.machine.interrupt import StopSignal
 from benchmark.runs.progress import Reporter
 from benchmark.runs.run import Run
 from benchmark.training.loop import Training, train
@@ -141,7 +141,7 @@ class _Stopping:
     def evaluate(self, training: Training) -> dict[str, float]:
         return {}
 
-    def hopeless(self, training: Training) -> bool:
+    def should_prune(self, training: Training) -> bool:
         return False
 
     def save(self, training: Training) -> None:
@@ -168,7 +168,7 @@ def test_reading_ahead_and_interruptions_change_no_run_whose_crops_the_reader_ma
         monkeypatch.setattr(batches, "AHEAD", ahead)
         for stop in (*stops, None):
             reporter: Any = Reporter
-            run = Run(plan, dataset, torch.device("cpu"), tmp_path / name, reporter, Interruption(print))
+            run = Run(plan, dataset, torch.device("cpu"), tmp_path / name, reporter, StopSignal(print))
             assert run.training is not None
             if stop is None:
                 assert train(run.training, _Stopping(run, None), points=8) == "completed"

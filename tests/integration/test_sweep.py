@@ -1,4 +1,4 @@
-"""Sweeps through the command line: processes, interruption, kill -9, several workers."""
+"""Sweeps through the command line: processes, stop_signal, kill -9, several workers."""
 
 from __future__ import annotations
 

@@ -14,11 +14,11 @@ from benchmark.cli.console import ConsoleReporter
 from benchmark.data.datasets import load_dataset
 from benchmark.experiment.run_spec import plan_runs, resolve_entries
 from benchmark.experiment.spec import load_experiment
-from benchmark.machine.interrupt import Interruption
+from benchmark.machine.interrupt import StopSignal
 from benchmark.machine.locks import DeviceLock
 from benchmark.machine.ranks import Ranks
 from benchmark.runs import run as run_module
-from benchmark.runs.runner import Bench, Options
+from benchmark.runs.runner import Options, RunContext
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,9 +36,9 @@ def carry_out_fixture(bench: Any, tmp_path: Path) -> Any:
     def carry_out(purpose: Any, judge: Any = run_module.keep) -> Any:
         options = Options(out=tmp_path / "out")
         reporter = ConsoleReporter(True, Console())
-        interruption = Interruption(lambda text: None)
+        stop_signal = StopSignal(lambda text: None)
         with DeviceLock("cpu") as lock:
-            worker = Bench(dataset, options, Ranks(torch.device("cpu")), [lock], reporter, interruption, judge)
+            worker = RunContext(dataset, options, Ranks(torch.device("cpu")), [lock], reporter, stop_signal, judge)
             return worker.do(replace(plan, purpose=purpose), (1, 1))
 
     return carry_out

@@ -18,9 +18,9 @@ from torch import Tensor
 from benchmark.data.datasets import load_dataset
 from benchmark.experiment.run_spec import plan_runs, resolve_entries
 from benchmark.experiment.spec import load_experiment
-from benchmark.machine.interrupt import Interruption
+from benchmark.machine.interrupt import StopSignal
 from benchmark.runs.run import Run
-from benchmark.training.loop import Unwatched, train
+from benchmark.training.loop import NoCallbacks, train
 from methods.backbones import BackboneSpec, build_backbone
 from methods.base import Batch, LossOutput, Method, Step, Task
 from methods.registry import method_class
@@ -125,7 +125,7 @@ def our_steps(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Steps]:
         experiment, source = load_experiment(str(path))
         dataset = load_dataset(experiment.dataset, None, False)
         (plan,) = plan_runs(experiment, resolve_entries(experiment, source), dataset.image_size)
-        run = Run(plan, dataset, torch.device("cpu"), folder, cast("Any", None), Interruption(print))
+        run = Run(plan, dataset, torch.device("cpu"), folder, cast("Any", None), StopSignal(print))
         taken = Steps({name: value.clone() for name, value in run.method.state_dict().items()}, [], [], {})
         loss = run.method.loss
 
@@ -138,7 +138,7 @@ def our_steps(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Steps]:
         cast("Any", run.method).loss = watched
         assert run.training is not None
         try:
-            assert train(run.training, Unwatched(), points=1) == "completed"
+            assert train(run.training, NoCallbacks(), points=1) == "completed"
         finally:
             run.close()
         taken.end.update({name: value.clone() for name, value in run.method.state_dict().items()})

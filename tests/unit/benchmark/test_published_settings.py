@@ -13,7 +13,7 @@ import torch
 
 from benchmark.cost.flops import count_flops
 from benchmark.experiment.files import config_root
-from benchmark.experiment.run_spec import RunPlan, effective_lr, plan_runs, resolve_entries
+from benchmark.experiment.run_spec import RunSpec, effective_lr, plan_runs, resolve_entries
 from benchmark.experiment.spec import load_experiment
 from benchmark.training.optim import lr_factor, weight_decay
 from cnn_jepa import MaskSpec
@@ -24,22 +24,22 @@ ENTRIES = ["cnn_jepa", "cnn_jepa_dense", "byol", "simclr", "vicreg", "ijepa", "s
            "random_init_vit"]  # fmt: skip
 
 
-def _plans(name: str) -> dict[str, RunPlan]:
+def _plans(name: str) -> dict[str, RunSpec]:
     """The plans of an experiment's first seed by entry."""
     experiment, source = load_experiment(name, seeds=[0])
     return {plan.entry.name: plan for plan in plan_runs(experiment, resolve_entries(experiment, source), SHIPPED[name])}
 
 
 @pytest.fixture(scope="module")
-def plans() -> dict[str, dict[str, RunPlan]]:
+def plans() -> dict[str, dict[str, RunSpec]]:
     return {name: _plans(name) for name in SHIPPED}
 
 
-def _lr(plan: RunPlan) -> float:
+def _lr(plan: RunSpec) -> float:
     return effective_lr(plan.settings, plan.experiment.batch_size)
 
 
-def test_the_experiments_are_of_published_size(plans: dict[str, dict[str, RunPlan]]) -> None:
+def test_the_experiments_are_of_published_size(plans: dict[str, dict[str, RunSpec]]) -> None:
     for name, (backbone, size, epochs, recipe, precision) in {
         "cifar10": (BackboneSpec(name="resnet18", stem="small"), None, 100, "small", "auto"),
         "imagenet100": (BackboneSpec(name="resnet50"), 224, 200, "imagenet", "bf16"),  # published: 201 epochs
@@ -60,7 +60,7 @@ def test_the_experiments_are_of_published_size(plans: dict[str, dict[str, RunPla
         assert len(vit) == 1 and vit.pop().kind == "vit"
 
 
-def test_the_second_network_is_of_like_cost_or_size(plans: dict[str, dict[str, RunPlan]]) -> None:
+def test_the_second_network_is_of_like_cost_or_size(plans: dict[str, dict[str, RunSpec]]) -> None:
     def forward(spec: BackboneSpec, size: int) -> tuple[float, float]:
         """Millions of multiply-adds of an image, millions of parameters."""
         network = build_backbone(spec, size).eval()
@@ -114,7 +114,7 @@ OPTIMIZERS: dict[str, dict[str, tuple[float, float, float, str, float, bool]]] =
 
 
 @pytest.mark.parametrize(("name", "entry"), [(name, entry) for name, rows in OPTIMIZERS.items() for entry in rows])
-def test_optimizers(plans: dict[str, dict[str, RunPlan]], name: str, entry: str) -> None:
+def test_optimizers(plans: dict[str, dict[str, RunSpec]], name: str, entry: str) -> None:
     plan = plans[name][entry]
     spec = plan.settings.optimizer
     lr, start, end, optimizer, final, everything = OPTIMIZERS[name][entry]
@@ -138,18 +138,18 @@ def test_optimizers(plans: dict[str, dict[str, RunPlan]], name: str, entry: str)
                         "ijepa": 100 * 40 / 300, "simclr_vit": 100 * 40 / 300, "supervised": 0}),
     ],
 )  # fmt: skip
-def test_warm_up(plans: dict[str, dict[str, RunPlan]], name: str, warm_up: dict[str, float]) -> None:
+def test_warm_up(plans: dict[str, dict[str, RunSpec]], name: str, warm_up: dict[str, float]) -> None:
     for entry, epochs in warm_up.items():
         plan = plans[name][entry]
         assert plan.settings.optimizer.warmup * plan.budget.limit == pytest.approx(epochs, rel=1e-3), entry
 
 
-def _settings(plan: RunPlan) -> Any:
+def _settings(plan: RunSpec) -> Any:
     return plan.settings
 
 
 @pytest.mark.parametrize("name", ["imagenet100", "imagenet1k"])
-def test_methods_at_224_px(plans: dict[str, dict[str, RunPlan]], name: str) -> None:
+def test_methods_at_224_px(plans: dict[str, dict[str, RunSpec]], name: str) -> None:
     cnn_jepa, byol, simclr, vicreg, ijepa = (
         _settings(plans[name][entry]) for entry in ("cnn_jepa", "byol", "simclr", "vicreg", "ijepa")
     )
@@ -189,7 +189,7 @@ def test_methods_at_224_px(plans: dict[str, dict[str, RunPlan]], name: str) -> N
     assert [ijepa.ema.momentum(progress) for progress in (0, 0.25, 0.5, 1)] == pytest.approx([0.996, 0.997, 0.998, 1])
 
 
-def test_views_at_224_px(plans: dict[str, dict[str, RunPlan]]) -> None:
+def test_views_at_224_px(plans: dict[str, dict[str, RunSpec]]) -> None:
     entries = plans["imagenet100"]
     (cnn_jepa,), (ijepa,) = (entries[entry].settings.views for entry in ("cnn_jepa", "ijepa"))
     assert (cnn_jepa.crop_scale, cnn_jepa.interpolation, cnn_jepa.flip) == ((0.2, 1.0), "bicubic", 0.5)
@@ -213,7 +213,7 @@ def test_views_at_224_px(plans: dict[str, dict[str, RunPlan]]) -> None:
         assert tuple(view.solarize for view in views) == solarise
 
 
-def test_methods_at_32_px(plans: dict[str, dict[str, RunPlan]]) -> None:
+def test_methods_at_32_px(plans: dict[str, dict[str, RunSpec]]) -> None:
     cnn_jepa, byol, simclr, vicreg, ijepa = (
         _settings(plans["cifar10"][entry]) for entry in ("cnn_jepa", "byol", "simclr", "vicreg", "ijepa")
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from benchmark.experiment.run_spec import settle
+from benchmark.experiment.run_spec import resolve_precision
 from benchmark.experiment.spec import Experiment
 from benchmark.machine import devices
 from benchmark.machine.devices import has_bfloat16
@@ -39,11 +39,11 @@ def test_auto_is_bf16_where_the_cpu_has_it(
     file.write_text(cpuinfo)
     monkeypatch.setattr(devices, "_CPUINFO", file)
     assert has_bfloat16(CPU) == native
-    assert settle(_experiment("auto"), CPU).precision == ("bf16" if native else "32")
+    assert resolve_precision(_experiment("auto"), CPU).precision == ("bf16" if native else "32")
     for asked in ("32", "bf16"):
-        assert settle(_experiment(asked), CPU).precision == asked
+        assert resolve_precision(_experiment(asked), CPU).precision == asked
 
 
 def test_no_cpuinfo_means_float32(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(devices, "_CPUINFO", tmp_path / "none")
-    assert settle(_experiment("auto"), CPU).precision == "32"
+    assert resolve_precision(_experiment("auto"), CPU).precision == "32"

@@ -15,7 +15,7 @@ from benchmark.experiment.run_spec import check_devices, plan_runs, resolve_entr
 from benchmark.experiment.spec import Experiment, load_experiment
 
 if TYPE_CHECKING:
-    from benchmark.experiment.run_spec import RunPlan
+    from benchmark.experiment.run_spec import RunSpec
 
 TINY: dict[str, Any] = {
     "dataset": {"name": "shapes", "shapes_train": 200, "shapes_test": 40},
@@ -32,7 +32,7 @@ def _write(folder: Path, **changes: Any) -> str:
     return str(path)
 
 
-def _plans(path: str, **options: Any) -> list[RunPlan]:
+def _plans(path: str, **options: Any) -> list[RunSpec]:
     experiment, source = load_experiment(path, **options)
     return plan_runs(experiment, resolve_entries(experiment, source), 32)
 

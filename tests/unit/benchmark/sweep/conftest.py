@@ -13,7 +13,7 @@ from benchmark.records.folder import run_folder, write_record
 from benchmark.records.schema import TrialMetrics, ValidationPoint, ValidationScores
 from benchmark.sweep.spec import load_sweep
 from benchmark.sweep.supervise import StoppedError
-from benchmark.sweep.sweep import Asked, Place, Sweep, ask, check_on
+from benchmark.sweep.sweep import ResolvedSweep, Sweep, SweepOptions, ask, check_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,10 +54,10 @@ def write_sweep_fixture(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(name="asked")
-def asked_fixture(write_sweep: Callable[..., Path]) -> Callable[..., Asked]:
+def asked_fixture(write_sweep: Callable[..., Path]) -> Callable[..., ResolvedSweep]:
     """The tiny sweep, read and checked, with some keys changed."""
 
-    def make(**changes: Any) -> Asked:
+    def make(**changes: Any) -> ResolvedSweep:
         options = {name: changes.pop(name, None) for name in ("study", "seeds_given", "trials_given")}
         path = write_sweep(**changes)
         spec, _ = load_sweep(
@@ -128,7 +128,7 @@ class MadeUp:
 
 
 @pytest.fixture(name="open_sweep")
-def open_sweep_fixture(asked: Callable[..., Asked], tmp_path: Path, make_record: Any) -> Callable[..., Sweep]:
+def open_sweep_fixture(asked: Callable[..., ResolvedSweep], tmp_path: Path, make_record: Any) -> Callable[..., Sweep]:
     """The tiny sweep with its studies open; opened again, it is what another process would see."""
 
     def make(storage: str | None = None, score: Any = None, **changes: Any) -> Sweep:
@@ -136,7 +136,7 @@ def open_sweep_fixture(asked: Callable[..., Asked], tmp_path: Path, make_record:
         dataset = load_dataset(question.experiment.dataset, None)
         check_on(question, dataset)
         said: list[str] = []
-        sweep = Sweep(question, dataset, Place(tmp_path / "out", storage), said.append)
+        sweep = Sweep(question, dataset, SweepOptions(tmp_path / "out", storage), said.append)
         sweep.said = said  # type: ignore[attr-defined]
         fake = MadeUp(tmp_path / "out", make_record, score or (lambda e, seed: 40 + e.get("predictor_depth", 0) + seed))
         sweep.supervisor = fake  # type: ignore[assignment]

@@ -40,7 +40,8 @@ from benchmark.data.datasets import load_dataset
 from benchmark.data.decode import THREADS_VARIABLE
 from benchmark.data.hdf5.convert import convert_folder
 from benchmark.errors import UserError
-from benchmark.experiment.run_spec import plan_runs, resolve_entries, resolve_precision
+from benchmark.experiment.entries import resolve_entries
+from benchmark.experiment.run_spec import plan_runs, resolve_precision
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.devices import choose_device
 from benchmark.machine.interrupt import StopSignal

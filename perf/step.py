@@ -29,7 +29,8 @@ from rich.console import Console
 from benchmark.cli.console import ConsoleReporter
 from benchmark.cost.budget import Budget
 from benchmark.data.datasets import load_dataset
-from benchmark.experiment.run_spec import plan_runs, resolve_entries, resolve_precision
+from benchmark.experiment.entries import resolve_entries
+from benchmark.experiment.run_spec import plan_runs, resolve_precision
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.devices import choose_device
 from benchmark.machine.interrupt import StopSignal

@@ -109,15 +109,15 @@ class ConsoleReporter:
             hint = "probes left out (`bench plan` tries them out too)"
             self.say(f"{runs_text(runs)} to come, about {total} of training, {hint}")
 
-    def run_started(self, plan: RunSpec, position: int, total: int, resumed_at: float | None) -> None:
+    def run_started(self, spec: RunSpec, position: int, total: int, resumed_at: float | None) -> None:
         """A run begins, or goes on from some progress."""
-        self._label = f"[{position}/{total}] {plan.entry.name}, seed {plan.seed}, {plan.budget}"
+        self._label = f"[{position}/{total}] {spec.entry.name}, seed {spec.seed}, {spec.budget}"
         self._spoke = time.monotonic()
         if self._quiet:
             return
         if resumed_at is not None:
             self.say(f"{self._label}: going on from {resumed_at:.0%}")
-        if not plan.method.trainable:
+        if not spec.method.trainable:
             self.say(f"{self._label}: nothing to train")
             return
         if self._console.is_terminal:

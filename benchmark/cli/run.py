@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from benchmark.cli.console import ConsoleReporter
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment.run_spec import Resolved
+    from benchmark.experiment.entries import ResolvedEntry
     from benchmark.experiment.spec import Experiment
     from benchmark.records.schema import Record
 
@@ -87,17 +87,17 @@ class RunRequest:
     share: bool = False
     download: bool = False
 
-    def read(self) -> tuple[Experiment, list[Resolved]]:
+    def read(self) -> tuple[Experiment, list[ResolvedEntry]]:
         """The experiment and its entries; configuration errors come before any data is read."""
+        from benchmark.experiment.entries import resolve_entries
         from benchmark.experiment.explain import with_settings
         from benchmark.experiment.files import find_experiment
-        from benchmark.experiment.run_spec import resolve_entries
         from benchmark.experiment.spec import load_experiment
         from benchmark.machine.devices import choose_device
 
         choose_device(self.device)
 
-        def read(settings: Sequence[str]) -> tuple[Experiment, list[Resolved]]:
+        def read(settings: Sequence[str]) -> tuple[Experiment, list[ResolvedEntry]]:
             experiment, source = load_experiment(
                 self.config,
                 methods=words(self.methods),
@@ -121,13 +121,12 @@ def _run(
     request: RunRequest, out: Path, devices: int | None = None, *, quiet: bool, track: tuple[str, ...] = ()
 ) -> list[Record]:
     from benchmark.cli.console import ConsoleReporter, plain_console
-    from benchmark.errors import GroupLostError, Interrupted
-    from benchmark.experiment.run_spec import check_devices
+    from benchmark.errors import FirstFailedError, GroupLostError, Interrupted
+    from benchmark.experiment.entries import check_devices
     from benchmark.machine.devices import choose_device
     from benchmark.machine.interrupt import StopSignal
     from benchmark.machine.ranks import find_world, join
-    from benchmark.runs.follow import follow
-    from benchmark.runs.runner import Options, run_experiment
+    from benchmark.runs.runner import RunOptions, run_experiment
 
     experiment, entries = request.read()
     world = find_world(devices)
@@ -135,28 +134,27 @@ def _run(
     ranks = join(request.device, world)  # from here on, this happens in every process
     several, first = ranks.size > 1, ranks.is_first
     reporter = ConsoleReporter(quiet or not first, plain_console())
-    options = Options(out, request.device, request.share, plan=not quiet, debug=debug_wanted(), track=track)
+    options = RunOptions(out, request.device, request.share, plan=not quiet, debug=debug_wanted(), track=track)
     try:
         load = partial(request.load, experiment, reporter)
         dataset = ranks.in_turn(load) if request.download else load()
         with StopSignal(reporter.say, patience=1.0 if several else 0.0) as stop_signal, ranks:
-            if not first:
-                follow(experiment, entries, dataset, options, reporter, stop_signal, ranks)
-                return []
             group = ranks if several else None
             records = run_experiment(experiment, entries, dataset, options, reporter, stop_signal, group)
     except Interrupted:
         reporter.stop()
-        reporter.say("interrupted; the same command goes on from here")
+        reporter.say("interrupted; the same command resumes from here")
         raise typer.Exit(130 if first else 0) from None
     except KeyboardInterrupt:
         reporter.stop()
-        reporter.say("ended at once; the same command goes on from the last saved state")
+        reporter.say("ended at once; the same command resumes from the last saved state")
         raise typer.Exit(130 if first else 0) from None
+    except FirstFailedError:  # the first rank says why
+        raise typer.Exit(0) from None
     except GroupLostError as error:
         reporter.stop()
         if first:
-            typer.secho(f"{error}; the same command goes on from the last saved state", err=True, fg="red")
+            typer.secho(f"{error}; the same command resumes from the last saved state", err=True, fg="red")
         raise typer.Exit(1 if first else 0) from None
     finally:
         reporter.stop()
@@ -180,7 +178,7 @@ def plan(
 ) -> None:
     """Say what an experiment would take on this machine, from a few real steps of each entry; trains nothing."""
     from benchmark.cli.console import ConsoleReporter, plain_console
-    from benchmark.experiment.run_spec import check_devices
+    from benchmark.experiment.entries import check_devices
     from benchmark.machine.devices import choose_device, take_device
     from benchmark.machine.interrupt import StopSignal
     from benchmark.runs.estimate import TRYING_OUT, plan_experiment

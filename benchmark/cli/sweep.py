@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,42 +50,45 @@ def sweep(
     if config is None:
         raise UserError("a sweep is missing; `bench list sweeps` names the shipped ones, --show STUDY prints one")
     from benchmark.data.datasets import load_dataset
+    from benchmark.errors import Interrupted
     from benchmark.machine.devices import choose_device
     from benchmark.machine.interrupt import StopSignal
     from benchmark.sweep.spec import load_sweep
-    from benchmark.sweep.supervise import StoppedError
-    from benchmark.sweep.sweep import Sweep, SweepOptions, ask, check_on
+    from benchmark.sweep.sweep import Sweep, check_on, resolve_sweep
+    from benchmark.sweep.trial_runs import SweepOptions
 
-    choose_device(device)
+    chosen = choose_device(device)
     spec, path = load_sweep(config, study=study, seeds=numbers(seeds), trials=trials)
-    asked = ask(spec, path, budget=budget, settings=settings or [])
+    resolved = resolve_sweep(spec, path, budget=budget, settings=settings or [])
     with reporter:
-        dataset = load_dataset(asked.experiment.dataset, data, download, progress=reporter.data_progress)
-    check_on(asked, dataset)
-    sweep = Sweep(asked, dataset, SweepOptions(out, storage, data, device, share), reporter.say)
+        dataset = load_dataset(resolved.experiment.dataset, data, download, progress=reporter.data_progress)
+    check_on(resolved, dataset, chosen)
 
     def announce(text: str) -> None:
         if not worker:  # the caller says it for all
             reporter.say(text)
-        sweep.stop()
+        running.stop_workers()
 
+    # A worker stops, too, where its caller was killed.
+    stop_signal = StopSignal(announce, parent=os.getppid() if worker else None)
+    running = Sweep(resolved, dataset, SweepOptions(out, storage, data, device, share), reporter.say, stop_signal)
     try:
-        with StopSignal(announce):
+        with stop_signal:
             if worker:
-                sweep.work(wait=False)
+                running.work(wait=False)
                 return
-            sweep.write()
+            running.write()
             if workers > 1:
-                sweep.work_beside(workers, _worker_arguments(sys.argv[1:]))
-            failed = sweep.work() + sweep.confirm()
-    except (StoppedError, KeyboardInterrupt):
+                running.work_beside(workers, _worker_arguments(sys.argv[1:]))
+            failed = running.work() + running.confirm()
+    except (Interrupted, KeyboardInterrupt):
         if not worker:
             reporter.say("interrupted; the same command goes on from here")
         raise typer.Exit(130) from None
-    record = sweep.write()
+    record = running.write()
     reporter.study(record)
-    write_pages([sweep.folder], sweep.folder / "report")
-    reporter.say(f"table and report: {sweep.folder / 'trials.csv'}, {sweep.folder / 'report'}")
+    write_pages([running.folder], running.folder / "report")
+    reporter.say(f"table and report: {running.folder / 'trials.csv'}, {running.folder / 'report'}")
     if failed or any(trial.state == "failed" for one in record.studies for trial in one.trials):
         raise typer.Exit(1)
 

@@ -42,8 +42,8 @@ def plan_table(estimates: list[Estimate]) -> Table:
     for name in ("entry", "budget", "runs", "ms/step", "img/s", "training", "probes", "device-hours", "memory", "disk"):
         table.add_column(name, justify="left" if name in ("entry", "budget") else "right", no_wrap=True)
     for one in estimates:
-        batch = one.plan.experiment.batch_size
-        cells = [one.plan.entry.name, str(one.plan.budget), str(one.runs)]
+        batch = one.spec.experiment.batch_size
+        cells = [one.spec.entry.name, str(one.spec.budget), str(one.runs)]
         cells += [f"{1e3 * one.step:,.0f}", f"{batch / one.step:,.0f}"] if one.step else ["-", "-"]
         cells += [seconds_text(one.training), "-" if one.evaluation is None else seconds_text(one.evaluation)]
         cells += [f"{one.device_hours:.2f}" if one.device_hours >= 0.095 else f"{one.device_hours:.2g}"]

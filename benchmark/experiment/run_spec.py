@@ -1,24 +1,20 @@
-"""One run, resolved: what it is made of, and the key that says so."""
+"""One run, resolved: what it is made of, the key that says so, and the one function that plans runs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from benchmark.errors import UserError
 from benchmark.evaluation.protocols import PROTOCOLS
-from benchmark.experiment.explain import explain
-from benchmark.experiment.files import find_recipe, merge, read_recipe
-from benchmark.experiment.spec import EntrySpec, Experiment
+from benchmark.experiment.entries import check_sizes
 from benchmark.machine.devices import has_bfloat16
+from benchmark.records.folder import run_folder
 from benchmark.records.keys import run_key
 from benchmark.records.schema import RULES_VERSION
-from methods.backbones import BackboneSpec
-from methods.config import FIRST_DEFAULT, MethodConfig, plain
-from methods.registry import method_class
+from methods.config import FIRST_DEFAULT, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +25,7 @@ if TYPE_CHECKING:
 
     from benchmark.cost.budget import Budget
     from benchmark.data.datasets import Dataset
+    from benchmark.experiment.entries import ResolvedEntry
     from benchmark.experiment.spec import EntrySpec, Experiment
     from benchmark.records.schema import Purpose
     from methods.backbones import BackboneSpec
@@ -41,8 +38,9 @@ class RunSpec:
     """One entry with one seed under one budget, resolved and validated.
 
     Attributes:
-        purpose: `result` is probed once on the test split at its end; a `trial` serves selection, and never reads it.
-        tags: what a reader has to know about the row, beside what the configuration says.
+        manifest: digest of the dataset's manifest.
+        purpose: a `result` is scored once on the test split, at its end; a `trial` serves selection and never reads it.
+        tags: what a reader has to know about the row beyond the configuration.
     """
 
     experiment: Experiment
@@ -53,6 +51,7 @@ class RunSpec:
     budget: Budget
     seed: int
     image_size: int
+    manifest: str = ""
     purpose: Purpose = "result"
     tags: tuple[str, ...] = ()
 
@@ -81,17 +80,22 @@ class RunSpec:
             "seed": self.seed,
         }
 
-    def key(self, manifest: str) -> str:
+    @cached_property
+    def key(self) -> str:
         """Hash of everything that can change the result; fields at their default are left out."""
         return run_key(
             rules=RULES_VERSION,
-            manifest=manifest,
+            manifest=self.manifest,
             config=self.config(),
             method=self.entry.method,
             **self.key_settings(),
             protocols=PROTOCOLS,
             seed=self.seed,
         )
+
+    def folder(self, out: Path) -> Path:
+        """Where the run's files are, below a results folder."""
+        return run_folder(out, self.experiment.name, self.entry.name, self.seed, self.key)
 
     def key_settings(self) -> dict[str, Any]:
         """What of the method's `settings` and the `backbone` is unlike its default: what the key knows of them."""
@@ -145,131 +149,49 @@ def resolve_precision(experiment: Experiment, device: torch.device) -> Experimen
     return experiment.model_copy(update={"precision": "bf16" if has_bfloat16(device) else "32"})
 
 
-@dataclass(frozen=True)
-class Resolved:
-    """An entry whose settings are read and valid."""
-
-    entry: EntrySpec
-    method: type[Method[Any]]
-    settings: MethodConfig
-    backbone: BackboneSpec
-
-
-def resolve_entries(experiment: Experiment, source: Path) -> list[Resolved]:
-    """Each entry with its recipe and overrides, before any data is read.
+def plan_runs(
+    experiment: Experiment, entries: Sequence[ResolvedEntry], dataset: Dataset, device: torch.device
+) -> list[RunSpec]:
+    """All runs of an experiment on a dataset and a device, checked.
 
     Args:
-        experiment: what is asked.
-        source: the experiment's file; recipes may lie beside it.
+        experiment: what is compared; its precision may be `auto`.
+        entries: its entries, resolved.
+        dataset: loaded.
+        device: on which the runs are computed.
 
     Raises:
-        UserError: an entry's settings are wrong, or its method does not run on its backbone or with micro-batches.
+        UserError: an entry does not fit the image size, or the training split cannot fill a batch.
     """
-    return [_resolve(experiment, entry, source) for entry in experiment.entries]
+    experiment = resolve_precision(experiment, device)
+    specs = run_specs(experiment, entries, dataset.image_size, dataset.manifest.digest)
+    _check_batch(experiment, specs, dataset)
+    return specs
 
 
-def _resolve(experiment: Experiment, entry: EntrySpec, source: Path) -> Resolved:
-    where = f"{source}: entry '{entry.name}'"
-    try:
-        method = method_class(entry.method)
-    except ValueError as error:
-        raise UserError(f"{where}: {error}") from error
-    recipe = find_recipe(entry.recipe or experiment.recipe, entry.method, source.parent)
-    settings = read_recipe(recipe, entry.method) if recipe else {}
-    try:
-        config = method.config_class.model_validate(merge(settings, entry.overrides))
-    except ValidationError as error:
-        raise UserError(explain(error, method.config_class, where)) from None
-    backbone = entry.backbone or experiment.backbone
-    try:
-        method.check_backbone(backbone.kind)
-        if backbone.elsewhere:
-            raise ValueError(f"{backbone.elsewhere} is for encoders trained elsewhere; nothing is trained with it here")
-        _check_accumulation(experiment, method, config)
-    except ValueError as error:
-        raise UserError(f"{where}, backbone {backbone.name}: {error}") from None
-    return Resolved(entry, method, config, backbone)
-
-
-def _check_accumulation(experiment: Experiment, method: type[Method[Any]], config: MethodConfig) -> None:
-    """Refuses to cut a batch whose images the loss compares with each other."""
-    if experiment.accumulate > 1 and method.compares_images(config):
-        raise ValueError(
-            f"accumulate is {experiment.accumulate}, but the loss compares all images of a batch with each other; set "
-            "accumulate to 1, with a smaller batch_size or more devices where memory is short"
-        )
-
-
-def plan_runs(experiment: Experiment, entries: list[Resolved], image_size: int) -> list[RunSpec]:
+def run_specs(
+    experiment: Experiment, entries: Sequence[ResolvedEntry], image_size: int, manifest: str = ""
+) -> list[RunSpec]:
     """All runs, interleaved: each budget's first seed of every entry, then the second (RULES 13).
 
     Raises:
         UserError: an entry does not fit the image size.
     """
-    for resolved in entries:
-        try:
-            resolved.method.check(resolved.settings, resolved.backbone.grid(image_size))
-            _check_views(resolved, image_size)
-        except ValueError as error:
-            raise UserError(f"entry '{resolved.entry.name}', backbone {resolved.backbone.name}: {error}") from None
+    check_sizes(entries, image_size)
     return [
-        RunSpec(experiment, one.entry, one.method, one.settings, one.backbone, budget, seed, image_size)
+        RunSpec(experiment, each.entry, each.method, each.settings, each.backbone, budget, seed, image_size, manifest)
         for budget in experiment.budget.rungs()
         for seed in experiment.seeds
-        for one in entries
+        for each in entries
     ]
 
 
-def _check_views(resolved: Resolved, image_size: int) -> None:
-    """Refuses views that the method or its backbone cannot take."""
-    method, views = resolved.method, resolved.settings.views
-    if method.view_count is not None and len(views) != method.view_count:
-        raise ValueError(f"views holds {len(views)}; {method.name} takes {method.view_count}")
-    for number, view in enumerate(views):
-        if view.size is None or view.size == image_size:
-            continue
-        if method.fixed_view_size or resolved.backbone.kind == "vit":
-            raise ValueError(f"views.{number}.size is {view.size}; here it has to be the input size, {image_size}")
-        resolved.backbone.grid(view.size)
-
-
-def check_batch(experiment: Experiment, plans: Sequence[RunSpec], dataset: Dataset) -> None:
-    """Refuses a batch that the training split cannot fill.
-
-    Raises:
-        UserError: says how many images there are.
-    """
-    trained = [len(dataset.trained_on(plan.method).images) for plan in plans if plan.method.trainable]
+def _check_batch(experiment: Experiment, specs: Sequence[RunSpec], dataset: Dataset) -> None:
+    """Refuses a batch that the training split cannot fill."""
+    trained = [len(dataset.trained_on(spec.method).images) for spec in specs if spec.method.trainable]
     smallest = min(trained, default=None)
     if smallest is not None and experiment.batch_size > smallest:
         raise UserError(
             f"batch_size is {experiment.batch_size}, but the training split of {dataset.name} has {smallest} images; "
             "expected at most that"
         )
-
-
-def check_devices(experiment: Experiment, entries: Sequence[Resolved], kind: str, devices: int) -> None:
-    """Refuses what cannot be shared among devices, before any process is started for them.
-
-    Args:
-        experiment: what is asked.
-        entries: its entries, resolved.
-        kind: `cpu` or `cuda`.
-        devices: how many, on all machines together.
-
-    Raises:
-        UserError: the batch does not divide, or a recipe asks for what the devices cannot do together.
-    """
-    parts = devices * experiment.accumulate
-    if experiment.batch_size % parts:
-        raise UserError(
-            f"batch_size is {experiment.batch_size}, which does not divide into {devices} devices x "
-            f"{experiment.accumulate} micro-batches; the nearest that do: "
-            f"{max(1, experiment.batch_size // parts) * parts} and {(experiment.batch_size // parts + 1) * parts}"
-        )
-    for one in entries:
-        if devices > 1 and kind == "cpu" and one.settings.sync_batch_norm:
-            raise UserError(
-                f"entry '{one.entry.name}': sync_batch_norm is on, but torch synchronises batch norm on GPUs alone; "
-                f"use one device, or --set {one.entry.name}.sync_batch_norm=false"
-            )

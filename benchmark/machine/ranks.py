@@ -204,12 +204,16 @@ class Ranks:
         """What `work` gives on the first rank, for all of them; the others wait.
 
         Raises:
-            FirstFailedError: on the others, where it failed; on the first rank its own exception.
+            FirstFailedError: on the others, where it failed or the first rank has ended; on the first rank its own
+                exception.
         """
         if self.size == 1:
             return work()
         if not self.is_first:
-            value, failed = self._told(None)
+            answer = self._told(None)
+            if answer is None:
+                raise FirstFailedError("the first rank has ended")
+            value, failed = answer
             if failed:
                 raise FirstFailedError("the first rank's part of the run failed")
             result: T = value
@@ -241,19 +245,14 @@ class Ranks:
         self.any(False)
         return work()
 
-    # How the first rank leads the others from run to run.
-
-    def order(self, key: str | None = None) -> str | None:
-        """The run that all are to take part in now, named by the first rank; None when there are no more."""
-        if self.size > 1:
-            key = self._told(key)
-        self._at_work = key is not None
-        return key
+    def begin_run(self) -> None:
+        """From now to `finish_run`, ranks notice by themselves that another one is gone."""
+        self._at_work = True
 
     def finish_run(self, holds: bool) -> bool | None:
         """Waits for all ranks at the end of a run, however it ended.
 
-        Ranks that failed at the same world are together again, and can go on with the next run.
+        Ranks that failed at the same place are together again, and can go on with the next run.
 
         Returns:
             Whether `holds` is true on any of them; None where one does not come any more.
@@ -270,11 +269,11 @@ class Ranks:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Lets the others end. In the middle of a run they notice by themselves that the first rank is gone."""
-        if self.size > 1 and self.is_first and not self._at_work:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Ends together: the first rank lets the others go, who wait for that unless they failed."""
+        if self.size > 1 and not self._at_work and (self.is_first or kind is None):
             with suppress(GroupLostError):
-                self.order(None)
+                self._told(None)
 
 
 @contextmanager

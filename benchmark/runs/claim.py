@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment.run_spec import Resolved
+    from benchmark.experiment.entries import ResolvedEntry
     from benchmark.experiment.spec import Experiment
     from methods.config import MethodConfig
 
 _PATIENCE = 60.0  # seconds to wait for another process that claims the same folder
 
 
-def claim_folder(out: Path, experiment: Experiment, entries: list[Resolved], dataset: Dataset) -> None:
+def claim_folder(out: Path, experiment: Experiment, entries: list[ResolvedEntry], dataset: Dataset) -> None:
     """Notes in the experiment's folder what it holds, and refuses to mix it with something else.
 
     Seeds, rungs of the ladder and further entries may be added later; what is shared by all runs, and what an entry's

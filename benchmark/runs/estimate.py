@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from benchmark.experiment.run_spec import check_batch, plan_runs, resolve_precision
+from benchmark.experiment.run_spec import plan_runs
 from benchmark.machine.devices import choose_device, take_device
 from benchmark.runs.run import Run
 from benchmark.training.loop import run_step
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment.run_spec import Resolved, RunSpec
+    from benchmark.experiment.entries import ResolvedEntry
+    from benchmark.experiment.run_spec import RunSpec
     from benchmark.experiment.spec import Experiment
     from benchmark.machine.interrupt import StopSignal
     from benchmark.runs.progress import Reporter
@@ -41,7 +42,7 @@ class Estimate:
     measured; the rest is that of one device, on which the steps were tried out.
 
     Attributes:
-        plan: the run; other seeds of the entry cost the same.
+        spec: the run; other seeds of the entry cost the same.
         runs: how many runs of this kind there are.
         step: of one training step on one device, data wait included.
         training: of the whole training.
@@ -52,7 +53,7 @@ class Estimate:
         devices: how many share each step.
     """
 
-    plan: RunSpec
+    spec: RunSpec
     runs: int
     step: float | None
     training: float
@@ -85,7 +86,7 @@ class _Trial:
 
 
 def estimate(
-    plans: Sequence[RunSpec],
+    specs: Sequence[RunSpec],
     dataset: Dataset,
     device: torch.device,
     reporter: Reporter,
@@ -97,7 +98,7 @@ def estimate(
     """Tries out each entry among some runs, and works out what the runs will take.
 
     Args:
-        plans: the runs; each entry is tried once, its seeds and rungs follow from that.
+        specs: the runs; each entry is tried once, its seeds and rungs follow from that.
         dataset: loaded.
         device: where the steps are tried out; nobody else should use it meanwhile.
         reporter: is told what happens.
@@ -109,8 +110,8 @@ def estimate(
         One estimate per entry and rung, in the order of the runs.
     """
     groups: dict[tuple[str, str], list[RunSpec]] = {}
-    for plan in plans:
-        groups.setdefault((plan.entry.name, str(plan.budget)), []).append(plan)
+    for spec in specs:
+        groups.setdefault((spec.entry.name, str(spec.budget)), []).append(spec)
     trials: dict[str, _Trial] = {}
     found = []
     trained = list(dict.fromkeys(group[0].entry.name for group in groups.values() if group[0].method.trainable))
@@ -119,7 +120,7 @@ def estimate(
             if stop_signal.requested:
                 raise KeyboardInterrupt
             reporter.say(f"trying out a few steps, for an estimate: {name} ({len(trials) + 1} of {len(trained)})")
-            flops = any(plan.budget.kind == "flops" for plan in plans)
+            flops = any(spec.budget.kind == "flops" for spec in specs)
             try:
                 trials[name] = _try_out(group[0], dataset, device, reporter, stop_signal, evaluation, flops)
             except Exception as error:
@@ -131,7 +132,7 @@ def estimate(
 
 def plan_experiment(
     experiment: Experiment,
-    entries: list[Resolved],
+    entries: list[ResolvedEntry],
     dataset: Dataset,
     device: str,
     share: bool,
@@ -146,15 +147,13 @@ def plan_experiment(
     Raises:
         UserError: an entry does not fit, or the device is in use.
     """
-    experiment = resolve_precision(experiment, choose_device(device))
-    plans = plan_runs(experiment, entries, dataset.image_size)
-    check_batch(experiment, plans, dataset)
+    specs = plan_runs(experiment, entries, dataset, choose_device(device))
     with take_device(device, share=share) as (taken, _):
-        return estimate(plans, dataset, taken, reporter, stop_signal, evaluation=True, devices=devices)
+        return estimate(specs, dataset, taken, reporter, stop_signal, evaluation=True, devices=devices)
 
 
 def _try_out(
-    plan: RunSpec,
+    spec: RunSpec,
     dataset: Dataset,
     device: torch.device,
     reporter: Reporter,
@@ -163,7 +162,7 @@ def _try_out(
     flops: bool,
 ) -> _Trial:
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(plan, dataset, device, Path(folder), reporter, stop_signal)
+        run = Run(spec, dataset, device, Path(folder), reporter, stop_signal)
         try:
             training = run.training
             assert training is not None
@@ -177,33 +176,33 @@ def _try_out(
             if evaluation:
                 start = time.perf_counter()
                 run.evaluate(training)
-                spent = _evaluation_time(plan, dataset, time.perf_counter() - start, len(run.method.encoders()))
+                spent = _evaluation_time(spec, dataset, time.perf_counter() - start, len(run.method.encoders()))
             encoder = _bytes(run.method.backbone.state_dict())
             return _Trial(step, counted, spent, run.memory.largest(), 2 * state + encoder)
         finally:
             run.close()
 
 
-def _evaluation_time(plan: RunSpec, dataset: Dataset, probe: float, encoders: int) -> float:
+def _evaluation_time(spec: RunSpec, dataset: Dataset, probe: float, encoders: int) -> float:
     """Probes on the way as measured; the final ones in proportion to the images whose features they need."""
-    images = plan.experiment.evaluation.images
+    images = spec.experiment.evaluation.images
     validation, test, train = (len(split.images) for split in (dataset.validation, dataset.test, dataset.train))
     on_the_way = min(images or train, train) + validation
     final = encoders * (train + validation + test) / on_the_way
-    return probe * (plan.experiment.evaluation.points + final)
+    return probe * (spec.experiment.evaluation.points + final)
 
 
-def _estimate(plan: RunSpec, runs: int, trial: _Trial | None, dataset: Dataset, devices: int) -> Estimate:
+def _estimate(spec: RunSpec, runs: int, trial: _Trial | None, dataset: Dataset, devices: int) -> Estimate:
     if trial is None:
-        return Estimate(plan, runs, None, 0.0, None, 0.0, None, None, devices)
-    batch = plan.experiment.batch_size
+        return Estimate(spec, runs, None, 0.0, None, 0.0, None, None, devices)
+    batch = spec.experiment.batch_size
     step = trial.step / devices
-    images = len(dataset.trained_on(plan.method).images)
-    steps: float | None = plan.budget.total_steps(images // batch, batch, trial.flops)
+    images = len(dataset.trained_on(spec.method).images)
+    steps: float | None = spec.budget.total_steps(images // batch, batch, trial.flops)
     if steps is None:
-        steps = plan.budget.limit * (3600 / devices if plan.budget.kind == "device_hours" else 1) / step
+        steps = spec.budget.limit * (3600 / devices if spec.budget.kind == "device_hours" else 1) / step
     return Estimate(
-        plan, runs, trial.step, steps * step, trial.evaluation, steps * batch, trial.memory, trial.disk, devices
+        spec, runs, trial.step, steps * step, trial.evaluation, steps * batch, trial.memory, trial.disk, devices
     )
 
 

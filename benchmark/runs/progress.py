@@ -16,7 +16,7 @@ class Reporter(Protocol):
     def planned(self, estimates: list[Estimate], *, whole: bool) -> None:
         """What is to come has been tried out; `whole` with the probes."""
 
-    def run_started(self, plan: RunSpec, position: int, total: int, resumed_at: float | None) -> None:
+    def run_started(self, spec: RunSpec, position: int, total: int, resumed_at: float | None) -> None:
         """A run begins, or goes on from some progress."""
 
     def run_advanced(self, progress: float, loss: float, images_per_second: float | None, remaining: float) -> None:

@@ -48,12 +48,12 @@ class Outcome:
 
 
 def make_record(
-    plan: RunSpec, outcome: Outcome, dataset: Dataset, ranks: Ranks, *, started: str, shared: bool
+    spec: RunSpec, outcome: Outcome, dataset: Dataset, ranks: Ranks, *, started: str, shared: bool
 ) -> Record:
     """The record of a run that has just ended.
 
     Args:
-        plan: what was run.
+        spec: the run.
         outcome: what became of it.
         dataset: on what.
         ranks: who took part.
@@ -62,23 +62,23 @@ def make_record(
     """
     reached = outcome.reached
     return Record(
-        key=plan.key(dataset.manifest.digest),
-        key_settings=KeySettings(**plan.key_settings()),
-        experiment=plan.experiment.name,
-        entry=plan.entry.name,
-        method=plan.entry.method,
-        backbone=plan.backbone.name,
-        seed=plan.seed,
+        key=spec.key,
+        key_settings=KeySettings(**spec.key_settings()),
+        experiment=spec.experiment.name,
+        entry=spec.entry.name,
+        method=spec.entry.method,
+        backbone=spec.backbone.name,
+        seed=spec.seed,
         status=outcome.status,
         cause=outcome.cause,
         message=outcome.message,
-        config=plan.config(),
+        config=spec.config(),
         dataset=dataset.record(),
-        crops="reader" if cropped_by_reader(dataset.trained_on(plan.method).images) else "device",
-        environment=describe(ranks.device, ranks.size, package_of(plan.entry.method)),
+        crops="reader" if cropped_by_reader(dataset.trained_on(spec.method).images) else "device",
+        environment=describe(ranks.device, ranks.size, package_of(spec.entry.method)),
         ledger=outcome.ledger,
         metrics=reached if isinstance(reached, Metrics) else None,
-        purpose=plan.purpose,
+        purpose=spec.purpose,
         trial_metrics=reached if isinstance(reached, TrialMetrics) else None,
         flags=[
             *time_flags(outcome.ledger, shared=shared),

@@ -1,8 +1,13 @@
-"""How an experiment is carried out: its runs in order; start, resume, record, go on after a failure."""
+"""Runs an experiment: its runs in order, on all ranks, with one record each; resumes, and goes on after a failure.
+
+`execute` is the one way in which a run is trained: `bench run`, sweeps and several ranks all call it.
+"""
 
 from __future__ import annotations
 
+import logging
 import traceback
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,45 +15,48 @@ import torch
 import yaml
 
 from benchmark.encoders.probe import Probes, probe_run, unprobed
-from benchmark.errors import GroupLostError, Interrupted, UserError
-from benchmark.experiment.run_spec import check_batch, plan_runs, resolve_precision
+from benchmark.errors import FirstFailedError, GroupLostError, Interrupted, UserError
+from benchmark.experiment.run_spec import plan_runs
 from benchmark.files import folder_lock, write_atomically
 from benchmark.machine.devices import choose_device, has_bfloat16, take_device
 from benchmark.machine.environment import now
-from benchmark.machine.ranks import held
+from benchmark.machine.ranks import Ranks, held
 from benchmark.records.folder import read_record, run_folder, write_record
 from benchmark.records.invalid import why_invalid
-from benchmark.records.schema import FINAL_STATUSES, Purpose, Record
+from benchmark.records.schema import FINAL_STATUSES
 from benchmark.runs.claim import claim_folder
 from benchmark.runs.estimate import TRYING_OUT, estimate
 from benchmark.runs.record import Outcome, make_record
-from benchmark.runs.run import Judge, Run, keep
+from benchmark.runs.run import Run, ShouldPrune, never_prune
 from benchmark.training.checkpoint import discard_state
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment.run_spec import Resolved, RunSpec
+    from benchmark.experiment.entries import ResolvedEntry
+    from benchmark.experiment.run_spec import RunSpec
     from benchmark.experiment.spec import Experiment
     from benchmark.machine.interrupt import StopSignal
     from benchmark.machine.locks import DeviceLock
-    from benchmark.machine.ranks import Ranks
-    from benchmark.records.schema import Cause, LedgerRecord, Metrics, TrialMetrics
+    from benchmark.records.schema import Cause, LedgerRecord, Record
     from benchmark.runs.progress import Reporter
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Options:
-    """Where and how, none of which can change a result.
+class RunOptions:
+    """Where and how runs are trained; nothing here can change a result.
 
     Attributes:
         out: the results folder.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        share: use the device beside other processes, and mark it.
-        plan: try out each entry first, and say what is to come.
+        share: use the device beside other processes, and mark the times.
+        plan: try out each entry first, and print estimates.
         debug: let a failing run's exception through.
-        track: trackers that show the runs too, names from `benchmark.tracking.TOOLS`.
+        track: trackers that show the runs too, names from `benchmark.runs.tracking.TOOLS`.
     """
 
     out: Path
@@ -59,214 +67,255 @@ class Options:
     track: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class RunContext:
+    """What every run of a command needs."""
+
+    dataset: Dataset
+    options: RunOptions
+    ranks: Ranks
+    locks: Sequence[DeviceLock]
+    reporter: Reporter
+    stop_signal: StopSignal
+    should_prune: ShouldPrune = never_prune
+
+    def was_shared(self) -> bool:
+        """Whether another process used one of the devices since the last call."""
+        return any([lock.was_shared() for lock in self.locks])  # every lock is asked
+
+    def is_shared(self) -> bool:
+        """Whether another process has one of the devices now."""
+        return any(lock.is_shared() for lock in self.locks)
+
+
 def run_experiment(
     experiment: Experiment,
-    entries: list[Resolved],
+    entries: list[ResolvedEntry],
     dataset: Dataset,
-    options: Options,
+    options: RunOptions,
     reporter: Reporter,
     stop_signal: StopSignal,
     group: Ranks | None = None,
 ) -> list[Record]:
-    """Carries out what is missing of an experiment.
+    """Trains and tests what is missing of an experiment. All ranks run this; the first one decides.
 
     Args:
-        experiment: what is asked.
+        experiment: what is compared.
         entries: its entries, resolved.
         dataset: loaded.
         options: where and how.
-        reporter: is told what happens.
-        stop_signal: is asked between steps.
-        group: the processes that take part, of which this is the first; None for this one alone.
+        reporter: receives progress messages; silent on all ranks but the first.
+        stop_signal: checked between steps.
+        group: the processes that train together, seen from this one; None for this process alone.
 
     Returns:
-        The records of all its runs, those that were there before included.
+        On the first rank the records of all runs, those that were there before included.
 
     Raises:
         UserError: something the user can mend.
-        Interrupted: the user interrupted; the same call goes on.
-        GroupLostError: another process of the group has ended; the same call goes on.
+        Interrupted: the user interrupted; the same call resumes.
+        GroupLostError: another process of the group has ended; the same call resumes.
+        FirstFailedError: on the other ranks, where the first one has ended.
     """
-    device = choose_device(options.device)  # of several GPUs the first: they are taken to be alike
-    experiment = resolve_precision(experiment, device)
+    device = group.device if group else choose_device(options.device)  # of several GPUs the first: they are alike
     if experiment.precision == "bf16" and not has_bfloat16(device):
         reporter.say("this device emulates bf16, many times slower than float32; consider --set precision=auto")
-    plans = plan_runs(experiment, entries, dataset.image_size)
-    check_batch(experiment, plans, dataset)
-    manifest = dataset.manifest.digest
-    records: list[Record] = []
-    missing: list[RunSpec] = []
-    for plan in plans:
-        done = finished_record(options.out, plan, manifest)
-        records += [done] if done else []
-        missing += [] if done else [plan]
+    specs = plan_runs(experiment, entries, dataset, device)
+    records, missing = _missing(specs, options, group or Ranks(device))
     if not missing:
-        if not _probe_further(experiment, records, dataset, options, reporter, stop_signal):
-            reporter.say(f"nothing to do: all {len(plans)} runs are done")
+        if records and not _probe_further(experiment, records, dataset, options, reporter, stop_signal):
+            reporter.say(f"nothing to do: all {len(specs)} runs are done")
         return records
     if records:
-        reporter.say(f"{len(records)} of {len(plans)} runs are done; going on with the rest")
+        reporter.say(f"{len(records)} of {len(specs)} runs are done; running the rest")
     with held(options.device, group, share=options.share) as (ranks, locks):
-        claim_folder(options.out, experiment, entries, dataset)
-        if options.plan and ranks.size == 1:
-            try:
-                with stop_signal.first(TRYING_OUT):
-                    tried = estimate(missing, dataset, ranks.device, reporter, stop_signal, evaluation=False)
-            except KeyboardInterrupt:  # nothing has begun, so that nothing can be lost
-                raise Interrupted from None
-            reporter.planned(tried, whole=False)
-            claim_folder(options.out, experiment, entries, dataset)  # another device's process may have come first
-        bench = RunContext(dataset, options, ranks, locks, reporter, stop_signal)
-        for position, plan in enumerate(missing, len(records) + 1):
-            if stop_signal.requested:
+        context = RunContext(dataset, options, ranks, locks, reporter, stop_signal)
+        if ranks.is_first:
+            _claim_and_estimate(experiment, entries, missing, context)
+        for position, spec in enumerate(missing, len(records) + 1):
+            if ranks.is_first and stop_signal.requested:
                 raise Interrupted
-            record = bench.do(plan, (position, len(plans)))
+            record = execute(spec, context, (position, len(specs)))
             records += [record] if record else []
-    _probe_further(experiment, records, dataset, options, reporter, stop_signal)
+    if records:
+        _probe_further(experiment, records, dataset, options, reporter, stop_signal)
     return records
+
+
+def _missing(specs: list[RunSpec], options: RunOptions, ranks: Ranks) -> tuple[list[Record], list[RunSpec]]:
+    """The records of finished runs, on the first rank, and the runs that are missing, on all of them."""
+    done = {spec.key: finished_record(options.out, spec) for spec in specs} if ranks.is_first else {}
+    keys = ranks.first(lambda: [key for key, record in done.items() if record is None])
+    by_key = {spec.key: spec for spec in specs}
+    if not by_key.keys() >= set(keys):
+        raise UserError("this machine has another configuration, precision or dataset than the first rank's")
+    return [record for record in done.values() if record], [by_key[key] for key in keys]
+
+
+def _claim_and_estimate(
+    experiment: Experiment, entries: list[ResolvedEntry], missing: list[RunSpec], context: RunContext
+) -> None:
+    options, reporter = context.options, context.reporter
+    claim_folder(options.out, experiment, entries, context.dataset)
+    if not options.plan or context.ranks.size > 1:
+        return
+    try:
+        with context.stop_signal.first(TRYING_OUT):
+            estimates = estimate(
+                missing, context.dataset, context.ranks.device, reporter, context.stop_signal, evaluation=False
+            )
+    except KeyboardInterrupt:  # nothing has begun, so that nothing can be lost
+        raise Interrupted from None
+    reporter.planned(estimates, whole=False)
+    claim_folder(options.out, experiment, entries, context.dataset)  # another process may have come first meanwhile
 
 
 def _probe_further(
     experiment: Experiment,
     records: list[Record],
     dataset: Dataset,
-    options: Options,
+    options: RunOptions,
     reporter: Reporter,
     stop_signal: StopSignal,
 ) -> bool:
-    """Carries out the experiment's further protocols on runs that lack them; whether there was anything to do."""
-    folders = [run_folder(options.out, one.experiment, one.entry, one.seed, one.key) for one in records]
-    found = [(folder / "record.json", record) for folder, record in zip(folders, records, strict=True)]
-    wanted = unprobed(found, experiment.evaluation.further)
-    if wanted:
-        asked = Probes(experiment.evaluation.further)
+    """Runs the experiment's further protocols on runs that lack them; whether there were any."""
+    folders = [run_folder(options.out, record.experiment, record.entry, record.seed, record.key) for record in records]
+    paths = [folder / "record.json" for folder in folders]
+    open_runs = unprobed(list(zip(paths, records, strict=True)), experiment.evaluation.further)
+    if open_runs:
+        probes = Probes(experiment.evaluation.further)
         with take_device(options.device, share=options.share) as (device, _):
-            for path, record in wanted:
-                probe_run(path, record, asked, dataset, device, reporter, stop_signal)
-    return bool(wanted)
+            for path, record in open_runs:
+                probe_run(path, record, probes, dataset, device, reporter, stop_signal)
+    return bool(open_runs)
 
 
-def _folder(out: Path, plan: RunSpec, manifest: str) -> Path:
-    return run_folder(out, plan.experiment.name, plan.entry.name, plan.seed, plan.key(manifest))
+def finished_record(out: Path, spec: RunSpec) -> Record | None:
+    """The record of a run that is done; None for one that is missing.
 
-
-def finished_record(out: Path, plan: RunSpec, manifest: str) -> Record | None:
-    """The record of a run that is done; None for one that has still to be carried out.
+    A failed run is missing, and so is one that a known bug has made wrong. A result serves as a trial, too, but a trial
+    was never tested.
 
     Raises:
-        UserError: what lies there cannot be read.
+        UserError: the record cannot be read.
     """
-    return _finished(_folder(out, plan, manifest), plan.purpose)
-
-
-def _finished(folder: Path, purpose: Purpose) -> Record | None:
-    """The record of a run that need not be tried again; one that a bug is known to have made wrong has to.
-
-    A result tells what a trial would, but a trial was never tested.
-    """
-    path = folder / "record.json"
+    path = spec.folder(out) / "record.json"
     if not path.is_file():
         return None
     try:
         record = read_record(path)
     except ValueError as error:
         raise UserError(f"{error}; move it away to run this again") from None
-    wanted = record.purpose in (purpose, "result")
-    return record if wanted and record.status in FINAL_STATUSES and why_invalid(record) is None else None
+    fits = record.purpose in (spec.purpose, "result")
+    return record if fits and record.status in FINAL_STATUSES and why_invalid(record) is None else None
 
 
-@dataclass(frozen=True)
-class RunContext:
-    """All that one run after the other needs."""
+def execute(spec: RunSpec, context: RunContext, position: tuple[int, int] = (1, 1)) -> Record | None:
+    """Trains and tests one run on all ranks, unless it is done.
 
-    dataset: Dataset
-    options: Options
-    ranks: Ranks
-    locks: list[DeviceLock]
-    reporter: Reporter
-    stop_signal: StopSignal
-    judge: Judge = keep
+    Args:
+        spec: the run.
+        context: dataset, devices, where and how.
+        position: its number among all runs, and how many there are, for messages.
 
-    def was_shared(self) -> bool:
-        """Whether another process used one of the devices since this was last asked."""
-        return any([lock.was_shared() for lock in self.locks])  # every one is asked
+    Returns:
+        Its record on the first rank. None on the others, and where another process is running it.
 
-    def is_shared(self) -> bool:
-        """Whether another process has one of the devices now."""
-        return any(lock.is_shared() for lock in self.locks)
+    Raises:
+        UserError: its folder cannot be written; the last saved state is kept.
+        Interrupted: the user interrupted; the state is saved.
+        GroupLostError: another rank has ended.
+        FirstFailedError: on the other ranks, where the first one has ended.
+    """
+    folder, ranks = spec.folder(context.options.out), context.ranks
+    record: Record | None = None
+    try:
+        with ExitStack() as stack:
 
-    def do(self, plan: RunSpec, place: tuple[int, int]) -> Record | None:
-        """Carries out a run; None where another process is at it."""
-        folder = _folder(self.options.out, plan, self.dataset.manifest.digest)
-        try:
-            with folder_lock(folder) as mine:
-                if not mine:
-                    self.reporter.say(f"{folder}: another process is at this run; it is left to that one")
-                    return None
-                done = _finished(folder, plan.purpose)  # by another process, since this one began
-                record = done or _carry_out(self, plan, folder, place)
-        except OSError as error:
-            # A full or read-only disk would fail every further run too; the last saved state is intact.
-            raise UserError(
-                f"{folder}: cannot be written ({error.strerror or error}); a state saved before is kept"
-            ) from error
-        if record.status in FINAL_STATUSES:
-            (folder / ".lock").unlink(missing_ok=True)
-        if not done:
-            self.reporter.run_ended(record)
-        return record
+            def is_wanted() -> bool:
+                nonlocal record
+                if not stack.enter_context(folder_lock(folder)):
+                    context.reporter.say(f"{folder}: is already running in another process; skipped")
+                    return False
+                record = finished_record(context.options.out, spec)  # by another process meanwhile
+                return record is None
 
-
-def _carry_out(bench: RunContext, plan: RunSpec, folder: Path, place: tuple[int, int]) -> Record:
-    """One run and its record, whatever happens to it."""
-    bench.was_shared()  # what was before is no concern of this run
-    # Who was met is not told when the other one ends first.
-    beside = bench.is_shared()
-    started = now()
-    outcome = _run(bench, plan, folder, place)
-    shared = bench.was_shared() or beside
-    anywhere = bench.ranks.finish_run(shared)
-    record = make_record(
-        plan,
-        outcome,
-        bench.dataset,
-        bench.ranks,
-        started=started,
-        shared=shared if anywhere is None else anywhere,
-    )
-    write_atomically(folder / "environment.json", record.environment.model_dump_json(indent=2) + "\n")
-    write_record(folder, record)
-    if record.status in FINAL_STATUSES:  # a failed run may go on from its last state
-        discard_state(folder)
-    if anywhere is None:
-        raise GroupLostError("another device's process has ended")
+            wanted = ranks.first(is_wanted)
+            if wanted:
+                record = _run_and_record(spec, context, folder, position)
+    except OSError as error:
+        # A full or read-only disk would fail every further run too; the last saved state is intact.
+        raise UserError(
+            f"{folder}: cannot be written ({error.strerror or error}); a state saved before is kept"
+        ) from error
+    if record is not None and record.status in FINAL_STATUSES:
+        (folder / ".lock").unlink(missing_ok=True)
+    if record is not None and wanted:
+        context.reporter.run_ended(record)
     return record
 
 
-def _run(bench: RunContext, plan: RunSpec, folder: Path, place: tuple[int, int]) -> Outcome:
+def _run_and_record(spec: RunSpec, context: RunContext, folder: Path, position: tuple[int, int]) -> Record | None:
+    """One run and its record, whatever happens to it; the record on the first rank."""
+    ranks = context.ranks
+    ranks.begin_run()
+    context.was_shared()  # what was before does not concern this run
+    shared_at_start = context.is_shared()  # who is met is forgotten when the other process ends first
+    started = now()
+    outcome = _run(spec, context, folder, position)
+    shared = context.was_shared() or shared_at_start
+    shared_anywhere = ranks.finish_run(shared)  # None where a rank is gone
+    if ranks.is_first:
+        shared = shared if shared_anywhere is None else shared_anywhere
+        record = make_record(spec, outcome, context.dataset, ranks, started=started, shared=shared)
+        write_atomically(folder / "environment.json", record.environment.model_dump_json(indent=2) + "\n")
+        write_record(folder, record)
+        if record.status in FINAL_STATUSES:  # a failed run may resume from its last state
+            discard_state(folder)
+    if shared_anywhere is None:
+        if not ranks.is_first and outcome.cause is not None:
+            # A failure here alone: by this exit code a launcher ends the ranks that still wait for this one.
+            raise SystemExit(1)
+        raise GroupLostError("another device's process has ended")
+    return record if ranks.is_first else None
+
+
+def _run(spec: RunSpec, context: RunContext, folder: Path, position: tuple[int, int]) -> Outcome:
     """One run from its start to its end; what goes wrong inside is its outcome."""
-    dataset, options, ranks = bench.dataset, bench.options, bench.ranks
+    options, ranks, reporter = context.options, context.ranks, context.reporter
     run: Run | None = None
     ledger: LedgerRecord | None = None
-    reached: Metrics | TrialMetrics | None = None
     try:
-        _prepare_folder(folder, plan)
-        ranks.order(plan.key(dataset.manifest.digest))
-        told = (bench.reporter, bench.stop_signal)
-        run = Run(plan, dataset, ranks.device, folder, *told, ranks, bench.judge, options.track)
-        bench.reporter.run_started(plan, *place, run.resumed_at)
-        status, message, reached = run.carry_out()
+        ranks.first(lambda: _prepare_folder(folder, spec))
+        run = Run(
+            spec,
+            context.dataset,
+            ranks.device,
+            folder,
+            reporter,
+            context.stop_signal,
+            ranks,
+            context.should_prune,
+            options.track,
+        )
+        reporter.run_started(spec, *position, run.resumed_at)
+        status, message, metrics = run.train_and_test()
+        outcome = Outcome(status, message, metrics)
         ledger = run.ledger.record(run.memory.read(), run.meter)
         if status not in ("diverged", "pruned"):
-            ledger = _described(bench, run, ledger)
-        outcome = Outcome(status, message, reached)
-    except (Interrupted, UserError, KeyboardInterrupt, OSError):
+            ledger = _measured(context, run, ledger)
+    except (Interrupted, UserError, KeyboardInterrupt):
         raise
+    except FirstFailedError as error:
+        outcome = Outcome("failed", str(error))
     except Exception as error:
-        if options.debug:
+        if options.debug or (isinstance(error, OSError) and ranks.is_first):
             raise
-        outcome = Outcome("failed", f"{type(error).__name__}: {error}", reached, cause=_cause(error))
-        _write_traceback(folder)
+        outcome = Outcome("failed", f"{type(error).__name__}: {error}", cause=_cause(error))
+        if ranks.is_first:
+            _write_traceback(folder)
+        else:
+            _log.error("device %d of %d: %s", ranks.rank, ranks.size, outcome.message)
     finally:
         if run is not None:
             ledger = ledger or run.ledger.record(run.memory.read(), run.meter)
@@ -274,25 +323,27 @@ def _run(bench: RunContext, plan: RunSpec, folder: Path, place: tuple[int, int])
     return replace(outcome, ledger=ledger)
 
 
-def _described(bench: RunContext, run: Run, ledger: LedgerRecord) -> LedgerRecord:
-    """The ledger with FLOPs and the like, and pictures beside: outside the timed run, which they cannot fail."""
-    for what, work in run.afterwards:
+def _measured(context: RunContext, run: Run, ledger: LedgerRecord) -> LedgerRecord:
+    """The ledger with FLOPs and the like, and pictures in the folder. They cannot fail the run, which is finished."""
+    if run.measurements is None:
+        return ledger
+    for name, measure in run.measurements.parts:
         try:
-            work()
+            measure()
         except (Interrupted, UserError, KeyboardInterrupt, OSError):
             raise
         except Exception as error:
-            if bench.options.debug or bench.ranks.size > 1:  # the others wait for this process's part
+            if context.options.debug or context.ranks.size > 1:  # the other ranks wait for this one's part
                 raise
             _write_traceback(run.folder)
             reason = f"{type(error).__name__}: {error}"
-            bench.reporter.say(f"{run.folder}: {what} could not be had ({reason}; traceback.txt)")
-    return run.described(ledger)
+            context.reporter.say(f"{run.folder}: {name} could not be measured ({reason}; traceback.txt)")
+    return run.measurements.added_to(ledger)
 
 
-def _prepare_folder(folder: Path, plan: RunSpec) -> None:
+def _prepare_folder(folder: Path, spec: RunSpec) -> None:
     """Makes the folder; the record of an earlier try (failed, invalid, a trial) is kept under another name."""
-    write_atomically(folder / "config.yaml", yaml.safe_dump(plan.config(), sort_keys=False))
+    write_atomically(folder / "config.yaml", yaml.safe_dump(spec.config(), sort_keys=False))
     old = folder / "record.json"
     if old.is_file():
         before = read_record(old)

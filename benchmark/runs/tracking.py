@@ -41,20 +41,18 @@ class Subject:
 
     Attributes:
         folder: where local trackers of the experiment write.
-        plan: what is run.
-        key: of the run.
+        spec: the run.
         resumed_step: the last step of what it goes on from; None at its start.
     """
 
     folder: Path
-    plan: RunSpec
-    key: str
+    spec: RunSpec
     resumed_step: int | None = None
 
     @property
     def name(self) -> str:
         """Of the run among those of its entry, as its folder."""
-        return f"seed-{self.plan.seed}-{self.key[:8]}"
+        return f"seed-{self.spec.seed}-{self.spec.key[:8]}"
 
 
 def _tensorboard(subject: Subject) -> Logger:
@@ -62,10 +60,10 @@ def _tensorboard(subject: Subject) -> Logger:
 
     # Steps that an earlier try or an interrupted one has written, and this one writes again, are taken back.
     first = 0 if subject.resumed_step is None else subject.resumed_step + 1
-    root, entry = subject.folder / "tensorboard", subject.plan.entry.name
+    root, entry = subject.folder / "tensorboard", subject.spec.entry.name
     logger = TensorBoardLogger(root, entry, subject.name, default_hp_metric=False, purge_step=first)
     if subject.resumed_step is None:
-        text = yaml.safe_dump(subject.plan.config(), sort_keys=False)
+        text = yaml.safe_dump(subject.spec.config(), sort_keys=False)
         logger.experiment.add_text("configuration", f"```yaml\n{text}```")
     opened: Logger = logger
     return opened
@@ -76,18 +74,18 @@ def _wandb(subject: Subject) -> Logger:
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 
-    plan = subject.plan
+    spec = subject.spec
     subject.folder.mkdir(parents=True, exist_ok=True)
     mode: Any = os.environ.get("WANDB_MODE", "offline")  # W&B itself says what else there is
     run = wandb.init(
-        project=os.environ.get("WANDB_PROJECT", plan.experiment.name),
-        group=plan.entry.name,
-        name=f"{plan.entry.name}-{subject.name}",
-        id=subject.key,
+        project=os.environ.get("WANDB_PROJECT", spec.experiment.name),
+        group=spec.entry.name,
+        name=f"{spec.entry.name}-{subject.name}",
+        id=subject.spec.key,
         resume=None if subject.resumed_step is None else "allow",
         dir=subject.folder,
         mode=mode,
-        config=plan.config(),
+        config=spec.config(),
         # What it samples by itself would be load beside the run.
         settings=wandb.Settings(
             console="off", silent=True, disable_git=True, save_code=False, x_disable_stats=True, x_disable_meta=True
@@ -106,31 +104,31 @@ def _mlflow(subject: Subject) -> Logger:
 
     for name in ("mlflow", "alembic", "pytorch_lightning.loggers.mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)  # they announce each table and experiment that they make
-    plan, address = subject.plan, os.environ.get("MLFLOW_TRACKING_URI")
+    spec, address = subject.spec, os.environ.get("MLFLOW_TRACKING_URI")
     local = subject.folder.resolve()
     if not address:
         local.mkdir(parents=True, exist_ok=True)
         address = f"sqlite:///{local / 'mlflow.db'}"
-    experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", plan.experiment.name)
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", spec.experiment.name)
     earlier = None
     if subject.resumed_step is not None:
         client = mlflow.MlflowClient(address)
         known = client.get_experiment_by_name(experiment)
-        which = f"tags.bench_key = '{subject.key}'"
+        which = f"tags.bench_key = '{subject.spec.key}'"
         runs = client.search_runs([known.experiment_id], which, max_results=1) if known else []  # the latest first
         earlier = runs[0].info.run_id if runs else None
         if earlier is not None:
             client.update_run(earlier, status="RUNNING")
     logger = MLFlowLogger(
         experiment_name=experiment,
-        run_name=f"{plan.entry.name}-{subject.name}",
+        run_name=f"{spec.entry.name}-{subject.name}",
         run_id=earlier,
         tracking_uri=address,
         artifact_location=(local / "mlflow").as_uri() if "MLFLOW_TRACKING_URI" not in os.environ else None,
-        tags={"bench_key": subject.key, "entry": plan.entry.name},
+        tags={"bench_key": subject.spec.key, "entry": spec.entry.name},
     )
     if earlier is None:  # parameters may not be set twice
-        logger.log_hyperparams(plan.config())
+        logger.log_hyperparams(spec.config())
     opened: Logger = logger
     return opened
 

@@ -107,9 +107,17 @@ def _trial(one: EntryTrials, trial: FrozenTrial) -> TrialOutcome:
         entry=one.space.name_of(point) if point else "",
         parameters=point,
         value=value,
-        message=trial.user_attrs.get("message", ""),
+        message=trial.user_attrs.get("message") or _died(trial),
         runs=runs,
     )
+
+
+def _died(trial: FrozenTrial) -> str:
+    """The message of a failed trial that left none: its worker died over it, again and again."""
+    if trial.state != TrialState.FAIL:
+        return ""
+    times = len(trial.system_attrs.get("retry_history", [])) + 1
+    return f"its process died ({times} times); the same command tries it again" if times > 1 else "its process died"
 
 
 def _importances(one: EntryTrials) -> dict[str, float]:

@@ -13,7 +13,7 @@ from methods.backbones import BackboneSpec
 
 if TYPE_CHECKING:
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment.run_spec import Resolved
+    from benchmark.experiment.entries import ResolvedEntry
     from benchmark.sweep.space import Space
 
 
@@ -34,7 +34,7 @@ class Question:
         return first_difference(merge(self.defaults, before), self.asked)
 
 
-def question(space: Space, base: dict[str, Any], first: Resolved, precision: str, dataset: Dataset) -> Question:
+def question(space: Space, base: dict[str, Any], first: ResolvedEntry, precision: str, dataset: Dataset) -> Question:
     """The question of one entry's study.
 
     Args:

@@ -20,8 +20,8 @@ import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from benchmark.errors import UserError
+from benchmark.experiment.entries import resolve_entries
 from benchmark.experiment.files import set_key
-from benchmark.experiment.run_spec import resolve_entries
 from benchmark.experiment.spec import Experiment, validate_experiment
 from benchmark.randomness import generator
 from methods.config import nearest
@@ -29,7 +29,7 @@ from methods.config import nearest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmark.experiment.run_spec import Resolved
+    from benchmark.experiment.entries import ResolvedEntry
     from benchmark.sweep.spec import ParameterSpec, SweepSpec
 
 Point = dict[str, Any]
@@ -186,7 +186,7 @@ def point_data(space: Space, base: dict[str, Any], point: Point, seeds: list[int
 
 def resolve_point(
     space: Space, base: dict[str, Any], source: Path, point: Point, where: str
-) -> tuple[Experiment, list[Resolved]]:
+) -> tuple[Experiment, list[ResolvedEntry]]:
     """A point's experiment and its one entry, validated.
 
     Raises:

@@ -34,6 +34,8 @@ HEARTBEAT = 10
 """Seconds between two signs of life of a trial, in a database."""
 GRACE = 60
 """Seconds of silence after which a trial counts as dead."""
+RETRIES = 3
+"""How often a trial is tried again whose worker died over it (out of memory, a crash in a library, kill -9)."""
 
 _JOURNAL_ENDINGS = (".log", ".journal")
 _LIVE = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING)
@@ -72,7 +74,7 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
                 engine_kwargs=options,
                 heartbeat_interval=HEARTBEAT,
                 grace_period=GRACE,
-                heartbeat_stale_trial_callback=requeue,
+                heartbeat_stale_trial_callback=retry_dead,
             )
     except ImportError as error:
         raise UserError(f"--storage {shown}: its driver is not installed ({error.__cause__ or error})") from None
@@ -126,12 +128,17 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def requeue(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Puts a trial that ended without an outcome back into the queue, with its values and what was reported of it."""
-    trial = copy.deepcopy(trial)
-    trial.user_attrs = {key: value for key, value in trial.user_attrs.items() if key != "worker"}
+def retry_dead(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Queues a trial again whose worker died over it, at most `RETRIES` times: it may have been the trial's fault."""
     with quiet():
-        RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)(study, trial)
+        retry = RetryHeartbeatStaleTrialCallback(max_retry=RETRIES, inherit_intermediate_values=True)
+        retry(study, _without_worker(trial))
+
+
+def _without_worker(trial: FrozenTrial) -> FrozenTrial:
+    trial = copy.deepcopy(trial)
+    trial.user_attrs.pop("worker", None)
+    return trial
 
 
 @dataclass(frozen=True)
@@ -187,18 +194,28 @@ class EntryTrials:
             if self.is_dead(trial):
                 with suppress(UpdateFinishedTrialError, ValueError), quiet():  # somebody else was faster
                     self.study.tell(trial.number, state=TrialState.FAIL)
-                    requeue(self.study, self.study.trials[trial.number])
+                    retry_dead(self.study, self.study.trials[trial.number])
                 _remove_lock(self.folder / _WORKERS / str(trial.user_attrs.get("worker")))
 
     def put_back(self, number: int) -> None:
-        """Queues a trial of this worker again that was stopped on its way, and has no outcome."""
+        """Queues a trial of this worker again that was interrupted."""
         trial = self.study.trials[number]
         if trial.state == TrialState.RUNNING:  # stopped before Optuna could take note
             with quiet():
                 self.study.tell(number, state=TrialState.FAIL)
             trial = self.study.trials[number]
         if trial.state == TrialState.FAIL:
-            requeue(self.study, trial)
+            trial = _without_worker(trial)
+            self.study.add_trial(
+                create_trial(
+                    state=TrialState.WAITING,
+                    params=trial.params,
+                    distributions=trial.distributions,
+                    user_attrs=trial.user_attrs,
+                    system_attrs=trial.system_attrs,
+                    intermediate_values=trial.intermediate_values,
+                )
+            )
 
     def is_dead(self, trial: FrozenTrial) -> bool:
         """Whether the worker of a running trial is known to have ended; on another machine nobody can know."""

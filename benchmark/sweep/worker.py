@@ -1,4 +1,4 @@
-"""A worker: takes trials from the queues, entry by entry, until none is left; a trial's runs are its seeds."""
+"""A worker: takes trials from the queues, entry by entry, until none is left, and runs a trial's seeds."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from benchmark.errors import UserError
+from benchmark.errors import Interrupted, UserError
 from benchmark.randomness import derive_seed
+from benchmark.sweep.progress import Pace
 from benchmark.sweep.space import FIRST, point_data, point_text
 from benchmark.sweep.study import quiet
-from benchmark.sweep.supervise import RunFailedError, StoppedError, outcome
-from benchmark.sweep.telling import Pace, Telling
+from benchmark.sweep.trial_runs import outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from benchmark.records.schema import Purpose, Record
+    from benchmark.records.schema import Record
     from benchmark.records.study import RunOutcome
-    from benchmark.sweep.job import Job
     from benchmark.sweep.space import Point
     from benchmark.sweep.study import EntryTrials
-    from benchmark.sweep.supervise import Supervisor
+    from benchmark.sweep.trial_runs import TrialRuns
 
 _PAUSE = 1.0  # seconds between two looks at trials that other workers have
+
+
+class RunFailedError(Exception):
+    """A run ended without scores, for a reason that its record names."""
 
 
 class _QueueEmptyError(Exception):
@@ -42,18 +45,17 @@ class Worker:
 
     Attributes:
         studies: one per entry.
-        supervisor: carries out runs.
-        job: makes the job of a run: from its raw experiment, what it is for, its tags.
+        runs: executes runs.
         base: the experiment's raw data.
         name: of this worker's lock.
         finished: called after each trial.
-        say: a line for the user.
+        say: prints a line.
         points: evaluation points of a run.
+        failed: trials that failed so far.
     """
 
     studies: Sequence[EntryTrials]
-    supervisor: Supervisor
-    job: Callable[[dict[str, Any], Purpose, tuple[str, ...]], Job]
+    runs: TrialRuns
     base: dict[str, Any]
     name: str
     finished: Callable[[], object]
@@ -63,7 +65,6 @@ class Worker:
     _current: tuple[EntryTrials, int] | None = None
 
     def __post_init__(self) -> None:
-        self._telling = Telling(self.say)
         self._pace = Pace(self._decided()[0])
 
     def _decided(self) -> tuple[int, int]:
@@ -71,17 +72,17 @@ class Worker:
         return sum(done for done, _ in counts), sum(points for _, points in counts)
 
     def work(self, *, wait: bool) -> None:
-        """Carries out trials until no queue holds one.
+        """Runs trials until no queue holds one.
 
         Args:
             wait: for trials that other workers have, in case one of them dies.
 
         Raises:
-            StoppedError: the user wants to stop; the trial under way is back in its queue.
-            UserError: what a run says the user can mend; likewise.
+            Interrupted: the user wants to stop; the trial under way is back in its queue.
+            UserError: something the user can mend; likewise.
         """
         waiting = False
-        while not self.supervisor.stopping:
+        while not self._stopping:
             done = [self._try_one(one) for one in self.studies]  # one trial of each entry by turns (rule 13)
             if any(done):
                 continue
@@ -95,12 +96,16 @@ class Worker:
                 self.say(f"waiting for trials that other workers have: {len(elsewhere)}")
             waiting = True
             time.sleep(_PAUSE)
-        raise StoppedError
+        raise Interrupted
+
+    @property
+    def _stopping(self) -> bool:
+        return self.runs.stop_signal.requested
 
     def _try_one(self, one: EntryTrials) -> bool:
-        """Takes a trial from a queue and carries it out; False where there was none."""
+        """Takes a trial from a queue and runs it; False where there was none."""
         one.take_up_dead()
-        if self.supervisor.stopping or not one.trials(TrialState.WAITING):
+        if self._stopping or not one.trials(TrialState.WAITING):
             return False
         sweep = one.space.sweep
         begun = len(one.trials()) - len(one.trials(TrialState.WAITING))
@@ -109,9 +114,9 @@ class Worker:
         try:
             with quiet():
                 one.study.optimize(
-                    lambda trial: self._carry_out(one, trial), n_trials=1, catch=(RunFailedError, _QueueEmptyError)
+                    lambda trial: self._run_trial(one, trial), n_trials=1, catch=(RunFailedError, _QueueEmptyError)
                 )
-        except (StoppedError, UserError, KeyboardInterrupt):
+        except (Interrupted, UserError, KeyboardInterrupt):
             self._put_back()
             raise
         finally:
@@ -125,7 +130,7 @@ class Worker:
             one, number = self._current
             one.put_back(number)
 
-    def _carry_out(self, one: EntryTrials, trial: Trial) -> float | tuple[float, float]:
+    def _run_trial(self, one: EntryTrials, trial: Trial) -> float | tuple[float, float]:
         """The objective: mean validation linear top-1 of the seeds, and for two objectives their mean cost, too."""
         if "point" not in trial.user_attrs:
             raise _QueueEmptyError
@@ -138,10 +143,8 @@ class Worker:
         self.say(f"{label}: {point_text(point)}")
         runs: list[RunOutcome] = []
         for place, seed in enumerate(space.sweep.seeds):
-            try:
-                run, record = self._run(one, trial, point, place, seed, label)
-            except RunFailedError as error:
-                self._fail(trial, label, f"seed {seed}: {error}")
+            record = self._run(one, trial, point, place, seed, label)
+            run = outcome(record, self.runs.options.out, one.folder)
             runs.append(run)
             trial.set_user_attr("runs", [found.model_dump(mode="json") for found in runs])
             if run.linear_top1 is None:
@@ -153,20 +156,16 @@ class Worker:
             return mean, sum(run.device_hours for run in runs) / len(runs)
         return mean
 
-    def _run(
-        self, one: EntryTrials, trial: Trial, point: Point, place: int, seed: int, label: str
-    ) -> tuple[RunOutcome, Record]:
-        data = point_data(one.space, self.base, point, [seed], label)
-
-        def judge(progress: float, knn20: float) -> bool:
+    def _run(self, one: EntryTrials, trial: Trial, point: Point, place: int, seed: int, label: str) -> Record:
+        def should_prune(scores: Mapping[str, float]) -> bool:
             # Steps count on over the seeds, so that trials are compared at the same seed and progress.
-            trial.report(knn20, place * self.points + max(0, round(progress * self.points) - 1))
+            step = place * self.points + max(0, round(scores["progress"] * self.points) - 1)
+            trial.report(scores["knn20"], step)
             return trial.should_prune()
 
-        folder = self.supervisor.run(
-            self.job(data, "trial", ()), lambda message: self._telling(f"{label}, seed {seed}", message), judge
-        )
-        return outcome(folder, one.folder)
+        spec = self.runs.plan(point_data(one.space, self.base, point, [seed], label))
+        pruned = {} if one.space.sweep.pruner == "none" else {"should_prune": should_prune}
+        return self.runs.run(spec, f"{label}, seed {seed}", **pruned)
 
     def _end_without_score(self, trial: Trial, label: str, record: Record) -> NoReturn:
         """A run without a score ends its trial: for good, unless it failed, which the next command tries again.

@@ -19,7 +19,8 @@ from torch import nn
 
 from benchmark.data.datasets import load_dataset
 from benchmark.errors import FirstFailedError
-from benchmark.experiment.run_spec import plan_runs, resolve_entries
+from benchmark.experiment.entries import resolve_entries
+from benchmark.experiment.run_spec import plan_runs
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.interrupt import StopSignal
 from benchmark.machine.ranks import Ranks, find_world, join

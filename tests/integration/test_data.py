@@ -12,7 +12,8 @@ from PIL import Image
 from benchmark.data import datasets
 from benchmark.data import loader as batches
 from benchmark.errors import Interrupted
-from benchmark.experiment.run_spec import plan_runs, resolve_entries
+from benchmark.experiment.entries import resolve_entries
+from benchmark.experiment.run_spec import plan_runs
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.interrupt import StopSignal
 from benchmark.runs.progress import Reporter

@@ -12,7 +12,8 @@ from rich.console import Console
 from benchmark.analysis.tables import leaderboard
 from benchmark.cli.console import ConsoleReporter
 from benchmark.data.datasets import load_dataset
-from benchmark.experiment.run_spec import plan_runs, resolve_entries
+from benchmark.experiment.entries import resolve_entries
+from benchmark.experiment.run_spec import plan_runs
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.interrupt import StopSignal
 from benchmark.machine.locks import DeviceLock

@@ -16,7 +16,8 @@ import yaml
 from torch import Tensor
 
 from benchmark.data.datasets import load_dataset
-from benchmark.experiment.run_spec import plan_runs, resolve_entries
+from benchmark.experiment.entries import resolve_entries
+from benchmark.experiment.run_spec import plan_runs
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.interrupt import StopSignal
 from benchmark.runs.run import Run

@@ -13,7 +13,8 @@ import torch
 
 from benchmark.cost.flops import count_flops
 from benchmark.experiment.files import config_root
-from benchmark.experiment.run_spec import RunSpec, effective_lr, plan_runs, resolve_entries
+from benchmark.experiment.entries import resolve_entries
+from benchmark.experiment.run_spec import RunSpec, effective_lr, plan_runs
 from benchmark.experiment.spec import load_experiment
 from benchmark.training.optim import lr_factor, weight_decay
 from cnn_jepa import MaskSpec

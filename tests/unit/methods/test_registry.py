@@ -8,7 +8,7 @@ import pytest
 
 from benchmark.cli.main import listing
 from benchmark.errors import UserError
-from benchmark.experiment.run_spec import resolve_entries
+from benchmark.experiment.entries import resolve_entries
 from benchmark.experiment.spec import load_experiment
 from methods.byol import BYOL
 from methods.registry import method_class, method_names, package_of

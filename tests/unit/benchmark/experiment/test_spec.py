@@ -11,7 +11,8 @@ import yaml
 
 from benchmark.errors import UserError
 from benchmark.experiment.files import merge
-from benchmark.experiment.run_spec import check_devices, plan_runs, resolve_entries
+from benchmark.experiment.entries import check_devices, resolve_entries
+from benchmark.experiment.run_spec import plan_runs
 from benchmark.experiment.spec import Experiment, load_experiment
 
 if TYPE_CHECKING:

@@ -1,0 +1,131 @@
+"""Entries with their recipes: read, merged with overrides, and checked as far as that goes without data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from benchmark.errors import UserError
+from benchmark.experiment.explain import explain
+from benchmark.experiment.files import find_recipe, merge, read_recipe
+from methods.registry import method_class
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from benchmark.experiment.spec import EntrySpec, Experiment
+    from methods.backbones import BackboneSpec
+    from methods.base import Method
+    from methods.config import MethodConfig
+
+
+@dataclass(frozen=True)
+class ResolvedEntry:
+    """An entry whose settings are read and valid."""
+
+    entry: EntrySpec
+    method: type[Method[Any]]
+    settings: MethodConfig
+    backbone: BackboneSpec
+
+
+def resolve_entries(experiment: Experiment, source: Path) -> list[ResolvedEntry]:
+    """Each entry with its recipe and overrides, before any data is read.
+
+    Args:
+        experiment: what is asked.
+        source: the experiment's file; recipes may lie beside it.
+
+    Raises:
+        UserError: an entry's settings are wrong, or its method does not run on its backbone or with micro-batches.
+    """
+    return [_resolve(experiment, entry, source) for entry in experiment.entries]
+
+
+def _resolve(experiment: Experiment, entry: EntrySpec, source: Path) -> ResolvedEntry:
+    where = f"{source}: entry '{entry.name}'"
+    try:
+        method = method_class(entry.method)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
+    recipe = find_recipe(entry.recipe or experiment.recipe, entry.method, source.parent)
+    settings = read_recipe(recipe, entry.method) if recipe else {}
+    try:
+        config = method.config_class.model_validate(merge(settings, entry.overrides))
+    except ValidationError as error:
+        raise UserError(explain(error, method.config_class, where)) from None
+    backbone = entry.backbone or experiment.backbone
+    try:
+        method.check_backbone(backbone.kind)
+        if backbone.elsewhere:
+            raise ValueError(f"{backbone.elsewhere} is for encoders trained elsewhere; nothing is trained with it here")
+        _check_accumulation(experiment, method, config)
+    except ValueError as error:
+        raise UserError(f"{where}, backbone {backbone.name}: {error}") from None
+    return ResolvedEntry(entry, method, config, backbone)
+
+
+def _check_accumulation(experiment: Experiment, method: type[Method[Any]], config: MethodConfig) -> None:
+    """Refuses to cut a batch whose images the loss compares with each other."""
+    if experiment.accumulate > 1 and method.compares_images(config):
+        raise ValueError(
+            f"accumulate is {experiment.accumulate}, but the loss compares all images of a batch with each other; set "
+            "accumulate to 1, with a smaller batch_size or more devices where memory is short"
+        )
+
+
+def check_sizes(entries: Sequence[ResolvedEntry], image_size: int) -> None:
+    """Refuses entries whose patches, masks or views do not fit the image size; needs no data.
+
+    Raises:
+        UserError: names the entry and its backbone.
+    """
+    for resolved in entries:
+        try:
+            resolved.method.check(resolved.settings, resolved.backbone.grid(image_size))
+            _check_views(resolved, image_size)
+        except ValueError as error:
+            raise UserError(f"entry '{resolved.entry.name}', backbone {resolved.backbone.name}: {error}") from None
+
+
+def _check_views(resolved: ResolvedEntry, image_size: int) -> None:
+    """Refuses views that the method or its backbone cannot take."""
+    method, views = resolved.method, resolved.settings.views
+    if method.view_count is not None and len(views) != method.view_count:
+        raise ValueError(f"views holds {len(views)}; {method.name} takes {method.view_count}")
+    for number, view in enumerate(views):
+        if view.size is None or view.size == image_size:
+            continue
+        if method.fixed_view_size or resolved.backbone.kind == "vit":
+            raise ValueError(f"views.{number}.size is {view.size}; here it has to be the input size, {image_size}")
+        resolved.backbone.grid(view.size)
+
+
+def check_devices(experiment: Experiment, entries: Sequence[ResolvedEntry], kind: str, devices: int) -> None:
+    """Refuses what cannot be shared among devices, before any process is started for them.
+
+    Args:
+        experiment: what is asked.
+        entries: its entries, resolved.
+        kind: `cpu` or `cuda`.
+        devices: how many, on all machines together.
+
+    Raises:
+        UserError: the batch does not divide, or a recipe asks for what the devices cannot do together.
+    """
+    parts = devices * experiment.accumulate
+    if experiment.batch_size % parts:
+        raise UserError(
+            f"batch_size is {experiment.batch_size}, which does not divide into {devices} devices x "
+            f"{experiment.accumulate} micro-batches; the nearest that do: "
+            f"{max(1, experiment.batch_size // parts) * parts} and {(experiment.batch_size // parts + 1) * parts}"
+        )
+    for one in entries:
+        if devices > 1 and kind == "cpu" and one.settings.sync_batch_norm:
+            raise UserError(
+                f"entry '{one.entry.name}': sync_batch_norm is on, but torch synchronises batch norm on GPUs alone; "
+                f"use one device, or --set {one.entry.name}.sync_batch_norm=false"
+            )

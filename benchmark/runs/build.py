@@ -1,0 +1,69 @@
+"""What a run is made of: its method, and all that its training steps need."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmark.data.loader import Batches
+from benchmark.data.views.augment import Augmenter
+from benchmark.randomness import seeded
+from benchmark.training.loop import Objective, Training
+from benchmark.training.optim import build_optimizer
+from methods.backbones import build_backbone, use_plain_attention
+from methods.base import Task
+
+if TYPE_CHECKING:
+    from benchmark.cost.ledger import Ledger
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment.run_spec import RunSpec
+    from benchmark.machine.ranks import Ranks
+    from methods.base import Method
+
+
+def build_method(spec: RunSpec, dataset: Dataset, ranks: Ranks) -> Method[Any]:
+    """The method of a run on its device. Entries with the same seed and backbone start from equal backbone weights."""
+    with seeded(spec.seed, "backbone"):
+        backbone = build_backbone(spec.backbone, spec.image_size)
+    with seeded(spec.seed, "heads"):
+        method = spec.method(spec.settings, backbone, Task(spec.image_size, len(dataset.classes)))
+    if ranks.size > 1 and spec.settings.sync_batch_norm:
+        method.synchronise_batch_norm()
+    method.to(device=ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if ranks.device.type == "cpu":
+        use_plain_attention(method)
+    return method
+
+
+def build_training(spec: RunSpec, method: Method[Any], dataset: Dataset, ranks: Ranks, ledger: Ledger) -> Training:
+    """The method with its optimizer, batches and views, at the first step."""
+    assert spec.experiment.precision != "auto", "resolved when runs are planned"
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision of every run
+    fabric = ranks.fabric("bf16-mixed" if spec.experiment.precision == "bf16" else "32-true")
+    lr = spec.config()["lr"]
+    optimizer = build_optimizer(method.parameter_groups(), spec.settings.optimizer, lr)
+    objective, wrapped = fabric.setup(Objective(method), optimizer)
+    augmenter = Augmenter(method.views, spec.image_size, dataset.mean, dataset.std)
+    batches = Batches(
+        dataset.trained_on(spec.method),
+        spec.experiment.batch_size,
+        spec.seed,
+        ranks.device,
+        ranks.rank,
+        ranks.size,
+        augmenter=augmenter,
+    )
+    return Training(
+        plan=spec,
+        fabric=fabric,
+        method=method,
+        objective=objective,
+        optimizer=wrapped,
+        lr=lr,
+        augmenter=augmenter,
+        batches=batches,
+        ledger=ledger,
+        ranks=ranks,
+    )

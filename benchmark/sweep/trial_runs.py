@@ -1,0 +1,170 @@
+"""The runs of a sweep's trials: each is planned, waits for a device, and is executed like any other."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.data.datasets import load_dataset
+from benchmark.errors import Interrupted
+from benchmark.experiment.entries import resolve_entries
+from benchmark.experiment.run_spec import plan_runs
+from benchmark.experiment.spec import validate_experiment
+from benchmark.machine.devices import choose_device, take_device
+from benchmark.machine.locks import DeviceInUseError
+from benchmark.machine.ranks import Ranks
+from benchmark.records.folder import run_folder
+from benchmark.records.study import RunOutcome
+from benchmark.runs.run import ShouldPrune, never_prune
+from benchmark.runs.runner import RunContext, RunOptions, execute
+from benchmark.sweep.progress import TrialReporter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment.run_spec import RunSpec
+    from benchmark.machine.interrupt import StopSignal
+    from benchmark.machine.locks import DeviceLock
+    from benchmark.records.schema import Purpose, Record
+
+_PAUSE = 0.5  # seconds between two looks at a device or a folder that another process has
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """Where and how; nothing here can change a score.
+
+    Attributes:
+        out: the results folder.
+        storage: of the studies; None for an SQLite file in the study's folder.
+        data: folder of the dataset's files.
+        device: as for `bench run`.
+        share: use a device beside others, and mark the times.
+    """
+
+    out: Path
+    storage: str | None = None
+    data: Path | None = None
+    device: str = "auto"
+    share: bool = False
+
+
+@dataclass
+class TrialRuns:
+    """Executes runs of a sweep.
+
+    Attributes:
+        source: the experiment's file; recipes may be beside it.
+        dataset: the base experiment's.
+        options: where and how.
+        stop_signal: checked between steps, and while a device is waited for.
+        say: prints a line.
+    """
+
+    source: Path
+    dataset: Dataset
+    options: SweepOptions
+    stop_signal: StopSignal
+    say: Callable[[str], None]
+    _datasets: dict[str, Dataset] = field(default_factory=dict)
+
+    def plan(self, data: dict[str, Any], purpose: Purpose = "trial", tags: tuple[str, ...] = ()) -> RunSpec:
+        """The run that an experiment's raw data describe: one entry, one seed, one limit.
+
+        Raises:
+            UserError: no run would accept them.
+        """
+        experiment = validate_experiment(json.loads(json.dumps(data, default=str)), str(self.source))
+        dataset = self._dataset(experiment.dataset)
+        entries = resolve_entries(experiment, self.source)
+        (spec,) = plan_runs(experiment, entries, dataset, choose_device(self.options.device))
+        return replace(spec, purpose=purpose, tags=tags)
+
+    def run(self, spec: RunSpec, label: str, should_prune: ShouldPrune = never_prune) -> Record:
+        """The record of a run, executed unless it is done; where another process is running it, of that.
+
+        Args:
+            spec: from `plan`.
+            label: of the run, for the user.
+            should_prune: asked at each evaluation point but the last.
+
+        Raises:
+            Interrupted: the user wants to stop; the run's state is saved.
+            UserError: something the user can mend.
+        """
+        reporter = TrialReporter(label, self.say)
+        options = RunOptions(self.options.out, self.options.device, self.options.share)
+        dataset = self._dataset(spec.experiment.dataset)
+        with ExitStack() as stack:
+            device, lock = self._take_device(stack, reporter)
+            context = RunContext(dataset, options, Ranks(device), [lock], reporter, self.stop_signal, should_prune)
+            while (record := execute(spec, context)) is None:
+                self._pause()
+        return record
+
+    def _dataset(self, spec: Any) -> Dataset:
+        """The base experiment's dataset, unless a parameter of the sweep changes it."""
+        name = spec.model_dump_json()
+        if name not in self._datasets:
+            self._datasets = {name: load_dataset(spec, self.options.data, False)}
+        return self._datasets[name]
+
+    def _take_device(self, stack: ExitStack, reporter: TrialReporter) -> tuple[torch.device, DeviceLock]:
+        """Takes a device as soon as one is free."""
+        while True:
+            if self.stop_signal.requested:
+                raise Interrupted
+            try:
+                return stack.enter_context(take_device(self.options.device, share=self.options.share))
+            except DeviceInUseError:
+                reporter.say("waiting for a device that another run uses")
+                self._pause()
+
+    def _pause(self) -> None:
+        if self.stop_signal.requested:
+            raise Interrupted
+        time.sleep(_PAUSE)
+
+
+def outcome(record: Record, out: Path, study_folder: Path) -> RunOutcome:
+    """A run in short, as studies hold it.
+
+    Args:
+        record: of the run.
+        out: the results folder.
+        study_folder: what the record's path is relative to.
+    """
+    folder = run_folder(out, record.experiment, record.entry, record.seed, record.key)
+    linear = knn = None
+    if record.trial_metrics is not None:
+        linear, knn = record.trial_metrics.scores.linear_top1, record.trial_metrics.scores.knn20
+    elif record.metrics is not None:  # a result's kNN is the test split's
+        linear = record.metrics.scores.linear_validation_top1
+    ledger = record.ledger
+    return RunOutcome(
+        seed=record.seed,
+        key=record.key,
+        status=record.status,
+        linear_top1=linear,
+        knn20=knn,
+        device_hours=ledger.device_hours if ledger else 0.0,
+        total_hours=ledger.total_time * max(1, ledger.devices) / 3600 if ledger else 0.0,
+        flags=record.flags,
+        record=Path(os.path.relpath(folder / "record.json", study_folder)).as_posix(),
+        curve=_curve(folder),
+    )
+
+
+def _curve(folder: Path) -> list[tuple[float, float, float]]:
+    """Progress, linear top-1 and kNN-20 at the evaluation points; pruned runs have theirs in the history alone."""
+    path = folder / "history.jsonl"
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    return [(line["progress"], line["linear_top1"], line["knn20"]) for line in lines if line["kind"] == "evaluation"]

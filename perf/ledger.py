@@ -24,7 +24,7 @@ from benchmark.cost.ledger import Ledger
 from benchmark.cost.meter import INTERVAL, sources
 from benchmark.data.datasets import load_dataset
 from benchmark.experiment.entries import resolve_entries
-from benchmark.experiment.run_spec import plan_runs, resolve_precision
+from benchmark.experiment.run_spec import plan_runs
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.devices import choose_device
 from benchmark.machine.interrupt import StopSignal
@@ -43,9 +43,8 @@ def main() -> None:
     options = parser.parse_args()
     device = choose_device("auto")
     experiment, source = load_experiment(options.experiment, methods=options.methods.split(","))
-    experiment = resolve_precision(experiment, device)
     dataset = load_dataset(experiment.dataset, None)
-    (plan, *_) = plan_runs(experiment, resolve_entries(experiment, source), dataset.image_size)
+    (plan, *_) = plan_runs(experiment, resolve_entries(experiment, source), dataset, device)
     reporter = ConsoleReporter(True, Console())
     with tempfile.TemporaryDirectory() as folder, StopSignal(reporter.say) as stop_signal:
         run = Run(plan, dataset, device, Path(folder), reporter, stop_signal)

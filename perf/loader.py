@@ -41,7 +41,7 @@ from benchmark.data.decode import THREADS_VARIABLE
 from benchmark.data.hdf5.convert import convert_folder
 from benchmark.errors import UserError
 from benchmark.experiment.entries import resolve_entries
-from benchmark.experiment.run_spec import plan_runs, resolve_precision
+from benchmark.experiment.run_spec import plan_runs
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.devices import choose_device
 from benchmark.machine.interrupt import StopSignal
@@ -111,7 +111,6 @@ def _compare(name: str, path: Path, options: argparse.Namespace, scratch: Path, 
     methods = options.methods.split(",")
     experiment, source = load_experiment(options.experiment or "cpu", methods=methods, settings=settings)
     device = choose_device("auto")
-    experiment = resolve_precision(experiment, device)
     threads = f"{torch.get_num_threads()} threads"
     if options.workers is not None:
         threads += f", {options.workers} more that decode"
@@ -119,7 +118,7 @@ def _compare(name: str, path: Path, options: argparse.Namespace, scratch: Path, 
     dataset = load_dataset(experiment.dataset, path, resident_limit=0)
     reporter = ConsoleReporter(True, Console())
     with StopSignal(reporter.say) as stop_signal:
-        for plan in plan_runs(experiment, resolve_entries(experiment, source), dataset.image_size):
+        for plan in plan_runs(experiment, resolve_entries(experiment, source), dataset, device):
             run = Run(plan, dataset, device, scratch, reporter, stop_signal)
             assert run.training is not None
             warm_up(run.training)

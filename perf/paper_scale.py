@@ -27,7 +27,7 @@ from benchmark.analysis.published import EPOCHS, PUBLISHED, REPOSITORY
 from benchmark.cli.console import ConsoleReporter
 from benchmark.data.datasets import load_dataset
 from benchmark.experiment.entries import resolve_entries
-from benchmark.experiment.run_spec import plan_runs, resolve_precision
+from benchmark.experiment.run_spec import plan_runs
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.devices import choose_device
 from benchmark.machine.interrupt import StopSignal
@@ -50,7 +50,6 @@ def main() -> None:
     settings = ["dataset.name=folder", f"batch_size={options.batch}", "precision=auto"]
     experiment, source = load_experiment("imagenet100", methods=methods, settings=settings)
     device = choose_device("auto")
-    experiment = resolve_precision(experiment, device)
     about(
         f"batch {options.batch}, {experiment.precision}, {options.rounds} rounds of {options.steps} steps, "
         f"{torch.get_num_threads()} threads"
@@ -63,7 +62,7 @@ def main() -> None:
         stop_signal = stack.enter_context(StopSignal(reporter.say))
         made = shapes_folder(folder / "images", max(4 * options.batch, 60), 20, quality=90, side=256)
         dataset = load_dataset(experiment.dataset, made)
-        for plan in plan_runs(experiment, resolve_entries(experiment, source), dataset.image_size):
+        for plan in plan_runs(experiment, resolve_entries(experiment, source), dataset, device):
             if plan.method.trainable:
                 run = runs[plan.entry.name] = Run(plan, dataset, device, folder, reporter, stop_signal)
                 stack.callback(run.close)
@@ -88,10 +87,10 @@ def main() -> None:
 
 def _published(run: Run) -> str:
     """What the authors' runs took for an epoch, relative to CNN-JEPA's."""
-    method, vit = run.plan.entry.method, run.plan.backbone.kind == "vit"
+    method, vit = run.spec.entry.method, run.spec.backbone.kind == "vit"
     wanted = "ViT-S/14" if vit else "ResNet-50"
     found = [one for one in PUBLISHED if (one.method, one.backbone, one.source) == (method, wanted, REPOSITORY)]
-    if not found or run.plan.entry.name == "cnn_jepa":
+    if not found or run.spec.entry.name == "cnn_jepa":
         return ""
     (one,) = found
     assert one.epochs is not None

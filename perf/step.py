@@ -30,7 +30,7 @@ from benchmark.cli.console import ConsoleReporter
 from benchmark.cost.budget import Budget
 from benchmark.data.datasets import load_dataset
 from benchmark.experiment.entries import resolve_entries
-from benchmark.experiment.run_spec import plan_runs, resolve_precision
+from benchmark.experiment.run_spec import plan_runs
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.devices import choose_device
 from benchmark.machine.interrupt import StopSignal
@@ -61,7 +61,6 @@ def main() -> None:
     methods = options.methods.split(",") if options.methods else None
     experiment, source = load_experiment(options.experiment, methods=methods)
     device = choose_device("auto")
-    experiment = resolve_precision(experiment, device)
     entries = resolve_entries(experiment, source)
     data = options.data or (asked_folder() if experiment.dataset.name == "folder" else None)
     dataset = load_dataset(experiment.dataset, data)
@@ -73,7 +72,7 @@ def main() -> None:
     heads = ("loop", *PARTS, "outside")
     print(f"{'entry':<14}{'ms/step':>9}{'images/s':>10}" + "".join(f"{head:>15}" for head in heads))
     with tempfile.TemporaryDirectory() as folder, StopSignal(reporter.say) as stop_signal:
-        for plan in plan_runs(experiment, entries, dataset.image_size):
+        for plan in plan_runs(experiment, entries, dataset, device):
             if not plan.method.trainable:
                 continue
             run = Run(plan, dataset, device, Path(folder), reporter, stop_signal)

@@ -121,6 +121,7 @@ def run_experiment(
     if experiment.precision == "bf16" and not has_bfloat16(device):
         reporter.say("this device emulates bf16, many times slower than float32; consider --set precision=auto")
     specs = plan_runs(experiment, entries, dataset, device)
+    experiment = specs[0].experiment  # with its precision resolved
     records, missing = _missing(specs, options, group or Ranks(device))
     if not missing:
         if records and not _probe_further(experiment, records, dataset, options, reporter, stop_signal):

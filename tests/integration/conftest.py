@@ -19,7 +19,7 @@ from benchmark.cli import main as cli
 from benchmark.machine.locks import FOLDER_VARIABLE
 from benchmark.records.folder import find_records
 from benchmark.report import sections
-from benchmark.runs import run
+from benchmark.runs import measure as run_measure
 from benchmark.training import profile as measure
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def bench(
     # Figures, the masks over which FLOPs are averaged and the steps behind a run, divided into their parts, are most of
     # what a tiny run takes.
     monkeypatch.setattr(measure, "FLOP_DRAWS", 2)
-    monkeypatch.setattr(run, "breakdown", partial(measure.breakdown, steps=2))
+    monkeypatch.setattr(run_measure, "breakdown", partial(measure.breakdown, steps=2))
     if request.node.get_closest_marker("figures") is None:
         monkeypatch.setattr(sections, "_drawn", lambda *_, **__: [])
     return Bench(tmp_path, monkeypatch, capsys)

@@ -20,10 +20,11 @@ from torch import nn
 from benchmark.data.datasets import load_dataset
 from benchmark.errors import FirstFailedError
 from benchmark.experiment.entries import resolve_entries
-from benchmark.experiment.run_spec import plan_runs
+from benchmark.experiment.run_spec import run_specs
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.interrupt import StopSignal
 from benchmark.machine.ranks import Ranks, find_world, join
+from benchmark.runs import build
 from benchmark.runs import run as run_module
 from benchmark.runs.progress import Reporter
 from benchmark.training.loop import NoCallbacks, train
@@ -56,7 +57,7 @@ _CUT = ("byol", "supervised", "cnn_jepa_uneven", "ijepa_uneven")  # whose losses
 
 
 def without_batch_norm(module: Any) -> Any:
-    """The module with identities in world of its batch norms."""
+    """The module with identities in place of its batch norms."""
     for name, child in list(module.named_children()):
         if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
             setattr(module, name, nn.Identity())
@@ -65,9 +66,9 @@ def without_batch_norm(module: Any) -> Any:
     return module
 
 
-def _build_method(real: Any, plan: RunSpec, dataset: Any) -> Any:
-    method = without_batch_norm(real(plan, dataset))
-    if plan.method.name == "cnn_jepa":
+def _build_method(real: Any, spec: RunSpec, dataset: Any, ranks: Ranks) -> Any:
+    method = without_batch_norm(real(spec, dataset, ranks))
+    if spec.method.name == "cnn_jepa":
         method.model._build_encoders()  # they hold the layers that were there before
     return method
 
@@ -90,7 +91,7 @@ def plans(folder: Path, names: tuple[str, ...], accumulate: int) -> list[RunSpec
     path.parent.mkdir(exist_ok=True)
     path.write_text(yaml.safe_dump(content))
     experiment, source = load_experiment(str(path))
-    return plan_runs(experiment, resolve_entries(experiment, source), 32)
+    return run_specs(experiment, resolve_entries(experiment, source), 32)
 
 
 def trained(todo: list[RunSpec], dataset: Any, ranks: Ranks, folder: Path) -> dict[str, Any]:
@@ -118,9 +119,9 @@ def agreed(ranks: Ranks) -> dict[str, Any]:
         failure = ""
     except (ValueError, FirstFailedError) as error:
         failure = type(error).__name__
+    ranks.begin_run()
     return {
         "failure": failure,
-        "ordered": ranks.order("a run" if ranks.is_first else None),
         "settled": ranks.finish_run(ranks.rank == 1),
         "agree": ranks.agree(float(ranks.rank), ranks.rank == 1),
         "mean": ranks.mean({"a": float(ranks.rank), "b": 1.0}),
@@ -133,8 +134,8 @@ def agreed(ranks: Ranks) -> dict[str, Any]:
 
 def main(out: Path) -> None:
     torch.set_num_threads(1)
-    real = run_module.build_backbone
-    run_module.build_backbone = lambda *arguments: without_batch_norm(real(*arguments))
+    real = build.build_backbone
+    build.build_backbone = lambda *arguments: without_batch_norm(real(*arguments))
     run_module.build_method = partial(_build_method, run_module.build_method)
     folder = out.with_suffix("")
     folder.mkdir(exist_ok=True)

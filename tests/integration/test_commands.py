@@ -127,10 +127,10 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
         assert len(entries) == len(experiment.entries)
     elif name == "sweep" and values["config"] is not None:
         from benchmark.sweep.spec import load_sweep
-        from benchmark.sweep.sweep import ask
+        from benchmark.sweep.sweep import resolve_sweep
 
         spec, path = load_sweep(values["config"], study=values["study"], seeds=None, trials=values["trials"])
-        asked = ask(spec, path, budget=values["budget"], settings=values["settings"] or [])
+        asked = resolve_sweep(spec, path, budget=values["budget"], settings=values["settings"] or [])
         assert len(asked.spaces) == len(spec.entries)
     elif name == "evaluate":
         from benchmark.cli.evaluate import _backbone, _dataset

@@ -13,7 +13,7 @@ from benchmark.data import datasets
 from benchmark.data import loader as batches
 from benchmark.errors import Interrupted
 from benchmark.experiment.entries import resolve_entries
-from benchmark.experiment.run_spec import plan_runs
+from benchmark.experiment.run_spec import run_specs
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.interrupt import StopSignal
 from benchmark.runs.progress import Reporter
@@ -163,7 +163,7 @@ def test_reading_ahead_and_interruptions_change_no_run_whose_crops_the_reader_ma
     path = bench.config(dataset={"name": "folder", "size": size}, budget={"steps": 8}, entries=[entry])
     experiment, source = load_experiment(str(path), settings=["precision=32"])
     dataset = datasets.load_dataset(experiment.dataset, photos, resident_limit=0)
-    (plan,) = plan_runs(experiment, resolve_entries(experiment, source), dataset.image_size)
+    (plan,) = run_specs(experiment, resolve_entries(experiment, source), dataset.image_size)
     found = {}
     for name, ahead, stops in (("ahead", 2, ()), ("late", 0, ()), ("parts", 2, (3, 4)), ("late parts", 0, (5,))):
         monkeypatch.setattr(batches, "AHEAD", ahead)

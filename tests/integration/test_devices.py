@@ -93,7 +93,6 @@ def test_ranks_agree(outcomes: dict[str, Any]) -> None:
         first
         == second
         == {
-            "ordered": "a run",
             "settled": True,
             "agree": (1.0, True),
             "mean": {"a": 0.5, "b": 1.0},

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 import signal
 from typing import TYPE_CHECKING, Any
-from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from benchmark.runs import estimate as planning
-from benchmark.runs.estimate import _estimate, _Trial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,17 +53,6 @@ def test_several_devices_are_taken_to_divide_the_work(
     (row,) = (line.split() for line in printed.splitlines() if budget.partition("=")[0] in line)
     assert row[5] == training and row[7] == device_hours
     assert "if 2 devices divide the work without loss, never measured" in printed
-
-
-def test_steps_take_half_the_time_on_two_devices() -> None:
-    plan, dataset = MagicMock(), MagicMock()
-    plan.experiment.batch_size, plan.budget.total_steps.return_value = 16, 7200
-    trial = _Trial(step=0.5, flops=None, evaluation=10.0, memory=1, disk=1)
-    one, two = (_estimate(plan, 3, trial, dataset, devices) for devices in (1, 2))
-    assert (one.training, two.training) == (3600.0, 1800.0)
-    assert one.device_hours == two.device_hours == 3.0
-    assert (one.total, two.total) == (3 * 3610.0, 3 * 1810.0)  # probes stay on one device
-    assert one.samples == two.samples == 7200 * 16
 
 
 def test_a_run_says_what_is_to_come(bench: Any, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from benchmark.cost.ledger import Ledger
 from benchmark.files import folder_lock
 from benchmark.records.folder import find_records
-from benchmark.runs import run
+from benchmark.runs import measure
 from benchmark.training import loop
 from methods.backbones import BackboneSpec, build_backbone
 from methods.simclr import SimCLR
@@ -130,10 +130,10 @@ def test_a_picture_that_fails_costs_the_run_nothing_but_the_picture(
     def fail(*_: Any) -> None:
         raise RuntimeError("no picture")
 
-    monkeypatch.setattr(run, "write_glimpse", fail)
+    monkeypatch.setattr(measure, "write_glimpse", fail)
     code, printed = bench("run", bench.config(), "--out", tmp_path, "--methods", "simclr")
     assert code == 0, printed
-    assert "the glimpse could not be had (RuntimeError: no picture" in printed
+    assert "the views could not be measured (RuntimeError: no picture" in printed
     record = bench.records(tmp_path)["simclr"]
     assert record.status == "completed" and record.metrics is not None
     assert record.ledger.flops_per_step > 0

@@ -1,4 +1,4 @@
-"""Runs that serve selection: their records, what they never read, and how they are given up."""
+"""Runs that serve selection: their records, what they never read, and how they are pruned."""
 
 from __future__ import annotations
 
@@ -18,69 +18,71 @@ from benchmark.experiment.spec import load_experiment
 from benchmark.machine.interrupt import StopSignal
 from benchmark.machine.locks import DeviceLock
 from benchmark.machine.ranks import Ranks
-from benchmark.runs import run as run_module
-from benchmark.runs.runner import Options, RunContext
+from benchmark.runs import scores
+from benchmark.runs.run import never_prune
+from benchmark.runs.runner import RunContext, RunOptions, execute
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(name="carry_out")
-def carry_out_fixture(bench: Any, tmp_path: Path) -> Any:
-    """Carries out one entry's run, for whatever purpose."""
+@pytest.fixture(name="run_once")
+def run_once_fixture(bench: Any, tmp_path: Path) -> Any:
+    """Runs one entry, for whatever purpose."""
     experiment, source = load_experiment(
         str(bench.config(evaluation={"points": 4})), methods=["simclr"], settings=["precision='32'"]
     )
     dataset = load_dataset(experiment.dataset, None)
-    (plan,) = plan_runs(experiment, resolve_entries(experiment, source), dataset.image_size)
+    device = torch.device("cpu")
+    (spec,) = plan_runs(experiment, resolve_entries(experiment, source), dataset, device)
 
-    def carry_out(purpose: Any, judge: Any = run_module.keep) -> Any:
-        options = Options(out=tmp_path / "out")
-        reporter = ConsoleReporter(True, Console())
-        stop_signal = StopSignal(lambda text: None)
+    def run_once(purpose: Any, should_prune: Any = never_prune) -> Any:
+        options, reporter = RunOptions(out=tmp_path / "out"), ConsoleReporter(True, Console())
         with DeviceLock("cpu") as lock:
-            worker = RunContext(dataset, options, Ranks(torch.device("cpu")), [lock], reporter, stop_signal, judge)
-            return worker.do(replace(plan, purpose=purpose), (1, 1))
+            context = RunContext(
+                dataset, options, Ranks(device), [lock], reporter, StopSignal(lambda text: None), should_prune
+            )
+            return execute(replace(spec, purpose=purpose), context)
 
-    return carry_out
+    return run_once
 
 
-def test_a_trial_never_reads_the_test_split(carry_out: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_never_reads_the_test_split(run_once: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def read(*_: Any) -> Any:
         raise AssertionError("the test split was read")
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "evaluate_test", read)
-        patch.setattr(run_module.Run, "_extra", read)
-        record = carry_out("trial")
+        patch.setattr(scores, "evaluate_test", read)
+        patch.setattr(scores, "_classifier_top1", read)
+        record = run_once("trial")
     assert record.status == "completed", record.message
     assert (record.purpose, record.metrics) == ("trial", None)
     assert 0 < record.trial_metrics.scores.linear_top1 <= 100
     assert len(record.trial_metrics.validation) == 4
     # The same run as a result is another matter: it is trained for its test, and serves later trials as well.
-    result = carry_out("result")
+    result = run_once("result")
     assert result.metrics.scores.linear_validation_top1 == record.trial_metrics.scores.linear_top1
-    assert carry_out("trial") == result
+    assert run_once("trial") == result
     # Side by side in one table they are two rows.
     assert len(leaderboard([record, result])) == 2
 
 
-def test_a_run_that_is_given_up_says_what_it_cost(carry_out: Any) -> None:
+def test_a_pruned_run_says_what_it_cost(run_once: Any) -> None:
     seen: list[float] = []
 
-    def judge(scores: Any) -> bool:
+    def should_prune(scores: Any) -> bool:
         seen.append(scores["progress"])
         return len(seen) == 2
 
-    record = carry_out("trial", judge)
+    record = run_once("trial", should_prune)
     assert seen == [0.3, 0.5]  # of ten steps, the first that reach a quarter and a half
-    assert (record.status, record.message) == ("pruned", "given up at 50% of its budget")
+    assert (record.status, record.message) == ("pruned", "pruned at 50% of its budget")
     assert record.metrics is None and record.trial_metrics is None
     assert record.ledger.steps == 5 and record.ledger.training_time > 0
-    assert carry_out("trial").status == "pruned"  # it is final
+    assert run_once("trial").status == "pruned"  # it is final
 
 
-def test_nobody_is_asked_at_the_end_of_a_run(carry_out: Any) -> None:
+def test_nobody_is_asked_at_the_end_of_a_run(run_once: Any) -> None:
     seen: list[float] = []
-    record = carry_out("trial", lambda scores: bool(seen.append(scores["progress"])))
+    record = run_once("trial", lambda scores: bool(seen.append(scores["progress"])))
     assert record.status == "completed" and seen == [0.3, 0.5, 0.8]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmark.data.datasets import load_dataset
 from benchmark.experiment.entries import resolve_entries
-from benchmark.experiment.run_spec import plan_runs
+from benchmark.experiment.run_spec import run_specs
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.interrupt import StopSignal
 from benchmark.runs.run import Run
@@ -125,7 +125,7 @@ def our_steps(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Steps]:
         path.write_text(yaml.safe_dump(content))
         experiment, source = load_experiment(str(path))
         dataset = load_dataset(experiment.dataset, None, False)
-        (plan,) = plan_runs(experiment, resolve_entries(experiment, source), dataset.image_size)
+        (plan,) = run_specs(experiment, resolve_entries(experiment, source), dataset.image_size)
         run = Run(plan, dataset, torch.device("cpu"), folder, cast("Any", None), StopSignal(print))
         taken = Steps({name: value.clone() for name, value in run.method.state_dict().items()}, [], [], {})
         loss = run.method.loss

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from benchmark.cost.flops import count_flops
-from benchmark.experiment.files import config_root
 from benchmark.experiment.entries import resolve_entries
-from benchmark.experiment.run_spec import RunSpec, effective_lr, plan_runs
+from benchmark.experiment.files import config_root
+from benchmark.experiment.run_spec import RunSpec, effective_lr, run_specs
 from benchmark.experiment.spec import load_experiment
 from benchmark.training.optim import lr_factor, weight_decay
 from cnn_jepa import MaskSpec
@@ -28,7 +28,7 @@ ENTRIES = ["cnn_jepa", "cnn_jepa_dense", "byol", "simclr", "vicreg", "ijepa", "s
 def _plans(name: str) -> dict[str, RunSpec]:
     """The plans of an experiment's first seed by entry."""
     experiment, source = load_experiment(name, seeds=[0])
-    return {plan.entry.name: plan for plan in plan_runs(experiment, resolve_entries(experiment, source), SHIPPED[name])}
+    return {plan.entry.name: plan for plan in run_specs(experiment, resolve_entries(experiment, source), SHIPPED[name])}
 
 
 @pytest.fixture(scope="module")

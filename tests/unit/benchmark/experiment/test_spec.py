@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from benchmark.errors import UserError
-from benchmark.experiment.files import merge
 from benchmark.experiment.entries import check_devices, resolve_entries
-from benchmark.experiment.run_spec import plan_runs
+from benchmark.experiment.files import merge
+from benchmark.experiment.run_spec import run_specs
 from benchmark.experiment.spec import Experiment, load_experiment
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ def _write(folder: Path, **changes: Any) -> str:
     return str(path)
 
 
-def _plans(path: str, **options: Any) -> list[RunSpec]:
+def _plans(path: str, manifest: str = "manifest", **options: Any) -> list[RunSpec]:
     experiment, source = load_experiment(path, **options)
-    return plan_runs(experiment, resolve_entries(experiment, source), 32)
+    return run_specs(experiment, resolve_entries(experiment, source), 32, manifest)
 
 
 def test_names_default_to_file_and_method(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_files_that_are_no_experiments_are_named(tmp_path: Path) -> None:
 
 
 def _key(path: str, **options: Any) -> str:
-    return _plans(path, **options)[0].key("manifest")
+    return _plans(path, **options)[0].key
 
 
 def test_the_key_changes_with_what_changes_the_result_and_with_nothing_else(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_the_key_changes_with_what_changes_the_result_and_with_nothing_else(tmp_
         _key(path, settings=["simclr.sync_batch_norm=true"]),
         _key(path, methods=["byol"], settings=["accumulate=2"]),
         _key(path, methods=["byol"]),
-        _plans(path)[0].key("another manifest"),
+        _plans(path, "another manifest")[0].key,
     ]
     assert len({same, *others}) == len(others) + 1
 
@@ -206,11 +206,10 @@ def test_a_key_keeps_its_meaning_where_a_default_changed(tmp_path: Path) -> None
     sparse = _key(path)
     dense = _key(path, settings=["cnn_jepa.encoder=masked_dense"])
     assert sparse == _key(path, settings=["cnn_jepa.encoder=sparse"]) != dense
-    plan = _plans("quickstart", methods=["cnn_jepa"], settings=["precision=bf16", "cnn_jepa.encoder=masked_dense"])[0]
-    assert (
-        plan.key("4d7eb4eb8891340c0f4c1e832f87dd306677fd73f352ba0b1d445096cccca79f")
-        == "b676c0562c51bed3adf383bd007640c1"
-    )  # as recorded then
+    manifest = "4d7eb4eb8891340c0f4c1e832f87dd306677fd73f352ba0b1d445096cccca79f"
+    settings = ["precision=bf16", "cnn_jepa.encoder=masked_dense"]
+    (spec,) = _plans("quickstart", manifest, methods=["cnn_jepa"], settings=settings)[:1]
+    assert spec.key == "b676c0562c51bed3adf383bd007640c1"  # as recorded then
 
 
 @pytest.mark.parametrize(
@@ -251,7 +250,7 @@ def test_every_shipped_experiment_plans() -> None:
     for name in shipped_experiments():
         experiment, source = load_experiment(name)
         size = experiment.dataset.size or 32
-        assert plan_runs(experiment, resolve_entries(experiment, source), size)
+        assert run_specs(experiment, resolve_entries(experiment, source), size)
 
 
 def test_every_shipped_experiment_has_its_references_and_a_bridge_between_its_networks() -> None:

@@ -6,18 +6,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 import yaml
 
 from benchmark.data.datasets import load_dataset
-from benchmark.records.folder import run_folder, write_record
+from benchmark.errors import Interrupted
+from benchmark.machine.interrupt import StopSignal
+from benchmark.records.folder import write_record
 from benchmark.records.schema import TrialMetrics, ValidationPoint, ValidationScores
+from benchmark.runs.run import never_prune
 from benchmark.sweep.spec import load_sweep
-from benchmark.sweep.supervise import StoppedError
-from benchmark.sweep.sweep import ResolvedSweep, Sweep, SweepOptions, ask, check_on
+from benchmark.sweep.sweep import ResolvedSweep, Sweep, check_on, resolve_sweep
+from benchmark.sweep.trial_runs import SweepOptions, TrialRuns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from benchmark.experiment.run_spec import RunSpec
+    from benchmark.records.schema import Record
+    from benchmark.runs.run import ShouldPrune
 
 EXPERIMENT: dict[str, Any] = {
     "dataset": {"name": "shapes", "shapes_train": 200, "shapes_test": 40},
@@ -53,8 +61,8 @@ def write_sweep_fixture(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture(name="asked")
-def asked_fixture(write_sweep: Callable[..., Path]) -> Callable[..., ResolvedSweep]:
+@pytest.fixture(name="resolve")
+def resolve_fixture(write_sweep: Callable[..., Path]) -> Callable[..., ResolvedSweep]:
     """The tiny sweep, read and checked, with some keys changed."""
 
     def make(**changes: Any) -> ResolvedSweep:
@@ -63,41 +71,40 @@ def asked_fixture(write_sweep: Callable[..., Path]) -> Callable[..., ResolvedSwe
         spec, _ = load_sweep(
             str(path), study=options["study"], seeds=options["seeds_given"], trials=options["trials_given"]
         )
-        return ask(spec, path, budget=None, settings=[])
+        return resolve_sweep(spec, path, budget=None, settings=[])
 
     return make
 
 
 @dataclass
-class MadeUp:
-    """In place of the supervisor: a run's scores are a function of its experiment and seed, its seconds of the former.
+class MadeUpRuns(TrialRuns):
+    """Runs that are not trained: scores are a function of a run's data and seed, seconds of the former.
 
     `outcomes` says what happens to a run instead, by (entry, seed): a status, or an exception to raise.
     """
 
-    out: Path
-    make_record: Any
-    score: Callable[[dict[str, Any], int], float]
-    cost: Callable[[dict[str, Any]], float] = lambda experiment: 36.0
+    make_record: Any = None
+    score: Callable[[dict[str, Any], int], float] = lambda data, seed: 0.0
+    cost: Callable[[dict[str, Any]], float] = lambda data: 36.0
     outcomes: dict[tuple[str, int], Any] = field(default_factory=dict)
-    jobs: list[Any] = field(default_factory=list)
-    stopping: bool = False
+    executed: list[RunSpec] = field(default_factory=list)
+    pruners: list[Any] = field(default_factory=list)
 
-    def stop(self) -> None:
-        self.stopping = True
-
-    def run(self, job: Any, tell: Any, judge: Any) -> Path:
-        if self.stopping:
-            raise StoppedError
-        self.jobs.append(job)
-        (entry,), (seed,) = job.experiment["entries"], job.experiment["seeds"]
-        outcome = self.outcomes.pop((entry["name"], seed), "completed")
+    def run(self, spec: RunSpec, label: str, should_prune: ShouldPrune = never_prune) -> Record:
+        if self.stop_signal.requested:
+            raise Interrupted
+        self.executed.append(spec)
+        self.pruners.append(should_prune)
+        name, seed = spec.entry.name, spec.seed
+        outcome = self.outcomes.pop((name, seed), "completed")
         if isinstance(outcome, BaseException):
             raise outcome
-        value = self.score({**entry.get("overrides", {}), **job.experiment}, seed)
+        data = {**spec.entry.overrides, "backbone": spec.backbone.model_dump(), "seed": seed}
+        value = self.score(data, seed)
         share = 1.0  # of the budget that the run gets through
-        if job.judged and outcome == "completed":
-            share = next((progress for progress in (0.25, 0.5, 0.75) if judge(progress, value * progress)), 1.0)
+        if outcome == "completed":
+            points = ({"progress": p, "knn20": value * p} for p in (0.25, 0.5, 0.75))
+            share = next((point["progress"] for point in points if should_prune(point)), 1.0)
             outcome = outcome if share == 1.0 else "pruned"
         scored = outcome in ("completed", "collapsed")
         curve = [
@@ -116,30 +123,36 @@ class MadeUp:
             primary="ema", encoders={"ema": scores}, final_loss=0.1, backbone_parameters=1, trainable_parameters=1,
             validation=curve,
         )  # fmt: skip
-        record = self.make_record(
-            entry["name"], seed, method=entry["method"], experiment=job.experiment["name"], status=outcome,
-            purpose=job.purpose, config={"tags": list(job.tags)},
-            seconds=share * self.cost(job.experiment),
-            **({"metrics": None, "trial_metrics": metrics if scored else None} if job.purpose == "trial" else {}),
+        record: Record = self.make_record(
+            name, seed, method=spec.entry.method, experiment=spec.experiment.name, status=outcome, key=spec.key,
+            purpose=spec.purpose, config={"tags": list(spec.tags)}, seconds=share * self.cost(data),
+            **({"metrics": None, "trial_metrics": metrics if scored else None} if spec.purpose == "trial" else {}),
         )  # fmt: skip
-        folder = run_folder(self.out, record.experiment, record.entry, seed, record.key)
-        write_record(folder, record)
-        return folder
+        write_record(spec.folder(self.options.out), record)
+        return record
 
 
 @pytest.fixture(name="open_sweep")
-def open_sweep_fixture(asked: Callable[..., ResolvedSweep], tmp_path: Path, make_record: Any) -> Callable[..., Sweep]:
+def open_sweep_fixture(resolve: Callable[..., ResolvedSweep], tmp_path: Path, make_record: Any) -> Callable[..., Sweep]:
     """The tiny sweep with its studies open; opened again, it is what another process would see."""
 
     def make(storage: str | None = None, score: Any = None, **changes: Any) -> Sweep:
-        question = asked(**changes)
-        dataset = load_dataset(question.experiment.dataset, None)
-        check_on(question, dataset)
+        resolved = resolve(**changes)
+        dataset = load_dataset(resolved.experiment.dataset, None)
+        check_on(resolved, dataset, torch.device("cpu"))
         said: list[str] = []
-        sweep = Sweep(question, dataset, SweepOptions(tmp_path / "out", storage), said.append)
+        options, stop_signal = SweepOptions(tmp_path / "out", storage), StopSignal(said.append)
+        sweep = Sweep(resolved, dataset, options, said.append, stop_signal)
         sweep.said = said  # type: ignore[attr-defined]
-        fake = MadeUp(tmp_path / "out", make_record, score or (lambda e, seed: 40 + e.get("predictor_depth", 0) + seed))
-        sweep.supervisor = fake  # type: ignore[assignment]
+        sweep.runs = MadeUpRuns(
+            resolved.source,
+            dataset,
+            options,
+            stop_signal,
+            said.append,
+            make_record=make_record,
+            score=score or (lambda data, seed: 40 + data.get("predictor_depth", 0) + seed),
+        )
         return sweep
 
     return make

@@ -22,23 +22,23 @@ def _points(question: Any, entry: int = 0) -> list[Any]:
     return question.spaces[entry].points()
 
 
-def test_the_grid_holds_every_combination_once_in_a_drawn_order(asked: Callable[..., Any]) -> None:
+def test_the_grid_holds_every_combination_once_in_a_drawn_order(resolve: Callable[..., Any]) -> None:
     parameters = {DEPTH: {"values": [1, 2, 3]}, "cnn_jepa.kernel_size": {"values": [3, 5]}}
-    points = _points(asked(parameters=parameters))
+    points = _points(resolve(parameters=parameters))
     assert {(point[DEPTH], point["cnn_jepa.kernel_size"]) for point in points} == {
         (d, k) for d in (1, 2, 3) for k in (3, 5)
     }
     assert len(points) == 6
-    assert points == _points(asked(parameters=parameters))
-    assert points != _points(asked(parameters=parameters, seed=1))
-    assert points == _points(asked(parameters=dict(reversed(parameters.items()))))
+    assert points == _points(resolve(parameters=parameters))
+    assert points != _points(resolve(parameters=parameters, seed=1))
+    assert points == _points(resolve(parameters=dict(reversed(parameters.items()))))
     # Fewer trials are the first ones, so that more of them can be asked for later.
-    assert _points(asked(parameters=parameters, trials=4)) == points[:4]
+    assert _points(resolve(parameters=parameters, trials=4)) == points[:4]
 
 
-def test_another_method_or_parameter_changes_no_value(asked: Callable[..., Any]) -> None:
-    alone = asked(parameters={LR: RATE}, sampler="random", trials=5)
-    more = asked(
+def test_another_method_or_parameter_changes_no_value(resolve: Callable[..., Any]) -> None:
+    alone = resolve(parameters={LR: RATE}, sampler="random", trials=5)
+    more = resolve(
         parameters={"byol.ema.start": {"low": 0.9, "high": 0.99}, DEPTH: {"low": 1, "high": 4}, LR: RATE},
         entries=["byol", "cnn_jepa"], sampler="random", trials=7,
     )  # fmt: skip
@@ -46,27 +46,27 @@ def test_another_method_or_parameter_changes_no_value(asked: Callable[..., Any])
     assert [point[LR] for point in _points(more, entry=1)][:5] == rates
     assert len(set(rates)) == 5 and all(0.0001 <= rate <= 0.01 for rate in rates)
     # The sampler's seed is not that of the runs.
-    assert [p[LR] for p in _points(asked(parameters={LR: RATE}, sampler="random", trials=5, seeds=[9]))] == rates
-    assert [p[LR] for p in _points(asked(parameters={LR: RATE}, sampler="random", trials=5, seed=9))] != rates
+    assert [p[LR] for p in _points(resolve(parameters={LR: RATE}, sampler="random", trials=5, seeds=[9]))] == rates
+    assert [p[LR] for p in _points(resolve(parameters={LR: RATE}, sampler="random", trials=5, seed=9))] != rates
     assert {point[DEPTH] for point in _points(more, entry=1)} <= {1, 2, 3, 4}
 
 
-def test_a_star_is_every_entrys_parameter_each_with_its_own_values(asked: Callable[..., Any]) -> None:
-    question = asked(parameters={"*.optimizer.lr": RATE}, entries=["cnn_jepa", "byol"], sampler="random", trials=3)
+def test_a_star_is_every_entrys_parameter_each_with_its_own_values(resolve: Callable[..., Any]) -> None:
+    question = resolve(parameters={"*.optimizer.lr": RATE}, entries=["cnn_jepa", "byol"], sampler="random", trials=3)
     assert [list(space.parameters) for space in question.spaces] == [[LR], ["byol.optimizer.lr"]]
     first, second = (_points(question, entry) for entry in (0, 1))
     assert [list(p.values()) for p in first] != [list(p.values()) for p in second]
 
 
-def test_learning_samplers_start_from_drawn_points(asked: Callable[..., Any]) -> None:
-    points = _points(asked(parameters={LR: RATE}, sampler="tpe", trials=14))
+def test_learning_samplers_start_from_drawn_points(resolve: Callable[..., Any]) -> None:
+    points = _points(resolve(parameters={LR: RATE}, sampler="tpe", trials=14))
     assert points[10:] == [None] * 4
-    assert points[:10] == _points(asked(parameters={LR: RATE}, sampler="random", trials=10))
+    assert points[:10] == _points(resolve(parameters={LR: RATE}, sampler="random", trials=10))
 
 
-def test_parameters_as_optuna_knows_them(asked: Callable[..., Any]) -> None:
+def test_parameters_as_optuna_knows_them(resolve: Callable[..., Any]) -> None:
     blocks = [[[1, 2]], [[2, 2], [1, 1]], None]
-    space = asked(
+    space = resolve(
         parameters={
             LR: RATE, DEPTH: {"low": 1, "high": 6, "step": 2}, "cnn_jepa.masking.block_sizes": {"values": blocks},
             "cnn_jepa.ema.start": {"low": 0.5, "high": 0.94, "step": 0.1},
@@ -93,22 +93,22 @@ def test_parameters_as_optuna_knows_them(asked: Callable[..., Any]) -> None:
         ({f"cnn_jepa.a_very_long_key_{i}": i for i in range(9)}, "cnn_jepa.a_very_long_key_0-0.a_very_long_key_1-1."),
     ],
 )
-def test_names_of_points_are_names_of_folders(asked: Callable[..., Any], point: dict[str, Any], name: str) -> None:
-    space = asked().spaces[0]
+def test_names_of_points_are_names_of_folders(resolve: Callable[..., Any], point: dict[str, Any], name: str) -> None:
+    space = resolve().spaces[0]
     found = space.name_of(point)
     assert found == name or re.fullmatch(re.escape(name) + r".*-?[0-9a-f]{8}", found)
     assert check_name(found) == found
     assert space.name_of(dict(reversed(point.items()))) == found
 
 
-def test_values_that_are_nearly_equal_have_names_of_their_own(asked: Callable[..., Any]) -> None:
-    space = asked().spaces[0]
+def test_values_that_are_nearly_equal_have_names_of_their_own(resolve: Callable[..., Any]) -> None:
+    space = resolve().spaces[0]
     assert space.name_of({LR: 0.00123456789}) != space.name_of({LR: 0.0012345678})
 
 
-def test_a_grid_gives_every_entry_as_many_trials(asked: Callable[..., Any]) -> None:
+def test_a_grid_gives_every_entry_as_many_trials(resolve: Callable[..., Any]) -> None:
     parameters = {"*.optimizer.lr": {"values": [0.001, 0.01]}, DEPTH: {"values": [1, 2, 3]}}
     with pytest.raises(UserError, match=r"unlike numbers of trials \(cnn_jepa 6, byol 2\).*trials: 2"):
-        asked(parameters=parameters, entries=["cnn_jepa", "byol"])
-    question = asked(parameters=parameters, entries=["cnn_jepa", "byol"], trials=2)
+        resolve(parameters=parameters, entries=["cnn_jepa", "byol"])
+    question = resolve(parameters=parameters, entries=["cnn_jepa", "byol"], trials=2)
     assert [len(space.points()) for space in question.spaces] == [2, 2]

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 import yaml
 
 from benchmark.data.datasets import load_dataset
 from benchmark.errors import UserError
 from benchmark.experiment.files import shipped_sweeps
-from benchmark.experiment.run_spec import plan_runs
+from benchmark.experiment.run_spec import run_specs
 from benchmark.sweep.space import resolve_point
 from benchmark.sweep.spec import ParameterSpec, load_sweep
-from benchmark.sweep.sweep import ask, check_on
+from benchmark.sweep.sweep import check_on, resolve_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,23 +98,23 @@ DEPTH = "cnn_jepa.predictor_depth"
 def test_mistakes_are_named(write_sweep: Callable[..., Any], changes: dict[str, Any], message: str) -> None:
     path = write_sweep(changes.pop("experiment_changes", None), **changes)
     with pytest.raises(UserError) as caught:
-        ask(load_sweep(str(path))[0], path, budget=None, settings=[])
+        resolve_sweep(load_sweep(str(path))[0], path, budget=None, settings=[])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_value_that_does_not_fit_the_images_is_named(asked: Callable[..., Any]) -> None:
+def test_a_value_that_does_not_fit_the_images_is_named(resolve: Callable[..., Any]) -> None:
     # 15 of 16 cells cannot be hidden; only the grid says so.
-    question = asked(parameters={"cnn_jepa.masking.target_share": {"values": [0.25, 0.95]}})
+    question = resolve(parameters={"cnn_jepa.masking.target_share": {"values": [0.25, 0.95]}})
     with pytest.raises(UserError, match=r"with cnn_jepa.masking.target_share=0.95: .*target_share is 0.95"):
-        check_on(question, load_dataset(question.experiment.dataset, None))
+        check_on(question, load_dataset(question.experiment.dataset, None), torch.device("cpu"))
 
 
 def test_the_command_line_replaces_the_file(write_sweep: Callable[..., Any]) -> None:
     path = write_sweep()
     spec, _ = load_sweep(str(path), study="mine", seeds=[4], trials=2)
     assert (spec.name, spec.seeds, spec.trials) == ("mine", (4,), 2)
-    question = ask(spec, path, budget="steps=7", settings=["cnn_jepa.kernel_size=5"])
+    question = resolve_sweep(spec, path, budget="steps=7", settings=["cnn_jepa.kernel_size=5"])
     experiment, (entry,) = resolve_point(question.spaces[0], question.base, question.source, {}, "here")
     assert str(experiment.budget.rungs()[0]) == "steps=7"
     assert entry.settings.kernel_size == 5  # type: ignore[attr-defined]
@@ -123,11 +124,11 @@ def test_the_command_line_replaces_the_file(write_sweep: Callable[..., Any]) -> 
 def test_every_shipped_sweep_plans(name: str) -> None:
     spec, path = load_sweep(name)
     assert spec.name == name and spec.description
-    question = ask(spec, path, budget=None, settings=[])
+    question = resolve_sweep(spec, path, budget=None, settings=[])
     for space in question.spaces:
         assert len(space.points()) >= 3
         for point in space.examples():
-            assert plan_runs(*resolve_point(space, question.base, question.source, point, name), 32)
+            assert run_specs(*resolve_point(space, question.base, question.source, point, name), 32)
 
 
 def test_the_named_ablations_have_four_values_and_three_seeds() -> None:
@@ -149,7 +150,7 @@ def test_a_wrong_setting_of_the_command_line_is_not_said_of_a_file(
 ) -> None:
     path = write_sweep()
     with pytest.raises(UserError, match=message) as caught:
-        ask(load_sweep(str(path))[0], path, budget=None, settings=[setting])
+        resolve_sweep(load_sweep(str(path))[0], path, budget=None, settings=[setting])
     assert ".yaml" not in str(caught.value)
 
 
@@ -157,7 +158,7 @@ def test_the_recipe_itself_is_checked_where_it_will_be_trained(write_sweep: Call
     """Valid with every value that is swept, and not as it stands."""
     entries = [{"method": "cnn_jepa", "overrides": {"predictor_depth": 0}}]
     path = write_sweep({"entries": entries}, confirm_seeds=[7])
-    ask(load_sweep(str(path))[0], path, budget=None, settings=[])
+    resolve_sweep(load_sweep(str(path))[0], path, budget=None, settings=[])
     path = write_sweep({"entries": entries}, confirm_seeds=[7], confirm_recipe=True)
     with pytest.raises(UserError, match=r"with the recipe's own settings: .*predictor_depth"):
-        ask(load_sweep(str(path))[0], path, budget=None, settings=[])
+        resolve_sweep(load_sweep(str(path))[0], path, budget=None, settings=[])

@@ -1,54 +1,27 @@
-"""Where studies are kept, and what question a study answers."""
+"""Where studies are kept, and their queues: dead workers, silent ones, several at once."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
 
 from benchmark.errors import UserError
-from benchmark.sweep.study import open_storage
+from benchmark.sweep import study as storage_module
+from benchmark.sweep.study import RETRIES, open_storage, quiet, worker_lock
+from benchmark.sweep.sweep import Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 DEPTH = "cnn_jepa.predictor_depth"
-
-
-def test_another_question_under_the_same_name_is_refused(open_sweep: Callable[..., Any]) -> None:
-    open_sweep()
-    for changes, message in (
-        ({"seeds": [0, 1, 2]}, r"seeds is \[0, 1\] there and \[0, 1, 2\] here"),
-        ({"parameters": {DEPTH: {"values": [1, 2]}}}, "parameters.cnn_jepa.predictor_depth.values"),
-        ({"settings": {"cnn_jepa.kernel_size": 5}}, "first.kernel_size is 3 there and 5 here"),
-        ({"settings": {"batch_size": 8}}, "experiment.batch_size is 16 there and 8 here"),
-        ({"settings": {"dataset.shapes_seed": 1}}, "experiment.dataset.shapes_seed is None there and 1 here"),
-        ({"sampler": "random", "trials": 3}, "sampler"),
-    ):
-        with pytest.raises(UserError, match=f"holds another study .*{message}"):
-            open_sweep(**changes)
-
-
-def test_a_study_from_before_an_option_came_is_gone_on_with(open_sweep: Callable[..., Any]) -> None:
-    sweep = open_sweep(parameters={"cnn_jepa.kernel_size": {"values": [3, 5]}})
-    study = sweep.studies[0].study
-    asked = dict(study.user_attrs["asked"])
-    for part, key in (("first", "sync_batch_norm"), ("backbone", "patch_size"), ("first", "optimizer")):
-        asked[part] = {name: value for name, value in asked[part].items() if name != key}
-    asked["parameters"] = {"cnn_jepa.kernel_size": {"values": [3, 5]}}
-    optimizer = dict(study.user_attrs["asked"]["first"]["optimizer"])
-    del optimizer["clip"]
-    asked["first"]["optimizer"] = optimizer
-    study.set_user_attr("asked", asked)
-    open_sweep(parameters={"cnn_jepa.kernel_size": {"values": [3, 5]}})
-    # What the option is set to is still a part of the question.
-    with pytest.raises(UserError, match=r"first\.sync_batch_norm is False there and True here"):
-        study.set_user_attr("asked", asked)
-        open_sweep(parameters={"cnn_jepa.kernel_size": {"values": [3, 5]}}, settings={"cnn_jepa.sync_batch_norm": True})
 
 
 def test_a_storage_that_fails_on_the_way_is_said_in_a_line(
@@ -95,3 +68,124 @@ def test_addresses_of_storages(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot be written"):
         open_storage(None, tmp_path / "file")
+
+
+def _states(sweep: Any) -> list[str]:
+    return [trial.state.name for one in sweep.studies for trial in one.outcomes()]
+
+
+def test_the_same_command_does_nothing_twice_and_goes_on_with_more_trials(open_sweep: Callable[..., Any]) -> None:
+    first = open_sweep(trials=2)
+    first.work()
+    again = open_sweep(trials=2)
+    again.work()
+    assert again.runs.executed == []
+    more = open_sweep(trials=3)
+    more.work()
+    assert len(more.runs.executed) == 2  # the third point's seeds
+    assert _states(more) == ["COMPLETE"] * 3
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_a_dead_workers_trial_is_taken_up_at_once_and_a_living_ones_left(
+    open_sweep: Callable[..., Any], tmp_path: Path, kind: str
+) -> None:
+    url = None if kind == "sqlite" else f"journal:{tmp_path / 'study.log'}"
+    sweep = open_sweep(storage=url)
+    one = sweep.studies[0]
+    with worker_lock(sweep.folder) as living, quiet():
+        held = one.study.ask()
+        held.set_user_attr("worker", living)
+        lost = one.study.ask()
+        lost.set_user_attr("worker", "0123456789ab")
+        (sweep.folder / ".workers" / "0123456789ab").mkdir()
+        one.take_up_dead()
+        assert [trial.number for trial in one.trials(TrialState.RUNNING)] == [held.number]
+        assert not (sweep.folder / ".workers" / "0123456789ab").exists()
+        points = [trial.user_attrs["point"] for trial in one.trials(TrialState.WAITING)]
+        assert sorted(points) == sorted({0, 1, 2} - {held.user_attrs["point"]})
+    # Its worker ended as well, without a word.
+    (sweep.folder / ".workers" / living).mkdir(parents=True)
+    other = open_sweep(storage=url)
+    other.work()
+    assert _states(other) == ["COMPLETE"] * 3
+
+
+def _take_part(sweep: Any, everybody: Any, log: Path) -> None:
+    """A worker's process: its first run waits for the other one's, so that both have one."""
+    mine = Sweep(sweep.resolved, sweep.dataset, sweep.options, lambda text: None, sweep.runs.stop_signal)
+    made_up = sweep.runs.run
+
+    def run(spec: Any, *arguments: Any, **options: Any) -> Any:
+        with log.open("a") as file:
+            file.write(f"{os.getpid()} {spec.entry.name}\n")
+        if log.read_text().count(f"{os.getpid()} ") == 1:
+            everybody.wait(60)
+        return made_up(spec, *arguments, **options)
+
+    sweep.runs.run = run
+    mine.runs = sweep.runs
+    mine.work()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_two_workers_share_a_queue_and_each_run_is_executed_once(
+    open_sweep: Callable[..., Any], tmp_path: Path, kind: str
+) -> None:
+    url = None if kind == "sqlite" else f"journal:{tmp_path / 'study.log'}"
+    sweep = open_sweep(storage=url, parameters={DEPTH: {"low": 1, "high": 8}}, seeds=[0])
+    forks, log = multiprocessing.get_context("fork"), tmp_path / "runs.txt"
+    everybody = forks.Barrier(2)
+    workers = [forks.Process(target=_take_part, args=(sweep, everybody, log)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    runs = [line.split() for line in log.read_text().splitlines()]
+    assert sorted(name for _, name in runs) == [f"cnn_jepa.predictor_depth-{depth}" for depth in range(1, 9)]
+    assert {int(process) for process, _ in runs} == {worker.pid for worker in workers}
+    assert [trial.state.name for trial in open_sweep(
+        storage=url, parameters={DEPTH: {"low": 1, "high": 8}}, seeds=[0]
+    ).studies[0].trials()] == ["COMPLETE"] * 8  # fmt: skip
+
+
+def test_a_trial_that_fell_silent_elsewhere_is_taken_up(
+    open_sweep: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_module, "GRACE", 5)  # longer than a slow machine takes for the other trials
+    sweep = open_sweep()
+    one = sweep.studies[0]
+    with quiet():
+        trial = one.study.ask()
+        trial.set_user_attr("worker", "anothermachine")
+        one.study._storage.record_heartbeat(trial._trial_id)
+    sweep.work()  # waits until the heartbeat is too old
+    assert _states(sweep) == ["COMPLETE"] * 3
+    assert any("waiting for trials that other workers have: 1" in line for line in sweep.said)
+
+
+def test_a_trial_whose_workers_keep_dying_is_given_up_until_the_next_command(open_sweep: Callable[..., Any]) -> None:
+    sweep = open_sweep(trials=1, seeds=[0])
+    one = sweep.studies[0]
+    for death in range(RETRIES + 1):
+        with quiet():
+            trial = one.study.ask()
+            trial.set_user_attr("worker", f"worker{death}")
+            (sweep.folder / ".workers" / f"worker{death}").mkdir(parents=True)
+            one.take_up_dead()
+        assert len(one.trials(TrialState.WAITING)) == (death < RETRIES)
+    (outcome,) = sweep.write().studies[0].trials
+    assert outcome.state == "failed" and "its process died (4 times)" in outcome.message
+    again = open_sweep(trials=1, seeds=[0])
+    assert again.work() == 0 and _states(again) == ["COMPLETE"]
+
+
+def test_an_interrupted_trial_may_be_interrupted_any_number_of_times(open_sweep: Callable[..., Any]) -> None:
+    sweep = open_sweep(trials=1, seeds=[0])
+    one = sweep.studies[0]
+    for _ in range(RETRIES + 2):
+        with quiet():
+            number = one.study.ask().number
+        one.put_back(number)
+        assert [trial.state.name for trial in one.outcomes()] == ["WAITING"]

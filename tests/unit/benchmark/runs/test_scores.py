@@ -1,0 +1,62 @@
+"""What a run reached, as its record holds it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from benchmark.evaluation.protocols import probe_data
+from benchmark.machine.ranks import Ranks
+from benchmark.runs.build import build_method
+from benchmark.runs.scores import result_metrics, trial_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment.run_spec import RunSpec
+
+CPU = torch.device("cpu")
+HISTORY: list[dict[str, Any]] = [
+    {"kind": "train", "step": 1, "loss": 3.0},
+    {"kind": "evaluation", "step": 2, "progress": 1.0, "linear_top1": 12.0, "knn20": 11.0, "knn200": 10.0,
+     "feature_std": 0.5, "rankme": 4.0},
+    {"kind": "train", "step": 2, "loss": 2.0},
+]  # fmt: skip
+
+
+def test_both_encoders_are_scored_and_the_history_is_kept(
+    make_specs: Callable[..., list[RunSpec]], dataset: Dataset
+) -> None:
+    (spec,) = make_specs("cnn_jepa")
+    method = build_method(spec, dataset, Ranks(CPU))
+    metrics = result_metrics(spec, method, HISTORY, probe_data(dataset, 32), CPU)
+    assert set(metrics.encoders) == {"online", "ema"} and metrics.primary == "ema"
+    assert metrics.final_loss == 2.0 and [point.knn20 for point in metrics.validation] == [11.0]
+    assert metrics.extra == {} and metrics.trainable_parameters > metrics.backbone_parameters > 0
+
+
+def test_a_method_with_a_classifier_of_its_own_is_tested_by_it_too(
+    make_specs: Callable[..., list[RunSpec]], dataset: Dataset
+) -> None:
+    (spec,) = make_specs("supervised")
+    method = build_method(spec, dataset, Ranks(CPU))
+    data = probe_data(dataset, 32)
+    metrics = result_metrics(spec, method, [], data, CPU)
+    logits = method.classify(data.normalise(dataset.test.images.read(torch.arange(len(dataset.test)))))
+    expected = 100.0 * (logits.argmax(1) == dataset.test.labels).float().mean().item()
+    assert metrics.extra["classifier_top1"] == pytest.approx(expected, abs=1e-3)
+    assert metrics.final_loss is None
+
+
+def test_a_trials_scores_are_those_of_the_validation_split(
+    make_specs: Callable[..., list[RunSpec]], dataset: Dataset
+) -> None:
+    (spec,) = make_specs("random_init")
+    method, data = build_method(spec, dataset, Ranks(CPU)), probe_data(dataset, 32)
+    trial = trial_metrics(spec, method, [], data, CPU)
+    result = result_metrics(spec, method, [], data, CPU)
+    assert trial.scores.linear_top1 == result.scores.linear_validation_top1
+    assert trial.scores.linear_strength == result.scores.linear_strength

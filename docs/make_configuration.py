@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter
 
 from benchmark.cost.budget import BudgetSpec
-from benchmark.data.datasets import DatasetSpec
+from benchmark.data.spec import DatasetSpec
 from benchmark.experiment.files import config_root, read_yaml, shipped_experiments, shipped_sweeps
 from benchmark.experiment.spec import EntrySpec, EvaluationSpec, Experiment
 from benchmark.sweep.spec import ParameterSpec, PublishedSpec, SweepSpec

@@ -29,12 +29,13 @@ from claims import about, claim
 from images import asked_folder, describe, shapes_folder
 from torchvision.io import encode_png
 
-from benchmark.data.datasets import DatasetSpec, load_dataset
-from benchmark.data.folder import class_files, split_folders
+from benchmark.data.class_folders import class_files, split_folders
+from benchmark.data.datasets import load_dataset
 from benchmark.data.hdf5.convert import convert_folder
 from benchmark.data.hdf5.format import open_container
 from benchmark.data.hdf5.numbered import NumberedFiles
 from benchmark.data.hdf5.source import ContainerImages
+from benchmark.data.spec import DatasetSpec
 
 _CLASSES = 1000
 

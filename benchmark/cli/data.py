@@ -30,8 +30,8 @@ def convert(
 ) -> None:
     """Write images into one HDF5 file per split: a folder's files as they are, a named dataset's images as PNG."""
     from benchmark.cli.console import ConsoleReporter, plain_console
-    from benchmark.data.datasets import dataset_names
     from benchmark.data.hdf5.convert import Reencode, convert_folder
+    from benchmark.data.spec import dataset_names
 
     if on_error not in ("fail", "skip"):
         raise UserError(f"--on-error is '{on_error}'; choices: fail, skip")
@@ -55,8 +55,9 @@ def _convert_named(
     name: str, out: Path, reencode: Reencode | None, data: Path | None, on_error: str, reporter: ConsoleReporter
 ) -> list[Path]:
     """Converts a named dataset; refuses what would be lost, and says what is left out."""
-    from benchmark.data.datasets import DEFAULT_ROOT, DatasetSpec, load_dataset
+    from benchmark.data.datasets import load_dataset
     from benchmark.data.hdf5.convert import convert_dataset
+    from benchmark.data.spec import DEFAULT_ROOT, DatasetSpec
 
     if name in ("folder", "hdf5"):
         what = "an image folder is given itself" if name == "folder" else "its images lie in HDF5 files already"
@@ -137,7 +138,8 @@ def views(
     from pydantic import ValidationError
 
     from benchmark.cli.console import ConsoleReporter, plain_console
-    from benchmark.data.datasets import DatasetSpec, load_dataset
+    from benchmark.data.datasets import load_dataset
+    from benchmark.data.spec import DatasetSpec
     from benchmark.experiment.explain import explain
     from benchmark.runs.gallery import write_gallery
 

@@ -14,7 +14,7 @@ from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.cli.console import ConsoleReporter
-    from benchmark.data.datasets import DatasetSpec
+    from benchmark.data.spec import DatasetSpec
     from methods.backbones import BackboneSpec
 
 app = typer.Typer()
@@ -136,7 +136,7 @@ def _checkpoint(
 def _dataset(name: str, size: int | None) -> DatasetSpec:
     from pydantic import ValidationError
 
-    from benchmark.data.datasets import DatasetSpec
+    from benchmark.data.spec import DatasetSpec
     from benchmark.experiment.explain import explain
 
     try:

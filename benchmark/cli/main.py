@@ -63,7 +63,7 @@ def listing(what: str) -> Iterator[tuple[str, str]]:
             about = ((module and inspect.getdoc(module)) or inspect.getdoc(method) or "").partition("\n")[0]
             yield name, f"[{kinds}] {about}{f' (from package {package})' if package else ''}"
     elif what == "datasets":
-        from benchmark.data.datasets import describe_datasets
+        from benchmark.data.spec import describe_datasets
 
         yield from describe_datasets()
     elif what == "backbones":

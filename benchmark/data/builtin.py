@@ -16,32 +16,33 @@ from benchmark.data.decode import canonical_side
 from benchmark.data.folder import list_folders
 from benchmark.data.shapes.scenes import CLASSES, render_shapes
 from benchmark.data.sources import RawSplit, Source, array_split
+from benchmark.data.spec import not_found
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from torch import Tensor
 
-    from benchmark.data.images import Progress
+    from benchmark.data.spec import LoadRequest
 
 DIGITS_SIZE = 32
 IMAGENETTE_SIZE = 128
 _DIGITS_TEST_EVERY = 5
 
 
-def load_shapes(seed: int, train: int, test: int, size: int | None, progress: Progress | None = None) -> Source:
+def load_shapes(request: LoadRequest) -> Source:
     """Draws the embedded dataset; see `benchmark.data.shapes`."""
-    side = size or 32
+    spec = request.spec
+    side = spec.size or 32
     splits = []
-    for name, count in (("train", train), ("test", test)):
-        scenes = render_shapes(seed, name, count, side, progress)
+    for name, count in (("train", spec.shapes_train), ("test", spec.shapes_test)):
+        scenes = render_shapes(spec.shapes_seed, name, count, side, request.progress)
         splits.append(array_split(scenes.pixels, scenes.labels, side, scenes.factors))
     return Source(CLASSES, side, side, splits[0], splits[1])
 
 
-def load_digits(size: int | None) -> Source:
+def load_digits(request: LoadRequest) -> Source:
     """scikit-learn's 1,797 handwritten digits, 8x8 in 17 greys, as three equal channels.
 
     It comes without splits: every fifth image of each digit, in its order, is the test split.
@@ -57,29 +58,30 @@ def load_digits(size: int | None) -> Source:
         members = (labels == label).nonzero().squeeze(1)
         turn[members] = torch.arange(len(members))
     held_out = turn % _DIGITS_TEST_EVERY == _DIGITS_TEST_EVERY - 1
-    side = size or DIGITS_SIZE
+    side = request.spec.size or DIGITS_SIZE
     train, test = (array_split(pixels_N3HW[part], labels[part], side) for part in (~held_out, held_out))
     return Source(tuple(map(str, range(10))), side, side, train, test)
 
 
-def load_cifar(name: str, path: Path, size: int | None, *, download: bool) -> Source:
+def load_cifar(request: LoadRequest) -> Source:
     """CIFAR-10 or CIFAR-100 (32 px), in the layout that torchvision keeps it in."""
+    name = request.spec.name
     kind = {"cifar10": published.CIFAR10, "cifar100": published.CIFAR100}[name]
-    side = size or 32
+    side = request.spec.size or 32
     splits = []
     for train in (True, False):
-        raw = _published(name, path, download, partial(kind, path, train=train, download=download))
+        raw = _published(request, partial(kind, request.path, train=train, download=request.download))
         pixels_N3HW = torch.from_numpy(np.ascontiguousarray(np.asarray(raw.data).transpose(0, 3, 1, 2)))
         splits.append(array_split(pixels_N3HW, torch.tensor(raw.targets), side))
     return Source(tuple(raw.classes), side, side, splits[0], splits[1])
 
 
-def load_stl10(path: Path, size: int | None, *, download: bool, unlabelled: bool) -> Source:
+def load_stl10(request: LoadRequest) -> Source:
     """STL-10 (96 px): 5,000 train, 8,000 test, and 100,000 unlabelled images, which are read only where asked for."""
-    side = size or 96
+    side = request.spec.size or 96
 
     def split(name: str) -> tuple[RawSplit, Any]:
-        raw = _published("stl10", path, download, lambda: published.STL10(path, split=name, download=download))
+        raw = _published(request, partial(published.STL10, request.path, split=name, download=request.download))
         pixels_N3HW = torch.from_numpy(np.ascontiguousarray(raw.data))
         labels: Tensor = torch.full((len(pixels_N3HW),), -1)
         if name != "unlabeled":
@@ -88,39 +90,38 @@ def load_stl10(path: Path, size: int | None, *, download: bool, unlabelled: bool
 
     train, raw = split("train")
     test, _ = split("test")
-    extra = split("unlabeled")[0] if unlabelled else None
+    extra = split("unlabeled")[0] if request.spec.pretrain == "train+unlabelled" else None
     return Source(tuple(raw.classes), side, side, train, test, extra)
 
 
-def load_imagenette(path: Path, size: int | None, *, download: bool, progress: Progress | None = None) -> Source:
+def load_imagenette(request: LoadRequest) -> Source:
     """Imagenette, in the smallest published size whose short side holds the square that is kept."""
-    image_size = size or IMAGENETTE_SIZE
+    image_size = request.spec.size or IMAGENETTE_SIZE
     side = canonical_side(image_size)
     edition = "160px" if side <= 160 else "320px" if side <= 320 else "full"
 
     def split(name: str) -> Any:
         try:
-            return published.Imagenette(path, split=name, size=edition)
+            return published.Imagenette(request.path, split=name, size=edition)
         except RuntimeError:
             # Some versions refuse to download what is there already: look first.
-            return published.Imagenette(path, split=name, size=edition, download=download)
+            return published.Imagenette(request.path, split=name, size=edition, download=request.download)
 
-    raw = _published("imagenette", path, download, lambda: split("train"))
-    root = path / {"160px": "imagenette2-160", "320px": "imagenette2-320", "full": "imagenette2"}[edition]
+    raw = _published(request, lambda: split("train"))
+    root = request.path / {"160px": "imagenette2-160", "320px": "imagenette2-320", "full": "imagenette2"}[edition]
     folders = sorted(child.name for child in (root / "train").iterdir() if child.is_dir())
     names = [dict(zip(raw.wnids, raw.classes, strict=True))[folder][0] for folder in folders]
-    return list_folders(root / "train", root / "val", image_size, progress, names)
+    return list_folders(root / "train", root / "val", image_size, request.progress, names)
 
 
-def _published(name: str, path: Path, download: bool, read: Callable[[], Any]) -> Any:
-    """Reads a torchvision dataset, and says what to do where it is not there."""
+def _published(request: LoadRequest, read: Callable[[], Any]) -> Any:
+    """Reads a torchvision dataset, and says what to do where it is missing."""
     try:
         return read()
     except (RuntimeError, OSError, EOFError) as error:
-        if download:
+        if request.download:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UserError(f"dataset '{name}' could not be fetched to {path} ({reason})") from None
-        raise UserError(
-            f"dataset '{name}' is not at {path}, or not whole; "
-            "pass --download to fetch it, or --data PATH to say where it is"
-        ) from None
+            raise UserError(
+                f"dataset '{request.spec.name}' could not be fetched to {request.path} ({reason})"
+            ) from None
+        raise not_found(request) from None

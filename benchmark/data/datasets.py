@@ -1,19 +1,15 @@
-"""The registry of datasets, and their splits."""
+"""Loaded datasets: their splits, identity and normalisation."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import Field, model_validator
 
-from benchmark.data.builtin import load_cifar, load_digits, load_imagenette, load_shapes, load_stl10
-from benchmark.data.folder import load_folder
-from benchmark.data.hdf5.source import load_hdf5
 from benchmark.data.images import FirstImages, Images, LazyImages, ResidentImages
+from benchmark.data.spec import SMALLEST_SIZE, check_request, dataset_info, load_source
 from benchmark.data.splits import (
     Manifest,
     build_manifest,
@@ -24,80 +20,32 @@ from benchmark.data.splits import (
 )
 from benchmark.errors import UserError
 from benchmark.records.schema import DatasetRecord
-from methods.config import Config, Count, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
     from torch import Tensor
 
     from benchmark.data.images import Progress
     from benchmark.data.sources import RawSplit, Source
+    from benchmark.data.spec import DatasetSpec
     from methods.base import Method
 
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "Dataset",
-    "DatasetSpec",
     "Images",
     "LazyImages",
     "ResidentImages",
     "Split",
-    "dataset_names",
     "load_dataset",
 ]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-DEFAULT_ROOT = Path("data")
 RESIDENT_BYTES = 4 << 30
-_SMALLEST = 8
 _log = logging.getLogger(__name__)
-_WITH_UNLABELLED = ("stl10",)
-_EMBEDDED = ("shapes", "digits")
-_NAMED_BY_PATH = ("folder", "hdf5")
-
-
-class DatasetSpec(Config):
-    """Which images, at what size, and how they are split.
-
-    Attributes:
-        name: one of `dataset_names()`.
-        size: the input size in pixels. None takes 32 for shapes, digits and CIFAR, 96 for STL-10, 128 for
-            Imagenette, and for a folder the images' own size where all are square, equal and at most 96 px, else 224.
-        train_images: train on this many images, drawn class by class; the validation split is cut before, and stays.
-        test_images: test on this many.
-        validation_share: of train, cut off for validation.
-        split_seed: of these draws.
-        pretrain: what methods are trained on; probes always use the labelled train split.
-        shapes_train: images that `shapes` draws, validation included.
-        shapes_test: images that `shapes` draws for the test split.
-        shapes_seed: of the drawing of `shapes`.
-    """
-
-    name: str = "shapes"
-    size: int | None = None
-    train_images: Count | None = None
-    test_images: Count | None = None
-    validation_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
-    split_seed: int = 0
-    pretrain: Literal["train", "train+unlabelled"] = "train"
-    shapes_train: Count = 6000
-    shapes_test: Count = 2000
-    shapes_seed: int = 0
-
-    @model_validator(mode="after")
-    def _fits(self) -> DatasetSpec:
-        if self.name not in _LOADERS:
-            raise ValueError(f"unknown dataset '{self.name}'; {nearest(self.name, _LOADERS)}")
-        if self.pretrain != "train" and self.name not in _WITH_UNLABELLED:
-            fits = ", ".join(_WITH_UNLABELLED)
-            raise ValueError(f"pretrain is '{self.pretrain}', but {self.name} has no unlabelled split; {fits} has one")
-        for key in ("shapes_train", "shapes_test", "shapes_seed"):
-            if self.name != "shapes" and getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"'{key}' does not apply to {self.name}, only to shapes")
-        return self
 
 
 @dataclass(frozen=True)
@@ -168,11 +116,6 @@ class Dataset:
         )
 
 
-def dataset_names() -> tuple[str, ...]:
-    """The registry's names, the default first."""
-    return tuple(_LOADERS)
-
-
 def first_images(split: Split, count: int | None) -> Split:
     """The first images of a split, all of them for None. Their order is that of checksums, which is a random one."""
     if count is None or count >= len(split):
@@ -181,11 +124,6 @@ def first_images(split: Split, count: int | None) -> Split:
     images = ResidentImages(held.pixels[:count]) if isinstance(held, ResidentImages) else FirstImages(held, count)
     factors = {name: values[:count] for name, values in split.factors.items()}
     return Split(images, split.labels[:count], factors)
-
-
-def describe_datasets() -> list[tuple[str, str]]:
-    """Names and a line about each, for lists."""
-    return list(_DESCRIPTIONS.items())
 
 
 def load_dataset(
@@ -209,18 +147,10 @@ def load_dataset(
     Raises:
         UserError: the data is missing, damaged or too small for what is asked; says where and what.
     """
-    if spec.size is not None and spec.size < _SMALLEST:
-        raise UserError(f"dataset '{spec.name}': size is {spec.size}; expected at least {_SMALLEST} pixels")
-    if spec.name in _EMBEDDED and (path is not None or download):
-        option = "--data" if path is not None else "--download"
+    source = load_source(replace(check_request(spec, path, download), progress=progress))
+    if source.image_size < SMALLEST_SIZE:
         raise UserError(
-            f"{option} does not apply to the embedded dataset '{spec.name}'; for your own images take an experiment "
-            "on a folder (such as cpu), or --set dataset.name=folder"
-        )
-    source = _LOADERS[spec.name](spec, path, download, progress)
-    if source.image_size < _SMALLEST:
-        raise UserError(
-            f"dataset '{spec.name}': its images are {source.image_size} px wide; set a size of at least {_SMALLEST}"
+            f"dataset '{spec.name}': its images are {source.image_size} px wide; set a size of at least {SMALLEST_SIZE}"
         )
     seen = _seen_test_images(source)
     chosen = _choose(spec, source)
@@ -237,7 +167,7 @@ def load_dataset(
     if unlabelled is not None:
         train, unlabelled, joined = _join(train, unlabelled)
     return Dataset(
-        name=path.resolve().stem if spec.name in _NAMED_BY_PATH and path is not None else spec.name,
+        name=path.resolve().stem if path and dataset_info(spec.name).location == "path" else spec.name,
         classes=source.classes,
         image_size=source.image_size,
         train=train,
@@ -312,57 +242,3 @@ def _join(train: Split, unlabelled: Split) -> tuple[Split, Split, Split]:
     first = Split(ResidentImages(pixels[:border]), train.labels, train.factors)
     second = Split(ResidentImages(pixels[border:]), unlabelled.labels)
     return first, second, Split(ResidentImages(pixels), torch.cat([train.labels, unlabelled.labels]))
-
-
-def _folder(spec: DatasetSpec, path: Path | None, download: bool, progress: Progress | None) -> Source:
-    del download
-    if path is None:
-        raise UserError("dataset 'folder' needs --data PATH: a folder with train/<class>/ and test/<class>/")
-    return load_folder(path, spec.size, progress)
-
-
-def _hdf5(spec: DatasetSpec, path: Path | None, download: bool, progress: Progress | None) -> Source:
-    del download
-    if path is None:
-        raise UserError(
-            "dataset 'hdf5' needs --data PATH: X.h5 for X-train.h5 and X-test.h5, as bench data convert writes"
-        )
-    return load_hdf5(path, spec.size, progress)
-
-
-def _cifar(spec: DatasetSpec, path: Path | None, download: bool, progress: Progress | None) -> Source:
-    del progress
-    return load_cifar(spec.name, path or DEFAULT_ROOT, spec.size, download=download)
-
-
-def _stl10(spec: DatasetSpec, path: Path | None, download: bool, progress: Progress | None) -> Source:
-    del progress
-    wanted = spec.pretrain == "train+unlabelled"
-    return load_stl10(path or DEFAULT_ROOT, spec.size, download=download, unlabelled=wanted)
-
-
-_LOADERS: dict[str, Callable[[DatasetSpec, Path | None, bool, Progress | None], Source]] = {
-    "shapes": lambda spec, _path, _download, progress: load_shapes(
-        spec.shapes_seed, spec.shapes_train, spec.shapes_test, spec.size, progress
-    ),
-    "digits": lambda spec, _path, _download, _progress: load_digits(spec.size),
-    "cifar10": _cifar,
-    "cifar100": _cifar,
-    "stl10": _stl10,
-    "imagenette": lambda spec, path, download, progress: load_imagenette(
-        path or DEFAULT_ROOT, spec.size, download=download, progress=progress
-    ),
-    "folder": _folder,
-    "hdf5": _hdf5,
-}
-
-_DESCRIPTIONS = {
-    "shapes": "embedded: ten procedural shapes under nuisance, 32 to 96 px (the default)",
-    "digits": "embedded: scikit-learn's handwritten digits, 8x8, resized to 32 px",
-    "cifar10": "CIFAR-10 through torchvision, 32 px",
-    "cifar100": "CIFAR-100 through torchvision, 32 px",
-    "stl10": "STL-10 through torchvision, 96 px, with its unlabelled split",
-    "imagenette": "Imagenette through torchvision, 128 px",
-    "folder": "any folder of images with train/<class>/ and test/<class>/ or val/<class>/ (--data PATH)",
-    "hdf5": "files that `bench data convert` wrote (--data X.h5 for X-train.h5 and X-test.h5)",
-}

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from benchmark.data.class_folders import class_files, split_folders
 from benchmark.data.decode import LARGEST_NATIVE, canonical_side, encoded_size, in_order, read_bytes
 from benchmark.data.images import LazyImages
 from benchmark.data.sources import RawSplit, Source
 from benchmark.data.splits import checksum
-from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
     from benchmark.data.images import Images, Progress
+    from benchmark.data.spec import LoadRequest
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _FALLBACK_SIZE = 224
 
 
-def load_folder(path: Path, size: int | None, progress: Progress | None = None) -> Source:
+def load_folder(request: LoadRequest) -> Source:
     """Lists an image folder, with a checksum of each file. Reads every file once; decodes none.
 
     A `val/` serves as the test split where there is no `test/`, and is left alone where there is one. Classes are the
@@ -37,44 +36,12 @@ def load_folder(path: Path, size: int | None, progress: Progress | None = None) 
     simplification, in that training crops are drawn from that square and never reach what lies beside it. Those of
     images that are too many to be kept in memory are drawn from the whole of each.
 
-    Args:
-        path: the folder.
-        size: the input size in pixels; None takes the images' own where they stay as they are, else 224.
-        progress: called with (files read, files) now and then.
+    Without a size in the request, images that stay as they are keep their own; the others get 224.
 
     Raises:
         UserError: the folder, a split, a class or a file is missing, empty or unreadable; says which.
     """
-    return list_folders(*split_folders(path), size, progress)
-
-
-def split_folders(path: Path) -> tuple[Path, Path]:
-    """The folders of train and test split in an image folder.
-
-    Raises:
-        UserError: one is missing.
-    """
-    if not path.is_dir():
-        raise UserError(f"{path}: no such folder; expected an image folder with train/<class>/ and test/<class>/")
-    train = path / "train"
-    if not train.is_dir():
-        inside = ", ".join(sorted(child.name for child in path.iterdir())[:5]) or "nothing"
-        raise UserError(f"{path}: no train/ in it (there is: {inside}); expected train/<class>/ and test/<class>/")
-    test = next((path / name for name in ("test", "val") if (path / name).is_dir()), None)
-    if test is None:
-        raise UserError(f"{path}: neither test/ nor val/ in it; one of them is needed as the test split")
-    return train, test
-
-
-def class_files(train: Path, test: Path) -> tuple[list[str], list[list[list[Path]]]]:
-    """The classes' folder names, and for each split and class its files, in order.
-
-    Raises:
-        UserError: a class or its files are missing.
-    """
-    classes = _classes(train)
-    _same_classes(classes, _classes(test), train, test)
-    return classes, [[_files(root / name) for name in classes] for root in (train, test)]
+    return list_folders(*split_folders(request.path), request.spec.size, request.progress)
 
 
 def list_folders(
@@ -124,41 +91,3 @@ class _Opener:
 def _inspect(path: Path) -> tuple[bytes, tuple[int, int]]:
     encoded = read_bytes(path)
     return checksum(encoded), encoded_size(encoded, str(path))
-
-
-def _classes(root: Path) -> list[str]:
-    """The classes' folder names, sorted; a link that leads back to where we are is none."""
-    real = root.resolve()
-    names = sorted(
-        child.name
-        for child in root.iterdir()
-        if child.is_dir() and not child.name.startswith(".") and child.resolve() not in (real, *real.parents)
-    )
-    if not names:
-        raise UserError(f"{root}: no class folders in it; expected {root.name}/<class>/<image>")
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"{root}: class folder {name!r} is not named in UTF-8; rename it") from None
-    return names
-
-
-def _same_classes(train: list[str], test: list[str], train_root: Path, test_root: Path) -> None:
-    for names, others, root, other in ((train, test, train_root, test_root), (test, train, test_root, train_root)):
-        extra = sorted(set(names) - set(others))
-        if extra:
-            listed = ", ".join(f"'{name}'" for name in extra[:5]) + (", ..." if len(extra) > 5 else "")
-            raise UserError(f"{root}: class {listed} is missing from {other}; both need the same classes")
-
-
-def _files(root: Path) -> list[Path]:
-    found = []
-    for folder, children, names in os.walk(root):
-        children[:] = sorted(name for name in children if not name.startswith("."))
-        visible = (name for name in sorted(names) if not name.startswith("."))
-        paths = (Path(folder) / name for name in visible if name.lower().endswith(EXTENSIONS))
-        found += [path for path in paths if path.is_file() or not path.exists()]  # pipes and such are no images
-    if not found:
-        raise UserError(f"{root}: no images in this class folder; expected files ending in {', '.join(EXTENSIONS)}")
-    return found

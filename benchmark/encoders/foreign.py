@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     import torch
 
-    from benchmark.data.datasets import Dataset, DatasetSpec
+    from benchmark.data.datasets import Dataset
+    from benchmark.data.spec import DatasetSpec
     from benchmark.encoders.probe import Listener
 
 EXPERIMENT, METHOD, TAG = "evaluated", EXTERNAL, "trained elsewhere"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from pydantic import ValidationError
 
-from benchmark.data.datasets import Dataset, DatasetSpec, load_dataset
+from benchmark.data.datasets import Dataset, load_dataset
+from benchmark.data.spec import DatasetSpec
 from benchmark.encoders.load import load_encoder
 from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.features import NonFiniteError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from benchmark.cost.budget import BudgetSpec, parse_budget
-from benchmark.data.datasets import DatasetSpec
+from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 from benchmark.evaluation.further import FURTHER, TRANSFER
 from benchmark.evaluation.protocols import PROTOCOLS

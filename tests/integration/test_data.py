@@ -11,6 +11,7 @@ from PIL import Image
 
 from benchmark.data import datasets
 from benchmark.data import loader as batches
+from benchmark.data.spec import DatasetSpec
 from benchmark.errors import Interrupted
 from benchmark.experiment.entries import resolve_entries
 from benchmark.experiment.run_spec import run_specs
@@ -99,7 +100,7 @@ def test_bad_input(bench: Any, tmp_path: Path, monkeypatch: Any, arguments: Any,
 
 
 def test_what_a_named_dataset_loses_is_said(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    digits = datasets.load_dataset(datasets.DatasetSpec(name="digits"), None)
+    digits = datasets.load_dataset(DatasetSpec(name="digits"), None)
     monkeypatch.setattr(datasets, "load_dataset", lambda spec, path, progress: digits)
     code, printed = bench("data", "convert", "stl10", tmp_path / "x.h5")
     assert code == 0 and "unlabelled images are left out" in printed, printed

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from benchmark.data.images import Progress
 
 FORMAT, VERSION = "cnn-jepa-bench images", 1
-SUFFIXES = (".h5", ".hdf5")
 _ARRAYS = {"lengths": np.uint32, "labels": np.int32, "sizes": np.uint32, "checksums": np.uint8}
 
 

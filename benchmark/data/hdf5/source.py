@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from benchmark.data.decode import LARGEST_NATIVE, canonical_side
-from benchmark.data.hdf5.format import SUFFIXES, Container, Encoded, open_container, open_file
+from benchmark.data.hdf5.format import Container, Encoded, open_container, open_file
 from benchmark.data.hdf5.numbered import NumberedFiles
+from benchmark.data.hdf5.paths import split_paths
 from benchmark.data.images import ImagesOnDemand
 from benchmark.data.sources import RawSplit, Source
 from benchmark.errors import UserError
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmark.data.images import Images, Progress
+    from benchmark.data.spec import LoadRequest
 
-_TEST_NAMES = ("test", "val")
 _FALLBACK_SIZE = 224
 
 
@@ -51,60 +52,19 @@ def open_any(path: Path) -> Encoded:
     return NumberedFiles(path) if numbered else open_container(path)
 
 
-def split_paths(path: Path) -> tuple[Path, Path]:
-    """The files of train and test split that a path stands for.
-
-    Args:
-        path: `X.h5` for `X-train.h5` and `X-test.h5` (or `-val`); one of these two; or a folder that holds
-            `train.h5` and `test.h5`, or one such pair.
-
-    Raises:
-        UserError: they are not there.
-    """
-    if path.is_dir():
-        trains = sorted(child for child in path.iterdir() if _beside(child, "test") is not None)
-        if len(trains) != 1:
-            found = ", ".join(child.name for child in trains) or "none"
-            raise UserError(f"{path}: expected one X-train.h5 with its X-test.h5 in this folder, found {found}")
-        train = trains[0]
-    elif _beside(path, "test") is not None:
-        train = path
-    else:
-        train = path.with_name(f"{path.stem}-train{path.suffix or SUFFIXES[0]}")
-    tests = [beside for name in _TEST_NAMES if (beside := _beside(train, name)) is not None]
-    test = next((one for one in tests if one.is_file()), None)
-    if not train.is_file() or test is None:
-        missing = train if not train.is_file() else tests[0]
-        raise UserError(f"{path}: {missing} is not there; `bench data convert` writes both splits")
-    return train, test
-
-
-def _beside(path: Path, split: str) -> Path | None:
-    """The file of another split that belongs to `train.h5` or `X-train.h5`; None for a file of another name."""
-    stem, joint, last = path.stem.rpartition("-")
-    if path.suffix not in SUFFIXES or last != "train":
-        return None
-    return path.with_name(f"{stem}{joint}{split}{path.suffix}")
-
-
-def load_hdf5(path: Path, size: int | None, progress: Progress | None = None) -> Source:
+def load_hdf5(request: LoadRequest) -> Source:
     """A dataset in HDF5 files; sizes are chosen as for a folder of the same images.
-
-    Args:
-        path: see `split_paths`.
-        size: the input size in pixels; None takes the images' own where all are square, equal and small, else 224.
-        progress: called with (done, of how many) where the files have to be read through.
 
     Raises:
         UserError: a file is missing, damaged, or its classes are not the other's.
     """
-    train, test = (open_any(part) for part in split_paths(path))
+    train, test = (open_any(part) for part in split_paths(request.path))
     if train.classes != test.classes and isinstance(train, Container):
         raise UserError(f"{train.path} and {test.path}: their classes differ; convert them together")
-    codes = [part.checksums(progress) for part in (train, test)]
+    codes = [part.checksums(request.progress) for part in (train, test)]
     sizes = np.concatenate([_sizes(part) for part in (train, test)])
     native = bool((sizes == sizes[0]).all()) and sizes[0, 0] == sizes[0, 1] <= LARGEST_NATIVE
-    image_size = size or (int(sizes[0, 0]) if native else _FALLBACK_SIZE)
+    image_size = request.spec.size or (int(sizes[0, 0]) if native else _FALLBACK_SIZE)
     side = image_size if native else canonical_side(image_size)
     splits = [_raw_split(part, code, side, native=native) for part, code in zip((train, test), codes, strict=True)]
     classes = max((train.classes, test.classes), key=len)

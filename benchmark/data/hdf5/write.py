@@ -16,7 +16,8 @@ import h5py
 import numpy as np
 import psutil
 
-from benchmark.data.hdf5.format import FORMAT, SUFFIXES, VERSION, open_container, split_digest
+from benchmark.data.hdf5.format import FORMAT, VERSION, open_container, split_digest
+from benchmark.data.hdf5.paths import SUFFIXES
 from benchmark.data.splits import CHECKSUM_BYTES, checksum
 from benchmark.errors import UserError
 

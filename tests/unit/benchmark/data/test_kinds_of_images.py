@@ -12,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.data.datasets import DatasetSpec, load_dataset
+from benchmark.data.datasets import load_dataset
 from benchmark.data.decode import decode, encoded_size
 from benchmark.data.images import ImagesOnDemand
+from benchmark.data.spec import DatasetSpec
 from benchmark.data.views.augment import Augmenter
 from benchmark.data.views.crops import read_crops
 from benchmark.errors import UserError

@@ -12,7 +12,8 @@ import torch
 from image_folders import only_resident, picture, pixel_set
 from torchvision import datasets as published
 
-from benchmark.data.datasets import DatasetSpec, load_dataset
+from benchmark.data.datasets import load_dataset
+from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 from methods.registry import method_class
 

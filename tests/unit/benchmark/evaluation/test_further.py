@@ -8,7 +8,8 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from benchmark.data.datasets import DatasetSpec, Split, load_dataset
+from benchmark.data.datasets import Split, load_dataset
+from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 from benchmark.evaluation.further import FURTHER, Subject, score, sgd
 from benchmark.evaluation.further import training as descent_module

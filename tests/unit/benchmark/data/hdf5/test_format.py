@@ -17,13 +17,15 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.data.datasets import DatasetSpec, LazyImages, load_dataset
+from benchmark.data.datasets import LazyImages, load_dataset
 from benchmark.data.hdf5 import write as hdf5_writer
 from benchmark.data.hdf5.convert import Reencode, convert_dataset, convert_folder
 from benchmark.data.hdf5.format import open_container
 from benchmark.data.hdf5.inspect import contact_sheet, describe_contents, differs_from_digest, unsound
 from benchmark.data.hdf5.numbered import NumberedFiles
-from benchmark.data.hdf5.source import open_any, split_paths
+from benchmark.data.hdf5.paths import split_paths
+from benchmark.data.hdf5.source import open_any
+from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 
 

@@ -15,10 +15,11 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from benchmark.data import decode
-from benchmark.data.datasets import Dataset, DatasetSpec, Split, load_dataset
+from benchmark.data.datasets import Dataset, Split, load_dataset
 from benchmark.data.hdf5.convert import convert_folder
 from benchmark.data.images import ImagesOnDemand
 from benchmark.data.loader import Batches, RawBatch
+from benchmark.data.spec import DatasetSpec
 from benchmark.data.views.augment import Augmenter
 from benchmark.data.views.crops import cropped_by_reader, make_views, read_crops
 from benchmark.data.views.sample import sample_view

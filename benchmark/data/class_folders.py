@@ -1,0 +1,77 @@
+"""The files of an image folder: `train/<class>/` and `test/<class>/` or `val/<class>/`. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from benchmark.errors import UserError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+def split_folders(path: Path) -> tuple[Path, Path]:
+    """The folders of train and test split in an image folder.
+
+    Raises:
+        UserError: one is missing.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder; expected an image folder with train/<class>/ and test/<class>/")
+    train = path / "train"
+    if not train.is_dir():
+        inside = ", ".join(sorted(child.name for child in path.iterdir())[:5]) or "nothing"
+        raise UserError(f"{path}: no train/ in it (there is: {inside}); expected train/<class>/ and test/<class>/")
+    test = next((path / name for name in ("test", "val") if (path / name).is_dir()), None)
+    if test is None:
+        raise UserError(f"{path}: neither test/ nor val/ in it; one of them is needed as the test split")
+    return train, test
+
+
+def class_files(train: Path, test: Path) -> tuple[list[str], list[list[list[Path]]]]:
+    """The classes' folder names, and for each split and class its files, in order.
+
+    Raises:
+        UserError: a class or its files are missing.
+    """
+    classes = _classes(train)
+    _same_classes(classes, _classes(test), train, test)
+    return classes, [[_files(root / name) for name in classes] for root in (train, test)]
+
+
+def _classes(root: Path) -> list[str]:
+    """The classes' folder names, sorted; a link that leads back to where we are is none."""
+    real = root.resolve()
+    names = sorted(
+        child.name
+        for child in root.iterdir()
+        if child.is_dir() and not child.name.startswith(".") and child.resolve() not in (real, *real.parents)
+    )
+    if not names:
+        raise UserError(f"{root}: no class folders in it; expected {root.name}/<class>/<image>")
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{root}: class folder {name!r} is not named in UTF-8; rename it") from None
+    return names
+
+
+def _same_classes(train: list[str], test: list[str], train_root: Path, test_root: Path) -> None:
+    for names, others, root, other in ((train, test, train_root, test_root), (test, train, test_root, train_root)):
+        extra = sorted(set(names) - set(others))
+        if extra:
+            listed = ", ".join(f"'{name}'" for name in extra[:5]) + (", ..." if len(extra) > 5 else "")
+            raise UserError(f"{root}: class {listed} is missing from {other}; both need the same classes")
+
+
+def _files(root: Path) -> list[Path]:
+    found = []
+    for folder, children, names in os.walk(root):
+        children[:] = sorted(name for name in children if not name.startswith("."))
+        visible = (name for name in sorted(names) if not name.startswith("."))
+        paths = (Path(folder) / name for name in visible if name.lower().endswith(EXTENSIONS))
+        found += [path for path in paths if path.is_file() or not path.exists()]  # pipes and such are no images
+    if not found:
+        raise UserError(f"{root}: no images in this class folder; expected files ending in {', '.join(EXTENSIONS)}")
+    return found

@@ -1,0 +1,280 @@
+"""Which dataset an experiment takes, and the registry of datasets. Imports neither torch nor any image library.
+
+A dataset is one file with a loader, and one line in `_OURS` below. An installed package adds its own through an entry
+point of group `cnn_jepa_bench.datasets` that names a `DatasetInfo`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from benchmark.errors import UserError
+from methods.config import Config, Count, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from importlib.metadata import EntryPoint
+
+    from benchmark.data.sources import Source
+
+GROUP = "cnn_jepa_bench.datasets"
+DEFAULT_ROOT = Path("data")
+SMALLEST_SIZE = 8
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What the suite knows of a dataset without reading it.
+
+    Attributes:
+        name: as experiments and `--dataset` give it.
+        description: one line for `bench list datasets`.
+        loader: `module:function`; the function takes a `LoadRequest` and returns a `benchmark.data.sources.Source`. The
+            module is imported when the dataset is loaded.
+        location: `embedded` datasets have no files; `root` ones are in a folder, `data/` unless `--data` names another;
+            `path` ones need `--data`, and their records take its name.
+        path_help: what `--data` has to name, for datasets that need it.
+        check: `module:function`, called with the path before anything heavy is imported. The function raises
+            `UserError` where the dataset's files are missing, and must not import torch. Empty for no check.
+        has_unlabelled: whether the loader gives an unlabelled split when `pretrain` is `train+unlabelled`.
+    """
+
+    name: str
+    description: str
+    loader: str
+    location: Literal["embedded", "root", "path"] = "root"
+    path_help: str = ""
+    check: str = ""
+    has_unlabelled: bool = False
+
+
+_BUILTIN = "benchmark.data.builtin"
+_OURS = {
+    info.name: info
+    for info in (
+        DatasetInfo(
+            "shapes",
+            "embedded: ten procedural shapes under nuisance, 32 to 96 px (the default)",
+            f"{_BUILTIN}:load_shapes",
+            location="embedded",
+        ),
+        DatasetInfo(
+            "digits",
+            "embedded: scikit-learn's handwritten digits, 8x8, resized to 32 px",
+            f"{_BUILTIN}:load_digits",
+            location="embedded",
+        ),
+        DatasetInfo("cifar10", "CIFAR-10 through torchvision, 32 px", f"{_BUILTIN}:load_cifar"),
+        DatasetInfo("cifar100", "CIFAR-100 through torchvision, 32 px", f"{_BUILTIN}:load_cifar"),
+        DatasetInfo(
+            "stl10",
+            "STL-10 through torchvision, 96 px, with its unlabelled split",
+            f"{_BUILTIN}:load_stl10",
+            has_unlabelled=True,
+        ),
+        DatasetInfo("imagenette", "Imagenette through torchvision, 128 px", f"{_BUILTIN}:load_imagenette"),
+        DatasetInfo(
+            "folder",
+            "any folder of images with train/<class>/ and test/<class>/ or val/<class>/ (--data PATH)",
+            "benchmark.data.folder:load_folder",
+            location="path",
+            path_help="a folder with train/<class>/ and test/<class>/",
+            check="benchmark.data.class_folders:split_folders",
+        ),
+        DatasetInfo(
+            "hdf5",
+            "files that `bench data convert` wrote (--data X.h5 for X-train.h5 and X-test.h5)",
+            "benchmark.data.hdf5.source:load_hdf5",
+            location="path",
+            path_help="X.h5 for X-train.h5 and X-test.h5, as bench data convert writes",
+            check="benchmark.data.hdf5.paths:split_paths",
+        ),
+    )
+}
+
+
+class DatasetSpec(Config):
+    """Which images, at what size, and how they are split.
+
+    Attributes:
+        name: one of `dataset_names()`.
+        size: the input size in pixels. None takes 32 for shapes, digits and CIFAR, 96 for STL-10, 128 for
+            Imagenette, and for a folder the images' own size where all are square, equal and at most 96 px, else 224.
+        train_images: train on this many images, drawn class by class; the validation split is cut before, and stays.
+        test_images: test on this many.
+        validation_share: of train, cut off for validation.
+        split_seed: of these draws.
+        pretrain: what methods are trained on; probes always use the labelled train split.
+        shapes_train: images that `shapes` draws, validation included.
+        shapes_test: images that `shapes` draws for the test split.
+        shapes_seed: of the drawing of `shapes`.
+    """
+
+    name: str = "shapes"
+    size: int | None = None
+    train_images: Count | None = None
+    test_images: Count | None = None
+    validation_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    split_seed: int = 0
+    pretrain: Literal["train", "train+unlabelled"] = "train"
+    shapes_train: Count = 6000
+    shapes_test: Count = 2000
+    shapes_seed: int = 0
+
+    @model_validator(mode="after")
+    def _fits(self) -> DatasetSpec:
+        info = dataset_info(self.name)
+        if self.pretrain != "train" and not info.has_unlabelled:
+            fits = ", ".join(ours.name for ours in _OURS.values() if ours.has_unlabelled)
+            raise ValueError(f"pretrain is '{self.pretrain}', but {self.name} has no unlabelled split; {fits} has one")
+        for key in ("shapes_train", "shapes_test", "shapes_seed"):
+            if self.name != "shapes" and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"'{key}' does not apply to {self.name}, only to shapes")
+        return self
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """What a dataset's loader receives.
+
+    Attributes:
+        spec: the dataset's configuration.
+        path: where its files are; `data/` where the user names no other place. Embedded datasets ignore it.
+        download: whether the loader may fetch missing files.
+        progress: called with (done, total) while files are read.
+    """
+
+    spec: DatasetSpec
+    path: Path
+    download: bool = False
+    progress: Callable[[int, int], None] | None = None
+
+
+def dataset_names() -> tuple[str, ...]:
+    """All known datasets: ours first, beginning with the default, then those of installed packages."""
+    others = sorted({point.name for point in entry_points(group=GROUP)} - set(_OURS))
+    return (*_OURS, *others)
+
+
+def describe_datasets() -> Iterator[tuple[str, str]]:
+    """Names and a line about each, for lists. A package's broken dataset hides no other."""
+    for name in dataset_names():
+        try:
+            yield name, dataset_info(name).description
+        except ValueError as error:
+            yield name, f"unusable: {error}"
+
+
+def dataset_info(name: str) -> DatasetInfo:
+    """The registry's entry of a dataset.
+
+    Raises:
+        ValueError: there is no such dataset (the nearest is named), several packages bring it, or the one that does
+            cannot be loaded or brings something else.
+    """
+    points = list(entry_points(group=GROUP, name=name))
+    if name in _OURS and not points:
+        return _OURS[name]
+    if not points:
+        raise ValueError(f"unknown dataset '{name}'; {nearest(name, dataset_names())}")
+    if name in _OURS or len(points) > 1:
+        packages = sorted(_package(point) for point in points)
+        owners = ["this suite itself", *packages] if name in _OURS else packages
+        raise ValueError(
+            f"dataset '{name}' comes from {' and from '.join(owners)}; uninstall one of them, or register it under "
+            f"another name (group {GROUP})"
+        )
+    return _from_package(points[0])
+
+
+def _from_package(point: EntryPoint) -> DatasetInfo:
+    origin = f"dataset '{point.name}' of package {_package(point)}"
+    try:
+        info = point.load()
+    except Exception as error:  # another package's module may raise anything when it is imported
+        raise ValueError(
+            f"{origin} cannot be loaded: importing {point.value} gave {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(info, DatasetInfo):
+        raise ValueError(f"{origin}: {point.value} is {info!r}; expected a benchmark.data.spec.DatasetInfo")
+    if info.name != point.name:
+        raise ValueError(f"{origin}: {point.value} has the name '{info.name}'; expected '{point.name}'")
+    return info
+
+
+def _package(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+
+
+def check_request(spec: DatasetSpec, path: Path | None, download: bool = False) -> LoadRequest:
+    """Resolves where a dataset's files are, and refuses what can be refused without torch and without reading images.
+
+    Args:
+        spec: the dataset's configuration.
+        path: as given by `--data`; None for the dataset's default.
+        download: as given by `--download`.
+
+    Raises:
+        UserError: the size is too small, an option does not apply, or the dataset's files are missing.
+    """
+    info = dataset_info(spec.name)
+    if spec.size is not None and spec.size < SMALLEST_SIZE:
+        raise UserError(f"dataset '{spec.name}': size is {spec.size}; expected at least {SMALLEST_SIZE} pixels")
+    if info.location == "embedded" and (path is not None or download):
+        option = "--data" if path is not None else "--download"
+        raise UserError(
+            f"{option} does not apply to the embedded dataset '{spec.name}'; for your own images take an experiment "
+            "on a folder (such as cpu), or --set dataset.name=folder"
+        )
+    if info.location == "path" and path is None:
+        raise UserError(f"dataset '{spec.name}' needs --data PATH: {info.path_help}")
+    request = LoadRequest(spec, path or DEFAULT_ROOT, download)
+    if info.location == "root" and not download and not request.path.is_dir():
+        raise not_found(request)
+    if info.check:
+        _resolve(info, info.check)(request.path)
+    return request
+
+
+def not_found(request: LoadRequest) -> UserError:
+    """The error for a downloadable dataset whose files are missing or incomplete."""
+    return UserError(
+        f"dataset '{request.spec.name}' is not at {request.path}, or not whole; "
+        "pass --download to fetch it, or --data PATH to say where it is"
+    )
+
+
+def load_source(request: LoadRequest) -> Source:
+    """The images and labels of a dataset, as its loader gives them.
+
+    Raises:
+        UserError: the loader cannot be imported, returns something else, or refuses the files.
+    """
+    from benchmark.data.sources import Source
+
+    info = dataset_info(request.spec.name)
+    source = _resolve(info, info.loader)(request)
+    if not isinstance(source, Source):
+        raise UserError(
+            f"dataset '{info.name}': {info.loader} returned {type(source).__name__}; expected benchmark.data.sources."
+            "Source"
+        )
+    return source
+
+
+def _resolve(info: DatasetInfo, target: str) -> Callable[..., Any]:
+    """The function that `module:function` names."""
+    module, _, function = target.partition(":")
+    try:
+        resolved: Callable[..., Any] = getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"dataset '{info.name}' cannot be loaded: importing {target} gave {type(error).__name__}: {error}"
+        ) from error
+    return resolved

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmark.data.datasets import ResidentImages, Split
+from benchmark.data.images import ResidentImages
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from benchmark.data.datasets import Split
 
 
 def picture(seed: int, width: int = 16, height: int = 16) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Datasets that come as arrays: `shapes`, `digits`, and those that torchvision reads (and downloads if asked).
+"""Loaders of the embedded datasets (`shapes`, `digits`) and of those that torchvision reads and downloads.
 
 Shape suffixes: N images, H W pixels.
 """
@@ -18,6 +18,7 @@ from benchmark.data.shapes.scenes import CLASSES, render_shapes
 from benchmark.data.sources import RawSplit, Source, array_split
 from benchmark.data.spec import not_found
 from benchmark.errors import UserError
+from benchmark.text import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ _DIGITS_TEST_EVERY = 5
 
 
 def load_shapes(request: LoadRequest) -> Source:
-    """Draws the embedded dataset; see `benchmark.data.shapes`."""
+    """Draws the embedded procedural shapes; see `benchmark.data.shapes`."""
     spec = request.spec
     side = spec.size or 32
     splits = []
@@ -45,7 +46,7 @@ def load_shapes(request: LoadRequest) -> Source:
 def load_digits(request: LoadRequest) -> Source:
     """scikit-learn's 1,797 handwritten digits, 8x8 in 17 greys, as three equal channels.
 
-    It comes without splits: every fifth image of each digit, in its order, is the test split.
+    The test split is every fifth image of each digit, in scikit-learn's order.
     """
     from sklearn.datasets import load_digits as read_digits
 
@@ -53,18 +54,18 @@ def load_digits(request: LoadRequest) -> Source:
     grey_NHW = torch.from_numpy(np.asarray(raw.images)).mul(255 / 16).round().to(torch.uint8)
     pixels_N3HW = grey_NHW.unsqueeze(1).expand(-1, 3, -1, -1).contiguous()
     labels = torch.from_numpy(np.asarray(raw.target)).long()
-    turn = torch.empty_like(labels)
+    rank_in_class = torch.empty_like(labels)
     for label in range(10):
         members = (labels == label).nonzero().squeeze(1)
-        turn[members] = torch.arange(len(members))
-    held_out = turn % _DIGITS_TEST_EVERY == _DIGITS_TEST_EVERY - 1
+        rank_in_class[members] = torch.arange(len(members))
+    held_out = rank_in_class % _DIGITS_TEST_EVERY == _DIGITS_TEST_EVERY - 1
     side = request.spec.size or DIGITS_SIZE
     train, test = (array_split(pixels_N3HW[part], labels[part], side) for part in (~held_out, held_out))
     return Source(tuple(map(str, range(10))), side, side, train, test)
 
 
 def load_cifar(request: LoadRequest) -> Source:
-    """CIFAR-10 or CIFAR-100 (32 px), in the layout that torchvision keeps it in."""
+    """CIFAR-10 or CIFAR-100 (32 px), from torchvision's files."""
     name = request.spec.name
     kind = {"cifar10": published.CIFAR10, "cifar100": published.CIFAR100}[name]
     side = request.spec.size or 32
@@ -77,7 +78,7 @@ def load_cifar(request: LoadRequest) -> Source:
 
 
 def load_stl10(request: LoadRequest) -> Source:
-    """STL-10 (96 px): 5,000 train, 8,000 test, and 100,000 unlabelled images, which are read only where asked for."""
+    """STL-10 (96 px): 5,000 train, 8,000 test, and if `pretrain` asks for them, 100,000 unlabelled images."""
     side = request.spec.size or 96
 
     def split(name: str) -> tuple[RawSplit, Any]:
@@ -95,7 +96,7 @@ def load_stl10(request: LoadRequest) -> Source:
 
 
 def load_imagenette(request: LoadRequest) -> Source:
-    """Imagenette, in the smallest published size whose short side holds the square that is kept."""
+    """Imagenette, in the smallest published size whose short side is at least the side of the kept square."""
     image_size = request.spec.size or IMAGENETTE_SIZE
     side = canonical_side(image_size)
     edition = "160px" if side <= 160 else "320px" if side <= 320 else "full"
@@ -104,7 +105,7 @@ def load_imagenette(request: LoadRequest) -> Source:
         try:
             return published.Imagenette(request.path, split=name, size=edition)
         except RuntimeError:
-            # Some versions refuse to download what is there already: look first.
+            # Some versions of torchvision refuse to download files that exist: look first.
             return published.Imagenette(request.path, split=name, size=edition, download=request.download)
 
     raw = _published(request, lambda: split("train"))
@@ -115,12 +116,16 @@ def load_imagenette(request: LoadRequest) -> Source:
 
 
 def _published(request: LoadRequest, read: Callable[[], Any]) -> Any:
-    """Reads a torchvision dataset, and says what to do where it is missing."""
+    """Reads a torchvision dataset.
+
+    Raises:
+        UserError: it is missing, incomplete, or cannot be downloaded.
+    """
     try:
         return read()
     except (RuntimeError, OSError, EOFError) as error:
         if request.download:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise UserError(
                 f"dataset '{request.spec.name}' could not be fetched to {request.path} ({reason})"
             ) from None

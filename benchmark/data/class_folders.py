@@ -11,7 +11,7 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 def split_folders(path: Path) -> tuple[Path, Path]:
-    """The folders of train and test split in an image folder.
+    """The folders of the train and test splits in an image folder.
 
     Raises:
         UserError: one is missing.
@@ -20,16 +20,16 @@ def split_folders(path: Path) -> tuple[Path, Path]:
         raise UserError(f"{path}: no such folder; expected an image folder with train/<class>/ and test/<class>/")
     train = path / "train"
     if not train.is_dir():
-        inside = ", ".join(sorted(child.name for child in path.iterdir())[:5]) or "nothing"
-        raise UserError(f"{path}: no train/ in it (there is: {inside}); expected train/<class>/ and test/<class>/")
+        contents = ", ".join(sorted(child.name for child in path.iterdir())[:5]) or "nothing"
+        raise UserError(f"{path}: has no train/ (it has: {contents}); expected train/<class>/ and test/<class>/")
     test = next((path / name for name in ("test", "val") if (path / name).is_dir()), None)
     if test is None:
-        raise UserError(f"{path}: neither test/ nor val/ in it; one of them is needed as the test split")
+        raise UserError(f"{path}: has neither test/ nor val/; one of them is needed as the test split")
     return train, test
 
 
 def class_files(train: Path, test: Path) -> tuple[list[str], list[list[list[Path]]]]:
-    """The classes' folder names, and for each split and class its files, in order.
+    """The classes' folder names, and the files by split and class, sorted.
 
     Raises:
         UserError: a class or its files are missing.
@@ -40,7 +40,7 @@ def class_files(train: Path, test: Path) -> tuple[list[str], list[list[list[Path
 
 
 def _classes(root: Path) -> list[str]:
-    """The classes' folder names, sorted; a link that leads back to where we are is none."""
+    """The classes' folder names, sorted, without links back to this folder or its parents."""
     real = root.resolve()
     names = sorted(
         child.name
@@ -48,7 +48,7 @@ def _classes(root: Path) -> list[str]:
         if child.is_dir() and not child.name.startswith(".") and child.resolve() not in (real, *real.parents)
     )
     if not names:
-        raise UserError(f"{root}: no class folders in it; expected {root.name}/<class>/<image>")
+        raise UserError(f"{root}: has no class folders; expected {root.name}/<class>/<image>")
     for name in names:
         try:
             name.encode()
@@ -66,12 +66,12 @@ def _same_classes(train: list[str], test: list[str], train_root: Path, test_root
 
 
 def _files(root: Path) -> list[Path]:
-    found = []
+    files = []
     for folder, children, names in os.walk(root):
         children[:] = sorted(name for name in children if not name.startswith("."))
         visible = (name for name in sorted(names) if not name.startswith("."))
         paths = (Path(folder) / name for name in visible if name.lower().endswith(EXTENSIONS))
-        found += [path for path in paths if path.is_file() or not path.exists()]  # pipes and such are no images
-    if not found:
+        files += [path for path in paths if path.is_file() or not path.exists()]  # no pipes; broken links fail later
+    if not files:
         raise UserError(f"{root}: no images in this class folder; expected files ending in {', '.join(EXTENSIONS)}")
-    return found
+    return files

@@ -1,4 +1,4 @@
-"""Decoding images, and bringing them to one size, on several threads."""
+"""Decodes images and resizes them, on several threads."""
 
 from __future__ import annotations
 
@@ -24,81 +24,82 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeVar
 
-    Progress = Callable[[int, int], None]
+    from benchmark.data.images import Progress
+
     ItemT = TypeVar("ItemT")
     ResultT = TypeVar("ResultT")
 
 LARGEST_NATIVE = 96
-"""Side in pixels up to which images of one size are kept as they are."""
+"""Side in pixels up to which square images of one size are kept unchanged."""
 
 SMALL = 48
-"""Side in pixels of stored images up to which the thread that reads a batch decodes it alone. On two cores, three
-threads that take turns at Python's lock need twice its time for 32 px, and three times its processor time."""
+"""Side in pixels of stored images up to which a batch is decoded by one thread. At 32 px on two cores, three threads
+that wait for Python's lock take twice as long as one, and three times its processor time."""
 
 THREADS_VARIABLE = "BENCH_DECODE_THREADS"
 """Environment variable with the number of decoding threads; without it, one more than there are cores, at most 16."""
 
 _BATCH = 512
-_TRIED, _QUICK = 32, 150e-6  # items that are tried, and seconds an item up to which other threads are not worth asking
-_NEIGHBOURS = 16
+_TRIAL, _QUICK = 32, 150e-6  # items timed first, and seconds per item up to which further threads do not pay
+_MOST_PER_TASK = 16
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MOST_THREADS = 256
 _POOLS: dict[int, ThreadPoolExecutor] = {}
 
 
 def _pool() -> ThreadPoolExecutor:
-    # One a process: threads do not live on in a forked worker. Of several threads that come first all get the same one:
-    # `setdefault` is one step, and a pool that nobody uses has no threads yet.
+    # One pool per process, because threads do not survive a fork. Callers that race get the same pool: `setdefault` is
+    # atomic, and a pool that nobody uses has started no threads.
     process = os.getpid()
     pool = _POOLS.get(process)
     return pool or _POOLS.setdefault(process, ThreadPoolExecutor(_threads(), thread_name_prefix="decode"))
 
 
 def _threads() -> int:
-    """How many threads decode; what is asked for holds from the first image on.
+    """The number of decoding threads; the process's pool is made once, with the first number.
 
     Raises:
-        UserError: `BENCH_DECODE_THREADS` is no number of threads.
+        UserError: `BENCH_DECODE_THREADS` is not a number of threads.
     """
-    if asked := os.environ.get(THREADS_VARIABLE):
-        if not (asked.isascii() and asked.isdecimal() and 1 <= int(asked) <= _MOST_THREADS):
-            raise UserError(f"{THREADS_VARIABLE} is '{asked}'; expected 1 to {_MOST_THREADS} decoding threads")
-        return int(asked)
+    if setting := os.environ.get(THREADS_VARIABLE):
+        if not (setting.isascii() and setting.isdecimal() and 1 <= int(setting) <= _MOST_THREADS):
+            raise UserError(f"{THREADS_VARIABLE} is '{setting}'; expected 1 to {_MOST_THREADS} decoding threads")
+        return int(setting)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(16, cores + 1)
 
 
-def side_by_side(function: Callable[[int, ItemT], None], items: Sequence[ItemT]) -> None:
-    """Calls the function with each item and its place, in threads, some neighbours in each task.
+def in_threads(function: Callable[[int, ItemT], None], items: Sequence[ItemT]) -> None:
+    """Calls the function with each position and item, in threads.
 
-    Handing a task to a thread takes longer than decoding a small image.
+    A task holds several neighbours, because handing a task to a thread takes longer than decoding a small image.
     """
-    share = max(1, min(_NEIGHBOURS, len(items) // (4 * _threads())))
+    share = max(1, min(_MOST_PER_TASK, len(items) // (4 * _threads())))
 
-    def some(start: int) -> None:
-        for place in range(start, min(start + share, len(items))):
-            function(place, items[place])
+    def call(start: int) -> None:
+        for position in range(start, min(start + share, len(items))):
+            function(position, items[position])
 
-    for _ in _pool().map(some, range(0, len(items), share)):
+    for _ in _pool().map(call, range(0, len(items), share)):
         pass
 
 
 def in_order(
     function: Callable[[ItemT], ResultT], items: Sequence[ItemT], progress: Progress | None = None
 ) -> Iterator[ResultT]:
-    """The function's results in order, a batch of items at a time, so that only so many wait to be used.
+    """The function's results in order, computed a batch of items at a time to bound the memory.
 
-    By threads, unless the first items are done sooner than they are handed to another.
+    Threads compute them, unless the first items take less time than handing an item to a thread.
     """
     start = time.perf_counter()
-    tried = [function(item) for item in items[:_TRIED]]
-    alone = time.perf_counter() - start < _QUICK * len(tried)
-    yield from tried
-    if progress is not None and 0 < len(items) <= len(tried):
-        progress(len(tried), len(items))
-    for first in range(len(tried), len(items), _BATCH):
+    trial = [function(item) for item in items[:_TRIAL]]
+    quick = time.perf_counter() - start < _QUICK * len(trial)
+    yield from trial
+    if progress is not None and 0 < len(items) <= len(trial):
+        progress(len(trial), len(items))
+    for first in range(len(trial), len(items), _BATCH):
         batch = items[first : first + _BATCH]
-        yield from map(function, batch) if alone else _pool().map(function, batch)
+        yield from map(function, batch) if quick else _pool().map(function, batch)
         if progress is not None:
             progress(first + len(batch), len(items))
 
@@ -106,16 +107,16 @@ def in_order(
 def decode(encoded: bytes, name: str) -> Tensor:
     """Decodes a JPEG, PNG, WebP or BMP file to RGB, uint8 `(3, H, W)`.
 
-    Grey, palette and CMYK images are converted, transparency is dropped, and EXIF's orientation is ignored (as the
-    published ImageNet pipelines do). torchvision's decoders come first; what they cannot read, Pillow tries. PNGs are
-    Pillow's alone: libpng's error handling in torchvision ends the process where one is damaged.
+    Grey, palette and CMYK images are converted, transparency is dropped, and EXIF's orientation is ignored (as in
+    published ImageNet pipelines). torchvision decodes; Pillow tries what torchvision cannot read. Only Pillow decodes
+    PNGs, because a damaged one ends the process in torchvision (libpng's error handling).
 
     Args:
         encoded: the file's bytes.
-        name: what to call the file in a message.
+        name: the file's name for messages.
 
     Raises:
-        UserError: nobody can decode it.
+        UserError: neither library can decode it.
     """
     if not encoded.startswith(_PNG):
         try:
@@ -127,7 +128,7 @@ def decode(encoded: bytes, name: str) -> Tensor:
             pass
     try:
         with Image.open(io.BytesIO(encoded)) as picture:
-            # Of 16-bit greys the upper 8 bits; Pillow's own conversion would cut them off at 255.
+            # The upper 8 bits of 16-bit greys: Pillow's own conversion clips them at 255.
             deep = picture.mode.startswith("I")
             rgb = (picture.point(lambda value: value / 256).convert("L") if deep else picture).convert("RGB")
         flat = torch.frombuffer(bytearray(rgb.tobytes()), dtype=torch.uint8)
@@ -166,7 +167,7 @@ def encoded_size(encoded: bytes, name: str) -> tuple[int, int]:
     """Width and height in pixels, from the file's header alone.
 
     Raises:
-        UserError: the bytes are no image.
+        UserError: the bytes are not an image.
     """
     try:
         with Image.open(io.BytesIO(encoded)) as picture:
@@ -180,7 +181,7 @@ def _problem(error: BaseException) -> str:
 
 
 def resized(images: Tensor, side: int) -> Tensor:
-    """Whole images `(..., 3, H, W)` resized to `side` x `side`, bilinear and antialiased; as they are if they fit."""
+    """Whole images `(..., 3, H, W)` resized to `side` x `side`, bilinear and antialiased; unchanged if they fit."""
     if images.shape[-2:] == (side, side):
         return images
     result: Tensor = transforms.resize(images, [side, side], antialias=True)
@@ -188,7 +189,7 @@ def resized(images: Tensor, side: int) -> Tensor:
 
 
 def canonical(image: Tensor, side: int) -> Tensor:
-    """The square in the middle: the short side resized to `side` (bilinear, antialiased), the long one cropped."""
+    """The central square: the short side resized to `side` (bilinear, antialiased), the long one cropped."""
     height, width = image.shape[-2:]
     short = min(height, width)
     target = [max(side, round(length * side / short)) for length in (height, width)]

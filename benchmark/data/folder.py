@@ -1,4 +1,4 @@
-"""Image folders: `train/<class>/` and `test/<class>/` or `val/<class>/`."""
+"""The loader of image folders: `train/<class>/` and `test/<class>/` or `val/<class>/`."""
 
 from __future__ import annotations
 
@@ -27,16 +27,14 @@ _FALLBACK_SIZE = 224
 def load_folder(request: LoadRequest) -> Source:
     """Lists an image folder, with a checksum of each file. Reads every file once; decodes none.
 
-    A `val/` serves as the test split where there is no `test/`, and is left alone where there is one. Classes are the
-    folders in `train/`, sorted by name; images are the files below them, hidden ones and other extensions left out.
-    Links to folders below a class are not followed.
+    `val/` is the test split where there is no `test/`, and is ignored otherwise. Classes are the folders in `train/`,
+    sorted by name. Images are the files below them, without hidden files and other extensions. Links to folders below a
+    class are not followed.
 
-    Where all images are square, equal and at most 96 px they stay as they are (or are resized to `size`). Else the
-    square in the middle of each is kept, its side `size` x 256/224, and what is kept in memory is no more than that: a
-    simplification, in that training crops are drawn from that square and never reach what lies beside it. Those of
-    images that are too many to be kept in memory are drawn from the whole of each.
-
-    Without a size in the request, images that stay as they are keep their own; the others get 224.
+    Square images of one size of at most 96 px keep that size, or are resized to the request's. Of other images, the
+    central square is kept, with a side of 256/224 times the input size (224 by default). If these squares fit in
+    memory, training crops are drawn from them and never reach what is outside: a simplification. Otherwise crops are
+    drawn from each whole image.
 
     Raises:
         UserError: the folder, a split, a class or a file is missing, empty or unreadable; says which.
@@ -51,7 +49,7 @@ def list_folders(
     progress: Progress | None = None,
     names: Sequence[str] | None = None,
 ) -> Source:
-    """The same for two folders of classes; `names` replaces the classes' folder names."""
+    """As `load_folder`, for two folders of class folders; `names` replaces the folders' names."""
     classes, files = class_files(train, test)
     paths = [path for split in files for members in split for path in members]
     infos = list(in_order(_inspect, paths, progress))
@@ -76,7 +74,7 @@ def list_folders(
 
 
 class _Opener:
-    """Opens some of a split's files."""
+    """Opens files of a split; see `OpenImages`."""
 
     def __init__(self, paths: Sequence[Path], side: int, sizes: Sequence[tuple[int, int]], *, native: bool) -> None:
         self.paths, self.side, self.native = paths, side, native
@@ -89,5 +87,6 @@ class _Opener:
 
 
 def _inspect(path: Path) -> tuple[bytes, tuple[int, int]]:
+    """A file's checksum, and the image's width and height."""
     encoded = read_bytes(path)
     return checksum(encoded), encoded_size(encoded, str(path))

@@ -1,4 +1,4 @@
-"""Decoded images of one size, in memory or on disk, and how they come to that size.
+"""Decoded images of one size, in memory or decoded from files on demand.
 
 Shapes in the docstrings: n and N images, H W pixels; a single image is uint8 `(3, H, W)`.
 """
@@ -11,17 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from benchmark.data.decode import SMALL, canonical, decode, in_order, read_bytes, resized, side_by_side
+from benchmark.data.decode import SMALL, canonical, decode, in_order, in_threads, read_bytes, resized
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-    from typing import TypeVar
 
     Progress = Callable[[int, int], None]
-    ItemT = TypeVar("ItemT")
-    ResultT = TypeVar("ResultT")
 
 
 class Images(Protocol):
@@ -35,12 +32,7 @@ class Images(Protocol):
 
 
 class FirstImages:
-    """The first of other images, read when they are asked for.
-
-    Args:
-        images: all of them.
-        count: how many are to be seen.
-    """
+    """The first `count` of other images, without copying them."""
 
     def __init__(self, images: Images, count: int) -> None:
         self.images, self.count = images, count
@@ -49,10 +41,10 @@ class FirstImages:
         return self.count
 
     def read(self, indices: Tensor) -> Tensor:
-        """The images at `indices` `(n,)`, as they are there.
+        """The images at `indices` `(n,)` as uint8 `(n, 3, H, W)`.
 
         Raises:
-            IndexError: an index is beyond the first images.
+            IndexError: an index is not below `count`.
         """
         if len(indices) and int(indices.max()) >= self.count:
             raise IndexError(f"image {int(indices.max())} of {self.count}")
@@ -60,7 +52,7 @@ class FirstImages:
 
 
 class ResidentImages:
-    """Images that lie decoded in memory.
+    """Decoded images in memory.
 
     Attributes:
         pixels: uint8 `(N, 3, H, W)`.
@@ -87,13 +79,13 @@ class ResidentImages:
 class ImagesOnDemand(ABC):
     """Images that are decoded each time they are read.
 
-    All but small ones by a pool of threads, as the decoders let go of Python's lock.
+    A pool of threads decodes them, because the decoders release Python's lock; small images are decoded by the caller.
 
     Args:
-        count: how many there are.
-        side: what they are brought to, in pixels; see `canonical`.
-        native: resized as a whole rather than by `canonical`.
-        sizes_N2: rows and columns of each as it is stored; None where they are not known.
+        count: number of images.
+        side: side in pixels of the square that each image becomes; see `canonical`.
+        native: whether images are resized as a whole rather than by `canonical`.
+        sizes_N2: rows and columns of each stored image; None where they are not known.
     """
 
     def __init__(self, count: int, side: int, *, native: bool = False, sizes_N2: Tensor | None = None) -> None:
@@ -106,45 +98,45 @@ class ImagesOnDemand(ABC):
 
     @abstractmethod
     def encoded(self, position: int) -> tuple[bytes, str]:
-        """The bytes of an image's file, and what to call it in a message."""
+        """The bytes of an image's file, and its name for messages."""
 
     def read(self, indices: Tensor) -> Tensor:
         """The images at `indices` `(n,)` as uint8 `(n, 3, side, side)`.
 
         Raises:
-            UserError: a file is gone or cannot be decoded; names it.
+            UserError: a file is missing or cannot be decoded; names it.
         """
         pixels = torch.empty(len(indices), 3, self.side, self.side, dtype=torch.uint8)
-        places = pixels.numpy()  # writes to a part of it at half the price
+        rows = pixels.numpy()  # assigning to a row of the array costs half as much as to one of the tensor
 
-        def load(place: int, position: int) -> None:
-            places[place] = self._load(position).numpy()
+        def load(row: int, position: int) -> None:
+            rows[row] = self._load(position).numpy()
 
         if self._small:
-            for place, position in enumerate(indices.tolist()):
-                load(place, position)
+            for row, position in enumerate(indices.tolist()):
+                load(row, position)
         else:
-            side_by_side(load, indices.tolist())
+            in_threads(load, indices.tolist())
         return pixels
 
     def original(self, position: int) -> Tensor:
-        """An image as it is stored, uint8 `(3, H, W)`.
+        """An image at its stored size, uint8 `(3, H, W)`.
 
         Raises:
-            UserError: its file is gone, cannot be decoded, or has another size than it was listed with; names it.
+            UserError: its file is missing, cannot be decoded, or has another size than when it was listed; names it.
         """
         encoded, name = self.encoded(position)
         image = decode(encoded, name)
         if self.sizes_N2 is not None and list(image.shape[1:]) != self.sizes_N2[position].tolist():
-            found, listed = (" x ".join(map(str, size)) for size in (image.shape[1:], self.sizes_N2[position].tolist()))
-            raise UserError(f"{name}: is {found} pixels, but was {listed} when it was listed; it has been changed")
+            now, listed = (" x ".join(map(str, size)) for size in (image.shape[1:], self.sizes_N2[position].tolist()))
+            raise UserError(f"{name}: is {now} pixels, but was {listed} when it was listed; it has been changed")
         return image
 
     def resident(self, progress: Progress | None = None) -> ResidentImages:
-        """All of them, decoded into memory."""
+        """All images, decoded into memory."""
         pixels = torch.empty(len(self), 3, self.side, self.side, dtype=torch.uint8)
-        for place, image in enumerate(in_order(self._load, range(len(self)), progress)):
-            pixels[place] = image
+        for position, image in enumerate(in_order(self._load, range(len(self)), progress)):
+            pixels[position] = image
         return ResidentImages(pixels)
 
     def _load(self, position: int) -> Tensor:
@@ -153,11 +145,7 @@ class ImagesOnDemand(ABC):
 
 
 class LazyImages(ImagesOnDemand):
-    """Image files.
-
-    Attributes:
-        paths: the files.
-    """
+    """Images in files of their own, decoded each time they are read."""
 
     def __init__(
         self, paths: Sequence[Path], side: int, *, native: bool = False, sizes_N2: Tensor | None = None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from benchmark.data.views.sample import ViewParameters
 
 AHEAD = 2
-"""How many batches are read while a step runs: two, so that a slow one is made up for by the next."""
+"""Batches read ahead of the running step: two, so that one slow batch does not delay the next step."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class RawBatch:
     """Images, labels and sample ids of a step.
 
     Attributes:
-        pixels: uint8 on the training device: whole images `(B, 3, H, W)`, or the crops that the reader has made of
-            them, `(B, 3, S, S)` for each view.
+        pixels: uint8 on the training device: whole images `(B, 3, H, W)`, or the reader's crops `(B, 3, S, S)`, one
+            tensor per view.
         labels_B: int64, on the training device.
         sample_ids_B: int64, on the CPU.
-        drawn: what the crops and the rest of the views were drawn as; None for whole images.
+        drawn: the parameters of each view, where the reader has made the crops; None for whole images.
     """
 
     pixels: tuple[Tensor, ...]
@@ -52,13 +52,13 @@ class RawBatch:
 
 
 class Batches:
-    """The training split in a seeded order; what a step sees is a function of (seed, step) alone.
+    """The training split in a seeded order; a step's batch is a function of (seed, step) alone.
 
-    Every epoch is a permutation of its own. The remainder that fills no batch is left out of that epoch (the next one
-    draws another order). A resident split is copied to the device once. Any other is read some steps ahead by a thread
-    (whose helpers decode), and lies on the device when a step asks for it: on a GPU it comes from pinned memory over a
-    stream of its own, and the thread waits for the copy, so that nobody else has to. What a step waits for its batch is
-    then all that the data costs it, apart from the cores that the threads take.
+    Every epoch is a permutation of its own. Images that do not fill a batch are left out of that epoch. A resident
+    split is copied to the device once. Batches of any other split are read some steps ahead by a thread (with the
+    decoding threads) and are on the device when a step fetches them. On a GPU they are copied from pinned memory on a
+    separate stream, and the reading thread waits for the copy. The time a step waits for its batch is then all that the
+    data costs it, apart from the cores that the threads use.
 
     Args:
         split: images and labels.
@@ -66,11 +66,11 @@ class Batches:
         seed: of the run; the order depends on nothing else.
         device: where the batches go.
         rank: which part of each batch is fetched here: images `start` to `start + share`, B of them.
-        ranks: how many equal parts there are.
-        augmenter: makes the views. Where given, images that have to be decoded and differ in size are cropped when they
-            are read, from the whole of each (`RawBatch.drawn`); otherwise every batch holds whole images, cut to the
-            square in the middle where they differ.
-        ahead: how many batches are read ahead, `AHEAD` by default; 0 reads each when it is asked for. Changes no batch.
+        ranks: number of equal parts.
+        augmenter: makes the views. If given, images that are decoded on demand and differ in size are cropped when they
+            are read, each from the whole image (`RawBatch.drawn`). Otherwise every batch holds whole images, or their
+            central squares where sizes differ.
+        ahead: batches read ahead, `AHEAD` by default; 0 reads each when it is fetched. Changes no batch.
 
     Raises:
         UserError: the split does not fill one batch.
@@ -141,21 +141,37 @@ class Batches:
             on_device_B = ids_B.to(self._device, non_blocking=True)
             return RawBatch((self._resident[on_device_B],), self._labels_N[on_device_B], ids_B)
         assert self._reader is not None
-        wanted = range(step, step + 1 + self._ahead)
-        for passed in self._reading.keys() - set(wanted):
-            self._reading.pop(passed).cancel()
-        for number in wanted:
-            if number not in self._reading:
-                self._reading[number] = self._reader.submit(self._read, number, self.sample_ids(number))
+        steps = range(step, step + 1 + self._ahead)
+        for skipped in self._reading.keys() - set(steps):
+            self._reading.pop(skipped).cancel()
+        for upcoming in steps:
+            if upcoming not in self._reading:
+                self._reading[upcoming] = self._reader.submit(self._read, upcoming, self.sample_ids(upcoming))
         batch = self._reading.pop(step).result()
         if self._copies is not None:
             for tensor in (*batch.pixels, batch.labels_B):
-                # Made on the stream of copies, which must not take their memory back while steps still read it.
+                # Allocated on the copying stream, which must not reuse their memory while steps still read it.
                 tensor.record_stream(torch.cuda.current_stream(self._device))
         return batch
 
+    def views(self, batch: RawBatch, augmenter: Augmenter, step: int) -> tuple[Tensor, ...]:
+        """The views of a step's batch: drawn for all ranks' images together, made for this rank's.
+
+        Args:
+            batch: as fetched.
+            augmenter: makes the views; where the reader has cropped the images, the one that the batches were given.
+            step: whose draws are used.
+
+        Returns:
+            One normalised float32 tensor `(B, 3, S, S)` per view, on the training device.
+        """
+        if batch.drawn is not None:
+            return augmenter.finish(batch.pixels, batch.drawn)
+        draws = generator(self._seed, "views", step)
+        return augmenter.draw_views(batch.images_BCHW, draws, self.batch_size, self.start)
+
     def wait_for_reader(self) -> None:
-        """Returns when nothing is being read ahead, for whoever measures without it."""
+        """Waits until no batch is being read ahead, for measurements without that load."""
         wait(self._reading.values())
 
     @property
@@ -176,8 +192,8 @@ class Batches:
             stream = torch.cuda.stream(self._copies)
         with stream:
             if self._copies is not None:
-                pixels = tuple(one.pin_memory() for one in pixels)
-            on_device = tuple(one.to(self._device, non_blocking=True) for one in pixels)
+                pixels = tuple(view.pin_memory() for view in pixels)
+            on_device = tuple(view.to(self._device, non_blocking=True) for view in pixels)
             labels_B = self._labels_N[own_B.to(self._device, non_blocking=True)]
         if self._copies is not None:
             self._copies.synchronize()

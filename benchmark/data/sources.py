@@ -1,4 +1,4 @@
-"""What a dataset's loader hands over before splits are drawn: labels, checksums, and images yet to be decoded.
+"""The result of a dataset's loader, before splits are drawn: labels, checksums, and images not decoded yet.
 
 Shape suffixes: N images, H W pixels.
 """
@@ -18,42 +18,42 @@ if TYPE_CHECKING:
     from benchmark.data.images import Images, Progress
 
 
-class Open(Protocol):
-    """Gives access to some images of a split."""
+class OpenImages(Protocol):
+    """Gives access to images of a split."""
 
     def __call__(self, indices: Tensor, *, resident: bool, progress: Progress | None = None) -> Images:
-        """The images at `indices`, decoded into memory at once if `resident`."""
+        """The images at `indices`; if `resident`, they are decoded into memory at once."""
         ...
 
 
 @dataclass(frozen=True)
 class RawSplit:
-    """A split as it comes.
+    """A split as the source provides it.
 
     Attributes:
-        labels: int64 `(N,)`.
-        checksums: one an image; see `benchmark.data.manifest.checksum`.
-        open: gives access to images of it.
-        factors: extra labels by name, each `(N,)`.
+        labels: int64 `(N,)`; -1 for unlabelled images.
+        checksums: one per image; see `benchmark.data.splits.checksum`.
+        open: gives access to its images.
+        factors: further labels by name, each `(N,)`.
     """
 
     labels: Tensor
     checksums: list[bytes]
-    open: Open
+    open: OpenImages
     factors: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset as it comes.
+    """A dataset as its loader returns it.
 
     Attributes:
-        classes: their names, in the order of the labels.
+        classes: names, in the order of the labels.
         image_size: the input size in pixels.
-        side: of the images that `open` gives, in pixels.
-        train: what training and validation are cut from.
-        test: left whole.
-        unlabelled: images of no known class, or None.
+        side: side in pixels of the images that `open` gives.
+        train: the training and validation splits are cut from it.
+        test: the whole test split.
+        unlabelled: images without labels, or None.
     """
 
     classes: tuple[str, ...]
@@ -65,10 +65,10 @@ class Source:
 
 
 def array_split(pixels_N3HW: Tensor, labels_N: Tensor, side: int, factors: dict[str, Tensor] | None = None) -> RawSplit:
-    """A split whose images lie in one uint8 tensor `(N, 3, H, W)`; they are resized to `side` when opened."""
+    """A split whose images are in one uint8 tensor `(N, 3, H, W)`; they are resized to `side` when opened."""
 
     def open_images(indices: Tensor, *, resident: bool, progress: Progress | None = None) -> Images:
-        del resident, progress  # They are in memory already.
+        del resident, progress  # the images are in memory already
         return ResidentImages(resized(pixels_N3HW[indices], side))
 
     return RawSplit(labels_N.long(), array_checksums(pixels_N3HW), open_images, factors or {})

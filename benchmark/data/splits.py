@@ -1,4 +1,4 @@
-"""What a dataset is made of, and draws from it that depend on its content alone: no order, names or places of files."""
+"""A dataset's identity, and draws from it that depend on its images' content alone: not on order or names of files."""
 
 from __future__ import annotations
 
@@ -22,22 +22,20 @@ CHECKSUM_BYTES = 16
 
 @dataclass(frozen=True)
 class Manifest:
-    """The identity of a dataset as it is used.
+    """The identity of a dataset as a run uses it.
 
     Attributes:
         digest: hexadecimal hash over the classes, and for each split its name and its images' sorted checksums, each
             with its label.
         counts: images by split.
-        classes: how many.
     """
 
     digest: str
     counts: dict[str, int]
-    classes: int
 
 
 def checksum(content: bytes | memoryview) -> bytes:
-    """BLAKE2b-128 of an image: of its file's bytes, or of its raw array where it lies in no file of its own."""
+    """BLAKE2b-128 of an image: of its file's bytes, or of its raw array if it has no file of its own."""
     return hashlib.blake2b(content, digest_size=CHECKSUM_BYTES).digest()
 
 
@@ -60,24 +58,24 @@ def build_manifest(classes: Sequence[str], splits: Mapping[str, tuple[Sequence[i
     for split in sorted(splits):
         labels, checksums = splits[split]
         field(split.encode())
-        # In the order of the entries' bytes, of a checksum and a label each: that of unsigned numbers.
+        # An entry is a checksum and a label. Entries are sorted by their bytes, that is, as unsigned numbers.
         labels_N = np.asarray(labels, dtype=np.int64).astype(">i4")
         order = np.lexsort((labels_N.view(">u4"), *_keys(checksums)))
         codes_NC = np.frombuffer(b"".join(checksums), dtype=np.uint8).reshape(-1, CHECKSUM_BYTES)
         entries = np.concatenate((codes_NC, labels_N.view(np.uint8).reshape(-1, 4)), axis=1)
         field(entries[order].tobytes())
     counts = {split: len(labels) for split, (labels, _) in splits.items()}
-    return Manifest(digest.hexdigest(), counts, len(classes))
+    return Manifest(digest.hexdigest(), counts)
 
 
 def _keys(checksums: Sequence[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Checksums as pairs of numbers, for `np.lexsort`, which sorts by the last of its keys first."""
+    """Checksums as two arrays of numbers for `np.lexsort`, whose last key is the first to sort by."""
     pairs_N2 = np.frombuffer(b"".join(checksums), dtype=">u8").reshape(-1, 2)
     return pairs_N2[:, 1].astype(np.uint64), pairs_N2[:, 0].astype(np.uint64)
 
 
 def in_canonical_order(indices: Sequence[int], labels: Sequence[int], checksums: Sequence[bytes]) -> list[int]:
-    """Indices by ascending checksum: the order of a split, whatever its files are called."""
+    """Indices by ascending checksum, then label: the order of a split, whatever its files are called."""
     chosen = [checksums[index] for index in indices]
     order = np.lexsort((np.asarray([labels[index] for index in indices], dtype=np.int64), *_keys(chosen)))
     ordered: list[int] = np.asarray(indices, dtype=np.int64)[order].tolist()
@@ -93,27 +91,27 @@ def draw(
 ) -> tuple[list[int], list[int]]:
     """Draws a number of images from each class.
 
-    Each image's turn is a hash of the stream and its checksum: neither order nor company changes it, and a smaller
-    draw is a part of a larger one.
+    Images are taken by ascending hash of the stream and their checksum. Neither the order of the files nor the other
+    images change an image's hash, and a smaller draw is a subset of a larger one.
 
     Args:
-        indices: what to draw from.
-        quotas: how many of each class.
+        indices: images to draw from.
+        quotas: number of images by class.
         labels: of all images.
         checksums: of all images.
         stream: names the draw, its seed included.
 
     Returns:
-        The drawn indices and the others.
+        The drawn indices and the remaining ones.
     """
     prefix = stream.encode() + b"/"
-    turns = [checksum(prefix + checksums[index]) for index in indices]
-    left = dict(quotas)
+    hashes = [checksum(prefix + checksums[index]) for index in indices]
+    wanted = dict(quotas)
     drawn, others = [], []
-    for place in np.lexsort(_keys(turns)).tolist():
-        index = indices[place]
-        if left.get(labels[index], 0) > 0:
-            left[labels[index]] -= 1
+    for position in np.lexsort(_keys(hashes)).tolist():
+        index = indices[position]
+        if wanted.get(labels[index], 0) > 0:
+            wanted[labels[index]] -= 1
             drawn.append(index)
         else:
             others.append(index)
@@ -126,10 +124,10 @@ def class_counts(labels: Sequence[int], classes: int) -> list[int]:
 
 
 def validation_quotas(labels: Sequence[int], classes: Sequence[str], share: float) -> dict[int, int]:
-    """How many images of each class the validation split takes: its share, at least one, never all.
+    """How many images of each class the validation split takes: the share of it, at least one, never all.
 
     Raises:
-        UserError: a class is too small to be cut.
+        UserError: a class has fewer than two images.
     """
     quotas = {}
     for label, count in enumerate(class_counts(labels, len(classes))):
@@ -143,22 +141,22 @@ def validation_quotas(labels: Sequence[int], classes: Sequence[str], share: floa
 
 
 def stratified_quotas(
-    labels: Sequence[int], classes: int, total: int, key: str, most: str = "all there are"
+    labels: Sequence[int], classes: int, total: int, key: str, available: str = "all there are"
 ) -> dict[int, int]:
-    """How many images of each class make `total`, in proportion to the classes (largest remainders), one at least.
+    """How many images of each class make `total`, in proportion to the classes (largest remainders), at least one.
 
     Args:
-        labels: of the images there are.
-        classes: how many.
-        total: how many images are wanted.
-        key: the configuration key that asks for them, for messages.
-        most: what the labels are, for messages.
+        labels: of the available images.
+        classes: number of classes.
+        total: number of images to take.
+        key: the configuration key that sets `total`, for messages.
+        available: describes the available images, for messages.
 
     Raises:
-        UserError: there are not so many, or fewer than classes.
+        UserError: `total` is larger than the number of images or smaller than the number of classes.
     """
     if not classes <= total <= len(labels):
-        raise UserError(f"'{key}' is {total}; expected {classes} (one of each class) to {len(labels)} ({most})")
+        raise UserError(f"'{key}' is {total}; expected {classes} (one of each class) to {len(labels)} ({available})")
     counts = class_counts(labels, classes)
     exact = [count * total / len(labels) for count in counts]
     quotas = [min(count, max(1, int(value))) for count, value in zip(counts, exact, strict=True)]

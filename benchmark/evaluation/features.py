@@ -19,7 +19,7 @@ from benchmark.randomness import generator
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from benchmark.data.datasets import Images
+    from benchmark.data.images import Images
     from methods.base import Encoder
 
     Normalise = Callable[[Tensor], Tensor]

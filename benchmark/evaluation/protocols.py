@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from benchmark.data.datasets import Dataset, Images, Split
+    from benchmark.data.datasets import Dataset, Split
+    from benchmark.data.images import Images
     from methods.base import Encoder
 
 RECALIBRATION_IMAGES = 50_000

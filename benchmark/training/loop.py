@@ -154,7 +154,7 @@ def run_step(
     with training.ledger.waiting_for_data():
         raw = ready or training.batches.fetch(index)
     mark("data")
-    views = _make_views(training, raw)
+    views = training.batches.views(raw, training.augmenter, index)
     mark("views")
     loss, logs = _differentiate(training, raw, views, progress, mark)
     step = Step(progress, index, generator(plan.seed, "masks", index))
@@ -168,16 +168,6 @@ def run_step(
     training.method.after_step(step)
     mark("ema")
     return loss, logs
-
-
-def _make_views(training: Training, raw: RawBatch) -> tuple[Tensor, ...]:
-    """Views are drawn for the whole batch; this process makes those of its own share."""
-    if raw.drawn is not None:  # and cropped, by whoever read the images
-        return training.augmenter.finish(raw.pixels, raw.drawn)
-    batches, augmenter = training.batches, training.augmenter
-    size = (raw.images_BCHW.shape[2], raw.images_BCHW.shape[3])
-    draws = augmenter.sample(batches.batch_size, size, generator(training.plan.seed, "views", training.step))
-    return augmenter(raw.images_BCHW, [one.slice(batches.start, batches.start + batches.share) for one in draws])
 
 
 def _differentiate(

@@ -1,11 +1,11 @@
-"""Turns `ViewSpec`s into views, a whole batch at a time, on the device where the batch lies.
+"""Turns `ViewSpec`s into views, a whole batch at a time, on the batch's device.
 
-First `Augmenter.sample` draws everything that is random, on the CPU, then the augmenter applies it without drawing
-anything and without waiting for the device. Every image has parameters of its own (the order of the colour jitter
-belongs to the batch) and its view does not depend on which other images stand beside it.
+First `Augmenter.sample` draws all random parameters on the CPU. Then the augmenter applies them, without drawing
+anything and without waiting for the device. Every image has its own parameters (only the order of the colour jitter is
+the batch's), and its view does not depend on the other images of the batch.
 
-Images that lie decoded in memory, or are small and alike, are cropped here, too. Of those that are decoded from files
-of many sizes whenever they are read, the reader makes the crops (`crops.py`), on uint8; here follows the rest.
+Images in memory, and small images of one size, are also cropped here. Images that are decoded on demand from files of
+several sizes are cropped by the reader on uint8 (`crops.py`); only the other operations follow here.
 
 The reference for each operation is the function of `torchvision.transforms.v2.functional` on a float image in [0, 1],
 antialiased for the crop. Unlike in a chain on uint8 images nothing is rounded between two operations. The bicubic
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from benchmark.data.views.sample import SourceSize, ViewParameters
     from methods.views import ViewSpec
 
-# How many pixel values a CPU works on at a time. Fewer cost more calls; more fall out of its caches.
+# Pixel values that a CPU works on at a time. Fewer cost more calls; more do not fit its caches.
 _CHUNK_VALUES = 300_000
 
 
@@ -52,10 +52,10 @@ class Augmenter:
         """Checks the declarations.
 
         Args:
-            specs: what the method wants to see, in this order.
-            image_size: side in pixels of the views that do not name their own.
-            mean: of each channel, as a share of the largest value.
-            std: standard deviation of each channel, likewise.
+            specs: the method's views, in order.
+            image_size: side in pixels of the views without a size of their own.
+            mean: of each channel, in [0, 1].
+            std: standard deviation of each channel.
 
         Raises:
             UserError: a view's blur needs more pixels than the view has, or a standard deviation is not positive.
@@ -75,11 +75,29 @@ class Augmenter:
         """Draws the parameters of all views of a batch, on the CPU.
 
         Args:
-            batch_size: images of the global batch; a rank takes its `slice`.
+            batch_size: images of the global batch; a rank uses its `slice`.
             source_size: rows and columns of the images, or of each.
             generator: a CPU generator; views are drawn from it in order.
         """
         return [sample_view(spec, batch_size, source_size, generator) for spec in self.specs]
+
+    def draw_views(
+        self, images_BCHW: Tensor, generator: torch.Generator, batch_size: int | None = None, start: int = 0
+    ) -> tuple[Tensor, ...]:
+        """Draws the views of a batch of whole images and makes them.
+
+        Args:
+            images_BCHW: uint8 RGB images on any device, this process's share of the batch.
+            generator: a CPU generator.
+            batch_size: images of the global batch, for all of which parameters are drawn; None where B is all of it.
+            start: position of the first of these images in the global batch.
+
+        Returns:
+            As of a call.
+        """
+        size = (images_BCHW.shape[2], images_BCHW.shape[3])
+        parameters = self.sample(batch_size or len(images_BCHW), size, generator)
+        return self(images_BCHW, [view.slice(start, start + len(images_BCHW)) for view in parameters])
 
     @torch.no_grad()
     def __call__(self, images_BCHW: Tensor, parameters: list[ViewParameters]) -> tuple[Tensor, ...]:
@@ -87,7 +105,7 @@ class Augmenter:
 
         Args:
             images_BCHW: uint8 RGB images on any device.
-            parameters: one per view, of as many images, drawn for images of this size.
+            parameters: one per view, for as many images, drawn for images of this size.
 
         Returns:
             One normalised float32 tensor `(B, 3, S, S)` per view, in `channels_last`, on the device of the images.
@@ -98,38 +116,37 @@ class Augmenter:
         _check_images(images_BCHW)
         _check_parameters(parameters, len(self.specs), images_BCHW)
         return tuple(
-            self._view(images_BCHW, spec, size, one)
-            for spec, size, one in zip(self.specs, self.sizes, parameters, strict=True)
+            self._view(images_BCHW, spec, size, view)
+            for spec, size, view in zip(self.specs, self.sizes, parameters, strict=True)
         )
 
     @torch.no_grad()
     def finish(self, crops: Sequence[Tensor], parameters: list[ViewParameters]) -> tuple[Tensor, ...]:
-        """Makes the views of images that have been cropped, resized and flipped already.
+        """Makes the views of images that have already been cropped, resized and flipped.
 
         Args:
-            crops: uint8 RGB images `(B, 3, S, S)` on any device, one such tensor per view.
-            parameters: one per view, by which they were cropped.
+            crops: uint8 RGB images `(B, 3, S, S)` on any device, one tensor per view.
+            parameters: one per view, with which they were cropped.
 
         Returns:
             As of a call.
 
         Raises:
-            UserError: the crops are not those of the declared views, or the parameters not those of such a batch.
+            UserError: the crops do not have the views' shapes.
         """
-        shapes = [(len(one), 3, size, size) for one, size in zip(parameters, self.sizes, strict=True)]
+        shapes = [(len(view), 3, size, size) for view, size in zip(parameters, self.sizes, strict=True)]
         if [tuple(crop_BCSS.shape) for crop_BCSS in crops] != shapes or any(c.dtype != torch.uint8 for c in crops):
             raise UserError(f"crops are {[tuple(crop.shape) for crop in crops]}; expected {shapes} in torch.uint8")
         return tuple(
-            self._coloured(partial(_planes, crop_BCSS), size * size, spec, size, one, crop_BCSS.device)
-            for crop_BCSS, spec, size, one in zip(crops, self.specs, self.sizes, parameters, strict=True)
+            self._coloured(partial(_planes, crop_BCSS), size * size, spec, size, view, crop_BCSS.device)
+            for crop_BCSS, spec, size, view in zip(crops, self.specs, self.sizes, parameters, strict=True)
         )
 
     def _view(self, images_BCHW: Tensor, spec: ViewSpec, size: int, parameters: ViewParameters) -> Tensor:
         rows, columns = images_BCHW.shape[2:]
         clamp = spec.interpolation == "bicubic"
-        one = parameters
-        boxes_6B = torch.stack([one.top_B, one.left_B, one.height_B, one.width_B, one.flip_B, one.flip_B]).float()
-        boxes_6B[4] = 0.0
+        p = parameters
+        boxes_6B = torch.stack([p.top_B, p.left_B, p.height_B, p.width_B, torch.zeros_like(p.flip_B), p.flip_B]).float()
         device = images_BCHW.device
         pixels_ABSK, weights_ABSK = crop_taps(boxes_6B, spec.interpolation, size, (rows, columns), device)
 
@@ -147,11 +164,11 @@ class Augmenter:
         parameters: ViewParameters,
         device: torch.device,
     ) -> Tensor:
-        """All that follows on the crop.
+        """Applies all operations that follow the crop, a chunk of images at a time.
 
         Args:
             cropped: makes the crops of some images as planes `(3, B, S, S)` in [0, 1].
-            pixels: of an image, where it has most of them.
+            pixels: the largest number of pixels that an image has on the way, which sets the chunk.
             spec: of the view.
             size: S.
             parameters: of all images.
@@ -178,7 +195,7 @@ class Augmenter:
 
 
 def _planes(crops_BCSS: Tensor, own: slice) -> Tensor:
-    """Some uint8 crops as planes `(3, B, S, S)` in [0, 1]."""
+    """The chosen uint8 crops as planes `(3, B, S, S)` in [0, 1]."""
     planes_CBSS = crops_BCSS[own].transpose(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
     return planes_CBSS.div_(255.0)
 
@@ -186,16 +203,16 @@ def _planes(crops_BCSS: Tensor, own: slice) -> Tensor:
 def center_view(
     images_BCHW: Tensor, image_size: int, mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> Tensor:
-    """The view that is evaluated: the central square, without any chance.
+    """The view for evaluation: the normalised central square, without random operations.
 
-    Images of the right size are taken as they are. Others are enlarged first (bilinear) if their shorter side is
-    below `image_size`; larger ones are not made smaller, which is for whoever reads them to do.
+    Images whose shorter side is below `image_size` are enlarged first (bilinear). Larger ones are cropped, not shrunk:
+    the reader has to do that.
 
     Args:
         images_BCHW: uint8 RGB images on any device.
         image_size: side of the view in pixels.
-        mean: of each channel, as a share of the largest value.
-        std: standard deviation of each channel, likewise.
+        mean: of each channel, in [0, 1].
+        std: standard deviation of each channel.
 
     Returns:
         Normalised float32 tensor `(B, 3, image_size, image_size)` in `channels_last`.
@@ -228,20 +245,20 @@ def _check_images(images_BCHW: Tensor) -> None:
 
 
 def _check_parameters(parameters: list[ViewParameters], views: int, images_BCHW: Tensor) -> None:
-    """Refuses parameters that would silently reach into a neighbouring image."""
-    counts = [len(one) for one in parameters]
+    """Refuses parameters with which a crop would silently reach into a neighbouring image."""
+    counts = [len(view) for view in parameters]
     if counts != [len(images_BCHW)] * views:
         raise UserError(f"view parameters are for {counts} images; expected {views} views of {len(images_BCHW)}")
     rows, columns = images_BCHW.shape[-2:]
-    for index, one in enumerate(parameters):
-        if bool((one.top_B + one.height_B > rows).any() | (one.left_B + one.width_B > columns).any()):
+    for index, view in enumerate(parameters):
+        if bool((view.top_B + view.height_B > rows).any() | (view.left_B + view.width_B > columns).any()):
             raise UserError(f"crops of views[{index}] were drawn for larger images than these of {rows} x {columns}")
 
 
 def _normalisation(
     mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> tuple[tuple[float, Tensor], ...]:
-    """Scale and shift of each channel: scale x value + shift is the normalised value. Shifts live on the host."""
+    """Scale and shift of each channel: scale x value + shift is the normalised value. Shifts stay on the CPU."""
     if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
         raise UserError(f"mean is {tuple(mean)}, std is {tuple(std)}; expected three numbers each, std above 0")
     return tuple(
@@ -250,9 +267,9 @@ def _normalisation(
 
 
 def _apply(operation: Callable[..., None], planes_CBYX: Tensor, chosen_B: Tensor, *values_B: Tensor) -> None:
-    """Does an in-place operation on the chosen images alone, each with its own values.
+    """Applies an in-place operation to the chosen images only, each with its own values.
 
-    The choice is made on the host: on the device the host would have to wait for the number of chosen images.
+    The images are chosen on the CPU, because otherwise it would wait for the device to count them.
     """
     device = planes_CBYX.device
     chosen_N = chosen_B.nonzero()[:, 0]

@@ -1,9 +1,9 @@
 """Colour operations on a batch, each image with its own factor.
 
-Every function takes float images in [0, 1] as three planes, changes them in place, and means what the function of the
-same name in `torchvision.transforms.v2.functional` means for a float image: results are clamped to [0, 1] and never
-rounded in between. Planes come first because nearly all of the work is on whole planes, which then are contiguous.
-Comparisons are done in place on floats (0 or 1) and choices by `lerp`: on a CPU both are vectorised, booleans are not.
+Every function takes float images in [0, 1] as three planes, changes them in place, and gives the result of the function
+of the same name in `torchvision.transforms.v2.functional` for float images, clamped to [0, 1]. The channel is the first
+dimension because nearly all operations work on whole planes, which then are contiguous. Comparisons are done in place
+on floats (0 or 1) and choices by `lerp`, because a CPU vectorises both, but not booleans.
 
 Shape suffixes: C the three channels, B images, Y X rows and columns.
 """
@@ -28,14 +28,14 @@ _SLACK = 1e-3 / 255
 
 
 def adjust_brightness(images_CBYX: Tensor, factors_B: Tensor) -> None:
-    """Multiplies each image with its factor."""
+    """Multiplies each image by its factor."""
     images_CBYX.mul_(factors_B[:, None, None]).clamp_(0.0, 1.0)
 
 
 def adjust_contrast(images_CBYX: Tensor, factors_B: Tensor) -> None:
     """Blends each image with the mean of its grayscale version; factor 0 leaves the mean, 1 the image."""
-    # Two means of short rows: one mean over all pixels is split between threads when there is only one image, and
-    # then an image's result would depend on the size of its batch.
+    # Two means over short rows. One mean over all pixels would be split between threads for a batch of one image, so
+    # that an image's result would depend on the batch size.
     mean_B11 = luma(images_CBYX).mean(dim=2, keepdim=True).mean(dim=1, keepdim=True)
     _blend(images_CBYX, mean_B11, factors_B)
 
@@ -52,11 +52,11 @@ def adjust_hue(images_CBYX: Tensor, shifts_B: Tensor) -> None:
     low_BYX = torch.minimum(green_BYX, blue_BYX).clamp_(max=red_BYX)
     chroma_BYX = high_BYX - low_BYX
 
-    # 6 x hue x chroma, by which channel is the highest; the red one goes before green, green before blue.
+    # 6 x hue x chroma, depending on the highest channel. Of equal channels, red comes before green and blue.
     turn_BYX = (red_BYX - green_BYX).add_(chroma_BYX, alpha=4.0)
     turn_BYX.lerp_((blue_BYX - red_BYX).add_(chroma_BYX, alpha=2.0), green_BYX.clone().ge_(high_BYX))
     turn_BYX.lerp_(green_BYX - blue_BYX, red_BYX.clone().ge_(high_BYX))
-    # Gray pixels have no chroma, and 0 / tiny is a hue of 0, which their chroma makes meaningless anyway.
+    # Grey pixels have no chroma, so that their hue, 0 / tiny = 0, does not matter.
     turn_BYX.div_(chroma_BYX.clamp(min=1e-12).mul_(6.0)).add_(shifts_B[:, None, None])
     turn_BYX.sub_(turn_BYX.floor()).mul_(6.0)
 

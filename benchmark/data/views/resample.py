@@ -1,7 +1,7 @@
-"""Weighted sums of a few columns, then of a few rows: crops, resizes and blurs of a whole batch.
+"""Crops, resizes and blurs of a whole batch, as weighted sums of a few columns, then of a few rows.
 
-`embedding_bag` is such a sum, with rows and weights of each image's own, and it has fast kernels on CPUs and GPUs. It
-adds up rows alone, so that the images are transposed before columns are added up, and back after.
+`embedding_bag` computes such sums, with rows and weights that differ by image, and is fast on CPUs and GPUs. It only
+sums rows, so that images are transposed to sum columns, and transposed back.
 
 Shape suffixes: B images, C the three channels, S side of the view, Y X its rows and columns, A the two axes (rows,
 columns), R rows and L columns of a plane, K taps of a filter, N chosen images.
@@ -38,11 +38,11 @@ def crop(images_BCHW: Tensor, pixels_ABSK: Tensor, weights_ABSK: Tensor, *, clam
 def crop_taps(
     boxes_6B: Tensor, interpolation: str, size: int, source_size: tuple[int, int], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Which rows (columns) of its image each row (column) of a view is made of, and their weights, `(A, B, S, K)`.
+    """The image rows (columns) that make each row (column) of a view, and their weights, both `(A, B, S, K)`.
 
-    The antialiased filter of torch's `interpolate`: its radius grows with the scale where the crop is larger than the
-    view, its centre goes from pixel centre to pixel centre, and what would lie outside the crop is left out. Those
-    of the columns, which come first, take values from [0, 255] to [0, 1].
+    The antialiased filter of torch's `interpolate`: where the crop is larger than the view, the radius grows with the
+    scale; taps outside the crop are left out. The weights of the columns, which are applied first, also map values from
+    [0, 255] to [0, 1].
 
     Args:
         boxes_6B: first row, first column, rows, columns, 0, and whether the columns are flipped; on the CPU, as floats.
@@ -53,8 +53,8 @@ def crop_taps(
     """
     start_AB11, length_AB11, flip_AB11 = send(boxes_6B, device)[..., None, None].view(3, 2, -1, 1, 1)
     radius = _RADIUS[interpolation]
-    # As many taps as the largest crop needs, never as many as the crops of this batch do: sums over more taps may be
-    # rounded differently, and then an image's view would depend on its neighbours.
+    # As many taps as the largest possible crop needs. With the number that this batch needs, sums could be rounded
+    # differently, and an image's view would depend on the other images.
     taps_K = torch.arange(math.ceil(2 * radius * max(1.0, max(source_size) / size)), device=device)
     target_S1 = (torch.arange(size, device=device) + 0.5)[:, None]
 
@@ -81,7 +81,7 @@ def _filter(distances: Tensor, interpolation: str) -> Tensor:
 
 
 def _weigh_rows(planes_CBRL: Tensor, pixels_BSK: Tensor, weights_BSK: Tensor) -> Tensor:
-    """Sums of rows: `(C, B, S, L)`, each row made of K rows of its own image, the same for all channels.
+    """Weighted sums of rows, `(C, B, S, L)`: each is made of K rows of its own image, the same for all channels.
 
     Rows that are the same for all images may come without their B.
     """

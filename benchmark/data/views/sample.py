@@ -1,4 +1,4 @@
-"""The draws of views: which crop, which colours, for every image of a batch, on the CPU.
+"""The random parameters of views (crops, colours) for every image of a batch, drawn on the CPU.
 
 Shape suffixes: B images, T attempts.
 """
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from methods.views import ViewSpec
 
 SourceSize = tuple[int, int] | Tensor
-"""Rows and columns of a batch's images: of all alike, or of each, `(B, 2)`."""
+"""Rows and columns of a batch's images: one pair for all, or one for each, `(B, 2)`."""
 
 _ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
 class ViewParameters:
-    """All draws of one view of a batch, on the CPU.
+    """The parameters of one view of a batch, on the CPU.
 
     Attributes:
-        top_B: first row of the crop, in pixels; likewise `left_B`, `height_B`, `width_B`. Integers.
+        top_B: first row of the crop, an integer number of pixels, like the next three.
         left_B: first column.
         height_B: rows of the crop.
         width_B: columns of the crop.
@@ -37,7 +37,7 @@ class ViewParameters:
         contrast_B: factor.
         saturation_B: factor.
         hue_B: shift, in turns.
-        grayscale_B: whether the image becomes gray.
+        grayscale_B: whether the image becomes grey.
         blur_B: whether it is blurred.
         sigma_B: the blur's standard deviation in pixels.
         solarize_B: whether it is solarised.
@@ -77,12 +77,12 @@ def sample_view(spec: ViewSpec, batch_size: int, source_size: SourceSize, genera
     draws = torch.rand(2 * _ATTEMPTS + 12, batch_size, dtype=torch.float64, generator=generator)
     areas_TB, ratios_TB, others = draws[:_ATTEMPTS], draws[_ATTEMPTS : 2 * _ATTEMPTS], iter(draws[2 * _ATTEMPTS :])
     rows_B, columns_B = torch.as_tensor(source_size).long().expand(batch_size, 2).unbind(1)
-    height_B, width_B, found_B = _crop_sizes(spec, areas_TB, ratios_TB, rows_B, columns_B)
+    height_B, width_B, fits_B = _crop_sizes(spec, areas_TB, ratios_TB, rows_B, columns_B)
 
     def position(length_B: Tensor, source_B: Tensor) -> Tensor:
         free_B = source_B - length_B
         drawn_B: Tensor = next(others) * (free_B + 1)
-        return drawn_B.floor().long().where(found_B, free_B // 2)
+        return drawn_B.floor().long().where(fits_B, free_B // 2)
 
     def factor(strength: float) -> Tensor:
         return _uniform(next(others), max(0.0, 1.0 - strength), 1.0 + strength)
@@ -113,10 +113,10 @@ def _uniform(draws_B: Tensor, low: float, high: float) -> Tensor:
 def _crop_sizes(
     spec: ViewSpec, areas_TB: Tensor, ratios_TB: Tensor, rows_B: Tensor, columns_B: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Crops as torchvision's `RandomResizedCrop` finds them: the first attempt that fits the image.
+    """Crop sizes as in torchvision's `RandomResizedCrop`: those of the first attempt that fits the image.
 
     Returns:
-        Heights, widths, and whether there was such an attempt; where there was not, the central crop is to be taken.
+        Heights, widths, and whether an attempt fitted; where none did, the crop has to be central.
     """
     low, high = spec.crop_scale
     area_TB = (low + areas_TB * (high - low)) * (rows_B * columns_B)
@@ -127,17 +127,17 @@ def _crop_sizes(
     fits_TB = (height_TB > 0) & (height_TB <= rows_B) & (width_TB > 0) & (width_TB <= columns_B)
     # argmax finds the first of equal values.
     first_1B = fits_TB.byte().argmax(dim=0, keepdim=True)
-    found_B = fits_TB.any(dim=0)
+    fits_B = fits_TB.any(dim=0)
     height_B, width_B = _fallback_sizes(spec.crop_ratio, rows_B, columns_B)
     return (
-        height_TB.gather(0, first_1B)[0].where(found_B, height_B),
-        width_TB.gather(0, first_1B)[0].where(found_B, width_B),
-        found_B,
+        height_TB.gather(0, first_1B)[0].where(fits_B, height_B),
+        width_TB.gather(0, first_1B)[0].where(fits_B, width_B),
+        fits_B,
     )
 
 
 def _fallback_sizes(crop_ratio: tuple[float, float], rows_B: Tensor, columns_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Height and width of the largest crop with an allowed ratio, where no attempt fits."""
+    """Height and width of the largest crop with an allowed ratio, for images where no attempt fits."""
     low, high = crop_ratio
     ratio_B = columns_B.double() / rows_B
     height_B = (columns_B.double() / low).round().long().clamp(min=1)

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, S
 from benchmark.data.loader import Batches
 from benchmark.data.views.augment import Augmenter
 from benchmark.evaluation.features import NonFiniteError
-from benchmark.randomness import derive_seed, generator
+from benchmark.randomness import derive_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,9 +67,8 @@ def descend(
     with batches:
         for step in range(steps):
             raw = batches.fetch(step)
-            size = (raw.images_BCHW.shape[2], raw.images_BCHW.shape[3])
-            draws = augmenter.sample(len(raw.images_BCHW), size, generator(seed, "views", step))
-            value = loss(augmenter(raw.images_BCHW, draws)[0], raw.labels_B)
+            (view_BCSS,) = batches.views(raw, augmenter, step)
+            value = loss(view_BCSS, raw.labels_B)
             optimizer.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

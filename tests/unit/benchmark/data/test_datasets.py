@@ -11,8 +11,9 @@ import torch
 from image_folders import make_folder, only_resident, picture, pixel_set
 from PIL import Image
 
-from benchmark.data.datasets import Dataset, LazyImages, ResidentImages, Split, first_images, load_dataset
+from benchmark.data.datasets import Dataset, Split, first_images, load_dataset
 from benchmark.data.decode import canonical, canonical_side, decode
+from benchmark.data.images import LazyImages, ResidentImages
 from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 
@@ -251,10 +252,10 @@ def keep_one(root: Path) -> None:
     ("damage", "message"),
     [
         (remove(), "data: no such folder"),
-        (empty(), r"data: no train/ in it \(there is: nothing\)"),
-        (remove("train"), r"data: no train/ in it \(there is: test\)"),
-        (remove("test"), "data: neither test/ nor val/ in it"),
-        (empty("train"), "train: no class folders in it"),
+        (empty(), r"data: has no train/ \(it has: nothing\)"),
+        (remove("train"), r"data: has no train/ \(it has: test\)"),
+        (remove("test"), "data: has neither test/ nor val/"),
+        (empty("train"), "train: has no class folders"),
         (empty("train", "bee"), "train/bee: no images in this class folder"),
         (empty("test", "bee"), "test/bee: no images in this class folder"),
         (remove("test", "bee"), "train: class 'bee' is missing from .*test"),

@@ -9,7 +9,9 @@ from torch import Tensor
 from benchmark.data.datasets import Split
 from benchmark.data.images import ResidentImages
 from benchmark.data.loader import Batches
+from benchmark.data.views.augment import Augmenter
 from benchmark.errors import UserError
+from methods.views import ViewSpec
 
 CPU = torch.device("cpu")
 
@@ -125,3 +127,16 @@ def test_ranks_share_a_batch_in_its_order() -> None:
             assert torch.equal(last.fetch(step).images_BCHW, expected.images_BCHW[4:])
             assert torch.equal(last.fetch(step).labels_B, expected.labels_B[4:])
     assert all(len(read) == 2 for read in lazy.reads)
+
+
+def test_views_are_drawn_for_the_whole_batch_and_made_for_a_ranks_share() -> None:
+    pixels = torch.randint(0, 256, (12, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    split = Split(ResidentImages(pixels), torch.zeros(12, dtype=torch.long))
+    augmenter = Augmenter([ViewSpec(), ViewSpec(size=8, jitter=1.0, hue=0.5)], 16, (0.0,) * 3, (1.0,) * 3)
+    with Batches(split, 6, 1, CPU) as whole, Batches(split, 6, 1, CPU, rank=1, ranks=2) as second:
+        views = whole.views(whole.fetch(1), augmenter, 1)
+        own = second.views(second.fetch(1), augmenter, 1)
+        again, later = (whole.views(whole.fetch(1), augmenter, step) for step in (1, 2))
+    assert [tuple(view.shape) for view in views] == [(6, 3, 16, 16), (6, 3, 8, 8)]
+    assert all(torch.equal(part, view[3:]) for part, view in zip(own, views, strict=True))
+    assert torch.equal(again[0], views[0]) and not torch.equal(later[0], views[0])

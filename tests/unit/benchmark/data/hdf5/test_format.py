@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.data.datasets import LazyImages, load_dataset
+from benchmark.data.datasets import load_dataset
 from benchmark.data.hdf5 import write as hdf5_writer
 from benchmark.data.hdf5.convert import Reencode, convert_dataset, convert_folder
 from benchmark.data.hdf5.format import open_container
@@ -25,6 +25,7 @@ from benchmark.data.hdf5.inspect import contact_sheet, describe_contents, differ
 from benchmark.data.hdf5.numbered import NumberedFiles
 from benchmark.data.hdf5.paths import split_paths
 from benchmark.data.hdf5.source import open_any
+from benchmark.data.images import LazyImages
 from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 

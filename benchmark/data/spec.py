@@ -106,14 +106,15 @@ class DatasetSpec(Config):
         name: one of `dataset_names()`.
         size: the input size in pixels. None takes 32 for shapes, digits and CIFAR, 96 for STL-10, 128 for
             Imagenette, and for a folder the images' own size where all are square, equal and at most 96 px, else 224.
-        train_images: train on this many images, drawn class by class; the validation split is cut before, and stays.
-        test_images: test on this many.
-        validation_share: of train, cut off for validation.
-        split_seed: of these draws.
-        pretrain: what methods are trained on; probes always use the labelled train split.
-        shapes_train: images that `shapes` draws, validation included.
+        train_images: number of training images, drawn class by class from what the validation split leaves; None takes
+            all.
+        test_images: number of test images, drawn likewise; None takes all.
+        validation_share: share of train that becomes the validation split.
+        split_seed: seed of these draws.
+        pretrain: splits that methods without labels are trained on; probes always use the labelled train split.
+        shapes_train: images that `shapes` draws for train, including the validation split.
         shapes_test: images that `shapes` draws for the test split.
-        shapes_seed: of the drawing of `shapes`.
+        shapes_seed: seed of the images that `shapes` draws.
     """
 
     name: str = "shapes"

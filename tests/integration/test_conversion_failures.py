@@ -27,7 +27,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 _KILL = "os.kill(os.getpid(), signal.SIGKILL)"
 _KILLED_IN_THE_MIDDLE = f"""
 import os, signal
-from benchmark.data import convert
+from benchmark.data.hdf5 import convert
 decode, left = convert.decode, iter(range(30))
 def decode_some(*arguments):
     if next(left, None) is None:
@@ -100,8 +100,8 @@ def test_a_pair_that_was_killed_between_its_names_is_told_from_a_finished_one(
     assert code == -signal.SIGKILL, printed
     assert [path.name for path in tmp_path.glob("x-*")] == ["x-train.h5"]
     code, printed = bench("data", "convert", folder, tmp_path / "x.h5")
-    assert code == 2 and "is there already" not in printed
-    assert "x-train.h5: is there without x-test.h5" in printed and "remove it and convert again" in printed, printed
+    assert code == 2 and "exists already" not in printed
+    assert "x-train.h5: exists without x-test.h5" in printed and "remove it and convert again" in printed, printed
     (tmp_path / "x-train.h5").unlink()
     code, printed = bench("data", "convert", folder, tmp_path / "x.h5")
     assert code == 0 and "removed what an interrupted conversion left" in printed, printed

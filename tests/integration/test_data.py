@@ -43,7 +43,7 @@ def test_a_file_is_the_folder_it_was_made_of(bench: Any, folder: Path, tmp_path:
     assert code == 0 and "x-train.h5" in printed and "x-test.h5" in printed, printed
     code, printed = bench("data", "inspect", tmp_path / "x-train.h5", "--sheet", tmp_path / "sheet.png")
     assert code == 0 and "80 of 2 classes" in printed and "ant 40, bee 40" in printed, printed
-    assert "made as    the files' bytes as they were" in printed and "digest     " in printed, printed
+    assert "made as    the files' bytes, unchanged" in printed and "digest     " in printed, printed
     assert (tmp_path / "sheet.png").stat().st_size > 0
     code, printed = bench("data", "verify", tmp_path / "x-train.h5")
     assert code == 0 and "80 of 80 images are sound" in printed, printed
@@ -55,7 +55,7 @@ def test_a_file_is_the_folder_it_was_made_of(bench: Any, folder: Path, tmp_path:
         assert code == 0, printed
     assert "nothing to do" in printed  # the same images are the same runs
     code, printed = bench("data", "convert", folder, tmp_path / "x.h5")
-    assert code == 2 and "is there already" in printed
+    assert code == 2 and "exists already" in printed
 
 
 def test_a_bad_image_is_named(bench: Any, folder: Path, tmp_path: Path) -> None:

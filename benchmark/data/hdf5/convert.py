@@ -1,4 +1,4 @@
-"""From image folders and datasets to HDF5 files of encoded images (`hdf5.py` describes them)."""
+"""Converts image folders and datasets to HDF5 files of encoded images (`format.py` describes the layout)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from benchmark.data.class_folders import class_files, split_folders
 from benchmark.data.decode import decode, in_order, read_bytes
-from benchmark.data.hdf5.write import SPLITS, Writers
+from benchmark.data.hdf5.publish import SPLITS, Writers
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmark.data.datasets import Dataset
-    from benchmark.data.hdf5.write import Say
+    from benchmark.data.hdf5.publish import Say
     from benchmark.data.images import Progress
 
 
 @dataclass(frozen=True)
 class Reencode:
-    """How images are made anew: short side in pixels (larger ones alone shrink), and JPEG quality."""
+    """Re-encodes images as JPEG: the short side in pixels to which larger images shrink, and the quality.
+
+    Raises:
+        UserError: the side or the quality is out of range.
+    """
 
     short_side: int
     quality: int = 95
@@ -41,7 +45,7 @@ class Reencode:
             raise UserError(f"--quality is {self.quality}; expected 1 to 100")
 
     def __call__(self, image_3HW: Tensor) -> Tensor:
-        """The JPEG file of an image."""
+        """The JPEG file of an image, as uint8 `(bytes,)`."""
         height, width = image_3HW.shape[-2:]
         short = min(height, width)
         if short > self.short_side:
@@ -52,8 +56,8 @@ class Reencode:
 
 
 @dataclass(frozen=True)
-class _Made:
-    """One image ready to be written, or why it is none."""
+class _Image:
+    """An image ready to be written (its file's bytes, height and width), or the reason why it cannot be."""
 
     encoded: bytes
     size: tuple[int, int]
@@ -70,68 +74,68 @@ def convert_folder(
     say: Say,
     checked: Progress | None = None,
 ) -> list[Path]:
-    """Converts an image folder; files are taken as they are unless they are to be made anew. Each is decoded once.
+    """Converts an image folder. Every image is decoded once, so that unreadable ones are found.
 
     Args:
         folder: with `train/<class>/` and `test/<class>/` or `val/<class>/`.
         out: `X.h5`, for `X-train.h5` and `X-test.h5`.
-        reencode: None keeps the files' bytes.
-        skip: leave unreadable images out, and list them in the file, instead of ending.
-        progress: called with (done, of how many).
-        say: told about what is left out, and about what an interrupted conversion had left.
-        checked: called likewise while what was written is read back.
+        reencode: makes the images anew; None keeps the files' bytes.
+        skip: leave unreadable images out and list them in the file, instead of stopping.
+        progress: called with (done, total).
+        say: receives messages about left-out images and removed remains of an interrupted conversion.
+        checked: called with (done, total) while the written files are read back.
 
     Returns:
         The files written.
 
     Raises:
-        UserError: an image is unreadable, a file is there already, or the disk is full; nothing half done is left.
+        UserError: an image is unreadable, a file exists, or the disk is full; nothing incomplete is left.
     """
     classes, files = class_files(*split_folders(folder))
-    made = {} if reencode is None else {"resize": reencode.short_side, "quality": reencode.quality}
-    with Writers(out, made, say) as writers:
+    attributes = {} if reencode is None else {"resize": reencode.short_side, "quality": reencode.quality}
+    with Writers(out, attributes, say) as writers:
         for split, members in zip(SPLITS, files, strict=True):
             labelled = [(path, label) for label, group in enumerate(members) for path in group]
             paths = [path for path, _ in labelled]
             writer = writers.open(split, classes, _total(paths))
-            images = in_order(partial(_make, reencode=reencode), paths, progress)
-            for (path, label), one in zip(labelled, images, strict=True):
-                if one.error and not skip:
-                    raise UserError(f"{one.error}; nothing was written (--on-error skip leaves such images out)")
-                if one.error:
-                    say(f"left out: {one.error}")
+            images = in_order(partial(_prepare, reencode=reencode), paths, progress)
+            for (path, label), image in zip(labelled, images, strict=True):
+                if image.error and not skip:
+                    raise UserError(f"{image.error}; nothing was written (--on-error skip leaves such images out)")
+                if image.error:
+                    say(f"left out: {image.error}")
                     writer.skipped.append(path.relative_to(folder).as_posix())
                 else:
-                    writer.add(one.encoded, label, one.size)
+                    writer.add(image.encoded, label, image.size)
             empty = sorted(set(range(len(classes))) - writer.labels_written)
             if empty:
-                raise UserError(f"{folder}: no readable image of class '{classes[empty[0]]}' is left in {split}")
+                raise UserError(f"{folder}: {split} has no readable image of class '{classes[empty[0]]}'")
             writer.finish(checked)
         return writers.publish()
 
 
-def _make(path: Path, reencode: Reencode | None) -> _Made:
+def _prepare(path: Path, reencode: Reencode | None) -> _Image:
     try:
         encoded = read_bytes(path)
         image = decode(encoded, str(path))
     except UserError as error:
-        return _Made(b"", (0, 0), str(error))
+        return _Image(b"", (0, 0), str(error))
     if reencode is not None:
         encoded = bytes(reencode(image).numpy().tobytes())
         image = decode(encoded, str(path))
-    return _Made(encoded, (image.shape[-2], image.shape[-1]))
+    return _Image(encoded, (image.shape[-2], image.shape[-1]))
 
 
 def convert_dataset(
     dataset: Dataset, out: Path, *, progress: Progress, say: Say, checked: Progress | None = None
 ) -> list[Path]:
-    """Converts a loaded dataset to PNG of its images as they are kept; train holds the validation split again.
+    """Converts a loaded dataset to PNGs of its images at the size it keeps them; train includes the validation split.
 
-    Nothing is lost of what the dataset gives at its input size. Images of no known class are left out. The callbacks
-    are those of `convert_folder`.
+    Nothing is lost at the dataset's input size. Unlabelled images are left out. The callbacks are those of
+    `convert_folder`.
 
     Raises:
-        UserError: a file is there already, or the disk is full.
+        UserError: a file exists, or the disk is full.
     """
     parts = {"train": (dataset.train, dataset.validation), "test": (dataset.test,)}
     with Writers(out, {"dataset": dataset.name}, say) as writers:

@@ -1,15 +1,18 @@
-"""Encoded images in one HDF5 file per split: reading.
+"""Reads HDF5 files of encoded images, one file per split.
 
-Layout, version 1 (`hdf5_writer.py` writes it). Attributes of the file: `format`, `format_version`, `split`, `skipped`
-(names that a conversion left out, JSON), and what later files say besides: `digest` (see `split_digest`), and how the
-images were made: `resize` and `quality` where they were encoded anew, `dataset` where they are those of a named one, as
-PNG; none of the three where they are the files' bytes. Datasets: `bytes` uint8 `(T,)`, all encoded images one after the
-other, chunked and not compressed, since they are compressed already; `lengths` uint32 `(N,)`; `labels` int32 `(N,)`;
-`sizes` uint32 `(N, 2)`, height and width; `checksums` uint8 `(N, 16)`; `classes`, strings `(K,)`; `factors/<name>`
-float32 `(N,)` where scenes are known.
+Layout, version 1 (`write.py` writes it). Attributes of the file:
 
-Because nothing is compressed, an image is read straight from the file at its place, by any number of threads and
-processes at once, past HDF5's own lock.
+- `format`, `format_version`, `split`, and `skipped` (names of images that a conversion left out, JSON);
+- in newer files `digest` (see `split_digest`);
+- how the images were made: `resize` and `quality` if they were re-encoded, `dataset` if they are PNGs of a named
+  dataset; none of the three if they are the files' bytes.
+
+Datasets: `bytes` uint8 `(T,)`, all encoded images one after the other, chunked and not compressed (they already are);
+`lengths` uint32 `(N,)`; `labels` int32 `(N,)`; `sizes` uint32 `(N, 2)`, height and width; `checksums` uint8 `(N, 16)`;
+`classes`, strings `(K,)`; `factors/<name>` float32 `(N,)` where scene factors are known.
+
+Because nothing is compressed, images are read directly at their offset in the file, without HDF5 and its lock, by any
+number of threads and processes.
 
 Shape suffixes: N images, K classes, T bytes.
 """
@@ -41,27 +44,27 @@ _ARRAYS = {"lengths": np.uint32, "labels": np.int32, "sizes": np.uint32, "checks
 
 
 class Encoded(Protocol):
-    """A split's encoded images, by number."""
+    """A split's encoded images, accessed by number."""
 
     @property
     def path(self) -> Path:
-        """Of the file."""
+        """Path of the file."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Their names, in the order of the labels."""
+        """Class names, in the order of the labels."""
 
     @property
     def labels_N(self) -> NDArray[np.int32]:
-        """Of the images."""
+        """Labels of the images."""
 
     @property
     def sizes_N2(self) -> NDArray[np.uint32]:
-        """Height and width; empty before `checksums` where they are not stored, zero for what is no image."""
+        """Height and width. If not stored: empty until `checksums` is called, and zero for unreadable images."""
 
     @property
     def factors(self) -> dict[str, NDArray[np.float32]]:
-        """Of scenes, by name."""
+        """Scene factors by name."""
 
     def __len__(self) -> int: ...
 
@@ -70,13 +73,13 @@ class Encoded(Protocol):
         ...
 
     def checksums(self, progress: Progress | None = None) -> list[bytes]:
-        """One an image."""
+        """One checksum per image."""
         ...
 
 
 @dataclass(frozen=True)
 class Container:
-    """A file of this project's layout. Small: the images stay in the file until they are read.
+    """A file of this project's layout. The images stay in the file until they are read.
 
     Attributes:
         path: of the file.
@@ -84,16 +87,16 @@ class Container:
         classes: in the order of the labels.
         labels_N: of the images.
         sizes_N2: height and width.
-        offsets_N1: where each image begins among the bytes, and the end of the last.
-        places: where each chunk lies in the file.
+        offsets_N1: the offset of each image in `bytes`, and the end of the last one.
+        chunk_offsets: the offset of each chunk in the file.
         chunk: bytes of a chunk.
         stored_N16: checksums as stored.
-        skipped: what a conversion left out.
-        factors: of scenes, by name.
-        digest: of the content, as stored; empty in files of before.
-        resize: short side in pixels that larger images were brought to; None where nothing was encoded anew.
-        quality: of JPEG that they were encoded with, or None.
-        dataset: whose images were written as PNG; empty for an image folder's.
+        skipped: names of the images that the conversion left out, JSON.
+        factors: scene factors by name.
+        digest: of the content, as stored; empty in older files.
+        resize: short side in pixels to which larger images were resized; None if nothing was re-encoded.
+        quality: JPEG quality of re-encoded images, or None.
+        dataset: the named dataset whose images were written as PNG; empty for an image folder's.
     """
 
     path: Path
@@ -102,7 +105,7 @@ class Container:
     labels_N: NDArray[np.int32]
     sizes_N2: NDArray[np.uint32]
     offsets_N1: NDArray[np.int64]
-    places: NDArray[np.int64]
+    chunk_offsets: NDArray[np.int64]
     chunk: int
     stored_N16: NDArray[np.uint8]
     skipped: str = "[]"
@@ -127,43 +130,43 @@ class Container:
         """The bytes of an image's file.
 
         Raises:
-            UserError: the file is gone or cut off.
+            UserError: the file is missing or truncated.
         """
         start, stop = int(self.offsets_N1[index]), int(self.offsets_N1[index + 1])
         parts = []
         while start < stop:
             number, inside = divmod(start, self.chunk)
             count = min(stop - start, self.chunk - inside)
-            parts.append(os.pread(self._descriptor(), count, int(self.places[number]) + inside))
+            parts.append(os.pread(self._descriptor(), count, int(self.chunk_offsets[number]) + inside))
             if len(parts[-1]) < count:
-                raise UserError(f"{self.path}: cut off inside image {index}; convert it again")
+                raise UserError(f"{self.path}: truncated inside image {index}; convert it again")
             start += count
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _descriptor(self) -> int:
-        # Reading at a place moves no pointer, so that threads and forked processes may share it.
+        # `pread` moves no file position, so that threads and forked processes can share the descriptor.
         if "file" not in self._open:
             with reading(self.path):
                 self._open["file"] = os.open(self.path, os.O_RDONLY)
         return self._open["file"]
 
     def checksums(self, progress: Progress | None = None) -> list[bytes]:
-        """One an image, as stored."""
+        """One checksum per image, as stored."""
         del progress
         flat = self.stored_N16.tobytes()
         return [flat[start : start + CHECKSUM_BYTES] for start in range(0, len(flat), CHECKSUM_BYTES)]
 
 
 def open_container(path: Path) -> Container:
-    """Opens a file of this project's layout, and checks that it is whole.
+    """Opens a file of this project's layout and checks that it is complete.
 
     Raises:
-        UserError: it is not HDF5, cut off, of another layout or a newer version, or says what cannot be.
+        UserError: it is not HDF5, truncated, inconsistent, or of another layout or version.
     """
     try:
         return _open_container(path)
     except (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise UserError(f"{path}: is damaged, or not what it says it is ({error})") from None
+        raise UserError(f"{path}: is damaged, or not of the format that it states ({error})") from None
 
 
 def _open_container(path: Path) -> Container:
@@ -181,11 +184,11 @@ def _open_container(path: Path) -> Container:
         stored = _dataset(file, path, "bytes")
         offsets = np.concatenate(([0], arrays["lengths"].astype(np.int64).cumsum()))
         _check_content(path, arrays, classes, int(offsets[-1]), stored.shape[0])
-        places, chunk = _places(path, stored)
+        chunk_offsets, chunk = _chunks(path, stored)
         factors = {name: part[()] for name, part in file["factors"].items()} if "factors" in file else {}
         odd = [name for name, values in factors.items() if values.shape != arrays["labels"].shape]
         if odd:
-            raise UserError(f"{path}: 'factors/{odd[0]}' does not have one value an image")
+            raise UserError(f"{path}: 'factors/{odd[0]}' does not have one value per image")
         if stored.dtype != np.uint8 or stored.ndim != 1:
             raise UserError(f"{path}: 'bytes' holds {stored.dtype} of {stored.ndim} dimensions, expected uint8 of one")
         json.loads(str(file.attrs.get("skipped", "[]")))
@@ -196,7 +199,7 @@ def _open_container(path: Path) -> Container:
             arrays["labels"],
             arrays["sizes"],
             offsets,
-            places,
+            chunk_offsets,
             chunk,
             arrays["checksums"],
             str(file.attrs.get("skipped", "[]")),
@@ -213,15 +216,15 @@ def _number(file: h5py.File, name: str) -> int | None:
 
 
 def split_digest(split: str, classes: Sequence[str], labels: Sequence[int], checksums: Sequence[bytes]) -> str:
-    """What a split holds, as a hexadecimal hash over its name, its classes, and the sorted checksums with labels."""
+    """A split's identity: a hexadecimal hash over its name, its classes, and the sorted checksums with labels."""
     return build_manifest(classes, {split: (labels, checksums)}).digest
 
 
 def open_file(path: Path) -> h5py.File:
-    """An HDF5 file to read from.
+    """Opens an HDF5 file for reading.
 
     Raises:
-        UserError: it is missing, cut off or none.
+        UserError: it is missing, truncated or not HDF5.
     """
     if path.is_dir():
         raise UserError(f"{path}: is a folder; expected one HDF5 file")
@@ -232,7 +235,7 @@ def open_file(path: Path) -> h5py.File:
         return h5py.File(path, "r")
     except OSError as error:
         text = str(error)
-        reason = "it is cut off" if "truncated" in text else "it is no HDF5 file" if "signature" in text else text
+        reason = "it is truncated" if "truncated" in text else "it is not an HDF5 file" if "signature" in text else text
         raise UserError(f"{path}: cannot be opened; {reason}") from None
 
 
@@ -243,10 +246,10 @@ def _dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
 
 
 def _array(file: h5py.File, path: Path, name: str, kind: Any) -> NDArray[Any]:
-    found = _dataset(file, path, name)[()]
-    if found.dtype != kind:
-        raise UserError(f"{path}: '{name}' holds {found.dtype}, expected {np.dtype(kind)}")
-    return np.asarray(found)
+    values = _dataset(file, path, name)[()]
+    if values.dtype != kind:
+        raise UserError(f"{path}: '{name}' holds {values.dtype}, expected {np.dtype(kind)}")
+    return np.asarray(values)
 
 
 def _check_content(
@@ -254,7 +257,9 @@ def _check_content(
 ) -> None:
     labels = arrays["labels"]
     if labels.ndim != 1 or len(set(classes)) < len(classes):
-        raise UserError(f"{path}: " + ("'labels' is no list" if labels.ndim != 1 else "two classes have one name"))
+        raise UserError(
+            f"{path}: " + ("'labels' has more than one dimension" if labels.ndim != 1 else "two classes have one name")
+        )
     count = len(labels)
     if not count:
         raise UserError(f"{path}: holds no images")
@@ -268,23 +273,23 @@ def _check_content(
         raise UserError(f"{path}: its images are {ends} bytes long, 'bytes' has {total}; convert it again")
 
 
-def _places(path: Path, stored: h5py.Dataset) -> tuple[NDArray[np.int64], int]:
-    """Where the chunks lie in the file, and their size."""
+def _chunks(path: Path, stored: h5py.Dataset) -> tuple[NDArray[np.int64], int]:
+    """The chunks' offsets in the file, and their size."""
     if stored.chunks is None:
         return np.array([stored.id.get_offset()], dtype=np.int64), max(1, stored.shape[0])
     if stored.compression is not None or stored.shuffle or stored.fletcher32:
-        raise UserError(f"{path}: 'bytes' is compressed; it has to be stored as it is")
+        raise UserError(f"{path}: 'bytes' is compressed; expected uncompressed")
     chunk = int(stored.chunks[0])
-    places = np.full(-(-stored.shape[0] // chunk), -1, dtype=np.int64)
+    offsets = np.full(-(-stored.shape[0] // chunk), -1, dtype=np.int64)
 
     def note(info: Any) -> None:
-        places[info.chunk_offset[0] // chunk] = info.byte_offset
+        offsets[info.chunk_offset[0] // chunk] = info.byte_offset
 
     if hasattr(stored.id, "chunk_iter"):  # since HDF5 1.12.3; in one pass
         stored.id.chunk_iter(note)
     else:
         for number in range(stored.id.get_num_chunks()):
             note(stored.id.get_chunk_info(number))
-    if (places < 0).any():
-        raise UserError(f"{path}: {int((places < 0).sum())} of its chunks were never written; convert it again")
-    return places, chunk
+    if (offsets < 0).any():
+        raise UserError(f"{path}: {int((offsets < 0).sum())} of its chunks were never written; convert it again")
+    return offsets, chunk

@@ -1,4 +1,4 @@
-"""What an HDF5 file of images holds: in words, as a picture, and whether all of it is sound."""
+"""Describes an HDF5 file of images, draws a contact sheet of it, and verifies its content."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ROWS, _COLUMNS, _SIDE, _GAP = 10, 8, 64, 2
 
 
 def describe_contents(encoded: Encoded) -> list[tuple[str, str]]:
-    """Names and values, for a table."""
+    """The file's properties as pairs of name and value, for a table."""
     counts = np.bincount(encoded.labels_N, minlength=len(encoded.classes))
     shown = ", ".join(f"{name} {count}" for name, count in list(zip(encoded.classes, counts, strict=True))[:10])
     facts = [
@@ -49,7 +49,7 @@ def describe_contents(encoded: Encoded) -> list[tuple[str, str]]:
             f"{len(skipped)}: {', '.join(skipped[:3])}{', ...' if len(skipped) > 3 else ''}" if skipped else "0",
         ),
         ("made as", _made(encoded)),
-        ("digest", encoded.digest or "not stored; the file is of before digests were"),
+        ("digest", encoded.digest or "not stored: the file is older than digests"),
     ]
 
 
@@ -57,12 +57,12 @@ def _made(container: Container) -> str:
     if container.resize is not None:
         return f"JPEG of quality {container.quality}, larger images resized to a short side of {container.resize} px"
     if container.dataset:
-        return f"PNG of dataset '{container.dataset}', as it is kept at this size"
-    return "the files' bytes as they were" if container.digest else "not said"
+        return f"PNG of dataset '{container.dataset}' at this size"
+    return "the files' bytes, unchanged" if container.digest else "not stored"
 
 
 def differs_from_digest(encoded: Encoded) -> bool:
-    """Whether labels, classes or stored checksums are not those that the file was written with, where it tells."""
+    """Whether labels, classes or checksums have changed since the file was written; False if it has no digest."""
     if not isinstance(encoded, Container) or not encoded.digest:
         return False
     labels = encoded.labels_N.tolist()
@@ -70,10 +70,10 @@ def differs_from_digest(encoded: Encoded) -> bool:
 
 
 def contact_sheet(encoded: Encoded, path: Path) -> None:
-    """Writes a PNG of the first images of the first classes, a class a row.
+    """Writes a PNG of the first images of the first classes, one row per class.
 
     Raises:
-        UserError: an image cannot be decoded, or the file not be written.
+        UserError: an image cannot be decoded, or the PNG cannot be written.
     """
     rows = []
     for label in range(min(_ROWS, len(encoded.classes))):
@@ -90,7 +90,7 @@ def _tile(encoded: Encoded, index: int) -> Tensor:
 
 
 def _joined(parts: list[Tensor], axis: int) -> Tensor:
-    """Parts beside each other, with a white gap."""
+    """Joins images along an axis, with white gaps."""
     shape = list(parts[0].shape)
     shape[axis] = _GAP
     gap = torch.full(shape, 255, dtype=torch.uint8)
@@ -99,7 +99,7 @@ def _joined(parts: list[Tensor], axis: int) -> Tensor:
 
 
 def unsound(encoded: Encoded, progress: Progress | None = None) -> Iterator[str]:
-    """Checks every image's checksum and decodes it; a line about each that is bad."""
+    """Checks every image's checksum and decodes it; yields a message for each bad image."""
     codes = encoded.checksums()
 
     def examine(index: int) -> str:
@@ -107,12 +107,12 @@ def unsound(encoded: Encoded, progress: Progress | None = None) -> Iterator[str]
         try:
             content = encoded.read(index)
             if checksum(content) != codes[index]:
-                return f"{name}: its bytes are not what the checksum says"
+                return f"{name}: its bytes do not match the checksum"
             image = decode(content, name)
         except UserError as error:
             return str(error)
         if isinstance(encoded, Container) and tuple(encoded.sizes_N2[index]) != tuple(image.shape[-2:]):
-            return f"{name}: is {image.shape[-1]}x{image.shape[-2]} px, the file says otherwise"
+            return f"{name}: is {image.shape[-1]}x{image.shape[-2]} px, but the file stores another size"
         return ""
 
     yield from filter(None, in_order(examine, range(len(encoded)), progress))

@@ -1,4 +1,4 @@
-"""HDF5 files as CNN-JEPA's own converter writes them: one dataset per image."""
+"""Reads HDF5 files of CNN-JEPA's own converter, which have one dataset per image."""
 
 from __future__ import annotations
 
@@ -27,9 +27,12 @@ _MOST_CLASSES = 1_000_000
 
 
 class NumberedFiles:
-    """The layout of CNN-JEPA's own converter: groups `images` and `labels`, one dataset per image, named by number.
+    """A file with the groups `images` and `labels`, in each one dataset per image, named by number.
 
-    Reading goes through HDF5, one image at a time for the whole process. Classes have no names there.
+    HDF5 reads one image at a time in the whole process. Classes have no names in this layout.
+
+    Raises:
+        UserError: the file is not of this layout, or is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +45,9 @@ class NumberedFiles:
                     raise UserError(f"{path}: has no group '{name}'; there are: {', '.join(sorted(file)) or 'none'}")
             count = len(file["images"])
             if not count or len(file["labels"]) != count:
-                raise UserError(f"{path}: {count} images and {len(file['labels'])} labels; expected as many, and some")
+                raise UserError(
+                    f"{path}: {count} images and {len(file['labels'])} labels; expected as many of both, at least one"
+                )
             if set(file["images"]) != set(map(str, range(count))):
                 raise UserError(f"{path}: images have to be numbered from 0 to {count - 1}")
             try:
@@ -53,7 +58,7 @@ class NumberedFiles:
             raise UserError(f"{path}: labels from {min(labels)} to {max(labels)}; expected 0 to {_MOST_CLASSES - 1}")
         self.labels_N = np.array(labels, dtype=np.int32)
         self.classes = tuple(map(str, range(int(self.labels_N.max()) + 1)))
-        self.sizes_N2 = np.zeros((0, 2), dtype=np.uint32)  # not stored there: found by `checksums`
+        self.sizes_N2 = np.zeros((0, 2), dtype=np.uint32)  # not stored in the file; `checksums` sets them
 
     def __len__(self) -> int:
         return len(self.labels_N)
@@ -68,15 +73,15 @@ class NumberedFiles:
         return np.asarray(self._opened[1]["images"][str(index)][()]).tobytes()
 
     def checksums(self, progress: Progress | None = None) -> list[bytes]:
-        """One an image, of its bytes; reads the whole file, and notes the images' sizes on the way."""
-        found = []
+        """One per image, of its file's bytes. Reads the whole file, and sets `sizes_N2` on the way."""
+        codes = []
         sizes_N2 = np.zeros((len(self), 2), dtype=np.uint32)
         for index in range(len(self)):
             encoded = self.read(index)
-            found.append(checksum(encoded))
-            with suppress(UserError):  # whoever decodes it will say so
+            codes.append(checksum(encoded))
+            with suppress(UserError):  # an unreadable image is refused when it is decoded
                 sizes_N2[index] = encoded_size(encoded, str(index))[::-1]
             if progress is not None and (index % 1000 == 999 or index + 1 == len(self)):
                 progress(index + 1, len(self))
         self.sizes_N2 = sizes_N2
-        return found
+        return codes

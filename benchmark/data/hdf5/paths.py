@@ -14,35 +14,35 @@ _TEST_NAMES = ("test", "val")
 
 
 def split_paths(path: Path) -> tuple[Path, Path]:
-    """The files of train and test split that a path stands for.
+    """The files of the train and test splits that a path stands for.
 
     Args:
         path: `X.h5` for `X-train.h5` and `X-test.h5` (or `-val`); one of these two; or a folder that holds
             `train.h5` and `test.h5`, or one such pair.
 
     Raises:
-        UserError: they are not there.
+        UserError: they do not exist.
     """
     if path.is_dir():
-        trains = sorted(child for child in path.iterdir() if _beside(child, "test") is not None)
+        trains = sorted(child for child in path.iterdir() if _sibling(child, "test") is not None)
         if len(trains) != 1:
-            found = ", ".join(child.name for child in trains) or "none"
-            raise UserError(f"{path}: expected one X-train.h5 with its X-test.h5 in this folder, found {found}")
+            candidates = ", ".join(child.name for child in trains) or "none"
+            raise UserError(f"{path}: expected one X-train.h5 with its X-test.h5 in this folder, found {candidates}")
         train = trains[0]
-    elif _beside(path, "test") is not None:
+    elif _sibling(path, "test") is not None:
         train = path
     else:
         train = path.with_name(f"{path.stem}-train{path.suffix or SUFFIXES[0]}")
-    tests = [beside for name in _TEST_NAMES if (beside := _beside(train, name)) is not None]
-    test = next((one for one in tests if one.is_file()), None)
+    tests = [sibling for name in _TEST_NAMES if (sibling := _sibling(train, name)) is not None]
+    test = next((sibling for sibling in tests if sibling.is_file()), None)
     if not train.is_file() or test is None:
         missing = train if not train.is_file() else tests[0]
-        raise UserError(f"{path}: {missing} is not there; `bench data convert` writes both splits")
+        raise UserError(f"{path}: {missing} does not exist; `bench data convert` writes both splits")
     return train, test
 
 
-def _beside(path: Path, split: str) -> Path | None:
-    """The file of another split that belongs to `train.h5` or `X-train.h5`; None for a file of another name."""
+def _sibling(path: Path, split: str) -> Path | None:
+    """The file of another split next to `train.h5` or `X-train.h5`; None where the path has no such name."""
     stem, joint, last = path.stem.rpartition("-")
     if path.suffix not in SUFFIXES or last != "train":
         return None

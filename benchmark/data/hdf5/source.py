@@ -1,4 +1,4 @@
-"""Datasets in HDF5 files: which files a path stands for, and their images as a source of splits."""
+"""The loader of datasets in HDF5 files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FALLBACK_SIZE = 224
 
 
 class ContainerImages(ImagesOnDemand):
-    """Some of a file's images, those at `indices` `(N,)`, decoded each time they are read."""
+    """The images of a file at `indices` `(N,)`, decoded each time they are read."""
 
     def __init__(self, encoded: Encoded, indices: Tensor, side: int, *, native: bool) -> None:
         sizes_N2 = torch.from_numpy(encoded.sizes_N2[indices.numpy()].astype(np.int32))
@@ -36,16 +36,16 @@ class ContainerImages(ImagesOnDemand):
         self.source, self.indices = encoded, indices
 
     def encoded(self, position: int) -> tuple[bytes, str]:
-        """The bytes of an image's file, and what to call it in a message."""
+        """The bytes of an image's file, and its name for messages."""
         index = int(self.indices[position])
         return self.source.read(index), f"{self.source.path}, image {index}"
 
 
 def open_any(path: Path) -> Encoded:
-    """A file of this project's layout or of CNN-JEPA's converter.
+    """Opens a file of this project's layout or of CNN-JEPA's converter.
 
     Raises:
-        UserError: it is neither; see `open_container`.
+        UserError: it is neither, or damaged; see `open_container`.
     """
     with open_file(path) as file:
         numbered = "format" not in file.attrs and ("images" in file or "labels" in file)
@@ -53,20 +53,22 @@ def open_any(path: Path) -> Encoded:
 
 
 def load_hdf5(request: LoadRequest) -> Source:
-    """A dataset in HDF5 files; sizes are chosen as for a folder of the same images.
+    """Opens a dataset in HDF5 files (see `split_paths`); sizes are chosen as for a folder of the same images.
 
     Raises:
-        UserError: a file is missing, damaged, or its classes are not the other's.
+        UserError: a file is missing or damaged, or the two have different classes.
     """
     train, test = (open_any(part) for part in split_paths(request.path))
     if train.classes != test.classes and isinstance(train, Container):
         raise UserError(f"{train.path} and {test.path}: their classes differ; convert them together")
-    codes = [part.checksums(request.progress) for part in (train, test)]
+    checksums = [part.checksums(request.progress) for part in (train, test)]
     sizes = np.concatenate([_sizes(part) for part in (train, test)])
     native = bool((sizes == sizes[0]).all()) and sizes[0, 0] == sizes[0, 1] <= LARGEST_NATIVE
     image_size = request.spec.size or (int(sizes[0, 0]) if native else _FALLBACK_SIZE)
     side = image_size if native else canonical_side(image_size)
-    splits = [_raw_split(part, code, side, native=native) for part, code in zip((train, test), codes, strict=True)]
+    splits = [
+        _raw_split(part, codes, side, native=native) for part, codes in zip((train, test), checksums, strict=True)
+    ]
     classes = max((train.classes, test.classes), key=len)
     return Source(classes, image_size, side, splits[0], splits[1])
 

@@ -1,12 +1,12 @@
-"""Writing the files that `hdf5.py` describes, one per split.
+"""Writes one split's file in the layout that `format.py` describes.
 
-A file is written under a hidden name, read back, and only then given its own: what has the name is whole.
+A file is written under a hidden name and read back, and only then gets its own name, so that a file with that name is
+complete.
 """
 
 from __future__ import annotations
 
 import contextlib
-import glob
 import io
 import json
 import os
@@ -14,131 +14,33 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-import psutil
 
 from benchmark.data.hdf5.format import FORMAT, VERSION, open_container, split_digest
-from benchmark.data.hdf5.paths import SUFFIXES
 from benchmark.data.splits import CHECKSUM_BYTES, checksum
 from benchmark.errors import UserError
 from benchmark.files import cannot_be_written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from benchmark.data.hdf5.format import Container
     from benchmark.data.images import Progress
 
-    Say = Callable[[str], None]
-
-SPLITS = ("train", "test")
-
-_NOTHING_KEPT = "nothing was kept"
+NOTHING_KEPT = "nothing was kept"
 
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 1 << 14, 1 << 22  # bytes
-_CHUNKS = 256  # so many a file, if they are no smaller and no larger than that: the last one has no empty rest
-
-
-class Writers:
-    """The files of both splits: they get their names together, or none does.
-
-    Args:
-        out: `X.h5`, for `X-train.h5` and `X-test.h5`.
-        made: attributes of the files that say how the images were made.
-        say: told about what an interrupted conversion has left, which is removed.
-
-    Raises:
-        UserError: a file is there already, or another process is writing it.
-    """
-
-    def __init__(self, out: Path, made: Mapping[str, int | str], say: Say) -> None:
-        if out.suffix not in SUFFIXES:
-            raise UserError(f"{out}: the file's name has to end in {' or '.join(SUFFIXES)}")
-        self._paths = {split: out.with_name(f"{out.stem}-{split}{out.suffix}") for split in SPLITS}
-        self._made, self._open = made, list[Writer]()
-        try:
-            self._make_way(say)
-        except OSError as error:
-            raise cannot_be_written(out, error, _NOTHING_KEPT) from None
-
-    def _make_way(self, say: Say) -> None:
-        there = [path for path in self._paths.values() if path.exists()]
-        if len(there) == 1:
-            (missing,) = set(self._paths.values()) - set(there)
-            raise UserError(
-                f"{there[0]}: is there without {missing.name}, as a conversion leaves it that is interrupted between "
-                "naming the two; remove it and convert again, or choose another name"
-            )
-        if there:
-            raise UserError(f"{there[0]}: is there already; remove it, or choose another name")
-        left = [file for path in self._paths.values() for file in _left_behind(path)]
-        for file in left:
-            file.unlink()
-        if left:
-            say("removed what an interrupted conversion left; starting again")
-
-    def __enter__(self) -> Writers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for writer in self._open:
-            writer.discard()
-
-    def open(self, split: str, classes: Sequence[str], expected: int) -> Writer:
-        """A further split's file; see `Writer`."""
-        self._open.append(Writer(self._paths[split], split, classes, expected, self._made))
-        return self._open[-1]
-
-    def publish(self) -> list[Path]:
-        """Gives the finished files their names.
-
-        Raises:
-            UserError: the system refuses one; the others lose theirs again.
-        """
-        named: list[Path] = []
-        try:
-            for writer in self._open:
-                named.append(writer.publish())
-        except OSError as error:
-            for path in named:
-                path.unlink(missing_ok=True)
-            raise cannot_be_written(self._open[len(named)].path, error, _NOTHING_KEPT) from None
-        return named
-
-
-def _left_behind(path: Path) -> Iterator[Path]:
-    """What conversions to a path have left that were killed.
-
-    Raises:
-        UserError: one of them is still going on.
-    """
-    for file in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        process = file.name.split(".")[-2]
-        if not process.isdecimal():
-            continue  # not ours
-        if int(process) != os.getpid() and _is_at_work(int(process), file):
-            raise UserError(f"{path}: process {process} is converting to it; wait for that one")
-        yield file
-
-
-def _is_at_work(number: int, temporary: Path) -> bool:
-    """Whether a process writes to a file; its number may have gone to another one since."""
-    try:
-        process = psutil.Process(number)
-        started_before = process.create_time() <= temporary.stat().st_mtime + 1.0
-        return started_before and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, OSError):
-        return False
+_CHUNKS = 256  # per file, within these limits; chunks of the largest size would waste space at the end of a small file
 
 
 class _Temporary(io.FileIO):
-    """What HDF5 writes to. It never hears of a write that failed: all later ones do nothing, and the writer asks.
+    """A file for HDF5 that hides failed writes: after one, all writes do nothing, and `failure` holds the error.
 
-    HDF5 holds back what it writes, much of it until a file is closed. An error in there leaves its objects half closed,
-    and the process crashes at its end (HDF5 2.0 does so, through h5py 3.16).
+    HDF5 buffers what it writes, much of it until a file is closed. An error at that point leaves its objects half
+    closed, and the process crashes when it exits (seen with HDF5 2.0 through h5py 3.16).
 
     Attributes:
-        failure: why a write failed, as the system said it.
+        failure: the system's error of the first failed write.
     """
 
     def __init__(self, path: Path) -> None:
@@ -151,7 +53,7 @@ class _Temporary(io.FileIO):
         self._given_up = True
 
     def write(self, content: Any) -> int:
-        """All of the content, in as many parts as the system takes it in."""
+        """Writes all of the content, in as many parts as the system needs."""
         with memoryview(content) as view:
             done = 0
             while done < view.nbytes and not self._given_up:
@@ -159,37 +61,37 @@ class _Temporary(io.FileIO):
             return view.nbytes
 
     def truncate(self, size: int | None = None) -> int:
-        """Cuts the file off, or makes it longer."""
+        """Shortens or extends the file."""
         return 0 if self._given_up else self._attempt(super().truncate, size)
 
     def _attempt(self, call: Any, argument: Any) -> int:
         try:
             return int(call(argument))
         except OSError as error:
-            self.failure = error.with_traceback(None)  # which would hold on to memory of HDF5's
+            self.failure = error.with_traceback(None)  # the traceback would keep HDF5's memory alive
             self._given_up = True
             return 0
 
 
 class Writer:
-    """One split's file, written image by image; bounded in memory but for a few numbers an image.
+    """Writes one split's file image by image, with little memory: a few numbers per image.
 
     Args:
         path: of the finished file.
         split: its name.
         classes: in the order of the labels.
-        expected: bytes of all images, about.
-        made: further attributes of the file.
+        expected: approximate bytes of all images.
+        attributes: further attributes of the file.
     """
 
     def __init__(
-        self, path: Path, split: str, classes: Sequence[str], expected: int, made: Mapping[str, int | str]
+        self, path: Path, split: str, classes: Sequence[str], expected: int, attributes: Mapping[str, int | str]
     ) -> None:
         self.path, self.split, self.classes = path, split, classes
         self.skipped: list[str] = []
         self.factors: dict[str, Any] = {}
-        self._made = made
-        self._place = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._attributes = attributes
+        self._hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         self._waiting: list[bytes] = []
         self._lengths: list[int] = []
         self._labels: list[int] = []
@@ -202,7 +104,7 @@ class Writer:
         try:
             with self._writing():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._temporary = _Temporary(self._place)
+                self._temporary = _Temporary(self._hidden)
                 self._file = h5py.File(self._temporary, "w")
                 self._bytes = self._file.create_dataset(
                     "bytes", shape=(0,), maxshape=(None,), chunks=(chunk,), dtype=np.uint8
@@ -213,30 +115,30 @@ class Writer:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Turns what the system refuses into a message."""
+        """Turns the system's errors into messages."""
         try:
             yield
-        except Exception as error:  # HDF5 may miss what was not written
+        except Exception as error:  # HDF5 may fail later, for want of what was not written
             cause = self._failure or error
             if not isinstance(cause, OSError):
                 raise
-            raise cannot_be_written(self.path, cause, _NOTHING_KEPT) from None
+            raise cannot_be_written(self.path, cause, NOTHING_KEPT) from None
         if self._failure is not None:
-            raise cannot_be_written(self.path, self._failure, _NOTHING_KEPT)
+            raise cannot_be_written(self.path, self._failure, NOTHING_KEPT)
 
     @property
     def _failure(self) -> OSError | None:
         return None if self._temporary is None else self._temporary.failure
 
     def discard(self) -> None:
-        """Removes what was not published."""
+        """Closes and removes the file, unless it was published."""
         if self._temporary is None:
             return
         self._temporary.give_up()
         if self._file is not None:
             self._file.close()
         self._temporary.close()
-        self._place.unlink(missing_ok=True)
+        self._hidden.unlink(missing_ok=True)
 
     def add(self, encoded: bytes, label: int, size: tuple[int, int]) -> None:
         """Adds an image: its file's bytes, label, height and width."""
@@ -251,7 +153,7 @@ class Writer:
 
     @property
     def labels_written(self) -> set[int]:
-        """The classes that have an image."""
+        """The labels that have an image."""
         return set(self._labels)
 
     def _flush(self) -> None:
@@ -261,16 +163,16 @@ class Writer:
         self._written, self._held, self._waiting = self._written + self._held, 0, []
 
     def finish(self, progress: Progress | None = None) -> None:
-        """Writes the rest, and reads all of it back.
+        """Completes the file and reads all of it back.
 
         Args:
-            progress: called with (read back, of how many) now and then.
+            progress: called with (images read back, total).
 
         Raises:
-            UserError: there are no images, the disk is full, or what is read back is not what was written.
+            UserError: there are no images, the disk is full, or an image reads back changed.
         """
         if not self._lengths:
-            raise UserError(f"{self.path}: no readable image is left for this split")
+            raise UserError(f"{self.path}: there is no readable image for this split")
         self._flush()
         assert self._file is not None and self._temporary is not None
         with self._writing():
@@ -279,9 +181,9 @@ class Writer:
         with self._writing():
             os.fsync(self._temporary.fileno())
             self._temporary.close()
-            bad = next(iter(damaged(open_container(self._place), progress)), None)
+            bad = next(damaged(open_container(self._hidden), progress), None)
         if bad is not None:
-            raise UserError(f"{self.path}: image {bad} reads back otherwise than it was written; nothing was kept")
+            raise UserError(f"{self.path}: image {bad} reads back changed; {NOTHING_KEPT}")
 
     def _write_tables(self, file: h5py.File) -> None:
         arrays = {
@@ -304,18 +206,18 @@ class Writer:
                 "split": self.split,
                 "skipped": json.dumps(self.skipped),
                 "digest": digest,
-                **self._made,
+                **self._attributes,
             }
         )
 
     def publish(self) -> Path:
         """Gives the file its name."""
-        self._place.replace(self.path)
+        self._hidden.replace(self.path)
         return self.path
 
 
-def damaged(container: Container, progress: Progress | None = None) -> Iterable[int]:
-    """The images whose bytes are not what their checksums say."""
+def damaged(container: Container, progress: Progress | None = None) -> Iterator[int]:
+    """Numbers of the images whose bytes do not match their checksums."""
     codes = container.checksums()
     for index in range(len(container)):
         if checksum(container.read(index)) != codes[index]:

@@ -1,4 +1,4 @@
-"""Random numbers for procedural images: each a hash of where it is used, in bulk, the same on every machine.
+"""Random numbers for procedural images, computed by hashing, in bulk, and equal on every machine.
 
 Shape suffixes: N images.
 """
@@ -25,10 +25,10 @@ _DIRECTIONS = 1024
 class Draws:
     """Uniform numbers by name, each a hash of (seed, stream, name, index, column).
 
-    NumPy's own generators promise neither the same numbers in every version nor one image's without the others'.
+    NumPy's generators guarantee neither equal numbers in every version, nor one image's numbers without the others'.
 
     Attributes:
-        indices: of the images that are drawn for, int64 `(N,)`.
+        indices: of the images, int64 `(N,)`.
     """
 
     def __init__(self, seed: int, stream: str, indices: Integers) -> None:
@@ -41,15 +41,15 @@ class Draws:
     def table(self, name: str, columns: int, low: float = 0.0, high: float = 1.0) -> Floats:
         """Uniform in [low, high), `(N, columns)`, in steps of 2^-24 of the range."""
         key = np.uint64(derive_seed(self.seed, f"{self.stream}/{name}"))
-        places = self.indices.astype(np.uint64)[:, None] * np.uint64(1 << 20) + np.arange(columns, dtype=np.uint64)
-        bits = _mix(_mix((places + key).astype(np.uint64)) ^ key)
+        positions = self.indices.astype(np.uint64)[:, None] * np.uint64(1 << 20) + np.arange(columns, dtype=np.uint64)
+        bits = _mix(_mix((positions + key).astype(np.uint64)) ^ key)
         unit = (bits >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
         values: Floats = np.float32(low) + unit * np.float32(high - low)
         return values
 
     def choice(self, name: str, weights: tuple[float, ...]) -> Integers:
         """Indices into `weights`, drawn in proportion to them, `(N,)`."""
-        edges = [math.fsum(weights[: place + 1]) / math.fsum(weights) for place in range(len(weights) - 1)]
+        edges = [math.fsum(weights[:count]) / math.fsum(weights) for count in range(1, len(weights))]
         return np.searchsorted(np.asarray(edges, dtype=np.float32), self.uniform(name), side="right")
 
     def direction(self, name: str, turns: float = 0.5) -> tuple[Floats, Floats]:

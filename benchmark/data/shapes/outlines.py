@@ -1,4 +1,4 @@
-"""The ten outlines of the `shapes` dataset, as distance fields that are drawn once and sampled at any turn and scale.
+"""The ten outlines of the `shapes` dataset, as distance fields that are sampled at any rotation and scale.
 
 Shape suffixes: N images, H W pixels, C outlines, R cells along a side of a field.
 """
@@ -25,9 +25,9 @@ _DETAIL = 3
 
 
 def inside_outline(name: str, x: Points, y: Points) -> NDArray[np.bool_]:
-    """Whether points lie inside an outline whose radius is about 1; y points down.
+    """Whether points are inside an outline whose radius is about 1; y points down.
 
-    Radii are chosen so that the covered areas are close: how much is covered must not tell the classes apart.
+    Radii are chosen so that all outlines cover similar areas, which then do not identify the class.
     """
     squared, aside = x * x + y * y, np.abs(x)
     if name == "disc":
@@ -71,8 +71,8 @@ def _heart(x: Points, y: Points) -> NDArray[np.bool_]:
 def distance_fields() -> Floats:
     """Signed distance to each outline on [-1.5, 1.5] x [-1.5, 1.5], `(C, R, R)`, negative inside, in radii.
 
-    All classes are drawn by the same operations on these, and so with the same edges. Rounded, so that no math
-    library's last digit reaches an image.
+    All classes are drawn from these fields by the same operations, and so have the same kind of edges. Values are
+    rounded, so that images do not depend on a math library's last digit.
     """
     fine = _CELLS * _DETAIL
     ticks = ((np.arange(fine) + 0.5) / fine * 2 - 1) * _REACH
@@ -87,11 +87,11 @@ def distance_fields() -> Floats:
 
 
 def outline_distance(labels_N: NDArray[np.int64], u_NHW: Floats, v_NHW: Floats) -> Floats:
-    """Signed distance `(N, H, W)` of points to one outline an image, in radii; bilinear between the field's cells.
+    """Signed distance `(N, H, W)` of points to each image's outline, in radii; bilinear between the field's cells.
 
     Args:
         labels_N: index into `OUTLINES`.
-        u_NHW: the points' first coordinate in the outline's own frame, in radii; beyond 1.5 the border's value holds.
+        u_NHW: the points' first coordinate in the outline's frame, in radii, clamped to 1.5.
         v_NHW: the second, likewise.
     """
     flat = distance_fields().reshape(-1)

@@ -1,10 +1,9 @@
-"""The embedded dataset: procedural scenes whose class is the outline of what is drawn, and nothing else.
+"""The embedded dataset `shapes`: procedural scenes whose class is the outline of the drawn objects.
 
-A scene holds one to three copies of one outline, turned, scaled, coloured and textured at random, on a random
-background, among small marks that belong to no class. Every draw is a hash of (seed, split, what is drawn, index):
-an image depends on nothing but its own place, and asking for more images leaves the first ones as they are. Pixels
-come from sums, products, comparisons and rounded tables alone, and so are the same bytes wherever floats are
-IEEE 754's.
+A scene has one to three copies of one outline, rotated, scaled, coloured and textured at random, on a random
+background, among small marks that belong to no class. Every draw is a hash of (seed, split, name of the draw, index),
+so that an image depends on its index only, and more images leave the first ones unchanged. Pixels are computed from
+sums, products, comparisons and rounded tables, and so have the same bytes on all machines with IEEE 754 floats.
 
 Shape suffixes: N images, H W pixels, 3 colours.
 """
@@ -42,13 +41,13 @@ _CLOUD_CELLS = 5
 
 @dataclass(frozen=True)
 class Scenes:
-    """Images with what is known of them.
+    """Images with their labels and scene factors.
 
     Attributes:
         pixels: uint8 `(N, 3, H, W)`.
         labels: index into `CLASSES`, int64 `(N,)`.
-        factors: `count` (copies, 1 to 3), `scale` (their mean radius), `x` and `y` (their mean centre, from the upper
-            left corner); float32 `(N,)`, lengths as a share of the image's side.
+        factors: float32 `(N,)` each: `count` (copies, 1 to 3), `scale` (their mean radius), `x` and `y` (their mean
+            centre, from the upper left corner). Lengths are shares of the image's side.
     """
 
     pixels: Tensor
@@ -59,22 +58,22 @@ class Scenes:
 def render_shapes(
     seed: int, split: str, count: int, size: int = 32, progress: Callable[[int, int], None] | None = None
 ) -> Scenes:
-    """Draws the first `count` images of a split. The classes take turns, so that they are balanced.
+    """Draws the first `count` images of a split. Classes alternate, so that they are balanced.
 
     Args:
         seed: of the whole dataset.
-        split: names an independent sequence of images (`train`, `test`).
-        count: how many images.
-        size: their side in pixels, 32 to 96; the same scenes at every size, but for their grain.
-        progress: called with (images drawn, `count`) now and then.
+        split: name of an independent sequence of images (`train`, `test`).
+        count: number of images.
+        size: their side in pixels, 32 to 96; except for the grain, scenes are the same at every size.
+        progress: called with (images drawn, `count`).
 
     Raises:
-        UserError: the size is out of range, or no image is asked for.
+        UserError: the size is out of range, or `count` is below 1.
     """
     if not SMALLEST <= size <= LARGEST:
         raise UserError(f"dataset 'shapes': size is {size}; expected {SMALLEST} to {LARGEST} pixels")
     if count < 1:
-        raise UserError(f"dataset 'shapes': {count} images asked for in '{split}'; expected at least 1")
+        raise UserError(f"dataset 'shapes': {count} images in '{split}'; expected at least 1")
     pixels_N3HW = np.empty((count, 3, size, size), dtype=np.uint8)
     parts: list[dict[str, Floats]] = []
     for start in range(0, count, _CHUNK):
@@ -91,7 +90,7 @@ def render_shapes(
 
 @dataclass(frozen=True)
 class _Copies:
-    """Where the copies lie: how many `(N,)`; centres and radii `(N, 3)`, of which the first `count` are drawn."""
+    """Position and size of the copies: their number `(N,)`; centres and radii `(N, 3)`, the first `count` in use."""
 
     count: Integers
     x: Floats
@@ -99,12 +98,12 @@ class _Copies:
     radius: Floats
 
     def factors(self) -> dict[str, Floats]:
-        """What `Scenes.factors` holds."""
+        """The factors of `Scenes`."""
         shown = (np.arange(len(_COUNT_WEIGHTS)) < self.count[:, None]).astype(np.float32)
         number = self.count.astype(np.float32)
 
         def mean(values: Floats) -> Floats:
-            # Three terms in a fixed order: a library's sum may group them as it likes.
+            # Three terms in a fixed order, because a library's sum may group them differently.
             parts: Floats = values * shown
             return (parts[:, 0] + parts[:, 1] + parts[:, 2]) / number
 
@@ -112,7 +111,7 @@ class _Copies:
 
 
 def _place(draws: Draws) -> _Copies:
-    """One copy lies anywhere; two or three lie in quarters of their own, so that they do not cover each other."""
+    """Places one copy anywhere, but two or three in separate quarters, so that they do not overlap."""
     slots = len(_COUNT_WEIGHTS)
     count = draws.choice("count", _COUNT_WEIGHTS) + 1
     alone = (count == 1)[:, None]
@@ -129,7 +128,7 @@ def _place(draws: Draws) -> _Copies:
 
 
 def _paint(draws: Draws, copies: _Copies, size: int) -> NDArray[np.uint8]:
-    """Background, marks, copies, grain: uint8 `(N, 3, H, W)`."""
+    """Draws background, marks, copies and grain: uint8 `(N, 3, H, W)`."""
     canvas = _background(draws, size)
     for mark in range(_MARKS):
         _add_mark(canvas, draws, f"mark{mark}")
@@ -197,21 +196,21 @@ def _wave(points: Floats) -> Floats:
 def _clouds(draws: Draws, size: int) -> Floats:
     """Smooth noise `(N, H, W)` in [0, 1]: random heights on a coarse grid, bilinear between them."""
     heights = draws.table("clouds", _CLOUD_CELLS**2).reshape(-1, _CLOUD_CELLS, _CLOUD_CELLS)
-    places = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size) * np.float32(_CLOUD_CELLS - 1)
-    low = places.astype(np.int64)
-    share = places - low.astype(np.float32)
+    points = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size) * np.float32(_CLOUD_CELLS - 1)
+    low = points.astype(np.int64)
+    share = points - low.astype(np.float32)
     rows = heights[:, low] + (heights[:, low + 1] - heights[:, low]) * share[None, :, None]
     clouds: Floats = rows[:, :, low] + (rows[:, :, low + 1] - rows[:, :, low]) * share
     return clouds
 
 
 def _hue(draws: Draws) -> Floats:
-    """The background's hue `(N,)`, one of a few: were colours all different, they alone would tell images apart."""
+    """The background's hue `(N,)`, one of a few: if hues were continuous, colour alone would identify an image."""
     return draws.choice("hue", (1 / _HUES,) * _HUES).astype(np.float32) / np.float32(_HUES)
 
 
 def _background(draws: Draws, size: int) -> Floats:
-    """Two tones of neighbouring hues under a texture `(N, 3, H, W)`; darker than the copies will be."""
+    """A texture of two tones with similar hues, `(N, 3, H, W)`; darker than the copies."""
     hue = _hue(draws)
     near, far = (
         _hsv(
@@ -232,7 +231,7 @@ def _background(draws: Draws, size: int) -> Floats:
 
 
 def _blend(canvas: Floats, chosen: Integers, distance_px: Floats, colours: Floats) -> None:
-    """Lays colours `(n, 3, 1 or H, 1 or W)` over the chosen images, with edges one pixel wide."""
+    """Paints colours `(n, 3, 1 or H, 1 or W)` over the chosen images, with edges one pixel wide."""
     half = np.float32(0.5)
     cover = np.clip(half - distance_px, np.float32(0), np.float32(1))[:, None]
     under = canvas[chosen]
@@ -240,7 +239,7 @@ def _blend(canvas: Floats, chosen: Integers, distance_px: Floats, colours: Float
 
 
 def _add_mark(canvas: Floats, draws: Draws, name: str) -> None:
-    """A small dot or dash of any colour: it says nothing of the class, but has edges and contrast like the copies."""
+    """Adds a small dot or dash of any colour, unrelated to the class, with edges and contrast like the copies'."""
     size = canvas.shape[-1]
     chosen = np.flatnonzero(draws.uniform(f"{name} there") < np.float32(0.25))
     x, y = (draws.uniform(f"{name} {axis}")[chosen] for axis in "xy")
@@ -255,7 +254,7 @@ def _add_mark(canvas: Floats, draws: Draws, name: str) -> None:
 
 
 def _add_copy(canvas: Floats, draws: Draws, copies: _Copies, slot: int) -> None:
-    """One copy of the outline, in the scene's colours and texture, turned on its own."""
+    """Adds one copy of the outline, in the scene's colours and texture, with its own rotation."""
     size = canvas.shape[-1]
     chosen = np.flatnonzero(copies.count > slot)
     cosine, sine = draws.direction(f"turn{slot}", _TURN)

@@ -101,7 +101,7 @@ def test_bad_configuration(values: dict[str, Any], message: str) -> None:
         (DatasetSpec(name="hdf5"), None, False, "'hdf5' needs --data PATH: X.h5 for X-train.h5"),
         (DatasetSpec(name="cifar10"), Path("nowhere"), False, "'cifar10' is not at nowhere, .*pass --download"),
         (DatasetSpec(name="folder"), Path("nowhere"), False, "nowhere: no such folder"),
-        (DatasetSpec(name="hdf5"), Path("x.h5"), False, r"x\.h5: x-train\.h5 is not there"),
+        (DatasetSpec(name="hdf5"), Path("x.h5"), False, r"x\.h5: x-train\.h5 does not exist"),
     ],
 )
 def test_what_is_refused_before_anything_is_read(

@@ -150,7 +150,7 @@ def test_size_out_of_range(size: int) -> None:
 
 
 def test_no_images() -> None:
-    with pytest.raises(UserError, match="0 images asked for in 'test'"):
+    with pytest.raises(UserError, match="0 images in 'test'"):
         render_shapes(0, "test", 0)
 
 

@@ -1,13 +1,15 @@
-"""Small image folders, and what the tests of several files ask of the splits made of them."""
+"""Small image folders and HDF5 files, and the images of the splits made of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import torch
 from PIL import Image
 
+from benchmark.data.hdf5.convert import Reencode, convert_folder
 from benchmark.data.images import ResidentImages
 
 if TYPE_CHECKING:
@@ -43,3 +45,27 @@ def only_resident(split: Split) -> ResidentImages:
     """A split's images, which have to be in memory."""
     assert isinstance(split.images, ResidentImages)
     return split.images
+
+
+def all_pixels(split: Split) -> torch.Tensor:
+    """The images of a split in order, uint8 `(N, 3, H, W)`."""
+    return split.images.read(torch.arange(len(split)))
+
+
+def converted(folder: Path, out: Path, reencode: Reencode | None = None, *, skip: bool = False) -> list[str]:
+    """Converts an image folder to HDF5 files; returns the messages."""
+    messages: list[str] = []
+    convert_folder(folder, out, reencode, skip=skip, progress=lambda done, total: None, say=messages.append)
+    return messages
+
+
+def rewritten(path: Path, **changes: Any) -> None:
+    """Replaces datasets and attributes of an HDF5 file; None removes a dataset."""
+    with h5py.File(path, "r+") as file:
+        for name, value in changes.items():
+            if name in file.attrs:
+                file.attrs[name] = value
+                continue
+            del file[name]
+            if value is not None:
+                file[name] = value

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from benchmark.errors import UserError
 
@@ -119,8 +118,9 @@ def draw(
 
 
 def class_counts(labels: Sequence[int], classes: int) -> list[int]:
-    """Images by class."""
-    return torch.bincount(torch.as_tensor(labels, dtype=torch.int64), minlength=classes).tolist()
+    """Number of images by class."""
+    counts: list[int] = np.bincount(np.asarray(labels, dtype=np.int64), minlength=classes).tolist()
+    return counts
 
 
 def validation_quotas(labels: Sequence[int], classes: Sequence[str], share: float) -> dict[int, int]:

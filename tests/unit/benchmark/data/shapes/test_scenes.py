@@ -1,13 +1,12 @@
+"""Procedural scenes: their bytes, factors and classes."""
+
 from __future__ import annotations
 
 import hashlib
 
-import numpy as np
 import pytest
 import torch
 
-from benchmark.data.shapes.draws import Draws
-from benchmark.data.shapes.outlines import OUTLINES, distance_fields, outline_distance
 from benchmark.data.shapes.scenes import CLASSES, render_shapes
 from benchmark.errors import UserError
 
@@ -93,54 +92,6 @@ def test_colour_does_not_tell_the_class() -> None:
     means = torch.stack([((known - centre) / spread)[train.labels == label].mean(0) for label in range(10)])
     guesses = torch.cdist((asked - centre) / spread, means).argmin(1)
     assert (guesses == test.labels).float().mean() < 0.2
-
-
-def test_outlines_cover_similar_areas_and_fit_their_field() -> None:
-    fields = distance_fields()
-    areas = (fields < 0).mean(axis=(1, 2)) * 9
-    assert areas.min() > 1.3
-    assert areas.max() < 2.1
-    border = np.concatenate([fields[:, 0], fields[:, -1], fields[:, :, 0], fields[:, :, -1]], axis=1)
-    assert border.min() > 0.25
-
-
-@pytest.mark.parametrize(
-    ("name", "point", "expected"),
-    [
-        ("disc", (0.0, 0.0), -0.76),
-        ("disc", (1.0, 0.0), 0.24),
-        ("ring", (0.0, 0.0), 0.5),
-        ("ring", (0.0, 0.725), -0.225),
-        ("square", (0.0, 0.0), -0.68),
-        ("cross", (0.9, 0.9), 0.6),
-        ("hourglass", (0.0, -0.9), 0.0),
-        ("crescent", (0.48, 0.0), 0.74),
-    ],
-)
-def test_distances_are_those_of_geometry(name: str, point: tuple[float, float], expected: float) -> None:
-    u, v = (np.full((1, 1, 1), value, dtype=np.float32) for value in point)
-    distance = outline_distance(np.array([OUTLINES.index(name)]), u, v)
-    assert distance.item() == pytest.approx(expected, abs=0.02)
-
-
-def test_draws_are_uniform_and_unrelated() -> None:
-    draws = Draws(0, "here", np.arange(4000))
-    values = draws.table("a", 4, -1.0, 3.0)
-    assert values.min() >= -1.0
-    assert values.max() < 3.0
-    counts, _ = np.histogram(values, bins=16, range=(-1.0, 3.0))
-    assert np.abs(counts / 1000 - 1).max() < 0.15
-    other = draws.table("b", 4, -1.0, 3.0)
-    related = np.corrcoef(np.concatenate([values, other], axis=1).T) - np.eye(8)
-    assert np.abs(related).max() < 0.07
-
-
-def test_directions_stay_within_their_turn() -> None:
-    cosine, sine = Draws(0, "here", np.arange(2000)).direction("turn", 0.125)
-    assert cosine.min() >= 0.7071 - 1e-3
-    assert sine.min() < -0.69
-    assert sine.max() > 0.69
-    assert np.allclose(cosine**2 + sine**2, 1.0, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [31, 97])

@@ -1,8 +1,7 @@
-"""Images of many sizes that do not stay in memory are cropped by the reader, each as it was drawn."""
+"""Images of several sizes that are not kept in memory are cropped by the reader, each as it was drawn."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -10,34 +9,36 @@ import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as reference
+from image_folders import converted
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
+from view_images import ONE, ZERO, seeded
 
 from benchmark.data import decode
 from benchmark.data.datasets import Dataset, Split, load_dataset
-from benchmark.data.hdf5.convert import convert_folder
 from benchmark.data.images import ImagesOnDemand
 from benchmark.data.loader import Batches, RawBatch
 from benchmark.data.spec import DatasetSpec
 from benchmark.data.views.augment import Augmenter
 from benchmark.data.views.crops import cropped_by_reader, make_views, read_crops
-from benchmark.data.views.sample import sample_view
 from benchmark.errors import UserError
 from methods.views import ViewSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 CPU = torch.device("cpu")
-ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-SIZES = [(40, 30), (90, 64), (33, 120), (200, 50), (24, 24)]  # width, height
+
+
 COLOURS = ViewSpec(jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grayscale=0.2, blur=0.5)
+
+
+SIZES = [(40, 30), (90, 64), (33, 120), (200, 50), (24, 24)]  # width, height
+
+
 SPEC = DatasetSpec(name="folder", size=28)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +73,15 @@ def test_views_are_torchvisions_on_the_whole_of_each_image(folder: Path, interpo
     crops, drawn = read_crops(images, everything, augmenter, seeded(3))
     views = augmenter.finish(crops, drawn)
     beyond = 0
-    for view, one, size in zip(views, drawn, (28, 40), strict=True):
-        assert 0 < int(one.flip_B.sum()) < len(images)
+    for view, parameters, size in zip(views, drawn, (28, 40), strict=True):
+        assert 0 < int(parameters.flip_B.sum()) < len(images)
         for index in range(len(images)):
             image = images.original(index)
-            box = [int(getattr(one, f"{name}_B")[index]) for name in ("top", "left", "height", "width")]
+            box = [int(getattr(parameters, f"{name}_B")[index]) for name in ("top", "left", "height", "width")]
             mode = InterpolationMode(interpolation)
             pixels = reference.resized_crop(image, *box, [size, size], mode, antialias=True)
             exact = reference.resized_crop(image.float(), *box, [size, size], mode, antialias=True)
-            if one.flip_B[index]:
+            if parameters.flip_B[index]:
                 pixels, exact = reference.horizontal_flip(pixels), reference.horizontal_flip(exact)
             assert (view[index] * 255 - pixels).abs().max() <= 2
             if interpolation == "bilinear":  # a bicubic crop overshoots, and is clamped between columns and rows
@@ -88,17 +89,6 @@ def test_views_are_torchvisions_on_the_whole_of_each_image(folder: Path, interpo
             short = min(image.shape[1:])
             beyond += box[0] + box[2] > (image.shape[1] + short) // 2 or box[1] + box[3] > (image.shape[2] + short) // 2
     assert beyond > 5  # the square in the middle is no border
-
-
-def test_each_image_is_drawn_as_in_a_batch_of_its_own_size() -> None:
-    sizes = torch.tensor([(30, 40), (64, 90), (7, 300), (300, 7)])
-    spec = COLOURS.model_copy(update={"crop_scale": (0.5, 1.0)})
-    together = sample_view(spec, 4, sizes, seeded(5))
-    for place, size in enumerate(sizes.tolist()):
-        alone = sample_view(spec, 4, tuple(size), seeded(5))
-        for field in fields(alone):
-            if field.name.endswith("_B"):
-                assert getattr(together, field.name)[place] == getattr(alone, field.name)[place], field.name
 
 
 def test_colours_follow_as_on_whole_images(folder: Path) -> None:
@@ -118,11 +108,11 @@ def batches_of(dataset: Dataset, **options: Any) -> Batches:
     return Batches(dataset.train, 8, 11, CPU, augmenter=augmenter, **options)
 
 
-def equal(one: RawBatch, other: RawBatch) -> bool:
-    assert one.drawn is not None and other.drawn is not None
-    pairs: list[tuple[Tensor, Tensor]] = [*zip(one.pixels, other.pixels, strict=True)]
-    pairs += [(one.labels_B, other.labels_B), (one.sample_ids_B, other.sample_ids_B)]
-    pairs += [(a.hue_B, b.hue_B) for a, b in zip(one.drawn, other.drawn, strict=True)]
+def equal(batch: RawBatch, other: RawBatch) -> bool:
+    assert batch.drawn is not None and other.drawn is not None
+    pairs: list[tuple[Tensor, Tensor]] = [*zip(batch.pixels, other.pixels, strict=True)]
+    pairs += [(batch.labels_B, other.labels_B), (batch.sample_ids_B, other.sample_ids_B)]
+    pairs += [(a.hue_B, b.hue_B) for a, b in zip(batch.drawn, other.drawn, strict=True)]
     return all(torch.equal(*pair) for pair in pairs)
 
 
@@ -130,7 +120,7 @@ def test_batches_depend_on_seed_and_step_alone(folder: Path, monkeypatch: pytest
     dataset = lazy(folder)
     with batches_of(dataset) as straight:
         expected = [straight.fetch(step) for step in range(6)]
-    assert [tuple(one.shape) for one in expected[0].pixels] == [(8, 3, 28, 28), (8, 3, 20, 20)]
+    assert [tuple(crops.shape) for crops in expected[0].pixels] == [(8, 3, 28, 28), (8, 3, 20, 20)]
     assert not equal(expected[0], expected[1])
     with batches_of(dataset, ahead=0) as late, batches_of(dataset, ahead=3) as resumed:
         assert all(equal(late.fetch(step), expected[step]) for step in (0, 1, 5, 2))
@@ -153,7 +143,7 @@ def test_ranks_crop_their_share_as_one_device_would(folder: Path) -> None:
 
 
 def test_folder_and_files_give_the_same_crops(folder: Path, tmp_path: Path) -> None:
-    convert_folder(folder, tmp_path / "x.h5", None, skip=False, progress=lambda *_: None, say=lambda _: None)
+    converted(folder, tmp_path / "x.h5")
     for split in ("train", "test"):
         paths = [(path, label) for label, n in enumerate(("ant", "bee")) for path in (folder / split / n).iterdir()]
         with h5py.File(tmp_path / (split + ".h5"), "w") as file:

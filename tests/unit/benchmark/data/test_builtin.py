@@ -1,4 +1,4 @@
-"""torchvision's sets, in files made here in its own layouts."""
+"""Embedded datasets, and torchvision's in files of its layouts that are made here."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ from methods.registry import method_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+def test_digits() -> None:
+    data = load_dataset(DatasetSpec(name="digits"), None)
+    assert sum(data.manifest.counts.values()) == 1797
+    assert data.manifest.counts["test"] == 355
+    pixels = only_resident(data.train).pixels
+    assert pixels.shape[1:] == (3, 32, 32)
+    assert torch.equal(pixels[:, 0], pixels[:, 2])
+    assert pixels.max() > 250
+    assert data.classes == tuple("0123456789")
+    assert load_dataset(DatasetSpec(name="digits", size=8), None).image_size == 8
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10", "imagenette"])

@@ -1,4 +1,4 @@
-"""Writing files and locking folders."""
+"""Writing files and locking folders; the messages where that fails."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ try:
     import fcntl
 except ImportError:  # pragma: no cover
     fcntl = None  # type: ignore[assignment]
+
+from benchmark.errors import UserError
+from benchmark.text import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +57,34 @@ def folder_lock(folder: Path, *, wait: float = 0.0) -> Iterator[bool]:
         yield True
     finally:
         os.close(descriptor)
+
+
+def cannot_be_written(path: Path | str, error: OSError, hint: str = "") -> UserError:
+    """The error for a file or folder that cannot be written: path, reason and what to do about it."""
+    return UserError(f"{path}: cannot be written ({_reason(error)})" + (f"; {hint}" if hint else ""))
+
+
+@contextmanager
+def writing(path: Path | str, hint: str = "") -> Iterator[None]:
+    """While writing to `path`: an `OSError` becomes a `UserError` with path, reason and hint."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_be_written(path, error, hint) from None
+
+
+@contextmanager
+def reading(path: Path | str) -> Iterator[None]:
+    """While reading from `path`: an `OSError` becomes a `UserError` with path and reason."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({_reason(error)})") from None
+
+
+def _reason(error: OSError) -> str:
+    # Not `strerror`, which some libraries fill with several lines of their own.
+    return os.strerror(error.errno) if error.errno else first_line(error)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

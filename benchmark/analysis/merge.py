@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from benchmark.errors import UserError
+from benchmark.files import cannot_be_written
 from benchmark.records.folder import find_records, read_record, run_folder
 from benchmark.records.keys import recomputed_key
 from benchmark.records.schema import FINAL_STATUSES
@@ -169,7 +169,7 @@ def _copy(source: Path, place: Path) -> None:
         temporary.rename(place)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise UserError(f"{place}: cannot be written ({error.strerror or error})") from None
+        raise cannot_be_written(place, error) from None
 
 
 _LEDGER, _LOSS = "scores and ledger", "final loss and scores"  # what gives a copy away

@@ -82,6 +82,7 @@ def write_pages(
     Raises:
         UserError: there is nothing to report, or it cannot be written.
     """
+    from benchmark.files import writing
     from benchmark.records.study import find_studies
     from benchmark.report.page import write_report
 
@@ -89,7 +90,5 @@ def write_pages(
     records, problems = read_results(folders, trials=trials, needed=not studies)
     if budget is not None:
         records = _of_budget(records, budget)
-    try:
+    with writing(out, "choose another folder; the records are safe"):
         write_report(records, [*problems, *unreadable], out, studies=studies, pictures=pictures)
-    except OSError as error:
-        raise UserError(f"{out}: the report cannot be written ({error.strerror or error}); records are safe") from None

@@ -10,7 +10,6 @@ import typer
 from benchmark.cli.options import Results, Trials
 from benchmark.cli.pages import read_results, write_pages
 from benchmark.cli.watch import watch_pages
-from benchmark.errors import UserError
 
 app = typer.Typer()
 
@@ -54,21 +53,20 @@ def leaderboard(
 ) -> None:
     """Print or write the leaderboard of some results: a row per entry and comparison."""
     from benchmark.analysis import export, tables
-    from benchmark.files import write_atomically
+    from benchmark.files import write_atomically, writing
 
     found, problems = read_results(results, trials=trials)
     board = tables.leaderboard([record for _, record in found])
     board = board if by is None else export.sorted_by(board, by)
     table = export.short(board)
     wanted = {markdown: export.to_markdown, latex: export.to_latex}
-    try:
-        if csv is not None:
+    if csv is not None:
+        with writing(csv):
             tables.write_leaderboard(found, csv.parent, name=csv.name, by=by)
-        for path, form in wanted.items():
-            if path is not None:
+    for path, form in wanted.items():
+        if path is not None:
+            with writing(path):
                 write_atomically(path, form(table))
-    except OSError as error:
-        raise UserError(f"{error.filename or csv}: cannot be written ({error.strerror or error})") from None
     for problem in problems:
         typer.echo(f"skipped: {problem}", err=True)
     written = [path for path in (csv, markdown, latex) if path is not None]

@@ -16,7 +16,7 @@ from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as transforms
 
 from benchmark.errors import UserError
-from benchmark.files import write_atomically
+from benchmark.files import reading, write_atomically, writing
 from benchmark.text import first_line
 
 if TYPE_CHECKING:
@@ -142,10 +142,8 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         UserError: it cannot be read; names it.
     """
-    try:
+    with reading(path):
         return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def write_png(path: Path, image_3HW: Tensor) -> None:
@@ -156,10 +154,8 @@ def write_png(path: Path, image_3HW: Tensor) -> None:
     """
     buffer = io.BytesIO()
     Image.fromarray(image_3HW.permute(1, 2, 0).contiguous().numpy()).save(buffer, format="PNG")
-    try:
+    with writing(path):
         write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def encoded_size(encoded: bytes, name: str) -> tuple[int, int]:

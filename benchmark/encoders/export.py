@@ -10,7 +10,7 @@ from safetensors.torch import save
 
 from benchmark.encoders.load import load_encoder
 from benchmark.errors import UserError
-from benchmark.files import write_atomically
+from benchmark.files import write_atomically, writing
 from benchmark.records.folder import read_record
 from methods.config import nearest
 
@@ -59,10 +59,8 @@ def export(run: Path, target: str, out: Path) -> str:
         )
     hint = _timm_call(spec, _size(record)) if target == "timm" else _torchvision_call(spec)
     tensors = {name: tensor.contiguous() for name, tensor in encoder.backbone.net.state_dict().items()}
-    try:
+    with writing(out):
         write_atomically(out, save(tensors))
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
     return f"{hint}.load_state_dict(safetensors.torch.load_file('{out.name}'), strict=False)"
 
 
@@ -108,21 +106,20 @@ def _write_onnx(encoder: Encoder, record: Record, out: Path) -> None:
     example = torch.zeros(2, 3, _size(record), _size(record))
     temporary = out.with_name(f".{out.name}.tmp")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        # In two steps: given the module, the second would rather fix the number of images than fail.
-        batch = {"images": {0: torch.export.Dim("batch")}}
-        torch.onnx.export(
-            torch.export.export(encoder, (example,), dynamic_shapes=batch),
-            (),
-            temporary,
-            input_names=["images"],
-            output_names=["features"],
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-        temporary.replace(out)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
+        with writing(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            # In two steps: given the module, the second would rather fix the number of images than fail.
+            batch = {"images": {0: torch.export.Dim("batch")}}
+            torch.onnx.export(
+                torch.export.export(encoder, (example,), dynamic_shapes=batch),
+                (),
+                temporary,
+                input_names=["images"],
+                output_names=["features"],
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+            temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)

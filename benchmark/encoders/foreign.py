@@ -13,7 +13,7 @@ from benchmark.encoders.read import read_checkpoint
 from benchmark.errors import UserError
 from benchmark.evaluation.protocols import PROTOCOLS, evaluate_test, probe_data
 from benchmark.experiment.spec import check_name
-from benchmark.files import write_atomically
+from benchmark.files import write_atomically, writing
 from benchmark.machine.devices import take_device
 from benchmark.machine.environment import describe, now
 from benchmark.randomness import seeded
@@ -116,12 +116,10 @@ def evaluate_foreign(
         return path
     with take_device(device, share=share) as (where, _):
         record = _record(foreign, encoder, dataset, config, key, where)
-    try:
+    with writing(folder):
         write_atomically(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         export_encoder(folder, encoder)
         write_record(folder, record)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
     reporter.say(f"{foreign.name} on {dataset.name}: linear {_linear(record):.1f}%")
     return path
 

@@ -16,7 +16,7 @@ from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.further import FURTHER, TRANSFER, Subject, score
 from benchmark.evaluation.protocols import probe_data
-from benchmark.files import folder_lock, write_atomically
+from benchmark.files import folder_lock, write_atomically, writing
 from benchmark.machine.devices import take_device
 from benchmark.machine.environment import describe, now
 from benchmark.records.folder import probe_path
@@ -193,10 +193,8 @@ def probe_run(
 
 
 def _write(path: Path, probe: ProbeRecord) -> None:
-    try:
+    with writing(path):
         write_atomically(path, probe.model_dump_json(indent=2) + "\n")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def _subject(path: Path, record: Record, dataset: Dataset, device: torch.device) -> Subject:

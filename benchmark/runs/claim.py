@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from benchmark.errors import UserError
-from benchmark.files import folder_lock, write_atomically
+from benchmark.files import folder_lock, write_atomically, writing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,14 +45,12 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[ResolvedEntry]
         for one in entries
     }
     try:
-        with folder_lock(folder, wait=_PATIENCE) as mine:
+        with writing(folder, "choose another --out"), folder_lock(folder, wait=_PATIENCE) as mine:
             if not mine:
                 raise UserError(f"{folder}: another process holds it; try again when that one has begun its runs")
             _claim(folder, path, shared, named, {one.entry.name: one.settings for one in entries})
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: is not what `bench run` writes ({error}); choose another --out") from None
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
 
 
 def _claim(

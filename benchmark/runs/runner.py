@@ -17,7 +17,7 @@ import yaml
 from benchmark.encoders.probe import Probes, probe_run, unprobed
 from benchmark.errors import FirstFailedError, GroupLostError, Interrupted, UserError
 from benchmark.experiment.run_spec import plan_runs
-from benchmark.files import folder_lock, write_atomically
+from benchmark.files import folder_lock, write_atomically, writing
 from benchmark.machine.devices import choose_device, has_bfloat16, take_device
 from benchmark.machine.environment import now
 from benchmark.machine.ranks import Ranks, held
@@ -230,27 +230,22 @@ def execute(spec: RunSpec, context: RunContext, position: tuple[int, int] = (1, 
     """
     folder, ranks = spec.folder(context.options.out), context.ranks
     record: Record | None = None
-    try:
-        with ExitStack() as stack:
+    # A full or read-only disk would fail every further run too; the last saved state is intact.
+    with writing(folder, "a state saved before is kept"), ExitStack() as stack:
 
-            def is_wanted() -> bool:
-                nonlocal record
-                if not stack.enter_context(folder_lock(folder)):
-                    context.reporter.say(f"{folder}: is already running in another process; skipped")
-                    return False
-                record = finished_record(context.options.out, spec)  # by another process meanwhile
-                return record is None
+        def is_wanted() -> bool:
+            nonlocal record
+            if not stack.enter_context(folder_lock(folder)):
+                context.reporter.say(f"{folder}: is already running in another process; skipped")
+                return False
+            record = finished_record(context.options.out, spec)  # by another process meanwhile
+            return record is None
 
-            wanted = ranks.first(is_wanted)
-            if wanted:
-                record = _run_and_record(spec, context, folder, position)
-    except OSError as error:
-        # A full or read-only disk would fail every further run too; the last saved state is intact.
-        raise UserError(
-            f"{folder}: cannot be written ({error.strerror or error}); a state saved before is kept"
-        ) from error
-    if record is not None and record.status in FINAL_STATUSES:
-        (folder / ".lock").unlink(missing_ok=True)
+        wanted = ranks.first(is_wanted)
+        if wanted:
+            record = _run_and_record(spec, context, folder, position)
+        if record is not None and record.status in FINAL_STATUSES:
+            (folder / ".lock").unlink(missing_ok=True)  # while it is held, so that two processes never have it
     if record is not None and wanted:
         context.reporter.run_ended(record)
     return record

@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from benchmark.errors import UserError
-from benchmark.files import folder_lock
+from benchmark.files import folder_lock, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,12 +54,10 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     Raises:
         UserError: it cannot be reached; never shows a password.
     """
-    try:
+    with writing(url or folder):
         folder.mkdir(parents=True, exist_ok=True)
         if url is not None and (url.startswith("journal:") or ("://" not in url and url.endswith(_JOURNAL_ENDINGS))):
             return _open_journal(Path(url.removeprefix("journal:")))
-    except OSError as error:
-        raise UserError(f"{url or folder}: cannot be written ({error.strerror or error})") from None
     url = url or f"sqlite:///{(folder / 'study.db').resolve()}"
     try:
         shown = make_url(url).render_as_string(hide_password=True)
@@ -286,13 +284,10 @@ def study_lock(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another process holds it for very long, or it cannot be written.
     """
-    try:
-        with folder_lock(folder, wait=_PATIENCE) as mine:
-            if not mine:
-                raise UserError(f"{folder}: another process holds it; try again later")
-            yield
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
+    with writing(folder, "choose another --out"), folder_lock(folder, wait=_PATIENCE) as mine:
+        if not mine:
+            raise UserError(f"{folder}: another process holds it; try again later")
+        yield
 
 
 @contextmanager

@@ -26,6 +26,7 @@ import numpy as np
 
 from benchmark.data.splits import CHECKSUM_BYTES, build_manifest
 from benchmark.errors import UserError
+from benchmark.files import reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,10 +144,8 @@ class Container:
     def _descriptor(self) -> int:
         # Reading at a place moves no pointer, so that threads and forked processes may share it.
         if "file" not in self._open:
-            try:
+            with reading(self.path):
                 self._open["file"] = os.open(self.path, os.O_RDONLY)
-            except OSError as error:
-                raise UserError(f"{self.path}: cannot be read ({error.strerror})") from None
         return self._open["file"]
 
     def checksums(self, progress: Progress | None = None) -> list[bytes]:

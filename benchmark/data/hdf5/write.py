@@ -19,6 +19,7 @@ import psutil
 from benchmark.data.hdf5.format import FORMAT, SUFFIXES, VERSION, open_container, split_digest
 from benchmark.data.splits import CHECKSUM_BYTES, checksum
 from benchmark.errors import UserError
+from benchmark.files import cannot_be_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     Say = Callable[[str], None]
 
 SPLITS = ("train", "test")
+
+_NOTHING_KEPT = "nothing was kept"
 
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 1 << 14, 1 << 22  # bytes
 _CHUNKS = 256  # so many a file, if they are no smaller and no larger than that: the last one has no empty rest
@@ -55,7 +58,7 @@ class Writers:
         try:
             self._make_way(say)
         except OSError as error:
-            raise _cannot_be_written(out, error) from None
+            raise cannot_be_written(out, error, _NOTHING_KEPT) from None
 
     def _make_way(self, say: Say) -> None:
         there = [path for path in self._paths.values() if path.exists()]
@@ -98,7 +101,7 @@ class Writers:
         except OSError as error:
             for path in named:
                 path.unlink(missing_ok=True)
-            raise _cannot_be_written(self._open[len(named)].path, error) from None
+            raise cannot_be_written(self._open[len(named)].path, error, _NOTHING_KEPT) from None
         return named
 
 
@@ -216,9 +219,9 @@ class Writer:
             cause = self._failure or error
             if not isinstance(cause, OSError):
                 raise
-            raise _cannot_be_written(self.path, cause) from None
+            raise cannot_be_written(self.path, cause, _NOTHING_KEPT) from None
         if self._failure is not None:
-            raise _cannot_be_written(self.path, self._failure)
+            raise cannot_be_written(self.path, self._failure, _NOTHING_KEPT)
 
     @property
     def _failure(self) -> OSError | None:
@@ -308,11 +311,6 @@ class Writer:
         """Gives the file its name."""
         self._place.replace(self.path)
         return self.path
-
-
-def _cannot_be_written(path: Path, error: OSError) -> UserError:
-    reason = os.strerror(error.errno) if error.errno else (str(error).splitlines() or ["unknown"])[0]
-    return UserError(f"{path}: cannot be written ({reason}); nothing was kept")
 
 
 def damaged(container: Container, progress: Progress | None = None) -> Iterable[int]:

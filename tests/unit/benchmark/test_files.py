@@ -29,7 +29,7 @@ def test_a_folder_has_one_process_at_a_time_and_a_killed_one_holds_nothing(tmp_p
             assert not mine
         other.kill()
         other.wait()
-        with folder_lock(folder) as mine:
+        with folder_lock(folder, wait=10) as mine:  # a child that is just being forked has it for a moment
             assert mine
     assert (folder / ".lock").is_file()
 

@@ -1,8 +1,6 @@
-"""The errors that commands end with, and which of several processes says them."""
+"""The errors that commands end with."""
 
 from __future__ import annotations
-
-import os
 
 
 class UserError(Exception):
@@ -12,18 +10,13 @@ class UserError(Exception):
     """
 
 
-def is_spokesman() -> bool:
-    """Whether this process tells the user what is wrong: of several that were started on one machine, the first."""
-    return "MASTER_PORT" not in os.environ or os.environ.get("LOCAL_RANK", "0") == "0"
-
-
 class GroupLostError(Exception):
-    """Another process of the group has ended, so that nothing can be agreed on any more."""
+    """Another process of the group has ended, so that this one cannot continue."""
 
 
 class FirstFailedError(Exception):
-    """What the first rank did for all of them failed there."""
+    """The first rank failed at what it does for all ranks."""
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """The run was interrupted and its state saved."""
+    """The user interrupted a run; its state is saved."""

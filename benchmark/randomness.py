@@ -1,6 +1,6 @@
-"""Every draw is a function of (seed, named stream, indices), made on the CPU.
+"""Random draws: each is a function of (seed, named stream, indices), made on the CPU.
 
-No generator's state is ever saved: resuming, workers and devices change nothing.
+No generator's state is ever saved, so that draws do not depend on resuming, workers or devices.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def derive_seed(seed: int, stream: str, *indices: int) -> int:
-    """A 63-bit seed for one stream at one place; different places are independent."""
+    """A 63-bit seed for a stream and its indices (epoch, step, sample); others give independent seeds."""
     text = "/".join((str(seed), stream, *map(str, indices)))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def generator(seed: int, stream: str, *indices: int) -> torch.Generator:
-    """A CPU generator for one stream at one place."""
+    """A CPU generator for a stream and its indices."""
     return torch.Generator().manual_seed(derive_seed(seed, stream, *indices))
 
 
 @contextmanager
 def seeded(seed: int, stream: str, *indices: int) -> Iterator[None]:
-    """Draws from torch's global CPU generator come from the stream inside, and are as before outside."""
+    """Seeds torch's global CPU generator inside the block from the stream; outside, its draws are unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, stream, *indices))
         yield

@@ -20,7 +20,8 @@ from benchmark.cli.options import (
 from benchmark.cli.results import app as results_app
 from benchmark.cli.run import app as run_app
 from benchmark.cli.sweep import app as sweep_app
-from benchmark.errors import UserError, is_spokesman
+from benchmark.errors import UserError
+from benchmark.machine.launch import is_spokesman
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

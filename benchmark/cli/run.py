@@ -125,7 +125,8 @@ def _run(
     from benchmark.experiment.entries import check_devices
     from benchmark.machine.devices import choose_device
     from benchmark.machine.interrupt import StopSignal
-    from benchmark.machine.ranks import find_world, join
+    from benchmark.machine.launch import find_world
+    from benchmark.machine.ranks import join
     from benchmark.runs.runner import RunOptions, run_experiment
 
     experiment, entries = request.read()

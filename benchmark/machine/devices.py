@@ -1,4 +1,4 @@
-"""Which device a command uses, and holding it for the time."""
+"""Devices: choosing them, and locking them while they are used."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that is asked for, or the best there is.
+    """The device of this name; for `auto` the first GPU, or the CPU where there is none.
 
     Args:
         name: `auto`, `cpu`, `cuda`, or one of several GPUs, such as `cuda:1`.
 
     Raises:
-        UserError: it is not there.
+        UserError: there is no such device.
     """
     return _candidates(name)[0]
 
@@ -45,26 +45,29 @@ def _candidates(name: str) -> list[torch.device]:
 
 
 def local_devices(name: str, count: int) -> list[torch.device]:
-    """The devices of `count` processes on this machine: a GPU each, or the CPU for all of them.
+    """The devices of several processes on this machine: a GPU each, or the CPU for all of them.
 
     Args:
         name: as for `choose_device`.
         count: how many processes.
 
     Raises:
-        UserError: there are not as many.
+        UserError: there are too few GPUs.
     """
-    found = _candidates(name)
-    if found[0].type == "cpu":
-        return found
-    if count > len(found):
-        raise UserError(f"{count} devices are asked for, but --device {name} gives {len(found)}")
-    return found[:count]
+    devices = _candidates(name)
+    if devices[0].type == "cpu":
+        return devices
+    if count > len(devices):
+        raise UserError(
+            f"{count} devices are asked for, but --device {name} gives {len(devices)}; "
+            "each process has to see all GPUs that the processes of its machine use"
+        )
+    return devices[:count]
 
 
 @contextmanager
 def take_devices(devices: Sequence[torch.device], *, share: bool = False) -> Iterator[list[DeviceLock]]:
-    """Holds several devices, for processes that work together.
+    """Locks several devices, for processes that train together.
 
     Raises:
         UserError: one of them is in use.
@@ -75,49 +78,50 @@ def take_devices(devices: Sequence[torch.device], *, share: bool = False) -> Ite
 
 @contextmanager
 def take_device(name: str, *, share: bool = False) -> Iterator[tuple[torch.device, DeviceLock]]:
-    """Holds a device: of several that fit, the first that no other process holds.
+    """Locks a device: of those that fit the name, the first that no other process uses.
 
     Args:
         name: as for `choose_device`.
-        share: use it beside others.
+        share: if none is free, use one beside other processes.
 
     Raises:
-        UserError: it is not there, or all that fit are in use.
+        UserError: there is no such device, or all that fit are in use.
     """
-    candidates = _candidates(name)
-    # Sharing comes into question only where no device is free.
-    tries = [(device, False) for device in candidates] + [(device, True) for device in candidates if share]
-    for number, (device, beside) in enumerate(tries, 1):
-        lock = DeviceLock(unique_name(device), share=beside)
-        try:
-            lock.__enter__()
-        except UserError:
-            if number == len(tries):
-                raise
-            continue
-        try:
-            yield device, lock
-        finally:
-            lock.__exit__()
-        return
+    device, lock = _lock_first(_candidates(name), share=share)
+    try:
+        yield device, lock
+    finally:
+        lock.__exit__()
+
+
+def _lock_first(candidates: Sequence[torch.device], *, share: bool) -> tuple[torch.device, DeviceLock]:
+    refusal: UserError | None = None
+    for shared in (False, True) if share else (False,):
+        for device in candidates:
+            try:
+                return device, DeviceLock(unique_name(device), share=shared).__enter__()
+            except UserError as error:
+                refusal = error
+    assert refusal is not None
+    raise refusal
 
 
 def unique_name(device: torch.device) -> str:
-    """The same in every process of the machine, whatever devices it sees."""
+    """The device's name for locks: the same in every process of the machine, whichever devices it sees."""
     if device.type == "cpu":
         return "cpu"
     return f"cuda-{torch.cuda.get_device_properties(device).uuid}"
 
 
-# As /proc/cpuinfo names them: x86 with AVX-512 or AMX, ARM.
+# The names in /proc/cpuinfo: x86 with AVX-512 or AMX, ARM.
 _CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 _CPUINFO = Path("/proc/cpuinfo")
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 itself.
+    """Whether the device has instructions for bfloat16.
 
-    A CPU that does not is many times slower in bfloat16 than in float32 (`perf/precision.py`).
+    A CPU without them is many times slower in bfloat16 than in float32 (`perf/precision.py`).
     """
     if device.type == "cuda":
         with torch.cuda.device(device):

@@ -1,10 +1,11 @@
-"""What machine and software a run used. Never a host's name, a user's or a path."""
+"""The machine and the software of a run, for its record. Never names a host, a user or a path."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +23,7 @@ _PACKAGES = (
 
 
 def describe(device: torch.device, devices: int, plugged: str | None = None) -> Environment:
-    """The environment of a run on `devices` devices like `device`; `plugged` is the package its method comes from."""
+    """The environment of a run on `devices` devices of one kind; `plugged` is the package of a plug-in's method."""
     commit, dirty = _commit()
     return Environment(
         python=platform.python_version(),
@@ -42,7 +43,7 @@ def describe(device: torch.device, devices: int, plugged: str | None = None) -> 
 
 
 def now() -> str:
-    """The time, as it stands in records."""
+    """The current time (UTC, to the second), as records have it."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
@@ -53,7 +54,7 @@ def visible_cores() -> int:
 
 @lru_cache
 def cpu_model() -> str:
-    """The CPU's name as the system gives it."""
+    """The CPU's name, from the operating system."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -64,18 +65,16 @@ def cpu_model() -> str:
 
 
 def _versions(packages: tuple[str, ...]) -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return versions
 
 
 @lru_cache
 def _commit() -> tuple[str | None, bool | None]:
-    """The commit of the source tree this code runs from, and whether it was changed since; None outside one."""
+    """The commit of the source tree that this code runs from, and whether files differ from it; None outside of git."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None, None
@@ -91,7 +90,6 @@ def _driver() -> str | None:
 
 def _output(command: list[str]) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that is granted between two steps."""
+"""Ctrl-C and SIGTERM, checked between training steps."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class StopSignal:
-    """While entered, the first signal sets `requested`; the second ends the program at once.
+    """Catches SIGINT and SIGTERM while entered: the first sets `requested`, the second ends the program at once.
 
     Args:
-        announce: told about the first signal.
-        patience: seconds after the first signal in which another one is taken for the same wish: the Ctrl-C of a
-            terminal reaches every process, and who has started them passes it on.
-        first: what happens before the end, in words.
-        parent: a process whose end is the same wish, so that nothing goes on for a caller that was killed.
+        announce: receives the message about the first signal.
+        patience: seconds after the first signal in which another one counts as the same. A terminal sends Ctrl-C to
+            every process, and a launcher passes it on as well.
+        first: what the program does before it ends, in words.
+        parent: the process that this one works for. When it has ended, this one is to stop too.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class StopSignal:
         first: str = "the state is saved after this step",
     ) -> None:
         self._first = first
-        self._wanted = False
+        self._received = False
         self._parent = parent
         self._announce = announce
         self._patience = patience
@@ -44,11 +44,11 @@ class StopSignal:
     @property
     def requested(self) -> bool:
         """Whether to stop at the next opportunity."""
-        return self._wanted or (self._parent is not None and os.getppid() != self._parent)
+        return self._received or (self._parent is not None and os.getppid() != self._parent)
 
     @contextmanager
     def first(self, what: str) -> Iterator[None]:
-        """While other work goes on: what happens first then, in words."""
+        """Changes what the program does before it ends, in words, for a while."""
         before, self._first = self._first, what
         try:
             yield
@@ -68,9 +68,9 @@ class StopSignal:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: object) -> None:
-        if self._wanted:
+        if self._received:
             if time.monotonic() - self._since >= self._patience:
                 raise KeyboardInterrupt
             return
-        self._wanted, self._since = True, time.monotonic()
+        self._received, self._since = True, time.monotonic()
         self._announce(f"interrupting: {self._first}; once more ends at once")

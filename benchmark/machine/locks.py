@@ -1,7 +1,6 @@
-"""Who uses what: one run at a time per device, and one process at a time per folder of results (rule 13).
+"""Locks on devices: one run at a time per device, unless both sides agree to share it (rule 13).
 
-Locks are the operating system's (`flock`), so that those of a killed process are gone with it. Where the system has
-none (Windows), nothing is held. No torch here.
+Locks are the operating system's, so that those of a killed process are gone with it. No torch here.
 """
 
 from __future__ import annotations
@@ -13,44 +12,41 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, lock_descriptor
+
 from benchmark.errors import UserError
-from benchmark.files import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from typing_extensions import Self
 
-try:
-    import fcntl
-except ImportError:  # pragma: no cover
-    fcntl = None  # type: ignore[assignment]
-
-FOLDER_VARIABLE = "CNN_JEPA_BENCH_LOCKS"  # where the locks of devices lie, if not below /tmp
-# Not below TMPDIR, which users and jobs of one machine may have apart.
+FOLDER_VARIABLE = "CNN_JEPA_BENCH_LOCKS"  # the folder of the locks, if not below /tmp
+# Not below TMPDIR, which may differ between users and jobs of one machine.
 _FOLDER = Path("/tmp/cnn-jepa-bench-locks")
+_READABLE = 0o644  # whatever the umask: other users ask whether a file is locked
 
 
 class DeviceInUseError(UserError):
-    """Another process has the device. It may be waited for."""
+    """Another process is using the device; the caller may wait for it."""
 
 
 class DeviceLock:
-    """Holds a device while runs are carried out on it, against all users of the machine (of the container, in one).
+    """Holds a device for one process, against all users of the machine (in a container: of the container).
 
-    Every process has a file of its own, locked as long as it lives, and nobody writes to another's. One that shares
-    a device leaves a note that names whom it met; those find it when they ask.
+    Every process locks a file of its own, because users may not write to each other's files. A process that shares a
+    device writes a note with the processes that it met there, where those can read it.
 
     Args:
         device: a name that no other device of the machine has.
-        share: use the device beside other processes; all runs of the time are marked.
+        share: use the device beside other processes; the runs of all of them are marked.
     """
 
     def __init__(self, device: str, *, share: bool = False) -> None:
         self._folder = Path(os.environ.get(FOLDER_VARIABLE) or _FOLDER)
         self._device, self._share = device, share
         self._stem = re.sub(r"[^A-Za-z0-9-]", "-", device)
-        self._descriptor: int | None = None
+        self._lock: FileLock | None = None
         self._since = time.time()
 
     def _path(self, process: int, kind: str) -> Path:
@@ -74,9 +70,13 @@ class DeviceLock:
                         f"device {self._device} is in use by another bench (process {', '.join(map(str, others))}); "
                         "wait for it, or use --share to run beside it, which marks the times of both as unsafe"
                     )
-                self._descriptor = locked(self._path(os.getpid(), "lock"), os.O_RDWR | os.O_CREAT)
+                own = self._path(os.getpid(), "lock")
+                self._lock = FileLock(own, blocking=False, mode=_READABLE, thread_local=False, preserve_lock_file=True)
+                self._lock.acquire()
                 if others:
-                    self._path(os.getpid(), "met").write_text(" ".join(map(str, others)), encoding="ascii")
+                    note = self._path(os.getpid(), "met")
+                    note.write_text(" ".join(map(str, others)), encoding="ascii")
+                    note.chmod(_READABLE)
         except OSError as error:
             raise UserError(
                 f"{self._folder}: locks cannot be kept there ({error.strerror or error}); "
@@ -85,17 +85,17 @@ class DeviceLock:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Gives the device back; the note of whom it met stays until they have ended."""
+        """Gives the device back; its note stays until the processes named there have ended."""
         with suppress(OSError), self._guard():
             if self._path(os.getpid(), "met").exists():
                 self._path(os.getpid(), "met").touch()
             self._path(os.getpid(), "lock").unlink(missing_ok=True)
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def was_shared(self) -> bool:
-        """Whether another process used the device since this was last asked (or is using it)."""
+        """Whether another process has used the device since the last call, or is using it now."""
         with suppress(OSError), self._guard():
             since, self._since = self._since, time.time()
             return bool(self._others()) or any(
@@ -106,18 +106,17 @@ class DeviceLock:
         return False
 
     def is_shared(self) -> bool:
-        """Whether another process has the device now."""
+        """Whether another process is using the device now."""
         with suppress(OSError), self._guard():
             return bool(self._others())
         return False
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
-        """One process at a time looks at the folder; a folder can be locked by whoever may read it."""
+        """Lets one process at a time look at the folder. It locks the folder itself, which every user may open."""
         descriptor = os.open(self._folder, os.O_RDONLY)
         try:
-            if fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock_descriptor(descriptor, poll_interval=0.01)
             yield
         finally:
             os.close(descriptor)
@@ -131,16 +130,18 @@ class DeviceLock:
 
     def _is_held(self, process: int) -> bool:
         try:
-            descriptor = locked(self._path(process, "lock"), os.O_RDONLY)
+            descriptor = os.open(self._path(process, "lock"), os.O_RDONLY)
         except FileNotFoundError:
             return False
-        except OSError:  # held, or unreadable: better one refusal too many
+        except OSError:  # unreadable: better one refusal too many
             return True
-        os.close(descriptor)
-        return False
+        try:
+            return not lock_descriptor(descriptor, blocking=False)
+        finally:
+            os.close(descriptor)
 
     def _clear(self) -> None:
-        """Removes what dead processes left, as far as it is ours to remove."""
+        """Removes the files of dead processes, as far as this user may."""
         held = {p for p in self._processes("lock") if self._is_held(p)}
         for process in set(self._processes("lock")) - held:
             with suppress(OSError):

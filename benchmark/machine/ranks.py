@@ -1,7 +1,7 @@
-"""Processes that carry out a run together, a device each: how they find each other, and what they agree on.
+"""Ranks: processes that train together, a device each. They join a group and agree on what they do.
 
-They agree over a group of their own on the CPU, so that no agreement waits for a device. Alone, a process agrees with
-itself.
+They agree over a group of their own on the CPU, so that no agreement waits for a device. A process that is alone agrees
+with itself.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import logging
 import os
 import warnings
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+from lightning_fabric.plugins import environments
 from lightning_fabric.strategies import DDPStrategy
 
-from benchmark.errors import FirstFailedError, GroupLostError, UserError, is_spokesman
+from benchmark.errors import FirstFailedError, GroupLostError, UserError
 from benchmark.machine.devices import choose_device, local_devices, take_device, take_devices
+from benchmark.machine.launch import World, is_spokesman
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -32,107 +32,71 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_WAIT = timedelta(days=7)  # for the first rank, which may probe for hours
-_END = timedelta(seconds=60)  # within which all ranks come to the end of a run
-_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-
-
-@dataclass(frozen=True)
-class World:
-    """How many processes a command has.
-
-    Attributes:
-        size: all of them, a device each.
-        local_size: those on this machine.
-        launched: whether somebody else has started them (`torchrun`).
-    """
-
-    size: int = 1
-    local_size: int = 1
-    launched: bool = False
-
-
-_ALONE = World()
-
-
-def find_world(devices: int | None) -> World:
-    """How many processes are asked for, by `--devices` or by `torchrun`'s environment.
-
-    Raises:
-        UserError: these contradict each other, or the environment is incomplete.
-    """
-    if devices is not None and devices < 1:
-        raise UserError(f"--devices is {devices}; expected at least 1")
-    # Processes that Fabric has started know no RANK, but all the rest.
-    stray = (devices or 1) > 1 and "LOCAL_RANK" in os.environ and "MASTER_PORT" not in os.environ
-    if "RANK" not in os.environ and not stray:
-        return World(devices or 1, devices or 1)
-    missing = [name for name in _TORCHRUN if name not in os.environ]
-    if missing:
-        raise UserError(
-            f"the environment looks like torchrun's, but has no {', '.join(missing)}; start all processes with "
-            "torchrun, or unset RANK and LOCAL_RANK"
-        )
-    size = int(os.environ["WORLD_SIZE"])
-    if devices not in (None, size):
-        raise UserError(f"--devices is {devices}, but torchrun has started {size} processes; leave --devices out")
-    return World(size, int(os.environ.get("LOCAL_WORLD_SIZE", size)), launched=True)
+_PATIENCE = timedelta(days=7)  # the first rank may probe for hours
+_END = timedelta(seconds=60)  # in which all ranks reach the end of a run
+_IGNORED_WARNINGS = (
+    "`broadcast_buffers` is deprecated",  # older releases do not know the newer name
+    "Grad strides do not match bucket view strides",  # of 1x1 kernels, whose layouts differ in name alone
+    "The `srun` command is available",  # Fabric overlooks `srun` inside of `salloc`
+)
 
 
 def join(device: str, world: World) -> Ranks:
-    """Starts the other processes where nobody has, and returns in every one of them when all are there.
+    """Forms the group of all processes; starts the others where no launcher has.
 
-    The others run the same command line from its beginning, and come here too.
+    The others run the same command line from its beginning, and join here too.
 
     Args:
-        device: as for `choose_device`; of several GPUs each process has its own.
+        device: as for `choose_device`; of several GPUs each process gets its own.
         world: from `find_world`.
 
+    Returns:
+        The group as this process sees it, once all have joined.
+
     Raises:
-        UserError: there are not as many devices, or the processes do not find each other.
+        UserError: there are too few devices, or the processes do not find each other.
     """
     if world.size == 1:
         return Ranks(choose_device(device))
     kind = local_devices(device, world.local_size)[0].type
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces what it does
-    # The option's newer name is unknown to older releases; layouts differ in name alone, for 1x1 kernels.
-    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
-    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-    fabric = _distributed_fabric(kind, world, "32-true")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces each process
+    for message in _IGNORED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
     try:
+        fabric = _distributed_fabric(kind, world, "32-true")
         fabric.launch()
-        found = dist.get_world_size() if dist.is_initialized() else 0
+        joined = dist.get_world_size() if dist.is_initialized() else 0
     except (RuntimeError, ValueError) as error:
         raise UserError(f"{world.size} devices were asked for, but their processes form no group ({error})") from error
-    if found != world.size:
-        raise UserError(f"{world.size} devices were asked for, but the group has {found} processes")
-    with _within_reach():
-        agreement: Any = dist.new_group(backend="gloo", timeout=_WAIT)
-        everybody: list[Any] = [None] * world.size
-        dist.all_gather_object(everybody, (fabric.node_rank, os.getpid()), group=agreement)
-    here = tuple(process for node, process in everybody if node == fabric.node_rank)
-    return Ranks(fabric.device, fabric.global_rank, world, here, agreement)
+    if joined != world.size:
+        raise UserError(f"{world.size} devices were asked for, but the group has {joined} processes")
+    with _group_errors():
+        agreement: Any = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        processes: list[Any] = [None] * world.size
+        dist.all_gather_object(processes, (fabric.node_rank, os.getpid()), group=agreement)
+    local = tuple(process for node, process in processes if node == fabric.node_rank)
+    return Ranks(fabric.device, fabric.global_rank, world, local, agreement)
 
 
 def _distributed_fabric(kind: str, world: World, precision: str) -> Fabric:
     return Fabric(
         accelerator=kind,
-        # Only the first rank's statistics are ever read, so that they need not be sent around.
+        # Only the first rank's running statistics are read, so that they need not be sent around.
         strategy=DDPStrategy(broadcast_buffers=False),
         devices=world.local_size,
         num_nodes=world.size // world.local_size,
         precision=precision,
-        plugins=[TorchElasticEnvironment() if world.launched else LightningEnvironment()],
+        plugins=[getattr(environments, world.launcher.environment if world.launcher else "LightningEnvironment")()],
     )
 
 
 class Ranks:
-    """The processes of a command, as seen by one of them. The first one writes, prints and probes.
+    """The processes of a command, as one of them sees them. The first one writes, prints and probes.
 
     Args:
-        device: this process's.
-        rank: its number; 0 is the first.
-        world: how many there are.
+        device: of this process.
+        rank: number of this process; 0 is the first.
+        world: how many processes there are.
         processes: the ids of those on this machine.
         agreement: the group on the CPU over which they agree; None for a single process.
     """
@@ -141,7 +105,7 @@ class Ranks:
         self,
         device: torch.device,
         rank: int = 0,
-        world: World = _ALONE,
+        world: World = World(),  # noqa: B008 - frozen
         processes: tuple[int, ...] = (),
         agreement: Any = None,
     ) -> None:
@@ -166,29 +130,29 @@ class Ranks:
             return fabric
         cuda = self.device.type == "cuda"
         devices = [self.device.index or 0] if cuda else 1
-        return Fabric(accelerator="cuda" if cuda else "cpu", devices=devices, precision=precision)
-
-    # What ranks agree on.
+        # Named, because Fabric would take the shell of a Slurm job for one of several processes.
+        alone = [environments.LightningEnvironment()]
+        return Fabric(accelerator="cuda" if cuda else "cpu", devices=devices, precision=precision, plugins=alone)
 
     def agree(self, seconds: float, stop: bool) -> tuple[float, bool]:
         """The slowest rank's seconds, and whether any wants to stop."""
-        slowest, wanted = self._reduce([seconds, float(stop)], dist.ReduceOp.MAX)
-        return slowest, wanted > 0
+        slowest, stopping = self._reduce([seconds, float(stop)], dist.ReduceOp.MAX)
+        return slowest, stopping > 0
 
-    def any(self, holds: bool) -> bool:
-        """Whether it holds on any rank."""
-        return self._reduce([float(holds)], dist.ReduceOp.MAX)[0] > 0
+    def any(self, condition: bool) -> bool:
+        """Whether the condition is true on any rank."""
+        return self._reduce([float(condition)], dist.ReduceOp.MAX)[0] > 0
 
     def slowest(self, seconds: float) -> float:
-        """The largest of all ranks' values."""
+        """The slowest rank's seconds."""
         return self._reduce([seconds], dist.ReduceOp.MAX)[0]
 
     def sum(self, value: float) -> float:
-        """Over ranks."""
+        """The sum over ranks."""
         return self._reduce([value], dist.ReduceOp.SUM)[0]
 
     def mean(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Over ranks, name by name; all of them have the same names."""
+        """The mean over ranks for each name; all ranks have the same names."""
         sums = self._reduce(list(values.values()), dist.ReduceOp.SUM)
         return {name: value / self.size for name, value in zip(values, sums, strict=True)}
 
@@ -196,88 +160,88 @@ class Ranks:
         if self.size == 1:
             return values
         tensor = torch.tensor(values, dtype=torch.float64)
-        with _within_reach():
+        with _group_errors():
             dist.all_reduce(tensor, operation, group=self._agreement)
         return [float(value) for value in tensor.tolist()]
 
     def first(self, work: Callable[[], T]) -> T:
-        """What `work` gives on the first rank, for all of them; the others wait.
+        """The result of `work` on the first rank, sent to all others, which wait for it.
 
         Raises:
-            FirstFailedError: on the others, where it failed or the first rank has ended; on the first rank its own
-                exception.
+            FirstFailedError: on the other ranks, if `work` failed or the first rank has ended. The first rank raises
+                the exception of `work` itself.
         """
         if self.size == 1:
             return work()
         if not self.is_first:
-            answer = self._told(None)
+            answer = self._broadcast(None)
             if answer is None:
                 raise FirstFailedError("the first rank has ended")
-            value, failed = answer
+            result: T
+            result, failed = answer
             if failed:
                 raise FirstFailedError("the first rank's part of the run failed")
-            result: T = value
             return result
         try:
-            made = work()
+            result = work()
         except Exception:
             with suppress(GroupLostError):
-                self._told((None, True))
+                self._broadcast((None, True))
             raise
-        self._told((made, False))
-        return made
+        self._broadcast((result, False))
+        return result
 
-    def _told(self, value: Any) -> Any:
-        """What the first rank gives, on every rank."""
+    def _broadcast(self, value: Any) -> Any:
+        """The first rank's value, on every rank."""
         box = [value]
-        with _within_reach():
+        with _group_errors():
             dist.broadcast_object_list(box, src=0, group=self._agreement)
         return box[0]
 
     def in_turn(self, work: Callable[[], T]) -> T:
-        """What `work` gives, on every rank: one on each machine does it first, which leaves files for the others."""
+        """The result of `work`, done on every rank: first by one of each machine, whose files the others then find."""
         if self.size == 1:
             return work()
         if is_spokesman():
-            made = work()
+            result = work()
             self.any(False)
-            return made
+            return result
         self.any(False)
         return work()
 
     def begin_run(self) -> None:
-        """From now to `finish_run`, ranks notice by themselves that another one is gone."""
+        """Begins a run. Until `finish_run`, ranks notice by themselves when another one has ended."""
         self._at_work = True
 
-    def finish_run(self, holds: bool) -> bool | None:
+    def finish_run(self, condition: bool) -> bool | None:
         """Waits for all ranks at the end of a run, however it ended.
 
-        Ranks that failed at the same place are together again, and can go on with the next run.
+        If all ranks failed at the same place, they meet here and can continue with the next run.
 
         Returns:
-            Whether `holds` is true on any of them; None where one does not come any more.
+            Whether the condition is true on any rank; None if one of them has ended.
         """
         if self.size > 1 and self._at_work:
             try:
                 dist.monitored_barrier(self._agreement, timeout=_END)
-                holds = self.any(holds)
+                condition = self.any(condition)
             except (RuntimeError, GroupLostError):
                 return None
         self._at_work = False
-        return holds
+        return condition
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Ends together: the first rank lets the others go, who wait for that unless they failed."""
+        """Ends together: the others wait until the first rank has ended, unless they failed."""
         if self.size > 1 and not self._at_work and (self.is_first or kind is None):
             with suppress(GroupLostError):
-                self._told(None)
+                self._broadcast(None)
 
 
 @contextmanager
-def _within_reach() -> Iterator[None]:
+def _group_errors() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
@@ -286,20 +250,20 @@ def _within_reach() -> Iterator[None]:
 
 @contextmanager
 def held(device: str, group: Ranks | None, *, share: bool) -> Iterator[tuple[Ranks, list[DeviceLock]]]:
-    """Holds the devices of this machine that are used, against all other processes.
+    """Locks the devices that a command uses on this machine against all other processes.
 
     Args:
         device: as for `choose_device`.
-        group: the processes that work together, of which one on each machine holds the devices for all that are there.
-            None for this process alone, which takes the first device that is free.
-        share: use them beside others.
+        group: the processes that train together; one on each machine locks the devices of all that are there. None for
+            this process alone, which takes the first device that is free.
+        share: use the devices beside other processes.
 
     Raises:
-        UserError: one is in use.
+        UserError: a device is in use.
     """
     if group is None:
-        with take_device(device, share=share) as (taken, lock):
-            yield Ranks(taken), [lock]
+        with take_device(device, share=share) as (free, lock):
+            yield Ranks(free), [lock]
         return
     devices = local_devices(device, group.local_size) if is_spokesman() else []
     with take_devices(devices, share=share) as locks:

@@ -23,7 +23,8 @@ from benchmark.experiment.entries import resolve_entries
 from benchmark.experiment.run_spec import run_specs
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.interrupt import StopSignal
-from benchmark.machine.ranks import Ranks, find_world, join
+from benchmark.machine.launch import find_world
+from benchmark.machine.ranks import Ranks, join
 from benchmark.runs import build
 from benchmark.runs import run as run_module
 from benchmark.runs.progress import Reporter

@@ -104,6 +104,24 @@ def test_ranks_agree(outcomes: dict[str, Any]) -> None:
     )
 
 
+_JOIN = """
+from benchmark.machine.launch import find_world, is_spokesman
+from benchmark.machine.ranks import join
+ranks = join("cpu", find_world(None))
+fabric = ranks.fabric("32-true")
+print(ranks.rank, fabric.global_rank, ranks.size, len(ranks.processes), ranks.sum(ranks.rank + 1.0), is_spokesman())
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_srun_has_started_form_one_group() -> None:
+    task = {"SLURM_STEP_NUM_TASKS": 2, "SLURM_NTASKS": 2, "SLURM_NTASKS_PER_NODE": 2, "SLURM_NODEID": 0}
+    task["MASTER_PORT"] = _free_port()
+    processes = [_start("-c", _JOIN, **task, SLURM_PROCID=rank, SLURM_LOCALID=rank) for rank in range(2)]
+    printed = [process.communicate(timeout=300)[0] for process in processes]
+    assert printed == ["0 0 2 2 3.0 True\n", "1 1 2 2 3.0 False\n"]
+
+
 @pytest.mark.slow
 def test_two_devices_leave_one_record_and_go_on_after_what_fails_on_both(bench: Any, tmp_path: Path) -> None:
     wild = {"optimizer": {"name": "sgd", "lr": 1e30, "warmup": 0.0}}

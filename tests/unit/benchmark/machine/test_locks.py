@@ -1,4 +1,4 @@
-"""Locks between processes: a second one is refused, told, or let in and noted; a killed one holds nothing."""
+"""Locks on devices between processes: a second one is refused or noted; a killed one holds nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.files import folder_lock
 from benchmark.machine.locks import FOLDER_VARIABLE, DeviceLock
 
 if TYPE_CHECKING:
@@ -24,14 +23,6 @@ with DeviceLock("cpu", share=%s) as lock:
     print("held", flush=True)
     sys.stdin.readline()
     print(lock.was_shared(), flush=True)
-"""
-HOLD_FOLDER = """
-import sys
-from pathlib import Path
-from benchmark.files import folder_lock
-with folder_lock(Path(%r)) as mine:
-    print("held", flush=True)
-    sys.stdin.readline()
 """
 
 
@@ -112,14 +103,3 @@ def test_a_folder_that_cannot_hold_locks_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "file"))
     with pytest.raises(UserError, match=f"locks cannot be kept there .*; set {FOLDER_VARIABLE}"):
         DeviceLock("cpu").__enter__()
-
-
-def test_a_folder_has_one_process_at_a_time(start: Callable[[str], subprocess.Popen[str]], tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    other = start(HOLD_FOLDER % str(folder))
-    with folder_lock(folder) as mine:
-        assert not mine
-    other.kill()
-    other.wait()
-    with folder_lock(folder) as mine:
-        assert mine

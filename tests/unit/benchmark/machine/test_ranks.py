@@ -1,56 +1,21 @@
-"""How many processes there are to be, and that a group which does not come about is an error."""
+"""Joining a group, and agreeing in one of a single process; `tests/integration/test_devices.py` has two."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from lightning_fabric import Fabric
 
-from benchmark.errors import UserError, is_spokesman
-from benchmark.machine.ranks import Ranks, World, find_world, join
+from benchmark.errors import UserError
+from benchmark.machine.launch import World
+from benchmark.machine.locks import FOLDER_VARIABLE
+from benchmark.machine.ranks import Ranks, held, join
 
-_TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
-
-
-@pytest.fixture(autouse=True)
-def _no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*_TORCHRUN, "LOCAL_WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
-
-
-def _set(monkeypatch: pytest.MonkeyPatch, *without: str, **more: str) -> None:
-    for name, value in {**_TORCHRUN, **more}.items():
-        if name not in without:
-            monkeypatch.setenv(name, value)
-
-
-def test_devices_are_processes_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find_world(None) == World(1, 1)
-    assert find_world(3) == World(3, 3)
-    with pytest.raises(UserError, match="--devices is 0; expected at least 1"):
-        find_world(0)
-    # As in a process that has been started for the second of three devices.
-    _set(monkeypatch, "RANK", WORLD_SIZE="3")
-    assert find_world(3) == World(3, 3)
-
-
-def test_torchruns_processes_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    _set(monkeypatch, LOCAL_WORLD_SIZE="2")
-    assert find_world(None) == find_world(4) == World(4, 2, launched=True)
-    with pytest.raises(UserError, match="--devices is 2, but torchrun has started 4 processes"):
-        find_world(2)
-    monkeypatch.delenv("MASTER_PORT")
-    with pytest.raises(UserError, match="has no MASTER_PORT"):
-        find_world(None)
-
-
-def test_half_an_environment_is_no_silent_single_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCAL_RANK", "0")
-    assert find_world(None) == World(1, 1)
-    with pytest.raises(UserError, match="has no RANK, WORLD_SIZE"):
-        find_world(2)
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_missing_group_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,13 +31,10 @@ def test_a_missing_group_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         join("cpu", World(2, 2))
 
 
-def test_one_process_of_a_machine_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert is_spokesman()  # a variable that somebody left behind
-    _set(monkeypatch)
-    assert not is_spokesman()
-    monkeypatch.setenv("LOCAL_RANK", "0")
-    assert is_spokesman()
+def test_the_shell_of_a_slurm_job_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SLURM_JOB_NAME": "train.sh", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert join("cpu", World()).fabric("32-true").world_size == 1
 
 
 def test_alone_a_process_agrees_with_itself() -> None:
@@ -81,5 +43,21 @@ def test_alone_a_process_agrees_with_itself() -> None:
     assert ranks.agree(1.5, True) == (1.5, True)
     assert ranks.mean({"loss": 0.1}) == {"loss": 0.1}
     assert (ranks.sum(3.0), ranks.slowest(2.0), ranks.any(False)) == (3.0, 2.0, False)
-    assert ranks.first(lambda: "made") == ranks.in_turn(lambda: "made") == "made"
-    assert ranks.order("key") == "key" and ranks.finish_run(True) is True
+    assert ranks.first(lambda: "result") == ranks.in_turn(lambda: "result") == "result"
+    ranks.begin_run()
+    assert ranks.finish_run(True) is True
+
+
+def test_one_process_of_a_machine_holds_its_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    cpu = torch.device("cpu")
+    with held("cpu", None, share=False) as (ranks, locks):
+        assert (ranks.size, ranks.device, len(locks)) == (1, cpu, 1)
+        assert [path.name for path in tmp_path.glob("*.lock")] == [f"cpu.{os.getpid()}.lock"]
+    group = Ranks(cpu, 0, World(2, 2))
+    with held("cpu", group, share=False) as (ranks, locks):
+        assert (ranks, len(locks)) == (group, 1)
+    monkeypatch.setenv("MASTER_PORT", "1")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with held("cpu", Ranks(cpu, 1, World(2, 2)), share=False) as (_, locks):
+        assert not locks and not list(tmp_path.glob("*.lock"))

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from benchmark.text import seconds_text
+from benchmark.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ def plan_table(estimates: list[Estimate]) -> Table:
         batch = one.plan.experiment.batch_size
         cells = [one.plan.entry.name, str(one.plan.budget), str(one.runs)]
         cells += [f"{1e3 * one.step:,.0f}", f"{batch / one.step:,.0f}"] if one.step else ["-", "-"]
-        cells += [seconds_text(one.training), "-" if one.evaluation is None else seconds_text(one.evaluation)]
+        cells += [duration(one.training), "-" if one.evaluation is None else duration(one.evaluation)]
         cells += [f"{one.device_hours:.2f}" if one.device_hours >= 0.095 else f"{one.device_hours:.2g}"]
         cells += ["-" if size is None else f"{size / 2**20:,.0f} MiB" for size in (one.memory, one.disk)]
         table.add_row(*map(escape, cells))
@@ -65,7 +65,7 @@ def record_cells(record: Record, *, top5: bool) -> list[str]:
         cells += ["-"] * (4 if top5 else 3)
     if record.ledger is not None:
         speed = record.ledger.samples_per_second
-        cells += [seconds_text(record.ledger.training_time), seconds_text(record.ledger.total_time)]
+        cells += [duration(record.ledger.training_time), duration(record.ledger.total_time)]
         cells += [f"{speed.median:,.0f}" if speed else "-"]
     else:
         cells += ["-"] * 3

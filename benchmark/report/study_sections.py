@@ -17,7 +17,7 @@ from benchmark.report import style
 from benchmark.report.front_figure import front_sentence, trial_front
 from benchmark.report.pictures import Picture, picture
 from benchmark.report.tables import Cell, Table
-from benchmark.text import listing, percent
+from benchmark.text import listing, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,16 +201,16 @@ def _level_row(effect: Effect, level: Level, published: PublishedScore | None) -
         Cell(effect.name),
         Cell(level.text),
         Cell(str(len(level.scores)), len(level.scores)),
-        Cell(percent(level.summary.mean, level.summary.ci95), level.summary.mean),
-        Cell(percent(knn), knn),
+        Cell(with_interval(level.summary.mean, level.summary.ci95), level.summary.mean),
+        Cell(with_interval(knn), knn),
         *(_published(published) if published else (Cell(""), Cell(""), Cell(""))),
     )
 
 
 def _published(one: PublishedScore) -> tuple[Cell, ...]:
     return (
-        Cell(percent(one.linear_top1), one.linear_top1),
-        Cell(percent(one.knn), one.knn),
+        Cell(with_interval(one.linear_top1), one.linear_top1),
+        Cell(with_interval(one.knn), one.knn),
         Cell(one.source),
     )
 
@@ -230,7 +230,7 @@ def _trial_cells(trial: TrialOutcome, names: Sequence[str], folder: Path, out: P
     return (
         Cell(str(trial.point), trial.point),
         *(Cell(value_text(trial.parameters[name]) if name in trial.parameters else "") for name in names),
-        Cell(percent(trial.value), trial.value),
+        Cell(with_interval(trial.value), trial.value),
         Cell(trial.state, note=trial.message),
         Cell(f"{hours:.3f}", hours) if trial.runs else Cell(""),
         Cell("seed", links=links) if links else Cell(""),

@@ -19,7 +19,7 @@ from benchmark.records.budgets import budget_text
 from benchmark.records.schema import TUNED
 from benchmark.report import style
 from benchmark.report.breaks import breaks_between_rungs, breaks_between_runs
-from benchmark.text import duration, listing, percent
+from benchmark.text import duration, listing, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -102,7 +102,8 @@ def _best(rows: Sequence[Row], comparison: Comparison) -> str:
     verb = (
         "has the highest linear top-1 of the self-supervised entries:" if len(rows) > 1 else "reaches a linear top-1 of"
     )
-    said = f"After {where}, {name_of(best)} {verb} {percent(best.accuracy.mean, best.half_width)}% ({status}{width})"
+    reached = with_interval(best.accuracy.mean, best.half_width)
+    said = f"After {where}, {name_of(best)} {verb} {reached}% ({status}{width})"
     return said + _open_order(best, rows[1:], comparison) + "."
 
 
@@ -167,7 +168,7 @@ def _against_random(rows: Sequence[Row], comparison: Comparison) -> str:
         verdict = comparison.beats_random_init(row)
         if verdict:
             verdicts[verdict].append(f"{name_of(row)} (collapsed)" if row.collapsed else name_of(row))
-    floor = listing(f"{percent(row.accuracy.mean, row.half_width)}%" for row in floors)
+    floor = listing(f"{with_interval(row.accuracy.mean, row.half_width)}%" for row in floors)
     networks = {backbone_text(row.first) for row in floors}
     own = len(networks) > 1 and all(backbone_text(row.first) in networks for row in rows)
     each = ", each entry against that of its own network" if own else ""

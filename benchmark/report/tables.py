@@ -14,7 +14,7 @@ from benchmark.analysis.differences import median_time_to, ranks, targets_of
 from benchmark.analysis.tables import commit_text, leaderboard_row, relative, run_row
 from benchmark.records.invalid import why_invalid
 from benchmark.report import style
-from benchmark.text import duration, percent
+from benchmark.text import duration, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,7 +84,7 @@ def runs_of(record: Record) -> str:
 
 def _score(values: dict[str, Any], name: str, half_width: float | None) -> Cell:
     mean = values[f"{name}_mean"]
-    return Cell(percent(mean, half_width), mean)
+    return Cell(with_interval(mean, half_width), mean)
 
 
 _LEADERBOARD = (

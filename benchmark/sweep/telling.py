@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from benchmark.text import seconds_text
+from benchmark.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ class Telling:
         if kind == "said":
             self._sometimes(f"{label}: {message['text']}", 1e9)
         elif kind == "advanced":
-            self._sometimes(label, _SPEAK, f": {message['progress']:.0%}, {seconds_text(message['remaining'])} left")
+            self._sometimes(label, _SPEAK, f": {message['progress']:.0%}, {duration(message['remaining'])} left")
         elif kind == "started" and message["resumed_at"] is not None:
             self._say(f"{label}: going on from {message['resumed_at']:.0%}")
 
@@ -53,7 +53,7 @@ class Pace:
         self._start = time.monotonic()
 
     def text(self, done: int, total: int) -> str:
-        """Such as `7 of 18 done, about 40m10s left`; without a guess where nothing has been done to guess from."""
+        """Such as `7 of 18 done, about 40.2 min left`; without a guess where nothing has been done to guess from."""
         since = done - self._before
         left = (time.monotonic() - self._start) / since * (total - done) if since > 0 else 0.0
-        return f"{done} of {total} done" + (f", about {seconds_text(left)} left" if left else "")
+        return f"{done} of {total} done" + (f", about {duration(left)} left" if left else "")

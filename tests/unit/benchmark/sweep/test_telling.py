@@ -25,12 +25,12 @@ def test_a_run_is_heard_of_now_and_then(clock: list[float]) -> None:
         clock[0] = 1000.0 + second
         tell("one", {"kind": "advanced", "progress": second / 100, "remaining": 100.0 - second})
         tell("one", {"kind": "said", "text": "waiting"})
-    assert said == ["one: going on from 25%", "one: 0%, 1m40s left", "one: waiting", "one: 31%, 1m09s left"]
+    assert said == ["one: going on from 25%", "one: 0%, 100 s left", "one: waiting", "one: 31%, 69 s left"]
 
 
 def test_what_remains_is_guessed_from_what_was_done_since(clock: list[float]) -> None:
     pace = Pace(3)
     assert pace.text(3, 9) == "3 of 9 done"
     clock[0] += 120.0
-    assert pace.text(5, 9) == "5 of 9 done, about 4m00s left"
+    assert pace.text(5, 9) == "5 of 9 done, about 4.0 min left"
     assert pace.text(9, 9) == "9 of 9 done"

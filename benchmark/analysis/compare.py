@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.analysis.comparability import comparison_key, differing_fields, fields_of, hardware_key
 from benchmark.analysis.comparison import MIN_RESULT, Row, rows_of
 from benchmark.analysis.statistics import holm, paired_difference
-from benchmark.analysis.tables import commit_text
+from benchmark.analysis.values import commit_text
 from benchmark.records.budgets import budget_size, budget_text
 
 if TYPE_CHECKING:
@@ -82,11 +82,8 @@ def changes(first: Sequence[Record], second: Sequence[Record]) -> list[Change]:
     for place in sorted({**rows[0], **rows[1]}, key=lambda place: (place[1], place[0], place[2])):
         for one, other in _pairs(rows[0].get(place, []), rows[1].get(place, [])):
             found.append(_change(place[0], one, other))
-    family = [i for i, one in enumerate(found) if one.p is not None]
-    corrected = holm([found[i].p or 0.0 for i in family])
-    for i, p in zip(family, corrected, strict=True):
-        found[i] = replace(found[i], p=p)
-    return found
+    corrected = holm([change.p for change in found])
+    return [replace(change, p=p) for change, p in zip(found, corrected, strict=True)]
 
 
 def _by_place(records: Sequence[Record]) -> dict[tuple[str, float, str], list[Row]]:

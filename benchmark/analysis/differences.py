@@ -134,11 +134,10 @@ def all_pairs(rows: Sequence[Row], declared: Sequence[Difference] = ()) -> list[
 def _tested(pairs: Sequence[tuple[Row, Row]]) -> list[Difference]:
     """What each pair differs by; all of them are one family for Holm's correction."""
     paired = [_paired(row, other) for row, other in pairs]
-    family = [i for i, one in enumerate(paired) if one.p is not None and one.n >= MIN_RESULT]
-    corrected = dict(zip(family, holm([paired[i].p or 0.0 for i in family]), strict=True))
+    corrected = holm([one.p if one.n >= MIN_RESULT else None for one in paired])
     return [
-        Difference(row, other, one, corrected.get(i), _improvement(row, other))
-        for i, ((row, other), one) in enumerate(zip(pairs, paired, strict=True))
+        Difference(row, other, one, p, _improvement(row, other))
+        for (row, other), one, p in zip(pairs, paired, corrected, strict=True)
     ]
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparability import hardware_key
+from benchmark.analysis.columns import LEADERBOARD_VERSION, Column, count, number, text
+from benchmark.analysis.comparability import comparison_key, hardware_key
 from benchmark.analysis.statistics import Summary, summarise
 from benchmark.records.budgets import budget_text
 from benchmark.records.folder import read_probes
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
     from benchmark.records.schema import ProbeRecord, Record
 
     Probes = Mapping[tuple[str, str], Sequence[ProbeRecord]]
-
-PROBE_COLUMNS: tuple[str, ...] = (
-    *("schema_version", "experiment", "dataset", "entry", "method", "backbone", "budget", "protocol", "probed_on"),
-    *("score", "n", "mean", "sd", "ci95", "comparison_key"),
-)
 
 
 @dataclass(frozen=True)
@@ -92,30 +88,41 @@ def _summary(row: Row, kind: tuple[str, str, str], name: str, probes: Probes) ->
     return summarise(values)
 
 
-def probe_rows(comparison: Comparison, probes: Probes, version: int) -> list[dict[str, Any]]:
-    """One row per entry, protocol and score, by column of `PROBE_COLUMNS`."""
-    found = []
-    for table in further_tables(comparison, probes):
-        for row, summaries in table.rows:
-            for name, summary in summaries.items():
-                first = row.first
-                found.append(
-                    {
-                        "schema_version": version,
-                        "experiment": first.experiment,
-                        "dataset": first.dataset.name,
-                        "entry": first.entry,
-                        "method": first.method,
-                        "backbone": first.backbone,
-                        "budget": budget_text(first),
-                        "protocol": table.protocol,
-                        "probed_on": table.dataset,
-                        "score": name,
-                        "n": summary.n,
-                        "mean": summary.mean,
-                        "sd": summary.sd,
-                        "ci95": summary.ci95,
-                        "comparison_key": comparison.key,
-                    }
-                )
-    return found
+@dataclass(frozen=True)
+class ProbeRow:
+    """One score of one entry by one protocol on one dataset."""
+
+    first: Record
+    protocol: str
+    dataset: str
+    score: str
+    summary: Summary
+
+
+PROBES: tuple[Column[ProbeRow], ...] = (
+    count("schema_version", "version of this table", lambda _: LEADERBOARD_VERSION),
+    text("experiment", "as above", lambda at: at.first.experiment),
+    text("dataset", "what was trained on", lambda at: at.first.dataset.name),
+    text("entry", "as above", lambda at: at.first.entry),
+    text("method", "as above", lambda at: at.first.method),
+    text("backbone", "as above", lambda at: at.first.backbone),
+    text("budget", "as above", lambda at: budget_text(at.first)),
+    text("protocol", "its name and version", lambda at: at.protocol),
+    text("probed_on", "the dataset of the probe; another one for a transfer", lambda at: at.dataset),
+    text("score", "which of the protocol's scores", lambda at: at.score),
+    count("n", "number of runs with this score", lambda at: at.summary.n),
+    number("mean", "mean over these runs; accuracies in percent", lambda at: at.summary.mean),
+    number("sd", "standard deviation over these runs", lambda at: at.summary.sd),
+    number("ci95", "half of the 95% interval", lambda at: at.summary.ci95),
+    text("comparison_key", "as above", lambda at: comparison_key(at.first)),
+)
+
+
+def probe_rows(comparison: Comparison, probes: Probes) -> list[ProbeRow]:
+    """One row per entry, protocol and score."""
+    return [
+        ProbeRow(row.first, table.protocol, table.dataset, name, summary)
+        for table in further_tables(comparison, probes)
+        for row, summaries in table.rows
+        for name, summary in summaries.items()
+    ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparison import MIN_RESULT
 from benchmark.analysis.differences import ALPHA
-from benchmark.analysis.statistics import PairedDifference, Summary, holm, paired_difference, pareto_front, summarise
+from benchmark.analysis.statistics import PairedDifference, Summary, holm, paired_difference, summarise
 from benchmark.records.study import EntryStudy, TrialOutcome, value_text
 
 if TYPE_CHECKING:
@@ -104,16 +104,6 @@ def complete_trials(study: EntryStudy) -> list[TrialOutcome]:
     return [trial for trial in study.trials if trial.state == "complete"]
 
 
-def front_of(study: EntryStudy) -> list[TrialOutcome]:
-    """The complete trials than which no other one is both as accurate and as cheap, and better in one; by rising cost.
-
-    The cost of a trial is the mean of its runs' device-hours, as `nsga2` sees it.
-    """
-    trials = [trial for trial in complete_trials(study) if trial.value is not None and trial.runs]
-    points = [(sum(run.device_hours for run in one.runs) / len(one.runs), one.value or 0.0) for one in trials]
-    return [trials[index] for index in pareto_front(points)]
-
-
 def effects(study: EntryStudy) -> list[Effect]:
     """Each parameter's effect, in the order of the file."""
     return [_effect(study, name) for name in study.parameters]
@@ -151,9 +141,8 @@ def _level(trials: Sequence[TrialOutcome], name: str) -> Level:
 def _pairs(levels: Sequence[Level], groups: dict[str, list[TrialOutcome]], name: str) -> list[Pair]:
     compared = list(itertools.combinations(levels, 2)) if len(levels) <= _MANY else []
     paired = [_paired(groups[one.text], groups[other.text], name) for one, other in compared]
-    family = [i for i, one in enumerate(paired) if one.p is not None and one.n >= MIN_RESULT]
-    corrected = dict(zip(family, holm([paired[i].p or 0.0 for i in family]), strict=True))
-    return [Pair(one, other, paired[i], corrected.get(i)) for i, (one, other) in enumerate(compared)]
+    corrected = holm([one.p if one.n >= MIN_RESULT else None for one in paired])
+    return [Pair(*levels, difference, p) for levels, difference, p in zip(compared, paired, corrected, strict=True)]
 
 
 def _paired(first: Sequence[TrialOutcome], second: Sequence[TrialOutcome], name: str) -> PairedDifference:

@@ -108,7 +108,7 @@ def change_table(first: Sequence[Record], second: Sequence[Record]) -> Table:
 
 def trials_table(record: StudyRecord) -> Table:
     """The trials of a study, the best first."""
-    from benchmark.analysis.studies import front_of
+    from benchmark.analysis.fronts import front_trials
     from benchmark.records.study import value_text
 
     two = record.sampler == "nsga2"  # objectives
@@ -126,7 +126,7 @@ def trials_table(record: StudyRecord) -> Table:
     for name in ("front", "state") if two else ("state",):
         table.add_column(name)
     for one in record.studies:
-        best = {trial.point for trial in front_of(one)} if two else set()
+        best = {trial.point for trial in front_trials(one)} if two else set()
         for trial in sorted(one.trials, key=lambda trial: -1.0 if trial.value is None else trial.value, reverse=True):
             names = {name: name.removeprefix(f"{one.entry}.") for name in trial.parameters}
             point = ", ".join(f"{names[name]}={value_text(value)}" for name, value in trial.parameters.items())

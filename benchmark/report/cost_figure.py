@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparability import fixed_cost
 from benchmark.analysis.comparison import MIN_RESULT, Row, valid_rows
+from benchmark.analysis.fronts import front_rows
 from benchmark.analysis.published import on_published_axes
-from benchmark.analysis.statistics import pareto_front
 from benchmark.records.budgets import budget_text, has_time_budget
 from benchmark.report import style
 from benchmark.report.canvas import cost_unit, draw_front, far_above, ladders, new_figure, plain_log_ticks
@@ -111,26 +110,6 @@ def _draw_panel(plot: Plot) -> list[tuple[float, float]]:
     for rungs in plot.ladders():
         _draw_entry(plot, rungs)
     return front
-
-
-def front_of(rows: Sequence[Row]) -> list[Row]:
-    """The rows on the Pareto front of the means, by rising cost.
-
-    Supervised and collapsed rows do not compete, nor those against whose times something speaks. Random-init does, at
-    no cost: a row that does not exceed it is not on the front. Where the budget is a time, that is the cost: what a
-    last step takes beyond it decides nothing.
-    """
-    rivals = [
-        row
-        for row in rows
-        if row.completed
-        and row.first.method != "supervised"
-        and (row.first.method == "random_init" or not row.unsafe)  # what pays nothing has no time to speak against
-    ]
-    free = [row.first.method == "random_init" for row in rivals]
-    costs = [fixed_cost(row.first) or row.cost.mean or 0.0 for row in rivals]
-    points = [(0.0 if f else cost, row.accuracy.mean or 0.0) for row, f, cost in zip(rivals, free, costs, strict=True)]
-    return [rivals[i] for i in pareto_front(points) if not free[i] and rivals[i].cost.mean]
 
 
 def _off_scale(plot: Plot) -> set[int]:
@@ -255,7 +234,7 @@ def _draw_front(plot: Plot) -> list[tuple[float, float]]:
     if plot.equal:
         return []
     floor = max((row.accuracy.mean or 0.0 for row in plot.floors), default=plot.axes.get_ylim()[0])
-    return draw_front(plot.axes, [plot.at(row) for row in front_of([*plot.paid, *plot.floors])], floor)
+    return draw_front(plot.axes, [plot.at(row) for row in front_rows([*plot.paid, *plot.floors])], floor)
 
 
 def _labels(plot: Plot, front: list[tuple[float, float]]) -> list[Label]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.statistics import pareto_front
-from benchmark.analysis.studies import complete_trials
+from benchmark.analysis.fronts import front_trials, scored_trials, trial_cost
 from benchmark.report import style
 from benchmark.report.canvas import draw_front, new_figure
 from benchmark.report.labels import Box, Label, place, segment
@@ -18,29 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from benchmark.records.study import EntryStudy, TrialOutcome
+    from benchmark.records.study import EntryStudy
 
 Place = tuple[float, float]  # device-hours and percent
 
 
-def trial_cost(trial: TrialOutcome) -> float:
-    """A trial's cost as the sampler saw it: the mean over its runs of device-hours."""
-    return sum(run.device_hours for run in trial.runs) / len(trial.runs)
-
-
-def front_of(study: EntryStudy) -> list[TrialOutcome]:
-    """The complete trials that no other one beats in both cost and score, by rising cost."""
-    trials = _scored(study)
-    return [trials[i] for i in pareto_front([(trial_cost(trial), trial.value or 0.0) for trial in trials])]
-
-
-def _scored(study: EntryStudy) -> list[TrialOutcome]:
-    return [trial for trial in complete_trials(study) if trial.runs and trial.value is not None]
-
-
 def front_sentence(study: EntryStudy) -> str:
     """The front in words; empty without a complete trial."""
-    front = front_of(study)
+    front = front_trials(study)
     if not front:
         return ""
     named = listing(
@@ -61,7 +45,7 @@ def trial_front(study: EntryStudy, *, width: float = style.FULL_WIDTH) -> Figure
     Returns:
         The figure; None below two complete trials.
     """
-    trials, front = _scored(study), front_of(study)
+    trials, front = scored_trials(study), front_trials(study)
     if len(trials) < 2:
         return None
     best = {trial.number for trial in front}

@@ -88,8 +88,8 @@ def write_report(
 
 def _published(out: Path) -> tuple[Picture, Table, str]:
     wide, narrow = (published.published_figure(width=width) for width in (style.FULL_WIDTH, style.COLUMN_WIDTH))
-    drawn = picture(wide, narrow, out, "published", "Published cost and accuracy", published.CAPTION)
-    return drawn, published.published_table(), published.NOTE
+    drawn = picture(wide, narrow, out, "published", "Published cost and accuracy", published.caption())
+    return drawn, published.published_table(), published.note()
 
 
 def _markdown(value: object) -> str:

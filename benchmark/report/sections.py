@@ -20,7 +20,7 @@ from benchmark.report.curves import learning_curves, only_points
 from benchmark.report.difference_tables import differences_table, pairs_table, tuning_table
 from benchmark.report.method_views import seen
 from benchmark.report.pictures import Picture, picture
-from benchmark.report.published_figure import CAPTION
+from benchmark.report.published_figure import caption
 from benchmark.report.summary import answer, beside_the_answer, name_of, question
 from benchmark.report.tables import (
     Table,
@@ -220,7 +220,7 @@ def _machine(letter: str, records: Sequence[Record], beside: Beside, out: Path, 
             out,
             f"cost_vs_accuracy{suffix}",
             "Cost and accuracy",
-            f"{_COST} Hollow and grey: {CAPTION}" if all(map(on_published_axes, records)) else _COST,
+            f"{_COST} Hollow and grey: {caption()}" if all(map(on_published_axes, records)) else _COST,
         )
     largest = in_reading_order(comparisons(records))[0].records
     budgets = {budget_text(record) for record in records}

@@ -14,7 +14,7 @@ from benchmark.analysis.comparability import (
 )
 from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
 from benchmark.analysis.differences import all_pairs, declared_references, differences
-from benchmark.analysis.tables import commit_text, row_flags
+from benchmark.analysis.values import commit_text, row_flags
 from benchmark.records.budgets import budget_text
 from benchmark.records.schema import TUNED
 from benchmark.report import style

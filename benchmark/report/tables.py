@@ -11,7 +11,8 @@ from urllib.parse import quote
 from benchmark.analysis.comparability import backbone_text, hardware_key, short_hash
 from benchmark.analysis.comparison import UNSAFE_TIMES, Comparison, Row, row_key
 from benchmark.analysis.differences import median_time_to, ranks, targets_of
-from benchmark.analysis.tables import commit_text, leaderboard_row, relative, run_row
+from benchmark.analysis.tables import leaderboard_row, relative, run_row
+from benchmark.analysis.values import commit_text
 from benchmark.records.invalid import why_invalid
 from benchmark.report import style
 from benchmark.text import duration, with_interval

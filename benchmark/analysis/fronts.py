@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparability import fixed_cost
 from benchmark.analysis.studies import complete_trials
+from benchmark.records.budgets import fixed_cost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

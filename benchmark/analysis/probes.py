@@ -1,4 +1,4 @@
-"""What further protocols say of the rows of a comparison: `probes.csv`, and the report's tables."""
+"""Scores by further protocols: the columns of `probes.csv`, and the summaries of the report's tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FurtherTable:
 
     Attributes:
         protocol: its name.
-        dataset: what was probed on.
+        dataset: of the probe.
         scores: their names, in the protocol's order.
         rows: of the comparison, in its order, with a summary over seeds for each score; rows without any are left out.
     """
@@ -39,19 +39,19 @@ class FurtherTable:
 
 
 def run_of(record: Record) -> tuple[str, str]:
-    """What tells runs apart: the run's key and its kind of machine."""
+    """What identifies a run: its key and its kind of machine."""
     return record.key, hardware_key(record)
 
 
 def probes_of(found: Sequence[tuple[Path, Record]]) -> tuple[dict[tuple[str, str], list[ProbeRecord]], list[str]]:
-    """Further protocols' records by the run, and what could not be read (one line each).
+    """Further protocols' records by run, and a line for each file that could not be read.
 
-    One run on two kinds of machine are two of one key, each with its own encoder.
+    The same settings on two kinds of machine are two runs of one key, each with its own encoder.
     """
     probes: dict[tuple[str, str], list[ProbeRecord]] = {}
     problems: list[str] = []
     for path, record in found:
-        if run_of(record) in probes:  # a copy of a run that was there before
+        if run_of(record) in probes:  # a copied run
             continue
         probes[run_of(record)], unread = read_probes(path, record)
         problems += unread
@@ -59,7 +59,7 @@ def probes_of(found: Sequence[tuple[Path, Record]]) -> tuple[dict[tuple[str, str
 
 
 def further_tables(comparison: Comparison, probes: Probes) -> list[FurtherTable]:
-    """A table for each protocol and dataset that any row was probed by. Runs that a bug made wrong are left out."""
+    """A table for each protocol and dataset with any score; invalid rows are left out."""
     rows = [row for row in comparison.rows if row.invalid is None]
     kinds: dict[tuple[str, str, str], dict[str, None]] = {}
     for row in rows:

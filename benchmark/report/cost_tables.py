@@ -1,4 +1,4 @@
-"""A report's tables of cost: what each entry needed, and its time relative to CNN-JEPA's."""
+"""Tables of cost: time, throughput, memory and power of each entry, and its time relative to CNN-JEPA's."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _COSTS = (
 
 
 def cost_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
-    """What each row needed: time, throughput, arithmetic, memory, power; None where no row paid anything.
+    """Time, throughput, FLOPs, memory and power of each row; None if no row has training time.
 
     Args:
-        comparison: whose rows stand by rising training time, without the invalid ones and the free ones.
+        comparison: its valid rows with training time are shown by rising time.
         machines: hardware keys in the order of the report's machines.
     """
     rows = [row for row in comparison.rows if row.invalid is None and row.cost.mean]
@@ -58,10 +58,10 @@ def _cost_cells(row: Row, values: dict[str, Any], machines: Sequence[str]) -> tu
 
 
 def relative_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
-    """Training and total time relative to CNN-JEPA's with either encoder, and what others published of it.
+    """Training and total time relative to CNN-JEPA's with each encoder, next to published ratios.
 
     Args:
-        comparison: one whose budget is no time; None otherwise, and without a row of CNN-JEPA.
+        comparison: the result is None under a time budget and without a row of CNN-JEPA.
         machines: hardware keys in the order of the report's machines.
     """
     found = relative_times(comparison)

@@ -1,4 +1,4 @@
-"""A figure of a study that looks for accuracy against cost: its trials, and those that no other one beats."""
+"""A figure of a study with two objectives, accuracy and cost: its trials and their Pareto front."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Place = tuple[float, float]  # device-hours and percent
 
 
 def front_sentence(study: EntryStudy) -> str:
-    """The front in words; empty without a complete trial."""
+    """A sentence that names the trials on the front; empty without a complete trial."""
     front = front_trials(study)
     if not front:
         return ""
@@ -34,7 +34,7 @@ def front_sentence(study: EntryStudy) -> str:
 
 
 def trial_front(study: EntryStudy, *, width: float = style.FULL_WIDTH) -> Figure | None:
-    """The complete trials' scores over their cost, their seeds as small points, and the Pareto front of the means.
+    """The complete trials' scores over their cost, with runs as small points, and the Pareto front.
 
     Trials on the front are filled and named by their number, as in the table; the others are hollow.
 
@@ -89,7 +89,7 @@ def _set_limits(axes: Axes, points: list[tuple[float, float]]) -> None:
 def _obstacles(
     axes: Axes, corners: Sequence[Place], points: Sequence[Place], seeds: Sequence[Place]
 ) -> list[tuple[Box, float]]:
-    """The front, the trials and their runs in display coordinates, with what a covered square pixel weighs."""
+    """Boxes around the front, the trials and their runs in display coordinates, with the weight of a square pixel."""
     dot = axes.figure.dpi / 72
     shown = [(float(x), float(y)) for x, y in map(axes.transData.transform, corners)]
     found = [(box, 1.0) for a, b in itertools.pairwise(shown) for box in segment(a, b, 1.4 * dot)]

@@ -1,4 +1,4 @@
-"""Published numbers as a figure and a table of their own: hollow and grey, so that none looks like a run of ours."""
+"""A figure and a table of published numbers: hollow and grey, so that none looks like a run of this project."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def counted() -> list[PublishedRun]:
 
 
 def name_of(run: PublishedRun) -> str:
-    """The method, with its network where that is not the ResNet-50."""
+    """The method, with its network if that is not the ResNet-50."""
     name = style.display(run.method)
     return name if run.backbone == "ResNet-50" else f"{name} ({run.backbone})"
 
 
 def belongs(records: Sequence[Record]) -> bool:
-    """Whether published numbers say something beside these records: CNN-JEPA and one of its rivals are there."""
+    """Whether published numbers suit these records: CNN-JEPA and another published method are among them."""
     methods = {record.method for record in records}
     return (
         "cnn_jepa" in methods
@@ -61,9 +61,9 @@ def belongs(records: Sequence[Record]) -> bool:
 
 
 def draw_points(axes: Axes) -> list[tuple[Label, tuple[Box, float]]]:
-    """Draws the published runs over device-hours, hollow and grey; returns labels and what they should not cover.
+    """Draws the published runs over device-hours, hollow and grey; returns labels and their obstacles.
 
-    The labels' obstacles are in display coordinates, so that the axes' limits have to be set before.
+    The obstacles are in display coordinates, so the axes' limits have to be final.
     """
     found = []
     dot = axes.figure.dpi / 72

@@ -30,6 +30,7 @@ perf: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/make_configuration.py
+	$(BIN)/python docs/make_leaderboard.py
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -9,19 +9,19 @@ if TYPE_CHECKING:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in the unit that a reader wants; empty if unknown."""
+    """Seconds in a unit that suits their size: `5.0 s`, `95 s`, `2.5 min`, `2.5 h`; empty if unknown."""
     if seconds is None:
         return ""
-    if seconds < 120:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 119.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def percent(mean: float | None, half_width: float | None = None) -> str:
-    """An accuracy with its interval; empty if unknown."""
+def with_interval(mean: float | None, half_width: float | None = None, digits: int = 1) -> str:
+    """A mean with half the width of its interval, such as `45.0 ± 1.0`; empty if unknown."""
     if mean is None:
         return ""
-    return f"{mean:.1f}" if half_width is None else f"{mean:.1f} ± {half_width:.1f}"
+    return f"{mean:.{digits}f}" + ("" if half_width is None else f" ± {half_width:.{digits}f}")
 
 
 def listing(names: Iterable[str]) -> str:
@@ -30,16 +30,6 @@ def listing(names: Iterable[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
-def seconds_text(seconds: float) -> str:
-    """A duration for people: `45s`, `3m20s`, `2h05m`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
-
-
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind where it says nothing."""
+    """The first line of an error's message, or the error's type if it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]

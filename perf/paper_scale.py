@@ -23,7 +23,7 @@ from claims import about, claim
 from images import shapes_folder
 from rich.console import Console
 
-from benchmark.analysis.published import EPOCHS, PUBLISHED, REPOSITORY
+from benchmark.analysis.published import REPOSITORY, published
 from benchmark.cli.console import ConsoleReporter
 from benchmark.data.datasets import load_dataset
 from benchmark.experiment.entries import resolve_entries
@@ -35,6 +35,7 @@ from benchmark.runs.run import Run
 from benchmark.training.profile import seconds_per_step, warm_up
 
 IMAGES = 126_689
+EPOCHS = 200  # of the published runs
 BASE = "cnn_jepa_dense"
 
 
@@ -89,12 +90,13 @@ def _published(run: Run) -> str:
     """What the authors' runs took for an epoch, relative to CNN-JEPA's."""
     method, vit = run.spec.entry.method, run.spec.backbone.kind == "vit"
     wanted = "ViT-S/14" if vit else "ResNet-50"
-    found = [one for one in PUBLISHED if (one.method, one.backbone, one.source) == (method, wanted, REPOSITORY)]
+    source = published()[REPOSITORY]
+    found = [one for one in source.runs if (one.method, one.backbone) == (method, wanted)]
     if not found or run.spec.entry.name == "cnn_jepa":
         return ""
     (one,) = found
     assert one.epochs is not None
-    return f"; published {one.ratio * EPOCHS / one.epochs:.2f} x"
+    return f"; published {source.ratio(one) * EPOCHS / one.epochs:.2f} x"
 
 
 if __name__ == "__main__":

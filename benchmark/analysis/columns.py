@@ -1,143 +1,82 @@
-"""The columns of the leaderboard and of the runs' table; docs/leaderboard.md explains each.
+"""What a column of a table is: its name, its kind, its explanation in docs/leaderboard.md, and how it is computed.
 
-They are stable within a `LEADERBOARD_VERSION`.
+A new column is one entry in `leaderboard_columns.py`, `run_columns.py` or `probes.py`; `make docs` then explains it in
+the documentation. Columns are stable within a `LEADERBOARD_VERSION`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import pandas as pd
+
 LEADERBOARD_VERSION = 6
 
-LEADERBOARD_COLUMNS: tuple[str, ...] = (
-    "schema_version",
-    "experiment",
-    "dataset",
-    "entry",
-    "method",
-    "backbone",
-    "budget",
-    "n",
-    "n_completed",
-    "n_timed",
-    "preliminary",
-    "status",
-    "rank",
-    "linear_top1_mean",
-    "linear_top1_sd",
-    "linear_top1_ci95",
-    "linear_top1_sampling95",
-    "linear_top5_mean",
-    "linear_top5_ci95",
-    "knn20_mean",
-    "knn20_ci95",
-    "knn200_mean",
-    "knn200_ci95",
-    "beats_random_init",
-    "reference",
-    "difference_pairs",
-    "difference_mean",
-    "difference_ci95",
-    "difference_p_holm",
-    "improvement_probability",
-    "differs",
-    "encoder",
-    "other_encoder",
-    "other_linear_top1_mean",
-    "training_time_mean",
-    "training_time_ci95",
-    "time_to_targets",
-    "total_time_mean",
-    "device_hours_mean",
-    "images_per_second_mean",
-    "flops_per_image",
-    "flops_mean",
-    "training_watts_mean",
-    "other_cores_mean",
-    "data_wait_share",
-    "peak_memory_mib",
-    "parameters",
-    "backbone_parameters",
-    "flags",
-    "tags",
-    "comparison_key",
-    "quality_key",
-    "cost_key",
-    "rules_version",
-    "commit",
-)
+Kind = Literal["text", "count", "number"]
+_DTYPES: dict[Kind, str] = {"count": "Int64", "number": "Float64"}
+RowT = TypeVar("RowT")
 
-RUN_COLUMNS: tuple[str, ...] = (
-    "schema_version",
-    "experiment",
-    "dataset",
-    "entry",
-    "method",
-    "backbone",
-    "budget",
-    "seed",
-    "key",
-    "status",
-    "cause",
-    "message",
-    "linear_top1",
-    "linear_top5",
-    "linear_strength",
-    "linear_validation_top1",
-    "knn20",
-    "knn200",
-    "encoder",
-    "other_encoder",
-    "other_linear_top1",
-    "final_loss",
-    "training_time",
-    "total_time",
-    "setup_time",
-    "warmup_time",
-    "evaluation_time",
-    "checkpointing_time",
-    "logging_time",
-    "data_wait",
-    "device_hours",
-    "steps",
-    "samples",
-    "views",
-    "images_per_second",
-    "flops_per_step",
-    "flops",
-    "energy_joules",
-    "energy_seconds",
-    "energy_scope",
-    "other_cores",
-    "clock_mhz",
-    "throttled",
-    "peak_memory_mib",
-    "parameters",
-    "backbone_parameters",
-    "resumed",
-    "flags",
-    "tags",
-    "device_model",
-    "devices",
-    "cpu_model",
-    "visible_cores",
-    "threads",
-    "torch",
-    "comparison_key",
-    "quality_key",
-    "cost_key",
-    "rules_version",
-    "commit",
-    "started",
-    "ended",
-    "record",
-)
 
-COUNT_COLUMNS = (
-    *("schema_version", "n", "n_completed", "n_timed", "difference_pairs", "seed", "steps", "samples", "views"),
-    *("resumed", "parameters", "backbone_parameters", "devices", "visible_cores", "threads"),
-)
-TEXT_COLUMNS = (
-    *("experiment", "dataset", "entry", "method", "backbone", "budget", "preliminary", "status", "rank", "cause"),
-    *("message", "protocol", "probed_on", "score", "beats_random_init", "reference", "differs", "time_to_targets"),
-    *("energy_scope", "encoder", "other_encoder", "flags", "tags", "device_model", "cpu_model", "torch"),
-    *("comparison_key", "quality_key", "cost_key", "rules_version", "commit", "key", "started", "ended", "record"),
-)
+@dataclass(frozen=True)
+class Column(Generic[RowT]):
+    """A column of a table.
+
+    Attributes:
+        name: in the file's header.
+        kind: of its values.
+        meaning: in Markdown, for the documentation.
+        value: of a row; None if unknown.
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+    value: Callable[[RowT], Any]
+
+    def read(self, row: RowT) -> Any:
+        """The row's value; an unknown text is empty."""
+        value = self.value(row)
+        return "" if value is None and self.kind == "text" else value
+
+
+def text(name: str, meaning: str, value: Callable[[RowT], Any]) -> Column[RowT]:
+    """A column of texts."""
+    return Column(name, "text", meaning, value)
+
+
+def count(name: str, meaning: str, value: Callable[[RowT], Any]) -> Column[RowT]:
+    """A column of whole numbers."""
+    return Column(name, "count", meaning, value)
+
+
+def number(name: str, meaning: str, value: Callable[[RowT], Any]) -> Column[RowT]:
+    """A column of real numbers."""
+    return Column(name, "number", meaning, value)
+
+
+def names(columns: Iterable[Column[Any]]) -> tuple[str, ...]:
+    """The columns' names in their order."""
+    return tuple(column.name for column in columns)
+
+
+def row_values(columns: Iterable[Column[RowT]], row: RowT) -> dict[str, Any]:
+    """A row as plain data, by column."""
+    return {column.name: column.read(row) for column in columns}
+
+
+def frame(columns: Sequence[Column[RowT]], rows: Iterable[RowT]) -> pd.DataFrame:
+    """Rows as a table, with nullable numbers."""
+    import pandas as pd
+
+    table = pd.DataFrame([row_values(columns, row) for row in rows], columns=list(names(columns)))
+    return table.astype({column.name: _DTYPES.get(column.kind, "str") for column in columns})
+
+
+def explained(columns: Iterable[Column[Any]]) -> str:
+    """A Markdown table of names and meanings, for the documentation."""
+    lines = [f"| `{column.name}` | {column.meaning} |\n" for column in columns]
+    return "| column | meaning |\n| --- | --- |\n" + "".join(lines)

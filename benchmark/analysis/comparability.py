@@ -1,4 +1,4 @@
-"""Which records may stand beside each other: the quality key, the cost key, and what they are made of.
+"""Which records may be compared with each other: the quality key, the cost key, and the fields in them.
 
 Accuracy is compared inside one quality key; time, and everything under a time budget, inside one cost key (rule 1 of
 the rules of fair comparison). A ladder joins the rungs of one experiment, which differ in their budget alone.
@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     from benchmark.records.schema import Record
 
 
-def fixed_cost(record: Record) -> float | None:
-    """The training cost that the budget itself sets, in device-seconds: times then differ by a last step alone.
-
-    None where the budget is no time.
-    """
-    budget = budget_of(record)
-    if "device_hours" in budget:
-        return 3600.0 * float(budget["device_hours"])
-    return float(budget["wall_clock"]) * max(1, record.environment.devices) if "wall_clock" in budget else None
-
-
 def _part(record: Record, name: str) -> dict[str, Any]:
     """A nested part of the configuration; empty where the record has none."""
     part = record.config.get(name)
@@ -37,7 +26,7 @@ def _part(record: Record, name: str) -> dict[str, Any]:
 
 
 def backbone_text(record: Record) -> str:
-    """The backbone with what sets it apart from its name, such as `resnet18 (stem small, width 16)`."""
+    """The backbone with its settings, such as `resnet18 (stem small, width 16)`."""
     shown = {name: value for name, value in _part(record, "backbone").items() if name != "name"}
     parts = [f"{name.replace('_', ' ')} {value}" for name, value in shown.items() if value is not None]
     return f"{record.backbone} ({', '.join(parts)})" if parts else record.backbone
@@ -52,12 +41,12 @@ def machine_text(record: Record) -> str:
 
 
 def is_vit(record: Record) -> bool:
-    """Whether the run stands on a vision transformer."""
+    """Whether the backbone is a vision transformer."""
     return record.backbone.lower().startswith("vit")
 
 
 def tags_of(record: Record) -> list[str]:
-    """What the experiment declares about an entry, such as `different backbone`."""
+    """The tags that the experiment declares for an entry, such as `different backbone`."""
     tags = record.config.get("tags")
     words = [str(tag) for tag in tags] if isinstance(tags, (list, tuple)) else [str(tags)] if tags else []
     return [*words, "trial"] if record.purpose == "trial" else words
@@ -65,7 +54,7 @@ def tags_of(record: Record) -> list[str]:
 
 def _quality_fields(record: Record) -> dict[str, Any]:
     evaluation = record.config.get("evaluation")
-    # Left out where they are what they always were, so that older records keep their keys.
+    # Left out at their former fixed values, so that older records keep their keys.
     crops = {} if record.crops == "device" else {"training crops": record.crops}
     parts = record.config.get("accumulate", 1)
     cut = {} if parts == 1 else {"micro-batches": parts}  # batch norm sees one at a time
@@ -75,7 +64,7 @@ def _quality_fields(record: Record) -> dict[str, Any]:
         "image size": record.config.get("image_size"),
         "precision": record.config.get("precision"),
         "batch size": record.config.get("batch_size"),
-        # How often a run is probed on its way changes neither its weights nor its training time.
+        # Probes during a run change neither its weights nor its training time.
         "evaluation": evaluation.get("protocols", evaluation) if isinstance(evaluation, dict) else evaluation,
         "rules version": record.rules_version,
         **crops,
@@ -86,7 +75,7 @@ def _quality_fields(record: Record) -> dict[str, Any]:
 def _hardware_fields(record: Record) -> dict[str, Any]:
     environment = record.environment
     release = environment.packages.get("torch", "")
-    # On a CPU they are what computes; beside a GPU they only feed it.
+    # With a GPU, CPU threads only prepare the data.
     threads = {"threads": environment.threads} if environment.device == "cpu" else {}
     return {
         "device model": environment.device_model,
@@ -103,18 +92,18 @@ def _quality(record: Record) -> dict[str, Any]:
 
 
 def short_hash(fields: dict[str, Any]) -> str:
-    """12 hex digits of some fields, whatever their order."""
+    """12 hex digits of a hash of some fields, in any order."""
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def quality_key(record: Record) -> str:
-    """12 hex digits; records with equal ones may be ranked by accuracy (unless the budget is a time)."""
+    """12 hex digits; records with the same one may be ranked by accuracy (unless the budget is a time)."""
     return short_hash(_quality(record))
 
 
 def cost_key(record: Record) -> str:
-    """12 hex digits; records with equal ones may also be compared by time."""
+    """12 hex digits; times of records with the same one may be compared, too."""
     return short_hash({**_quality(record), **_hardware_fields(record), "time budget": _time_budget(record)})
 
 
@@ -123,12 +112,12 @@ def _time_budget(record: Record) -> dict[str, Any] | None:
 
 
 def ladder_key(record: Record) -> str:
-    """12 hex digits; the quality key without the budget. The cost-accuracy curve joins the rungs of one ladder."""
+    """12 hex digits; the quality key without the budget, shared by the rungs of a ladder."""
     return short_hash(_quality_fields(record))
 
 
 def hardware_key(record: Record) -> str:
-    """12 hex digits; what the cost key adds to the quality key, without any budget."""
+    """12 hex digits of the hardware and torch version: what the cost key adds to the quality key."""
     return short_hash(_hardware_fields(record))
 
 
@@ -140,7 +129,7 @@ def comparison_key(record: Record) -> str:
 def fields_of(record: Record) -> dict[str, str]:
     """The fields of the two keys as text.
 
-    Entries may differ in their method and backbone; those are what is compared, and not named here.
+    Method and backbone are what is compared, so they are not among them.
     """
     fields: dict[str, Any] = {
         "dataset": record.dataset.name,
@@ -157,7 +146,7 @@ def fields_of(record: Record) -> dict[str, str]:
 
 
 def differing_fields(records: Iterable[Record]) -> dict[str, list[str]]:
-    """Which fields of the two keys take more than one value among some records, and the values, sorted."""
+    """The fields of the two keys that differ among some records, with their values, sorted."""
     values: dict[str, set[str]] = {}
     for record in records:
         for name, text in fields_of(record).items():

@@ -1,4 +1,4 @@
-"""Two results folders against each other: what differs in what was run, and what changed beyond noise."""
+"""Two results folders against each other: settings that differ, and results that changed beyond noise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.analysis.comparability import comparison_key, differing_fields, fields_of, hardware_key
 from benchmark.analysis.comparison import MIN_RESULT, Row, rows_of
 from benchmark.analysis.statistics import holm, paired_difference
-from benchmark.analysis.tables import commit_text
+from benchmark.analysis.values import commit_text
 from benchmark.records.budgets import budget_size, budget_text
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ class Change:
     Attributes:
         entry: its name.
         budget: in words.
-        first: its row in the first folder.
-        second: its row in the second folder.
+        first: its row in the first folder, if any.
+        second: its row in the second folder, if any.
         difference: second - first in points of linear top-1: mean over common seeds, or of the means without any.
         ci95: half its 95% interval, over common seeds.
         p: of the paired t-test, Holm-corrected over all entries; None for fewer than three common seeds.
         reproduced: how many runs with equal keys have equal metrics, and how many there are.
-        time_ratio: training time, second / first; None on unlike machines or where something speaks against a time.
+        time_ratio: training time, second / first; None on different machines or with unsafe times.
     """
 
     entry: str
@@ -54,7 +54,7 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """What can be said: `equal`, `higher`, `lower`, `no difference seen`, or why nothing can."""
+        """The outcome: `equal`, `higher`, `lower`, `no significant difference`, or why the two cannot be compared."""
         if self.first is None or self.second is None:
             return "only in the second" if self.first is None else "only in the first"
         wrong = self.first.invalid or self.second.invalid
@@ -70,9 +70,9 @@ class Change:
             return "equal"
         word = "higher" if self.difference > 0 else "lower"
         if self.p is not None:
-            return word if self.p < ALPHA else "no difference seen"
+            return word if self.p < ALPHA else "no significant difference"
         margin = (self.first.half_width or 0.0) + (self.second.half_width or 0.0)
-        return f"{word} (preliminary)" if abs(self.difference) > margin else "no difference seen (preliminary)"
+        return f"{word} (preliminary)" if abs(self.difference) > margin else "no significant difference (preliminary)"
 
 
 def changes(first: Sequence[Record], second: Sequence[Record]) -> list[Change]:
@@ -82,11 +82,8 @@ def changes(first: Sequence[Record], second: Sequence[Record]) -> list[Change]:
     for place in sorted({**rows[0], **rows[1]}, key=lambda place: (place[1], place[0], place[2])):
         for one, other in _pairs(rows[0].get(place, []), rows[1].get(place, [])):
             found.append(_change(place[0], one, other))
-    family = [i for i, one in enumerate(found) if one.p is not None]
-    corrected = holm([found[i].p or 0.0 for i in family])
-    for i, p in zip(family, corrected, strict=True):
-        found[i] = replace(found[i], p=p)
-    return found
+    corrected = holm([change.p for change in found])
+    return [replace(change, p=p) for change, p in zip(found, corrected, strict=True)]
 
 
 def _by_place(records: Sequence[Record]) -> dict[tuple[str, float, str], list[Row]]:
@@ -98,7 +95,7 @@ def _by_place(records: Sequence[Record]) -> dict[tuple[str, float, str], list[Ro
 
 
 def _pairs(first: list[Row], second: list[Row]) -> list[tuple[Row | None, Row | None]]:
-    """Rows beside each other: of equal settings on equal data, on one machine before another; then in their order.
+    """Rows in pairs: first those with the same settings and data, on the same machine if possible; then in their order.
 
     The rest has no partner.
     """
@@ -151,7 +148,7 @@ def _change(entry: str, first: Row | None, second: Row | None) -> Change:
 
 
 def unlike(first: Sequence[Record], second: Sequence[Record]) -> list[tuple[str, str, str]]:
-    """What the two folders were run with that is not the same: name, values of the first, values of the second."""
+    """Settings that differ between the two folders: name, values of the first, values of the second."""
     asides = {"seed": lambda record: str(record.seed), "commit": commit_text}
     readers: list[Callable[[Record], dict[str, str]]] = [
         fields_of,
@@ -169,7 +166,7 @@ def unlike(first: Sequence[Record], second: Sequence[Record]) -> list[tuple[str,
 
 
 def _unlike_settings(first: Sequence[Record], second: Sequence[Record]) -> list[tuple[str, str, str]]:
-    """Which settings of an entry that both have are not the same."""
+    """Settings that differ between the folders for entries that are in both."""
     rows = [{row.first.entry: row.first.config for row in rows_of(records)} for records in (first, second)]
     found = []
     for entry in sorted(rows[0].keys() & rows[1].keys()):

@@ -1,4 +1,4 @@
-"""Rows and comparisons: the runs of an entry, and the entries that may stand beside each other."""
+"""Rows and comparisons: the runs of an entry, and the entries that are compared with each other."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 REFERENCES = ("random_init", "supervised")
 MEASURED = ("completed", "collapsed")
 MIN_RESULT = 3  # completed seeds for a result; fewer are preliminary (rule 19)
-# Flags that speak against a run's times (rules 12 to 14).
+# Flags that make a run's times unsafe (rules 12 to 14).
 UNSAFE_TIMES = frozenset({"resumed", "input-bound", "shared device", "busy machine", "throttled", "tracked"})
 MIN_RANKED = 5  # completed seeds for a rank (rule 19)
 
 
 def row_key(record: Record) -> tuple[str, ...]:
-    """What makes two runs seeds of one row: the same entry of the same experiment, configured alike, on alike machines.
+    """The key of a row: the same entry of the same experiment with the same settings, on machines of one kind.
 
-    Its recipe's settings belong to it, so that two experiments with equal entry names do not flow together (rule 22).
+    It includes the recipe's settings, so that entries of one name with different settings stay apart (rule 22).
     """
     config = record.config
     identity = {name: config.get(name) for name in ("entry", "method", "backbone", "recipe")}
@@ -48,52 +48,52 @@ class Row:
 
     @property
     def first(self) -> Record:
-        """The record that speaks for what all have in common."""
+        """The record that stands for what all have in common."""
         return self.records[0]
 
     @cached_property
     def measured(self) -> tuple[Record, ...]:
-        """The runs that stand in the means: probed at their end, collapsed ones included (rule 18)."""
+        """The runs that means are over: probed at their end, collapsed ones included (rule 18)."""
         return tuple(r for r in self.records if r.status in MEASURED and r.metrics is not None)
 
     @cached_property
     def completed(self) -> tuple[Record, ...]:
-        """The runs that went as they should."""
+        """The runs that completed and were probed."""
         return tuple(record for record in self.records if record.status == "completed" and record.metrics is not None)
 
     @cached_property
     def timed(self) -> tuple[Record, ...]:
-        """The measured runs that times are taken from: those against whose times nothing speaks, if there are any."""
+        """The measured runs with safe times, or all of them if none has safe times."""
         return tuple(record for record in self.measured if not UNSAFE_TIMES & set(record.flags)) or self.measured
 
     @property
     def unsafe(self) -> bool:
-        """Whether something speaks against all of the row's times (rules 12 to 14)."""
+        """Whether all of the row's times are unsafe (rules 12 to 14)."""
         return any(UNSAFE_TIMES & set(record.flags) for record in self.timed)
 
     @property
     def collapsed(self) -> bool:
-        """Measured runs there are, but none that went as it should: in the tables, though in no contest."""
+        """Whether all measured runs collapsed: the row is in the tables, but not ranked."""
         return bool(self.measured) and not self.completed
 
     @property
     def n(self) -> int:
-        """How many runs there are, failed ones included (rule 18)."""
+        """The number of runs, failed ones included (rule 18)."""
         return len(self.records)
 
     @cached_property
     def invalid(self) -> str | None:
-        """Which bug made one of the runs wrong, if any (rule 25)."""
+        """The reason why one of the runs is invalid, if any (rule 25)."""
         return next((reason for record in self.records if (reason := why_invalid(record))), None)
 
     @property
     def preliminary(self) -> bool:
-        """Too few completed runs to be a result (rule 19)."""
+        """Whether there are too few completed runs for a result (rule 19)."""
         return len(self.completed) < MIN_RESULT
 
     @property
     def may_be_ranked(self) -> bool:
-        """All runs completed, valid, and enough of them (rule 19); the two reference rows take no rank."""
+        """Whether enough runs were made, and all completed and are valid (rule 19); references are never ranked."""
         enough = self.n == len(self.completed) >= MIN_RANKED
         return enough and self.invalid is None and self.first.method not in REFERENCES
 
@@ -111,7 +111,7 @@ class Row:
         return summarise([value(record) for record in self.measured])
 
     def time_summary(self, value: Callable[[Record], float | None]) -> Summary:
-        """Mean and spread of a value that is a time, or made from one, over the runs that times are taken from."""
+        """Mean and spread of a time, or of a value computed from one, over `timed`."""
         return summarise([value(record) for record in self.timed])
 
     @cached_property
@@ -129,7 +129,7 @@ class Row:
 
     @property
     def half_width(self) -> float | None:
-        """The interval by which the row is judged: over seeds from two on, else the test split's sampling error."""
+        """Half the interval of the mean: over seeds from two on, else the test split's sampling error."""
         return self.accuracy.ci95 if self.accuracy.ci95 is not None else self.sampling95
 
     @cached_property
@@ -143,7 +143,7 @@ def _linear_top1(record: Record) -> float | None:
 
 
 def training_cost(record: Record) -> float | None:
-    """Devices x training time in seconds; None where the run left no ledger."""
+    """Devices x training time in seconds; None without a ledger."""
     return None if record.ledger is None else record.ledger.training_time * max(1, record.ledger.devices)
 
 
@@ -153,7 +153,7 @@ class Comparison:
 
     Attributes:
         key: the comparison key.
-        rows: by falling mean accuracy; rows without one come last, by name, and behind them the invalid ones.
+        rows: by falling mean accuracy; then those without one, by name; then the invalid ones.
     """
 
     key: str
@@ -170,7 +170,7 @@ class Comparison:
         return [record for row in self.rows for record in row.records]
 
     def floor(self, row: Row) -> Row | None:
-        """The random-init row that a row has to beat: the one on its own backbone, else the most accurate one."""
+        """The untrained network that a row is compared with: on its own backbone, else the most accurate one."""
         floors = [
             r
             for r in self.rows
@@ -183,12 +183,12 @@ class Comparison:
         )
 
     def beats_random_init(self, row: Row) -> str:
-        """Whether a row lies beyond random-init: `yes`, `no` (below it), `tie` (the intervals meet), or empty.
+        """Whether a row exceeds the untrained network: `yes`, `no` (below it), `tie` (the intervals overlap), or empty.
 
-        Two rows differ where their intervals do not meet: mean - half width of one above mean + half width of the
-        other. The half width is the 95% Student-t interval over seeds from two seeds on; a single seed has none, and
-        the test split's 95% sampling error stands in for it, which does not know how seeds vary. Empty for
-        random-init itself, for rows without a mean and for comparisons without random-init.
+        Two rows differ if their intervals do not overlap. The half width is that of the 95% Student-t interval over
+        seeds from two seeds on; for a single seed it is the test split's 95% sampling error, which does not include the
+        variation between seeds. Empty for the untrained network itself, for rows without a mean and for comparisons
+        without an untrained network.
         """
         floor = self.floor(row)
         if floor is None or row.invalid or row.first.method == "random_init":
@@ -201,7 +201,7 @@ class Comparison:
 
 
 def _newest_of_each_key(records: Sequence[Record]) -> list[Record]:
-    """A run copied or tried again (on a like machine) counts once: final outcomes before failures, then the latest."""
+    """The records without copies and repetitions on the same kind of machine: the latest final outcome of each run."""
     best: dict[tuple[str, ...], Record] = {}
     for record in records:
         place = (record.experiment, record.entry, record.purpose, record.key, cost_key(record))
@@ -212,7 +212,7 @@ def _newest_of_each_key(records: Sequence[Record]) -> list[Record]:
 
 
 def rows_of(records: Sequence[Record]) -> list[Row]:
-    """The rows that records make, each with its runs by seed, in order of first use."""
+    """The rows of some records, each with its runs by seed, in order of their first record."""
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in _newest_of_each_key(records):
         groups.setdefault(row_key(record), []).append(record)
@@ -220,12 +220,12 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
 
 
 def valid_rows(records: Sequence[Record]) -> list[Row]:
-    """The rows that no known bug made wrong: what figures show."""
+    """The rows that figures show: without the invalid ones."""
     return [row for row in rows_of(records) if row.invalid is None]
 
 
 def comparisons(records: Sequence[Record]) -> list[Comparison]:
-    """All comparisons that records make: by dataset, ladder and rising budget."""
+    """All comparisons among some records, by dataset, ladder and rising budget."""
     groups: dict[str, list[Row]] = {}
     for row in rows_of(records):
         groups.setdefault(comparison_key(row.first), []).append(row)
@@ -240,10 +240,10 @@ def comparisons(records: Sequence[Record]) -> list[Comparison]:
 
 
 def in_reading_order(rungs: Sequence[Comparison]) -> list[Comparison]:
-    """The rungs of one ladder as a report tells them; the first one has the answer.
+    """The rungs of one ladder in the order in which a report shows them; the first one has the answer.
 
-    Epochs and seconds have no common order: rungs go by what their budgets limit, the kind whose largest rung rests on
-    the most measured runs first, data before cost where that is equal; within a kind the largest budget comes first.
+    Kinds of budget are in order of the number of measured runs at their largest rung, data before cost if equal;
+    within a kind the largest budget comes first.
     """
     kinds: dict[str, list[Comparison]] = {}
     for rung in rungs:

@@ -1,4 +1,4 @@
-"""How entries differ, from a declared one and pair by pair: paired by seed, corrected for their number (rule 20).
+"""Differences between entries, to a declared reference and in pairs: paired by seed, Holm-corrected (rule 20).
 
 Shared by the leaderboard and the report; accuracies are linear top-1 of the primary encoder on the test split.
 """
@@ -33,11 +33,11 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Difference:
-    """A row against another one, mostly the declared reference.
+    """The difference between two rows.
 
     Attributes:
-        row: what is compared.
-        reference: with what.
+        row: the first one.
+        reference: the other one, in most tables the declared reference.
         paired: row - reference in percentage points, over the seeds that both were measured on.
         p: Holm-corrected over all that are tested together and have enough pairs; None for those that have not.
         improvement: how often a run of the row beats a run of the reference, over all pairs of runs.
@@ -51,7 +51,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """`higher`, `lower` or `tie`; empty where too few seeds were run to say."""
+        """`higher`, `lower` or `tie`; empty for too few seeds."""
         if self.p is None:
             return ""
         if self.p >= ALPHA:
@@ -60,9 +60,9 @@ class Difference:
 
 
 def declared_references(comparison: Comparison) -> list[str]:
-    """The entries that a comparison's experiments declared the others are compared with.
+    """The entries that a comparison's experiments declare as their reference.
 
-    The runs of a sweep are experiments of one entry each, which is compared with nothing.
+    The runs of a sweep are experiments of one entry each, so their declarations do not count.
     """
     swept = {TUNED, UNTUNED}
     asked = [r for r in comparison.records if r.purpose == "result" and swept.isdisjoint(tags_of(r))]
@@ -70,10 +70,10 @@ def declared_references(comparison: Comparison) -> list[str]:
 
 
 def reference_of(comparison: Comparison) -> Row | None:
-    """The row that the experiment declared the others are compared with; None without one, or with several names.
+    """The row of the declared reference; None without one, or if several are declared.
 
-    Of several rows of that name (machines, experiments) the one with the most measured runs, then by experiment, so
-    that it is not its accuracy that decides.
+    Of several rows of that name (machines, experiments) it is the one with the most measured runs, then the first by
+    experiment, so that accuracy does not decide.
     """
     declared = declared_references(comparison)
     if len(declared) != 1:
@@ -84,7 +84,7 @@ def reference_of(comparison: Comparison) -> Row | None:
 
 
 def differences(comparison: Comparison) -> list[Difference]:
-    """Every other row against the reference, in the comparison's order; empty without a reference."""
+    """The difference of every other row to the reference, in the comparison's order; empty without a reference."""
     reference = reference_of(comparison)
     if reference is None:
         return []
@@ -93,16 +93,16 @@ def differences(comparison: Comparison) -> list[Difference]:
 
 
 def tuning_differences(comparison: Comparison) -> list[Difference]:
-    """Each tuned row against its entry as the recipe has it; a family of their own for Holm's correction.
+    """The difference of each tuned row to its entry with the recipe's settings; one family for Holm's correction.
 
-    Of several untuned rows (machines) the one with the most seeds in common stands for the recipe.
+    Of several untuned rows (machines), the one with the most seeds in common is taken.
     """
     sound = [row for row in comparison.rows if row.measured and row.invalid is None]
     tuned = [row for row in sound if TUNED in tags_of(row.first)]
     plain = [row for row in sound if TUNED not in tags_of(row.first) and row.first.purpose == "result"]
 
     def recipe_of(row: Row) -> Row | None:
-        """A point is named after its entry: `simclr.lr-0.003`."""
+        """The entry that a point is named after: `simclr.lr-0.003` after `simclr`."""
         alike = [one for one in plain if row.first.entry.startswith(f"{one.first.entry}.")]
         seeds = {record.seed for record in row.measured}
         common = {id(one): len(seeds & {record.seed for record in one.measured}) for one in alike}
@@ -112,12 +112,12 @@ def tuning_differences(comparison: Comparison) -> list[Difference]:
 
 
 def all_pairs(rows: Sequence[Row], declared: Sequence[Difference] = ()) -> list[Difference]:
-    """Every row against every later one, corrected over all of these pairs together.
+    """The difference of every row to every later one, Holm-corrected over all pairs together.
 
     Args:
         rows: in the order in which they are compared.
-        declared: differences to the declared reference. What has been tested there keeps its p, so that a report says
-            one thing of a pair; the others are a family of their own.
+        declared: differences to the declared reference. Pairs among them keep their p, so that a report has one verdict
+            for a pair; the others are a family of their own.
     """
     before = {frozenset((id(one.row), id(one.reference))): one.p for one in declared if one.p is not None}
     pairs = list(itertools.combinations(rows, 2))
@@ -132,18 +132,17 @@ def all_pairs(rows: Sequence[Row], declared: Sequence[Difference] = ()) -> list[
 
 
 def _tested(pairs: Sequence[tuple[Row, Row]]) -> list[Difference]:
-    """What each pair differs by; all of them are one family for Holm's correction."""
+    """The differences of some pairs, which are one family for Holm's correction."""
     paired = [_paired(row, other) for row, other in pairs]
-    family = [i for i, one in enumerate(paired) if one.p is not None and one.n >= MIN_RESULT]
-    corrected = dict(zip(family, holm([paired[i].p or 0.0 for i in family]), strict=True))
+    corrected = holm([one.p if one.n >= MIN_RESULT else None for one in paired])
     return [
-        Difference(row, other, one, corrected.get(i), _improvement(row, other))
-        for i, ((row, other), one) in enumerate(zip(pairs, paired, strict=True))
+        Difference(row, other, one, p, _improvement(row, other))
+        for (row, other), one, p in zip(pairs, paired, corrected, strict=True)
     ]
 
 
 def difference_of(comparison: Comparison, row: Row) -> Difference | None:
-    """The row against the reference; None for the reference itself, and without one."""
+    """The row's difference to the reference; None for the reference itself, and without one."""
     return next((one for one in differences(comparison) if one.row is row), None)
 
 
@@ -162,16 +161,16 @@ def _paired(row: Row, reference: Row) -> PairedDifference:
 
 
 def targets_of(row: Row) -> list[float]:
-    """The accuracies, fixed in the experiment, to which the time is told (rule 21), in percent."""
+    """The target accuracies that the experiment declares (rule 21), in percent."""
     declared = [record.config.get("targets") for record in row.records]
     return sorted({float(t) for targets in declared if isinstance(targets, (list, tuple)) for t in targets})
 
 
 def median_time_to(row: Row, target: float) -> float | None:
-    """Seconds of training until validation linear top-1 first reached a target at an evaluation point; the median.
+    """The median training time in seconds to the first evaluation point that reaches a target on the validation split.
 
-    A run that missed it or failed counts as infinite (rule 18). None where a run that was probed at its end has no
-    validation scores, as records of the first version. Resolved to the distance of two evaluation points.
+    A run that missed the target or failed counts as infinite (rule 18). None if a measured run has no validation
+    scores, like records of the first version.
     """
     times = [_time_to(record, target) for record in row.records]
     known = [time for time in times if time is not None]
@@ -209,11 +208,11 @@ class Rank:
 def ranks(comparison: Comparison) -> dict[int, Rank]:
     """The ranks of the rows that may be ranked, by `id` of the row.
 
-    The rows stand by falling mean linear top-1. Two neighbours get different ranks only where every ranked row above
-    the line between them is told apart from every one below it, by the paired test, Holm-corrected over all pairs of
-    ranked rows. So rows of different ranks always differ; "not told apart" is not transitive, and of three rows that
-    share a rank the first and the last may differ. Pairs that cannot be tested (fewer than three common seeds, or no
-    spread) are not told apart.
+    Rows are in order of falling mean linear top-1. Two neighbours get different ranks only if every ranked row above
+    the line between them differs significantly from every one below it: by the paired test, Holm-corrected over all
+    pairs of ranked rows. So rows of different ranks always differ, while of three rows that share a rank the first and
+    the last may differ, too, because "not significantly different" is not transitive. Pairs that cannot be tested
+    (fewer than three common seeds, or no spread) count as not different.
     """
     rows = [row for row in comparison.rows if row.may_be_ranked]
     places = {id(row): place for place, row in enumerate(rows)}

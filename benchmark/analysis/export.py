@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-# What may be sorted by: the column, and whether more is better.
+# Choices of --by: the column, and whether more is better.
 SORTS: dict[str, tuple[str, bool]] = {
     "linear_top1": ("linear_top1_mean", True),
     "linear_top5": ("linear_top5_mean", True),
@@ -46,7 +46,7 @@ def sorted_by(board: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def short(board: pd.DataFrame) -> pd.DataFrame:
-    """What a paper's table has room for, as text."""
+    """The columns that fit into a paper's table, as text."""
 
     def interval(row: Any, name: str, digits: int = 1) -> str:
         mean, width = row[f"{name}_mean"], row[f"{name}_ci95"]

@@ -1,7 +1,7 @@
-"""Whether the runs of a seed followed each other, so that their times are of one and the same state of the machine.
+"""Long breaks between the runs of a seed, during which the machine's speed may have changed.
 
-A ratio of two times also holds what the machine's speed changed between them. Rule 13 has methods interleaved within a
-seed for that reason; whoever adds an entry to an experiment on another day, or goes on after a break, departs from it.
+A ratio of two times includes such a change, which is why rule 13 interleaves methods within a seed. Adding an entry on
+another day, or resuming after a break, departs from that rule.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ LONGEST_BREAK = 1800.0  # seconds
 
 @dataclass(frozen=True)
 class Break:
-    """A time in which no run of a seed was under way, though some of its runs were still to come.
+    """A time between two runs of a seed in which none of its runs was under way.
 
     Attributes:
-        seeds: those that were broken off like this.
+        seeds: those with such a break.
         seconds: from the end of the runs before it to the start of the next one; the longest over these seeds.
-        before: entries whose times are compared and that ran before it, in the order of their start.
+        before: entries with training time that ran before it, in order of their start.
         after: those that ran after it, likewise.
-        machine: what they ran on.
+        machine: its name.
     """
 
     seeds: tuple[int, ...]
@@ -50,7 +50,7 @@ class _Span:
 
 
 def breaks(comparison: Comparison) -> list[Break]:
-    """The longest break of each seed on each machine that is longer than `LONGEST_BREAK`; equal ones are one."""
+    """The longest break above `LONGEST_BREAK` of each seed on each machine; seeds with the same entries share one."""
     groups: dict[tuple[str, int], list[Record]] = {}
     for row in comparison.rows:
         for record in row.records:
@@ -67,11 +67,11 @@ def breaks(comparison: Comparison) -> list[Break]:
 
 @dataclass(frozen=True)
 class Distance:
-    """How long nothing went on between the runs of two budgets on one machine.
+    """The idle time between the runs of two budgets on one machine.
 
     Attributes:
-        seeds: those whose runs are that far apart.
-        seconds: in which no run of the two budgets was under way; the longest over entries and seeds.
+        seeds: those with such a distance.
+        seconds: without any run of the two budgets; the longest over entries and seeds.
         record: of a run on the machine.
     """
 
@@ -81,9 +81,9 @@ class Distance:
 
 
 def distances(one: Comparison, other: Comparison) -> list[Distance]:
-    """Between which runs of an entry under two budgets lie more than `LONGEST_BREAK` without any run, by machine.
+    """The runs of one entry under two budgets with more idle time than `LONGEST_BREAK` in between, by machine.
 
-    Runs of other entries and seeds in between are the order that the harness gives a ladder, and no break.
+    Runs of other entries and seeds in between are no break: the harness runs a ladder in that order.
     """
     spans: dict[str, list[_Span]] = {}
     places: list[dict[tuple[str, int, str, str], _Span]] = [{}, {}]
@@ -108,7 +108,7 @@ def distances(one: Comparison, other: Comparison) -> list[Distance]:
 
 
 def _longest_idle(begin: datetime, end: datetime, spans: Sequence[_Span]) -> float:
-    """Seconds of the longest stretch between two moments in which nothing was under way."""
+    """Seconds of the longest idle stretch between two moments."""
     reached, longest = begin, 0.0
     for span in sorted(spans, key=lambda span: span.start):
         longest = max(longest, (min(span.start, end) - reached).total_seconds())
@@ -131,7 +131,7 @@ def _longest(seed: int, records: Sequence[Record]) -> Break | None:
 
 
 def _span(record: Record) -> _Span | None:
-    """When a run was under way; None where nobody can tell. A resumed one tells the start of its last part alone."""
+    """When a run was under way; None if unknown. The record of a resumed run has the start of its last part only."""
     start, end = _moment(record.started), _moment(record.ended)
     if start is None or end is None:
         return None

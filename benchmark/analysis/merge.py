@@ -1,4 +1,4 @@
-"""Joins results from several machines. Every record is looked at; what does not hold together is refused by name."""
+"""Joins results from several machines; records that are inconsistent are refused, with the reason."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _TOLERANCE = 0.01  # of the total time (rule 7)
 
 @dataclass
 class Merged:
-    """What became of the runs.
+    """The outcome of a merge.
 
     Attributes:
         taken: folders that were copied.
-        there: records that were there already, or came twice, the same both times.
+        there: records that were in the folder already, or appear twice and are equal.
         refused: a line about each that was left out.
-        unverifiable: of those that were taken or there, how many do not hold all that their key was made from.
+        unverifiable: of the two, how many lack something that their key was made from.
     """
 
     taken: list[Path] = field(default_factory=list)
@@ -43,22 +43,34 @@ class Merged:
 
 
 def merge(sources: Sequence[Path], out: Path) -> Merged:
-    """Copies the runs of several results folders into one; nothing there is overwritten.
+    """Copies the runs of several results folders into one; nothing is overwritten.
 
-    Refused are records that cannot be read or contradict themselves, whose key is not the hash of their configuration,
-    whose place or configuration file is another run's; one run under two keys or seeds, and two different ones of one
-    key. What a record says of its scores cannot be checked without training again.
+    Refused are records that cannot be read or contradict themselves, whose key is not the hash of their settings,
+    whose folder or configuration file belongs to another run; one run under two keys or seeds; and two different
+    records of one key. Scores cannot be checked without training again.
 
     Args:
         sources: results folders.
-        out: where all go; made if it does not exist.
+        out: the joint folder; made if it does not exist.
 
     Raises:
         UserError: the folder cannot be written.
     """
     merged = Merged()
-    sound: list[tuple[Path, Record]] = []
     unverifiable: set[Path] = set()
+    readable = list(_readable(sources, merged, unverifiable))
+    clauses = copies([*readable, *find_records([out])[0]])
+    for path, record in readable:
+        wrong = clauses.get(path) or _take(path, record, out, merged)
+        if wrong is not None:
+            merged.refused.append(f"{path}: {wrong}")
+        else:
+            merged.unverifiable += path in unverifiable
+    return merged
+
+
+def _readable(sources: Sequence[Path], merged: Merged, unverifiable: set[Path]) -> Iterator[tuple[Path, Record]]:
+    """The records that agree with themselves; the others are noted as refused, those without a checked key as such."""
     for path in sorted({path for source in sources for path in source.rglob("record.json")}):
         try:
             record = read_record(path)
@@ -74,36 +86,32 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
             if key is None:
                 unverifiable.add(path)
             elif key != record.key:
-                wrong = wrong or f"its key is {record.key[:8]}, but what it is made from gives {key[:8]}"
+                wrong = wrong or f"its key is {record.key[:8]}, but its settings give {key[:8]}"
         if wrong is None:
-            sound.append((path, record))
+            yield path, record
         else:
             merged.refused.append(f"{path}: {wrong}")
-    clauses = copies([*sound, *find_records([out])[0]])
-    for path, record in sound:
-        if path in clauses:
-            merged.refused.append(f"{path}: {clauses[path]}")
-            continue
-        place = run_folder(out, record.experiment, record.entry, record.seed, record.key)
-        if place.resolve() == path.parent.resolve():
-            merged.there += 1
-        elif (place / "record.json").is_file():
-            if not _is_same(place / "record.json", record):
-                merged.refused.append(f"{path}: another record of the same run is in {place}, and they are not equal")
-                continue
-            merged.there += 1
-        elif place.exists():
-            merged.refused.append(f"{path}: in {place} this run has begun and not ended; finish it there, or remove it")
-            continue
-        else:
-            _copy(path.parent, place)
-            merged.taken.append(place)
-        merged.unverifiable += path in unverifiable
-    return merged
+
+
+def _take(path: Path, record: Record, out: Path, merged: Merged) -> str | None:
+    """Copies a run unless it is in the folder already; returns why it was refused."""
+    place = run_folder(out, record.experiment, record.entry, record.seed, record.key)
+    if place.resolve() == path.parent.resolve():
+        merged.there += 1
+    elif (place / "record.json").is_file():
+        if not _is_same(place / "record.json", record):
+            return f"another record of the same run is in {place}, and they are not equal"
+        merged.there += 1
+    elif place.exists():
+        return f"this run is unfinished in {place}; finish it there, or remove it"
+    else:
+        _copy(path.parent, place)
+        merged.taken.append(place)
+    return None
 
 
 def _contradictions(path: Path, record: Record) -> Iterator[str]:
-    """What of a record cannot be, in words."""
+    """Contradictions in a record, as clauses."""
     folder = path.parent
     expected = run_folder(Path(), record.experiment, record.entry, record.seed, record.key)
     if folder.parts[-3:] != expected.parts:
@@ -156,7 +164,7 @@ def _unbalanced(ledger: LedgerRecord) -> Iterator[str]:
 
 
 def _copy(source: Path, place: Path) -> None:
-    """Copies a run's files (links and hidden ones left out), so that the record comes last."""
+    """Copies a run's files, without links and hidden ones; the folder appears only when it is complete."""
     temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
@@ -176,14 +184,11 @@ _LEDGER, _LOSS = "scores and ledger", "final loss and scores"  # what gives a co
 
 
 def copies(found: Iterable[tuple[Path, Record]]) -> dict[Path, str]:
-    """Which records hold the measurements of another one, and what gives them away.
+    """Records with the measurements of another run, and how one can tell.
 
     Two runs may reach the same accuracies, but never in the same time to the last digit; and two seeds never end with
-    the same loss and all the same accuracies. Which of the two was measured cannot be told, so that both are named.
-    The same key and seed twice is one run that came twice.
-
-    Args:
-        found: record files and what they hold.
+    the same loss and the same accuracies. Nothing tells which of the two was measured, so both are named. The same key
+    and seed twice is one run that appears twice.
 
     Returns:
         A clause for each file that shares its measurements with a run of another key or seed.
@@ -213,5 +218,5 @@ def copies(found: Iterable[tuple[Path, Record]]) -> dict[Path, str]:
 
 
 def _is_other(one: Record, two: Record, equal: str) -> bool:
-    """Whether two records claim to be different runs; under changed settings a loss can stay what it was."""
+    """Whether two records claim to be different runs; a loss may stay the same under other settings."""
     return one.seed != two.seed or (equal == _LEDGER and one.key != two.key)

@@ -1,11 +1,12 @@
-"""What further protocols say of the rows of a comparison: `probes.csv`, and the report's tables."""
+"""Scores by further protocols: the columns of `probes.csv`, and the summaries of the report's tables."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparability import hardware_key
+from benchmark.analysis.columns import LEADERBOARD_VERSION, Column, count, number, text
+from benchmark.analysis.comparability import comparison_key, hardware_key
 from benchmark.analysis.statistics import Summary, summarise
 from benchmark.records.budgets import budget_text
 from benchmark.records.folder import read_probes
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 
     Probes = Mapping[tuple[str, str], Sequence[ProbeRecord]]
 
-PROBE_COLUMNS: tuple[str, ...] = (
-    *("schema_version", "experiment", "dataset", "entry", "method", "backbone", "budget", "protocol", "probed_on"),
-    *("score", "n", "mean", "sd", "ci95", "comparison_key"),
-)
-
 
 @dataclass(frozen=True)
 class FurtherTable:
@@ -31,7 +27,7 @@ class FurtherTable:
 
     Attributes:
         protocol: its name.
-        dataset: what was probed on.
+        dataset: of the probe.
         scores: their names, in the protocol's order.
         rows: of the comparison, in its order, with a summary over seeds for each score; rows without any are left out.
     """
@@ -43,19 +39,19 @@ class FurtherTable:
 
 
 def run_of(record: Record) -> tuple[str, str]:
-    """What tells runs apart: the run's key and its kind of machine."""
+    """What identifies a run: its key and its kind of machine."""
     return record.key, hardware_key(record)
 
 
 def probes_of(found: Sequence[tuple[Path, Record]]) -> tuple[dict[tuple[str, str], list[ProbeRecord]], list[str]]:
-    """Further protocols' records by the run, and what could not be read (one line each).
+    """Further protocols' records by run, and a line for each file that could not be read.
 
-    One run on two kinds of machine are two of one key, each with its own encoder.
+    The same settings on two kinds of machine are two runs of one key, each with its own encoder.
     """
     probes: dict[tuple[str, str], list[ProbeRecord]] = {}
     problems: list[str] = []
     for path, record in found:
-        if run_of(record) in probes:  # a copy of a run that was there before
+        if run_of(record) in probes:  # a copied run
             continue
         probes[run_of(record)], unread = read_probes(path, record)
         problems += unread
@@ -63,7 +59,7 @@ def probes_of(found: Sequence[tuple[Path, Record]]) -> tuple[dict[tuple[str, str
 
 
 def further_tables(comparison: Comparison, probes: Probes) -> list[FurtherTable]:
-    """A table for each protocol and dataset that any row was probed by. Runs that a bug made wrong are left out."""
+    """A table for each protocol and dataset with any score; invalid rows are left out."""
     rows = [row for row in comparison.rows if row.invalid is None]
     kinds: dict[tuple[str, str, str], dict[str, None]] = {}
     for row in rows:
@@ -92,30 +88,41 @@ def _summary(row: Row, kind: tuple[str, str, str], name: str, probes: Probes) ->
     return summarise(values)
 
 
-def probe_rows(comparison: Comparison, probes: Probes, version: int) -> list[dict[str, Any]]:
-    """One row per entry, protocol and score, by column of `PROBE_COLUMNS`."""
-    found = []
-    for table in further_tables(comparison, probes):
-        for row, summaries in table.rows:
-            for name, summary in summaries.items():
-                first = row.first
-                found.append(
-                    {
-                        "schema_version": version,
-                        "experiment": first.experiment,
-                        "dataset": first.dataset.name,
-                        "entry": first.entry,
-                        "method": first.method,
-                        "backbone": first.backbone,
-                        "budget": budget_text(first),
-                        "protocol": table.protocol,
-                        "probed_on": table.dataset,
-                        "score": name,
-                        "n": summary.n,
-                        "mean": summary.mean,
-                        "sd": summary.sd,
-                        "ci95": summary.ci95,
-                        "comparison_key": comparison.key,
-                    }
-                )
-    return found
+@dataclass(frozen=True)
+class ProbeRow:
+    """One score of one entry by one protocol on one dataset."""
+
+    first: Record
+    protocol: str
+    dataset: str
+    score: str
+    summary: Summary
+
+
+PROBES: tuple[Column[ProbeRow], ...] = (
+    count("schema_version", "version of this table", lambda _: LEADERBOARD_VERSION),
+    text("experiment", "as above", lambda at: at.first.experiment),
+    text("dataset", "what was trained on", lambda at: at.first.dataset.name),
+    text("entry", "as above", lambda at: at.first.entry),
+    text("method", "as above", lambda at: at.first.method),
+    text("backbone", "as above", lambda at: at.first.backbone),
+    text("budget", "as above", lambda at: budget_text(at.first)),
+    text("protocol", "its name and version", lambda at: at.protocol),
+    text("probed_on", "the dataset of the probe; another one for a transfer", lambda at: at.dataset),
+    text("score", "which of the protocol's scores", lambda at: at.score),
+    count("n", "number of runs with this score", lambda at: at.summary.n),
+    number("mean", "mean over these runs; accuracies in percent", lambda at: at.summary.mean),
+    number("sd", "standard deviation over these runs", lambda at: at.summary.sd),
+    number("ci95", "half of the 95% interval", lambda at: at.summary.ci95),
+    text("comparison_key", "as above", lambda at: comparison_key(at.first)),
+)
+
+
+def probe_rows(comparison: Comparison, probes: Probes) -> list[ProbeRow]:
+    """One row per entry, protocol and score."""
+    return [
+        ProbeRow(row.first, table.protocol, table.dataset, name, summary)
+        for table in further_tables(comparison, probes)
+        for row, summaries in table.rows
+        for name, summary in summaries.items()
+    ]

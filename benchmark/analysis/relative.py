@@ -1,4 +1,4 @@
-"""Training time relative to CNN-JEPA's, with either of its encoders: one machine, one comparison (rules 1 and 27)."""
+"""Training time relative to CNN-JEPA's with each of its encoders, on one machine (rules 1 and 27)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENCODERS = {"sparse": "sparse", "masked_dense": "masked-dense"}  # as recorded, 
 
 @dataclass(frozen=True)
 class RelativeTime:
-    """A row's times against those of CNN-JEPA's rows (`bases`), by encoder of the latter; None where there is none."""
+    """A row's times relative to those of CNN-JEPA's rows (`bases`), by encoder of the latter; None without one."""
 
     row: Row
     bases: tuple[Row, ...]
@@ -30,12 +30,12 @@ class RelativeTime:
 
 
 def time_ratio(row: Row, base: Row, time: Callable[[Record], float | None] = training_cost) -> Summary | None:
-    """How many times as long a row took as another, seed by seed; None on unlike machines or without common seeds.
+    """A row's time divided by another's, seed by seed; None on different machines or without common seeds.
 
     Args:
-        row: what is compared.
-        base: with what.
-        time: of a run, in seconds; None where it is not known.
+        row: the numerator.
+        base: the denominator.
+        time: of a run, in seconds; None if unknown.
     """
     if hardware_key(row.first) != hardware_key(base.first):
         return None
@@ -45,12 +45,12 @@ def time_ratio(row: Row, base: Row, time: Callable[[Record], float | None] = tra
 
 
 def total_cost(record: Record) -> float | None:
-    """Devices x total time in seconds; None where the run left no ledger."""
+    """Devices x total time in seconds; None without a ledger."""
     return None if record.ledger is None else record.ledger.total_time * max(1, record.ledger.devices)
 
 
 def bases(comparison: Comparison) -> dict[tuple[str, str], Row]:
-    """CNN-JEPA's rows by machine and encoder; of several alike, the one with the shortest name (never the fastest)."""
+    """CNN-JEPA's rows by machine and encoder; of several the shortest name, so that speed does not decide."""
     found: dict[tuple[str, str], Row] = {}
     for row in sorted(comparison.rows, key=lambda row: (len(row.first.entry), row.first.entry)):
         known = row.first.method == "cnn_jepa" and encoder_of(row.first) in ENCODERS
@@ -60,7 +60,7 @@ def bases(comparison: Comparison) -> dict[tuple[str, str], Row]:
 
 
 def relative_times(comparison: Comparison) -> list[RelativeTime]:
-    """Every valid row that paid, by rising training time; empty without CNN-JEPA and where time was the budget."""
+    """Every valid row with training time, by rising time; empty without CNN-JEPA and under a time budget."""
     base = bases(comparison)
     if not base or has_time_budget(comparison.first):
         return []

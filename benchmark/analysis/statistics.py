@@ -1,6 +1,7 @@
-"""What several seeds say together: means, intervals, paired differences, the Pareto front. Accuracies are in percent.
+"""Statistics over seeds: means, intervals, paired differences, corrections. Accuracies are in percent.
 
-Written on scipy's distribution functions alone: `scipy.stats` takes a second to import.
+Distributions are those of `scipy.special`. `scipy.stats` takes a second or two to import, and its Wilson interval wants
+whole counts, which a mean over seeds has not; the tests compare with it.
 """
 
 from __future__ import annotations
@@ -106,21 +107,22 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Paired
     return PairedDifference(summary.n, summary.mean, summary.ci95, p)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: p-values as if each had been the only one (Holm 1979).
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down correction of a family of tests (Holm 1979).
 
-    The k-th smallest of m is multiplied by m - k + 1, capped at 1, and never less than a smaller one's.
+    The k-th smallest of m is multiplied by m - k + 1, capped at 1, and never less than a smaller one's. None stands for
+    a comparison that was not tested; it stays None and is no member of the family.
 
     Raises:
         ValueError: a value outside 0 to 1.
     """
-    for p in p_values:
+    family = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, index) in enumerate(family):
         if not 0.0 <= p <= 1.0:
             raise ValueError(f"p is {p}; expected 0 to 1")
-    adjusted = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        largest = max(largest, min(1.0, (len(family) - rank) * p))
         adjusted[index] = largest
     return adjusted
 
@@ -170,21 +172,3 @@ def sampling_half_width(accuracy: float, images: int) -> float:
     p = accuracy / 100.0
     spread = math.sqrt(p * (1 - p) / images + z * z / (4 * images * images))
     return 100.0 * z * spread / (1 + z * z / images)
-
-
-def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """The points that no other point beats: none is both as cheap and as accurate, and better in one.
-
-    Args:
-        points: (cost, accuracy) pairs; less cost and more accuracy are better.
-
-    Returns:
-        Indices by rising cost; of equal points the first alone.
-    """
-    front: list[int] = []
-    best = -math.inf
-    for index in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1], i)):
-        if points[index][1] > best:
-            front.append(index)
-            best = points[index][1]
-    return front

@@ -1,4 +1,4 @@
-"""What the trials of a sweep say about each parameter: effects with intervals, and sentences that they support.
+"""The effect of each parameter of a sweep, with intervals and tests, and a sentence that the trials support.
 
 Scores are linear top-1 on the validation split, in percent. Two values of a parameter are compared seed by seed, over
 those settings of the other parameters that were tried with both; the p-values of all pairs are Holm-corrected.
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparison import MIN_RESULT
 from benchmark.analysis.differences import ALPHA
-from benchmark.analysis.statistics import PairedDifference, Summary, holm, paired_difference, pareto_front, summarise
+from benchmark.analysis.statistics import PairedDifference, Summary, holm, paired_difference, summarise
 from benchmark.records.study import EntryStudy, TrialOutcome, value_text
+from benchmark.text import listing, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,19 +55,19 @@ class Pair:
 
     @property
     def differs(self) -> bool:
-        """Whether the two are told apart."""
+        """Whether the two are significantly different."""
         return self.p is not None and self.p < ALPHA
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What was seen of one parameter of one entry.
+    """The effect of one parameter of one entry.
 
     Attributes:
         name: of the parameter, in full.
         levels: by value where those are numbers, else in the order of the file.
         pairs: all pairs of levels.
-        chosen: whether the values stand in the sweep's file, as opposed to drawn ones.
+        chosen: whether the sweep's file lists the values, as opposed to a range to draw from.
     """
 
     name: str
@@ -102,16 +103,6 @@ def is_number(value: Any) -> bool:
 def complete_trials(study: EntryStudy) -> list[TrialOutcome]:
     """The trials all of whose runs have a score."""
     return [trial for trial in study.trials if trial.state == "complete"]
-
-
-def front_of(study: EntryStudy) -> list[TrialOutcome]:
-    """The complete trials than which no other one is both as accurate and as cheap, and better in one; by rising cost.
-
-    The cost of a trial is the mean of its runs' device-hours, as `nsga2` sees it.
-    """
-    trials = [trial for trial in complete_trials(study) if trial.value is not None and trial.runs]
-    points = [(sum(run.device_hours for run in one.runs) / len(one.runs), one.value or 0.0) for one in trials]
-    return [trials[index] for index in pareto_front(points)]
 
 
 def effects(study: EntryStudy) -> list[Effect]:
@@ -151,9 +142,8 @@ def _level(trials: Sequence[TrialOutcome], name: str) -> Level:
 def _pairs(levels: Sequence[Level], groups: dict[str, list[TrialOutcome]], name: str) -> list[Pair]:
     compared = list(itertools.combinations(levels, 2)) if len(levels) <= _MANY else []
     paired = [_paired(groups[one.text], groups[other.text], name) for one, other in compared]
-    family = [i for i, one in enumerate(paired) if one.p is not None and one.n >= MIN_RESULT]
-    corrected = dict(zip(family, holm([paired[i].p or 0.0 for i in family]), strict=True))
-    return [Pair(one, other, paired[i], corrected.get(i)) for i, (one, other) in enumerate(compared)]
+    corrected = holm([one.p if one.n >= MIN_RESULT else None for one in paired])
+    return [Pair(*levels, difference, p) for levels, difference, p in zip(compared, paired, corrected, strict=True)]
 
 
 def _paired(first: Sequence[TrialOutcome], second: Sequence[TrialOutcome], name: str) -> PairedDifference:
@@ -181,7 +171,7 @@ def sentence(effect: Effect) -> str:
     """One sentence about a parameter that its trials support."""
     levels = [level for level in effect.levels if level.summary.mean is not None]
     if len(levels) < 2:
-        return f"{effect.name}: fewer than two values have a result, so that nothing can be said."
+        return f"{effect.name}: fewer than two values have a result, so they cannot be compared."
     best = max(levels, key=lambda level: level.summary.mean or 0.0)
     if not effect.listed:
         return (
@@ -193,27 +183,30 @@ def sentence(effect: Effect) -> str:
         edge = f", the {effect.edge} value that was tried" if effect.edge else ""
         return (
             f"{effect.name}: {best.text} has the highest mean ({_percent(best)}{edge}), but no two values share "
-            f"{MIN_RESULT} seeds with all else equal, too few to tell them apart."
+            f"{MIN_RESULT} seeds with all else equal, too few for a test."
         )
     if not any(pair.differs for pair in tested):
         widest = max(tested, key=lambda pair: abs(pair.paired.mean or 0.0))
         size = _points(widest)
         least = min(pair.p or 0.0 for pair in tested)
-        values = _listing([level.text for level in levels])
-        return f"{effect.name}: no difference seen between {values} (largest {size}, smallest corrected p {least:.2f})."
-    return _told_apart(effect, best, tested)
+        values = listing([level.text for level in levels])
+        return (
+            f"{effect.name}: no significant difference between {values} (largest {size}, smallest corrected p "
+            f"{least:.2f})."
+        )
+    return _significant(effect, best, tested)
 
 
-def _told_apart(effect: Effect, best: Level, tested: Sequence[Pair]) -> str:
+def _significant(effect: Effect, best: Level, tested: Sequence[Pair]) -> str:
     own = [pair for pair in tested if best in (pair.first, pair.second)]
     below = [_against(pair, best) for pair in own if pair.differs]
     near = [_other(pair, best).text for pair in own if not pair.differs]
     parts = [f"{effect.name}: {best.text} has the highest mean ({_percent(best)})"]
-    parts += [f"above {_listing(below)}"] if below else []
-    parts += [f"no difference seen to {_listing(near)}"] if near else []
+    parts += [f"above {listing(below)}"] if below else []
+    parts += [f"not significantly different from {listing(near)}"] if near else []
     if not below:
         elsewhere = [_in_words(pair) for pair in tested if pair.differs]
-        parts.append(f"told apart: {_listing(elsewhere)}")
+        parts.append(f"significant: {listing(elsewhere)}")
     return "; ".join(parts) + f" (paired by seed, corrected for {len(tested)} comparisons)."
 
 
@@ -231,17 +224,11 @@ def _against(pair: Pair, best: Level) -> str:
 
 
 def _points(pair: Pair) -> str:
-    width = "" if pair.paired.ci95 is None else f" ± {pair.paired.ci95:.1f}"
-    return f"{abs(pair.paired.mean or 0.0):.1f}{width} points"
+    return f"{with_interval(abs(pair.paired.mean or 0.0), pair.paired.ci95)} points"
 
 
 def _percent(level: Level) -> str:
-    width = "" if level.summary.ci95 is None else f" ± {level.summary.ci95:.1f}"
-    return f"{level.summary.mean or 0.0:.1f}{width}%"
-
-
-def _listing(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"{with_interval(level.summary.mean, level.summary.ci95)}%"
 
 
 def mean_by_pair(study: EntryStudy, first: str, second: str) -> dict[tuple[str, str], float]:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from benchmark.cli.tables import plan_table, record_cells, runs_text, sharing_text, trials_table
-from benchmark.text import seconds_text
+from benchmark.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,12 +95,12 @@ class ConsoleReporter:
             self._began = (time.monotonic(), done)
         spent, made = time.monotonic() - self._began[0], done - self._began[1]
         if made > 0:
-            state += f", {seconds_text(spent * (total - done) / made)} left"
+            state += f", {duration(spent * (total - done) / made)} left"
         self._bar.advance(done / total, state)
 
     def planned(self, estimates: list[Estimate], *, whole: bool) -> None:
         """What the runs will take; a table where the probes were tried out too, else a line."""
-        total = seconds_text(sum(estimate.total for estimate in estimates))
+        total = duration(sum(estimate.total for estimate in estimates))
         runs = sum(estimate.runs for estimate in estimates)
         if whole:
             self._console.print(plan_table(estimates))
@@ -130,7 +130,7 @@ class ConsoleReporter:
         if self._quiet:
             return
         speed = f"{images_per_second:,.0f} images/s, " if images_per_second else ""
-        state = f"loss {loss:.4f}, {speed}{seconds_text(remaining)} left"
+        state = f"loss {loss:.4f}, {speed}{duration(remaining)} left"
         if self._console.is_terminal:
             self._bar.advance(progress, state)
         elif time.monotonic() - self._spoke > PLAIN_EVERY:
@@ -147,7 +147,7 @@ class ConsoleReporter:
             self.say(f"{self._label}: {record.status}")
             return
         scores = record.metrics.scores
-        took = f"{seconds_text(record.ledger.training_time)} training, {seconds_text(record.ledger.total_time)} in all"
+        took = f"{duration(record.ledger.training_time)} training, {duration(record.ledger.total_time)} in all"
         if record.status == "collapsed":
             self.say(f"{self._label}: {record.message}")
         self.say(f"{self._label}: linear {scores.linear_top1:.1f}%, kNN-20 {scores.knn20:.1f}%, {took}")

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from benchmark.text import seconds_text
+from benchmark.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ def plan_table(estimates: list[Estimate]) -> Table:
         batch = one.spec.experiment.batch_size
         cells = [one.spec.entry.name, str(one.spec.budget), str(one.runs)]
         cells += [f"{1e3 * one.step:,.0f}", f"{batch / one.step:,.0f}"] if one.step else ["-", "-"]
-        cells += [seconds_text(one.training), "-" if one.evaluation is None else seconds_text(one.evaluation)]
+        cells += [duration(one.training), "-" if one.evaluation is None else duration(one.evaluation)]
         cells += [f"{one.device_hours:.2f}" if one.device_hours >= 0.095 else f"{one.device_hours:.2g}"]
         cells += ["-" if size is None else f"{size / 2**20:,.0f} MiB" for size in (one.memory, one.disk)]
         table.add_row(*map(escape, cells))
@@ -65,7 +65,7 @@ def record_cells(record: Record, *, top5: bool) -> list[str]:
         cells += ["-"] * (4 if top5 else 3)
     if record.ledger is not None:
         speed = record.ledger.samples_per_second
-        cells += [seconds_text(record.ledger.training_time), seconds_text(record.ledger.total_time)]
+        cells += [duration(record.ledger.training_time), duration(record.ledger.total_time)]
         cells += [f"{speed.median:,.0f}" if speed else "-"]
     else:
         cells += ["-"] * 3
@@ -108,7 +108,7 @@ def change_table(first: Sequence[Record], second: Sequence[Record]) -> Table:
 
 def trials_table(record: StudyRecord) -> Table:
     """The trials of a study, the best first."""
-    from benchmark.analysis.studies import front_of
+    from benchmark.analysis.fronts import front_trials
     from benchmark.records.study import value_text
 
     two = record.sampler == "nsga2"  # objectives
@@ -126,7 +126,7 @@ def trials_table(record: StudyRecord) -> Table:
     for name in ("front", "state") if two else ("state",):
         table.add_column(name)
     for one in record.studies:
-        best = {trial.point for trial in front_of(one)} if two else set()
+        best = {trial.point for trial in front_trials(one)} if two else set()
         for trial in sorted(one.trials, key=lambda trial: -1.0 if trial.value is None else trial.value, reverse=True):
             names = {name: name.removeprefix(f"{one.entry}.") for name in trial.parameters}
             point = ", ".join(f"{names[name]}={value_text(value)}" for name, value in trial.parameters.items())

@@ -1,1 +1,1 @@
-"""What runs and sweeps leave behind, as files. No torch here."""
+"""The records of runs and sweeps. Nothing here imports torch."""

@@ -1,4 +1,4 @@
-"""The kinds of budget as records hold them: unit, words, and whether what one buys depends on the hardware."""
+"""Budgets in records: their kinds, in words, and whether what one buys depends on the hardware."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from benchmark.records.schema import Record
 
-# What these buy depends on the hardware; that of FLOPs in how convolutions are computed on a device.
+# What these buy depends on the hardware; for FLOPs, because devices compute convolutions differently.
 HARDWARE_BUDGETS = ("wall_clock", "device_hours", "flops")
 _BUDGET_UNITS = {
     "epochs": "epochs",
@@ -55,3 +55,11 @@ def budget_kind(record: Record) -> str:
 def has_time_budget(record: Record) -> bool:
     """Whether what the budget buys depends on the hardware."""
     return any(name in HARDWARE_BUDGETS for name in budget_of(record))
+
+
+def fixed_cost(record: Record) -> float | None:
+    """The training cost in device-seconds that a time budget sets; None under any other budget."""
+    budget = budget_of(record)
+    if "device_hours" in budget:
+        return 3600.0 * float(budget["device_hours"])
+    return float(budget["wall_clock"]) * max(1, record.environment.devices) if "wall_clock" in budget else None

@@ -1,4 +1,4 @@
-"""Where the files of runs lie, and reading and writing their records."""
+"""Folders of runs, and reading and writing their records."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PartT = TypeVar("PartT", bound=Part)
 
 
 def probe_path(folder: Path, protocol: str, elsewhere: str | None = None) -> Path:
-    """Where a further protocol's record lies; `elsewhere` names the dataset of a transfer."""
+    """The path of a further protocol's record; `elsewhere` names the dataset of a transfer."""
     return folder / "probes" / f"{protocol}{f'.{elsewhere}' if elsewhere else ''}.json"
 
 
 def run_folder(out: Path, experiment: str, entry: str, seed: int, key: str) -> Path:
-    """Where a run's files lie."""
+    """The folder of a run."""
     return out / experiment / entry / f"seed-{seed}-{key[:8]}"
 
 
@@ -36,13 +36,13 @@ def read_record(path: Path) -> Record:
     """Reads one record.
 
     Raises:
-        ValueError: the file is no record of this schema; says which file and why.
+        ValueError: the file is not a record of this schema; names the file and the reason.
     """
     return read_part(path, Record, SCHEMA_VERSION)
 
 
 def read_probes(record_path: Path, record: Record) -> tuple[list[ProbeRecord], list[str]]:
-    """What further protocols found of a run, and what could not be read (one line each)."""
+    """The records of further protocols on a run, and a line for each file that could not be read."""
     found: list[ProbeRecord] = []
     problems: list[str] = []
     for path in sorted((record_path.parent / "probes").glob("*.json")):
@@ -62,7 +62,7 @@ def read_part(path: Path, kind: type[PartT], expected: int) -> PartT:
     """Reads a JSON file of one schema and version.
 
     Raises:
-        ValueError: the file is none; says which file and why.
+        ValueError: the file is not one; names the file and the reason.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -80,7 +80,7 @@ def read_part(path: Path, kind: type[PartT], expected: int) -> PartT:
 
 
 def find_records(roots: list[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
-    """All records below some folders, in a stable order, and what could not be read (one line each)."""
+    """All records below some folders, in a stable order, and a line for each file that could not be read."""
     found: list[tuple[Path, Record]] = []
     problems: list[str] = []
     for path in sorted({path for root in roots for path in root.rglob("record.json")}):

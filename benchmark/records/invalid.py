@@ -1,4 +1,4 @@
-"""Records that a bug made wrong: named with the fix, and from then on struck out wherever they stand (rule 25)."""
+"""Records that a bug made invalid: listed with the fix, and struck out in every table from then on (rule 25)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _FILE = Path(__file__).with_name("invalidations.yaml")
 
 
 class Invalidation(BaseModel):
-    """One bug: what it did, until when, and the keys of the records that it made wrong, by 8 digits or more.
+    """One bug: what it did, until when, and the keys (8 digits or more) of the records that it made invalid.
 
-    A key says what was configured, not which code ran, so that a run repeated with the fix has the same one.
+    The day is needed because a run repeated with the fix has the same key.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,17 +36,17 @@ def known_invalidations() -> tuple[Invalidation, ...]:
 
 
 def read_invalidations(path: Path) -> tuple[Invalidation, ...]:
-    """The bugs that a file names.
+    """The bugs in a file.
 
     Raises:
-        pydantic.ValidationError: it is no list of reasons with records' keys.
+        pydantic.ValidationError: the file is not a list of reasons with keys of records.
     """
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
     return TypeAdapter(tuple[Invalidation, ...]).validate_python(data)
 
 
 def why_invalid(record: Record) -> str | None:
-    """What is wrong with a record; None if nothing is known to be."""
+    """The reason why a record is invalid; None if it is valid."""
     for invalidation in known_invalidations():
         named = any(record.key.startswith(start) for start in invalidation.records)
         if named and _day(record.ended) <= invalidation.until:

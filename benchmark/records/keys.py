@@ -1,4 +1,4 @@
-"""The key of a run: the hash of everything that can change its result. No torch, so that records can be checked."""
+"""The key of a run: the hash of everything that can change its result."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def run_key(
     protocols: Iterable[str],
     seed: int,
 ) -> str:
-    """The key.
+    """The key of a run that this project trains.
 
     Args:
         rules: the version of the rules of fair comparison.
         manifest: the digest of the dataset.
-        config: the run's resolved configuration, of which the budget, the batch and the like are taken.
+        config: the run's resolved configuration, with the budget, the batch size and so on.
         method: its name.
-        settings: the method's that are unlike their defaults.
-        backbone: the backbone's that are unlike their defaults.
+        settings: the method's settings that are not the defaults.
+        backbone: the backbone's settings that are not the defaults.
         protocols: that every run is scored by.
         seed: of the run.
     """
@@ -62,7 +62,7 @@ def run_key(
 
 
 def weights_key(weights: Iterable[tuple[str, bytes]], config: dict[str, Any], rules: str, manifest: str) -> str:
-    """The key of an encoder trained elsewhere: of its weights, and of what else can change its scores.
+    """The key of an encoder trained elsewhere: a hash of its weights and of everything else that can change its scores.
 
     Args:
         weights: names and raw bytes, sorted by name.
@@ -79,10 +79,10 @@ def weights_key(weights: Iterable[tuple[str, bytes]], config: dict[str, Any], ru
 
 
 def recomputed_key(folder: Path, record: Record) -> str | None:
-    """The key that a record should have; None where not all that its key was made from is there.
+    """The key that a record should have; None if the record lacks something that its key was made from.
 
     Args:
-        folder: where the record lies, maybe beside its encoder.
+        folder: of the record, perhaps with its encoder.
         record: of a run, or of an encoder trained elsewhere.
 
     Raises:
@@ -128,7 +128,7 @@ def _stored(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _is_part(part: Any, whole: Any) -> bool:
-    """Whether what a nested mapping says is said by another one, too."""
+    """Whether a nested mapping is part of another one."""
     if isinstance(part, dict) and isinstance(whole, dict):
         return all(name in whole and _is_part(value, whole[name]) for name, value in part.items())
     return bool(part == whole)

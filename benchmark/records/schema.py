@@ -1,4 +1,4 @@
-"""What a run leaves behind: the schema of its record, and where its files lie. No torch here.
+"""The schema of records: the outcome of a run.
 
 A run's folder is `<out>/<experiment>/<entry>/seed-<seed>-<key8>/`. `record.json` is written last and atomically, so
 that a folder with a record is a finished run.
@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 RULES_VERSION = "1.0"
 TUNED = "tuned"  # the tag of a sweep's best point, trained and tested on fresh seeds
 UNTUNED = "untuned"  # that of the entry itself, trained on the same seeds
-UNCHANGED = "as the recipe has it"  # beside it, where the best point is the entry's own settings
+UNCHANGED = "as the recipe has it"  # an additional tag, if the best point is the entry's own settings
 
 Status = Literal["completed", "collapsed", "diverged", "pruned", "failed"]
 FINAL_STATUSES: tuple[Status, ...] = ("completed", "collapsed", "diverged", "pruned")
@@ -69,14 +69,14 @@ class PhaseSeconds(Part):
 
 
 class Point(Part):
-    """How much training time had been spent when progress had come this far."""
+    """The training time at some progress."""
 
     progress: Amount
     training_time: Amount
 
 
 class EnergyRecord(Part):
-    """Energy in joules, over the seconds of training that were sampled, and whose energy it is."""
+    """Energy in joules, the seconds of training in which it was sampled, and the device that it is of."""
 
     joules: Amount
     seconds: Amount
@@ -84,14 +84,14 @@ class EnergyRecord(Part):
 
 
 class LedgerRecord(Part):
-    """Where a run's time went. Seconds, unless the name says otherwise; what was not measured is null.
+    """A run's time by purpose. Seconds, unless the name says otherwise; null if not measured.
 
     `training_time`: steps with their data wait, EMA and whatever the method itself needs. `total_time`: everything.
     `flops`: of convolutions, matrix products and attention, forward and backward, over all devices. `other_cores`: how
     many cores other processes kept busy during training, on average. `clock_mhz`: mean clock of the device during
     training. `throttled`: share of it in which heat or power supply held the clock down. `ready_made_per_second`:
-    images per second with a batch at hand, measured outside the run; null where images lie on the device anyway.
-    `tracked`: a tracker was told of the run, or of a part of it.
+    images per second with a ready batch, measured outside the run; null if images are on the device anyway.
+    `tracked`: a tracker followed the run, or a part of it.
     """
 
     phases: PhaseSeconds
@@ -118,7 +118,7 @@ class LedgerRecord(Part):
 
 
 class EncoderScores(Part):
-    """What the final protocols say of one encoder, on the test split. Accuracies in percent."""
+    """Scores of one encoder by the final protocols, on the test split. Accuracies in percent."""
 
     weights: Literal["online", "ema"]
     pooling: str
@@ -132,7 +132,7 @@ class EncoderScores(Part):
 
 
 class ValidationPoint(Part):
-    """What the primary encoder reached on the validation split at an evaluation point. Accuracies in percent."""
+    """Scores of the primary encoder on the validation split at an evaluation point. Accuracies in percent."""
 
     progress: Amount
     linear_top1: Percent
@@ -141,7 +141,7 @@ class ValidationPoint(Part):
 
 
 class Metrics(Part):
-    """What a run reached. Holds no times. `encoders[primary]` is what stands in the comparison."""
+    """The results of a run, without times. `encoders[primary]` is compared with other runs."""
 
     primary: str
     encoders: dict[str, EncoderScores]
@@ -164,9 +164,9 @@ class Metrics(Part):
 
 
 class ValidationScores(Part):
-    """What the final protocols say of one encoder on the validation split alone. Accuracies in percent.
+    """Scores of one encoder by the final protocols, on the validation split only. Accuracies in percent.
 
-    `linear_top1` is that of the strength chosen on the same split, so that it flatters every trial a little.
+    The probe's regularisation was chosen on the same split, so that `linear_top1` is slightly too high in every trial.
     """
 
     weights: Literal["online", "ema"]
@@ -179,7 +179,7 @@ class ValidationScores(Part):
 
 
 class TrialMetrics(Part):
-    """What a run reached that serves selection: as `Metrics`, without a look at the test split."""
+    """The results of a trial of a sweep: as `Metrics`, but on the validation split."""
 
     primary: str
     encoders: dict[str, ValidationScores]
@@ -195,9 +195,9 @@ class TrialMetrics(Part):
 
 
 class DatasetRecord(Part):
-    """What was trained and tested on. `manifest` is a hash over classes, splits and sorted image checksums.
+    """The dataset of a run. `manifest` is a hash over classes, splits and sorted image checksums.
 
-    `seen_test_images`: how many test images lie in train, too.
+    `seen_test_images`: how many test images are in the training split, too.
     """
 
     name: str
@@ -208,9 +208,9 @@ class DatasetRecord(Part):
 
 
 class KeySettings(Part):
-    """What of the method's and the backbone's settings went into a run's key: those unlike their defaults.
+    """The settings of method and backbone that are in a run's key: those that are not the defaults.
 
-    With the rest of the record, the key can be computed again (`benchmark/run_key.py`).
+    With the rest of the record, the key can be computed again (`benchmark/records/keys.py`).
     """
 
     settings: dict[str, Any]
@@ -252,10 +252,10 @@ class Record(Part):
 
 
 class ProbeRecord(Part):
-    """What a further protocol says of a run's primary encoder: `probes/<protocol>.json` in the run's folder.
+    """Scores of a run's primary encoder by a further protocol: `probes/<protocol>.json` in the run's folder.
 
-    `key` is the run's. `dataset` is what was probed on, which for a transfer is not what was trained on. `scores` are
-    by name (`evaluation/further/` says which), accuracies in percent. `seconds` is charged to nobody.
+    `key` is the run's. `dataset` is that of the probe, which for a transfer is not that of the training. `scores` are
+    by name (`evaluation/further/` says which), accuracies in percent. `seconds` count towards no ledger.
     """
 
     schema_version: int = SCHEMA_VERSION

@@ -1,6 +1,6 @@
-"""What a sweep leaves behind for readers: `study.json`, its trials with the runs behind each. No torch, no Optuna.
+"""The schema of `study.json`: a sweep's trials, with the runs of each.
 
-It lies in the study's folder, `<out>/<study>/`, above the folders of its runs, whose records are as any other's.
+The file is in the study's folder, `<out>/<study>/`, above the folders of its runs, which have ordinary records.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TrialState = Literal["complete", "pruned", "failed", "running", "waiting"]
 
 
 class PublishedScore(Part):
-    """What somebody else reported for one value of a parameter, in percent, and under which conditions."""
+    """A published score for one value of a parameter, in percent, and its conditions."""
 
     parameter: str
     value: Any
@@ -68,7 +68,7 @@ class TrialOutcome(Part):
 
 
 class ParameterRange(Part):
-    """What a parameter could be: a list of values, or a range."""
+    """The values that a parameter may have: a list, or a range."""
 
     values: list[Any] | None = None
     low: float | None = None
@@ -87,7 +87,7 @@ class EntryStudy(Part):
 
 
 class StudyRecord(Part):
-    """A sweep as it stands."""
+    """The state of a sweep."""
 
     schema_version: int = STUDY_VERSION
     name: str
@@ -121,7 +121,7 @@ class StudyRecord(Part):
 
 
 def value_text(value: Any) -> str:
-    """A parameter's value as a reader writes it, equal for equal values."""
+    """A parameter's value as text, equal for equal values."""
     if isinstance(value, str):
         return value
     if isinstance(value, float):
@@ -133,13 +133,13 @@ def read_study(path: Path) -> StudyRecord:
     """Reads one `study.json`.
 
     Raises:
-        ValueError: the file is none; says which file and why.
+        ValueError: the file is not a study; names the file and the reason.
     """
     return read_part(path, StudyRecord, STUDY_VERSION)
 
 
 def find_studies(roots: list[Path]) -> tuple[list[tuple[Path, StudyRecord]], list[str]]:
-    """All studies below some folders, in a stable order, and what could not be read (one line each)."""
+    """All studies below some folders, in a stable order, and a line for each file that could not be read."""
     found: list[tuple[Path, StudyRecord]] = []
     problems: list[str] = []
     for path in sorted({path for root in roots for path in root.rglob(STUDY_FILE)}):
@@ -172,7 +172,7 @@ def trials_csv(study: StudyRecord) -> str:
                 "state": trial.state,
                 "value": trial.value,
                 "message": trial.message,
-                # Every digit: a rounded learning rate is another one.
+                # With every digit: a rounded learning rate is a different one.
                 **{name: v if isinstance(v, float) else value_text(v) for name, v in trial.parameters.items()},
             }
             for run in trial.runs:

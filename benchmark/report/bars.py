@@ -23,8 +23,8 @@ _PHASES = {
     "evaluation": ("evaluation", "#56b4e9"),
     "rest": ("set-up, warm-up, checkpoints, logging", "#d8dbe1"),
 }
-# What `breakdown.json` tells apart, in the order of a step; `forward` is in older files, for all that makes the loss.
-# Neighbours differ in lightness, also where parts between them are missing, so that they are told apart in grey, too.
+# The parts in `breakdown.json`, in the order of a step; older files have `forward` instead of encoder to loss.
+# Neighbours differ in lightness, also if parts between them are missing, so that they differ in grey, too.
 _PARTS = {
     "data": ("data", "#d55e00"),
     "views": ("views", "#f3c26b"),
@@ -39,6 +39,19 @@ _PARTS = {
     "other": ("other", "#d8dbe1"),
 }
 _FORWARD = ("encoder", "target_encoder", "head", "loss")
+
+TIME_CAPTION = "Means over the runs that were probed at their end."
+_STEP = (
+    "Means over profiled steps outside the timed run, each over a whole batch. The profiler waits for the device after "
+    "every part, so a bar is an upper bound of a real step."
+)
+_IN_FORWARD = {
+    "encoder": "the encoder is the network that is trained and evaluated",
+    "target_encoder": "the target encoder is its moving average, which only gives targets",
+    "head": "projector and predictor are all heads",
+    "loss": "masks and loss are the rest",
+}
+_UNDIVIDED = " In older records the forward pass is one part, with all masks, encoders, heads and the loss in it."
 
 
 def phase_seconds(record: Record) -> dict[str, float] | None:
@@ -55,14 +68,14 @@ def phase_seconds(record: Record) -> dict[str, float] | None:
 
 
 def time_shares(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -> Figure | None:
-    """Where each entry's total time went: one stacked bar per entry, the mean over its completed runs.
+    """Each entry's total time by phase: one stacked bar per entry, the mean over its measured runs.
 
     Args:
         records: of one comparison and one machine.
         width: in inches.
 
     Returns:
-        The figure; None if no completed run has a ledger.
+        The figure; None if no measured run has a ledger.
     """
     bars = []
     for row in valid_rows(records):
@@ -79,7 +92,7 @@ def time_shares(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -
 def step_parts(
     records: Sequence[Record], parts: Mapping[int, Mapping[str, float]], *, width: float = style.FULL_WIDTH
 ) -> Figure | None:
-    """Where the time of a training step goes: one stacked bar per entry, the mean over its runs.
+    """The time of a training step by part: one stacked bar per entry, the mean over its runs.
 
     Args:
         records: of one comparison and one machine, so that all steps are over as many images.
@@ -92,7 +105,7 @@ def step_parts(
     bars = []
     for row in valid_rows(records):
         known = [_named(parts[id(record)]) for record in row.records if id(record) in parts]
-        if any(one["forward"] for one in known):  # an older file among them: what it does not tell apart is not
+        if any(one["forward"] for one in known):  # one older file: merge the parts that it does not have
             known = [_folded(one) for one in known]
         if known:
             bars.append((row, _mean(known, _PARTS)))
@@ -137,3 +150,11 @@ def _stacked(
         figure.canvas.draw()
         figure.set_layout_engine("none")
     return figure
+
+
+def step_caption(parts: Sequence[Mapping[str, float]]) -> str:
+    """What the bars are; only the parts that appear are explained."""
+    shown = {name for seconds_of in parts for name, seconds in seconds_of.items() if seconds > 0}
+    words = [text for name, text in _IN_FORWARD.items() if name in shown]
+    divided = f" In the forward pass, {'; '.join(words)}." if words else ""
+    return _STEP + divided + (_UNDIVIDED if "forward" in shown else "")

@@ -1,13 +1,13 @@
-"""Sentences on runs that did not follow each other: their times are of unlike states of the machine (rule 13)."""
+"""Sentences on runs whose times were measured long after each other, maybe at another machine speed (rule 13)."""
 
 from __future__ import annotations
 
 import itertools
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparability import fixed_cost, hardware_key, ladder_key, machine_text
+from benchmark.analysis.comparability import hardware_key, ladder_key, machine_text
 from benchmark.analysis.interleaving import breaks, distances
-from benchmark.records.budgets import budget_size, budget_text
+from benchmark.records.budgets import budget_size, budget_text, fixed_cost
 from benchmark.report import style
 from benchmark.text import duration, listing
 
@@ -18,41 +18,41 @@ if TYPE_CHECKING:
 
 
 def breaks_between_runs(comparisons: Sequence[Comparison]) -> list[str]:
-    """Which runs of a seed did not follow each other; nothing where time is the budget, and so no outcome."""
+    """The seeds whose runs did not follow each other; empty under a time budget, where times are no result."""
     several = _several_machines(comparisons)
-    said = []
+    sentences = []
     for comparison in comparisons:
-        for one in breaks(comparison) if fixed_cost(comparison.first) is None else []:
-            where = f" on {one.machine}" if several else ""
-            before, after = (listing(dict.fromkeys(map(style.display, part))) for part in (one.before, one.after))
-            said.append(
-                f"{budget_text(comparison.first)} on {comparison.first.dataset.name}{where}, {_seeds(one.seeds)}: "
-                f"{_up_to(one.seeds)}{duration(one.seconds)} lie between the runs of {before} and "
-                f"those of {after}; ratios of their times also hold what the machine's speed changed meanwhile."
+        for gap in breaks(comparison) if fixed_cost(comparison.first) is None else []:
+            where = f" on {gap.machine}" if several else ""
+            before, after = (listing(dict.fromkeys(map(style.display, part))) for part in (gap.before, gap.after))
+            sentences.append(
+                f"{budget_text(comparison.first)} on {comparison.first.dataset.name}{where}, {_seeds(gap.seeds)}: the "
+                f"runs of {before} and those of {after} are {_up_to(gap.seeds)}{duration(gap.seconds)} apart; ratios "
+                "of their times include any change of the machine's speed in between."
             )
-    return said
+    return sentences
 
 
 def breaks_between_rungs(comparisons: Sequence[Comparison]) -> list[str]:
-    """Which rungs of a ladder were measured long after each other, though a curve joins them."""
+    """The rungs of a ladder that were measured long after each other, though a line joins them."""
     several = _several_machines(comparisons)
-    said = []
+    sentences = []
     ladders: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
         if fixed_cost(comparison.first) is None:
             ladders.setdefault(ladder_key(comparison.first), []).append(comparison)
     for rungs in ladders.values():
         rungs.sort(key=lambda comparison: budget_size(comparison.first))
-        for one, other in itertools.pairwise(rungs):
-            for found in distances(one, other):
-                where = f" on {machine_text(found.record)}" if several else ""
-                apart = f"{_up_to(found.seeds)}{duration(found.seconds)}"
-                said.append(
-                    f"{budget_text(one.first)} and {budget_text(other.first)} on {one.first.dataset.name}{where}, "
-                    f"{_seeds(found.seeds)}: {apart} lie between the runs of the two; the line that joins them also "
-                    "holds what the machine's speed changed meanwhile."
+        for lower, upper in itertools.pairwise(rungs):
+            for gap in distances(lower, upper):
+                where = f" on {machine_text(gap.record)}" if several else ""
+                apart = f"{_up_to(gap.seeds)}{duration(gap.seconds)} apart"
+                sentences.append(
+                    f"{budget_text(lower.first)} and {budget_text(upper.first)} on {lower.first.dataset.name}{where}, "
+                    f"{_seeds(gap.seeds)}: the runs of the two budgets are {apart}; the line that joins them includes "
+                    "any change of the machine's speed in between."
                 )
-    return said
+    return sentences
 
 
 def _several_machines(comparisons: Sequence[Comparison]) -> bool:

@@ -1,4 +1,4 @@
-"""What all figures share: the canvas, the unit of cost, and how a figure is written to a file."""
+"""Shared parts of all figures: the canvas, the unit of cost, and writing a figure to a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def new_figure(
     width: float, height: float, columns: int = 1, *, rows: int = 1, **options: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with its own canvas, so that no window system and no global state is needed. Sizes in inches."""
+    """A figure with its own canvas, which needs no window system and no global state. Sizes in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -50,7 +50,7 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
 
 
 def cost_unit(seconds: Sequence[float], devices: int = 1) -> tuple[float, str]:
-    """What to divide seconds of training by, and what the axis says then."""
+    """The unit of training time in seconds, and the label of its axis."""
     longest = max(seconds, default=0.0)
     if devices > 1 or longest > 2 * 3600:
         return 3600.0, "Training cost (device-hours)"
@@ -66,7 +66,7 @@ def ladders(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def far_above(value: float, rest: Sequence[float]) -> bool:
-    """Whether showing a value (the supervised ceiling) in place would press all the rest together."""
+    """Whether a value (the supervised ceiling) is so high that showing it would squeeze all others."""
     return bool(rest) and value > max(rest) + max(max(rest) - min(rest), 3.0)
 
 
@@ -74,7 +74,7 @@ def draw_front(axes: Axes, points: Sequence[tuple[float, float]], floor: float) 
     """Draws a Pareto front as a step line.
 
     Args:
-        axes: whose limits are final: the line goes on to the right edge.
+        axes: with final limits, because the line continues to the right edge.
         points: (cost, accuracy) pairs of the front, by rising cost.
         floor: the height from which the line rises to the first point.
 

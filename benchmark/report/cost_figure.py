@@ -1,13 +1,12 @@
-"""A report's main figure: what each entry paid, and what it reached."""
+"""A report's main figure: each entry's training time and accuracy."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparability import fixed_cost
 from benchmark.analysis.comparison import MIN_RESULT, Row, valid_rows
+from benchmark.analysis.fronts import front_rows
 from benchmark.analysis.published import on_published_axes
-from benchmark.analysis.statistics import pareto_front
 from benchmark.records.budgets import budget_text, has_time_budget
 from benchmark.report import style
 from benchmark.report.canvas import cost_unit, draw_front, far_above, ladders, new_figure, plain_log_ticks
@@ -16,26 +15,37 @@ from benchmark.report.plot import Plot
 from benchmark.report.published_figure import counted, draw_points
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from benchmark.records.schema import Record
 
 _MARKER, _SEED, _BAR, _LINE = 12.0, 4.0, 3.0, 1.0  # what a square pixel weighs for a label that covers it
 
+CAPTION = (
+    "Training time against linear top-1 on the test split. Large markers are means over seeds; small ones are seeds. A "
+    "line joins the budgets of one entry. From three seeds on, bars are 95% intervals on both axes; below, a bar "
+    "without ends is the sampling error of the test split, which does not include the variation between seeds. Times "
+    "are means over the runs with safe times; an entry without any is hollow and on no front. The grey line is the "
+    "Pareto front of the self-supervised means above every untrained network, whether or not they differ "
+    "significantly. Dashed lines are untrained networks, which cost nothing. Budgets of data and budgets of cost have "
+    "a panel each. If all entries were given the same time, they are side by side in order of accuracy, without an "
+    "axis of cost and without a front."
+)
+
 
 def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -> Figure:
-    """What each entry paid in training time, and the linear top-1 it reached.
+    """Each entry's training time and linear top-1.
 
-    Each seed is a faint point; means carry 95% bars on both axes from three seeds on: of two, Student's interval is
-    twelve times their spread, and would hide the rest; there the bar is the test split's sampling error. The rungs of a
-    ladder are joined. Dashed are the untrained networks, which pay nothing; the grey step is the Pareto front of the
-    self-supervised means above all of them. A supervised row far above all others is drawn at the upper edge, with its
-    value. Budgets of data and budgets of cost have panels of their own, beside each other on one scale of accuracy
-    (rule 21); where all were given the same time, entries stand side by side instead of one behind the other, without a
-    front. On ImageNet-100 at 224 px the published runs stand behind ours, hollow and grey; anywhere else their axes
-    would not be these. They are whole jobs on other machines: a backdrop, and no part of the front.
+    Seeds are faint points, means carry 95% bars on both axes from three seeds on: Student's interval of two is twelve
+    times their spread and would hide the rest, so that below three the bar is the test split's sampling error. A line
+    joins the rungs of a ladder. Dashed are the untrained networks, which cost nothing; the grey line is the Pareto
+    front of the self-supervised means above all of them. A supervised row far above all others is drawn at the upper
+    edge, with its value. Budgets of data and budgets of cost have a panel each, on one scale of accuracy (rule 21).
+    Entries with the same time budget are side by side, without a front. On ImageNet-100 at 224 px the published runs
+    are behind ours, hollow and grey: whole jobs on other machines, and no part of the front.
 
     Args:
         records: of one ladder (equal but for the budget) and one machine, because times are compared; runs without
@@ -43,11 +53,6 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
         width: in inches.
     """
     rows = [row for row in valid_rows(records) if row.accuracy.mean is not None]
-    paid = [row for row in rows if _has_paid(row)]
-    published = bool(paid) and all(on_published_axes(row.first) for row in paid)
-    devices = max((record.environment.devices for row in paid for record in row.records), default=1)
-    # Published costs are in device-hours; several devices make ours so, too.
-    unit, label = cost_unit([row.cost.mean or 0.0 for row in paid], 2 if published else devices)
     parts = {"Same data": [row for row in rows if not has_time_budget(row.first)]}
     parts["Same cost"] = [row for row in rows if has_time_budget(row.first)]
     panels = {name: part for name, part in parts.items() if any(map(_has_paid, part))} or {"": rows}
@@ -55,24 +60,8 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
     with style.applied():
         shape = {"columns": len(panels)} if wide else {"rows": len(panels)}
         height = (0.56 * width if wide else 0.86 * width) if len(panels) == 1 or wide else 1.6 * width
-        figure, every = new_figure(width, height, **shape)
-        plots = [
-            Plot(
-                axes,
-                [row for row in part if _has_paid(row)],
-                [row for row in part if row.first.method == "random_init"],
-                unit,
-                published and not all(has_time_budget(row.first) for row in part),
-            )
-            for axes, part in zip(every, panels.values(), strict=True)
-        ]
-        for plot, name in zip(plots, panels, strict=True):
-            same = f"{budget_text(plot.paid[0].first)} each" if plot.equal else None
-            plot.axes.set(xlabel=same or label + _rungs(plot), ylabel="Linear probe, test top-1 (%)")
-            _set_limits(plot)
-            _draw_key(plot)
-            if len(panels) > 1:
-                plot.axes.set_title(f"{name}\n", loc="left")  # above the key, which is as wide as a panel
+        figure, axes = new_figure(width, height, **shape)
+        plots = _plots(rows, panels, axes)
         _share_accuracy(plots)
         fronts = [_draw_panel(plot) for plot in plots]
         figure.canvas.draw()
@@ -84,8 +73,34 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
     return figure
 
 
+def _plots(rows: Sequence[Row], panels: Mapping[str, list[Row]], every: Sequence[Axes]) -> list[Plot]:
+    """The panels with their axes set up, but nothing drawn."""
+    paid = [row for row in rows if _has_paid(row)]
+    published = bool(paid) and all(on_published_axes(row.first) for row in paid)
+    devices = max((record.environment.devices for row in paid for record in row.records), default=1)
+    # Published costs are in device-hours; several devices make ours so, too.
+    unit, label = cost_unit([row.cost.mean or 0.0 for row in paid], 2 if published else devices)
+    plots = []
+    for axes, (name, part) in zip(every, panels.items(), strict=True):
+        plot = Plot(
+            axes,
+            [row for row in part if _has_paid(row)],
+            [row for row in part if row.first.method == "random_init"],
+            unit,
+            published and not all(has_time_budget(row.first) for row in part),
+        )
+        same = f"{budget_text(plot.paid[0].first)} each" if plot.equal else None
+        axes.set(xlabel=same or label + _rungs(plot), ylabel="Linear probe, test top-1 (%)")
+        _set_limits(plot)
+        _draw_key(plot)
+        if len(panels) > 1:
+            axes.set_title(f"{name}\n", loc="left")  # above the key, which is as wide as a panel
+        plots.append(plot)
+    return plots
+
+
 def _rungs(plot: Plot) -> str:
-    """Which budgets the lines join, for the axis of cost; empty without lines."""
+    """The budgets that the lines join, for the label of the cost axis; empty without lines."""
     budgets = [budget_text(row.first) for row in max(plot.ladders(), key=len, default=[])]
     return f", lines: {budgets[0].split()[0]} to {budgets[-1]}" if len(budgets) > 1 else ""
 
@@ -103,7 +118,7 @@ def _share_accuracy(plots: list[Plot]) -> None:
 
 
 def _draw_panel(plot: Plot) -> list[tuple[float, float]]:
-    """Floors, front and entries; returns the front's corners."""
+    """Draws untrained networks, front and entries; returns the front's corners."""
     for rungs in ladders(plot.floors):
         level = rungs[-1].accuracy.mean or 0.0
         plot.axes.axhline(level, color=style.FAINT, linewidth=0.8, dashes=(5, 3), zorder=1.5)
@@ -111,26 +126,6 @@ def _draw_panel(plot: Plot) -> list[tuple[float, float]]:
     for rungs in plot.ladders():
         _draw_entry(plot, rungs)
     return front
-
-
-def front_of(rows: Sequence[Row]) -> list[Row]:
-    """The rows on the Pareto front of the means, by rising cost.
-
-    Supervised and collapsed rows do not compete, nor those against whose times something speaks. Random-init does, at
-    no cost: a row that does not exceed it is not on the front. Where the budget is a time, that is the cost: what a
-    last step takes beyond it decides nothing.
-    """
-    rivals = [
-        row
-        for row in rows
-        if row.completed
-        and row.first.method != "supervised"
-        and (row.first.method == "random_init" or not row.unsafe)  # what pays nothing has no time to speak against
-    ]
-    free = [row.first.method == "random_init" for row in rivals]
-    costs = [fixed_cost(row.first) or row.cost.mean or 0.0 for row in rivals]
-    points = [(0.0 if f else cost, row.accuracy.mean or 0.0) for row, f, cost in zip(rivals, free, costs, strict=True)]
-    return [rivals[i] for i in pareto_front(points) if not free[i] and rivals[i].cost.mean]
 
 
 def _off_scale(plot: Plot) -> set[int]:
@@ -152,7 +147,7 @@ def _set_limits(plot: Plot) -> None:
     ys += [run.linear_top1 for run in theirs]
     spread = max(max(ys, default=100.0) - min(ys, default=0.0), 2.0)
     for row in plot.paid:
-        # A wide interval's bar may leave the figure, the points may not.
+        # The bar of a wide interval may leave the figure, points may not.
         reach = plot.height(row) or 0.0
         reach = min(reach, 0.25 * spread) if row.accuracy.n >= MIN_RESULT else reach
         ys += [] if id(row) in off else [plot.at(row)[1] - reach, plot.at(row)[1] + reach]
@@ -178,7 +173,7 @@ def _set_limits(plot: Plot) -> None:
 
 
 def _draw_key(plot: Plot) -> None:
-    """One faint line above the axes: which marker means what, and what the bars are."""
+    """One faint line above the axes: the meaning of the markers and of the bars."""
     used = {style.marker(row.first) for row in plot.paid}
     words = {"o": "\u25cf CNN", "s": "\u25a0 ViT", "D": "\u25c6 supervised"}
     parts = [text for marker, text in words.items() if marker in used]
@@ -188,12 +183,12 @@ def _draw_key(plot: Plot) -> None:
     if counts:
         n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         if counts[0] < MIN_RESULT <= counts[-1]:
-            bars = f"95% (n < {MIN_RESULT}: sampling)"  # the caption has more room
+            bars = f"95% (n < {MIN_RESULT}: sampling)"  # the caption says more
         else:
             bars = "95% intervals" if counts[-1] >= MIN_RESULT else "sampling error"
         parts.append(f"n = {n}, bars: {bars}")
     text = "\u2003".join(parts)
-    # A column of a paper is narrower than what there may be to say.
+    # A narrow figure needs smaller letters for a long key.
     points = 72 * plot.axes.get_window_extent().width / plot.axes.figure.dpi
     size = min(6.5, 1.75 * points / max(1, len(text)))
     plot.axes.set_title(text, loc="right", fontsize=size, fontweight="normal", color=style.FAINT)
@@ -203,63 +198,62 @@ def _draw_entry(plot: Plot, rungs: list[Row]) -> None:
     """One entry: its seeds, its means with bars, and the line that joins its rungs."""
     axes, first = plot.axes, rungs[0].first
     colour, marker = style.colour(first.entry, first.method), style.marker(first)
-    points = [plot.at(row) for row in rungs]
     if len(rungs) > 1:
+        points = [plot.at(row) for row in rungs]
         axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.0, alpha=0.8, zorder=3)
-    for row, (x, y) in zip(rungs, points, strict=True):
+    for row in rungs:
         if row.n > 1:
             seeds = plot.seeds(row)
-            axes.scatter(
-                [x for x, _ in seeds],
-                [y for _, y in seeds],
-                s=7,
-                marker=marker,
-                color=colour,
-                alpha=0.35,
-                linewidths=0,
-                zorder=3.5,
-            )
-        sure = row.accuracy.n >= MIN_RESULT  # else the bar knows nothing of seeds, and must not look like an interval
-        axes.errorbar(
-            x,
-            y,
-            xerr=plot.reach(row),
-            yerr=plot.height(row),
-            color=colour,
-            elinewidth=0.8 if sure else 0.6,
-            capsize=1.6 if sure else 0.0,
-            capthick=0.8,
-            alpha=1.0 if sure else 0.6,
-            zorder=4,
-        )
-        top = axes.get_ylim()[1]
-        above = y > top
-        if above and row is not rungs[-1]:
-            continue
-        shape, size = ("^", 26) if above else (marker, 22 if marker == "D" else 28)
-        axes.scatter(
-            [x],
-            [min(y, top)],
-            s=size,
-            marker=shape,
-            color="white" if row.unsafe else colour,
-            edgecolors=colour if row.unsafe else "white",
-            linewidths=1.0 if row.unsafe else 0.6,
-            zorder=5,
-            clip_on=False,
-        )
+            xs, ys = [x for x, _ in seeds], [y for _, y in seeds]
+            axes.scatter(xs, ys, s=7, marker=marker, color=colour, alpha=0.35, linewidths=0, zorder=3.5)
+        _draw_bars(plot, row, colour)
+        above = plot.at(row)[1] > axes.get_ylim()[1]
+        if not above or row is rungs[-1]:
+            _draw_mean(plot, row, colour, "^" if above else marker)
+
+
+def _draw_bars(plot: Plot, row: Row, colour: str) -> None:
+    """The row's intervals; a sampling error must not look like an interval over seeds, so it has no caps."""
+    over_seeds = row.accuracy.n >= MIN_RESULT
+    plot.axes.errorbar(
+        *plot.at(row),
+        xerr=plot.reach(row),
+        yerr=plot.height(row),
+        color=colour,
+        elinewidth=0.8 if over_seeds else 0.6,
+        capsize=1.6 if over_seeds else 0.0,
+        capthick=0.8,
+        alpha=1.0 if over_seeds else 0.6,
+        zorder=4,
+    )
+
+
+def _draw_mean(plot: Plot, row: Row, colour: str, marker: str) -> None:
+    """The row's mean, at the upper edge if it is off the scale; hollow if its times are unsafe."""
+    x, y = plot.at(row)
+    plot.axes.scatter(
+        [x],
+        [min(y, plot.axes.get_ylim()[1])],
+        s={"^": 26, "D": 22}.get(marker, 28),
+        marker=marker,
+        color="white" if row.unsafe else colour,
+        edgecolors=colour if row.unsafe else "white",
+        linewidths=1.0 if row.unsafe else 0.6,
+        zorder=5,
+        clip_on=False,
+    )
 
 
 def _draw_front(plot: Plot) -> list[tuple[float, float]]:
-    """Draws the Pareto front as a step line; returns its corners. Of equal costs the front is a single point."""
+    """Draws the Pareto front as a step line and returns its corners; none if all costs are equal."""
     if plot.equal:
         return []
     floor = max((row.accuracy.mean or 0.0 for row in plot.floors), default=plot.axes.get_ylim()[0])
-    return draw_front(plot.axes, [plot.at(row) for row in front_of([*plot.paid, *plot.floors])], floor)
+    return draw_front(plot.axes, [plot.at(row) for row in front_rows([*plot.paid, *plot.floors])], floor)
 
 
 def _labels(plot: Plot, front: list[tuple[float, float]]) -> list[Label]:
-    """A name for each entry's last rung, for the floors and for the front."""
+    """Labels for each entry's last rung, for the untrained networks and for the front."""
     left, right = plot.axes.get_xlim()
     top = plot.axes.get_ylim()[1]
     labels = []
@@ -279,7 +273,7 @@ def _labels(plot: Plot, front: list[tuple[float, float]]) -> list[Label]:
 
 
 def _obstacles(plot: Plot, front: list[tuple[float, float]]) -> list[tuple[Box, float]]:
-    """What labels should not cover, in display coordinates, with the weight of a square pixel."""
+    """Boxes that labels should not cover, in display coordinates, with the weight of a square pixel."""
     dot = plot.axes.figure.dpi / 72
     left, right = plot.axes.get_xlim()
     low, high = plot.axes.get_ylim()

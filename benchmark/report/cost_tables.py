@@ -1,20 +1,21 @@
-"""A report's tables of cost: what each entry needed, and its time relative to CNN-JEPA's."""
+"""Tables of cost: time, throughput, memory and power of each entry, and its time relative to CNN-JEPA's."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.published import DESCRIPTION, EPOCHS, REPOSITORY, PublishedRun, published_of
+from benchmark.analysis.published import DESCRIPTION, REPOSITORY, PublishedRun, PublishedSource, published, published_of
 from benchmark.analysis.relative import ENCODERS, RelativeTime, relative_times, total_cost
 from benchmark.analysis.tables import leaderboard_row
 from benchmark.report.tables import Cell, Table, machine_cell, number_cell, row_cell, times_cell, without_empty_columns
-from benchmark.text import duration
+from benchmark.text import duration, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmark.analysis.comparison import Comparison, Row
     from benchmark.analysis.statistics import Summary
+    from benchmark.records.schema import Record
 
 _COSTS = (
     *("Entry", "Training", "Total", "Images/s", "Data wait", "MFLOPs/image", "Memory", "Power", "Parameters"),
@@ -23,10 +24,10 @@ _COSTS = (
 
 
 def cost_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
-    """What each row needed: time, throughput, arithmetic, memory, power; None where no row paid anything.
+    """Time, throughput, FLOPs, memory and power of each row; None if no row has training time.
 
     Args:
-        comparison: whose rows stand by rising training time, without the invalid ones and the free ones.
+        comparison: its valid rows with training time are shown by rising time.
         machines: hardware keys in the order of the report's machines.
     """
     rows = [row for row in comparison.rows if row.invalid is None and row.cost.mean]
@@ -57,10 +58,10 @@ def _cost_cells(row: Row, values: dict[str, Any], machines: Sequence[str]) -> tu
 
 
 def relative_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
-    """Training and total time relative to CNN-JEPA's with either encoder, and what others published of it.
+    """Training and total time relative to CNN-JEPA's with each encoder, next to published ratios.
 
     Args:
-        comparison: one whose budget is no time; None otherwise, and without a row of CNN-JEPA.
+        comparison: the result is None under a time budget and without a row of CNN-JEPA.
         machines: hardware keys in the order of the report's machines.
     """
     found = relative_times(comparison)
@@ -84,27 +85,27 @@ def _relative_cells(one: RelativeTime, there: Sequence[str], machines: Sequence[
         *(_ratio(one.training[name]) for name in there),
         number_cell(one.row.time_summary(total_cost).mean, duration),
         *(_ratio(one.total[name]) for name in there),
-        _published(published_of(first, REPOSITORY)),
-        _published(published_of(first, DESCRIPTION)),
+        _published_cell(first, REPOSITORY),
+        _published_cell(first, DESCRIPTION),
         times_cell(one.row, *one.bases),
         machine_cell(one.row, machines),
     )
 
 
-def _ratio(found: Summary | None) -> Cell:
-    if found is None or found.mean is None:
-        return Cell("")
-    return Cell(f"{found.mean:.2f}" + ("" if found.ci95 is None else f" ± {found.ci95:.2f}"), found.mean)
+def _ratio(ratio: Summary | None) -> Cell:
+    return Cell("") if ratio is None else Cell(with_interval(ratio.mean, ratio.ci95, digits=2), ratio.mean)
 
 
-def _published(runs: Sequence[PublishedRun]) -> Cell:
+def _published_cell(record: Record, name: str) -> Cell:
+    """The ratios that a source published for runs like this one."""
+    source, runs = published()[name], published_of(record, name)
     if not runs:
         return Cell("")
-    return Cell(", ".join(map(_published_ratio, runs)), runs[0].ratio)
+    return Cell(", ".join(_published_ratio(source, run) for run in runs), source.ratio(runs[0]))
 
 
-def _published_ratio(run: PublishedRun) -> str:
-    """With what makes it another ratio than that of one network and one number of epochs."""
+def _published_ratio(source: PublishedSource, run: PublishedRun) -> str:
+    """The ratio, with the network and the epochs where they are not those of CNN-JEPA's run."""
     notes = [run.backbone] if run.vit else []
-    notes += [f"{run.epochs} epochs against {EPOCHS}"] if run.epochs not in (None, EPOCHS) else []
-    return f"{run.ratio:.2f}" + (f" ({', '.join(notes)})" if notes else "")
+    notes += [f"{run.epochs} epochs against {source.base.epochs}"] if run.epochs != source.base.epochs else []
+    return f"{source.ratio(run):.2f}" + (f" ({', '.join(notes)})" if notes else "")

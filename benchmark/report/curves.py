@@ -1,4 +1,4 @@
-"""A figure of what goes on inside the runs: probes over training time."""
+"""Learning curves: validation accuracy over training time."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ _Entries = list[tuple[Row, list[Curve]]]
 
 _PANELS = {"linear_top1": "Linear probe", "knn200": "kNN, k = 200"}
 _MATCH = 0.01  # two notes of one evaluation differ in progress by less than this
+
+CAPTION = (
+    "Validation accuracy of the primary encoder during the runs: the mean over seeds, each seed as a thin line, and "
+    "from three seeds on the 95% interval of the mean as a band. Dashed lines are vision transformers. The probes "
+    "during a run may use fewer images than the final ones, so a curve need not end at the table's value. A point in "
+    "the middle is not the result of a shorter budget, whose learning-rate schedule would have ended there."
+)
+NO_CURVES = "No learning curves: each run was evaluated only once."
 
 
 def curve(record: Record, history: Sequence[Mapping[str, Any]], score: str) -> Curve:
@@ -60,7 +68,7 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
 def band(curves: Sequence[Curve]) -> tuple[list[float], list[float], list[float]]:
     """Times, lower and upper ends of the 95% interval of the mean curve (Student t).
 
-    Empty below three seeds: over two, an interval is many times as wide as the figure.
+    Empty below three seeds: an interval over two is many times as wide as the figure.
     """
     if len(curves) < MIN_RESULT:
         return [], [], []
@@ -116,15 +124,14 @@ def learning_curves(
 ) -> Figure | None:
     """Validation accuracy over training time: linear probe and kNN, side by side.
 
-    These describe runs under way; a point in the middle is no result of a shorter budget, whose schedule would have
-    ended there.
+    A point in the middle is not the result of a shorter budget, whose learning-rate schedule would have ended there.
 
     Args:
         runs: records and the lines of their `history.jsonl`.
         width: in inches.
 
     Returns:
-        The figure, without runs that were evaluated once; None if there is no other.
+        The figure, without runs that were evaluated only once; None if there are no others.
     """
     histories = {id(record): history for record, history in runs}
     rows = [row for row in valid_rows([record for record, _ in runs]) if row.first.method != "random_init"]
@@ -154,7 +161,7 @@ def learning_curves(
 
 
 def only_points(runs: Sequence[tuple[Record, Sequence[Mapping[str, Any]]]]) -> bool:
-    """Whether there are evaluations, but of no run more than one, so that there is nothing to draw."""
+    """Whether every run was evaluated at most once, and some were, so that there is no curve to draw."""
     lengths = [len(curve(record, history, score)) for record, history in runs for score in _PANELS]
     return max(lengths, default=0) == 1
 
@@ -185,9 +192,9 @@ def _scaled(points: Curve, unit: float) -> tuple[list[float], list[float]]:
 
 
 def _set_height(axes: Axes, entries: _Entries) -> _Entries:
-    """Fits the y axis to the curves, and returns those that are to be drawn.
+    """Fits the y axis to the curves, and returns those to draw.
 
-    A supervised one far above the others is not: it is named at the top.
+    A supervised curve far above the others is not drawn, but named at the top.
     """
     means = {id(row): [value for _, value in mean_curve(curves)] for row, curves in entries}
     rest = [value for row, _ in entries if row.first.method != "supervised" for value in means[id(row)]]
@@ -196,7 +203,7 @@ def _set_height(axes: Axes, entries: _Entries) -> _Entries:
     heights = [value for row, _ in shown for value in means[id(row)]]
     if not heights:
         return list(entries)
-    # Every seed's line is in the figure; a band over few seeds may be many times as wide, and is cut.
+    # Every seed's line fits into the figure; a much wider band over few seeds is cut.
     spread = max(max(heights) - min(heights), 2.0)
     heights += [value for _, curves in shown for points in curves for _, value in points]
     bottom, top = min(heights), max(heights)

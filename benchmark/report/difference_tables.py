@@ -1,4 +1,4 @@
-"""A report's tables of differences: each entry against the declared reference, and each against each."""
+"""Tables of differences: every entry against the declared reference, tuned against untuned, all pairs."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _OPPOSITE = {"higher": "lower", "lower": "higher"}
 
 
 def differences_table(comparison: Comparison) -> Table | None:
-    """Each row against the declared reference; None where no row has two seeds in common with it."""
-    found = differences(comparison)
-    if not any(one.paired.n > 1 for one in found):
+    """Each row against the declared reference; None if no row has two seeds in common with it."""
+    rows = differences(comparison)
+    if not any(difference.paired.n > 1 for difference in rows):
         return None
-    return Table(_DIFFERENCES, frozenset({1, 2, 3, 4, 6}), tuple(map(_difference_cells, found)))
+    return Table(_DIFFERENCES, frozenset({1, 2, 3, 4, 6}), tuple(map(_difference_cells, rows)))
 
 
 def tuning_table(comparison: Comparison) -> Table | None:
-    """Each tuned row against its entry as the recipe has it; None where no entry stands there both ways."""
-    found = tuning_differences(comparison)
+    """Each tuned row against its entry with the recipe's settings; None if no entry has both."""
+    pairs = tuning_differences(comparison)
     heads = (_DIFFERENCES[0], "Against", *_DIFFERENCES[1:])
-    cells = [(tuned, row_cell(one.reference), *rest) for one in found for tuned, *rest in [_difference_cells(one)]]
-    compared = {id(one.row) for one in found}
+    cells = [(tuned, row_cell(pair.reference), *rest) for pair in pairs for tuned, *rest in [_difference_cells(pair)]]
+    compared = {id(pair.row) for pair in pairs}
     for row in comparison.rows:
         own = any(UNCHANGED in tags_of(record) for record in row.measured)
         if own and row.invalid is None and id(row) not in compared:
@@ -45,75 +45,77 @@ def tuning_table(comparison: Comparison) -> Table | None:
     return Table(heads, frozenset({2, 3, 4, 5, 7}), tuple(cells)) if cells else None
 
 
-def _difference_cells(one: Difference) -> tuple[Cell, ...]:
-    # Times are compared on one machine alone (rule 1), and where nothing speaks against them.
-    safe = not one.row.unsafe and not one.reference.unsafe
-    ratio = time_ratio(one.row, one.reference) if safe else None
+def _difference_cells(pair: Difference) -> tuple[Cell, ...]:
+    # Only safe times of pair machine are compared (rules 1 and 12 to 14).
+    safe = not pair.row.unsafe and not pair.reference.unsafe
+    ratio = time_ratio(pair.row, pair.reference) if safe else None
     return (
-        row_cell(one.row),
-        Cell(str(one.paired.n), one.paired.n),
-        Cell(_signed(one, 1.0), one.paired.mean),
-        number_cell(one.p, lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"),
-        number_cell(one.improvement, lambda v: f"{v:.2f}"),
-        Cell(_verdict(one)),
+        row_cell(pair.row),
+        Cell(str(pair.paired.n), pair.paired.n),
+        Cell(_signed(pair, 1.0), pair.paired.mean),
+        number_cell(pair.p, lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"),
+        number_cell(pair.improvement, lambda v: f"{v:.2f}"),
+        Cell(_verdict(pair)),
         number_cell(None if ratio is None else ratio.mean, lambda v: f"{v:.2f}"),
     )
 
 
-def _signed(one: Difference, sign: float) -> str:
-    mean, width = one.paired.mean, one.paired.ci95
+def _signed(pair: Difference, sign: float) -> str:
+    mean, width = pair.paired.mean, pair.paired.ci95
     if mean is None:
         return ""
     return f"{sign * mean + 0.0:+.1f}" + ("" if width is None else f" ± {width:.1f}")
 
 
-def _verdict(one: Difference) -> str:
-    return one.verdict or (f"fewer than {MIN_RESULT} pairs" if one.paired.n < MIN_RESULT else "no spread to test by")
+def _verdict(pair: Difference) -> str:
+    return pair.verdict or (f"fewer than {MIN_RESULT} pairs" if pair.paired.n < MIN_RESULT else "no spread, no test")
 
 
 def pairs_table(comparison: Comparison) -> tuple[Table | None, str]:
-    """Each self-supervised row against each: row - column, its interval and what the test says.
+    """All pairs of self-supervised rows: row - column, its interval and the verdict of the test.
 
     Returns:
-        The table, None where no two rows have three seeds in common; and what is left out of it and why, which is
-        empty where nothing is.
+        The table, or None if no two rows have three seeds in common; and a sentence on what is left out and why.
     """
     every = [row for row in self_supervised(comparison) if not row.collapsed]
-    found = {(id(one.row), id(one.reference)): one for one in all_pairs(every, differences(comparison))}
-    tested = {place for pair, one in found.items() if one.paired.n >= MIN_RESULT for place in pair}
+    pairs = {(id(pair.row), id(pair.reference)): pair for pair in all_pairs(every, differences(comparison))}
+    tested = {place for ids, pair in pairs.items() if pair.paired.n >= MIN_RESULT for place in ids}
     rows = [row for row in every if id(row) in tested]
     if not rows:
-        few = f"No two self-supervised entries have {MIN_RESULT} seeds in common, so that none is tested pair by pair."
+        few = f"No two self-supervised entries have {MIN_RESULT} seeds in common, so no pair is tested."
         return None, few if len(every) > 1 else ""
     names = _names(rows)
     cells = [
-        (replace(row_cell(row), text=names[id(row)]), *(_pair_cell(row, other, found) for other in rows))
+        (replace(row_cell(row), text=names[id(row)]), *(_pair_cell(row, other, pairs) for other in rows))
         for row in rows
     ]
     table = Table(("Row - column", *names.values()), frozenset(range(1, len(rows) + 1)), tuple(cells))
     others = listing(name_of(row) for row in every if id(row) not in tested)
-    return table, f"Left out, with fewer than {MIN_RESULT} seeds in common with any other: {others}." if others else ""
+    return (
+        table,
+        f"Left out (fewer than {MIN_RESULT} seeds in common with any other entry): {others}." if others else "",
+    )
 
 
 def _names(rows: Sequence[Row]) -> dict[int, str]:
-    """Names for rows and columns; numbered where several rows (machines, experiments) have the same."""
+    """Names for rows and columns; numbered if several rows (machines, experiments) share one."""
     count, used = Counter(map(name_of, rows)), Counter[str]()
-    found = {}
+    names = {}
     for row in rows:
         name = name_of(row)
         used[name] += 1
-        found[id(row)] = f"{name} ({used[name]})" if count[name] > 1 else name
-    return found
+        names[id(row)] = f"{name} ({used[name]})" if count[name] > 1 else name
+    return names
 
 
-def _pair_cell(row: Row, other: Row, found: dict[tuple[int, int], Difference]) -> Cell:
+def _pair_cell(row: Row, other: Row, pairs: dict[tuple[int, int], Difference]) -> Cell:
     if row is other:
         return Cell("")
-    turned = (id(row), id(other)) not in found
-    one = found[(id(other), id(row)) if turned else (id(row), id(other))]
-    if one.paired.n < MIN_RESULT:
-        return Cell("", note=_verdict(one))
+    turned = (id(row), id(other)) not in pairs
+    pair = pairs[(id(other), id(row)) if turned else (id(row), id(other))]
+    if pair.paired.n < MIN_RESULT:
+        return Cell("", note=_verdict(pair))
     sign = -1.0 if turned else 1.0
-    mean = one.paired.mean or 0.0
-    verdict = _verdict(one)
-    return Cell(_signed(one, sign), sign * mean, note=_OPPOSITE.get(verdict, verdict) if turned else verdict)
+    mean = pair.paired.mean or 0.0
+    verdict = _verdict(pair)
+    return Cell(_signed(pair, sign), sign * mean, note=_OPPOSITE.get(verdict, verdict) if turned else verdict)

@@ -1,12 +1,11 @@
-"""A figure of a study that looks for accuracy against cost: its trials, and those that no other one beats."""
+"""A figure of a study with two objectives, accuracy and cost: its trials and their Pareto front."""
 
 from __future__ import annotations
 
 import itertools
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.statistics import pareto_front
-from benchmark.analysis.studies import complete_trials
+from benchmark.analysis.fronts import front_trials, scored_trials, trial_cost
 from benchmark.report import style
 from benchmark.report.canvas import draw_front, new_figure
 from benchmark.report.labels import Box, Label, place, segment
@@ -18,29 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from benchmark.records.study import EntryStudy, TrialOutcome
+    from benchmark.records.study import EntryStudy
 
 Place = tuple[float, float]  # device-hours and percent
 
 
-def trial_cost(trial: TrialOutcome) -> float:
-    """A trial's cost as the sampler saw it: the mean over its runs of device-hours."""
-    return sum(run.device_hours for run in trial.runs) / len(trial.runs)
-
-
-def front_of(study: EntryStudy) -> list[TrialOutcome]:
-    """The complete trials that no other one beats in both cost and score, by rising cost."""
-    trials = _scored(study)
-    return [trials[i] for i in pareto_front([(trial_cost(trial), trial.value or 0.0) for trial in trials])]
-
-
-def _scored(study: EntryStudy) -> list[TrialOutcome]:
-    return [trial for trial in complete_trials(study) if trial.runs and trial.value is not None]
-
-
 def front_sentence(study: EntryStudy) -> str:
-    """The front in words; empty without a complete trial."""
-    front = front_of(study)
+    """A sentence that names the trials on the front; empty without a complete trial."""
+    front = front_trials(study)
     if not front:
         return ""
     named = listing(
@@ -50,7 +34,7 @@ def front_sentence(study: EntryStudy) -> str:
 
 
 def trial_front(study: EntryStudy, *, width: float = style.FULL_WIDTH) -> Figure | None:
-    """The complete trials' scores over their cost, their seeds as small points, and the Pareto front of the means.
+    """The complete trials' scores over their cost, with runs as small points, and the Pareto front.
 
     Trials on the front are filled and named by their number, as in the table; the others are hollow.
 
@@ -61,7 +45,7 @@ def trial_front(study: EntryStudy, *, width: float = style.FULL_WIDTH) -> Figure
     Returns:
         The figure; None below two complete trials.
     """
-    trials, front = _scored(study), front_of(study)
+    trials, front = scored_trials(study), front_trials(study)
     if len(trials) < 2:
         return None
     best = {trial.number for trial in front}
@@ -105,7 +89,7 @@ def _set_limits(axes: Axes, points: list[tuple[float, float]]) -> None:
 def _obstacles(
     axes: Axes, corners: Sequence[Place], points: Sequence[Place], seeds: Sequence[Place]
 ) -> list[tuple[Box, float]]:
-    """The front, the trials and their runs in display coordinates, with what a covered square pixel weighs."""
+    """Boxes around the front, the trials and their runs in display coordinates, with the weight of a square pixel."""
     dot = axes.figure.dpi / 72
     shown = [(float(x), float(y)) for x, y in map(axes.transData.transform, corners)]
     found = [(box, 1.0) for a, b in itertools.pairwise(shown) for box in segment(a, b, 1.4 * dot)]

@@ -1,4 +1,4 @@
-"""Direct labels that hide neither each other nor the data. Deterministic; lengths are pixels of the display."""
+"""Places labels so that they hide neither each other nor the data; deterministic. Lengths are display pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Text
 
-# Beside and above first: that is where a reader looks for a name.
+# RunFiles and above first: that is where a reader looks for a name.
 _ANGLES = (0, 180, 30, 150, 330, 210, 60, 120, 300, 240, 90, 270, 15, 165, 345, 195, 75, 105, 285, 255)
 _RADII = (6, 9, 13, 18, 25, 34, 45, 58, 72)  # points
 _PARTS = 8  # of a line, at whose ends its name is tried out
@@ -37,7 +37,7 @@ class Box:
         return max(0.0, width) * max(0.0, height)
 
     def inside(self, other: Box) -> bool:
-        """Whether no part of it lies outside the other."""
+        """Whether it lies completely inside the other."""
         return (
             self.left >= other.left
             and self.right <= other.right
@@ -57,7 +57,7 @@ class Label:
     along: float | None = None
 
     def points(self) -> list[tuple[float, float]]:
-        """Where it may belong: its point, or some of its line's, from the left on."""
+        """The points that the label may be next to: its point, or several on its line, from the left on."""
         if self.along is None:
             return [(self.x, self.y)]
         return [(self.x + (self.along - self.x) * part / _PARTS, self.y) for part in range(_PARTS + 1)]
@@ -65,7 +65,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a label went: its box, and the area of what it had to cover."""
+    """The place of a label: its box, and the weight of what it covers."""
 
     label: Label
     box: Box
@@ -80,15 +80,15 @@ def choose(
     frame: Box,
     obstacles: Sequence[tuple[Box, float]],
 ) -> tuple[Box, float, float]:
-    """The first place around a point where a label covers nothing, else the one where it covers least.
+    """The first place around a point where a label covers nothing, or the one where it covers least.
 
     Args:
         width: of the label.
         height: of the label.
         point: in display coordinates.
         scale: pixels per point (1/72 inch).
-        frame: what the label stays inside.
-        obstacles: what should not be covered, and how much each square pixel of it weighs.
+        frame: the label stays inside it.
+        obstacles: boxes to leave uncovered, each with the weight of a square pixel.
 
     Returns:
         The label's box, its distance from the point in points, and the weight of what it covers.
@@ -141,7 +141,7 @@ def place(
         size: of the font, in points.
 
     Returns:
-        Where each label went, in the order in which they were placed.
+        The place of each label, in the order of placing.
     """
     figure = axes.figure
     scale = figure.dpi / 72

@@ -1,4 +1,4 @@
-"""How each method sees: its views, its masks, and for the JEPAs what was predicted and what was to be.
+"""A figure of a method's views and masks, and for the JEPAs of predicted and target features.
 
 Shape suffixes: B images, M target blocks, H W pixels, h w cells.
 """
@@ -17,20 +17,28 @@ if TYPE_CHECKING:
 
     from benchmark.report.run_files import MethodViews
 
-_HIDDEN = np.array([246, 246, 248], dtype=np.uint8)  # what the encoder does not see: nearly paper
+_HIDDEN = np.array([246, 246, 248], dtype=np.uint8)  # of masked cells: nearly white
 _LARGEST = 96  # pixels of a picture's side, so that a page stays small
 _GAP = 0.06  # between two pictures, in parts of one
 
+_SEEN = (
+    "The first images of the training split; views before masks. “Visible” is the encoder's input; “to predict” is "
+    "where its prediction is compared with the target encoder's features. Features are shown by their first three "
+    "principal components as red, green and blue, fitted to the targets: similar colours are similar features. The "
+    "prediction is shown with the same components, only where the loss uses it."
+)
+_VIEWS = "The first images of the training split, and the method's views of them."
 
-def seen(glimpse: MethodViews, *, width: float = style.FULL_WIDTH) -> Figure:
-    """A column an image, a row a thing that the method made of it.
+
+def seen(views: MethodViews, *, width: float = style.FULL_WIDTH) -> Figure:
+    """A column per image, a row per view, mask or feature map.
 
     Args:
-        glimpse: of one run.
+        views: of one run.
         width: in inches; a narrow figure shows half of the images.
     """
-    rows = _rows(glimpse)
-    count = len(glimpse["images"])
+    rows = _rows(views)
+    count = len(views["images"])
     shown = count if width > 4 else max(1, count // 2)
     size = min(_LARGEST, max(tiles.shape[1] for _, tiles in rows))
     gap = max(1, round(_GAP * size))
@@ -56,24 +64,29 @@ def seen(glimpse: MethodViews, *, width: float = style.FULL_WIDTH) -> Figure:
     return figure
 
 
-def _rows(glimpse: MethodViews) -> list[tuple[str, Any]]:
+def caption(views: MethodViews) -> str:
+    """What the figure shows; masks and features are explained only if there are any."""
+    return _SEEN if "context" in views else _VIEWS
+
+
+def _rows(views: MethodViews) -> list[tuple[str, Any]]:
     """The rows' names and pictures, each `(B, side, side, 3)` as uint8."""
-    views = sorted(
-        (name for name in glimpse if name.startswith("view_") and name[5:].isdecimal()), key=lambda name: int(name[5:])
+    names = sorted(
+        (name for name in views if name.startswith("view_") and name[5:].isdecimal()), key=lambda name: int(name[5:])
     )
-    rows = [("image", glimpse["images"])]
-    rows += [("view" if len(views) == 1 else f"view {i}", glimpse[name]) for i, name in enumerate(views, 1)]
-    seen_by_encoder = glimpse[views[0]] if views else glimpse["images"]
-    if "context" in glimpse:
-        rows.append(("visible", _masked(seen_by_encoder, glimpse["context"])))
-    hidden = glimpse["targets"].any(axis=1) if "targets" in glimpse else None
+    rows = [("image", views["images"])]
+    rows += [("view" if len(names) == 1 else f"view {i}", views[name]) for i, name in enumerate(names, 1)]
+    seen_by_encoder = views[names[0]] if names else views["images"]
+    if "context" in views:
+        rows.append(("visible", _masked(seen_by_encoder, views["context"])))
+    hidden = views["targets"].any(axis=1) if "targets" in views else None
     if hidden is not None:
         rows.append(("to predict", _masked(seen_by_encoder, hidden)))
-    if "target_pca" in glimpse:
-        rows.append(("target features", _colours(glimpse["target_pca"])))
-    if "predicted_pca" in glimpse:
-        predicted = _colours(glimpse["predicted_pca"])
-        # Elsewhere some methods predict nothing, which has a colour, too.
+    if "target_pca" in views:
+        rows.append(("target features", _colours(views["target_pca"])))
+    if "predicted_pca" in views:
+        predicted = _colours(views["predicted_pca"])
+        # Elsewhere some methods predict nothing, and the colour there means nothing.
         rows.append(("predicted", _masked(predicted, hidden) if hidden is not None else predicted))
     return rows
 
@@ -83,7 +96,7 @@ def _colours(features_BhwC: Any) -> Any:
 
 
 def _masked(pixels_BHWC: Any, cells_Bhw: Any) -> Any:
-    """The pictures with all cells but some wiped out."""
+    """The pictures with all but some cells blanked."""
     side = pixels_BHWC.shape[1:3]
     rows, columns = (np.arange(n) * cells // n for n, cells in zip(side, cells_Bhw.shape[1:], strict=True))
     kept_BHW = cells_Bhw[:, rows][:, :, columns]
@@ -91,7 +104,7 @@ def _masked(pixels_BHWC: Any, cells_Bhw: Any) -> Any:
 
 
 def _resized(tile_HWC: Any, size: int) -> Any:
-    """A square picture of some size: pixels are repeated, or averaged; what is not square is stretched."""
+    """A square picture of some size, by repeating or averaging pixels; other shapes are stretched."""
     from PIL import Image
 
     method = Image.Resampling.BOX if tile_HWC.shape[0] > size else Image.Resampling.NEAREST

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, the same in Markdown, figures and tables beside them."""
+"""Writes the report: one self-contained HTML file, the same in Markdown, with figures and tables next to them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmark.records.budgets import budget_text
 from benchmark.report import published_figure as published
 from benchmark.report import style
 from benchmark.report.pictures import Picture, picture
-from benchmark.report.run_files import read_beside
+from benchmark.report.run_files import read_run_files
 from benchmark.report.sections import section
 from benchmark.report.study_sections import study_sections
 from benchmark.report.summary import limits
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from benchmark.records.schema import Record
     from benchmark.records.study import StudyRecord
+    from benchmark.report.run_files import RunFiles
     from benchmark.report.tables import Table
 
 Found = tuple[Path, "Record"]
@@ -44,13 +45,13 @@ def write_report(
     """Writes `index.html`, `report.md`, `leaderboard.csv`, `runs.csv` and `figures/` into a folder.
 
     Args:
-        records: record files and what they hold; `history.jsonl` beside them gives the learning curves,
-            `breakdown.json` the parts of a step, `glimpse.npz` how each method sees.
-        problems: what could not be read, one line each; the report names it.
+        records: record files with their records; next to them, `history.jsonl` has the learning curves,
+            `breakdown.json` the parts of a step, `glimpse.npz` the views.
+        problems: a line for each file that could not be read; the report names it.
         out: made if it does not exist.
-        looked_in: where records were searched for; said if there are none.
-        studies: files of sweeps and what they hold; each gets a section and a table `trials-<study>.csv`.
-        pictures: show the images of other people's datasets, too; those that this project draws itself always are.
+        looked_in: the folders that were searched; named if there are no records.
+        studies: files of sweeps with their records; each gets a section and a table `trials-<study>.csv`.
+        pictures: show the images of other people's datasets, too, and not only those that this project draws.
 
     Returns:
         The HTML file.
@@ -60,40 +61,49 @@ def write_report(
     """
     if not records and not studies:
         where = f" in {listing(str(path) for path in looked_in)}" if looked_in else ""
-        hint = f"; {len(problems)} not readable, the first: {problems[0]}" if problems else ""
+        hint = f"; {len(problems)} could not be read, the first: {problems[0]}" if problems else ""
         raise UserError(f"no records{where}: expected record.json files, as `bench run` writes them{hint}")
     found = sorted(records, key=lambda pair: (pair[1].entry, budget_text(pair[1]), pair[1].seed, str(pair[0])))
-    every = comparisons([record for _, record in found])
-    ladders: dict[str, list[Comparison]] = {}
-    for comparison in every:
-        ladders.setdefault(ladder_key(comparison.first), []).append(comparison)
-    beside = read_beside(found, pictures=pictures)
-    sections = [section(rungs, found, beside, out, alone=len(ladders) == 1) for rungs in ladders.values()]
-    names = sorted({record.experiment for _, record in found} | {study.name for _, study in studies})
-    context: dict[str, Any] = {
-        "title": listing(names),
-        "sections": sections,
-        "studies": study_sections(studies, out),
-        "published": _published(out) if published.belongs([record for _, record in found]) else None,
-        "limits": limits(every, [*problems, *probes_of(found)[1], *beside.problems]),
-        "runs": len(found),
-        "completed": sum(record.status == "completed" for _, record in found),
-        "ended": max((record.ended for _, record in found), default="")[:10],
-    }
+    context = _context(found, problems, out, studies, read_run_files(found, pictures=pictures))
     write_leaderboard(found, out)
     for template, name in (("report.md.j2", "report.md"), ("index.html.j2", "index.html")):
         write_atomically(out / name, _render(template, context))
     return out / "index.html"
 
 
+def _context(
+    found: Sequence[Found],
+    problems: Sequence[str],
+    out: Path,
+    studies: Sequence[tuple[Path, StudyRecord]],
+    files: RunFiles,
+) -> dict[str, Any]:
+    """The values that the templates show; writes the figures."""
+    records = [record for _, record in found]
+    every = comparisons(records)
+    ladders: dict[str, list[Comparison]] = {}
+    for comparison in every:
+        ladders.setdefault(ladder_key(comparison.first), []).append(comparison)
+    return {
+        "title": listing(sorted({record.experiment for record in records} | {study.name for _, study in studies})),
+        "sections": [section(rungs, found, files, out, alone=len(ladders) == 1) for rungs in ladders.values()],
+        "studies": study_sections(studies, out),
+        "published": _published(out) if published.belongs(records) else None,
+        "limits": limits(every, [*problems, *probes_of(found)[1], *files.problems]),
+        "runs": len(found),
+        "completed": sum(record.status == "completed" for record in records),
+        "ended": max((record.ended for record in records), default="")[:10],
+    }
+
+
 def _published(out: Path) -> tuple[Picture, Table, str]:
     wide, narrow = (published.published_figure(width=width) for width in (style.FULL_WIDTH, style.COLUMN_WIDTH))
-    drawn = picture(wide, narrow, out, "published", "Published cost and accuracy", published.CAPTION)
-    return drawn, published.published_table(), published.NOTE
+    drawn = picture(wide, narrow, out, "published", "Published cost and accuracy", published.caption())
+    return drawn, published.published_table(), published.note()
 
 
 def _markdown(value: object) -> str:
-    """Text that Markdown shows as it is, inside a table too."""
+    """Escapes text for Markdown, also inside a table."""
     text = str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*\[\]|])", r"\\\1", text)
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""A figure in a page: its files, and its SVG as an element."""
+"""Figures for the page: their files, and their SVG as an HTML element."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Picture:
         svg: inlined.
         narrow: inlined, for narrow screens; empty where there is none.
         title: in bold before the caption.
-        caption: says what is seen.
-        images: whether it holds pictures, whose colours have to stay as they are.
-        width: in inches, of `svg`; small figures are not blown up to the width of large ones.
+        caption: explains the figure.
+        images: whether it holds photographs, whose colours have to stay as they are.
+        width: in inches, of `svg`, so that the page does not enlarge small figures.
     """
 
     stem: str
@@ -40,14 +40,14 @@ class Picture:
 def picture(
     figure: Figure, narrow: Figure | None, out: Path, stem: str, title: str, caption: str, *, images: bool = False
 ) -> Picture:
-    """Writes a figure's files into `<out>/figures/`: full width, and one column's where there is such a figure."""
+    """Writes a figure's files into `<out>/figures/`: at full width, and for a column if there is a narrow one."""
     svg, _ = canvas.save(figure, out / "figures" / stem)
     small = "" if narrow is None else inline_svg(canvas.save(narrow, out / "figures" / f"{stem}-column")[0])
     return Picture(f"figures/{stem}", inline_svg(svg), small, title, caption, images, figure.get_figwidth())
 
 
 def inline_svg(path: Path) -> str:
-    """An SVG file of matplotlib's as an element for an HTML page: scalable, its ids unique to the file."""
+    """An SVG file of matplotlib as an element for an HTML page: scalable, with ids unique to the file."""
     text = path.read_text(encoding="utf-8")
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)

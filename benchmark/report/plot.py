@@ -1,4 +1,4 @@
-"""Where rows stand in a panel of cost and accuracy."""
+"""The coordinates of rows in a panel of cost and accuracy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparability import fixed_cost
 from benchmark.analysis.comparison import MIN_RESULT, Row, training_cost
+from benchmark.records.budgets import fixed_cost
 from benchmark.report.canvas import ladders
 
 if TYPE_CHECKING:
@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plot:
-    """What is drawn: rows that paid, rows that did not, the unit of cost in seconds, and whether published runs too."""
+    """The contents of one panel.
+
+    Attributes:
+        axes: to draw on.
+        paid: rows with training time.
+        floors: untrained networks.
+        unit: of cost, in seconds.
+        published: whether published runs are drawn, too.
+    """
 
     axes: Axes
     paid: list[Row]
@@ -26,25 +34,25 @@ class Plot:
 
     @cached_property
     def equal(self) -> bool:
-        """Whether the budget gave the same time to all of several rows, so that their costs would hide each other."""
+        """Whether several rows have the same time budget, so that their points would hide each other."""
         costs = {fixed_cost(row.first) for row in self.paid}
         return len(self.paid) > 1 and len(costs) == 1 and None not in costs
 
     @cached_property
     def _places(self) -> dict[int, float]:
-        """Where rows of equal cost stand, by id: beside each other from the most accurate on, or they would hide."""
+        """The places of rows of equal cost, by id: side by side from the most accurate on."""
         ordered = sorted(
             self.paid, key=lambda row: (-(row.accuracy.mean or 0.0), row.first.experiment, row.first.entry)
         )
         return {id(row): float(place) for place, row in enumerate(ordered)}
 
     def at(self, row: Row) -> tuple[float, float]:
-        """The row's means in the figure's units; where all cost the same, its place instead of its cost."""
+        """The row's means in the figure's units; if all costs are equal, its place instead of its cost."""
         x = (row.cost.mean or 0.0) / self.unit if not self.equal else self._places[id(row)]
         return x, row.accuracy.mean or 0.0
 
     def seeds(self, row: Row) -> list[tuple[float, float]]:
-        """The row's runs in the figure's units, likewise; a run whose time is not safe has its place at the mean."""
+        """The row's runs in the figure's units, likewise; a run with an unsafe time is at the mean cost."""
         mean = self.at(row)[0]
         return [
             (
@@ -56,11 +64,11 @@ class Plot:
         ]
 
     def ladders(self) -> list[list[Row]]:
-        """The paid rows that a line joins, by entry; each by itself where all cost the same."""
+        """The paid rows that a line joins, by entry; each by itself if all costs are equal."""
         return [[row] for row in self.paid] if self.equal else ladders(self.paid)
 
     def reach(self, row: Row) -> float | None:
-        """Half of the interval of its cost in the figure's units, cut at zero; None where there is none to draw."""
+        """Half of the interval of its cost in the figure's units, cut at zero; None if there is none to draw."""
         if row.cost.ci95 is None or row.cost.n < MIN_RESULT or row.unsafe or self.equal:
             return None
         return min(row.cost.ci95 / self.unit, 0.999 * self.at(row)[0])
@@ -70,6 +78,6 @@ class Plot:
         return row.accuracy.ci95 if row.accuracy.n >= MIN_RESULT else row.sampling95
 
     def pixels(self, point: tuple[float, float]) -> tuple[float, float]:
-        """Where a point lies on the display."""
+        """The point in display coordinates."""
         x, y = self.axes.transData.transform(point)
         return float(x), float(y)

@@ -1,14 +1,14 @@
-"""Published numbers as a figure and a table of their own: hollow and grey, so that none looks like a run of ours."""
+"""A figure and a table of published numbers: hollow and grey, so that none looks like a run of this project."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.published import DESCRIPTION, PUBLISHED, REPOSITORY, REPOSITORY_MEANS, PublishedRun
+from benchmark.analysis.published import DESCRIPTION, REPOSITORY, PublishedRun, published
 from benchmark.report import style
 from benchmark.report.canvas import new_figure
 from benchmark.report.labels import Box, Label, place
-from benchmark.report.tables import Cell, Table
+from benchmark.report.tables import Cell, Table, number_cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,37 +20,50 @@ if TYPE_CHECKING:
 
 GREY = "#8b93a1"
 
-CAPTION = (
-    f"Published by others, not measured here; on a ResNet-50 where no network is named. Source: {REPOSITORY}. "
-    f"{REPOSITORY_MEANS}"
-)
-NOTE = (
-    f"Two sources, which contradict each other: {REPOSITORY}; and {DESCRIPTION}. Hardware, images and protocol differ "
-    "from those of the runs above: compare orders and ratios, not values."
-)
+
+def caption() -> str:
+    """What the published points are."""
+    source = published()[REPOSITORY]
+    return (
+        "Published by others, not measured here; on a ResNet-50 where no network is named. Source: "
+        f"{source.citation}. {source.conditions}"
+    )
+
+
+def note() -> str:
+    """How to read the table of all sources."""
+    sources = published()
+    return (
+        f"There are two sources, and they contradict each other: {sources[REPOSITORY].citation}; and "
+        f"{sources[DESCRIPTION].citation}. Hardware, images and protocol differ from those of the runs above: compare "
+        "orders and ratios, not values."
+    )
 
 
 def counted() -> list[PublishedRun]:
     """The published runs whose device-hours are known."""
-    return [run for run in PUBLISHED if run.device_hours is not None]
+    return [run for source in published().values() for run in source.runs if run.device_hours is not None]
 
 
 def name_of(run: PublishedRun) -> str:
-    """The method, with its network where that is not the ResNet-50."""
+    """The method, with its network if that is not the ResNet-50."""
     name = style.display(run.method)
     return name if run.backbone == "ResNet-50" else f"{name} ({run.backbone})"
 
 
 def belongs(records: Sequence[Record]) -> bool:
-    """Whether published numbers say something beside these records: CNN-JEPA and one of its rivals are there."""
+    """Whether published numbers suit these records: CNN-JEPA and another published method are among them."""
     methods = {record.method for record in records}
-    return "cnn_jepa" in methods and len(methods & {run.method for run in PUBLISHED}) > 1
+    return (
+        "cnn_jepa" in methods
+        and len(methods & {run.method for source in published().values() for run in source.runs}) > 1
+    )
 
 
 def draw_points(axes: Axes) -> list[tuple[Label, tuple[Box, float]]]:
-    """Draws the published runs over device-hours, hollow and grey; returns labels and what they should not cover.
+    """Draws the published runs over device-hours, hollow and grey; returns labels and their obstacles.
 
-    The labels' obstacles are in display coordinates, so that the axes' limits have to be set before.
+    The obstacles are in display coordinates, so the axes' limits have to be final.
     """
     found = []
     dot = axes.figure.dpi / 72
@@ -88,19 +101,17 @@ _HEADS = ("Method", "Network", "Epochs", "Device-hours", "Relative to CNN-JEPA",
 
 def published_table() -> Table:
     """All published runs, source by source."""
-    sources = {REPOSITORY: "repository", DESCRIPTION: "explanatory text"}
-    rows = []
-    for run in PUBLISHED:
-        hours = run.device_hours
-        rows.append(
-            (
-                Cell(style.display(run.method)),
-                Cell(run.backbone),
-                Cell("") if run.epochs is None else Cell(str(run.epochs), run.epochs),
-                Cell("") if hours is None else Cell(f"{hours:.1f}", hours),
-                Cell(f"{run.ratio:.2f}", run.ratio),
-                Cell(f"{run.linear_top1:.1f}", run.linear_top1),
-                Cell(sources[run.source]),
-            )
+    rows = [
+        (
+            Cell(style.display(run.method)),
+            Cell(run.backbone),
+            number_cell(run.epochs, lambda epochs: f"{epochs}"),
+            number_cell(run.device_hours, lambda hours: f"{hours:.1f}"),
+            number_cell(source.ratio(run), lambda ratio: f"{ratio:.2f}"),
+            number_cell(run.linear_top1, lambda score: f"{score:.1f}"),
+            Cell(source.label),
         )
+        for source in published().values()
+        for run in source.runs
+    ]
     return Table(_HEADS, frozenset({2, 3, 4, 5}), tuple(rows))

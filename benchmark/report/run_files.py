@@ -1,4 +1,4 @@
-"""What lies beside a record: the history of the run, the parts of its step, a glimpse of what it saw."""
+"""Reads the files next to a record: the run's history, the parts of its step, its views."""
 
 from __future__ import annotations
 
@@ -17,61 +17,61 @@ if TYPE_CHECKING:
 
     from benchmark.records.schema import Record
 
-# Datasets that this project draws itself: pictures of their images may stand in any report.
+# Datasets that this project draws itself: any report may show their images.
 OWN_IMAGES = ("shapes",)
 
 MethodViews = dict[str, "np.ndarray[Any, np.dtype[Any]]"]
 
 
 @dataclass
-class Beside:
-    """Files beside some records, by `id` of the record.
+class RunFiles:
+    """The contents of files next to some records, by `id` of the record.
 
     Attributes:
         histories: the lines of `history.jsonl`.
         parts: of `breakdown.json`: seconds of a step by part.
-        glimpses: of `glimpse.npz`: arrays by name.
-        problems: what could not be read, one line each.
-        withheld: datasets of images of others, whose glimpses were left unread.
+        views: of `glimpse.npz`: arrays by name.
+        problems: a line for each file that could not be read.
+        withheld: datasets of other people's images, whose views were not read.
     """
 
     histories: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     parts: dict[int, dict[str, float]] = field(default_factory=dict)
-    glimpses: dict[int, MethodViews] = field(default_factory=dict)
+    views: dict[int, MethodViews] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     withheld: set[str] = field(default_factory=set)
 
 
-def read_beside(found: Sequence[tuple[Path, Record]], *, pictures: bool = False) -> Beside:
-    """Reads what lies beside records; a file that is missing is no problem.
+def read_run_files(found: Sequence[tuple[Path, Record]], *, pictures: bool = False) -> RunFiles:
+    """Reads the files next to records; missing ones are no problem.
 
     Args:
-        found: record files and what they hold.
-        pictures: whether pictures of images that are not this project's own are wanted.
+        found: record files with their records.
+        pictures: read the views of other people's images, too.
     """
-    beside = Beside()
+    files = RunFiles()
     for path, record in found:
-        beside.histories[id(record)] = read_history(path.with_name("history.jsonl"))
+        files.histories[id(record)] = read_history(path.with_name("history.jsonl"))
         try:
             if (parts := read_parts(path.with_name("breakdown.json"))) is not None:
-                beside.parts[id(record)] = parts
+                files.parts[id(record)] = parts
         except ValueError as error:
-            beside.problems.append(str(error))
-        glimpse = path.with_name("glimpse.npz")
-        if not glimpse.exists():
+            files.problems.append(str(error))
+        views = path.with_name("glimpse.npz")
+        if not views.exists():
             continue
         if record.dataset.name not in OWN_IMAGES and not pictures:
-            beside.withheld.add(record.dataset.name)
+            files.withheld.add(record.dataset.name)
             continue
         try:
-            beside.glimpses[id(record)] = read_glimpse(glimpse)
+            files.views[id(record)] = read_views(views)
         except ValueError as error:
-            beside.problems.append(str(error))
-    return beside
+            files.problems.append(str(error))
+    return files
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """The lines of a run's history; without the file none, and a line cut off by a crash is left out."""
+    """The lines of a run's history; empty without the file, and without a line that a crash cut off."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -91,7 +91,7 @@ def read_parts(path: Path) -> dict[str, float] | None:
     """Seconds of a step by part; None without the file.
 
     Raises:
-        ValueError: the file holds something else.
+        ValueError: the file has other contents.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -106,18 +106,18 @@ def read_parts(path: Path) -> dict[str, float] | None:
         raise ValueError(f"{path}: expected 'parts', the seconds of a step by name") from None
     if any(not math.isfinite(value) for value in seconds.values()) or sum(seconds.values()) <= 0:
         raise ValueError(f"{path}: the seconds of a step are {', '.join(map(str, seconds.values()))}")
-    # The rest is a difference of two clocks, and may come out a hair below zero.
+    # The rest is a difference of two clocks and may be slightly negative.
     return {name: max(0.0, value) for name, value in seconds.items()}
 
 
 _SHAPES = {"images": "BHWC", "context": "Bhw", "targets": "BMhw", "target_pca": "BhwC", "predicted_pca": "BhwC"}
 
 
-def read_glimpse(path: Path) -> MethodViews:
-    """The arrays of a glimpse by name: pixels as uint8, masks as booleans, features' colours in [0, 1].
+def read_views(path: Path) -> MethodViews:
+    """The arrays of `glimpse.npz` by name: pixels as uint8, masks as booleans, features' colours in [0, 1].
 
     Raises:
-        ValueError: the file holds something else, or code.
+        ValueError: the file has other contents, for instance code.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -132,10 +132,10 @@ def read_glimpse(path: Path) -> MethodViews:
         KeyError,
         AttributeError,
     ) as error:
-        raise ValueError(f"{path}: not a glimpse ({error})") from None
+        raise ValueError(f"{path}: not a file of views ({error})") from None
     images = arrays.get("images")
     if images is None or not len(images):
-        raise ValueError(f"{path}: not a glimpse (no images)")
+        raise ValueError(f"{path}: not a file of views (no images)")
     for name, array in arrays.items():
         letters = _SHAPES.get(name, "BHWC" if name.startswith("view_") else None)
         if letters is None:
@@ -143,5 +143,5 @@ def read_glimpse(path: Path) -> MethodViews:
         kind = bool if letters in ("Bhw", "BMhw") else np.floating if name.endswith("_pca") else np.uint8
         fits = array.ndim == len(letters) and len(array) == len(images) and np.issubdtype(array.dtype, kind)
         if not fits or 0 in array.shape or (letters[-1] == "C" and array.shape[-1] != 3):
-            raise ValueError(f"{path}: not a glimpse ('{name}' is {array.dtype} of shape {array.shape})")
+            raise ValueError(f"{path}: not a file of views ('{name}' is {array.dtype} of shape {array.shape})")
     return arrays

@@ -1,10 +1,10 @@
-"""The parts of a report: a section per ladder, with a board per comparison and the figures of each machine."""
+"""The sections of a report: one per ladder, with the tables of each comparison and the figures of each machine."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparability import hardware_key, ladder_key, machine_text
 from benchmark.analysis.comparison import MEASURED, Comparison, Row, comparisons, in_reading_order, valid_rows
@@ -12,7 +12,7 @@ from benchmark.analysis.differences import reference_of
 from benchmark.analysis.probes import further_tables, probes_of
 from benchmark.analysis.published import on_published_axes
 from benchmark.records.budgets import budget_kind, budget_text
-from benchmark.report import style
+from benchmark.report import bars, cost_figure, curves, method_views, style
 from benchmark.report.bars import step_parts, time_shares
 from benchmark.report.cost_figure import cost_vs_accuracy
 from benchmark.report.cost_tables import cost_table, relative_table
@@ -20,8 +20,8 @@ from benchmark.report.curves import learning_curves, only_points
 from benchmark.report.difference_tables import differences_table, pairs_table, tuning_table
 from benchmark.report.method_views import seen
 from benchmark.report.pictures import Picture, picture
-from benchmark.report.published_figure import CAPTION
-from benchmark.report.summary import answer, beside_the_answer, name_of, question
+from benchmark.report.published_figure import caption as published_caption
+from benchmark.report.summary import answer, further_sentences, name_of, question
 from benchmark.report.tables import (
     Table,
     environment_facts,
@@ -38,51 +38,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from benchmark.records.schema import ProbeRecord, Record
-    from benchmark.report.run_files import Beside
+    from benchmark.report.run_files import RunFiles
 
 Found = tuple["Path", "Record"]
-
-_COST = (
-    "Training time against linear top-1 on the test split. Large markers are means over seeds, with 95% intervals on "
-    "both axes from three seeds on; below, a bar without ends is the test split's sampling error, which knows nothing "
-    "of how seeds vary. Small ones are seeds; a line joins the budgets of one entry. Times are of the runs against "
-    "which nothing speaks; where something speaks against all, the marker is hollow and on no front. The grey step is "
-    "the Pareto front of the self-supervised means above every untrained network, whether the bars tell them apart or "
-    "not. Dashed are the untrained networks, which pay nothing. Where runs had budgets of data and budgets of cost, "
-    "each kind has a panel of its own; where all were given the same time, they stand side by side in the order of "
-    "their accuracy, without an axis of cost and without a front."
-)
-_NO_CURVES = "No learning curves: each run was evaluated once, and a point is no curve."
-_CURVES = (
-    "Validation accuracy of the primary encoder during the runs: the mean over seeds, each seed as a thin line, and "
-    "from three seeds on the mean's 95% interval as a band; dashed are vision transformers. The probes on the way may "
-    "learn from fewer images than the final ones, so that a curve need not end at the table's value. A point in the "
-    "middle describes a run under way; it is no result of a shorter budget, whose schedule would have ended there."
-)
-_TIME = "Means over the runs that were probed at their end."
-_STEP = (
-    "Means over profiled steps outside the timed run, each over a whole batch. The device is waited for after every "
-    "part, so that a bar is an upper bound of a real step."
-)
-_FORWARD = {
-    "encoder": "encoder is the network that is trained and evaluated",
-    "target_encoder": "target encoder the one that follows it and only gives targets",
-    "head": "projector and predictor are all heads",
-    "loss": "masks and loss are what is left",
-}
-_UNDIVIDED = " Of older records the forward pass is one part, with all of masks, encoders, heads and loss in it."
-_SEEN = (
-    "The first images of the training split; views before masks. “Visible” is what the encoder gets, “to predict” "
-    "where its prediction is compared with the target encoder's features. Features are shown by their first three "
-    "principal components as red, green and blue, fitted to the targets: like colours, like features. The prediction "
-    "is shown with the same components, where it counts."
-)
-_VIEWS = "The first images of the training split, and the views that the method got of them."
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The runs of one machine: what it is, the main figure, the others, what is not drawn and why, facts."""
+    """The runs of one machine: its name, the main figure, other figures, a note on missing ones, its environment."""
 
     letter: str
     name: str
@@ -94,9 +57,9 @@ class Machine:
 
 @dataclass(frozen=True)
 class Board:
-    """The tables of one comparison; those that may be None where there is nothing to say.
+    """The tables of one comparison; None for those that would be empty.
 
-    `unpaired` says what is not in `pairs`, and why.
+    `unpaired` says which entries are not in `pairs`, and why.
     """
 
     title: str
@@ -118,21 +81,21 @@ class Section:
     """The comparisons of one ladder: equal but for their budgets.
 
     Attributes:
-        title: what all have in common.
+        title: the dataset and the settings that all have in common.
         question: that the section answers.
         answer: at most three sentences, of the rung that is read first (`in_reading_order`).
-        beside: what else there is to say of it, and the answer under each other kind of budget.
+        further: sentences below it, and the answer under each other kind of budget.
         tables: a board per comparison, in that order.
         machines: where the runs ran.
         seen: how each method sees, a figure per entry.
-        withheld: the dataset whose pictures are there and left out; empty otherwise.
+        withheld: the dataset whose pictures are left out because they are other people's; empty otherwise.
         runs: a row each.
     """
 
     title: str
     question: str
     answer: tuple[str, ...]
-    beside: tuple[str, ...]
+    further: tuple[str, ...]
     tables: tuple[Board, ...]
     machines: tuple[Machine, ...]
     seen: tuple[Picture, ...]
@@ -140,17 +103,17 @@ class Section:
     runs: Table
 
 
-def section(rungs: list[Comparison], found: Sequence[Found], beside: Beside, out: Path, *, alone: bool) -> Section:
+def section(rungs: list[Comparison], found: Sequence[Found], files: RunFiles, out: Path, *, alone: bool) -> Section:
     """The section of one ladder; writes its figures.
 
     Args:
         rungs: of the ladder, in any order.
         found: all record files and what they hold.
-        beside: what lies beside them.
+        files: those next to the records.
         out: the report's folder.
-        alone: whether there is no other section, so that figures need no suffix.
+        alone: whether this is the only section, so that figures need no suffix.
     """
-    # A comparison counts a copied run once, so that what stands in it is found again by identity.
+    # A comparison counts a copied run once, so its records are looked up by identity.
     mine = {id(record) for comparison in rungs for record in comparison.records}
     pairs = [pair for pair in found if id(pair[1]) in mine]
     groups: dict[str, list[Record]] = {}
@@ -161,7 +124,7 @@ def section(rungs: list[Comparison], found: Sequence[Found], beside: Beside, out
     for index, records in enumerate(groups.values()):
         letter = chr(ord("A") + index % 26)
         ending = suffix + (f"-{letter.lower()}" if len(groups) > 1 else "")
-        machines.append(_machine(letter, records, beside, out, ending))
+        machines.append(_machine(letter, records, files, out, ending))
     ordered = in_reading_order(rungs)
     lead = ordered[0]
     leads = {budget_kind(rung.first): rung for rung in reversed(ordered)}  # the largest of each kind
@@ -171,11 +134,11 @@ def section(rungs: list[Comparison], found: Sequence[Found], beside: Beside, out
         _title(lead.first),
         question(lead),
         tuple(answer(lead)),
-        (*beside_the_answer(lead), *others),
+        (*further_sentences(lead), *others),
         tuple(_board(comparison, list(groups), probes_of(pairs)[0]) for comparison in ordered),
         tuple(machines),
-        tuple(_seen(lead, beside, out, suffix)),
-        dataset if dataset in beside.withheld else "",
+        tuple(_seen(lead, files, out, suffix)),
+        dataset if dataset in files.withheld else "",
         runs_table(pairs, out),
     )
 
@@ -211,85 +174,100 @@ def _title(record: Record) -> str:
     return ", ".join(parts)
 
 
-def _machine(letter: str, records: Sequence[Record], beside: Beside, out: Path, suffix: str) -> Machine:
-    first, name = records[0].environment, machine_text(records[0])
+def _machine(letter: str, records: Sequence[Record], files: RunFiles, out: Path, suffix: str) -> Machine:
     main: list[Picture] = []
     if any(record.status in MEASURED and record.metrics for record in records):
+        theirs = f" Hollow and grey markers: {published_caption()}" if all(map(on_published_axes, records)) else ""
         main = _drawn(
             lambda width: cost_vs_accuracy(records, width=width),
             out,
             f"cost_vs_accuracy{suffix}",
             "Cost and accuracy",
-            f"{_COST} Hollow and grey: {CAPTION}" if all(map(on_published_axes, records)) else _COST,
+            cost_figure.CAPTION + theirs,
         )
     largest = in_reading_order(comparisons(records))[0].records
-    budgets = {budget_text(record) for record in records}
-    shown = f" Shown: {budget_text(largest[0])}." if len(budgets) > 1 else ""
-    histories = [(record, beside.histories.get(id(record), [])) for record in largest]
-    pictures = [
-        *_drawn(
-            lambda width: learning_curves(histories, width=width),
+    shown = f" Shown: {budget_text(largest[0])}." if len({budget_text(record) for record in records}) > 1 else ""
+    pictures: list[Picture] = []
+    for figure in FIGURES:
+        pictures += _drawn(
+            lambda width, figure=figure: figure.draw(largest, files, width),  # type: ignore[misc]
             out,
-            f"learning_curves{suffix}",
-            "Learning curves",
-            _CURVES + shown,
-        ),
-        *_drawn(
-            lambda width: time_shares(largest, width=width),
-            out,
-            f"time{suffix}",
-            "Where the total time went",
-            _TIME + shown,
-        ),
-        *_drawn(
-            lambda width: step_parts(largest, beside.parts, width=width),
-            out,
-            f"step{suffix}",
-            "Where the time of a step goes",
-            _step_caption([beside.parts[id(record)] for record in largest if id(record) in beside.parts]) + shown,
-        ),
-    ]
-    facts = tuple(environment_facts(records))
-    note = _NO_CURVES if only_points(histories) else ""
-    return Machine(letter, f"{name}, {first.visible_cores} cores", tuple(main), tuple(pictures), note, facts)
+            f"{figure.stem}{suffix}",
+            figure.title,
+            figure.caption(largest, files) + shown,
+        )
+    name = f"{machine_text(records[0])}, {records[0].environment.visible_cores} cores"
+    note = curves.NO_CURVES if only_points(_histories(largest, files)) else ""
+    return Machine(letter, name, tuple(main), tuple(pictures), note, tuple(environment_facts(records)))
 
 
-def _step_caption(parts: Sequence[Mapping[str, float]]) -> str:
-    """What the bars are; only parts that are there are explained."""
-    there = {name for one in parts for name, seconds in one.items() if seconds > 0}
-    words = [text for name, text in _FORWARD.items() if name in there]
-    divided = f" Of the forward pass, {'; '.join(words)}." if words else ""
-    return _STEP + divided + (_UNDIVIDED if "forward" in there else "")
+@dataclass(frozen=True)
+class MachineFigure:
+    """A figure of the runs of one machine under one budget: its file, its title, how it is drawn, its caption.
+
+    `draw` gets the records, the files next to them and a width in inches; None means that there is nothing to draw.
+    """
+
+    stem: str
+    title: str
+    draw: Callable[[Sequence[Record], RunFiles, float], Figure | None]
+    caption: Callable[[Sequence[Record], RunFiles], str]
+
+
+def _histories(records: Sequence[Record], files: RunFiles) -> list[tuple[Record, list[dict[str, Any]]]]:
+    return [(record, files.histories.get(id(record), [])) for record in records]
+
+
+FIGURES = (
+    MachineFigure(
+        "learning_curves",
+        "Learning curves",
+        lambda records, files, width: learning_curves(_histories(records, files), width=width),
+        lambda *_: curves.CAPTION,
+    ),
+    MachineFigure(
+        "time",
+        "Where the total time went",
+        lambda records, _, width: time_shares(records, width=width),
+        lambda *_: bars.TIME_CAPTION,
+    ),
+    MachineFigure(
+        "step",
+        "Where the time of a step goes",
+        lambda records, files, width: step_parts(records, files.parts, width=width),
+        lambda records, files: bars.step_caption([files.parts[id(r)] for r in records if id(r) in files.parts]),
+    ),
+)
 
 
 def _drawn(
     draw: Callable[[float], Figure | None], out: Path, stem: str, title: str, caption: str, *, images: bool = False
 ) -> list[Picture]:
-    """A figure at the widths of a page and of a column; nothing where there is nothing to draw."""
+    """A figure at the widths of a page and of a column; empty if there is nothing to draw."""
     wide = draw(style.FULL_WIDTH)
     if wide is None:
         return []
     return [picture(wide, draw(style.COLUMN_WIDTH), out, stem, title, caption, images=images)]
 
 
-def _seen(comparison: Comparison, beside: Beside, out: Path, suffix: str) -> list[Picture]:
-    """A figure per entry, of its first run that left a glimpse."""
+def _seen(comparison: Comparison, files: RunFiles, out: Path, suffix: str) -> list[Picture]:
+    """A figure per entry: the views of its first run that saved them."""
     found: list[Picture] = []
     used: set[str] = set()
     rows: list[tuple[Row, Record]] = []
     for row in valid_rows(comparison.records):
-        record = next((record for record in row.records if id(record) in beside.glimpses), None)
+        record = next((record for record in row.records if id(record) in files.views), None)
         if record is not None and row.first.entry not in {other.first.entry for other, _ in rows}:
             rows.append((row, record))
     for row, record in sorted(rows, key=lambda pair: pair[0].first.entry):
-        glimpse = beside.glimpses[id(record)]
+        views = files.views[id(record)]
         stem = "seen-" + re.sub(r"[^A-Za-z0-9_-]+", "-", row.first.entry)
         while stem in used:
             stem += "-2"
         used.add(stem)
-        caption = f"Seed {record.seed}, run {record.key[:8]}. {_SEEN if 'context' in glimpse else _VIEWS}"
+        caption = f"Seed {record.seed}, run {record.key[:8]}. {method_views.caption(views)}"
         found += _drawn(
-            lambda width, glimpse=glimpse: seen(glimpse, width=width),  # type: ignore[misc]
+            lambda width, views=views: seen(views, width=width),  # type: ignore[misc]
             out,
             f"{stem}{suffix}",
             name_of(row),

@@ -25,7 +25,7 @@ _SPREAD = 0.16  # of the points of one value, to either side
 
 
 def span_of(effects: Sequence[Effect]) -> float:
-    """How many points of accuracy the panels of some effects have to show."""
+    """The range of accuracy, in points, that the panels of some effects have to show."""
     low, high = _limits([effect for effect in effects if effect.levels])
     return high - low
 
@@ -102,7 +102,7 @@ def _draw_levels(axes: Axes, effect: Effect) -> None:
 
 
 def _limits(effects: Sequence[Effect]) -> tuple[float, float]:
-    """An interval over two seeds can be many times the figure; its bar may leave the figure, the points may not."""
+    """The limits of accuracy. Points have to fit in; the bar of an interval over two seeds may leave the figure."""
     levels = [level for effect in effects for level in effect.levels]
     ends = [score for level in levels for score in level.scores] or [0.0]
     spread = max(max(ends) - min(ends), 1.0)
@@ -122,7 +122,7 @@ def _draw_cloud(axes: Axes, effect: Effect, *, log: bool) -> None:
 
 
 def heat_map(study: EntryStudy, first: str, second: str) -> Figure | None:
-    """The mean score of every combination of two parameters' values; None where one has fewer than two."""
+    """The mean score of every combination of two parameters' values; None if one has fewer than two."""
     cells = mean_by_pair(study, first, second)
     rows, columns = _values(study, first), _values(study, second)
     if len(rows) < 2 or len(columns) < 2 or not cells:
@@ -155,7 +155,7 @@ def _values(study: EntryStudy, name: str) -> list[str]:
 
 
 def importances(study: EntryStudy) -> Figure | None:
-    """How much each parameter matters, by Optuna's estimate; None where it made none."""
+    """The importance of each parameter by Optuna's estimate; None without one."""
     if not study.importances:
         return None
     names = sorted(study.importances, key=lambda name: study.importances[name])
@@ -173,7 +173,7 @@ def importances(study: EntryStudy) -> Figure | None:
 def trial_curves(study: EntryStudy) -> Figure | None:
     """Validation linear top-1 over progress, a line per trial (the mean of its seeds); None if no trial has two points.
 
-    Of many trials the best and the worst complete ones are shown, and all that were given up, thin.
+    Of many complete trials the best and the worst are shown; pruned ones are all shown, thin.
     """
     import matplotlib
 
@@ -201,7 +201,7 @@ def trial_curves(study: EntryStudy) -> Figure | None:
 
 
 def only_points(study: EntryStudy) -> bool:
-    """Whether trials were evaluated, but none more than once, so that there is no curve to draw."""
+    """Whether every trial was evaluated at most once, and some were, so that there is no curve to draw."""
     return max((len(_curve(trial)) for trial in study.trials), default=0) == 1
 
 
@@ -218,7 +218,7 @@ def _short(name: str, entry: str) -> str:
 
 
 def pairs_of(study: EntryStudy, limit: int = 6) -> list[tuple[str, str]]:
-    """The pairs of parameters that are worth a map: listed ones, the most important first."""
+    """The pairs of parameters to draw a map of: those with listed values, the most important first."""
     names = [name for name, kind in study.parameters.items() if kind.values and len(_values(study, name)) > 1]
     names.sort(key=lambda name: -study.importances.get(name, 0.0))
     pairs = [(one, other) for i, one in enumerate(names) for other in names[i + 1 :]]

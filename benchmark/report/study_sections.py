@@ -1,4 +1,4 @@
-"""The sections of a report about sweeps: what was seen of each parameter, figures, tables, what it cost."""
+"""The sections of a report about sweeps: the effect of each parameter, figures, tables, what the sweep cost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmark.report import style
 from benchmark.report.front_figure import front_sentence, trial_front
 from benchmark.report.pictures import Picture, picture
 from benchmark.report.tables import Cell, Table
-from benchmark.text import listing, percent
+from benchmark.text import listing, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
     from benchmark.records.study import EntryStudy, PublishedScore, StudyRecord, TrialOutcome
 
 _EFFECTS = (
-    "Each run is a point; the large ones are means with their 95% interval over seeds (each seed the mean of its runs "
-    "with that value). Figures of one sweep show equally many points of accuracy. Validation split: these scores chose "
-    "the probe's strength, too, and flatter all alike."
+    "Each small point is a run. Large points are means with their 95% interval over seeds (each seed the mean of its "
+    "runs with that value). All figures of one sweep have axes of the same length in points of accuracy. Scores are on "
+    "the validation split, which also chose the probe's regularisation, so that all of them are slightly too high."
 )
 _MAP = "Mean score of all runs at each combination."
 _IMPORTANCE = "Optuna's estimate (PED-ANOVA) of how much each parameter decides whether a trial is among the best."
 _CURVES = (
-    "A line per trial, the mean of its seeds; thin grey ones were given up on the way. Trials that were evaluated once "
-    "are not drawn: a point is no curve."
+    "A line per trial: the mean of its seeds. Thin grey lines are pruned trials. Trials that were evaluated only once "
+    "are not drawn."
 )
-_NO_CURVES = "No learning curves: each trial was evaluated once, and a point is no curve."
+_NO_CURVES = "No learning curves: each trial was evaluated only once."
 _FRONT = (
-    "Validation accuracy over training time: each trial the mean of its runs, its runs as small points. Filled and "
-    "numbered trials are on the Pareto front, the grey step: no other trial is both cheaper and better."
+    "Validation accuracy over training time. Each large point is a trial, the mean of its runs; small points are runs. "
+    "Filled and numbered trials are on the Pareto front, the grey line: no other trial is both cheaper and better."
 )
 
 
 @dataclass(frozen=True)
 class StudyPart:
-    """One entry's study: its findings, figures, what is not drawn and why, and tables."""
+    """One entry's study: its findings, figures, a note on figures that are missing, and tables."""
 
     entry: str
     sentences: tuple[str, ...]
@@ -57,7 +57,7 @@ class StudyPart:
 
 @dataclass(frozen=True)
 class StudySection:
-    """A sweep in the page."""
+    """The section of one sweep."""
 
     title: str
     summary: tuple[str, ...]
@@ -92,36 +92,36 @@ def _summary(study: StudyRecord) -> list[str]:
     trials = [trial for one in study.studies for trial in one.trials]
     states = [trial.state for trial in trials]
     seeds = f"{len(study.seeds)} seeds" if len(study.seeds) > 1 else "one seed"
-    said = [
+    sentences = [
         *([f"{study.description[0].upper()}{study.description[1:]}."] if study.description else []),
         f"{states.count('complete')} of {study.trials_wanted} trials are complete, each the mean of {seeds}, sampler "
         f"{study.sampler}.",
     ]
     unfinished = [state for state in ("pruned", "failed", "running", "waiting") if state in states]
     others = [f"{states.count(state)} {state}" for state in unfinished]
-    said += [f"Beside them: {listing(others)}."] if others else []
-    said.append(
+    sentences += [f"Not complete: {listing(others)}."] if others else []
+    sentences.append(
         f"The sweep took {study.device_hours:.2f} device-hours of training, {study.total_hours:.2f} with set-up and "
         "probes."
     )
-    given_up = sum(run.device_hours for run in study.runs if run.status == "pruned")
-    said += [f"Of these, {given_up:.2f} went into runs that were given up."] if given_up else []
+    pruned = sum(run.device_hours for run in study.runs if run.status == "pruned")
+    sentences += [f"Of these, {pruned:.2f} went into pruned runs."] if pruned else []
     flags = sorted({flag for run in study.runs for flag in run.flags if flag in UNSAFE_TIMES})
-    said += [f"Times of some runs are marked unsafe ({listing(flags)})."] if flags else []
+    sentences += [f"Times of some runs are marked unsafe ({listing(flags)})."] if flags else []
     if len(study.seeds) < 3:
-        said.append("Fewer than three seeds: preliminary.")
-    said.append("No trial has seen the test split.")
-    return said
+        sentences.append("Fewer than three seeds: preliminary.")
+    sentences.append("No trial was evaluated on the test split.")
+    return sentences
 
 
 def _part(path: Path, study: StudyRecord, one: EntryStudy, out: Path, span: float) -> StudyPart:
     found = effects(one)
-    said = [sentence(effect) for effect in found] if complete_trials(one) else ["No trial is complete."]
+    sentences = [sentence(effect) for effect in found] if complete_trials(one) else ["No trial is complete."]
     if front := front_sentence(one) if _seeks_a_front(study) else "":
-        said.append(front)
+        sentences.append(front)
     return StudyPart(
         style.display(one.entry),
-        tuple(said),
+        tuple(sentences),
         tuple(_pictures(study, one, found, out, span)),
         _NO_CURVES if drawing.only_points(one) else "",
         _levels_table(found, study.published, one.entry),
@@ -130,7 +130,7 @@ def _part(path: Path, study: StudyRecord, one: EntryStudy, out: Path, span: floa
 
 
 def _seeks_a_front(study: StudyRecord) -> bool:
-    """Whether the sampler had the cost as its second objective."""
+    """Whether the sampler minimised the cost as a second objective."""
     return study.sampler == "nsga2"
 
 
@@ -169,7 +169,7 @@ _LEVELS = (
 
 
 def _levels_table(found: Sequence[Effect], published: Sequence[PublishedScore], entry: str) -> Table:
-    """Each value's means, and what others published of it; values that only others tried stand there, too."""
+    """Each value's means and published scores; published values that the sweep did not try have rows, too."""
     rows: list[tuple[Cell, ...]] = []
     for effect in found:
         theirs = {
@@ -201,16 +201,16 @@ def _level_row(effect: Effect, level: Level, published: PublishedScore | None) -
         Cell(effect.name),
         Cell(level.text),
         Cell(str(len(level.scores)), len(level.scores)),
-        Cell(percent(level.summary.mean, level.summary.ci95), level.summary.mean),
-        Cell(percent(knn), knn),
+        Cell(with_interval(level.summary.mean, level.summary.ci95), level.summary.mean),
+        Cell(with_interval(knn), knn),
         *(_published(published) if published else (Cell(""), Cell(""), Cell(""))),
     )
 
 
 def _published(one: PublishedScore) -> tuple[Cell, ...]:
     return (
-        Cell(percent(one.linear_top1), one.linear_top1),
-        Cell(percent(one.knn), one.knn),
+        Cell(with_interval(one.linear_top1), one.linear_top1),
+        Cell(with_interval(one.knn), one.knn),
         Cell(one.source),
     )
 
@@ -230,7 +230,7 @@ def _trial_cells(trial: TrialOutcome, names: Sequence[str], folder: Path, out: P
     return (
         Cell(str(trial.point), trial.point),
         *(Cell(value_text(trial.parameters[name]) if name in trial.parameters else "") for name in names),
-        Cell(percent(trial.value), trial.value),
+        Cell(with_interval(trial.value), trial.value),
         Cell(trial.state, note=trial.message),
         Cell(f"{hours:.3f}", hours) if trial.runs else Cell(""),
         Cell("seed", links=links) if links else Cell(""),

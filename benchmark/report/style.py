@@ -1,4 +1,4 @@
-"""One look for all figures: a colour per entry, a marker per family, names as a reader writes them."""
+"""The style of all figures: a colour per entry, a marker per family, display names."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ INK = "#1f2328"
 FAINT = "#6b7280"
 GRID = "#e5e7eb"
 
-# Dark to light, so that the order survives in grey; hues by Tol and by Okabe and Ito, told apart by colour-blind
-# readers. What belongs together (SimCLR on two backbones, CNN-JEPA with two encoders) shares a hue.
+# Dark to light, so that the order survives in grey; hues by Tol and by Okabe and Ito, which colour-blind readers can
+# distinguish. Related entries (SimCLR on two backbones, CNN-JEPA with two encoders) share a hue.
 COLOURS: dict[str, str] = {
     "supervised": "#000000",
     "cnn_jepa": "#332288",
@@ -53,7 +53,7 @@ DISPLAY: dict[str, str] = {
 
 
 def display(name: str) -> str:
-    """An entry's or method's name as a reader writes it; unknown ones stay as they are.
+    """The display name of an entry or method; unknown names stay as they are.
 
     A sweep's point is named after its entry: `simclr.lr-0.003` is SimCLR, lr 0.003.
     """

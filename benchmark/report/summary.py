@@ -1,4 +1,4 @@
-"""What a report says in words: the answer, and the limits of what it can answer."""
+"""The sentences of a report: the question, the answer, and the limits of the results."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.comparability import (
     backbone_text,
     differing_fields,
-    fixed_cost,
     hardware_key,
     machine_text,
     tags_of,
 )
 from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
 from benchmark.analysis.differences import all_pairs, declared_references, differences
-from benchmark.analysis.tables import commit_text, row_flags
-from benchmark.records.budgets import budget_text
+from benchmark.analysis.values import commit_text, row_flags
+from benchmark.records.budgets import budget_text, fixed_cost
 from benchmark.records.schema import TUNED
 from benchmark.report import style
 from benchmark.report.breaks import breaks_between_rungs, breaks_between_runs
-from benchmark.text import duration, listing, percent
+from benchmark.text import duration, listing, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,7 +36,7 @@ def _seeds(n: int) -> str:
 
 
 def _seeds_of(row: Row) -> str:
-    """How many seeds stand in the mean, of how many (rule 18), and how many of them collapsed."""
+    """How many seeds the mean is over, of how many that were run (rule 18), and how many of them collapsed."""
     n, collapsed = len(row.measured), len(row.measured) - len(row.completed)
     counted = _seeds(n) if n == row.n else f"{n} of {_seeds(row.n)}"
     return f"{counted}, {collapsed} of them collapsed" if collapsed else counted
@@ -53,9 +52,9 @@ def self_supervised(comparison: Comparison) -> list[Row]:
 
 
 def question(comparison: Comparison) -> str:
-    """What a comparison asks, with what it was asked of."""
+    """The question that a comparison answers."""
     rows = [row for row in comparison.rows if row.first.method not in REFERENCES]
-    entries = {row.first.entry for row in rows}  # on two machines it is asked once
+    entries = {row.first.entry for row in rows}  # an entry on two machines counts once
     seeds = {record.seed for record in comparison.records}
     budget = budget_text(comparison.first)
     after = f" after {budget} on {comparison.first.dataset.name}" if budget else f" on {comparison.first.dataset.name}"
@@ -69,28 +68,28 @@ def question(comparison: Comparison) -> str:
 
 
 def answer(comparison: Comparison) -> list[str]:
-    """The outcome of a comparison in at most three sentences, each one traceable to its tables.
+    """The outcome of a comparison in at most three sentences, each of which can be checked in its tables.
 
-    Who reached most and whether that is sure; who was cheapest; what training added over random init.
+    They name the most accurate entry and how sure that is, the cheapest one, and what training added over random init.
     """
     rows = self_supervised(comparison)
     if not rows:
-        return ["No self-supervised entry of this comparison has a completed run, so that there is nothing to rank."]
+        return ["No self-supervised entry in this comparison has a completed run, so there is nothing to rank."]
     sound = [row for row in rows if not row.collapsed]
     if not sound:
-        return ["Every self-supervised entry of this comparison has collapsed.", _against_random(rows, comparison)]
+        return ["Every self-supervised entry in this comparison collapsed.", _against_random(rows, comparison)]
     return [_best(sound, comparison), *_cheapest(sound, rows), _against_random(rows, comparison)]
 
 
-def beside_the_answer(comparison: Comparison) -> list[str]:
-    """What a reader of the answer should know, too: differences that were tested, entries without a result."""
+def further_sentences(comparison: Comparison) -> list[str]:
+    """Further sentences below the answer: tested differences, collapsed entries, entries without a result."""
     unfinished = [row for row in comparison.rows if row.accuracy.mean is None]
-    said = _against_reference(comparison)
+    sentences = _against_reference(comparison)
     if collapsed := [row for row in self_supervised(comparison) if row.collapsed]:
-        said.append("Collapsed, and in no contest: " + listing(map(name_of, collapsed)) + ".")
+        sentences.append("Collapsed and not ranked: " + listing(map(name_of, collapsed)) + ".")
     if unfinished:
-        said.append("Without a result: " + listing(f"{name_of(row)} ({row.status})" for row in unfinished) + ".")
-    return said
+        sentences.append("No result: " + listing(f"{name_of(row)} ({row.status})" for row in unfinished) + ".")
+    return sentences
 
 
 def _best(rows: Sequence[Row], comparison: Comparison) -> str:
@@ -102,12 +101,13 @@ def _best(rows: Sequence[Row], comparison: Comparison) -> str:
     verb = (
         "has the highest linear top-1 of the self-supervised entries:" if len(rows) > 1 else "reaches a linear top-1 of"
     )
-    said = f"After {where}, {name_of(best)} {verb} {percent(best.accuracy.mean, best.half_width)}% ({status}{width})"
-    return said + _open_order(best, rows[1:], comparison) + "."
+    reached = with_interval(best.accuracy.mean, best.half_width)
+    text = f"After {where}, {name_of(best)} {verb} {reached}% ({status}{width})"
+    return text + _open_order(best, rows[1:], comparison) + "."
 
 
 def _open_order(best: Row, others: Sequence[Row], comparison: Comparison) -> str:
-    """Whom the most accurate row is not told apart from: by the paired test where there is one, else by intervals."""
+    """The rows that may be as good as the most accurate one: by the paired test if there is one, else by intervals."""
     pairs = all_pairs([best, *others], differences(comparison))
     tested = {id(one.reference): one for one in pairs if one.row is best and one.p is not None}
     alike = [row for row in others if id(row) in tested and tested[id(row)].verdict != "higher"]
@@ -115,31 +115,32 @@ def _open_order(best: Row, others: Sequence[Row], comparison: Comparison) -> str
     near = [
         row for row in others if id(row) not in tested and (row.accuracy.mean or 0.0) + (row.half_width or 0.0) >= floor
     ]
-    said = []
+    clauses = []
     if alike:
-        said.append(f"seed by seed, over all pairs of them, it is not told apart from {listing(map(name_of, alike))}")
+        clauses.append(f"in paired tests it is not significantly different from {listing(map(name_of, alike))}")
     if near:
         whose = "those" if len(near) > 1 else "that"
-        said.append(f"its interval meets {whose} of {listing(map(name_of, near))}")
-    return f"; {', and '.join(said)}, so that their order is open" if said else ""
+        clauses.append(f"its interval overlaps {whose} of {listing(map(name_of, near))}")
+    return f"; {', and '.join(clauses)}, so their order is open" if clauses else ""
 
 
 def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
-    """Who was cheapest among the sound rows; a collapsed one that cost less is named, since it did train."""
+    """The cheapest of the rows that did not collapse; a collapsed one that cost less is mentioned."""
     if fixed_cost(rows[0].first) is not None:
         return []  # equal by definition
-    # Times are compared on one machine alone (rule 1), and only where nothing speaks against them (rules 12 to 14).
+    # Only times that are safe (rules 12 to 14) and of one machine (rule 1) are compared.
     here = [row for row in rows if row.cost.mean and hardware_key(row.first) == hardware_key(rows[0].first)]
     if any(row.unsafe for row in here):
-        return ["Some of its times are marked unsafe (see the limits), so that no entry is called the cheapest."]
+        return ["Some times in this comparison are marked unsafe (see the limits), so no entry is called the cheapest."]
     if len(here) < 2:
         return []
     cheapest = min(here, key=lambda row: row.cost.mean or 0.0)
     elsewhere = [row for row in rows if row.cost.mean and row not in here]
     where = f" on {machine_text(rows[0].first)}" if elsewhere else ""
-    text = f"{name_of(cheapest)} is the cheapest of them to train{where} ({duration(cheapest.cost.mean)}"
+    also = "also " if cheapest is rows[0] else ""
+    text = f"{name_of(cheapest)} is {also}the cheapest to train{where} ({duration(cheapest.cost.mean)})"
     less = [
-        f"{name_of(row)}, which took {duration(row.cost.mean)}, has collapsed"
+        f"{name_of(row)} took {duration(row.cost.mean)} but collapsed"
         for row in others
         if row.collapsed
         and not row.unsafe
@@ -148,10 +149,10 @@ def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
     ]
     besides = f"; {listing(less)}" if less else ""
     if cheapest is rows[0]:
-        return [f"{text}), too{besides}."]
+        return [f"{text}{besides}."]
     ratio = (rows[0].cost.mean or 0.0) / (cheapest.cost.mean or 1.0)
     took = f"{name_of(rows[0])} took {duration(rows[0].cost.mean)}, {ratio:.1f} times as long"
-    return [f"{text}); {took}{besides}."]
+    return [f"{text}; {took}{besides}."]
 
 
 def _against_random(rows: Sequence[Row], comparison: Comparison) -> str:
@@ -161,87 +162,87 @@ def _against_random(rows: Sequence[Row], comparison: Comparison) -> str:
         if row.first.method == "random_init" and row.accuracy.mean is not None and row.invalid is None
     ]
     if not floors:
-        return "No random-init row stands in this comparison, so that nobody knows what training added."
+        return "This comparison has no untrained network (random init), so it is unknown what training added."
     verdicts: dict[str, list[str]] = {"yes": [], "tie": [], "no": []}
     for row in rows:
         verdict = comparison.beats_random_init(row)
         if verdict:
             verdicts[verdict].append(f"{name_of(row)} (collapsed)" if row.collapsed else name_of(row))
-    floor = listing(f"{percent(row.accuracy.mean, row.half_width)}%" for row in floors)
+    floor = listing(f"{with_interval(row.accuracy.mean, row.half_width)}%" for row in floors)
     networks = {backbone_text(row.first) for row in floors}
     own = len(networks) > 1 and all(backbone_text(row.first) in networks for row in rows)
-    each = ", each entry against that of its own network" if own else ""
+    each = "; each entry with that of its own network" if own else ""
     parts = [
-        f"above it beyond the intervals: {listing(verdicts['yes']) or 'none'}",
-        f"not told apart from it: {listing(verdicts['tie'])}" if verdicts["tie"] else "",
-        f"below it: {listing(verdicts['no'])}" if verdicts["no"] else "",
+        f"higher, beyond the intervals: {listing(verdicts['yes']) or 'none'}",
+        f"not different, as the intervals overlap: {listing(verdicts['tie'])}" if verdicts["tie"] else "",
+        f"lower: {listing(verdicts['no'])}" if verdicts["no"] else "",
     ]
-    return f"Against random init ({floor}{each}): " + "; ".join(part for part in parts if part) + "."
+    return f"Compared with random init ({floor}{each}): " + "; ".join(part for part in parts if part) + "."
 
 
 def _against_reference(comparison: Comparison) -> list[str]:
-    """Which entries differ from the declared reference beyond chance (rule 20); nothing below three common seeds."""
-    found = [one for one in differences(comparison) if one.verdict and one.row.first.method not in REFERENCES]
-    if not found:
+    """The entries that differ significantly from the declared reference (rule 20); empty below three common seeds."""
+    tested = [d for d in differences(comparison) if d.verdict and d.row.first.method not in REFERENCES]
+    if not tested:
         return []
 
     def named(verdict: str) -> str:
-        return listing(
-            f"{name_of(one.row)} ({one.paired.mean or 0.0:+.1f} points)" for one in found if one.verdict == verdict
-        )
+        return listing(f"{name_of(d.row)} ({d.paired.mean or 0.0:+.1f} points)" for d in tested if d.verdict == verdict)
 
     parts = [
         f"{words}: {named(verdict)}"
-        for verdict, words in (("higher", "higher"), ("lower", "lower"), ("tie", "not told apart"))
+        for verdict, words in (("higher", "higher"), ("lower", "lower"), ("tie", "not significantly different"))
         if named(verdict)
     ]
     return [
-        f"Against {name_of(found[0].reference)}, the declared reference, paired by seed and corrected for "
-        f"{sum(one.p is not None for one in differences(comparison))} comparisons: {'; '.join(parts)}."
+        f"Compared with {name_of(tested[0].reference)}, the declared reference (paired by seed, corrected for "
+        f"{sum(d.p is not None for d in differences(comparison))} comparisons): {'; '.join(parts)}."
     ]
 
 
 def _by_word(rows: Iterable[Row], words: dict[int, list[str]], what: str) -> list[str]:
-    found: dict[str, list[str]] = {}
+    entries: dict[str, list[str]] = {}
     for row in rows:
         for word in words[id(row)]:
-            names = found.setdefault(word, [])
+            names = entries.setdefault(word, [])
             if name_of(row) not in names:
                 names.append(name_of(row))
-    return [f"{what} “{word}”: {listing(names)}." for word, names in sorted(found.items())]
+    return [f"{what} “{word}”: {listing(names)}." for word, names in sorted(entries.items())]
 
 
 def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[str]:
-    """What a reader has to know before believing a report (rule 26)."""
-    unreadable = [f"Not readable, and so missing here: {problem}" for problem in problems]
+    """The limits of the results: what a reader has to know before believing a report (rule 26)."""
+    unreadable = [f"Could not be read and is missing here: {problem}" for problem in problems]
     if not comparisons:
         return unreadable
     rows = [row for comparison in comparisons for row in comparison.rows]
     records = [record for row in rows for record in row.records]
-    said = [*_counts(rows), *_references(comparisons)]
+    sentences = [*_counts(rows), *_references(comparisons)]
     tags = {id(row): list(dict.fromkeys(tag for r in row.records for tag in tags_of(r))) for row in rows}
     if not any(TUNED in words for words in tags.values()):
-        said.append("No entry is tagged as tuned: how well a recipe suits this scale is not known.")
-    said += _by_word(rows, tags, "Tagged")
-    said += _by_word(rows, {id(row): row_flags(row) for row in rows}, "Flagged")
-    said += [_failure(record) for record in records if record.status != "completed"]
+        sentences.append("No entry is tagged as tuned, so it is unknown how well the recipes suit this scale.")
+    sentences += _by_word(rows, tags, "Tagged")
+    sentences += _by_word(rows, {id(row): row_flags(row) for row in rows}, "Flagged")
+    sentences += [_failure(record) for record in records if record.status != "completed"]
     commits = sorted({commit_text(record) or "unknown" for record in records})
     if len(commits) > 1:
-        said.append(f"The runs come from {len(commits)} states of the code: {', '.join(commits)}.")
+        sentences.append(f"The runs come from {len(commits)} versions of the code: {', '.join(commits)}.")
     if any(record.environment.dirty for record in records):
-        said.append("Some runs come from a working tree with uncommitted changes (+dirty).")
-    said += breaks_between_runs(comparisons) + breaks_between_rungs(comparisons)
+        sentences.append("Some runs come from a working tree with uncommitted changes (+dirty).")
+    sentences += breaks_between_runs(comparisons) + breaks_between_rungs(comparisons)
     for comparison in comparisons:
         if len(names := declared_references(comparison)) > 1:
-            said.append(
+            sentences.append(
                 f"Experiments of {budget_text(comparison.first)} declare different references ({listing(names)}), so "
-                "that no differences are tested."
+                "no differences are tested."
             )
     if len(comparisons) > 1:
         fields = differing_fields(records)
         named = "; ".join(f"{name} ({', '.join(_short(v) for v in values)})" for name, values in fields.items())
-        said.append(f"There are {len(comparisons)} comparisons; ranks hold inside one. They differ in: {named or '-'}.")
-    return said + unreadable
+        sentences.append(
+            f"There are {len(comparisons)} comparisons; ranks hold only within one. They differ in: {named or '-'}."
+        )
+    return sentences + unreadable
 
 
 def _short(value: str) -> str:
@@ -249,28 +250,28 @@ def _short(value: str) -> str:
 
 
 def _counts(rows: Sequence[Row]) -> list[str]:
-    said = []
+    sentences = []
     preliminary = [row for row in rows if row.preliminary]
     if preliminary:
         who = "All rows are" if len(preliminary) == len(rows) else f"{len(preliminary)} of {len(rows)} rows are"
-        said.append(f"{who} preliminary: fewer than {MIN_RESULT} completed seeds.")
+        sentences.append(f"{who} preliminary: fewer than {MIN_RESULT} completed seeds.")
     if not any(row.may_be_ranked for row in rows):
-        said.append(f"No row is ranked: that takes {MIN_RANKED} seeds, all completed.")
+        sentences.append(f"No row is ranked: a rank needs {MIN_RANKED} seeds, all completed.")
     if any(len(row.measured) == 1 for row in rows):
-        said.append(
-            "A single seed has no interval; the sampling error of the test split stands in for it and does not know "
-            "how much seeds vary."
+        sentences.append(
+            "A single seed has no interval. Its ± is the sampling error of the test split, which does not include the "
+            "variation between seeds."
         )
-    return said
+    return sentences
 
 
 def _references(comparisons: Sequence[Comparison]) -> list[str]:
-    said = []
-    for method, role in (("random_init", "floor (random init)"), ("supervised", "ceiling (supervised)")):
+    sentences = []
+    for method, role in (("random_init", "untrained network (random init)"), ("supervised", "supervised ceiling")):
         missing = [c for c in comparisons if all(row.first.method != method for row in c.rows)]
         if missing:
             where = listing(dict.fromkeys(budget_text(c.first) or c.key for c in missing))
-            said.append(f"No {role} row in the comparison of {where}.")
+            sentences.append(f"No {role} in the comparison of {where}.")
     strangers = [
         row
         for comparison in comparisons
@@ -279,8 +280,10 @@ def _references(comparisons: Sequence[Comparison]) -> list[str]:
     ]
     if strangers:
         names = listing(dict.fromkeys(map(name_of, strangers)))
-        said.append(f"Judged against the random init of another backbone, for want of one of their own: {names}.")
-    return said
+        sentences.append(
+            f"Compared with the random init of another backbone, because there is none of their own: {names}."
+        )
+    return sentences
 
 
 def _failure(record: Record) -> str:

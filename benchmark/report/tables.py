@@ -1,4 +1,4 @@
-"""A report's tables as plain cells, for both the HTML and the Markdown page."""
+"""Tables as plain cells, for both the HTML and the Markdown page."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from urllib.parse import quote
 from benchmark.analysis.comparability import backbone_text, hardware_key, short_hash
 from benchmark.analysis.comparison import UNSAFE_TIMES, Comparison, Row, row_key
 from benchmark.analysis.differences import median_time_to, ranks, targets_of
-from benchmark.analysis.tables import commit_text, leaderboard_row, relative, run_row
+from benchmark.analysis.tables import leaderboard_row, relative, run_row
+from benchmark.analysis.values import commit_text
 from benchmark.records.invalid import why_invalid
 from benchmark.report import style
-from benchmark.text import duration, percent
+from benchmark.text import duration, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one cell.
+    """The contents of one cell.
 
     Attributes:
         text: as shown.
-        sort: what the column is sorted by, where that is a number.
-        href: where a click leads.
-        links: words behind the text, and where a click on each leads.
-        within: the group of rows in the same page to which a click leads; see `group`.
+        sort: the key of sorting, if it is a number.
+        href: the target of a link on the text.
+        links: words behind the text, each with its target.
+        within: the group of rows on the same page that the text links to; see `group`.
         group: the row's group, by name.
         anchor: whether it is the group's first row.
         colour: of the swatch before the text, `#rrggbb`.
@@ -55,7 +56,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Column heads and rows of cells; `numeric` columns stand to the right."""
+    """Column heads and rows of cells; `numeric` columns are right-aligned."""
 
     heads: tuple[str, ...]
     numeric: frozenset[int]
@@ -73,18 +74,18 @@ def entry_cell(record: Record, note: str = "") -> Cell:
 
 
 def row_cell(row: Row) -> Cell:
-    """A row's entry; a click leads to its runs, from where others lead to the records."""
+    """A row's entry, linked to its runs further down the page."""
     return replace(entry_cell(row.first), within=runs_of(row.first))
 
 
 def runs_of(record: Record) -> str:
-    """The name in the page of the runs that make a row with this one."""
+    """The anchor of the runs that make a row with this one."""
     return f"runs-{short_hash({'row': row_key(record)})}"
 
 
 def _score(values: dict[str, Any], name: str, half_width: float | None) -> Cell:
     mean = values[f"{name}_mean"]
-    return Cell(percent(mean, half_width), mean)
+    return Cell(with_interval(mean, half_width), mean)
 
 
 _LEADERBOARD = (
@@ -98,7 +99,7 @@ def leaderboard_table(comparison: Comparison, machines: Sequence[str]) -> Table:
     """The rows of one comparison.
 
     Args:
-        comparison: whose rows stand in their order.
+        comparison: whose rows are shown in their order.
         machines: hardware keys in the order of the report's machines.
     """
     rows = tuple(_leaderboard_cells(comparison, row, machines) for row in comparison.rows)
@@ -130,12 +131,12 @@ def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]
         Cell(notes),
         machine_cell(row, machines),
     )
-    # What was wrong stands in the notes, which stay readable.
+    # The notes say what was wrong, so they are not struck out.
     return tuple(replace(cell, struck=bool(row.invalid) and cell.text != notes) for cell in cells)
 
 
 def without_empty_columns(table: Table, machines: Sequence[str]) -> Table:
-    """Leaves out columns that say nothing in any row (no ranks yet, one machine)."""
+    """Leaves out columns that are empty in every row, and the machine if there is only one."""
     alone = {"Machine"} if len(machines) < 2 else set()
     kept = [
         i
@@ -150,10 +151,10 @@ def without_empty_columns(table: Table, machines: Sequence[str]) -> Table:
 
 
 def targets_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
-    """Median training time to the accuracies that the experiment declared; None where it declared or measured none.
+    """Median training time to the accuracies that the experiment declared; None without any.
 
     Args:
-        comparison: whose rows stand in their order, without the invalid ones.
+        comparison: whose valid rows are shown in their order.
         machines: hardware keys in the order of the report's machines.
     """
     rows = [row for row in comparison.rows if row.invalid is None and row.first.method != "random_init"]
@@ -174,7 +175,7 @@ def targets_table(comparison: Comparison, machines: Sequence[str]) -> Table | No
 
 
 def times_cell(row: Row, *bases: Row) -> Cell:
-    """What speaks against the row's times, or against those of the rows that they are divided by (rules 12 to 14)."""
+    """Whether the row's times, or those that they are divided by, are unsafe (rules 12 to 14)."""
     if row.unsafe or any(base.unsafe for base in bases):
         return Cell("unsafe")
     return Cell("" if len(row.timed) == len(row.measured) else f"of {len(row.timed)} of {len(row.measured)} runs")
@@ -218,7 +219,7 @@ def runs_table(found: Sequence[tuple[Path, Record]], out: Path) -> Table:
     """One row per run, each with a link to its record.
 
     Args:
-        found: record files and what they hold.
+        found: record files with their records.
         out: the report's folder, from where the links go.
     """
     rows, seen = [], set()
@@ -254,7 +255,7 @@ def _run_cells(path: Path, record: Record, out: Path) -> tuple[Cell, ...]:
 
 
 def environment_facts(records: Sequence[Record]) -> list[tuple[str, str]]:
-    """What the runs of one machine ran on; several values stand beside each other."""
+    """The environment of the runs of one machine; different values are separated by slashes."""
     facts: dict[str, dict[str, None]] = {}
 
     def add(name: str, value: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from benchmark.text import seconds_text
+from benchmark.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ class TrialReporter:
         now = time.monotonic()
         if now - self._said_at >= _EVERY:
             self._said_at = now
-            self._say(f"{self._label}: {progress:.0%}, {seconds_text(remaining)} left")
+            self._say(f"{self._label}: {progress:.0%}, {duration(remaining)} left")
 
     def run_ended(self, record: Record) -> None:
         """The score is for the trial to report."""
@@ -73,4 +73,4 @@ class Pace:
         """Such as `7 of 18 done, about 40m10s left`; without an estimate where nothing has been done yet."""
         since = done - self._before
         left = (time.monotonic() - self._start) / since * (total - done) if since > 0 else 0.0
-        return f"{done} of {total} done" + (f", about {seconds_text(left)} left" if left else "")
+        return f"{done} of {total} done" + (f", about {duration(left)} left" if left else "")

@@ -36,13 +36,13 @@ def test_a_time_budget_is_what_it_costs(bench: Any, tmp_path: Path) -> None:
     code, printed = bench("plan", bench.config(), "--methods", "simclr", "--budget", "wall_clock=2m")
     assert code == 0, printed
     (row,) = (line for line in printed.splitlines() if "wall_clock=" in line)
-    assert "2m00s" in row and "0.03" in row  # device-hours
+    assert "2.0 min" in row and "0.03" in row  # device-hours
 
 
 @pytest.mark.parametrize(
     ("budget", "training", "device_hours"),
     # What is limited stays: the clock's time with twice the device-hours, or the device-hours in half the time.
-    [("wall_clock=2m", "2m00s", "0.067"), ("device_hours=0.1", "3m00s", "0.10")],
+    [("wall_clock=2m", "2.0 min", "0.067"), ("device_hours=0.1", "3.0 min", "0.10")],
 )
 def test_several_devices_are_taken_to_divide_the_work(
     bench: Any, budget: str, training: str, device_hours: str
@@ -50,8 +50,8 @@ def test_several_devices_are_taken_to_divide_the_work(
     plan = ("plan", bench.config(), "--methods", "simclr", "--budget", budget)
     code, printed = bench(*plan, "--devices", "2")
     assert code == 0, printed
-    (row,) = (line.split() for line in printed.splitlines() if budget.partition("=")[0] in line)
-    assert row[5] == training and row[7] == device_hours
+    (row,) = (line for line in printed.splitlines() if budget.partition("=")[0] in line)
+    assert f" {training} " in row and f" {device_hours} " in row
     assert "if 2 devices divide the work without loss, never measured" in printed
 
 

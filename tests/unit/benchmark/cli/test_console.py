@@ -29,7 +29,7 @@ def test_a_terminal_gets_a_bar_that_is_taken_away(monkeypatch: pytest.MonkeyPatc
     bar: Any = reporter._bar
     assert bar.label == "checking images"
     task = bar._live.tasks[0]
-    assert task.completed == pytest.approx(0.4) and task.fields["state"] == "2,000 of 5,000, 18s left"
+    assert task.completed == pytest.approx(0.4) and task.fields["state"] == "2,000 of 5,000, 18 s left"
     reporter.data_progress(512, 5000)  # other work begins a bar of its own
     assert bar.label == "reading images" and bar._live.tasks[0].fields["state"] == "512 of 5,000"
     reporter.data_progress(5000, 5000)

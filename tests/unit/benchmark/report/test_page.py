@@ -15,7 +15,6 @@ from benchmark.report.page import write_report
 from benchmark.report.pictures import inline_svg
 from benchmark.report.run_files import read_history
 from benchmark.report.summary import answer, beside_the_answer, limits, question
-from benchmark.text import duration, listing, percent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,12 +130,6 @@ def test_inlined_svg_carries_its_files_name_in_ids_and_their_uses(tmp_path: Path
     assert inline_svg(path) == (
         '<svg viewBox="0 0 10 5" role="img"><path id="a-b-p"/><use xlink:href="#a-b-p" clip-path="url(#a-b-c)"/></svg>'
     )
-
-
-def test_words() -> None:
-    assert [duration(s) for s in (None, 5.04, 95.2, 150.0, 9000.0)] == ["", "5.0 s", "95 s", "2.5 min", "2.5 h"]
-    assert [listing(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
-    assert (percent(None), percent(45.04), percent(45.0, 0.96)) == ("", "45.0", "45.0 ± 1.0")
 
 
 def test_three_seeds_are_no_longer_preliminary_in_the_answer(make_record: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmark.analysis.studies import front_of
+from benchmark.analysis.fronts import front_trials
 from benchmark.cli.console import ConsoleReporter
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def test_of_a_front_the_most_accurate_point_is_confirmed(open_sweep: Callable[..
     record = sweep.write()
     tried = [trial.parameters["backbone.width"] for trial in record.studies[0].trials]
     assert set(tried) == {8, 16, 24, 32}
-    assert [trial.parameters["backbone.width"] for trial in front_of(record.studies[0])] == [8, 16]
+    assert [trial.parameters["backbone.width"] for trial in front_trials(record.studies[0])] == [8, 16]
     assert sweep.confirm() == 0
     (confirmed,) = [spec for spec in sweep.runs.executed if spec.purpose == "result"]
     assert confirmed.backbone.width == 16

@@ -29,12 +29,12 @@ def test_a_run_is_reported_now_and_then(clock: list[float]) -> None:
         clock[0] = 1000.0 + seconds
         first.run_advanced(seconds / 100, 0.5, 10.0, 100.0 - seconds)
         first.say("waiting")
-    assert said == ["first: resuming from 25%", "first: 0%, 1m40s left", "first: waiting", "first: 30%, 1m10s left"]
+    assert said == ["first: resuming from 25%", "first: 0%, 100 s left", "first: waiting", "first: 30%, 70 s left"]
 
 
 def test_what_remains_is_estimated_from_what_was_done_since(clock: list[float]) -> None:
     pace = Pace(3)
     assert pace.text(3, 9) == "3 of 9 done"
     clock[0] += 120.0
-    assert pace.text(5, 9) == "5 of 9 done, about 4m00s left"
+    assert pace.text(5, 9) == "5 of 9 done, about 4.0 min left"
     assert pace.text(9, 9) == "9 of 9 done"

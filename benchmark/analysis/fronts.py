@@ -1,0 +1,69 @@
+"""Pareto fronts of cost and accuracy: of points, of a comparison's rows, of a study's trials."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from benchmark.analysis.studies import complete_trials
+from benchmark.records.budgets import fixed_cost
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmark.analysis.comparison import Row
+    from benchmark.records.study import EntryStudy, TrialOutcome
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """The points that no other point dominates: none is both as cheap and as accurate, and better in one.
+
+    Args:
+        points: (cost, accuracy) pairs; less cost and more accuracy are better.
+
+    Returns:
+        Indices by rising cost; of equal points the first alone.
+    """
+    front: list[int] = []
+    best = -math.inf
+    for index in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1], i)):
+        if points[index][1] > best:
+            front.append(index)
+            best = points[index][1]
+    return front
+
+
+def front_rows(rows: Sequence[Row]) -> list[Row]:
+    """The rows on the Pareto front of the means, by rising cost.
+
+    Supervised and collapsed rows do not compete, nor do rows with unsafe times. An untrained network does, at no cost:
+    a row that does not exceed it is not on the front. Under a time budget, the budget is the cost, so that the length
+    of a last step decides nothing.
+    """
+    rivals = [
+        row
+        for row in rows
+        if row.completed
+        and row.first.method != "supervised"
+        and (row.first.method == "random_init" or not row.unsafe)  # an untrained network has no training time
+    ]
+    free = [row.first.method == "random_init" for row in rivals]
+    costs = [fixed_cost(row.first) or row.cost.mean or 0.0 for row in rivals]
+    points = [(0.0 if f else cost, row.accuracy.mean or 0.0) for row, f, cost in zip(rivals, free, costs, strict=True)]
+    return [rivals[i] for i in pareto_front(points) if not free[i] and rivals[i].cost.mean]
+
+
+def scored_trials(study: EntryStudy) -> list[TrialOutcome]:
+    """The complete trials with a score and a cost."""
+    return [trial for trial in complete_trials(study) if trial.runs and trial.value is not None]
+
+
+def trial_cost(trial: TrialOutcome) -> float:
+    """The mean device-hours of a trial's runs, which is the cost that the `nsga2` sampler minimises."""
+    return sum(run.device_hours for run in trial.runs) / len(trial.runs)
+
+
+def front_trials(study: EntryStudy) -> list[TrialOutcome]:
+    """The complete trials on the Pareto front of score and cost, by rising cost."""
+    trials = scored_trials(study)
+    return [trials[i] for i in pareto_front([(trial_cost(trial), trial.value or 0.0) for trial in trials])]

@@ -11,7 +11,9 @@ from benchmark.encoders.formats import FORMATS
 from benchmark.encoders.match import Match, has_class_token, match
 from benchmark.encoders.read import read_checkpoint
 from benchmark.errors import UserError
-from benchmark.evaluation.protocols import PROTOCOLS, evaluate_test, probe_data
+from benchmark.evaluation.evaluate import evaluate
+from benchmark.evaluation.protocols import PROTOCOLS
+from benchmark.evaluation.subject import probe_data
 from benchmark.experiment.spec import check_name
 from benchmark.files import write_atomically
 from benchmark.machine.devices import take_device
@@ -208,7 +210,7 @@ def _record(
     moved = encoder.to(device)
     if device.type == "cpu":
         use_plain_attention(moved)
-    scores = evaluate_test(moved, probe_data(dataset, dataset.image_size), device, "32")
+    scores = evaluate(moved, probe_data(dataset, dataset.image_size), "test", device)
     return Record(
         key=key,
         experiment=EXPERIMENT,

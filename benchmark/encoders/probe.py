@@ -14,8 +14,8 @@ from benchmark.data.datasets import Dataset, DatasetSpec, load_dataset
 from benchmark.encoders.load import load_encoder
 from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.features import NonFiniteError
-from benchmark.evaluation.further import FURTHER, TRANSFER, Subject, score
-from benchmark.evaluation.protocols import probe_data
+from benchmark.evaluation.protocols import FURTHER, TRANSFER, score
+from benchmark.evaluation.subject import Subject, probe_data
 from benchmark.files import folder_lock, write_atomically
 from benchmark.machine.devices import take_device
 from benchmark.machine.environment import describe, now
@@ -205,4 +205,11 @@ def _subject(path: Path, record: Record, dataset: Dataset, device: torch.device)
         use_plain_attention(encoder)
     size = int(record.config["image_size"])
     precision = record.config["precision"]
-    return Subject(encoder, dataset, probe_data(dataset, size), record.seed, precision, device)
+    return Subject(
+        encoder=encoder,
+        data=probe_data(dataset, size),
+        device=device,
+        dataset=dataset,
+        seed=record.seed,
+        precision=precision,
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -101,20 +101,18 @@ def extract(
     normalise: Normalise,
     device: torch.device,
     *,
-    precision: Literal["32", "bf16"],
     batch_size: int = 512,
 ) -> Tensor:
     """Features of all images, in their order.
 
-    `32` is the one to compare rows with, whatever precision training had: bfloat16 keeps 8 bits of a number, and what
-    is lost depends on the device's kernels. `bf16` is for following a run where speed matters more.
+    In float32, whatever precision training had: bfloat16 keeps 8 bits of a number, and what is lost depends on the
+    device's kernels.
 
     Args:
         encoder: runs in evaluation mode, without gradients; its training flags are restored.
         images: uint8.
         normalise: turns uint8 `(B, 3, H, W)` into floats `(B, 3, S, S)`, resized and cropped where needed.
         device: where the encoder runs; it is moved there for the time being if it is elsewhere.
-        precision: `32`, or autocast to bfloat16.
         batch_size: images at once.
 
     Returns:
@@ -126,7 +124,7 @@ def extract(
     if len(images) == 0:
         raise ValueError("no images to extract features from")
     features_ND: Tensor | None = None
-    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    autocast = torch.autocast(device.type, enabled=False)
     with full_precision(), evaluation_mode(encoder), _placed(encoder, device), autocast:
         for indices in torch.split(torch.arange(len(images)), batch_size):
             features_BD = encoder.features(_prepare(images, indices, normalise, device)).float()

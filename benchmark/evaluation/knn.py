@@ -10,15 +10,26 @@ Shape suffixes: N vectors of the bank, Q queries, D feature dimension, k neighbo
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.evaluation.features import check_features, full_precision
 
+if TYPE_CHECKING:
+    from benchmark.evaluation.subject import FrozenSubject
+
 KNN_SETTINGS: dict[str, tuple[int, float]] = {"knn20": (20, 0.07), "knn200": (200, 0.1)}
 _CHUNK_ELEMENTS = 2**23
 _CPU = torch.device("cpu")
+
+
+def knn_v1(subject: FrozenSubject) -> dict[str, float]:
+    """The protocol: `knn20` and `knn200` of the subject's split in percent, with the train split as the bank."""
+    queries = subject.test if subject.split == "test" else subject.validation
+    return knn_scores(subject.train, queries, subject.data.num_classes, device=subject.device)
 
 
 def knn_top1(

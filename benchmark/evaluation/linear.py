@@ -34,6 +34,8 @@ from benchmark.evaluation.knn import check_labels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmark.evaluation.subject import FrozenSubject
+
 STRENGTHS = (1.0, 0.1, 0.03, 0.01, 0.003, 0.001, 1e-4, 1e-5)
 TOLERANCE = 3e-4
 MAX_EVALUATIONS = 1000
@@ -78,6 +80,23 @@ class LinearFit:
     mean_D: Tensor
     scale_D: Tensor
     evaluations: int
+
+
+def linear_v1(subject: FrozenSubject) -> dict[str, float]:
+    """The protocol: `linear_top1` in percent and `linear_strength`, on the subject's split.
+
+    On the test split, `linear_top5` and `linear_validation_top1` as well.
+    """
+    test = subject.test if subject.split == "test" else None
+    result = linear_probe(subject.train, subject.validation, test, subject.data.num_classes, device=subject.device)
+    if result.test_top1 is None or result.test_top5 is None:
+        return {"linear_top1": result.validation_top1, "linear_strength": result.strength}
+    return {
+        "linear_top1": result.test_top1,
+        "linear_top5": result.test_top5,
+        "linear_strength": result.strength,
+        "linear_validation_top1": result.validation_top1,
+    }
 
 
 def linear_probe(

@@ -17,7 +17,7 @@ from methods.views import ViewSpec
 
 if TYPE_CHECKING:
     from benchmark.data.datasets import Split
-    from benchmark.evaluation.further.subject import Subject
+    from benchmark.evaluation.subject import Subject
 
 LEARNING_RATES = (1e-4, 1e-3)
 WEIGHT_DECAY = 0.05

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmark.evaluation.knn import knn_scores
-from benchmark.evaluation.linear import linear_probe
+from benchmark.evaluation.knn import knn_v1
+from benchmark.evaluation.linear import linear_probe, linear_v1
 from benchmark.randomness import generator
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmark.evaluation.further.subject import Subject
+    from benchmark.evaluation.subject import Subject
 
 SHARES = (0.01, 0.1)
 DRAWS = 5
@@ -58,8 +58,5 @@ def few_labels(labels_N: Tensor, share: float, draw: int) -> Tensor:
 
 def transfer(subject: Subject) -> dict[str, float]:
     """`linear-v1` and `knn-v1` on the other dataset's own splits, in percent."""
-    classes, device = subject.data.num_classes, subject.device
-    linear = linear_probe(subject.train, subject.validation, subject.test, classes, device=device)
-    assert linear.test_top1 is not None and linear.test_top5 is not None
-    neighbours = knn_scores(subject.train, subject.test, classes, device=device)
-    return {"linear_top1": linear.test_top1, "linear_top5": linear.test_top5, **neighbours}
+    linear = linear_v1(subject)
+    return {name: linear[name] for name in ("linear_top1", "linear_top5")} | knn_v1(subject)

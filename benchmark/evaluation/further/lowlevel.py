@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmark.data.datasets import Split
-    from benchmark.evaluation.further.subject import Subject
+    from benchmark.evaluation.subject import Subject
 
 MEASURES = ("scale", "x", "y")
 

@@ -20,7 +20,7 @@ from benchmark.randomness import seeded
 from methods.views import ViewSpec
 
 if TYPE_CHECKING:
-    from benchmark.evaluation.further.subject import Subject
+    from benchmark.evaluation.subject import Subject
 
 # Multiples of batch / 256; one head each, all trained on the same features at once.
 LEARNING_RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)

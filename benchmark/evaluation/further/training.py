@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from benchmark.evaluation.further.subject import Subject
+    from benchmark.evaluation.subject import Subject
     from methods.views import ViewSpec
 
 

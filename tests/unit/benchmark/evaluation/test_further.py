@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 
 from benchmark.data.datasets import DatasetSpec, Split, load_dataset
 from benchmark.errors import UserError
-from benchmark.evaluation.further import FURTHER, Subject, score, sgd
+from benchmark.evaluation.further import sgd
 from benchmark.evaluation.further import training as descent_module
 from benchmark.evaluation.further.finetune import finetune
 from benchmark.evaluation.further.frozen import few_labels
@@ -18,7 +18,8 @@ from benchmark.evaluation.further.lowlevel import ridge_r2
 from benchmark.evaluation.further.sgd import linear_cnnjepa, linear_sgd
 from benchmark.evaluation.further.training import Descent, accuracies
 from benchmark.evaluation.linear import STRENGTHS, standardisation
-from benchmark.evaluation.protocols import probe_data
+from benchmark.evaluation.protocols import FURTHER, score
+from benchmark.evaluation.subject import Subject, probe_data
 from methods.backbones import BackboneSpec, build_backbone
 from methods.base import Encoder, EncoderInfo
 from methods.views import ViewSpec
@@ -36,7 +37,8 @@ def subject(shapes):
     torch.manual_seed(0)
     backbone = build_backbone(BackboneSpec(name="resnet18", stem="small", width=8), 32)
     encoder = Encoder(backbone, EncoderInfo("online", backbone.pooling, backbone.dimension)).eval()
-    return Subject(encoder, shapes, probe_data(shapes, 32), 0, "32", CPU)
+    data = probe_data(shapes, 32)
+    return Subject(encoder=encoder, data=data, device=CPU, dataset=shapes, seed=0, precision="32")
 
 
 @pytest.fixture

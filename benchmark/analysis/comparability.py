@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     from benchmark.records.schema import Record
 
 
-def fixed_cost(record: Record) -> float | None:
-    """The training cost that the budget itself sets, in device-seconds: times then differ by a last step alone.
-
-    None where the budget is no time.
-    """
-    budget = budget_of(record)
-    if "device_hours" in budget:
-        return 3600.0 * float(budget["device_hours"])
-    return float(budget["wall_clock"]) * max(1, record.environment.devices) if "wall_clock" in budget else None
-
-
 def _part(record: Record, name: str) -> dict[str, Any]:
     """A nested part of the configuration; empty where the record has none."""
     part = record.config.get(name)

@@ -48,11 +48,6 @@ class Budget:
     kind: BudgetKind
     limit: float
 
-    @property
-    def depends_on_hardware(self) -> bool:
-        """Whether other hardware may do more within it: it is faster, or computes a convolution in another way."""
-        return self.kind in ("wall_clock", "device_hours", "flops")
-
     def total_steps(self, steps_per_epoch: int, batch_size: int, flops_per_step: float | None) -> int | None:
         """How many steps it allows, where that is known beforehand; at least one.
 
@@ -71,11 +66,17 @@ class Budget:
             return max(1, math.ceil(self.limit / flops_per_step))
         return None
 
+    def training_time(self, devices: float) -> float | None:
+        """Seconds of training that it buys on so many devices; None where it does not limit time."""
+        seconds = {"wall_clock": self.limit, "device_hours": self.limit * 3600 / devices}
+        return seconds.get(self.kind)
+
     def progress(self, consumed: Consumed, total_steps: int | None) -> float:
         """Consumed / limit in [0, 1]. Never decreases as more is consumed (RULES 5)."""
         if total_steps is not None:
             return min(1.0, consumed.steps / total_steps)
-        seconds = self.limit if self.kind == "wall_clock" else self.limit * 3600 / consumed.devices
+        seconds = self.training_time(consumed.devices)
+        assert seconds is not None
         return min(1.0, consumed.training_time / seconds)
 
     def __str__(self) -> str:

@@ -89,6 +89,19 @@ def check_features(features_ND: Tensor, what: str) -> None:
         raise NonFiniteError(f"{what}: {bad} of {len(features_ND)} feature vectors are not finite (NaN or infinite)")
 
 
+def check_labels(features_ND: Tensor, labels_N: Tensor, num_classes: int, what: str) -> None:
+    """Refuses labels that do not fit their features or the number of classes.
+
+    Raises:
+        ValueError: says what does not fit.
+    """
+    if labels_N.shape != features_ND.shape[:1]:
+        raise ValueError(f"{what}: labels of shape {tuple(labels_N.shape)} for {len(features_ND)} feature vectors")
+    low, high = int(labels_N.min()), int(labels_N.max())
+    if low < 0 or high >= num_classes:
+        raise ValueError(f"{what}: labels from {low} to {high}; expected 0 to {num_classes - 1}")
+
+
 def _prepare(images: Images, indices: Tensor, normalise: Normalise, device: torch.device) -> Tensor:
     images_BCHW = normalise(images.read(indices).to(device))
     return images_BCHW.to(device=device, dtype=torch.float32, memory_format=torch.channels_last)

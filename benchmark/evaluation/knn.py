@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.evaluation.features import check_features, full_precision
+from benchmark.evaluation.features import check_features, check_labels, full_precision
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from benchmark.evaluation.subject import FrozenSubject
 
 KNN_SETTINGS: dict[str, tuple[int, float]] = {"knn20": (20, 0.07), "knn200": (200, 0.1)}
@@ -32,68 +34,26 @@ def knn_v1(subject: FrozenSubject) -> dict[str, float]:
     return knn_scores(subject.train, queries, subject.data.num_classes, device=subject.device)
 
 
-def knn_top1(
-    bank: tuple[Tensor, Tensor],
-    queries: tuple[Tensor, Tensor],
-    num_classes: int,
-    *,
-    k: int,
-    temperature: float,
-    device: torch.device = _CPU,
-) -> float:
-    """Accuracy of the weighted vote of k neighbours, in percent.
-
-    Args:
-        bank: features `(N, D)` and labels `(N,)` to vote.
-        queries: features `(Q, D)` and labels `(Q,)` to be told.
-        num_classes: K.
-        k: number of neighbours, before the cap.
-        temperature: of the votes.
-        device: where similarities are computed.
-
-    Raises:
-        ValueError: features are empty or not finite, labels do not fit, or k or the temperature is not positive.
-    """
-    return _accuracies(bank, queries, num_classes, {"knn": (k, temperature)}, device)["knn"]
-
-
 def knn_scores(
-    bank: tuple[Tensor, Tensor], queries: tuple[Tensor, Tensor], num_classes: int, *, device: torch.device = _CPU
-) -> dict[str, float]:
-    """`knn20` and `knn200` in percent, from one computation of the similarities.
-
-    Args:
-        bank: features `(N, D)` and labels `(N,)` to vote.
-        queries: features `(Q, D)` and labels `(Q,)` to be told.
-        num_classes: K.
-        device: where similarities are computed.
-
-    Raises:
-        ValueError: features are empty or not finite, or labels do not fit.
-    """
-    return _accuracies(bank, queries, num_classes, KNN_SETTINGS, device)
-
-
-def check_labels(features_ND: Tensor, labels_N: Tensor, num_classes: int, what: str) -> None:
-    """Refuses labels that do not fit their features or the number of classes.
-
-    Raises:
-        ValueError: says what does not fit.
-    """
-    if labels_N.shape != features_ND.shape[:1]:
-        raise ValueError(f"{what}: labels of shape {tuple(labels_N.shape)} for {len(features_ND)} feature vectors")
-    low, high = int(labels_N.min()), int(labels_N.max())
-    if low < 0 or high >= num_classes:
-        raise ValueError(f"{what}: labels from {low} to {high}; expected 0 to {num_classes - 1}")
-
-
-def _accuracies(
     bank: tuple[Tensor, Tensor],
     queries: tuple[Tensor, Tensor],
     num_classes: int,
-    settings: dict[str, tuple[int, float]],
-    device: torch.device,
+    settings: Mapping[str, tuple[int, float]] = KNN_SETTINGS,
+    *,
+    device: torch.device = _CPU,
 ) -> dict[str, float]:
+    """Accuracies of the weighted votes in percent, from one computation of the similarities.
+
+    Args:
+        bank: features `(N, D)` and labels `(N,)` that vote.
+        queries: features `(Q, D)` and labels `(Q,)` to predict.
+        num_classes: K.
+        settings: the score's name, and its k (before the cap) and temperature.
+        device: where similarities are computed.
+
+    Raises:
+        ValueError: features are empty or not finite, labels do not fit, or k or a temperature is not positive.
+    """
     for (features, labels), what in ((bank, "kNN bank"), (queries, "kNN queries")):
         check_features(features, what)
         check_labels(features, labels, num_classes, what)
@@ -113,8 +73,8 @@ def _accuracies(
             for name, (k, temperature) in settings.items():
                 kept = min(k, cap)
                 votes_Qk = bank[1][indices_Qk[:, :kept]]
-                told_Q = _vote(nearest_Qk[:, :kept], votes_Qk, num_classes, temperature)
-                correct[name] += int((told_Q == labels_Q).sum())
+                predicted_Q = _vote(nearest_Qk[:, :kept], votes_Qk, num_classes, temperature)
+                correct[name] += int((predicted_Q == labels_Q).sum())
     return {name: 100.0 * count / len(queries[1]) for name, count in correct.items()}
 
 

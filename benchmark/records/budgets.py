@@ -55,3 +55,14 @@ def budget_kind(record: Record) -> str:
 def has_time_budget(record: Record) -> bool:
     """Whether what the budget buys depends on the hardware."""
     return any(name in HARDWARE_BUDGETS for name in budget_of(record))
+
+
+def fixed_cost(record: Record) -> float | None:
+    """The training cost that the budget itself sets, in device-seconds: times then differ by a last step alone.
+
+    None where the budget is no time.
+    """
+    budget = budget_of(record)
+    if "device_hours" in budget:
+        return 3600.0 * float(budget["device_hours"])
+    return float(budget["wall_clock"]) * max(1, record.environment.devices) if "wall_clock" in budget else None

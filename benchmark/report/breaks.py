@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparability import fixed_cost, hardware_key, ladder_key, machine_text
+from benchmark.analysis.comparability import hardware_key, ladder_key, machine_text
 from benchmark.analysis.interleaving import breaks, distances
-from benchmark.records.budgets import budget_size, budget_text
+from benchmark.records.budgets import budget_size, budget_text, fixed_cost
 from benchmark.report import style
 from benchmark.text import duration, listing
 

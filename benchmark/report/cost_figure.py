@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparability import fixed_cost
 from benchmark.analysis.comparison import MIN_RESULT, Row, valid_rows
 from benchmark.analysis.published import on_published_axes
 from benchmark.analysis.statistics import pareto_front
-from benchmark.records.budgets import budget_text, has_time_budget
+from benchmark.records.budgets import budget_text, fixed_cost, has_time_budget
 from benchmark.report import style
 from benchmark.report.canvas import cost_unit, draw_front, far_above, ladders, new_figure, plain_log_ticks
 from benchmark.report.labels import Box, Label, place, segment

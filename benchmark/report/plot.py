@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparability import fixed_cost
 from benchmark.analysis.comparison import MIN_RESULT, Row, training_cost
+from benchmark.records.budgets import fixed_cost
 from benchmark.report.canvas import ladders
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.comparability import (
     backbone_text,
     differing_fields,
-    fixed_cost,
     hardware_key,
     machine_text,
     tags_of,
@@ -15,7 +14,7 @@ from benchmark.analysis.comparability import (
 from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
 from benchmark.analysis.differences import all_pairs, declared_references, differences
 from benchmark.analysis.tables import commit_text, row_flags
-from benchmark.records.budgets import budget_text
+from benchmark.records.budgets import budget_text, fixed_cost
 from benchmark.records.schema import TUNED
 from benchmark.report import style
 from benchmark.report.breaks import breaks_between_rungs, breaks_between_runs

@@ -13,7 +13,8 @@ import torch
 
 from benchmark.cost.ledger import Ledger
 from benchmark.cost.memory import PeakMemory
-from benchmark.cost.meter import Meter, sources
+from benchmark.cost.meter import Meter
+from benchmark.cost.sources import sources
 from benchmark.data.datasets import first_images
 from benchmark.errors import Interrupted
 from benchmark.evaluation.collapse import collapse

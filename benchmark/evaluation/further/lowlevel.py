@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmark.errors import UserError
-from benchmark.evaluation.linear import STRENGTHS, linear_probe, standardisation
+from benchmark.evaluation.linear import linear_probe
+from benchmark.evaluation.logistic import STRENGTHS, standardisation
 
 if TYPE_CHECKING:
     from torch import Tensor

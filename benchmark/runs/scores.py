@@ -12,7 +12,7 @@ from methods.backbones import count_parameters
 
 if TYPE_CHECKING:
     from benchmark.data.datasets import Split
-    from benchmark.evaluation.protocols import ProbeData
+    from benchmark.evaluation.subject import ProbeData
     from benchmark.experiment.run_spec import RunSpec
     from methods.base import Method
 

@@ -23,7 +23,7 @@ BUSY_SHARE = 0.05  # of the visible cores, taken by others: from here on a run's
 
 
 class Meter:
-    """Adds up, in a thread of its own, what counters grow by while a run trains, and what gauges show.
+    """Samples counters and gauges in a thread of its own while a run trains.
 
     Args:
         sources: read together, about once a second.
@@ -45,12 +45,12 @@ class Meter:
         self._thread = threading.Thread(target=self._run, name="meter", daemon=True)
 
     def __enter__(self) -> Meter:
-        """Begins to read."""
+        """Starts sampling."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ends."""
+        """Stops sampling."""
         self._end.set()
         self._thread.join()
 
@@ -65,11 +65,11 @@ class Meter:
             try:
                 values[name] = source.read()
             except OSError:
-                # What is lost in the middle of a run is not known for the run.
+                # Without the rest of the run, the value for the run is unknown.
                 del self._sources[name], self.grown[name]
         trained = self._training_time()
         whole, training = now - self._since[0], trained - self._since[1]
-        # Logging lasts moments; an interval with an evaluation or a save in it is left out.
+        # Logging is too short to matter; an interval with an evaluation or a save in it is left out.
         if self._last is not None and training >= MOSTLY * whole:
             self.seconds += whole
             for name, value in values.items():
@@ -89,12 +89,12 @@ class Meter:
 
     @property
     def clock_mhz(self) -> float | None:
-        """Mean clock; None where it cannot be read."""
+        """Mean clock; None if it cannot be read."""
         return self._mean("clock")
 
     @property
     def throttled(self) -> float | None:
-        """Share of the training in which the device's clock was held down; None where it cannot be read."""
+        """Share of the training in which the device's clock was held down; None if it cannot be read."""
         return self._mean("throttled")
 
     def _mean(self, gauge: str) -> float | None:
@@ -102,18 +102,18 @@ class Meter:
 
     @property
     def energy(self) -> EnergyRecord | None:
-        """Energy of the training that was sampled; None where there is no counter."""
+        """Energy of the sampled part of the training; None without a counter."""
         if "energy" not in self.grown or not self.seconds:
             return None
         scope: str = self._sources["energy"].scope  # type: ignore[attr-defined]
         return EnergyRecord(joules=self.grown["energy"], seconds=self.seconds, scope=scope)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data from which a resumed run goes on."""
+        """Plain data for resuming."""
         return {"seconds": self.seconds, "grown": dict(self.grown)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on; a counter that is not there any more is not known for the run."""
+        """Resumes; a counter that can no longer be read is unknown for the whole run."""
         self.seconds = state["seconds"]
         self.grown = {name: value + self.grown[name] for name, value in state["grown"].items() if name in self.grown}
         self._sources = {name: source for name, source in self._sources.items() if name in self.grown}

@@ -23,20 +23,20 @@ _POWERCAP = Path("/sys/class/powercap")
 
 
 class Source(Protocol):
-    """Something that can be read: a counter, which only grows, or a gauge."""
+    """Something to sample: a counter, which only grows, or a gauge."""
 
     name: str
     grows: bool
 
     def read(self) -> float:
-        """What it stands at; OSError where it cannot be read any more."""
+        """The present value; OSError if it can no longer be read."""
 
 
 class OtherLoad:
     """Core-seconds that other processes used of the cores this one may run on.
 
     Args:
-        own: processes that are not others; this one alone by default.
+        own: the run's own processes; this one alone by default.
     """
 
     name, grows = "others", True
@@ -46,16 +46,18 @@ class OtherLoad:
         self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
     def read(self) -> float:
-        """Busy time of the cores, less our own processes' and their children's."""
+        """Busy time of the cores, without that of our own processes and their children."""
         cores = psutil.cpu_times(percpu=True)
         chosen = [cores[i] for i in self._cores if i < len(cores)] or cores
-        # Time given to guests is in user time already; a hypervisor's steal is work of somebody else's.
+        # User time already includes guests; a hypervisor's steal is somebody else's work.
         busy = sum(sum(times) - times.idle - _idle_extras(times) for times in chosen)
         try:
             own = [process.cpu_times() for process in self._own]
         except psutil.Error as error:
             raise OSError(str(error)) from error
-        return float(busy - sum(one.user + one.system + one.children_user + one.children_system for one in own))
+        return float(
+            busy - sum(times.user + times.system + times.children_user + times.children_system for times in own)
+        )
 
 
 def _idle_extras(times: Any) -> float:
@@ -63,14 +65,14 @@ def _idle_extras(times: Any) -> float:
 
 
 class Rapl:
-    """Energy of the CPU packages in joules, by Intel's and AMD's running average power limit, where it is readable."""
+    """Energy of the CPU packages in joules, by Intel's and AMD's running average power limit (RAPL)."""
 
     name, grows = "energy", True
     scope = "CPU packages (RAPL), whole machine"
 
     def __init__(self, root: Path = _POWERCAP) -> None:
-        # Packages alone: cores and memory have zones below them, and some machines one above (psys); those would
-        # count twice.
+        # Packages alone: cores and memory have zones below them, and some machines one above (psys), which would be
+        # counted twice.
         self._zones = sorted(
             zone for zone in root.glob("intel-rapl:*") if (zone / "name").read_text().startswith("package")
         )
@@ -84,7 +86,7 @@ class Rapl:
         return int((zone / "energy_uj").read_text())
 
     def read(self) -> float:
-        """Joules since the counter was made; the registers' wrapping round is taken out."""
+        """Joules since the counter was made, corrected for overflow of the registers."""
         for i, zone in enumerate(self._zones):
             now = self._energy(zone)
             self._total += now - self._last[i] if now >= self._last[i] else now + self._wraps[i] - self._last[i]
@@ -93,7 +95,7 @@ class Rapl:
 
 
 class CpuClock:
-    """Mean clock of the cores in MHz, as the system tells it; inside a virtual machine often a constant."""
+    """Mean clock of the cores in MHz, as the system reports it; often constant in a virtual machine."""
 
     name, grows = "clock", False
 
@@ -106,7 +108,7 @@ class CpuClock:
 
 
 class _Nvml(ABC):
-    """Something that the driver tells of one GPU."""
+    """A value that the driver reports for one GPU."""
 
     def __init__(self, device: torch.device) -> None:
         import pynvml
@@ -121,7 +123,7 @@ class _Nvml(ABC):
         self.read()
 
     def read(self) -> float:
-        """What it stands at."""
+        """The present value."""
         import pynvml
 
         try:
@@ -154,7 +156,7 @@ class NvmlClock(_Nvml):
 
 
 class NvmlThrottled(_Nvml):
-    """1 while heat or the power supply hold one GPU's clock down, else 0; its own power limit is its normal state."""
+    """1 while heat or the power supply lower one GPU's clock, else 0. Its own power limit is its normal state."""
 
     name, grows = "throttled", False
 
@@ -169,19 +171,19 @@ class NvmlThrottled(_Nvml):
 
 
 def sources(device: torch.device, own: Sequence[int] = ()) -> list[Source]:
-    """What can be read here; `own` are the processes of the run on this machine, this one alone by default.
+    """The sources that can be read here, for the run's `own` processes on this machine; by default this one alone.
 
-    Energy and clocks of several devices are not put together: there is no counter of them.
+    Energy and clocks of several devices are left out: no counter covers them.
     """
     kinds: list[Callable[[], Source]] = [partial(OtherLoad, own)]
     if len(own) <= 1 and device.type == "cuda":
         kinds += [partial(kind, device) for kind in (NvmlEnergy, NvmlClock, NvmlThrottled)]
     elif len(own) <= 1:
         kinds += [Rapl, CpuClock]
-    found: list[Source] = []
+    readable: list[Source] = []
     for kind in kinds:
         with contextlib.suppress(OSError, ValueError, ImportError):
             source = kind()
             source.read()
-            found.append(source)
-    return found
+            readable.append(source)
+    return readable

@@ -37,11 +37,11 @@ def evaluate(
 ) -> EncoderScores | ValidationScores:
     """Scores an encoder on one split, at the end of its run.
 
-    Probe and bank are made from train alone; the probe's strength is chosen on validation.
+    The probe and the bank of neighbours see the train split alone; the probe's strength is chosen on validation.
 
     Args:
-        encoder: stays as it is.
-        data: splits and how to read them.
+        encoder: it is not changed.
+        data: the splits, and how images are normalised.
         split: `test` for a result; `validation` for a run that serves selection, which never reads the test split.
         device: where features are extracted and probes are fitted.
 
@@ -59,8 +59,8 @@ def evaluate_point(encoder: Encoder, data: ProbeData, device: torch.device) -> d
     """Scores an encoder on the validation split, at an evaluation point of its run. Never reads the test split.
 
     Returns:
-        `linear_top1`, `knn20` and `knn200` in percent; `feature_std` and `rankme` of the validation features, by
-        which a collapse is seen.
+        `linear_top1`, `knn20` and `knn200` in percent; `feature_std` and `rankme` of the validation features, which
+        show a collapse.
 
     Raises:
         ValueError: a split is empty or the encoder's features are not finite.
@@ -76,7 +76,7 @@ def evaluate_point(encoder: Encoder, data: ProbeData, device: torch.device) -> d
 
 
 def ready(encoder: Encoder, data: ProbeData, device: torch.device) -> Encoder:
-    """The encoder as it is probed: with batch-norm statistics of full images, where it has none of its own."""
+    """The encoder as it is scored: with batch-norm statistics of full images, if it needs recalibration."""
     return recalibrated(encoder, data.pretraining, data.normalise, device, limit=RECALIBRATION_IMAGES)
 
 

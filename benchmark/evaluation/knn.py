@@ -1,9 +1,9 @@
-"""`knn-v1`: a weighted vote of the nearest neighbours in a bank of features.
+"""`knn-v1`: classification by a weighted vote of the nearest neighbours in a bank of features.
 
 Cosine similarity, votes weighted by exp(similarity / temperature) (Wu et al., 1805.01978, section 3.4). `knn20` has
-temperature 0.07, `knn200` has 0.1. k is capped at the size of the smallest class that the bank holds: a larger k could
-not be filled from that class however good the features. Equal similarities go by index in the bank, equal votes to the
-lower class.
+temperature 0.07, `knn200` has 0.1. k is capped at the size of the smallest class in the bank: with a larger
+k, even perfect features could not fill all neighbours from that class. Ties of similarity go by index in the bank, ties
+of votes to the lower class.
 
 Shape suffixes: N vectors of the bank, Q queries, D feature dimension, k neighbours, K classes.
 """
@@ -79,7 +79,7 @@ def knn_scores(
 
 
 def nearest_neighbours(similarities_QN: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest similarities of each query, in falling order, equal ones in the bank's order.
+    """The k largest similarities of each query, in descending order, ties in the bank's order.
 
     Returns:
         Similarities `(Q, k)` and indices in the bank `(Q, k)`.
@@ -88,7 +88,7 @@ def nearest_neighbours(similarities_QN: Tensor, k: int) -> tuple[Tensor, Tensor]
     values, indices = similarities_QN.topk(width, dim=1)
     indices_Qk = indices[:, :k].clone()
     if width > k:
-        # Which of several equal similarities `topk` takes is not specified; only such queries are looked at again.
+        # It is not specified which of several equal similarities `topk` takes; such queries are computed again.
         tied = (values[:, k - 1] == values[:, k]).nonzero().squeeze(1)
         if len(tied):
             indices_Qk[tied] = _first_of_equals(similarities_QN[tied], values[tied, k - 1], k)
@@ -107,8 +107,8 @@ def _first_of_equals(similarities_QN: Tensor, threshold_Q: Tensor, k: int) -> Te
 
 def _vote(similarities_Qk: Tensor, votes_Qk: Tensor, num_classes: int, temperature: float) -> Tensor:
     """The class with the largest vote `(Q,)`; on the CPU in float64, where the order of the sums is fixed."""
-    falling_Qk = similarities_Qk.double()
+    descending_Qk = similarities_Qk.double()
     # Relative to the nearest neighbour, so that a small temperature cannot overflow.
-    weights_Qk = ((falling_Qk - falling_Qk[:, :1]) / temperature).exp()
+    weights_Qk = ((descending_Qk - descending_Qk[:, :1]) / temperature).exp()
     sums_QK = weights_Qk.new_zeros(len(weights_Qk), num_classes).scatter_add_(1, votes_Qk, weights_Qk)
     return sums_QK.argmax(dim=1)

@@ -27,10 +27,10 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class LinearResult:
-    """What the probe reached. Accuracies in percent.
+    """The probe's accuracies in percent.
 
     Attributes:
-        strength: chosen on the validation split; of equal ones the largest.
+        strength: chosen on the validation split; of equally good ones the largest.
         validation_top1: at that strength.
         test_top1: at that strength; None if there was no test split.
         test_top5: likewise; top-K where there are K < 5 classes.
@@ -103,7 +103,7 @@ def linear_probe(
 def _ranks(
     solution: LinearFit, which: Sequence[int], features_ND: Tensor, labels_N: Tensor, device: torch.device
 ) -> Tensor:
-    """How many classes are ahead of the true one `(S, N)`; of equal scores the lower class is ahead."""
+    """How many classes score above the true one `(S, N)`; of equal scores the lower class counts as above."""
     chosen = list(which)
     weights = solution.weights_SKD[chosen].to(device, torch.float32)
     bias = solution.bias_SK[chosen].to(device, torch.float32)

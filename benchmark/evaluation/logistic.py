@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LinearFit:
-    """Classifiers on standardised features, one for each strength.
+    """The fitted classifiers on standardised features, one for each strength.
 
     Attributes:
         weights_SKD: float64.
@@ -75,12 +75,12 @@ def fit(
     """Minimises the objective of every strength.
 
     Args:
-        features_ND: as they come from the encoder.
+        features_ND: not standardised.
         labels_N: integers below `num_classes`.
         num_classes: K.
         strengths: all positive.
-        device: where the passes over the features run; holds one standardised copy of them.
-        tolerance: norm of the preconditioned gradient at which a strength is solved.
+        device: where the passes over the features run; it holds a standardised copy of them.
+        tolerance: norm of the preconditioned gradient at which a strength counts as solved.
 
     Raises:
         ValueError: there is no strength, or one is not positive.
@@ -101,9 +101,9 @@ def fit(
 
 
 def standardisation(features_ND: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation `(D,)` in float64; a constant feature has 1 for its deviation.
+    """Mean and standard deviation `(D,)` in float64; the deviation of a constant feature is 1.
 
-    Constant is what varies by no more than float32's own rounding of its mean: dividing by that would make a
+    A feature is constant if it varies by no more than float32's rounding of its mean. Dividing by that would make a
     collapsed encoder's noise look like features.
     """
     chunks = torch.split(features_ND, CHUNK_ROWS)
@@ -120,13 +120,13 @@ class _Objective:
         self.features_ND = features_ND
         self.strengths_S = torch.tensor(strengths, dtype=torch.float64, device=features_ND.device)
         count, dimension = features_ND.shape
-        # The labels enter through the sums of their features alone.
+        # The loss depends on the labels only through the sum of each class's features.
         sums_KD = features_ND.new_zeros(num_classes, dimension, dtype=torch.float64)
         for rows, labels in zip(torch.split(features_ND, CHUNK_ROWS), torch.split(labels_N, CHUNK_ROWS), strict=True):
             sums_KD += torch.nn.functional.one_hot(labels, num_classes).float().T @ rows
         self.label_means_KD = sums_KD / count
         self.label_shares_K = torch.bincount(labels_N.cpu(), minlength=num_classes).to(sums_KD) / count
-        # A preconditioner changes the way, not the end: a part of the rows is enough for it.
+        # The preconditioner changes the path, not the minimum: a subset of the rows is enough.
         sample = features_ND[:: max(1, count // (8 * dimension))]
         values_D, self.basis_DD = torch.linalg.eigh((sample.T @ sample).double() / len(sample))
         curvature = max(1.0 - 1.0 / num_classes, 0.5) / num_classes
@@ -165,7 +165,7 @@ class _Objective:
 
 @dataclass
 class _Problem:
-    """Where one strength stands: its point, what is known there, where it goes, and the pairs L-BFGS remembers."""
+    """The state of one strength's minimisation: point, loss, gradient, search direction, and L-BFGS's history."""
 
     variables: Tensor
     loss: Tensor
@@ -192,11 +192,11 @@ class _Problem:
         self.slope = -float((direction * self.gradient).sum())
 
     def try_point(self, variables: Tensor, loss: Tensor, gradient: Tensor) -> None:
-        """Takes a point that descends enough (Armijo), or comes nearer on the same line."""
+        """Accepts a point that descends enough (Armijo), or else shortens the step on the same line."""
         slope = float((gradient * self.direction).sum())
         change = float(loss - self.loss)
-        # Near the minimum the loss changes by less than its own rounding; there the slope decides. It is a convex
-        # line: a slope that has not turned up steeply means descent (approximate Wolfe condition of Hager and Zhang).
+        # Near the minimum the loss changes by less than its rounding, and the slope decides. The loss is convex along
+        # the line: a slope that has not become steeply positive means descent (Hager and Zhang's approximate Wolfe).
         rounding = 1e-7 * abs(float(self.loss))
         if change <= 1e-4 * self.step * self.slope or (change <= rounding and abs(slope) <= 0.9 * abs(self.slope)):
             moved, turned = variables - self.variables, gradient - self.gradient
@@ -212,7 +212,7 @@ class _Problem:
 
 
 def _minimise(objective: _Objective, tolerance: float) -> tuple[list[_Problem], int]:
-    """Runs L-BFGS on all strengths in step, each with its own line search, until each is solved."""
+    """Runs L-BFGS on all strengths together, each with its own line search, until each is solved."""
     strengths = len(objective.strengths_S)
     classes, dimension = objective.label_means_KD.shape
     start = objective.label_means_KD.new_zeros(strengths, classes, dimension + 1)
@@ -221,7 +221,7 @@ def _minimise(objective: _Objective, tolerance: float) -> tuple[list[_Problem], 
     for problem in problems:
         problem.descend()
     for evaluations in range(1, MAX_EVALUATIONS + 1):
-        # Ten refusals on one line mean that float32 can tell no more.
+        # Ten rejected steps on one line: float32 is not precise enough to descend further.
         open_ = [i for i, p in enumerate(problems) if float(p.gradient.norm()) > tolerance and p.rejected < 10]
         if not open_:
             return problems, evaluations

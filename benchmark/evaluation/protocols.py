@@ -66,18 +66,19 @@ _TABLE: dict[str, Protocol] = {
     ),
     "linear-sgd-v1": Protocol(
         1,
-        "the field's usual probe: linear classifier on random crops and flips, SGD for 100 epochs, cosine; the last "
-        "epoch; learning rate chosen on the validation split",
+        "the field's usual probe: linear classifier on random crops and flips, SGD for 100 epochs with a cosine "
+        "schedule, scored after the last; learning rate chosen on the validation split",
         "further.sgd:linear_sgd",
     ),
     "linear-cnnjepa": Protocol(
         1,
-        "as in CNN-JEPA's repository: linear classifier on features of centre crops, Adam 1e-3, 90 epochs; the last",
+        "as in CNN-JEPA's repository: linear classifier on features of centre crops, Adam 1e-3, 90 epochs, "
+        "scored after the last",
         "further.sgd:linear_cnnjepa",
     ),
     "finetune-v1": Protocol(
         1,
-        "the whole network trained with labels from these weights: AdamW for 20 epochs on crops and flips; learning "
+        "the whole network fine-tuned with labels: AdamW for 20 epochs on crops and flips; learning "
         "rate chosen on the validation split",
         "further.finetune:finetune",
     ),
@@ -88,8 +89,8 @@ _TABLE: dict[str, Protocol] = {
     ),
     "lowlevel-v1": Protocol(
         1,
-        "what frozen features keep of a scene, on shapes: number of objects (linear-v1), scale and position (ridge "
-        "regression, R2)",
+        "properties of scenes predicted from frozen features, on shapes: number of objects (linear-v1), scale and "
+        "position (ridge regression, R2)",
         "further.lowlevel:lowlevel",
     ),
 }

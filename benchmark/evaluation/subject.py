@@ -26,9 +26,9 @@ class ProbeData:
     """The splits that encoders are scored on.
 
     Attributes:
-        pretraining: for batch-norm statistics where an encoder needs them.
-        train: the probe learns from it; the bank of neighbours.
-        validation: the strength is chosen on it; scored during training.
+        pretraining: for the batch-norm statistics of encoders that need recalibration.
+        train: fits the probe; is the bank of neighbours.
+        validation: chooses the strength; scored during training.
         test: scored once, at the end.
         num_classes: K.
         normalise: turns uint8 images `(B, 3, H, W)` into the encoder's input `(B, 3, S, S)`.
@@ -57,11 +57,11 @@ def probe_data(dataset: Dataset, image_size: int) -> ProbeData:
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenSubject:
-    """A frozen encoder and the data to score it on. A split's features are extracted once, at first use.
+    """A frozen encoder and the data to score it on. The features of a split are extracted once, at first use.
 
     Attributes:
-        encoder: needs no recalibration any more; stays as it is.
-        data: the splits, and how they are read.
+        encoder: already recalibrated; it is not changed.
+        data: the splits, and how images are normalised.
         device: where features are extracted and probes are fitted.
         split: the split to score; on `validation`, the test split is never read.
     """

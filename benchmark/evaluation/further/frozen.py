@@ -23,7 +23,7 @@ DRAWS = 5
 def lowshot(subject: Subject) -> dict[str, float]:
     """Test top-1 with 1% and 10% of the labels: the mean of five draws, and their standard deviation.
 
-    The draws depend on the labels alone, so that entries and seeds learn from the same images.
+    The draws depend on the labels alone, so that all entries and seeds use the same images.
     """
     scores: dict[str, float] = {}
     features_ND, labels_N = subject.train
@@ -32,22 +32,16 @@ def lowshot(subject: Subject) -> dict[str, float]:
         for number in range(DRAWS):
             chosen = few_labels(labels_N, share, number)
             few = (features_ND[chosen], labels_N[chosen])
-            found = linear_probe(few, subject.validation, subject.test, subject.data.num_classes, device=subject.device)
-            assert found.test_top1 is not None
-            top1.append(found.test_top1)
+            probe = linear_probe(few, subject.validation, subject.test, subject.data.num_classes, device=subject.device)
+            assert probe.test_top1 is not None
+            top1.append(probe.test_top1)
         name = f"lowshot{share * 100:g}"
         scores[f"{name}_top1"], scores[f"{name}_draws_sd"] = statistics.fmean(top1), statistics.stdev(top1)
     return scores
 
 
 def few_labels(labels_N: Tensor, share: float, draw: int) -> Tensor:
-    """Indices of a share of every class, rounded, at least one image each; rising.
-
-    Args:
-        labels_N: integers.
-        share: of each class.
-        draw: number of the draw; each is independent of the others.
-    """
+    """Sorted indices of a share of every class, rounded, at least one image each; draws are independent."""
     chosen = []
     for label in torch.unique(labels_N).tolist():
         members = (labels_N == label).nonzero().squeeze(1)

@@ -44,7 +44,7 @@ def test_exactly_one_kind_limits() -> None:
         BudgetSpec(epochs=3, steps=4)  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="above 0"):
         BudgetSpec(epochs=(0,))
-    with pytest.raises(ValidationError, match="each rung once"):
+    with pytest.raises(ValidationError, match="each may appear once"):
         BudgetSpec(epochs=(2, 2))
 
 

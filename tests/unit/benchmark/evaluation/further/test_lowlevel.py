@@ -47,5 +47,5 @@ def test_low_level_factors_need_a_dataset_that_knows_them(subject):
     assert scores["count_most_frequent"] == pytest.approx(100 * float((test == train.mode().values).double().mean()))
     assert all(scores[name] <= 1.0 for name in ("scale_r2", "x_r2", "y_r2"))
     blind = replace(subject.data, test=Split(subject.data.test.images, subject.data.test.labels))
-    with pytest.raises(UserError, match="needs a dataset that knows its scenes"):
+    with pytest.raises(UserError, match="needs properties of scenes"):
         lowlevel(replace(subject, data=blind))

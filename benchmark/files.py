@@ -11,9 +11,6 @@ from filelock import FileLock, Timeout
 from benchmark.errors import UserError
 from benchmark.text import first_line
 
-from benchmark.errors import UserError
-from benchmark.text import first_line
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -45,34 +42,6 @@ def folder_lock(folder: Path, *, wait: float = 0.0) -> Iterator[bool]:
         yield True
     finally:
         lock.release()
-
-
-def cannot_be_written(path: Path | str, error: OSError, hint: str = "") -> UserError:
-    """The error for a file or folder that cannot be written: path, reason and what to do about it."""
-    return UserError(f"{path}: cannot be written ({_reason(error)})" + (f"; {hint}" if hint else ""))
-
-
-@contextmanager
-def writing(path: Path | str, hint: str = "") -> Iterator[None]:
-    """While writing to `path`: an `OSError` becomes a `UserError` with path, reason and hint."""
-    try:
-        yield
-    except OSError as error:
-        raise cannot_be_written(path, error, hint) from None
-
-
-@contextmanager
-def reading(path: Path | str) -> Iterator[None]:
-    """While reading from `path`: an `OSError` becomes a `UserError` with path and reason."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({_reason(error)})") from None
-
-
-def _reason(error: OSError) -> str:
-    # Not `strerror`, which some libraries fill with several lines of their own.
-    return os.strerror(error.errno) if error.errno else first_line(error)
 
 
 def cannot_be_written(path: Path | str, error: OSError, hint: str = "") -> UserError:

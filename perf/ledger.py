@@ -21,7 +21,8 @@ from rich.console import Console
 
 from benchmark.cli.console import ConsoleReporter
 from benchmark.cost.ledger import Ledger
-from benchmark.cost.meter import INTERVAL, sources
+from benchmark.cost.meter import INTERVAL
+from benchmark.cost.sources import sources
 from benchmark.data.datasets import load_dataset
 from benchmark.experiment.entries import resolve_entries
 from benchmark.experiment.run_spec import plan_runs

@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from benchmark.evaluation.linear import STRENGTHS, fit
+from benchmark.evaluation.logistic import STRENGTHS, fit
 
 if TYPE_CHECKING:
     from torch import Tensor

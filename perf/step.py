@@ -99,7 +99,7 @@ def _loop_share(run: Run, steps: int) -> float:
     """The share of training time that the real loop spends outside `run_step`."""
     assert run.training is not None
     training = run.training
-    training.plan = replace(training.plan, budget=Budget("steps", steps))
+    training.spec = replace(training.spec, budget=Budget("steps", steps))
     real, inside = loop.run_step, 0.0
 
     def timed(*arguments: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 import torch
 
-from benchmark.cost.meter import sources
+from benchmark.cost.sources import sources
 from benchmark.errors import UserError
 from benchmark.machine.devices import choose_device, has_bfloat16, unique_name
 from benchmark.machine.environment import describe

@@ -75,8 +75,7 @@ def listing(what: str) -> Iterator[tuple[str, str]]:
             unit = "patch size" if spec.kind == "vit" else "total stride"
             yield name, f"[{spec.kind}] {unit} {spec.stride}"
     elif what == "protocols":
-        from benchmark.evaluation.further import FURTHER
-        from benchmark.evaluation.protocols import PROTOCOLS
+        from benchmark.evaluation.protocols import FURTHER, PROTOCOLS
 
         yield from ((name, protocol.description) for name, protocol in {**PROTOCOLS, **FURTHER}.items())
     elif what == "formats":

@@ -1,4 +1,8 @@
-"""What a run may spend, and how far it has come: consumed / limit, from 0 to 1."""
+"""A run's budget, and its progress: consumed / limit, from 0 to 1.
+
+A new kind of budget is a name in `BudgetKind`, a field of `BudgetSpec` and a line in `Budget`, and its words in
+`benchmark/records/budgets.py`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ def parse_duration(text: str) -> float:
     """Seconds of a duration such as `2h30m`, `90s`, `1.5h` or `3600`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a duration.
     """
     text = text.strip().lower()
     if re.fullmatch(r"\d+(\.\d+)?", text):
@@ -33,7 +37,7 @@ def parse_duration(text: str) -> float:
 
 @dataclass(frozen=True)
 class Consumed:
-    """What a run has spent so far; `devices` on average, where their number has changed."""
+    """What a run has spent so far; `devices` is the mean, if their number has changed."""
 
     steps: int = 0
     samples: int = 0
@@ -48,13 +52,8 @@ class Budget:
     kind: BudgetKind
     limit: float
 
-    @property
-    def depends_on_hardware(self) -> bool:
-        """Whether other hardware may do more within it: it is faster, or computes a convolution in another way."""
-        return self.kind in ("wall_clock", "device_hours", "flops")
-
     def total_steps(self, steps_per_epoch: int, batch_size: int, flops_per_step: float | None) -> int | None:
-        """How many steps it allows, where that is known beforehand; at least one.
+        """How many steps it allows, at least one; None for budgets of time.
 
         Raises:
             ValueError: a budget of FLOPs for steps that were not counted.
@@ -71,11 +70,17 @@ class Budget:
             return max(1, math.ceil(self.limit / flops_per_step))
         return None
 
+    def training_time(self, devices: float) -> float | None:
+        """Seconds of training that it allows on so many devices; None for budgets that do not limit time."""
+        seconds = {"wall_clock": self.limit, "device_hours": self.limit * 3600 / devices}
+        return seconds.get(self.kind)
+
     def progress(self, consumed: Consumed, total_steps: int | None) -> float:
         """Consumed / limit in [0, 1]. Never decreases as more is consumed (RULES 5)."""
         if total_steps is not None:
             return min(1.0, consumed.steps / total_steps)
-        seconds = self.limit if self.kind == "wall_clock" else self.limit * 3600 / consumed.devices
+        seconds = self.training_time(consumed.devices)
+        assert seconds is not None
         return min(1.0, consumed.training_time / seconds)
 
     def __str__(self) -> str:
@@ -124,7 +129,7 @@ class BudgetSpec(Config):
         if given[0] in ("steps", "samples") and not all(limit == int(limit) for limit in limits):
             raise ValueError(f"{given[0]} is {list(limits)}; expected whole numbers")
         if len(set(limits)) != len(limits):
-            raise ValueError(f"{given[0]} is {list(limits)}; each rung once")
+            raise ValueError(f"{given[0]} is {list(limits)}; each may appear once")
         return self
 
     def rungs(self) -> tuple[Budget, ...]:
@@ -137,7 +142,7 @@ def parse_budget(text: str) -> dict[str, Any]:
     """A budget from the command line, `epochs=2,5,10` or `wall_clock=2h30m`, as plain data for `BudgetSpec`.
 
     Raises:
-        ValueError: it is none; the nearest kind is named.
+        ValueError: it is not a budget; the nearest kind is named.
     """
     kind, separator, limits = text.partition("=")
     if not separator:

@@ -1,4 +1,4 @@
-"""Floating-point operations of what is really computed, by torch's counter.
+"""Counts the floating-point operations that are really computed, with torch's counter.
 
 Convolutions, matrix products and attention are counted, forward and backward, a multiplication and an addition as two.
 Norms, activations, optimizers and moving averages are not: they are bound by memory, and their counts would say little.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def count_flops(work: Callable[[], Any]) -> int:
-    """FLOPs of what `work` computes, in eager mode."""
+    """FLOPs of a call of `work`, in eager mode."""
     counter = FlopCounterMode(display=False, custom_mapping=_OWN)
     with counter:
         work()
@@ -38,10 +38,10 @@ def _convolution_backward(
     output_mask: Sequence[bool],
     **_: Any,
 ) -> int:
-    """Input and weight gradient cost what the forward pass costs, each.
+    """The input gradient and the weight gradient cost as much as the forward pass, each.
 
-    torch 2.14's own formula ignores the groups in the weight's gradient: 2,000 times too much for a depthwise layer of
-    that width. The weight's second dimension is channels / groups, so that its size counts each product once.
+    torch 2.14's own formula ignores groups in the weight gradient: for a depthwise layer of 2,000 channels it counts
+    2,000 times too much. The weight's second dimension is channels / groups, so that its size counts each product once.
     """
     positions = prod((input_shape if transposed else grad_shape)[2:])
     forward = 2 * input_shape[0] * positions * prod(weight_shape)

@@ -1,4 +1,4 @@
-"""Where a run's time went: exclusive phases that sum to the total (RULES 7 to 10)."""
+"""Accounts for a run's time in exclusive phases that sum to the total (RULES 7 to 10)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Ledger:
     A phase entered inside another pauses it. The device is synchronised when the phase changes and nowhere else.
 
     Args:
-        synchronize: waits until the device has done what it was given; nothing on a CPU.
+        synchronize: waits until the device has finished its work; does nothing on a CPU.
         clock: monotonic, in seconds.
         devices: how many the run uses.
     """
@@ -72,7 +72,7 @@ class Ledger:
 
     @contextmanager
     def waiting_for_data(self) -> Iterator[None]:
-        """Counts what happens inside as data wait, where it is a part of training."""
+        """Counts the time inside as data wait, if it is a part of training."""
         start = self._clock()
         try:
             yield
@@ -81,7 +81,7 @@ class Ledger:
                 self._data_wait += self._clock() - start
 
     def count(self, samples: int, encoder_passes: int) -> None:
-        """One step is done, in which each sample passed an encoder `encoder_passes` times."""
+        """Counts a finished step, in which each sample passed an encoder `encoder_passes` times."""
         self.steps += 1
         self.samples += samples
         self.views += samples * encoder_passes
@@ -96,7 +96,7 @@ class Ledger:
         self._window_start = (now, self.samples)
 
     def mark_point(self, progress: float) -> None:
-        """Notes how much training time an evaluation point stands for."""
+        """Records the training time at an evaluation point."""
         self._points.append(Point(progress=progress, training_time=self.training_time))
 
     @property
@@ -110,7 +110,7 @@ class Ledger:
         self._seconds["training"] += max(0.0, training_time - self.training_time)
 
     def mean_devices(self, training_time: float) -> float:
-        """How many devices the run has used, on average over its training; resuming may change their number."""
+        """The mean number of devices over the run's training; resuming may change it."""
         return self._device_seconds(training_time) / training_time if training_time > 0.0 else float(self.devices)
 
     def _device_seconds(self, training_time: float) -> float:
@@ -123,11 +123,11 @@ class Ledger:
         return self._windows[-1] if self._windows else None
 
     def record(self, peak_memory_bytes: int | None, meter: Meter | None = None) -> LedgerRecord:
-        """Everything up to now, as it stands in a record.
+        """Everything up to now, for the run's record.
 
         Args:
             peak_memory_bytes: see `benchmark.cost.memory.PeakMemory`.
-            meter: what was sampled beside.
+            meter: the samples taken meanwhile.
         """
         self._switch(self._phase)
         training = self._seconds["training"]
@@ -160,13 +160,13 @@ class Ledger:
 
     @property
     def flops(self) -> float | None:
-        """Of all steps so far; None where a step was not counted."""
+        """FLOPs of all steps so far; None if those of a step were not counted."""
         if self.steps == 0:
             return 0.0
         return None if self.flops_per_step is None else self.flops_per_step * self.steps
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data from which a resumed run goes on."""
+        """Plain data for resuming."""
         self._switch(self._phase)
         return {
             "seconds": dict(self._seconds),
@@ -180,7 +180,7 @@ class Ledger:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a saved ledger; the set-up of this start is added to the earlier one's."""
+        """Resumes from a saved ledger; the set-up of this start is added to the earlier one's."""
         for name, seconds in state["seconds"].items():
             self._seconds[name] += seconds
         trained = state["seconds"]["training"]

@@ -1,4 +1,4 @@
-"""Peak memory of a run's training, its probes left out."""
+"""Peak memory of a run's training, without its evaluations."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SLACK = 64 * 2**20  # bytes; other threads may give something back meanwhile
 
 
 class PeakMemory:
-    """Peak memory of what happens from its making on: the device's allocator, or the process's resident set.
+    """Peak memory since it was made: of the device's allocator, or on a CPU of the process's resident set.
 
-    The resident set holds the dataset and whatever the libraries keep from earlier runs of the process; it says what
-    a run needed to be there, not what the method alone takes.
+    The resident set includes the dataset and whatever libraries keep from earlier runs of the process. It is the memory
+    that a run needed, not what the method alone takes.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -42,14 +42,14 @@ class PeakMemory:
         except OSError:
             self._resettable = False
             return
-        # Were the write taken without effect, what is read later would be a peak of before. A peak that is lower than
-        # it was, or near what is held now, is a new one.
+        # The write may succeed without effect, and the peak then be an earlier one. A peak that is lower than before,
+        # or near the present size, is a new one.
         peak, held = _resident()
         self._resettable = peak < before or peak <= held + _SLACK
 
     @contextmanager
     def left_out(self) -> Iterator[None]:
-        """What happens inside is no part of the peak: a probe may need more than the training that it looks at."""
+        """Leaves what happens inside out of the peak: an evaluation may need more memory than the training."""
         self._inside = max(self._inside, self._peak() or 0)
         self._reset()
         try:
@@ -59,12 +59,12 @@ class PeakMemory:
             self._reset()
 
     def read(self) -> int | None:
-        """Bytes; None where it cannot be told apart from what happened before."""
+        """Bytes; None if it cannot be separated from earlier peaks."""
         now = self._peak()
         return None if now is None else max(now, self._inside)
 
     def largest(self) -> int | None:
-        """Bytes, with what was left out: what the device has to have."""
+        """Bytes, including what was left out: the memory that the device has to have."""
         now = self.read()
         return None if now is None else max(now, self._outside)
 
@@ -77,10 +77,10 @@ class PeakMemory:
 
 
 def _resident() -> tuple[int, int]:
-    """The resident set's peak and its size now, in bytes, as proc(5) has them; 0 where it has not."""
-    found = {"VmHWM": 0, "VmRSS": 0}
+    """The resident set's peak and present size in bytes, as in proc(5); 0 if they are not there."""
+    values = {"VmHWM": 0, "VmRSS": 0}
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         name, _, value = line.partition(":")
-        if name in found:
-            found[name] = int(value.split()[0]) * 1024
-    return found["VmHWM"], found["VmRSS"]
+        if name in values:
+            values[name] = int(value.split()[0]) * 1024
+    return values["VmHWM"], values["VmRSS"]

@@ -1,4 +1,4 @@
-"""Hands an encoder on: under the names of timm or torchvision, or as an ONNX graph."""
+"""Exports an encoder under the parameter names of timm or torchvision, or as an ONNX graph."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ONNX = ("onnx", "onnxscript")
 
 
 def export(run: Path, target: str, out: Path) -> str:
-    """Writes a run's primary encoder for somebody else.
+    """Writes a run's primary encoder in another library's format.
 
     Args:
         run: a run's folder, or its record.
@@ -34,7 +34,7 @@ def export(run: Path, target: str, out: Path) -> str:
         out: the file to write; safetensors for timm and torchvision.
 
     Returns:
-        How the file is loaded.
+        The code that loads the file.
 
     Raises:
         UserError: there is no such run, it left no encoder, or the target knows no such network.
@@ -43,7 +43,7 @@ def export(run: Path, target: str, out: Path) -> str:
         raise UserError(f"--to is '{target}'; {nearest(target, TARGETS)}")
     path = run if run.is_file() else run / "record.json"
     if not path.is_file():
-        raise UserError(f"{run}: no run's folder; expected one with record.json in it")
+        raise UserError(f"{run}: is not a run's folder; expected one with record.json in it")
     try:
         record = read_record(path)
     except ValueError as error:
@@ -75,7 +75,9 @@ def _is_standard(spec: BackboneSpec) -> bool:
 def _timm_call(spec: BackboneSpec, size: int) -> str:
     if spec.kind == "vit":
         if spec.width is not None or spec.depth is not None:
-            raise UserError(f"timm has no {spec.name} of another width or depth; --to onnx takes any network")
+            raise UserError(
+                f"timm has no {spec.name} of another width or depth; use --to onnx, which takes any network"
+            )
         patch = spec.patch_size or 16
         token = spec.class_token is not None
         pool = "token" if spec.class_token == "features" else "avg"
@@ -85,16 +87,18 @@ def _timm_call(spec: BackboneSpec, size: int) -> str:
         )
         return f"timm.create_model('{spec.name}_patch16_224', {options})"
     if not _is_standard(spec):
-        raise UserError(f"timm has no {spec.name} with a small stem or another width; --to onnx takes any network")
+        raise UserError(
+            f"timm has no {spec.name} with a small stem or another width; use --to onnx, which takes any network"
+        )
     return f"timm.create_model('{spec.name}', num_classes=0)"
 
 
 def _torchvision_call(spec: BackboneSpec) -> str:
     if not spec.name.startswith(("resnet", "wide_resnet")):
-        raise UserError(f"torchvision names the parts of {spec.name} in another way; --to timm or --to onnx takes it")
+        raise UserError(f"torchvision names the parameters of {spec.name} differently; use --to timm or --to onnx")
     if not _is_standard(spec):
         raise UserError(
-            f"torchvision has no {spec.name} with a small stem or another width; --to onnx takes any network"
+            f"torchvision has no {spec.name} with a small stem or another width; use --to onnx, which takes any network"
         )
     return f"torchvision.models.{spec.name}()"
 

@@ -1,4 +1,4 @@
-"""Encoders that were trained elsewhere, through the frozen protocols: scored like ours, their cost unknown."""
+"""Scores encoders that were trained elsewhere by the protocols of our own runs; their training cost is unknown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from benchmark.encoders.formats import FORMATS
 from benchmark.encoders.match import Match, has_class_token, match
 from benchmark.encoders.read import read_checkpoint
 from benchmark.errors import UserError
-from benchmark.evaluation.protocols import PROTOCOLS, evaluate_test, probe_data
+from benchmark.evaluation.evaluate import evaluate
+from benchmark.evaluation.protocols import PROTOCOLS
+from benchmark.evaluation.subject import probe_data
 from benchmark.experiment.spec import check_name
 from benchmark.files import write_atomically, writing
 from benchmark.machine.devices import take_device
@@ -36,20 +38,20 @@ if TYPE_CHECKING:
 
 EXPERIMENT, METHOD, TAG = "evaluated", EXTERNAL, "trained elsewhere"
 MOCO_V3_SMALL_HEADS = 12
-"""Of MoCo v3's ViT-S (its `vits.py`), where everybody else's has 6. The shapes of the weights do not tell."""
+"""Attention heads of MoCo v3's ViT-S (its `vits.py`); other ViT-S have 6. The weights have the same shapes."""
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """A checkpoint, and what is known of it.
+    """A checkpoint file, and what the user knows about it.
 
     Attributes:
         path: of the file.
-        backbone: the network it is of.
-        name: of its row; the file's by default.
+        backbone: the network.
+        name: the row's name; by default the file's.
         kind: one of `FORMATS`.
-        prefix: what stands before the network's names, where the user knows it.
-        allow_partial: go on though something is missing or left over.
+        prefix: the text before the network's own parameter names, if the user gives it.
+        allow_partial: load the weights that fit, even if some are missing or left over.
     """
 
     path: Path
@@ -69,17 +71,17 @@ class Foreign:
 
 
 def evaluate_foreign(
-    foreign: Foreign, dataset: Dataset, spec: DatasetSpec, out: Path, device: str, reporter: Listener, *, share: bool
+    foreign: Foreign, dataset: Dataset, spec: DatasetSpec, out: Path, device: str, listener: Listener, *, share: bool
 ) -> Path:
     """Scores a checkpoint's encoder on a dataset, and writes a record as a run would leave it, without a ledger.
 
     Args:
         foreign: the checkpoint.
-        dataset: to probe on.
-        spec: how that was asked for.
+        dataset: the images and labels to score it on.
+        spec: the dataset's declaration, for the record.
         out: the results folder.
         device: as for `choose_device`.
-        reporter: is told what matched.
+        listener: receives progress messages.
         share: use the device beside another process.
 
     Returns:
@@ -88,53 +90,64 @@ def evaluate_foreign(
     Raises:
         UserError: the weights do not fit, or cannot be read without executing code.
     """
-    content = read_checkpoint(foreign.path)
-    foreign, backbone, found = recognise(foreign, content, dataset.image_size)
-    reporter.say(f"{foreign.path}: {found.report()}")
-    if foreign.backbone.kind == "vit":
-        reporter.say(f"{foreign.path}: {_heads(backbone)} heads; features: {backbone.pooling}")
-    if foreign.kind == "solo-learn" and foreign.backbone.stem == "small":
-        reporter.say(f"{foreign.path}: a network of solo-learn's for CIFAR pads by 2, which is stem=small_pad2")
-    if not found.whole and not foreign.allow_partial:
-        raise UserError(
-            f"{foreign.path}: does not fit {foreign.backbone.name}: {found.report()}; "
-            "is it another backbone, stem or format? (--allow-partial goes on)"
-        )
-    backbone.net.load_state_dict(found.weights, strict=False)
-    encoder = (
-        Encoder(backbone, EncoderInfo("online", backbone.pooling, backbone.dimension)).requires_grad_(False).eval()
-    )
-    config = _config(foreign, dataset, spec, partial=not found.whole)
+    foreign, backbone, matched = _load(foreign, dataset.image_size, listener)
+    info = EncoderInfo("online", backbone.pooling, backbone.dimension)
+    encoder = Encoder(backbone, info).requires_grad_(False).eval()
+    config = _config(foreign, dataset, spec, partial=not matched.whole)
     key = _key(encoder, config, dataset)
     folder = run_folder(out, EXPERIMENT, foreign.name, 0, key)
     path = folder / "record.json"
     if path.is_file():
         try:
-            before = read_record(path)
+            earlier = read_record(path)
         except ValueError as error:
             raise UserError(f"{error}; remove {folder} to score it anew") from None
-        reporter.say(f"{folder}: there already, linear {_linear(before):.1f}%")
+        listener.say(f"{folder}: there already, linear {_linear(earlier):.1f}%")
         return path
-    with take_device(device, share=share) as (where, _):
-        record = _record(foreign, encoder, dataset, config, key, where)
+    with take_device(device, share=share) as (taken, _):
+        record = _record(foreign, encoder, dataset, config, key, taken)
     with writing(folder):
         write_atomically(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         export_encoder(folder, encoder)
         write_record(folder, record)
-    reporter.say(f"{foreign.name} on {dataset.name}: linear {_linear(record):.1f}%")
+    listener.say(f"{foreign.name} on {dataset.name}: linear {_linear(record):.1f}%")
     return path
 
 
+def _load(foreign: Foreign, image_size: int, listener: Listener) -> tuple[Foreign, Backbone, Match]:
+    """Reads a checkpoint into the network that it is of.
+
+    Returns:
+        The checkpoint with the backbone recognised, the network with its weights, and how they matched.
+
+    Raises:
+        UserError: the weights do not fit, or cannot be read without executing code.
+    """
+    foreign, backbone, matched = recognise(foreign, read_checkpoint(foreign.path), image_size)
+    listener.say(f"{foreign.path}: {matched.report()}")
+    if foreign.backbone.kind == "vit":
+        listener.say(f"{foreign.path}: {_heads(backbone)} heads; features: {backbone.pooling}")
+    if foreign.kind == "solo-learn" and foreign.backbone.stem == "small":
+        listener.say(f"{foreign.path}: solo-learn's networks for CIFAR pad by 2; for one of them, set stem=small_pad2")
+    if not matched.whole and not foreign.allow_partial:
+        raise UserError(
+            f"{foreign.path}: does not fit {foreign.backbone.name}: {matched.report()}; "
+            "is it another backbone, stem or format? (--allow-partial loads the weights that fit)"
+        )
+    backbone.net.load_state_dict(matched.weights, strict=False)
+    return foreign, backbone, matched
+
+
 def recognise(foreign: Foreign, content: dict[str, Any], image_size: int) -> tuple[Foreign, Backbone, Match]:
-    """Settles what the file tells of its network, where the user does not: a class token, and MoCo v3's heads.
+    """Completes the backbone's settings from the file where the user left them open: class token, MoCo v3's heads.
 
     Args:
         foreign: the checkpoint.
         content: of its file.
-        image_size: of the images that it is to be probed on.
+        image_size: of the images to score it on.
 
     Returns:
-        The checkpoint with the backbone that it is of, that backbone with fresh weights, and the weights found for it.
+        The checkpoint with its complete backbone, the network with fresh weights, and the weights found for it.
 
     Raises:
         UserError: the backbone does not fit the input size, or the file holds no encoder of the format.
@@ -144,14 +157,14 @@ def recognise(foreign: Foreign, content: dict[str, Any], image_size: int) -> tup
         spec = _with(spec, class_token="features")
     backbone = _build(spec, image_size)
     try:
-        found = match(content, backbone.net, foreign.kind, foreign.prefix)
+        matched = match(content, backbone.net, foreign.kind, foreign.prefix)
     except UserError as error:
         raise UserError(f"{foreign.path}: {error}") from None
-    moco = foreign.kind == "moco" or found.prefix.endswith("base_encoder.")
+    moco = foreign.kind == "moco" or matched.prefix.endswith("base_encoder.")
     if moco and spec.name == "vit_small" and backbone.dimension == 384 and spec.heads is None:
         spec = _with(spec, heads=MOCO_V3_SMALL_HEADS)
         backbone = _build(spec, image_size)
-    return replace(foreign, backbone=spec), backbone, found
+    return replace(foreign, backbone=spec), backbone, matched
 
 
 def _with(spec: BackboneSpec, **settings: Any) -> BackboneSpec:
@@ -160,7 +173,7 @@ def _with(spec: BackboneSpec, **settings: Any) -> BackboneSpec:
 
 def _build(spec: BackboneSpec, image_size: int) -> Backbone:
     try:
-        with seeded(0, "foreign"):  # what a partial checkpoint leaves out
+        with seeded(0, "foreign"):  # for the weights that a partial checkpoint lacks
             return build_backbone(spec, image_size)
     except ValueError as error:
         raise UserError(f"--backbone {spec.name}: {error}") from None
@@ -192,7 +205,7 @@ def _config(foreign: Foreign, dataset: Dataset, spec: DatasetSpec, *, partial: b
 
 
 def _key(encoder: Encoder, config: dict[str, Any], dataset: Dataset) -> str:
-    """Hash of the weights and of everything else that can change the scores; not of the file's name or format."""
+    """Hash of the weights and of everything else that can change the scores, but not of the file's name or format."""
     weights = (
         (name, tensor.detach().cpu().contiguous().flatten().numpy().tobytes())
         for name, tensor in sorted(encoder.backbone.net.state_dict().items())
@@ -207,7 +220,7 @@ def _record(
     moved = encoder.to(device)
     if device.type == "cpu":
         use_plain_attention(moved)
-    scores = evaluate_test(moved, probe_data(dataset, dataset.image_size), device, "32")
+    scores = evaluate(moved, probe_data(dataset, dataset.image_size), "test", device)
     return Record(
         key=key,
         experiment=EXPERIMENT,

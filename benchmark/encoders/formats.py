@@ -1,4 +1,4 @@
-"""Where other libraries keep the encoder in their checkpoints."""
+"""Where other libraries keep the encoder in their checkpoints: one table."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ class Format:
     """Where a library keeps the encoder that it publishes.
 
     Attributes:
-        description: in a line.
-        holders: entries of the file; the first that is there counts, the file itself where none is.
-        prefixes: what stands before the network's names; the first that is there counts. All of them are names of the
-            same encoder (with and without a wrapper, of one version and another): where none is there, a sibling such
+        description: one line for lists.
+        holders: entries of the file; the first one present counts, or else the file itself.
+        prefixes: text before the network's own parameter names; the first one present counts. All of them are names of
+            the same encoder (with and without a wrapper, or of different versions). If none is present, a sibling such
             as a student or a momentum copy never takes its place.
     """
 

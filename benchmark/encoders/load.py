@@ -1,4 +1,4 @@
-"""The encoder that a finished run left."""
+"""Loads the encoder of a finished run."""
 
 from __future__ import annotations
 
@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 
 
 def load_encoder(folder: Path, record: Record) -> Encoder:
-    """The primary encoder that a run left, frozen, as it was probed.
-
-    Args:
-        folder: of the run.
-        record: of the run.
+    """The primary encoder of the run in `folder`, frozen, as it was scored.
 
     Raises:
         UserError: the file is damaged or does not fit the record's backbone.
@@ -33,7 +29,9 @@ def load_encoder(folder: Path, record: Record) -> Encoder:
     config: dict[str, Any] = record.config
     assert record.metrics is not None
     if not path.exists():
-        raise UserError(f"{path}: no such file; weights lie where the run was made, and are not shared with its record")
+        raise UserError(
+            f"{path}: no such file; weights stay on the machine of the run and are not shared with its record"
+        )
     try:
         backbone = build_backbone(BackboneSpec.model_validate(config["backbone"]), int(config["image_size"]))
         backbone.net.load_state_dict(load_file(path))

@@ -1,6 +1,6 @@
-"""Weights from elsewhere: found among what else a file holds, and matched by name.
+"""Finds a network's weights in a foreign checkpoint, and matches them by name and shape.
 
-Shapes have to agree, and nothing may be missing or left over but heads: a network that is half random is no encoder.
+Only heads may be left over, and nothing may be missing: a network that is half random is no encoder.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 Weights = dict[str, Tensor]
 
-# Entries of a file that hold weights, where it is not the weights themselves.
+# Entries of a file that may hold weights, unless the file is a state dict itself.
 _HOLDERS = (
     *("state_dict", "state_dict_ema", "model", "model_ema", "teacher", "student", "target_encoder", "encoder"),
     *("model_state_dict", "network"),
 )
-# What stands behind an encoder, under the encoder's own prefix.
+# Modules after an encoder, under the encoder's own prefix.
 _HEADS = re.compile(
     r"^(fc|head|heads|classifier|fc_norm|last_layer|projector|projection_head|prediction_head|predictor)\b"
 )
@@ -40,16 +40,16 @@ _SEQUENCE = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer
 
 @dataclass(frozen=True)
 class Match:
-    """What became of the names.
+    """The weights found for a network, and the names that did not match.
 
     Attributes:
-        holder: the entry of the file, empty where it is the weights themselves.
-        prefix: what stood before the network's names.
+        holder: the entry of the file; empty where the file is a state dict itself.
+        prefix: the text before the network's own parameter names.
         weights: under the network's names.
-        missing: names of the network that nothing was found for.
-        unexpected: names under the prefix that the network does not have, heads left out.
-        heads: names of heads, which were left out.
-        unlike: names whose shapes differ, with both.
+        missing: names of the network that the file lacks.
+        unexpected: names under the prefix that the network lacks, without those of heads.
+        heads: names of heads, which are ignored.
+        unlike: names whose shapes differ, with both shapes.
     """
 
     holder: str
@@ -62,11 +62,11 @@ class Match:
 
     @property
     def whole(self) -> bool:
-        """Whether all of the network was found, and nothing else."""
+        """Whether the file holds all of the network, and nothing else but heads."""
         return not (self.missing or self.unexpected or self.unlike)
 
     def report(self) -> str:
-        """In a line."""
+        """A one-line summary for messages."""
         where = f"{self.holder or 'the file'}, prefix '{self.prefix}'"
         parts = [f"{len(self.weights)} tensors from {where}"]
         for what, names in (
@@ -77,24 +77,24 @@ class Match:
             if names:
                 parts.append(f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})")
         if self.heads:
-            parts.append(f"{len(self.heads)} of heads left out")
+            parts.append(f"{len(self.heads)} of heads ignored")
         return "; ".join(parts)
 
 
 def match(content: Mapping[str, Any], network: nn.Module, kind: str, prefix: str | None = None) -> Match:
     """Finds a network's weights in the content of a checkpoint.
 
-    A format's own encoder is the only one that is looked at: what it lacks is missing, whatever else would fit.
+    Only the encoder that the format publishes is considered. What it lacks is missing, even if another one has it.
 
     Args:
         content: of the file.
-        network: whose names and shapes are looked for.
+        network: its names and shapes have to match.
         kind: one of `FORMATS`.
-        prefix: what stands before the names, where the user knows it.
+        prefix: the text before the parameter names, if the user gives it.
 
     Raises:
-        UserError: there is no such format; the file has nothing where the format keeps its encoder; or, with `auto`,
-            several encoders fit equally.
+        UserError: there is no such format; the file has no encoder where the format keeps it; or, with `auto`, several
+            encoders fit equally.
     """
     if kind not in FORMATS:
         raise UserError(f"--format is '{kind}'; {nearest(kind, FORMATS)}")
@@ -106,9 +106,9 @@ def match(content: Mapping[str, Any], network: nn.Module, kind: str, prefix: str
     if not tensors:
         raise _nothing(content)
     prefixes = FORMATS[kind].prefixes if prefix is None else (prefix,)
-    chosen = next((one for one in prefixes if _is_there(one, tensors, network)), None)
+    chosen = next((candidate for candidate in prefixes if _has_network(candidate, tensors, network)), None)
     if chosen is None:
-        raise UserError(_elsewhere(kind, prefixes, holder, tensors, network))
+        raise UserError(_misplaced(kind, prefixes, holder, tensors, network))
     return _match(tensors, network, holder, chosen)
 
 
@@ -122,38 +122,42 @@ def _nothing(content: Mapping[str, Any]) -> UserError:
     return UserError(f"no weights found in it; entries: {', '.join(map(str, list(content)[:8]))}")
 
 
-def _is_there(prefix: str, tensors: Weights, network: nn.Module) -> bool:
-    """Whether a network stands under a prefix, be it another one; without a prefix, whether it is this one."""
+def _has_network(prefix: str, tensors: Weights, network: nn.Module) -> bool:
+    """Whether any network is under a prefix; without a prefix, whether this network is."""
     if prefix:
         return any(name.startswith(prefix) for name in tensors)
     return bool(network.state_dict().keys() & {*tensors, *map(_out_of_sequence, tensors)})
 
 
-def _elsewhere(kind: str, prefixes: tuple[str, ...], holder: str, tensors: Weights, network: nn.Module) -> str:
-    """Says that a format's encoder is not where it should be, and which others are."""
-    wanted = " or ".join(f"'{one}'" if one else "its own names" for one in prefixes)
-    wholes = {one: _match(tensors, network, holder, one) for one in sorted(_prefixes(tensors, network))}
-    found = [one for one, match in wholes.items() if 2 * len(match.missing) < len(network.state_dict())]
-    stands = (
-        f"there is {', '.join(repr(one) for one in found)}"
-        if found
+def _misplaced(kind: str, prefixes: tuple[str, ...], holder: str, tensors: Weights, network: nn.Module) -> str:
+    """The message that a format's encoder is not where it should be, and which other encoders are in the file."""
+    expected = " or ".join(f"'{prefix}'" if prefix else "its own names" for prefix in prefixes)
+    matches = {prefix: _match(tensors, network, holder, prefix) for prefix in sorted(_prefixes(tensors, network))}
+    others = [prefix for prefix, match in matches.items() if 2 * len(match.missing) < len(network.state_dict())]
+    content = (
+        f"there is {', '.join(repr(prefix) for prefix in others)}"
+        if others
         else f"the names there begin with {', '.join(sorted({name.split('.')[0] for name in tensors})[:6])}"
     )
     return (
-        f"--format {kind} keeps its encoder under {wanted} in {holder or 'the file itself'}; {stands}. "
-        "Another encoder is not taken in its place: say --prefix, or another --format, if it is the one you mean"
+        f"--format {kind} keeps its encoder under {expected} in {holder or 'the file itself'}; {content}. "
+        "Another encoder is not taken in its place; give --prefix or another --format if you mean that one"
     )
 
 
-def _only(found: list[Match], content: Mapping[str, Any]) -> Match:
-    """The one that fits, or fits best; several that fit equally and differ are for the user to choose between."""
-    if not found:
+def _only(matches: list[Match], content: Mapping[str, Any]) -> Match:
+    """The match that fits, or fits best.
+
+    Raises:
+        UserError: nothing fits, or several different encoders fit equally.
+    """
+    if not matches:
         raise _nothing(content)
-    most = max(len(one.weights) for one in found)
-    best = [one for one in found if one.whole] or [one for one in found if len(one.weights) == most]
+    most = max(len(match.weights) for match in matches)
+    best = [match for match in matches if match.whole] or [match for match in matches if len(match.weights) == most]
     if len(best) > 1 and not _same(best):
-        places = ", ".join(f"'{one.holder}' with prefix '{one.prefix}'" for one in best)
-        how = "that fit" if best[0].whole else f"none of which fits wholly ({best[0].report()})"
+        places = ", ".join(f"'{match.holder}' with prefix '{match.prefix}'" for match in best)
+        how = "that fit" if best[0].whole else f"none of which fits completely ({best[0].report()})"
         raise UserError(f"holds several encoders {how}: {places}; say which one with --format or --prefix")
     return best[0]
 
@@ -161,18 +165,21 @@ def _only(found: list[Match], content: Mapping[str, Any]) -> Match:
 def _same(matches: list[Match]) -> bool:
     first = matches[0].weights
     return all(
-        torch.equal(first[name], one.weights[name]) for one in matches[1:] for name in first if name in one.weights
+        torch.equal(first[name], match.weights[name])
+        for match in matches[1:]
+        for name in first
+        if name in match.weights
     )
 
 
 def _tries(content: Mapping[str, Any], network: nn.Module, prefix: str | None) -> Iterator[Match]:
-    """Matches under every entry and prefix that come into question, in order."""
+    """Matches under every entry and prefix that may hold the network, in order."""
     places = [(name, content[name]) for name in _HOLDERS if isinstance(content.get(name), Mapping)]
     for holder, part in [*places, ("", content)]:
         tensors = _tensors(part)
-        for one in [prefix] if prefix is not None else sorted(_prefixes(tensors, network)):
-            if any(name.startswith(one) for name in tensors):
-                yield _match(tensors, network, holder, one)
+        for candidate in [prefix] if prefix is not None else sorted(_prefixes(tensors, network)):
+            if any(name.startswith(candidate) for name in tensors):
+                yield _match(tensors, network, holder, candidate)
 
 
 def _tensors(part: Mapping[str, Any]) -> Weights:
@@ -180,7 +187,7 @@ def _tensors(part: Mapping[str, Any]) -> Weights:
 
 
 def _prefixes(tensors: Weights, network: nn.Module) -> set[str]:
-    """What stands before one of the network's names, wherever one of them ends a name."""
+    """The prefixes under which the file has the network's first parameter."""
     anchor = next(iter(network.state_dict()))
     sequence = {
         f"{number}.{anchor.partition('.')[2]}" for number, part in _SEQUENCE.items() if part == anchor.split(".")[0]
@@ -200,17 +207,17 @@ def _match(tensors: Weights, network: nn.Module, holder: str, prefix: str) -> Ma
         for name in wanted
         if name in own and own[name].shape != wanted[name].shape
     )
-    # Counters of batches tell nothing of a network that is not trained any more.
+    # Counters of batches do not matter for a network that is not trained further.
     missing = tuple(name for name in wanted if name not in own and not name.endswith("num_batches_tracked"))
     left = [name for name in own if name not in wanted]
     heads = tuple(name for name in left if _HEADS.match(name))
-    # Without a prefix, other networks of the file stand beside this one.
+    # Without a prefix, these may belong to other networks of the file.
     unexpected = tuple(name for name in left if not _HEADS.match(name))
     return Match(holder, prefix, weights, missing, unexpected, heads, unlike)
 
 
 def _of_size(name: str, positions: Tensor, network: Any) -> str:
-    """Says for which input size a ViT's positions were made, where that is all that is wrong with them."""
+    """The input size that a ViT's position embedding was made for, as a hint; empty for other tensors."""
     tokens = positions.shape[1] - network.num_prefix_tokens if name == "pos_embed" and positions.ndim == 3 else 0
     side = math.isqrt(max(tokens, 0))
     if not side or side * side != tokens:

@@ -1,4 +1,4 @@
-"""Further protocols on finished runs: the encoder that a run left, probed; what was found, beside its record."""
+"""Runs protocols on the encoders that finished runs left, and writes the scores beside their records."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from benchmark.data.spec import DatasetSpec
 from benchmark.encoders.load import load_encoder
 from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.features import NonFiniteError
-from benchmark.evaluation.further import FURTHER, TRANSFER, Subject, score
-from benchmark.evaluation.protocols import probe_data
+from benchmark.evaluation.protocols import FURTHER, TRANSFER, score
+from benchmark.evaluation.subject import Subject, probe_data
 from benchmark.files import folder_lock, write_atomically, writing
 from benchmark.machine.devices import take_device
 from benchmark.machine.environment import describe, now
@@ -32,32 +32,33 @@ if TYPE_CHECKING:
 
     from benchmark.machine.interrupt import StopSignal
 
-Found = tuple["Path", Record]
+StoredRun = tuple["Path", Record]
+"""A record's file, and the record."""
 
 
 class Listener(Protocol):
-    """Who is told how it goes."""
+    """Receives progress messages."""
 
     def say(self, text: str) -> None:
         """A line for the user."""
 
     def data_progress(self, done: int, total: int) -> None:
-        """So many of the images have been read."""
+        """How many of a dataset's images have been read."""
 
 
 @dataclass(frozen=True)
 class Probes:
-    """What is to be probed, and on what.
+    """The protocols to run, and the dataset to run them on.
 
     Attributes:
         protocols: of `FURTHER`.
-        elsewhere: a dataset other than the runs' own; None probes each on its own.
+        other_dataset: a dataset other than the runs' own; None scores each run on its own.
         data: folder of the dataset's files.
         download: whether it may be fetched.
     """
 
     protocols: tuple[str, ...]
-    elsewhere: str | None = None
+    other_dataset: str | None = None
     data: Path | None = None
     download: bool = False
 
@@ -65,143 +66,163 @@ class Probes:
         for protocol in self.protocols:
             if protocol not in FURTHER:
                 raise UserError(f"unknown protocol '{protocol}'; {nearest(protocol, FURTHER)}")
-        if TRANSFER in self.protocols and self.elsewhere is None:
+        if TRANSFER in self.protocols and self.other_dataset is None:
             raise UserError(f"{TRANSFER} needs --dataset NAME, the dataset to transfer to")
 
 
-def unprobed(found: Iterable[Found], protocols: Sequence[str]) -> list[Found]:
+def unprobed(runs: Iterable[StoredRun], protocols: Sequence[str]) -> list[StoredRun]:
     """The runs that have an encoder and lack one of these protocols on their own dataset."""
     return [
         (path, record)
-        for path, record in found
-        if _probeable(path, record) and any(not probe_path(path.parent, name).is_file() for name in protocols)
+        for path, record in runs
+        if _has_encoder(path, record) and any(not probe_path(path.parent, name).is_file() for name in protocols)
     ]
 
 
-def _probeable(path: Path, record: Record) -> bool:
+def _has_encoder(path: Path, record: Record) -> bool:
     return record.metrics is not None and (path.parent / ENCODER_FILE).is_file()
 
 
 def evaluate_runs(
-    found: Sequence[Found], asked: Probes, device: str, reporter: Listener, stop_signal: StopSignal, *, share: bool
+    runs: Sequence[StoredRun], probes: Probes, device: str, listener: Listener, stop_signal: StopSignal, *, share: bool
 ) -> int:
-    """Probes finished runs; what is there is not measured again.
+    """Runs protocols on finished runs, except those whose scores are already there.
 
     Args:
-        found: record files and what they hold.
-        asked: the protocols, and the dataset.
+        runs: record files and their records.
+        probes: the protocols, and the dataset.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        reporter: is told how it goes.
-        stop_signal: is asked between two protocols.
+        listener: receives progress messages.
+        stop_signal: checked between two protocols.
         share: use the device beside another process.
 
     Returns:
-        How many probes failed.
+        How many protocols failed.
 
     Raises:
-        UserError: no run has an encoder to probe, or the dataset is not the one that a run was trained on.
+        UserError: no run has an encoder, or the dataset is not the one that a run was trained on.
     """
-    able = [pair for pair in found if _probeable(*pair)]
+    able = [run for run in runs if _has_encoder(*run)]
     if not able:
-        raise UserError(f"none of the {len(found)} runs has left an {ENCODER_FILE} to probe")
-    if len(able) < len(found):
-        reporter.say(f"{len(found) - len(able)} of {len(found)} runs left no {ENCODER_FILE}; they are left out")
+        raise UserError(f"none of the {len(runs)} runs has left an {ENCODER_FILE} to probe")
+    if len(able) < len(runs):
+        listener.say(f"{len(runs) - len(able)} of {len(runs)} runs left no {ENCODER_FILE}; they are skipped")
     loaded: dict[str, Dataset] = {}
     failures = 0
-    with take_device(device, share=share) as (where, _):
+    with take_device(device, share=share) as (taken, _):
         for path, record in able:
-            spec = _spec(record, asked)
+            spec = _dataset_spec(record, probes)
             name = spec.model_dump_json()
             if name not in loaded:
-                loaded[name] = load_dataset(spec, asked.data, asked.download, progress=reporter.data_progress)
-            failures += probe_run(path, record, asked, loaded[name], where, reporter, stop_signal)
+                loaded[name] = load_dataset(spec, probes.data, probes.download, progress=listener.data_progress)
+            failures += probe_run(path, record, probes, loaded[name], taken, listener, stop_signal)
     return failures
 
 
-def _spec(record: Record, asked: Probes) -> DatasetSpec:
-    """What to load for a run: its own dataset, or another one at its own input size."""
+def _dataset_spec(record: Record, probes: Probes) -> DatasetSpec:
+    """The dataset to load for a run: its own, or another one at its own input size."""
     try:
-        if asked.elsewhere is None:
+        if probes.other_dataset is None:
             return DatasetSpec.model_validate(record.config["dataset"])
-        return DatasetSpec(name=asked.elsewhere, size=record.config["image_size"])
+        return DatasetSpec(name=probes.other_dataset, size=record.config["image_size"])
     except (KeyError, ValidationError) as error:
         detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"no {error} in its configuration"
-        raise UserError(f"run {record.entry}, seed {record.seed}: {detail}") from None
+        raise UserError(f"{_label(record)}: {detail}") from None
 
 
 def probe_run(
     path: Path,
     record: Record,
-    asked: Probes,
+    probes: Probes,
     dataset: Dataset,
     device: torch.device,
-    reporter: Listener,
+    listener: Listener,
     stop_signal: StopSignal,
 ) -> int:
-    """Carries out on one run what is missing of the protocols; returns how many failed.
+    """Runs the protocols that a run lacks; returns how many failed.
 
     Raises:
         UserError: the dataset is not the run's own though no other was asked for, or the weights do not fit.
-        Interrupted: the user interrupted; what was found is written.
+        Interrupted: the user interrupted; finished scores are written.
     """
-    label = f"{record.entry}, seed {record.seed}"
+    suffix = _dataset_suffix(path, record, probes, dataset)
+    paths = {name: probe_path(path.parent, name, suffix) for name in probes.protocols}
+    missing = {name: file for name, file in paths.items() if not file.is_file()}
+    if not missing:
+        listener.say(f"{_label(record)}: {', '.join(paths)}: there already")
+        return 0
+    failures = 0
+    with folder_lock(path.parent) as acquired:
+        if not acquired:
+            listener.say(f"{path.parent}: is already being probed by another process; skipped")
+            return 0
+        subject = _subject(path, record, dataset, device)
+        for name, file in missing.items():
+            if stop_signal.requested:
+                raise Interrupted
+            failures += not _run_protocol(name, subject, record, file, listener)
+    return failures
+
+
+def _label(record: Record) -> str:
+    return f"{record.entry}, seed {record.seed}"
+
+
+def _dataset_suffix(path: Path, record: Record, probes: Probes, dataset: Dataset) -> str | None:
+    """What the names of score files say of the dataset; None where it is the run's own."""
     manifest = dataset.manifest.digest
-    if asked.elsewhere is None and manifest != record.dataset.manifest:
+    if probes.other_dataset is not None:
+        return re.sub(r"[^A-Za-z0-9_-]", "-", f"{dataset.name}-{manifest[:8]}")
+    if manifest != record.dataset.manifest:
         raise UserError(
             f"{path}: was trained on {record.dataset.name} ({record.dataset.manifest[:12]}), the data given is "
             f"{dataset.name} ({manifest[:12]}); expected the run's own, or --dataset for another one"
         )
-    elsewhere = None
-    if asked.elsewhere is not None:
-        elsewhere = re.sub(r"[^A-Za-z0-9_-]", "-", f"{dataset.name}-{manifest[:8]}")
-    missing = [name for name in asked.protocols if not probe_path(path.parent, name, elsewhere).is_file()]
-    if not missing:
-        reporter.say(f"{label}: {', '.join(asked.protocols)}: there already")
-        return 0
-    failures = 0
-    with folder_lock(path.parent) as mine:
-        if not mine:
-            reporter.say(f"{path.parent}: another process is at this run; it is left to that one")
-            return 0
-        subject = _subject(path, record, dataset, device)
-        for name in missing:
-            if stop_signal.requested:
-                raise Interrupted
-            reporter.say(f"{label}: {name} on {dataset.name}")
-            start = time.monotonic()
-            try:
-                scores = score(name, subject)
-            except UserError:
-                raise
-            except Exception as error:  # one protocol's failure is no other's
-                kind = "" if isinstance(error, NonFiniteError) else f"{type(error).__name__}: "
-                reporter.say(f"{label}: {name} failed: {kind}{error}")
-                failures += 1
-                continue
-            probe = ProbeRecord(
-                key=record.key,
-                protocol=name,
-                dataset=dataset.record(),
-                scores=scores,
-                seconds=time.monotonic() - start,
-                environment=describe(device, 1),
-                ended=now(),
-            )
-            _write(probe_path(path.parent, name, elsewhere), probe)
-            shown = ", ".join(f"{key} {value:.4g}" for key, value in scores.items())
-            reporter.say(f"{label}: {name}: {shown} ({probe.seconds:.0f} s)")
-    return failures
+    return None
 
 
-def _write(path: Path, probe: ProbeRecord) -> None:
-    with writing(path):
-        write_atomically(path, probe.model_dump_json(indent=2) + "\n")
+def _run_protocol(name: str, subject: Subject, record: Record, file: Path, listener: Listener) -> bool:
+    """Runs one protocol and writes its scores; whether it succeeded.
+
+    Raises:
+        UserError: the dataset lacks what the protocol needs, or the scores cannot be written.
+    """
+    label = f"{_label(record)}: {name}"
+    listener.say(f"{label} on {subject.dataset.name}")
+    start = time.monotonic()
+    try:
+        scores = score(name, subject)
+    except UserError:
+        raise
+    except Exception as error:  # the other protocols may still succeed
+        kind = "" if isinstance(error, NonFiniteError) else f"{type(error).__name__}: "
+        listener.say(f"{label} failed: {kind}{error}")
+        return False
+    probe = ProbeRecord(
+        key=record.key,
+        protocol=name,
+        dataset=subject.dataset.record(),
+        scores=scores,
+        seconds=time.monotonic() - start,
+        environment=describe(subject.device, 1),
+        ended=now(),
+    )
+    with writing(file):
+        write_atomically(file, probe.model_dump_json(indent=2) + "\n")
+    shown = ", ".join(f"{key} {value:.4g}" for key, value in scores.items())
+    listener.say(f"{label}: {shown} ({probe.seconds:.0f} s)")
+    return True
 
 
 def _subject(path: Path, record: Record, dataset: Dataset, device: torch.device) -> Subject:
     encoder = load_encoder(path.parent, record).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.type == "cpu":
         use_plain_attention(encoder)
-    size = int(record.config["image_size"])
-    precision = record.config["precision"]
-    return Subject(encoder, dataset, probe_data(dataset, size), record.seed, precision, device)
+    return Subject(
+        encoder=encoder,
+        data=probe_data(dataset, int(record.config["image_size"])),
+        device=device,
+        dataset=dataset,
+        seed=record.seed,
+        precision=record.config["precision"],
+    )

@@ -1,4 +1,4 @@
-"""Checkpoints from elsewhere, read without executing anything that they bring."""
+"""Reads foreign checkpoints without executing any code in them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Whose objects stand beside the weights in many checkpoints (DINO's arguments, Lightning's hyper-parameters), and plain
-# types. They are never imported: `_Unread` stands for each.
+# Many checkpoints hold objects of these packages beside the weights (DINO's arguments, Lightning's hyper-parameters),
+# and of plain types. They are never imported: `_Unread` replaces each.
 _SETTINGS = (
     "argparse",
     "lightning",
@@ -32,26 +32,26 @@ _TYPES = ("bool", "bytes", "complex", "dict", "float", "frozenset", "int", "list
 
 
 class _Unread:
-    """Stands for a setting that is not read: takes whatever it is made from, and keeps nothing."""
+    """Replaces a setting that is not read: accepts any arguments, and keeps none."""
 
     def __new__(cls, *_: Any) -> _Unread:
-        """Made like any object."""
+        """An empty object."""
         return object.__new__(cls)
 
     def __init__(self, *_: Any) -> None:
-        """Drops what it is made from."""
+        """Ignores the arguments."""
 
     def __setstate__(self, _: Any) -> None:
-        """Drops its state."""
+        """Ignores the state."""
 
 
 def _plain_dict(*_: Any) -> dict[Any, Any]:
-    """Stands for a defaultdict, of which OmegaConf makes use; its factory is not kept."""
+    """Replaces a defaultdict, which OmegaConf uses; its factory is not kept."""
     return {}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint; nothing in it is executed, and settings beside the weights are not read.
+    """The content of a checkpoint. Nothing in it is executed, and settings beside the weights are not read.
 
     Raises:
         UserError: it is missing, damaged, or needs code to be run.
@@ -66,27 +66,27 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except (pickle.UnpicklingError, AttributeError) as error:
         reason = next((line for line in str(error).splitlines() if "Unsupported" in line or "GLOBAL" in line), "")
         raise UserError(
-            f"{path}: cannot be read without executing code that it brings ({reason.strip() or 'pickled objects'}); "
-            "save its state dict alone, for instance as safetensors, where you trust it"
+            f"{path}: cannot be read without executing code in it ({reason.strip() or 'pickled objects'}); "
+            "if you trust it, save its state dict alone, for instance as safetensors"
         ) from None
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
-        raise UserError(f"{path}: is no checkpoint ({(str(error).splitlines() or ['empty'])[0]})") from None
+        raise UserError(f"{path}: is not a checkpoint ({(str(error).splitlines() or ['empty'])[0]})") from None
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: holds a {type(content).__name__}; expected a state dict, or a dict with one in it")
     return dict(content)
 
 
 def _stand_ins(path: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """What the unpickler makes instead of a checkpoint's settings, with the names that it meets."""
+    """The unpickler's replacements for a checkpoint's settings, with the names that they replace."""
     return [(_plain_dict, "collections.defaultdict"), *((_Unread, name) for name in _settings(path))]
 
 
 def _settings(path: Path) -> list[str]:
-    """Names that a checkpoint refers to and that only describe settings, found without unpickling it."""
+    """The classes that a checkpoint's settings refer to, found without unpickling it."""
     try:
         names = get_unsafe_globals_in_checkpoint(path)
     except (pickle.UnpicklingError, RuntimeError, ValueError, OSError, EOFError):
-        return []  # an older format, or damaged: what is wrong with it is said where it is read
+        return []  # an older format, or damaged: `torch.load` says what is wrong
     return [name for name in names if _is_setting(name)]
 
 

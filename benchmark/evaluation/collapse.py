@@ -1,4 +1,4 @@
-"""When features have collapsed: judged on the validation features at a run's evaluation points (rule 18)."""
+"""Detects collapsed features, from the validation features at a run's evaluation points (rule 18)."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ if TYPE_CHECKING:
 # Ours. Untrained networks of the quickstart have 0.47 and 41 (slim ResNet-18), 0.20 and 5.7 (small ViT).
 LEAST_STD = 0.05  # of L2-normalised features times sqrt(D); 1 is an even spread of directions
 LEAST_RANK = 2.0  # RankMe; 1 is a single direction
-FROM_PROGRESS = 0.4  # before that, features may still be on their way out of a narrow cone
+FROM_PROGRESS = 0.4  # earlier, features may still be in the narrow cone that they start from
 
 
 def collapse(history: Iterable[Mapping[str, Any]], points: int) -> str | None:
-    """What two evaluation points in a row after progress 0.4 say of a collapse; None where no two do.
+    """An explanation if features have collapsed at two evaluation points in a row after progress 0.4; otherwise None.
 
     Args:
         history: a run's lines; those of kind `evaluation` hold `progress`, `feature_std` and `rankme`.
-        points: how many evaluation points the run has. A step rarely ends just at one: what counts is which it passed.
+        points: how many evaluation points the run has. A step rarely ends exactly at one; the last one passed counts.
     """
-    before = False
+    was_narrow = False
     for line in history:
         if line["kind"] != "evaluation" or math.floor(line["progress"] * points + 1e-9) / points <= FROM_PROGRESS:
             continue
         narrow = line["feature_std"] < LEAST_STD or line["rankme"] < LEAST_RANK
-        if narrow and before:
+        if narrow and was_narrow:
             return (
                 f"features collapsed by progress {line['progress']:.2f}: spread {line['feature_std']:.3f} (at least "
                 f"{LEAST_STD}), RankMe {line['rankme']:.2f} (at least {LEAST_RANK:g})"
             )
-        before = narrow
+        was_narrow = narrow
     return None

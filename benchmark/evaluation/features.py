@@ -1,4 +1,4 @@
-"""Features of frozen encoders: extraction, recalibration of batch-norm statistics, and what tells a collapse.
+"""Features of frozen encoders: extraction, recalibration of batch-norm statistics, and measures of collapse.
 
 Shape suffixes: B images of a batch, C channels, H W pixels, N images, D feature dimension.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +29,9 @@ CHUNK_ROWS = 4096
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Float32 means float32 inside: no TF32 and no bfloat16 inside matrix products and convolutions.
+    """Computes in full float32 inside: no TF32 and no bfloat16 in matrix products and convolutions.
 
-    A training run may have allowed them for its speed; protocols give the same on every device.
+    Training may have enabled them for speed; scores should not depend on the device.
     """
     matmul, convolution = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")
@@ -57,7 +57,7 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _placed(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """The module on `device` inside, and back where it was afterwards."""
+    """Moves the module to `device` inside, and back afterwards."""
     parameter = next(module.parameters(), None)
     home = device if parameter is None else parameter.device
     module.to(device)
@@ -68,18 +68,18 @@ def _placed(module: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 class NonFiniteError(ValueError):
-    """An encoder's features are not numbers any more: its run has diverged."""
+    """A loss or an encoder's features are NaN or infinite: the run has diverged."""
 
 
 def check_features(features_ND: Tensor, what: str) -> None:
-    """Refuses features that nothing can be concluded from.
+    """Checks that features are a matrix with at least one row, and finite.
 
     Args:
         features_ND: `(N, D)`.
-        what: names them in the message.
+        what: their name in the message.
 
     Raises:
-        ValueError: they are no matrix, or there are none.
+        ValueError: they are not a matrix, or are empty.
         NonFiniteError: some are not finite.
     """
     if features_ND.ndim != 2 or features_ND.numel() == 0:
@@ -87,6 +87,19 @@ def check_features(features_ND: Tensor, what: str) -> None:
     bad = int((~features_ND.isfinite().all(dim=1)).sum())
     if bad:
         raise NonFiniteError(f"{what}: {bad} of {len(features_ND)} feature vectors are not finite (NaN or infinite)")
+
+
+def check_labels(features_ND: Tensor, labels_N: Tensor, num_classes: int, what: str) -> None:
+    """Checks that labels fit their features and the number of classes.
+
+    Raises:
+        ValueError: the number of labels differs from that of features, or a label is out of range.
+    """
+    if labels_N.shape != features_ND.shape[:1]:
+        raise ValueError(f"{what}: labels of shape {tuple(labels_N.shape)} for {len(features_ND)} feature vectors")
+    low, high = int(labels_N.min()), int(labels_N.max())
+    if low < 0 or high >= num_classes:
+        raise ValueError(f"{what}: labels from {low} to {high}; expected 0 to {num_classes - 1}")
 
 
 def _prepare(images: Images, indices: Tensor, normalise: Normalise, device: torch.device) -> Tensor:
@@ -101,20 +114,18 @@ def extract(
     normalise: Normalise,
     device: torch.device,
     *,
-    precision: Literal["32", "bf16"],
     batch_size: int = 512,
 ) -> Tensor:
     """Features of all images, in their order.
 
-    `32` is the one to compare rows with, whatever precision training had: bfloat16 keeps 8 bits of a number, and what
-    is lost depends on the device's kernels. `bf16` is for following a run where speed matters more.
+    They are in float32, whatever precision training had: bfloat16 keeps 8 bits of a number, and the rounding depends on
+    the device's kernels.
 
     Args:
         encoder: runs in evaluation mode, without gradients; its training flags are restored.
         images: uint8.
         normalise: turns uint8 `(B, 3, H, W)` into floats `(B, 3, S, S)`, resized and cropped where needed.
-        device: where the encoder runs; it is moved there for the time being if it is elsewhere.
-        precision: `32`, or autocast to bfloat16.
+        device: where the encoder runs; it is moved there and back if necessary.
         batch_size: images at once.
 
     Returns:
@@ -126,7 +137,7 @@ def extract(
     if len(images) == 0:
         raise ValueError("no images to extract features from")
     features_ND: Tensor | None = None
-    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    autocast = torch.autocast(device.type, enabled=False)
     with full_precision(), evaluation_mode(encoder), _placed(encoder, device), autocast:
         for indices in torch.split(torch.arange(len(images)), batch_size):
             features_BD = encoder.features(_prepare(images, indices, normalise, device)).float()
@@ -149,8 +160,8 @@ def recalibrated(
 ) -> Encoder:
     """A copy of the encoder whose batch-norm statistics come from one pass over full images, in float32.
 
-    Each batch counts the same in a cumulative average. Images come in a fixed random order and in batches of equal
-    size (within one), so that neither a dataset sorted by class nor a small last batch weighs on the statistics.
+    Statistics are the mean over batches. Images come in a fixed random order and in batches of equal size (within one),
+    so that neither a dataset sorted by class nor a small last batch biases them.
 
     Args:
         encoder: stays as it is.
@@ -158,7 +169,7 @@ def recalibrated(
         normalise: as for `extract`.
         device: where the pass runs and the copy stays.
         batch_size: images at once, at most.
-        limit: use this many images at most, drawn from all of them; None uses all.
+        limit: use at most this many images, drawn at random; None uses all.
 
     Returns:
         The copy, in evaluation mode; the encoder itself where it needs no recalibration
@@ -189,7 +200,7 @@ def recalibrated(
 
 
 def _separate(module: nn.Module, device: torch.device) -> None:
-    """Makes synchronised batch norms plain ones: who probes, probes alone, and would wait for the others for ever."""
+    """Replaces synchronised batch norms by plain ones: one rank evaluates alone, and would wait forever for others."""
     for parent in list(module.modules()):
         for name, norm in list(parent.named_children()):
             if isinstance(norm, nn.SyncBatchNorm):
@@ -204,9 +215,9 @@ def _running_norms(module: nn.Module) -> list[_BatchNorm]:
 
 
 def feature_std(features_ND: Tensor) -> float:
-    """How far L2-normalised features spread: the mean standard deviation of a dimension, times sqrt(D).
+    """The spread of L2-normalised features: the mean standard deviation of a dimension, times sqrt(D).
 
-    About 1 for directions spread evenly, 0 for a complete collapse (SimSiam, 2011.10566, section 4.1).
+    About 1 for evenly spread directions, 0 for a complete collapse (SimSiam, 2011.10566, section 4.1).
     """
     check_features(features_ND, "features for feature_std")
     unit_ND = nn.functional.normalize(features_ND.double(), dim=1)
@@ -214,9 +225,9 @@ def feature_std(features_ND: Tensor) -> float:
 
 
 def rankme(features_ND: Tensor) -> float:
-    """The effective rank of the features: exp of the entropy of their singular values (RankMe, 2210.02885, eq. 1-2).
+    """The effective rank of features: exp of the entropy of their singular values (RankMe, 2210.02885, eq. 1-2).
 
-    Between 1 and D; 0 for features that are all zero. As published, the features are not centred.
+    Between 1 and D; 0 if all features are zero. As published, the features are not centred.
     """
     check_features(features_ND, "features for rankme")
     count, dimension = features_ND.shape

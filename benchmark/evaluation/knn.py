@@ -1,88 +1,59 @@
-"""`knn-v1`: a weighted vote of the nearest neighbours in a bank of features.
+"""`knn-v1`: classification by a weighted vote of the nearest neighbours in a bank of features.
 
 Cosine similarity, votes weighted by exp(similarity / temperature) (Wu et al., 1805.01978, section 3.4). `knn20` has
-temperature 0.07, `knn200` has 0.1. k is capped at the size of the smallest class that the bank holds: a larger k could
-not be filled from that class however good the features. Equal similarities go by index in the bank, equal votes to the
-lower class.
+temperature 0.07, `knn200` has 0.1. k is capped at the size of the smallest class in the bank: with a larger
+k, even perfect features could not fill all neighbours from that class. Ties of similarity go by index in the bank, ties
+of votes to the lower class.
 
 Shape suffixes: N vectors of the bank, Q queries, D feature dimension, k neighbours, K classes.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.evaluation.features import check_features, full_precision
+from benchmark.evaluation.features import check_features, check_labels, full_precision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmark.evaluation.subject import FrozenSubject
 
 KNN_SETTINGS: dict[str, tuple[int, float]] = {"knn20": (20, 0.07), "knn200": (200, 0.1)}
 _CHUNK_ELEMENTS = 2**23
 _CPU = torch.device("cpu")
 
 
-def knn_top1(
-    bank: tuple[Tensor, Tensor],
-    queries: tuple[Tensor, Tensor],
-    num_classes: int,
-    *,
-    k: int,
-    temperature: float,
-    device: torch.device = _CPU,
-) -> float:
-    """Accuracy of the weighted vote of k neighbours, in percent.
-
-    Args:
-        bank: features `(N, D)` and labels `(N,)` to vote.
-        queries: features `(Q, D)` and labels `(Q,)` to be told.
-        num_classes: K.
-        k: number of neighbours, before the cap.
-        temperature: of the votes.
-        device: where similarities are computed.
-
-    Raises:
-        ValueError: features are empty or not finite, labels do not fit, or k or the temperature is not positive.
-    """
-    return _accuracies(bank, queries, num_classes, {"knn": (k, temperature)}, device)["knn"]
+def knn_v1(subject: FrozenSubject) -> dict[str, float]:
+    """The protocol: `knn20` and `knn200` of the subject's split in percent, with the train split as the bank."""
+    queries = subject.test if subject.split == "test" else subject.validation
+    return knn_scores(subject.train, queries, subject.data.num_classes, device=subject.device)
 
 
 def knn_scores(
-    bank: tuple[Tensor, Tensor], queries: tuple[Tensor, Tensor], num_classes: int, *, device: torch.device = _CPU
-) -> dict[str, float]:
-    """`knn20` and `knn200` in percent, from one computation of the similarities.
-
-    Args:
-        bank: features `(N, D)` and labels `(N,)` to vote.
-        queries: features `(Q, D)` and labels `(Q,)` to be told.
-        num_classes: K.
-        device: where similarities are computed.
-
-    Raises:
-        ValueError: features are empty or not finite, or labels do not fit.
-    """
-    return _accuracies(bank, queries, num_classes, KNN_SETTINGS, device)
-
-
-def check_labels(features_ND: Tensor, labels_N: Tensor, num_classes: int, what: str) -> None:
-    """Refuses labels that do not fit their features or the number of classes.
-
-    Raises:
-        ValueError: says what does not fit.
-    """
-    if labels_N.shape != features_ND.shape[:1]:
-        raise ValueError(f"{what}: labels of shape {tuple(labels_N.shape)} for {len(features_ND)} feature vectors")
-    low, high = int(labels_N.min()), int(labels_N.max())
-    if low < 0 or high >= num_classes:
-        raise ValueError(f"{what}: labels from {low} to {high}; expected 0 to {num_classes - 1}")
-
-
-def _accuracies(
     bank: tuple[Tensor, Tensor],
     queries: tuple[Tensor, Tensor],
     num_classes: int,
-    settings: dict[str, tuple[int, float]],
-    device: torch.device,
+    settings: Mapping[str, tuple[int, float]] = KNN_SETTINGS,
+    *,
+    device: torch.device = _CPU,
 ) -> dict[str, float]:
+    """Accuracies of the weighted votes in percent, from one computation of the similarities.
+
+    Args:
+        bank: features `(N, D)` and labels `(N,)` that vote.
+        queries: features `(Q, D)` and labels `(Q,)` to predict.
+        num_classes: K.
+        settings: the score's name, and its k (before the cap) and temperature.
+        device: where similarities are computed.
+
+    Raises:
+        ValueError: features are empty or not finite, labels do not fit, or k or a temperature is not positive.
+    """
     for (features, labels), what in ((bank, "kNN bank"), (queries, "kNN queries")):
         check_features(features, what)
         check_labels(features, labels, num_classes, what)
@@ -102,13 +73,13 @@ def _accuracies(
             for name, (k, temperature) in settings.items():
                 kept = min(k, cap)
                 votes_Qk = bank[1][indices_Qk[:, :kept]]
-                told_Q = _vote(nearest_Qk[:, :kept], votes_Qk, num_classes, temperature)
-                correct[name] += int((told_Q == labels_Q).sum())
+                predicted_Q = _vote(nearest_Qk[:, :kept], votes_Qk, num_classes, temperature)
+                correct[name] += int((predicted_Q == labels_Q).sum())
     return {name: 100.0 * count / len(queries[1]) for name, count in correct.items()}
 
 
 def nearest_neighbours(similarities_QN: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest similarities of each query, in falling order, equal ones in the bank's order.
+    """The k largest similarities of each query, in descending order, ties in the bank's order.
 
     Returns:
         Similarities `(Q, k)` and indices in the bank `(Q, k)`.
@@ -117,7 +88,7 @@ def nearest_neighbours(similarities_QN: Tensor, k: int) -> tuple[Tensor, Tensor]
     values, indices = similarities_QN.topk(width, dim=1)
     indices_Qk = indices[:, :k].clone()
     if width > k:
-        # Which of several equal similarities `topk` takes is not specified; only such queries are looked at again.
+        # It is not specified which of several equal similarities `topk` takes; such queries are computed again.
         tied = (values[:, k - 1] == values[:, k]).nonzero().squeeze(1)
         if len(tied):
             indices_Qk[tied] = _first_of_equals(similarities_QN[tied], values[tied, k - 1], k)
@@ -136,8 +107,8 @@ def _first_of_equals(similarities_QN: Tensor, threshold_Q: Tensor, k: int) -> Te
 
 def _vote(similarities_Qk: Tensor, votes_Qk: Tensor, num_classes: int, temperature: float) -> Tensor:
     """The class with the largest vote `(Q,)`; on the CPU in float64, where the order of the sums is fixed."""
-    falling_Qk = similarities_Qk.double()
+    descending_Qk = similarities_Qk.double()
     # Relative to the nearest neighbour, so that a small temperature cannot overflow.
-    weights_Qk = ((falling_Qk - falling_Qk[:, :1]) / temperature).exp()
+    weights_Qk = ((descending_Qk - descending_Qk[:, :1]) / temperature).exp()
     sums_QK = weights_Qk.new_zeros(len(weights_Qk), num_classes).scatter_add_(1, votes_Qk, weights_Qk)
     return sums_QK.argmax(dim=1)

@@ -1,187 +1,112 @@
-"""The frozen, versioned protocols that every encoder is scored by.
+"""The frozen, versioned protocols that score encoders: one table. Importing this module does not import torch.
 
-A change that can move a score gets a new version and a new name; an old version is never changed. The test split is
-read in `evaluate_test` alone.
+A change that can move a score gets a new version and a new name; an old version is never changed. A new protocol is a
+function in a file of its own and an entry in the table.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Literal
-
-from benchmark.data.views.augment import center_view
-from benchmark.evaluation.features import extract, feature_std, rankme, recalibrated
-from benchmark.evaluation.knn import knn_scores
-from benchmark.evaluation.linear import linear_probe
-from benchmark.records.schema import EncoderScores, ValidationScores
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import torch
-    from torch import Tensor
+    from benchmark.evaluation.subject import Subject
 
-    from benchmark.data.datasets import Dataset, Split
-    from benchmark.data.images import Images
-    from methods.base import Encoder
-
-RECALIBRATION_IMAGES = 50_000
-"""Batch-norm statistics come from this many images of the pretraining split at most; more would not change them."""
+TRANSFER = "transfer-v1"
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A protocol's version, and what it does in a line."""
+    """A way to score an encoder.
+
+    Attributes:
+        version: as in its name.
+        description: one line for lists and reports.
+        function: `module:function` in this package, imported at first use. It takes a `FrozenSubject`, or a `Subject`
+            where the protocol is run on request, and returns scores by name, accuracies in percent.
+        every_run: whether every run is scored by it. The others are run on request, on the primary encoder of a
+            finished run, and leave a file of their own beside its record.
+    """
 
     version: int
     description: str
+    function: str
+    every_run: bool = False
+
+    def load(self) -> Callable[[Any], dict[str, float]]:
+        """Imports the function, and torch with it."""
+        module, name = self.function.split(":")
+        function: Callable[[Any], dict[str, float]] = getattr(import_module(f"{__package__}.{module}"), name)
+        return function
 
 
-PROTOCOLS: dict[str, Protocol] = {
+_TABLE: dict[str, Protocol] = {
     "linear-v1": Protocol(
         1,
         "multinomial logistic regression (L-BFGS) on standardised frozen features; L2 strength chosen on the "
         "validation split, trained on train, test top-1 and top-5",
+        "linear:linear_v1",
+        every_run=True,
     ),
     "knn-v1": Protocol(
         1,
         "weighted vote of nearest neighbours by cosine similarity in train: knn20 (temperature 0.07) and knn200 "
         "(0.1), k capped at the smallest class",
+        "knn:knn_v1",
+        every_run=True,
+    ),
+    "lowshot-v1": Protocol(
+        1,
+        "linear-v1 on 1% and 10% of train's labels, the mean of five draws that are the same for every entry; strength "
+        "chosen on the whole validation split",
+        "further.frozen:lowshot",
+    ),
+    "linear-sgd-v1": Protocol(
+        1,
+        "the field's usual probe: linear classifier on random crops and flips, SGD for 100 epochs with a cosine "
+        "schedule, scored after the last; learning rate chosen on the validation split",
+        "further.sgd:linear_sgd",
+    ),
+    "linear-cnnjepa": Protocol(
+        1,
+        "as in CNN-JEPA's repository: linear classifier on features of centre crops, Adam 1e-3, 90 epochs, "
+        "scored after the last",
+        "further.sgd:linear_cnnjepa",
+    ),
+    "finetune-v1": Protocol(
+        1,
+        "the whole network fine-tuned with labels: AdamW for 20 epochs on crops and flips; learning "
+        "rate chosen on the validation split",
+        "further.finetune:finetune",
+    ),
+    TRANSFER: Protocol(
+        1,
+        "linear-v1 and knn-v1 of the frozen encoder on another dataset (--dataset)",
+        "further.frozen:transfer",
+    ),
+    "lowlevel-v1": Protocol(
+        1,
+        "properties of scenes predicted from frozen features, on shapes: number of objects (linear-v1), scale and "
+        "position (ridge regression, R2)",
+        "further.lowlevel:lowlevel",
     ),
 }
 
-
-@dataclass(frozen=True)
-class ProbeData:
-    """What encoders are probed on.
-
-    Attributes:
-        pretraining: for batch-norm statistics where an encoder needs them.
-        train: the probe learns from it; the bank of neighbours.
-        validation: the strength is chosen on it; scored during training.
-        test: scored once, at the end.
-        num_classes: K.
-        normalise: turns uint8 images `(B, 3, H, W)` into the encoder's input `(B, 3, S, S)`.
-    """
-
-    pretraining: Images
-    train: Split
-    validation: Split
-    test: Split
-    num_classes: int
-    normalise: Callable[[Tensor], Tensor]
+PROTOCOLS = {name: protocol for name, protocol in _TABLE.items() if protocol.every_run}
+FURTHER = {name: protocol for name, protocol in _TABLE.items() if not protocol.every_run}
 
 
-def probe_data(dataset: Dataset, image_size: int) -> ProbeData:
-    """A dataset's splits for encoders that take images of `image_size` pixels."""
-    normalise = partial(center_view, image_size=image_size, mean=dataset.mean, std=dataset.std)
-    return ProbeData(
-        pretraining=dataset.pretraining.images,
-        train=dataset.train,
-        validation=dataset.validation,
-        test=dataset.test,
-        num_classes=len(dataset.classes),
-        normalise=normalise,
-    )
-
-
-def evaluate_validation(
-    encoder: Encoder, data: ProbeData, device: torch.device, precision: Literal["32", "bf16"]
-) -> dict[str, float]:
-    """Scores an encoder on the validation split, while its run is under way. Never reads the test split.
-
-    Args:
-        encoder: stays as it is.
-        data: splits and how to read them.
-        device: where features are extracted and probes are fitted.
-        precision: of the extraction; `32` for what is compared (see `extract`).
+def score(protocol: str, subject: Subject) -> dict[str, float]:
+    """Runs one of the further protocols on a finished run's encoder. None chooses anything on the test split.
 
     Returns:
-        `linear_top1`, `knn20` and `knn200` in percent; `feature_std` and `rankme` of the validation features, by
-        which a collapse is seen.
+        Scores by name; accuracies in percent.
 
     Raises:
-        ValueError: a split is empty or the encoder's features are not finite.
+        UserError: the dataset lacks what the protocol needs.
+        ValueError: the encoder's features are not finite.
     """
-    probed = ready(encoder, data, device)
-    train = _features(probed, data.train, data, device, precision)
-    validation = _features(probed, data.validation, data, device, precision)
-    linear = linear_probe(train, validation, None, data.num_classes, device=device)
-    neighbours = knn_scores(train, validation, data.num_classes, device=device)
-    spread = {"feature_std": feature_std(validation[0]), "rankme": rankme(validation[0])}
-    return {"linear_top1": linear.validation_top1, **neighbours, **spread}
-
-
-def evaluate_test(
-    encoder: Encoder, data: ProbeData, device: torch.device, precision: Literal["32", "bf16"]
-) -> EncoderScores:
-    """Scores an encoder on the test split, once, at the end of its run.
-
-    Probe and bank are made from train alone; the probe's strength is chosen on validation.
-
-    Args:
-        encoder: stays as it is.
-        data: splits and how to read them.
-        device: where features are extracted and probes are fitted.
-        precision: of the extraction; `32` for what is compared (see `extract`).
-
-    Raises:
-        ValueError: a split is empty or the encoder's features are not finite.
-    """
-    probed = ready(encoder, data, device)
-    train = _features(probed, data.train, data, device, precision)
-    validation = _features(probed, data.validation, data, device, precision)
-    test = _features(probed, data.test, data, device, precision)
-    linear = linear_probe(train, validation, test, data.num_classes, device=device)
-    assert linear.test_top1 is not None and linear.test_top5 is not None
-    return EncoderScores(
-        weights=encoder.info.weights,
-        pooling=encoder.info.pooling,
-        dimension=encoder.info.dimension,
-        linear_top1=linear.test_top1,
-        linear_top5=linear.test_top5,
-        linear_strength=linear.strength,
-        linear_validation_top1=linear.validation_top1,
-        **knn_scores(train, test, data.num_classes, device=device),
-    )
-
-
-def evaluate_trial(
-    encoder: Encoder, data: ProbeData, device: torch.device, precision: Literal["32", "bf16"]
-) -> ValidationScores:
-    """Scores an encoder at the end of a run that serves selection. Never reads the test split.
-
-    Args:
-        encoder: stays as it is.
-        data: splits and how to read them.
-        device: where features are extracted and probes are fitted.
-        precision: of the extraction; `32` for what is compared (see `extract`).
-
-    Raises:
-        ValueError: a split is empty or the encoder's features are not finite.
-    """
-    probed = ready(encoder, data, device)
-    train = _features(probed, data.train, data, device, precision)
-    validation = _features(probed, data.validation, data, device, precision)
-    linear = linear_probe(train, validation, None, data.num_classes, device=device)
-    return ValidationScores(
-        weights=encoder.info.weights,
-        pooling=encoder.info.pooling,
-        dimension=encoder.info.dimension,
-        linear_top1=linear.validation_top1,
-        linear_strength=linear.strength,
-        **knn_scores(train, validation, data.num_classes, device=device),
-    )
-
-
-def ready(encoder: Encoder, data: ProbeData, device: torch.device) -> Encoder:
-    """The encoder as it is probed: with batch-norm statistics of full images, where it has none of its own."""
-    return recalibrated(encoder, data.pretraining, data.normalise, device, limit=RECALIBRATION_IMAGES)
-
-
-def _features(
-    encoder: Encoder, split: Split, data: ProbeData, device: torch.device, precision: Literal["32", "bf16"]
-) -> tuple[Tensor, Tensor]:
-    features = extract(encoder, split.images, data.normalise, device, precision=precision)
-    return features, split.labels.cpu().long()
+    return FURTHER[protocol].load()(subject)

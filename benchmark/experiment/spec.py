@@ -10,8 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from benchmark.cost.budget import BudgetSpec, parse_budget
 from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
-from benchmark.evaluation.further import FURTHER, TRANSFER
-from benchmark.evaluation.protocols import PROTOCOLS
+from benchmark.evaluation.protocols import FURTHER, PROTOCOLS, TRANSFER
 from benchmark.experiment.explain import explain
 from benchmark.experiment.files import apply_setting, find_experiment, read_yaml
 from methods.backbones import BackboneSpec

@@ -56,7 +56,7 @@ def build_training(spec: RunSpec, method: Method[Any], dataset: Dataset, ranks: 
         augmenter=augmenter,
     )
     return Training(
-        plan=spec,
+        spec=spec,
         fabric=fabric,
         method=method,
         objective=objective,

@@ -200,7 +200,9 @@ def _estimate(spec: RunSpec, runs: int, trial: _Trial | None, dataset: Dataset, 
     images = len(dataset.trained_on(spec.method).images)
     steps: float | None = spec.budget.total_steps(images // batch, batch, trial.flops)
     if steps is None:
-        steps = spec.budget.limit * (3600 / devices if spec.budget.kind == "device_hours" else 1) / step
+        seconds = spec.budget.training_time(devices)
+        assert seconds is not None
+        steps = seconds / step
     return Estimate(
         spec, runs, trial.step, steps * step, trial.evaluation, steps * batch, trial.memory, trial.disk, devices
     )

@@ -37,7 +37,7 @@ def write_glimpse(path: Path, training: Training, dataset: Dataset) -> None:
         dataset: its first training images are shown.
     """  # fmt: skip  # noqa: D205
     ids_B = torch.arange(min(IMAGES, len(dataset.train.images)))
-    images, device, seed = dataset.train.images, training.fabric.device, training.plan.seed
+    images, device, seed = dataset.train.images, training.fabric.device, training.spec.seed
     views = make_views(images, ids_B, training.augmenter, generator(seed, "glimpse views"), device)
     arrays = {"images": images.read(ids_B).permute(0, 2, 3, 1).numpy()}
     for number, view_BCHW in enumerate(views):

@@ -13,12 +13,14 @@ import torch
 
 from benchmark.cost.ledger import Ledger
 from benchmark.cost.memory import PeakMemory
-from benchmark.cost.meter import Meter, sources
+from benchmark.cost.meter import Meter
+from benchmark.cost.sources import sources
 from benchmark.data.datasets import first_images
 from benchmark.errors import Interrupted
 from benchmark.evaluation.collapse import collapse
+from benchmark.evaluation.evaluate import evaluate_point, ready
 from benchmark.evaluation.features import NonFiniteError
-from benchmark.evaluation.protocols import evaluate_validation, probe_data, ready
+from benchmark.evaluation.subject import probe_data
 from benchmark.files import write_atomically
 from benchmark.machine.ranks import Ranks
 from benchmark.runs.build import build_method, build_training
@@ -214,7 +216,7 @@ class Run:
         """Scores of the primary encoder on the validation split."""
         encoder = self.method.encoders()[self.spec.settings.primary]
         with self.memory.left_out():
-            return self.ranks.first(lambda: evaluate_validation(encoder, self._validation_data, self.device, "32"))
+            return self.ranks.first(lambda: evaluate_point(encoder, self._validation_data, self.device))
 
     def should_prune(self, training: Training) -> bool:
         """Whether the scores of the last evaluation point are too low to go on."""

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmark.evaluation.protocols import evaluate_test, evaluate_trial
+from benchmark.evaluation.evaluate import evaluate
 from benchmark.records.schema import Metrics, TrialMetrics, ValidationPoint
 from methods.backbones import count_parameters
 
 if TYPE_CHECKING:
     from benchmark.data.datasets import Split
-    from benchmark.evaluation.protocols import ProbeData
+    from benchmark.evaluation.subject import ProbeData
     from benchmark.experiment.run_spec import RunSpec
     from methods.base import Method
 
@@ -23,7 +23,7 @@ def result_metrics(
     spec: RunSpec, method: Method[Any], history: History, data: ProbeData, device: torch.device
 ) -> Metrics:
     """The final scores of all encoders on the test split."""
-    scores = {name: evaluate_test(encoder, data, device, "32") for name, encoder in method.encoders().items()}
+    scores = {name: evaluate(encoder, data, "test", device) for name, encoder in method.encoders().items()}
     extra = _classifier_top1(method, data, device)
     return Metrics(encoders=scores, extra=extra, **_common(spec, method, history))
 
@@ -32,7 +32,7 @@ def trial_metrics(
     spec: RunSpec, method: Method[Any], history: History, data: ProbeData, device: torch.device
 ) -> TrialMetrics:
     """The final scores of all encoders on the validation split; never reads the test split."""
-    scores = {name: evaluate_trial(encoder, data, device, "32") for name, encoder in method.encoders().items()}
+    scores = {name: evaluate(encoder, data, "validation", device) for name, encoder in method.encoders().items()}
     return TrialMetrics(encoders=scores, **_common(spec, method, history))
 
 

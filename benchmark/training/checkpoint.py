@@ -1,4 +1,4 @@
-"""The state of a run under way, and the weights it leaves. Nothing pickled is ever executed on loading."""
+"""Saves and loads the state of an unfinished run, and its encoder's weights. Loading executes no pickled code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _VERSION = 2
 
 @dataclass(frozen=True)
 class State:
-    """Everything a run goes on from; randomness needs none, since every draw is a function of the step."""
+    """Everything needed to resume a run. There is no generator state, since every draw is a function of the step."""
 
     key: str
     step: int
@@ -36,7 +36,7 @@ class State:
 
 
 def save_state(folder: Path, state: State) -> None:
-    """Writes `state.pt`, atomically: a full disk leaves the one before intact. The last two are kept.
+    """Writes `state.pt` atomically, so that a full disk leaves the earlier one intact. The last two are kept.
 
     Raises:
         OSError: it cannot be written.
@@ -47,14 +47,14 @@ def save_state(folder: Path, state: State) -> None:
     if last.is_file():
         previous.unlink(missing_ok=True)
         try:
-            previous.hardlink_to(last)  # so that the last one is there all the time
+            previous.hardlink_to(last)  # so that there is a last one at any time
         except OSError:  # a file system without links
             last.replace(previous)
     write_atomically(last, buffer.getvalue())
 
 
 def load_state(folder: Path, key: str) -> State | None:
-    """The last saved state of this very run that can be used, or None."""
+    """The last usable state of the run with this key, or None."""
     for name in (STATE_FILE, PREVIOUS_FILE):
         state = _load(folder / name, key)
         if state is not None:
@@ -75,12 +75,12 @@ def _load(path: Path, key: str) -> State | None:
 
 
 def discard_state(folder: Path) -> None:
-    """Removes the saved states, and what a kill left half written, once the run's record is there."""
+    """Removes the saved states and half-written files of a finished run."""
     for path in (folder / STATE_FILE, folder / PREVIOUS_FILE, *folder.glob(".*.tmp")):
         path.unlink(missing_ok=True)
 
 
 def export_encoder(folder: Path, encoder: Encoder) -> None:
-    """Writes the network's weights as `encoder.safetensors`, under its own keys."""
+    """Writes the network's weights as `encoder.safetensors`, under its own parameter names."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.backbone.net.state_dict().items()}
     write_atomically(folder / ENCODER_FILE, save(tensors))

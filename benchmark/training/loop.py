@@ -36,7 +36,7 @@ Mark = Callable[[str], None]
 
 
 class Objective(nn.Module):
-    """A method behind a flat signature, which wrappers (precision, DDP) can look into."""
+    """Calls a method with plain tensors as arguments, so that wrappers (precision, DDP) see them."""
 
     def __init__(self, method: Method[Any]) -> None:
         super().__init__()
@@ -61,12 +61,13 @@ class Objective(nn.Module):
 
 @dataclass
 class Training:
-    """All that a run's steps need. `history` grows; everything else is set up once.
+    """Everything that a run's training steps need.
 
-    `elapsed` is the training time that counts: the slowest rank's, agreed on after every step.
+    `history` holds the lines of `history.jsonl`. `elapsed` is the training time that counts: the slowest rank's, agreed
+    on after every step.
     """
 
-    plan: RunSpec
+    spec: RunSpec
     fabric: Fabric
     method: Method[Any]
     objective: nn.Module
@@ -83,53 +84,53 @@ class Training:
 
     @property
     def total_steps(self) -> int | None:
-        """Steps of the whole run, where the budget tells beforehand."""
+        """Steps of the whole run; None under a budget of time."""
         batches = self.batches
-        return self.plan.budget.total_steps(batches.steps_per_epoch, batches.batch_size, self.ledger.flops_per_step)
+        return self.spec.budget.total_steps(batches.steps_per_epoch, batches.batch_size, self.ledger.flops_per_step)
 
     @property
     def progress(self) -> float:
         """Consumed / limit, the same on every rank."""
         ledger = self.ledger
         consumed = Consumed(ledger.steps, ledger.samples, self.elapsed, ledger.mean_devices(self.elapsed))
-        return self.plan.budget.progress(consumed, self.total_steps)
+        return self.spec.budget.progress(consumed, self.total_steps)
 
 
 class Callbacks(Protocol):
-    """Who is told what happens, and does what the loop leaves to others."""
+    """What the loop calls: progress reports, evaluation, pruning, saving and interrupts."""
 
     def advanced(self, training: Training, loss: float) -> None:
-        """Called every `LOG_EVERY` steps."""
+        """Called every `LOG_EVERY` steps and at evaluation points."""
 
     def evaluate(self, training: Training) -> dict[str, float]:
         """Scores on the validation split."""
 
     def should_prune(self, training: Training) -> bool:
-        """Whether a run that has just been evaluated is not worth going on with."""
+        """Whether to give up a run that has just been evaluated."""
 
     def save(self, training: Training) -> None:
-        """Saves the state from which the run can go on."""
+        """Saves the state for resuming."""
 
     def stop_requested(self) -> bool:
         """Whether the user wants to interrupt."""
 
 
 class NoCallbacks:
-    """A watcher that neither probes nor saves, for whoever wants the steps alone (tests, measurements)."""
+    """Callbacks that do nothing, for tests and measurements of the steps alone."""
 
     def advanced(self, training: Training, loss: float) -> None:
-        """Tells nobody."""
+        """Reports nothing."""
 
     def evaluate(self, training: Training) -> dict[str, float]:
         """No scores."""
         return {}
 
     def should_prune(self, training: Training) -> bool:
-        """Every run is gone on with."""
+        """Never prunes."""
         return False
 
     def save(self, training: Training) -> None:
-        """Keeps nothing."""
+        """Saves nothing."""
 
     def stop_requested(self) -> bool:
         """Never."""
@@ -143,25 +144,25 @@ def run_step(
 
     Args:
         training: what is trained.
-        progress: in force during the step.
-        mark: told whenever a part of the step is done, for whoever measures parts.
-        ready: a batch to use instead of fetching the step's own, for whoever measures without waiting for data.
+        progress: for the schedules of this step.
+        mark: called with the name of each part of the step when it is done, to measure parts.
+        ready: a batch to use instead of fetching the step's own, to measure without waiting for data.
 
     Returns:
         The loss and the method's logged scalars of this process's share, detached, on the device.
     """
-    plan, index = training.plan, training.step
+    spec, index = training.spec, training.step
     with training.ledger.waiting_for_data():
         raw = ready or training.batches.fetch(index)
     mark("data")
     views = training.batches.views(raw, training.augmenter, index)
     mark("views")
     loss, logs = _differentiate(training, raw, views, progress, mark)
-    step = Step(progress, index, generator(plan.seed, "masks", index))
+    step = Step(progress, index, generator(spec.seed, "masks", index))
     training.method.after_backward(step)
-    spec = plan.settings.optimizer
-    if spec.clip is not None:
-        training.fabric.clip_gradients(training.objective, training.optimizer, max_norm=spec.clip)
+    clip = spec.settings.optimizer.clip
+    if clip is not None:
+        training.fabric.clip_gradients(training.objective, training.optimizer, max_norm=clip)
     training.optimizer.step()
     training.optimizer.zero_grad(set_to_none=True)
     mark("optimizer")
@@ -178,8 +179,8 @@ def _differentiate(
     Returns:
         The mean loss and logged scalars, detached.
     """
-    plan, index, batches = training.plan, training.step, training.batches
-    parts = plan.experiment.accumulate
+    spec, index, batches = training.spec, training.step, training.batches
+    parts = spec.experiment.accumulate
     size = batches.share // parts
     losses: list[Tensor] = []
     logged: list[dict[str, Tensor]] = []
@@ -193,7 +194,7 @@ def _differentiate(
                 raw.sample_ids_B[own],
                 progress,
                 index,
-                generator(plan.seed, "masks", index),
+                generator(spec.seed, "masks", index),
                 batches.start + first,
                 batches.batch_size,
             )
@@ -204,24 +205,24 @@ def _differentiate(
         logged.append(logs)
     if parts == 1:
         return losses[0], logged[0]
-    return torch.stack(losses).mean(), {name: torch.stack([one[name] for one in logged]).mean() for name in logged[0]}
+    return torch.stack(losses).mean(), {name: torch.stack([logs[name] for logs in logged]).mean() for name in logged[0]}
 
 
-def train(training: Training, watcher: Callbacks, points: int) -> Literal["completed", "diverged", "pruned"]:
+def train(training: Training, callbacks: Callbacks, points: int) -> Literal["completed", "diverged", "pruned"]:
     """Trains until the budget is spent.
 
     Args:
-        training: what is trained, at its start or as resumed.
-        watcher: evaluates, saves, reports.
-        points: number of evaluation points, even in progress, the last at its end.
+        training: at its start or as resumed.
+        callbacks: evaluate, save, report.
+        points: number of evaluation points, evenly spaced in progress, the last at its end.
 
     Returns:
-        How it ended; `diverged` when a loss was not finite, `pruned` when the watcher gave it up.
+        How it ended: `diverged` if a loss was not finite, `pruned` if the callbacks gave it up.
 
     Raises:
-        Interrupted: the watcher asked for it; the state is saved.
+        Interrupted: the callbacks requested it; the state is saved.
     """
-    ledger, plan, ranks = training.ledger, training.plan, training.ranks
+    ledger, spec, ranks = training.ledger, training.spec, training.ranks
     training.method.train()
     saved_at = training.elapsed
     finite = torch.ones((), dtype=torch.bool, device=training.fabric.device)
@@ -229,55 +230,55 @@ def train(training: Training, watcher: Callbacks, points: int) -> Literal["compl
         ledger.close_window()
         progress = training.progress
         while progress < 1.0:
-            lr = set_schedule(training.optimizer, plan.settings.optimizer, training.lr, progress)
+            lr = set_schedule(training.optimizer, spec.settings.optimizer, training.lr, progress)
             loss, logs = run_step(training, progress)
             finite &= torch.isfinite(loss)
-            ledger.count(training.batches.batch_size, plan.method.encoder_passes)
+            ledger.count(training.batches.batch_size, spec.method.encoder_passes)
             training.step += 1
-            training.elapsed, stop = ranks.agree(ledger.training_time, watcher.stop_requested())
+            training.elapsed, stop = ranks.agree(ledger.training_time, callbacks.stop_requested())
             before, progress = progress, max(progress, training.progress)
             at_point = progress >= (training.points_done + 1) / points
             if training.step % LOG_EVERY == 0 or at_point:
                 with ledger.phase("logging"):
-                    ledger.close_window()  # inside, where the device has caught up
+                    ledger.close_window()  # after the synchronisation at the start of the phase
                     if ranks.any(not finite.item()):
                         return "diverged"
                     _log(training, before, loss, logs, lr)
-                    watcher.advanced(training, training.history[-1]["loss"])
+                    callbacks.advanced(training, training.history[-1]["loss"])
             if at_point:
-                _evaluate(training, watcher, progress, points)
-                if progress < 1.0 and _is_hopeless(training, watcher):
+                _evaluate(training, callbacks, progress, points)
+                if progress < 1.0 and _should_prune(training, callbacks):
                     return "pruned"
-                stop = ranks.any(watcher.stop_requested())
+                stop = ranks.any(callbacks.stop_requested())
             if at_point or stop or training.elapsed - saved_at > SAVE_EVERY:
                 with ledger.phase("checkpointing"):
-                    watcher.save(training)
+                    callbacks.save(training)
                 saved_at = training.elapsed
             if stop:
                 raise Interrupted
-        if training.points_done < points:  # the time that a state took to be saved carried a resumed run past its end
-            _evaluate(training, watcher, progress, points)
+        if training.points_done < points:  # a resumed run may be past its end, by the time it took to save its state
+            _evaluate(training, callbacks, progress, points)
     return "completed"
 
 
 def _log(training: Training, progress: float, loss: Tensor, logs: dict[str, Tensor], lr: float) -> None:
-    """Adds a line to the history. It holds no times: those of two equal runs differ."""
+    """Adds a line to the history. It holds no times, which differ between two equal runs."""
     line = {"kind": "train", "step": training.step, "progress": progress, "lr": lr}
     values = training.ranks.mean({name: float(value) for name, value in {"loss": loss, **logs}.items()})
     training.history.append({**line, **values})
 
 
-def _evaluate(training: Training, watcher: Callbacks, progress: float, points: int) -> None:
-    """Probes at a set point of progress; costs no training time."""
+def _evaluate(training: Training, callbacks: Callbacks, progress: float, points: int) -> None:
+    """Evaluates at a set point of progress; costs no training time."""
     with training.ledger.phase("evaluation"):
-        scores = watcher.evaluate(training)
+        scores = callbacks.evaluate(training)
     training.ledger.mark_point(progress)
     # A step may pass several points at once; they share one evaluation.
     training.points_done = math.floor(progress * points + 1e-9)
     training.history.append({"kind": "evaluation", "step": training.step, "progress": progress, **scores})
 
 
-def _is_hopeless(training: Training, watcher: Callbacks) -> bool:
-    """Asks outside the training time: whoever judges may take a while."""
+def _should_prune(training: Training, callbacks: Callbacks) -> bool:
+    """Asks outside the training time, since the decision may take a while."""
     with training.ledger.phase("evaluation"):
-        return watcher.should_prune(training)
+        return callbacks.should_prune(training)

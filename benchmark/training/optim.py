@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def build_optimizer(groups: list[dict[str, Any]], spec: OptimizerSpec, lr: float) -> torch.optim.Optimizer:
-    """The optimizer a recipe asks for, in its fastest form (fused or foreach).
+    """The optimizer of a recipe, in its fastest form (fused or foreach).
 
     Args:
-        groups: parameters, with `decay` saying whether weight decay applies to them.
-        spec: the declaration.
-        lr: the learning rate in force, after the recipe's rule.
+        groups: parameters, and whether weight decay applies to them (`decay`).
+        spec: the recipe's declaration.
+        lr: the learning rate, after the recipe's rule.
     """
     prepared = [
         {
@@ -38,7 +38,7 @@ def build_optimizer(groups: list[dict[str, Any]], spec: OptimizerSpec, lr: float
 
 
 def lr_factor(spec: OptimizerSpec, progress: float) -> float:
-    """What the learning rate is multiplied with: a linear warm-up, then a cosine to `final_lr` at progress 1."""
+    """The factor of the learning rate: a linear warm-up, then a cosine to `final_lr` at progress 1."""
     if progress < spec.warmup:
         return spec.warmup_start + (1 - spec.warmup_start) * progress / spec.warmup
     share = (progress - spec.warmup) / (1 - spec.warmup) if spec.warmup < 1 else 1.0
@@ -54,7 +54,7 @@ def weight_decay(spec: OptimizerSpec, progress: float) -> float:
 
 
 def set_schedule(optimizer: torch.optim.Optimizer, spec: OptimizerSpec, lr: float, progress: float) -> float:
-    """Puts the learning rate and weight decay of `progress` in force; returns the learning rate."""
+    """Sets the learning rate and weight decay of `progress`; returns the learning rate."""
     current = lr * lr_factor(spec, progress)
     decay = weight_decay(spec, progress)
     for group in optimizer.param_groups:

@@ -1,4 +1,4 @@
-"""What is measured on real steps outside the timed run: warm-up, FLOPs, the parts of a step. All of it is undone."""
+"""Warm-up, and measurements on real steps outside the timed run: FLOPs, seconds, parts of a step. All are undone."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 WARM_UP_STEPS = 3
 FORWARD = ("encoder", "target_encoder", "head", "loss")  # `loss` is the rest: masks, and the loss itself
 PARTS = ("data", "views", *FORWARD, "backward", "optimizer", "ema", "other")
-_CALLS = ("forward", "features", "feature_map", "tokens")  # in which a module of a method may do its work
-FLOP_DRAWS = 32  # steps over which FLOPs are averaged where they depend on what is drawn
+_CALLS = ("forward", "features", "feature_map", "tokens")  # the methods in which a module may do its work
+FLOP_DRAWS = 32  # steps to average FLOPs over if they depend on random draws
 
 
 def warm_up(training: Training, steps: int = WARM_UP_STEPS) -> None:
-    """Runs a few steps on real batches, then puts everything back: no step outside the budget shapes the weights."""
+    """Runs a few steps on real batches and undoes them, so that no step outside the budget changes the weights."""
     with training.ledger.phase("warmup"), undone(training):
         for _ in range(steps):
-            set_schedule(training.optimizer, training.plan.settings.optimizer, training.lr, 0.0)
+            set_schedule(training.optimizer, training.spec.settings.optimizer, training.lr, 0.0)
             run_step(training, 0.0)
             training.step += 1
 
@@ -41,8 +41,8 @@ def warm_up(training: Training, steps: int = WARM_UP_STEPS) -> None:
 def flops_per_step(training: Training) -> float:
     """FLOPs of a step over the whole batch, all ranks together, counted on steps that are undone.
 
-    A method whose cost depends on its draws (masks, whose share may change with progress) is counted on `FLOP_DRAWS`
-    steps spread over progress, and averaged; others on one.
+    If a method's cost depends on its draws (masks, whose share may change with progress), they are averaged over
+    `FLOP_DRAWS` steps spread over progress; otherwise one step is counted.
     """
     steps = FLOP_DRAWS if training.method.cost_varies else 1
     total = 0
@@ -56,12 +56,12 @@ def flops_per_step(training: Training) -> float:
 
 
 def seconds_per_step(training: Training, steps: int, ready: RawBatch | None = None) -> float:
-    """Seconds of a step, over some steps that are undone.
+    """Mean seconds of a step, over steps that are undone.
 
     Args:
         training: warmed up.
         steps: how many.
-        ready: a batch that every step gets instead of waiting for its own.
+        ready: a batch for every step, instead of waiting for its own.
     """
     synchronize = training.ledger.synchronize
     with undone(training):
@@ -75,7 +75,7 @@ def seconds_per_step(training: Training, steps: int, ready: RawBatch | None = No
 
 
 def ready_made_throughput(training: Training, steps: int = 20) -> float:
-    """Images per second, all ranks together, with a batch at hand: as if nobody ever waited for data (rule 12)."""
+    """Images per second, all ranks together, with a batch at hand: without any wait for data (rule 12)."""
     ready = training.batches.fetch(training.step)
     training.batches.wait_for_reader()
     return training.batches.batch_size / seconds_per_step(training, steps, ready)
@@ -83,7 +83,7 @@ def ready_made_throughput(training: Training, steps: int = 20) -> float:
 
 @contextmanager
 def undone(training: Training) -> Iterator[None]:
-    """Restores weights, buffers, optimizer and position at the end of the block."""
+    """Restores weights, buffers, optimizer state and step at the end of the block."""
     method = _copied(training.method.state_dict())
     optimizer = _copied(training.optimizer.state_dict())
     step, was_training = training.step, training.method.training
@@ -109,12 +109,11 @@ def _copied(value: Any) -> Any:
 def breakdown(training: Training, steps: int = 20) -> dict[str, Any]:
     """Seconds per step of each part of a step, outside the timed run, state restored.
 
-    The device is synchronised after every part here, so that parts are told
-    apart; the sum is an upper bound of a real step.
+    The device is synchronised after every part, to separate the parts; the sum is an upper bound of a real step.
 
     Returns:
-        `steps`, `seconds_per_step`, and `parts`: seconds of each of `PARTS`. Four are of the forward pass; where no
-        call of the encoder was seen, there is `forward` in their place.
+        `steps`, `seconds_per_step`, and `parts`: seconds of each of `PARTS`. If no call of the encoder was seen, the
+        four parts of the forward pass are one, `forward`.
     """
     parts = dict.fromkeys(PARTS, 0.0)
     device = training.fabric.device
@@ -145,47 +144,20 @@ def breakdown(training: Training, steps: int = 20) -> dict[str, Any]:
 
 @contextmanager
 def marked(method: Method[Any], mark: Mark) -> Iterator[None]:
-    """Marks the parts of a method's forward pass: what its modules take of it, and what lies between them as `loss`.
+    """Marks the parts of a method's forward pass: the calls of its modules, and what lies between them as `loss`.
 
     Of nested calls the outermost counts. Calls outside the forward pass (again in the backward pass, or after the step)
-    are left to the parts that they belong to. Modules must not be copied meanwhile.
+    count towards the parts that they belong to. Modules must not be copied meanwhile.
     """
-    forward_runs = inside = False
-
-    def timed(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*arguments: Any, **options: Any) -> Any:
-            nonlocal inside
-            if inside or not forward_runs:
-                return call(*arguments, **options)
-            inside = True
-            mark("loss")
-            try:
-                return call(*arguments, **options)
-            finally:
-                inside = False
-                mark(part)
-
-        return run
-
-    def whole(call: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*arguments: Any, **options: Any) -> Any:
-            nonlocal forward_runs
-            forward_runs = True
-            try:
-                return call(*arguments, **options)
-            finally:
-                forward_runs = False
-
-        return run
-
+    calls = _ForwardCalls(mark)
     modules = [(part, module) for part, modules in method.forward_parts().items() for module in modules]
     wrapped = {
-        (module, name): timed(part, getattr(module, name))
+        (module, name): calls.of_part(part, getattr(module, name))
         for part, module in modules
         for name in _CALLS
         if isfunction(getattr(type(module), name, None))  # not a layer or a number of that name
     }
-    wrapped[method, "forward"] = whole(method.forward)
+    wrapped[method, "forward"] = calls.of_method(method.forward)
     before = {(module, name): vars(module).get(name) for module, name in wrapped}
     try:
         for (module, name), call in wrapped.items():
@@ -197,3 +169,39 @@ def marked(method: Method[Any], mark: Mark) -> Iterator[None]:
                 setattr(module, name, own)
             elif name in vars(module):
                 delattr(module, name)
+
+
+class _ForwardCalls:
+    """Wraps calls so that they mark the parts of a forward pass."""
+
+    def __init__(self, mark: Mark) -> None:
+        self._mark = mark
+        self._in_forward = self._in_part = False
+
+    def of_part(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The call of a module of this part."""
+
+        def run(*arguments: Any, **options: Any) -> Any:
+            if self._in_part or not self._in_forward:
+                return call(*arguments, **options)
+            self._in_part = True
+            self._mark("loss")
+            try:
+                return call(*arguments, **options)
+            finally:
+                self._in_part = False
+                self._mark(part)
+
+        return run
+
+    def of_method(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The call of the whole forward pass."""
+
+        def run(*arguments: Any, **options: Any) -> Any:
+            self._in_forward = True
+            try:
+                return call(*arguments, **options)
+            finally:
+                self._in_forward = False
+
+        return run

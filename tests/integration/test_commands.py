@@ -18,7 +18,7 @@ from commands import PAGES, ROOT, Command, block_commands, config_commands, ment
 from PIL import Image
 
 from benchmark.cli.main import LISTS
-from benchmark.evaluation.further import FURTHER
+from benchmark.evaluation.protocols import FURTHER
 
 _SMALL = (
     "--set dataset.shapes_train=200 --set dataset.shapes_test=60 --set batch_size=16 --set backbone.width=8 "

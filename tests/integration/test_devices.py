@@ -174,7 +174,7 @@ def test_interrupted_on_two_devices_and_gone_on_with_one(bench: Any, tmp_path: P
     process.send_signal(signal.SIGTERM)  # to the first rank alone
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 130, printed
-    assert printed.count("the same command goes on from here") == 1
+    assert printed.count("the same command resumes from here") == 1
     (folder,) = (tmp_path / "out" / "tiny" / "simclr").iterdir()
     state = torch.load(folder / "state.pt", weights_only=True)
     spent = state["ledger"]["seconds"]["training"]

@@ -114,7 +114,7 @@ def test_what_others_do_not_have_is_refused(bench: Any, tmp_path: Path) -> None:
         code, printed = bench("export", folder, "--to", target, "--out", tmp_path / "x")
         assert code == 2 and message in printed
     code, printed = bench("export", tmp_path, "--to", "timm", "--out", tmp_path / "x")
-    assert code == 2 and "no run's folder" in printed
+    assert code == 2 and "not a run's folder" in printed
 
 
 @pytest.mark.parametrize("token", [None, "features"])

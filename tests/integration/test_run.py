@@ -156,7 +156,7 @@ def test_entries_start_from_equal_backbones_and_see_the_same_order(
     real = loop.run_step
 
     def spy(training: Any, *arguments: Any) -> Any:
-        name = training.plan.entry.name
+        name = training.spec.entry.name
         if training.step == 0 and name not in seen:
             weights = next(training.method.backbone.parameters()).detach().clone()
             seen[name] = [weights, training.batches.sample_ids(0), training.batches.sample_ids(7)]
@@ -179,7 +179,7 @@ def test_interrupted_and_gone_on_equals_never_interrupted(
     seen: set[tuple[str, int]] = set()
 
     def interrupt(training: Any, progress: float, *arguments: Any) -> Any:
-        place = (training.plan.entry.name, training.step)
+        place = (training.spec.entry.name, training.step)
         # Steps of the warm-up (progress 0) and of the breakdown (behind the last step) are not the run's own.
         if progress > 0 and training.step in (2, 6) and place not in seen:
             seen.add(place)

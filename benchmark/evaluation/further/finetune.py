@@ -1,4 +1,4 @@
-"""`finetune-v1`: the network trained on with labels. Shape suffixes: B images, N images, K classes."""
+"""`finetune-v1`: the whole network fine-tuned with labels. Shape suffixes: B images, N images, K classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from methods.views import ViewSpec
 
 if TYPE_CHECKING:
     from benchmark.data.datasets import Split
-    from benchmark.evaluation.further.subject import Subject
+    from benchmark.evaluation.subject import Subject
 
 LEARNING_RATES = (1e-4, 1e-3)
 WEIGHT_DECAY = 0.05
@@ -25,7 +25,7 @@ DESCENT = Descent(epochs=20, batch_size=128, view=ViewSpec(crop_scale=(0.2, 1.0)
 
 
 class _Classifier(nn.Module):
-    """A copy of the encoder under a new head, which starts at zero: the first steps move the head alone."""
+    """A copy of the encoder with a new head. The head starts at zero, so that the first steps change it alone."""
 
     def __init__(self, subject: Subject) -> None:
         super().__init__()
@@ -46,19 +46,19 @@ def finetune(subject: Subject) -> dict[str, float]:
     """Test top-1 and top-5 of the whole network after 20 epochs with labels, in percent.
 
     AdamW with weight decay 0.05 (not on norms and biases), random resized crops (0.2 to 1) and flips, batch 128,
-    warm-up over a tenth, cosine. Trained once for each of two learning rates; the validation split chooses. Every
-    entry gets the same; the settings are ours.
+    warm-up over a tenth, cosine. Trained once with each of two learning rates, of which the validation split chooses
+    one. The settings are ours, and the same for every entry.
 
     Returns:
         `finetune_top1`, `finetune_top5`, `finetune_validation_top1`, and the learning rate chosen.
     """
-    tried: list[tuple[float, float, _Classifier]] = []
+    candidates: list[tuple[float, float, _Classifier]] = []
     for lr in LEARNING_RATES:
         network = _Classifier(subject).to(subject.device)
         _train(subject, network, lr)
         logits_NK = _logits(subject, network, subject.data.validation)
-        tried.append((accuracies(logits_NK, subject.data.validation.labels.cpu())[0], lr, network))
-    validation, lr, network = max(tried, key=lambda one: one[0])
+        candidates.append((accuracies(logits_NK, subject.data.validation.labels.cpu())[0], lr, network))
+    validation, lr, network = max(candidates, key=lambda candidate: candidate[0])
     top1, top5 = accuracies(_logits(subject, network, subject.data.test), subject.data.test.labels.cpu())
     return {"finetune_top1": top1, "finetune_top5": top5, "finetune_validation_top1": validation, "finetune_lr": lr}
 
@@ -84,9 +84,9 @@ def _train(subject: Subject, network: _Classifier, lr: float) -> None:
 
 @torch.no_grad()
 def _logits(subject: Subject, network: _Classifier, split: Split) -> Tensor:
-    found = []
+    logits = []
     with evaluation_mode(network):
         for indices in torch.split(torch.arange(len(split)), 512):
             images_BCHW = subject.data.normalise(split.images.read(indices).to(subject.device))
-            found.append(network(images_BCHW).cpu())
-    return torch.cat(found)
+            logits.append(network(images_BCHW).cpu())
+    return torch.cat(logits)

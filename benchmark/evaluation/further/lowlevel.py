@@ -1,7 +1,7 @@
-"""`lowlevel-v1`: what frozen features keep of a scene beyond its class.
+"""`lowlevel-v1`: how well frozen features predict properties of a scene beyond its class.
 
-I-JEPA is said to keep more of it than methods that are trained to ignore crops (2301.08243, its linear probes of
-counting and depth on CLEVR). `shapes` knows of each scene how many objects it holds, how large they are and where.
+I-JEPA reports better predictions than methods that are trained to ignore crops (2301.08243, its linear probes of
+counting and depth on CLEVR). `shapes` has the number, size and position of the objects in each scene.
 
 Shape suffixes: N images, D feature dimension, S strengths.
 """
@@ -13,42 +13,44 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmark.errors import UserError
-from benchmark.evaluation.linear import STRENGTHS, linear_probe, standardisation
+from benchmark.evaluation.linear import linear_probe
+from benchmark.evaluation.logistic import STRENGTHS, standardisation
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmark.data.datasets import Split
-    from benchmark.evaluation.further.subject import Subject
+    from benchmark.evaluation.subject import Subject
 
 MEASURES = ("scale", "x", "y")
 
 
 def lowlevel(subject: Subject) -> dict[str, float]:
-    """`count_top1` in percent, beside the share of the most frequent count, and R2 of scale, x and y on the test split.
+    """Accuracy of the number of objects in percent, and R2 of scale, x and y on the test split.
 
-    R2 is 1 for a perfect prediction, 0 for what the mean alone would reach; it can be negative.
+    `count_most_frequent` is the accuracy of always predicting the most frequent count. R2 is 1 for a perfect
+    prediction and 0 for the mean; it can be negative.
 
     Raises:
-        UserError: the dataset knows nothing of its scenes.
+        UserError: the dataset has no such properties of its scenes.
     """
     data = subject.data
     missing = [name for name in ("count", *MEASURES) if name not in data.test.factors]
     if missing:
         raise UserError(
-            f"lowlevel-v1 needs a dataset that knows its scenes ({', '.join(missing)}), which {subject.dataset.name} "
-            "does not; take shapes (--dataset shapes)"
+            f"lowlevel-v1 needs properties of scenes ({', '.join(missing)}), which {subject.dataset.name} does not "
+            "have; take shapes (--dataset shapes)"
         )
     features = {"train": subject.train[0], "validation": subject.validation[0], "test": subject.test[0]}
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     counts = {name: split.factors["count"].long() - 1 for name, split in splits.items()}
     numbers = int(max(int(part.max()) for part in counts.values())) + 1
     parts = [(features[name], counts[name]) for name in splits]
-    found = linear_probe(parts[0], parts[1], parts[2], numbers, device=subject.device)
-    assert found.test_top1 is not None
+    probe = linear_probe(parts[0], parts[1], parts[2], numbers, device=subject.device)
+    assert probe.test_top1 is not None
     frequent = int(counts["train"].bincount(minlength=numbers).argmax())
     scores = {
-        "count_top1": found.test_top1,
+        "count_top1": probe.test_top1,
         "count_most_frequent": 100.0 * float((counts["test"] == frequent).double().mean()),
     }
     for name in MEASURES:

@@ -1,7 +1,7 @@
 """Linear classifiers trained by gradient descent: the field's usual probe, and that of CNN-JEPA's repository.
 
-`linear-v1` needs neither a learning rate nor a schedule and is what entries are ranked by; these stand beside it
-because published rows were measured so.
+Entries are ranked by `linear-v1`, which needs neither a learning rate nor a schedule. These protocols exist because
+published numbers were measured with them.
 
 Shape suffixes: B images, N images, D feature dimension, K classes, H heads.
 """
@@ -20,7 +20,7 @@ from benchmark.randomness import seeded
 from methods.views import ViewSpec
 
 if TYPE_CHECKING:
-    from benchmark.evaluation.further.subject import Subject
+    from benchmark.evaluation.subject import Subject
 
 # Multiples of batch / 256; one head each, all trained on the same features at once.
 LEARNING_RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -50,7 +50,7 @@ def linear_sgd(subject: Subject) -> dict[str, float]:
     def loss(images_BCHW: Tensor, labels_B: Tensor) -> Tensor:
         with torch.no_grad(), full_precision():
             features_BD = subject.encoder.features(images_BCHW).float()
-        # Heads share no weights: the gradient of the sum is each one's own.
+        # Heads share no weights: the gradient of the sum is that of each loss.
         return torch.stack([F.cross_entropy(head(features_BD), labels_B) for head in heads]).sum()
 
     descend(subject, SGD, optimizer, loss, "linear-sgd-v1")
@@ -91,7 +91,7 @@ def linear_cnnjepa(subject: Subject) -> dict[str, float]:
 
 
 def _heads(subject: Subject, count: int) -> list[nn.Linear]:
-    """Equal classifiers, as torch initialises them, by the run's seed."""
+    """Identical classifiers with torch's initialisation, drawn with the run's seed."""
     heads = []
     for _ in range(count):
         with seeded(subject.seed, "probe head"):

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from benchmark.evaluation.further.subject import Subject
+    from benchmark.evaluation.subject import Subject
     from methods.views import ViewSpec
 
 
 @dataclass(frozen=True)
 class Descent:
-    """How a protocol trains: a cosine to 0 over all steps, after a linear warm-up over a share of them."""
+    """A protocol's training schedule: a linear warm-up over a share of the steps, then a cosine to 0."""
 
     epochs: int
     batch_size: int
@@ -35,7 +35,7 @@ class Descent:
     warmup: float = 0.0
 
     def batch(self, images: int) -> int:
-        """The batch size in force: no larger than the split."""
+        """The batch size for a split of so many images: no larger than the split."""
         return min(self.batch_size, images)
 
 
@@ -46,14 +46,14 @@ def descend(
     loss: Callable[[Tensor, Tensor], Tensor],
     stream: str,
 ) -> None:
-    """Minimises a loss over random crops of the train split. Order and crops are draws of the run's seed.
+    """Minimises a loss over random crops of the train split. Order and crops are drawn with the run's seed.
 
     Args:
-        subject: whose dataset it is.
-        descent: how long, and what the images look like.
-        optimizer: its groups' learning rates are the largest ones.
+        subject: the run and its dataset.
+        descent: the schedule, and the views.
+        optimizer: its groups have their peak learning rates.
         loss: of normalised images `(B, 3, S, S)` and labels `(B,)`.
-        stream: names the draws.
+        stream: name of the random stream; also in the error message.
 
     Raises:
         NonFiniteError: the loss was not finite at the end of an epoch.
@@ -85,7 +85,7 @@ def _schedule(optimizer: torch.optim.Optimizer, steps: int, warmup: int) -> LRSc
 
 
 def accuracies(logits_NK: Tensor, labels_N: Tensor) -> tuple[float, float]:
-    """Top-1 and top-5 in percent; top-K where there are K < 5 classes."""
+    """Top-1 and top-5 accuracy in percent; top-K if there are K < 5 classes."""
     ranked_N5 = logits_NK.topk(min(5, logits_NK.shape[1]), dim=1).indices
     hits_N5 = ranked_N5 == labels_N[:, None]
     return 100.0 * float(hits_N5[:, 0].double().mean()), 100.0 * float(hits_N5.any(dim=1).double().mean())

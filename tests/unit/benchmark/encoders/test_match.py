@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-import pickle
 from typing import TYPE_CHECKING, Any
 
-import numpy
 import pytest
 import torch
 from layouts import FORMATS as LAYOUTS
 from layouts import changed, layout, under
-from safetensors.torch import save_file
 from torchvision.models import resnet18 as torchvision_resnet18
 
-from benchmark.encoders.formats import FORMATS
 from benchmark.encoders.match import Match, has_class_token, match
 from benchmark.encoders.read import read_checkpoint
 from benchmark.errors import UserError
@@ -22,12 +17,6 @@ from methods.backbones import BackboneSpec, build_backbone
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def network() -> Any:
-    torch.manual_seed(0)
-    return build_backbone(BackboneSpec(name="resnet18", width=8), 64).net
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +124,7 @@ def test_auto_does_not_choose_between_encoders(network: Any, kind: str) -> None:
     with pytest.raises(UserError, match="holds several encoders that fit"):
         match(content, network, "auto")
     wrong = build_backbone(BackboneSpec(name="resnet18", stem="small", width=8), 64).net
-    with pytest.raises(UserError, match=r"none of which fits wholly \(.*conv1.weight"):
+    with pytest.raises(UserError, match=r"none of which fits completely \(.*conv1.weight"):
         match(content, wrong, "auto")
 
 
@@ -180,56 +169,3 @@ def test_what_does_not_fit_is_counted_and_named(network: Any) -> None:
         match({"epoch": 3}, network, "timm")
     counted = {name: value for name, value in network.state_dict().items() if "num_batches" not in name}
     assert match(counted, network, "auto").whole
-
-
-def test_settings_beside_the_weights_are_not_read(network: Any, tmp_path: Path) -> None:
-    path = tmp_path / "last.ckpt"
-    omegaconf = pytest.importorskip("omegaconf")
-    settings = omegaconf.OmegaConf.create({"optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}, "name": "x", "wd": None})
-    content = layout("cnn-jepa", network.state_dict())
-    content["hyper_parameters"] = {"cfg": settings, "args": argparse.Namespace(path=tmp_path, size=numpy.float64(3.5))}
-    torch.save(content, path)
-    allowed = set(torch.serialization.get_safe_globals())
-    read = read_checkpoint(path)
-    assert match(read, network, "cnn-jepa").whole
-    assert [type(value).__name__ for value in read["hyper_parameters"].values()] == ["_Unread", "_Unread"]
-    assert vars(read["hyper_parameters"]["args"]) == {}
-    assert set(torch.serialization.get_safe_globals()) == allowed  # a set of torch's, listed in no order
-
-
-class Evil:
-    def __reduce__(self) -> Any:
-        return (print, ("executed",))
-
-
-def test_a_checkpoint_that_needs_code_is_refused_with_the_reason(tmp_path: Path, capsys: Any) -> None:
-    path = tmp_path / "evil.ckpt"
-    torch.save({"state_dict": {}, "config": Evil()}, path)
-    with pytest.raises(UserError, match="cannot be read without executing code"):
-        read_checkpoint(path)
-    path.write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(UserError, match=r"executing code|is no checkpoint"):
-        read_checkpoint(path)
-    assert "executed" not in capsys.readouterr().out
-    path.write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"executing code|is no checkpoint"):
-        read_checkpoint(path)
-    with pytest.raises(UserError, match="no such file"):
-        read_checkpoint(tmp_path / "missing.pth")
-    torch.save([1, 2], path)
-    with pytest.raises(UserError, match="holds a list"):
-        read_checkpoint(path)
-
-
-def test_safetensors_are_read(network: Any, tmp_path: Path) -> None:
-    path = tmp_path / "encoder.safetensors"
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, path)
-    assert match(read_checkpoint(path), network, "auto").whole
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match="is no checkpoint"):
-        read_checkpoint(path)
-
-
-def test_every_format_is_laid_out_and_described() -> None:
-    assert set(FORMATS) == {"auto", *LAYOUTS}
-    assert all(form.description for form in FORMATS.values())

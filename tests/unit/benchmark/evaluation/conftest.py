@@ -65,3 +65,21 @@ def make_encoder() -> Callable[..., Encoder]:
 @pytest.fixture
 def normalise() -> Callable[[Tensor], Tensor]:
     return lambda pixels: pixels.float() / 127.5 - 1.0
+
+
+@pytest.fixture(scope="session")
+def problem() -> Callable[..., tuple[Tensor, Tensor]]:
+    def make(
+        rows: int, *, seed: int = 0, classes: int = 6, dimension: int = 20, separation: float = 0.6
+    ) -> tuple[Tensor, Tensor]:
+        """Correlated, positive features of unlike scale, as a network's are."""
+        fixed = torch.Generator().manual_seed(100)
+        centres = torch.randn(classes, dimension, generator=fixed) * separation
+        mixing = torch.randn(dimension, dimension, generator=fixed)
+        scales = torch.logspace(-2, 2, dimension)
+        draw = torch.Generator().manual_seed(seed)
+        labels = torch.randint(classes, (rows,), generator=draw)
+        latent = centres[labels] + torch.randn(rows, dimension, generator=draw)
+        return (latent @ mixing).relu() * scales, labels
+
+    return make

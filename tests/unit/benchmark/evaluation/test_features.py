@@ -24,8 +24,8 @@ def assert_unchanged(encoder, before):
 @pytest.mark.parametrize("name", ["resnet18", "vit_tiny"])
 def test_features_do_not_depend_on_the_batch_size(make_encoder, noise, normalise, name):
     encoder = make_encoder(name)
-    small = extract(encoder, noise, normalise, CPU, precision="32", batch_size=4)
-    large = extract(encoder, noise, normalise, CPU, precision="32", batch_size=64)
+    small = extract(encoder, noise, normalise, CPU, batch_size=4)
+    large = extract(encoder, noise, normalise, CPU, batch_size=64)
     assert small.shape == (33, encoder.info.dimension)
     assert small.dtype == torch.float32
     assert not small.requires_grad
@@ -40,10 +40,10 @@ def test_extraction_restores_every_training_flag_and_leaves_the_statistics(make_
     encoder.backbone.net.layer1.eval()
     flags = [part.training for part in encoder.modules()]
     before = state(encoder)
-    features = extract(encoder, noise, normalise, CPU, precision="32")
+    features = extract(encoder, noise, normalise, CPU)
     assert [part.training for part in encoder.modules()] == flags
     assert_unchanged(encoder, before)
-    torch.testing.assert_close(features, extract(encoder.eval(), noise, normalise, CPU, precision="32"))
+    torch.testing.assert_close(features, extract(encoder.eval(), noise, normalise, CPU))
 
 
 def test_training_flags_come_back_after_a_failure(make_encoder, noise):
@@ -53,19 +53,15 @@ def test_training_flags_come_back_after_a_failure(make_encoder, noise):
         raise OSError("unreadable")
 
     with pytest.raises(OSError, match="unreadable"):
-        extract(encoder, noise, broken, CPU, precision="32")
+        extract(encoder, noise, broken, CPU)
     assert all(part.training for part in encoder.modules())
 
 
-def test_bf16_is_rounded_and_float32_is_not_even_inside_an_autocast(make_encoder, noise, normalise):
+def test_features_are_float32_even_inside_an_autocast(make_encoder, noise, normalise):
     encoder = make_encoder().eval()
-    exact = extract(encoder, noise, normalise, CPU, precision="32")
-    rounded = extract(encoder, noise, normalise, CPU, precision="bf16")
-    assert rounded.dtype == torch.float32
-    error = float((rounded - exact).norm() / exact.norm())
-    assert 1e-4 < error < 0.05
+    exact = extract(encoder, noise, normalise, CPU)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(extract(encoder, noise, normalise, CPU, precision="32"), exact)
+        assert torch.equal(extract(encoder, noise, normalise, CPU), exact)
 
 
 def test_full_precision_restores_what_training_had_allowed():
@@ -82,7 +78,7 @@ def test_full_precision_restores_what_training_had_allowed():
 def test_no_images_are_refused(make_encoder, stack, normalise):
     empty = stack(torch.zeros(0, 3, 16, 16, dtype=torch.uint8))
     with pytest.raises(ValueError, match="no images"):
-        extract(make_encoder(), empty, normalise, CPU, precision="32")
+        extract(make_encoder(), empty, normalise, CPU)
     with pytest.raises(ValueError, match="no images"):
         recalibrated(make_encoder(recalibrate=True), empty, normalise, CPU)
 
@@ -113,7 +109,7 @@ def test_recalibration_reaches_the_last_layer(make_encoder, noise, normalise):
     seen = []
     last = twin.backbone.net.layer4[-1].bn2
     last.register_forward_hook(lambda module, args, output: seen.append(args[0].detach()))
-    extract(twin, noise, normalise, CPU, precision="32")
+    extract(twin, noise, normalise, CPU)
     mean = seen[0].mean(dim=(0, 2, 3))
     # Not equal: a norm keeps the unbiased variance of a batch and normalises it by the biased one.
     assert float((mean - last.running_mean).norm()) < 0.03 * float(mean.norm())

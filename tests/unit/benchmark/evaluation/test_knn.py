@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmark.evaluation import knn
-from benchmark.evaluation.knn import knn_scores, knn_top1, nearest_neighbours
+from benchmark.evaluation.knn import knn_scores, nearest_neighbours
 
 
 def clouds(rows, *, seed, classes=5, separation=0.7):
@@ -15,6 +15,10 @@ def clouds(rows, *, seed, classes=5, separation=0.7):
     draw = torch.Generator().manual_seed(seed)
     labels = torch.randint(classes, (rows,), generator=draw)
     return centres[labels] + torch.randn(rows, 12, generator=draw), labels
+
+
+def top1(bank, queries, classes, k, temperature):
+    return knn_scores(bank, queries, classes, {"score": (k, temperature)})["score"]
 
 
 def reference(bank, queries, classes, k, temperature):
@@ -36,7 +40,7 @@ def reference(bank, queries, classes, k, temperature):
 @pytest.mark.parametrize(("k", "temperature"), [(1, 0.07), (7, 0.5), (20, 0.07), (60, 0.1)])
 def test_against_brute_force(k, temperature):
     bank, queries = clouds(500, seed=0), clouds(150, seed=1)
-    ours = knn_top1(bank, queries, 5, k=k, temperature=temperature)
+    ours = top1(bank, queries, 5, k, temperature)
     assert ours == pytest.approx(reference(bank, queries, 5, k, temperature))
     assert 30 < ours < 100
 
@@ -56,9 +60,9 @@ def test_k_is_capped_at_the_smallest_class_that_is_there():
     kept = (labels != 3) | (labels == 3).cumsum(0).le(4)
     bank, queries = (features[kept], labels[kept]), clouds(150, seed=1)
     assert bank[1].bincount().min() == 4
-    capped = knn_top1(bank, queries, 7, k=200, temperature=0.1)
-    assert capped == knn_top1(bank, queries, 7, k=4, temperature=0.1)
-    assert capped != knn_top1(bank, queries, 7, k=1, temperature=0.1)
+    capped = top1(bank, queries, 7, 200, 0.1)
+    assert capped == top1(bank, queries, 7, 4, 0.1)
+    assert capped != top1(bank, queries, 7, 1, 0.1)
     assert knn_scores(bank, queries, 7) == {
         "knn20": pytest.approx(reference(bank, queries, 7, 4, 0.07)),
         "knn200": pytest.approx(reference(bank, queries, 7, 4, 0.1)),
@@ -90,14 +94,14 @@ def test_ties_in_a_large_bank():
 def test_a_collapsed_bank_votes_for_its_first_class():
     bank = (torch.ones(30, 4), torch.arange(30) % 3)
     queries = (torch.ones(9, 4), torch.tensor([0] * 3 + [1] * 4 + [2] * 2))
-    assert knn_top1(bank, queries, 3, k=1, temperature=0.07) == pytest.approx(100 * 3 / 9)
+    assert top1(bank, queries, 3, 1, 0.07) == pytest.approx(100 * 3 / 9)
 
 
 def test_separable_clouds_score_100_at_any_length_and_a_tiny_temperature():
     bank, queries = clouds(300, seed=0, separation=30.0), clouds(100, seed=1, separation=30.0)
     scaled = (queries[0] * torch.logspace(-5, 5, 100)[:, None], queries[1])
     assert knn_scores(bank, scaled, 5) == {"knn20": 100.0, "knn200": 100.0}
-    assert knn_top1(bank, scaled, 5, k=20, temperature=1e-4) == 100.0
+    assert top1(bank, scaled, 5, 20, 1e-4) == 100.0
 
 
 def test_bad_input_is_refused_by_name():
@@ -111,4 +115,4 @@ def test_bad_input_is_refused_by_name():
     with pytest.raises(ValueError, match="kNN bank: labels from 0 to 4; expected 0 to 2"):
         knn_scores(bank, queries, 3)
     with pytest.raises(ValueError, match="positive k and temperature, not 0 and"):
-        knn_top1(bank, queries, 5, k=0, temperature=0.1)
+        top1(bank, queries, 5, 0, 0.1)

@@ -1,88 +1,30 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import inspect
+import subprocess
+import sys
 
 import pytest
-import torch
 
-from benchmark.data.datasets import Split
-from benchmark.evaluation.protocols import PROTOCOLS, ProbeData, evaluate_test, evaluate_validation
-
-CPU = torch.device("cpu")
-COLOURS = torch.tensor([[220, 30, 30], [30, 220, 30], [30, 30, 220]])
+from benchmark.evaluation.protocols import FURTHER, PROTOCOLS, TRANSFER
 
 
-class Forbidden:
-    def __len__(self):
-        raise AssertionError("the test split was looked at")
-
-    def read(self, indices):
-        raise AssertionError("the test split was read")
-
-
-@pytest.fixture
-def data(stack, normalise):
-    def split(rows, seed):
-        draw = torch.Generator().manual_seed(seed)
-        labels = torch.arange(rows) % 3
-        noise = torch.randint(-25, 26, (rows, 3, 16, 16), generator=draw)
-        pixels = (COLOURS[labels][:, :, None, None] + noise).clamp(0, 255).to(torch.uint8)
-        return Split(stack(pixels), labels)
-
-    train = split(90, 0)
-    return ProbeData(stack(train.images.pixels), train, split(30, 1), split(45, 2), 3, normalise)
+def test_the_table_is_read_without_torch():
+    code = (
+        "import sys; from benchmark.evaluation.protocols import FURTHER; assert FURTHER; print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
-def test_validation_never_touches_the_test_split(make_encoder, data):
-    blind = replace(data, test=Split(Forbidden(), torch.zeros(0)))
-    scores = evaluate_validation(make_encoder(), blind, CPU, "32")
-    assert set(scores) == {"linear_top1", "knn20", "knn200", "feature_std", "rankme"}
-    assert (scores["linear_top1"], scores["knn20"], scores["knn200"]) == (100.0, 100.0, 100.0)
-    assert 0.0 < scores["feature_std"] <= 1.0
-    assert 1.0 <= scores["rankme"] <= 30.0
-
-
-def test_the_final_scores_read_the_test_split_once(make_encoder, data):
-    encoder = make_encoder()
-    scores = evaluate_test(encoder, data, CPU, "32")
-    assert data.test.images.reads == list(range(45))
-    assert data.pretraining.reads == []
-    assert scores.linear_top1 == scores.linear_top5 == scores.knn20 == scores.knn200 == 100.0
-    assert scores.linear_validation_top1 == 100.0
-    assert scores.linear_strength == 1.0
-    assert (scores.weights, scores.dimension, scores.pooling) == ("ema", 64, encoder.info.pooling)
-
-
-def test_the_scores_are_those_of_the_test_split(make_encoder, data):
-    wrong = replace(data, test=Split(data.test.images, (data.test.labels + 1) % 3))
-    scores = evaluate_test(make_encoder(), wrong, CPU, "32")
-    assert (scores.linear_top1, scores.knn20, scores.knn200) == (0.0, 0.0, 0.0)
-    assert (scores.linear_top5, scores.linear_validation_top1) == (100.0, 100.0)
-
-
-def test_an_encoder_that_needs_it_is_recalibrated_before_it_is_probed(make_encoder, data):
-    plain, flagged = make_encoder(), make_encoder(recalibrate=True)
-    for encoder in (plain, flagged):
-        encoder.backbone.net.bn1.running_mean.fill_(1e4)
-    ruined = evaluate_validation(plain, data, CPU, "32")
-    assert data.pretraining.reads == []
-    mended = evaluate_validation(flagged, data, CPU, "32")
-    assert sorted(data.pretraining.reads) == list(range(90))
-    assert ruined["feature_std"] < 1e-3 < mended["feature_std"]
-    assert ruined["linear_top1"] < mended["linear_top1"] == 100.0
-    assert float(flagged.backbone.net.bn1.running_mean[0]) == 1e4
-
-
-@pytest.mark.parametrize("evaluate", [evaluate_validation, evaluate_test])
-def test_a_diverged_encoder_is_an_error_never_a_score(make_encoder, data, evaluate):
-    encoder = make_encoder()
-    with torch.no_grad():
-        encoder.backbone.net.conv1.weight[0] = torch.nan
-    with pytest.raises(ValueError, match="training features: 90 of 90 feature vectors are not finite"):
-        evaluate(encoder, data, CPU, "32")
-
-
-def test_names_carry_their_versions():
+def test_every_run_is_scored_by_two_protocols_and_the_others_are_run_on_request():
     assert list(PROTOCOLS) == ["linear-v1", "knn-v1"]
-    for name, protocol in PROTOCOLS.items():
-        assert name.endswith(f"-v{protocol.version}")
+    assert TRANSFER in FURTHER
+    assert not set(PROTOCOLS) & set(FURTHER)
+
+
+@pytest.mark.parametrize("name", [*PROTOCOLS, *FURTHER])
+def test_a_protocol_is_versioned_and_its_function_exists(name):
+    protocol = {**PROTOCOLS, **FURTHER}[name]
+    assert name.endswith(f"-v{protocol.version}") or name == "linear-cnnjepa"
+    assert list(inspect.signature(protocol.load()).parameters) == ["subject"]

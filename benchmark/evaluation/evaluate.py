@@ -1,0 +1,87 @@
+"""Scores an encoder by the protocols that every run is scored by.
+
+The test split is read at the end of a run alone, by `evaluate(..., "test", ...)`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, overload
+
+from benchmark.evaluation.features import feature_std, rankme, recalibrated
+from benchmark.evaluation.protocols import PROTOCOLS
+from benchmark.evaluation.subject import FrozenSubject
+from benchmark.records.schema import EncoderScores, ValidationScores
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.evaluation.subject import ProbeData
+    from methods.base import Encoder
+
+RECALIBRATION_IMAGES = 50_000
+"""Batch-norm statistics come from this many images of the pretraining split at most; more would not change them."""
+
+
+@overload
+def evaluate(encoder: Encoder, data: ProbeData, split: Literal["test"], device: torch.device) -> EncoderScores: ...
+
+
+@overload
+def evaluate(
+    encoder: Encoder, data: ProbeData, split: Literal["validation"], device: torch.device
+) -> ValidationScores: ...
+
+
+def evaluate(
+    encoder: Encoder, data: ProbeData, split: Literal["validation", "test"], device: torch.device
+) -> EncoderScores | ValidationScores:
+    """Scores an encoder on one split, at the end of its run.
+
+    The probe and the bank of neighbours see the train split alone; the probe's strength is chosen on validation.
+
+    Args:
+        encoder: it is not changed.
+        data: the splits, and how images are normalised.
+        split: `test` for a result; `validation` for a run that serves selection, which never reads the test split.
+        device: where features are extracted and probes are fitted.
+
+    Raises:
+        ValueError: a split is empty or the encoder's features are not finite.
+    """
+    subject = FrozenSubject(encoder=ready(encoder, data, device), data=data, device=device, split=split)
+    info = encoder.info
+    described = {"weights": info.weights, "pooling": info.pooling, "dimension": info.dimension}
+    schema = EncoderScores if split == "test" else ValidationScores
+    return schema.model_validate({**described, **_scores(subject)})
+
+
+def evaluate_point(encoder: Encoder, data: ProbeData, device: torch.device) -> dict[str, float]:
+    """Scores an encoder on the validation split, at an evaluation point of its run. Never reads the test split.
+
+    Returns:
+        `linear_top1`, `knn20` and `knn200` in percent; `feature_std` and `rankme` of the validation features, which
+        show a collapse.
+
+    Raises:
+        ValueError: a split is empty or the encoder's features are not finite.
+    """
+    subject = FrozenSubject(encoder=ready(encoder, data, device), data=data, device=device, split="validation")
+    scores = _scores(subject)
+    features_ND = subject.validation[0]
+    return {
+        **{name: scores[name] for name in ("linear_top1", "knn20", "knn200")},
+        "feature_std": feature_std(features_ND),
+        "rankme": rankme(features_ND),
+    }
+
+
+def ready(encoder: Encoder, data: ProbeData, device: torch.device) -> Encoder:
+    """The encoder as it is scored: with batch-norm statistics of full images, if it needs recalibration."""
+    return recalibrated(encoder, data.pretraining, data.normalise, device, limit=RECALIBRATION_IMAGES)
+
+
+def _scores(subject: FrozenSubject) -> dict[str, float]:
+    scores: dict[str, float] = {}
+    for protocol in PROTOCOLS.values():
+        scores |= protocol.load()(subject)
+    return scores

@@ -14,7 +14,7 @@ from benchmark.evaluation.further import FURTHER, TRANSFER
 from benchmark.evaluation.protocols import PROTOCOLS
 from benchmark.experiment.explain import explain
 from benchmark.experiment.files import apply_setting, find_experiment, read_yaml
-from methods.backbones import BackboneSpec
+from methods.backbone_spec import BackboneSpec
 from methods.config import Config, Count, nearest
 from methods.registry import method_names
 

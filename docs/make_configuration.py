@@ -25,7 +25,7 @@ from benchmark.experiment.files import config_root, read_yaml, shipped_experimen
 from benchmark.experiment.spec import EntrySpec, EvaluationSpec, Experiment
 from benchmark.sweep.spec import ParameterSpec, PublishedSpec, SweepSpec
 from cnn_jepa import MaskSpec
-from methods.backbones import BACKBONES, BackboneSpec
+from methods.backbone_spec import BACKBONES, BackboneSpec
 from methods.config import OptimizerSpec
 from methods.ema import EMASpec
 from methods.registry import method_class, method_names

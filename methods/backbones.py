@@ -8,117 +8,26 @@ Shape suffixes: B images, D feature dimension, h w cells of the feature map, N t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import timm
 import torch
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import Tensor, nn
 
-from methods.config import Config, Count, nearest
+from methods.backbone_spec import BACKBONES, CONVNEXTS, BackboneSpec, vit_heads, vit_width
 
-_RESNETS = {
-    "resnet18": "resnet18",
-    "resnet34": "resnet34",
-    "resnet50": "resnet50",
-    "resnet101": "resnet101",
-    "wide_resnet50_2": "wide_resnet50_2",
-}
-_CONVNEXTS = {"convnext_tiny": "convnext_tiny"}
-_VITS = {"vit_tiny": "vit_tiny_patch16_224", "vit_small": "vit_small_patch16_224", "vit_base": "vit_base_patch16_224"}
-_VIT_WIDTHS = {"vit_tiny": 192, "vit_small": 384, "vit_base": 768}
-BACKBONES = (*_RESNETS, *_CONVNEXTS, *_VITS)
-
-
-class BackboneSpec(Config):
-    """Which network.
-
-    Attributes:
-        name: one of `BACKBONES`.
-        stem: of a ResNet: `imagenet` (7x7, stride 2, pooling) or `small` (3x3, stride 1, no pooling; 32 to 64 px);
-            `small_pad2` is one trained elsewhere that pads by 2 (solo-learn's for CIFAR).
-        width: channels of a ResNet's first stage (64 as published), or a ViT's embedding dimension.
-        depth: number of a ViT's blocks (12 as published).
-        patch_size: side of a ViT's patches in pixels (16 as published).
-        heads: of a ViT's attention; one per 64 channels by default (3, 6 and 12), or per 32.
-        class_token: of a ViT trained elsewhere, with positions of its own: `features` takes the token's last state as
-            the feature vector, `beside` the mean of the patch tokens all the same. None has no such token.
-    """
-
-    name: str = "resnet18"
-    stem: Literal["imagenet", "small", "small_pad2"] = "imagenet"
-    width: Annotated[int, Field(ge=8)] | None = None
-    depth: Count | None = None
-    patch_size: Count | None = None
-    heads: Count | None = None
-    class_token: Literal["features", "beside"] | None = None
-
-    @model_validator(mode="after")
-    def _fits(self) -> BackboneSpec:
-        if self.name not in BACKBONES:
-            raise ValueError(f"unknown backbone '{self.name}'; {nearest(self.name, BACKBONES)}")
-        vit = self.name in _VITS
-        resnet = self.name in _RESNETS
-        of_vits = dict.fromkeys(("depth", "patch_size", "heads", "class_token"), vit)
-        for key, allowed in {"stem": resnet, "width": resnet or vit, **of_vits}.items():
-            if not allowed and key in self.model_fields_set and getattr(self, key) not in (None, "imagenet"):
-                raise ValueError(f"'{key}' does not apply to {self.name}")
-        if vit and self.width is not None and self.width % _head_dimension(self.width):
-            raise ValueError(f"width is {self.width}; a ViT's has to be divisible by 32")
-        if vit and self.heads is not None and _vit_width(self) % self.heads:
-            raise ValueError(f"heads is {self.heads}; it has to divide the width, {_vit_width(self)}")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves out what came later where it is not set: records before and after stand in one row."""
-        later = ("heads", "class_token")
-        values: dict[str, Any] = handler(self)
-        return {name: value for name, value in values.items() if name not in later or value is not None}
-
-    @property
-    def kind(self) -> Literal["cnn", "vit"]:
-        """What family it belongs to."""
-        return "vit" if self.name in _VITS else "cnn"
-
-    @property
-    def stride(self) -> int:
-        """Pixels per cell of the feature map."""
-        if self.kind == "vit":
-            return self.patch_size or 16
-        return 32 if self.stem == "imagenet" else 8
-
-    @property
-    def elsewhere(self) -> str | None:
-        """The setting that only a network trained elsewhere has; nothing is trained with it here."""
-        return "class_token" if self.class_token else "stem=small_pad2" if self.stem == "small_pad2" else None
-
-    def grid(self, image_size: int) -> tuple[int, int]:
-        """Rows and columns of the feature map.
-
-        Raises:
-            ValueError: the image size is not a multiple of the stride.
-        """
-        if image_size % self.stride or image_size < self.stride:
-            what = "patch size" if self.kind == "vit" else "total stride"
-            lower = max(self.stride, image_size // self.stride * self.stride)
-            nearby = sorted({lower, lower + self.stride})
-            raise ValueError(
-                f"image size {image_size} is not divisible by the {what} {self.stride} of {self.name}; "
-                f"nearest sizes that are: {', '.join(map(str, nearby))}"
-            )
-        side = image_size // self.stride
-        if self.stem == "small_pad2":
-            side += 1  # two more pixels, halved three times and rounded up
-        return side, side
-
-
-def _head_dimension(width: int) -> int:
-    return 64 if width % 64 == 0 else 32
-
-
-def _vit_width(spec: BackboneSpec) -> int:
-    return spec.width or _VIT_WIDTHS[spec.name]
+__all__ = [
+    "BACKBONES",
+    "CNN",
+    "Backbone",
+    "BackboneSpec",
+    "ClassTokenViT",
+    "ViT",
+    "build_backbone",
+    "count_parameters",
+    "sincos_positions",
+    "use_plain_attention",
+]
 
 
 class Backbone(nn.Module, ABC):
@@ -254,9 +163,9 @@ def build_backbone(spec: BackboneSpec, image_size: int) -> Backbone:
     grid = spec.grid(image_size)
     if spec.kind == "vit":
         return _build_vit(spec, image_size, grid)
-    if spec.name in _CONVNEXTS:
+    if spec.name in CONVNEXTS:
         # The norm that timm would apply behind the pooling belongs to the map here: masks and probes need it there.
-        net = timm.create_model(_CONVNEXTS[spec.name], num_classes=0, global_pool="", head_norm_first=True)
+        net = timm.create_model(spec.name, num_classes=0, global_pool="", head_norm_first=True)
         return CNN(spec, net, net.num_features)
     return _build_resnet(spec)
 
@@ -266,7 +175,7 @@ def _build_resnet(spec: BackboneSpec) -> CNN:
     options: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
     if width != 64:
         options["channels"] = tuple(width * 2**stage for stage in range(4))
-    net = timm.create_model(_RESNETS[spec.name], **options)
+    net = timm.create_model(spec.name, **options)
     if spec.stem != "imagenet" or width != 64:
         _replace_stem(net, spec.stem, width)
     return CNN(spec, net, net.num_features)
@@ -302,19 +211,19 @@ def _replace_stem(net: Any, stem: str, width: int) -> None:
 
 
 def _build_vit(spec: BackboneSpec, image_size: int, grid: tuple[int, int]) -> Backbone:
-    width = _vit_width(spec)
-    options: dict[str, Any] = {"embed_dim": width, "num_heads": spec.heads or width // _head_dimension(width)}
-    if spec.depth is not None:
-        options["depth"] = spec.depth
+    width = vit_width(spec)
+    depth = {} if spec.depth is None else {"depth": spec.depth}
     net = timm.create_model(
-        _VITS[spec.name],
+        f"{spec.name}_patch16_224",
+        embed_dim=width,
+        num_heads=vit_heads(spec),
         img_size=image_size,
         patch_size=spec.patch_size or 16,
         class_token=spec.class_token is not None,
         global_pool="avg",
         fc_norm=False,
         num_classes=0,
-        **options,
+        **depth,
     )
     if spec.class_token is not None:
         return ClassTokenViT(spec, net, width)

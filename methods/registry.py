@@ -1,11 +1,16 @@
-"""The methods by name: ours, and those of installed packages (entry points of group `cnn_jepa_bench.methods`)."""
+"""The methods by name: ours, and those of installed packages (entry points of group `cnn_jepa_bench.methods`).
+
+Importing this module does not import torch; `method_class` imports the method's own module, which does.
+"""
 
 from __future__ import annotations
 
+import ast
 import inspect
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from methods.config import MethodConfig, nearest
 
@@ -16,15 +21,31 @@ if TYPE_CHECKING:
 
 GROUP = "cnn_jepa_bench.methods"
 
-_OURS = {
-    "cnn_jepa": "methods.cnn_jepa:CNNJEPAMethod",
-    "ijepa": "methods.ijepa:IJEPA",
-    "byol": "methods.byol:BYOL",
-    "simclr": "methods.simclr:SimCLR",
-    "vicreg": "methods.vicreg:VICReg",
-    "supervised": "methods.supervised:Supervised",
-    "random_init": "methods.random_init:RandomInit",
+
+# Each name is also its module's: the class in it, and the kinds of backbone that the class says it runs on.
+_OURS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "cnn_jepa": ("CNNJEPAMethod", ("cnn",)),
+    "ijepa": ("IJEPA", ("vit",)),
+    "byol": ("BYOL", ("cnn", "vit")),
+    "simclr": ("SimCLR", ("cnn", "vit")),
+    "vicreg": ("VICReg", ("cnn", "vit")),
+    "supervised": ("Supervised", ("cnn", "vit")),
+    "random_init": ("RandomInit", ("cnn", "vit")),
 }
+
+
+class MethodSummary(NamedTuple):
+    """What a listing shows of a method.
+
+    Attributes:
+        kinds: kinds of backbone that it runs on, `cnn` and/or `vit`.
+        text: one line about it.
+        package: the installed package that provides it; None for ours.
+    """
+
+    kinds: tuple[str, ...]
+    text: str
+    package: str | None = None
 
 
 def method_names() -> tuple[str, ...]:
@@ -40,21 +61,51 @@ def method_class(name: str) -> type[Method[Any]]:
         ValueError: there is no such method (the nearest is named), several packages bring it, or the one that does
             cannot be loaded or brings something else.
     """
+    point = _entry_point(name)
+    if point is not None:
+        return _load(point)
+    cls: type[Method[Any]] = getattr(import_module(f"methods.{name}"), _OURS[name][0])
+    return cls
+
+
+def describe_method(name: str) -> MethodSummary:
+    """Kinds of backbone and one line about a method; for ours, nothing is imported.
+
+    Raises:
+        ValueError: as `method_class`.
+    """
+    if _entry_point(name) is None:
+        source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+        return MethodSummary(_OURS[name][1], _first_line(ast.get_docstring(ast.parse(source))))
+    cls = method_class(name)
+    module = inspect.getmodule(cls)
+    text = (module and inspect.getdoc(module)) or inspect.getdoc(cls)
+    return MethodSummary(cls.backbone_kinds, _first_line(text), package_of(name))
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").partition("\n")[0]
+
+
+def _entry_point(name: str) -> EntryPoint | None:
+    """The entry point that registers a method; None for ours.
+
+    Raises:
+        ValueError: there is no such method, or several packages bring it.
+    """
     points = list(entry_points(group=GROUP, name=name))
-    if name in _OURS and not points:
-        module, attribute = _OURS[name].split(":")
-        found: type[Method[Any]] = getattr(import_module(module), attribute)
-        return found
     if not points:
-        raise ValueError(f"unknown method '{name}'; {nearest(name, method_names())}")
+        if name not in _OURS:
+            raise ValueError(f"unknown method '{name}'; {nearest(name, method_names())}")
+        return None
     packages = sorted(_package(point) for point in points)
-    if name in _OURS or len(points) > 1:
-        who = ["this suite itself", *packages] if name in _OURS else packages
+    owners = ["this suite itself", *packages] if name in _OURS else packages
+    if len(owners) > 1:
         raise ValueError(
-            f"method '{name}' is brought by {' and by '.join(who)}; uninstall one of them, or register it under "
+            f"method '{name}' is brought by {' and by '.join(owners)}; uninstall one of them, or register it under "
             f"another name (group {GROUP})"
         )
-    return _load(points[0])
+    return points[0]
 
 
 def package_of(name: str) -> str | None:
@@ -74,8 +125,8 @@ def _load(point: EntryPoint) -> type[Method[Any]]:
         ) from error
     if problem := _problem(loaded, point.name):
         raise ValueError(f"{where}: {point.value} {problem}")
-    found: type[Method[Any]] = loaded
-    return found
+    cls: type[Method[Any]] = loaded
+    return cls
 
 
 def _problem(loaded: Any, name: str) -> str | None:

@@ -15,7 +15,7 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from benchmark.cli.console import ConsoleReporter
     from benchmark.data.spec import DatasetSpec
-    from methods.backbones import BackboneSpec
+    from methods.backbone_spec import BackboneSpec
 
 app = typer.Typer()
 
@@ -150,7 +150,7 @@ def _backbone(text: str) -> BackboneSpec:
     from pydantic import ValidationError
 
     from benchmark.experiment.explain import explain
-    from methods.backbones import BackboneSpec
+    from methods.backbone_spec import BackboneSpec
 
     name, *settings = text.split(",")
     values: dict[str, Any] = {"name": name.strip()}

@@ -68,7 +68,7 @@ def listing(what: str) -> Iterator[tuple[str, str]]:
 
         yield from describe_datasets()
     elif what == "backbones":
-        from methods.backbones import BACKBONES, BackboneSpec
+        from methods.backbone_spec import BACKBONES, BackboneSpec
 
         for name in BACKBONES:
             spec = BackboneSpec(name=name)

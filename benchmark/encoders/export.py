@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.records.schema import Record
-    from methods.backbones import BackboneSpec
+    from methods.backbone_spec import BackboneSpec
     from methods.base import Encoder
 
 TARGETS = ("timm", "torchvision", "onnx")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.experiment.spec import EntrySpec, Experiment
-    from methods.backbones import BackboneSpec
+    from methods.backbone_spec import BackboneSpec
     from methods.base import Method
     from methods.config import MethodConfig
 

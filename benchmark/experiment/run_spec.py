@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from benchmark.experiment.entries import ResolvedEntry
     from benchmark.experiment.spec import EntrySpec, Experiment
     from benchmark.records.schema import Purpose
-    from methods.backbones import BackboneSpec
+    from methods.backbone_spec import BackboneSpec
     from methods.base import Method
     from methods.config import MethodConfig
 

@@ -13,7 +13,7 @@ from benchmark.errors import UserError
 from benchmark.evaluation.protocols import FURTHER, PROTOCOLS, TRANSFER
 from benchmark.experiment.explain import explain
 from benchmark.experiment.files import apply_setting, find_experiment, read_yaml
-from methods.backbones import BackboneSpec
+from methods.backbone_spec import BackboneSpec
 from methods.config import Config, Count, nearest
 from methods.registry import method_names
 

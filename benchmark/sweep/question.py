@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.experiment.files import merge
 from benchmark.runs.claim import first_difference
 from benchmark.sweep.spec import ParameterSpec
-from methods.backbones import BackboneSpec
+from methods.backbone_spec import BackboneSpec
 
 if TYPE_CHECKING:
     from benchmark.data.datasets import Dataset

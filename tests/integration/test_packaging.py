@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -36,24 +37,44 @@ def test_the_library_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pyt
     assert weights.keys() == timm.create_model("resnet18", num_classes=0, global_pool="").state_dict().keys()
 
 
-@pytest.mark.slow
-def test_a_wheel_brings_its_configurations(tmp_path: Path) -> None:
-    wheels = tmp_path / "wheels"
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder into which this suite's wheel is installed, without its dependencies."""
+    folder = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, ROOT], check=True, timeout=300)
-    (wheel,) = wheels.glob("*.whl")
-    subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "site", wheel], check=True, timeout=300)
-    program = (
-        "import benchmark, sys; assert 'site' in benchmark.__file__, benchmark.__file__\n"
-        "sys.argv = ['bench', 'list', 'experiments']\nfrom benchmark.cli.main import main\nmain()"
-    )
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder / "wheels", ROOT], check=True, timeout=300)
+    (wheel,) = (folder / "wheels").glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", folder / "site", wheel], check=True, timeout=300)
+    return folder / "site"
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A folder with a package `methods` of the user's own, which says so when it is imported."""
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "__init__.py").write_text("raise RuntimeError('the wrong methods')")
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [["bin/bench"], ["-m", "benchmark"]], ids=["bench", "python -m benchmark"])
+def test_a_wheel_works_in_a_folder_with_another_methods(installed: Path, elsewhere: Path, start: list[str]) -> None:
+    program = [str(installed / start[0])] if len(start) == 1 else start
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    for listed, name in (("experiments", "quickstart"), ("methods", "vicreg"), ("backbones", "resnet18")):
+        done = subprocess.run(
+            [sys.executable, *program, "list", listed],
+            cwd=elsewhere, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert name in done.stdout
+
+
+def test_another_methods_that_is_already_imported_is_named(elsewhere: Path) -> None:
+    (elsewhere / "methods" / "__init__.py").write_text("")
+    environment = {**os.environ, "PYTHONPATH": f"{elsewhere}{os.pathsep}{ROOT}"}
     done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "quickstart" in done.stdout
+        [sys.executable, "-c", "import methods, benchmark"],
+        cwd=elsewhere, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert f"another package named 'methods' ({elsewhere / 'methods'}) was imported before this suite's" in done.stderr

@@ -1,4 +1,4 @@
-"""Masks: what they promise, and their distribution."""
+"""Specifications of masks: what is refused; and masks: their parts, their devices, what they fit."""
 
 from __future__ import annotations
 
@@ -7,115 +7,11 @@ import time
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from cnn_jepa import MaskSpec, check_spec, sample_masks
+from cnn_jepa import Masks, MaskSpec, check_spec, sample_masks
+from cnn_jepa.masking import block_size, check_fits, feasible_sizes
 
-SMALL = MaskSpec(
-    strategy="multi_block", num_blocks=2, block_sizes=((1, 2), (2, 1), (2, 2)), same_size=False, target_share=0.375
-)
-
-
-def _generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-@given(
-    strategy=st.sampled_from(["random", "multi_block", "mixed"]),
-    rows=st.integers(3, 9),
-    columns=st.integers(3, 9),
-    blocks=st.integers(1, 5),
-    share=st.one_of(st.none(), st.floats(0.15, 0.7)),
-    scale=st.floats(0.1, 0.6),
-    same_size=st.booleans(),
-    context=st.floats(0.5, 1.0),
-    seed=st.integers(0, 999),
-)
-@settings(max_examples=200, deadline=None)
-def test_every_mask_keeps_its_promises(
-    strategy: str, rows: int, columns: int, blocks: int, share: float | None, scale: float, same_size: bool,
-    context: float, seed: int,
-) -> None:  # fmt: skip
-    spec = MaskSpec(
-        strategy=strategy, num_blocks=blocks, target_share=share, block_scale=(0.1, scale), same_size=same_size,
-        context_scale=(context, 1.0), min_context=2,
-    )  # fmt: skip
-    try:
-        check_spec(spec, (rows, columns))
-    except ValueError:
-        with pytest.raises(ValueError, match="grid"):
-            sample_masks(spec, 2, (rows, columns), _generator())
-        return
-    masks = sample_masks(spec, 16, (rows, columns), _generator(seed))
-    assert masks.context_Bhw.shape == (16, rows, columns)
-    assert not (masks.context_Bhw & masks.target).any()
-    assert (masks.context_Bhw.sum((1, 2)) >= 2).all()
-    assert masks.targets_BMhw.any(dim=(2, 3)).all()
-    if share is not None:
-        assert (masks.target.sum((1, 2)) == round(share * rows * columns)).all()
-    again = sample_masks(spec, 16, (rows, columns), _generator(seed))
-    assert torch.equal(again.targets_BMhw, masks.targets_BMhw)
-
-
-@pytest.mark.parametrize(
-    ("spec", "grid"),
-    [
-        (MaskSpec(strategy="multi_block"), (7, 7)),
-        (MaskSpec(strategy="multi_block", target_share=0.45, num_blocks=8), (14, 14)),
-        (MaskSpec(strategy="random"), (7, 7)),
-        (SMALL, (4, 4)),
-    ],
-)
-def test_every_cell_can_be_a_target(spec: MaskSpec, grid: tuple[int, int]) -> None:
-    generator = _generator()
-    counts = sum(sample_masks(spec, 64, grid, generator).target.sum(0) for _ in range(60))
-    assert (counts > 0).all()
-
-
-def test_published_setting_hides_the_published_share() -> None:
-    """FACTS of the published sampler on 7x7: 43.9% with its last row and column never covered; ours covers them."""
-    generator = _generator()
-    spec = MaskSpec(strategy="multi_block")
-    share = torch.stack([sample_masks(spec, 64, (7, 7), generator).target.float().mean() for _ in range(100)]).mean()
-    assert 0.38 < share < 0.56
-    random = sample_masks(MaskSpec(strategy="random", mask_ratio=0.6), 8, (7, 7), generator)
-    assert (random.context_Bhw.sum((1, 2)) == 20).all()
-
-
-def test_blocks_are_rectangles_of_the_sizes_asked_for() -> None:
-    spec = MaskSpec(strategy="multi_block", num_blocks=3, block_sizes=((1, 2), (2, 2)), same_size=False)
-    masks = sample_masks(spec, 100, (4, 4), _generator())
-    heights = masks.targets_BMhw.any(3).sum(2)
-    widths = masks.targets_BMhw.any(2).sum(2)
-    assert set(zip(heights.flatten().tolist(), widths.flatten().tolist(), strict=True)) == {(1, 2), (2, 2)}
-    assert (masks.targets_BMhw.sum((2, 3)) == heights * widths).all()
-
-
-def test_mixed_draws_both_kinds_once_per_batch() -> None:
-    generator = _generator()
-    kinds = [sample_masks(MaskSpec(), 4, (7, 7), generator).targets_BMhw.shape[1] for _ in range(400)]
-    assert set(kinds) == {1, 4}
-    assert 0.68 < kinds.count(4) / 400 < 0.82
-
-
-def test_share_and_number_of_blocks_vary_independently() -> None:
-    for blocks in (1, 2, 4, 6):
-        spec = MaskSpec(strategy="multi_block", num_blocks=blocks, target_share=0.45)
-        masks = sample_masks(spec, 32, (14, 14), _generator(blocks))
-        assert (masks.target.sum((1, 2)) == 88).all()
-        assert masks.targets_BMhw.shape[1] == blocks
-
-
-def test_named_sizes_are_kept_and_the_share_is_within_a_cell() -> None:
-    masks = sample_masks(SMALL, 500, (4, 4), _generator())
-    hidden = masks.target.sum((1, 2))
-    assert ((hidden - 6).abs() <= 1).all()
-    heights, widths = masks.targets_BMhw.any(3).sum(2), masks.targets_BMhw.any(2).sum(2)
-    assert {(h, w) for h, w in zip(heights.flatten().tolist(), widths.flatten().tolist(), strict=True)} <= {
-        (1, 2), (2, 1), (2, 2)
-    }  # fmt: skip
-    assert (masks.targets_BMhw.sum((2, 3)) == heights * widths).all()
+SMALL = MaskSpec(strategy="multi_block", num_blocks=2, block_sizes=((1, 2), (2, 1), (2, 2)), same_size=False)
 
 
 @pytest.mark.parametrize(
@@ -136,15 +32,27 @@ def test_what_cannot_be_drawn_is_refused_at_once(spec: MaskSpec, message: str) -
     assert time.monotonic() - started < 5
 
 
-@pytest.mark.parametrize("bad", [{"mask_ratio": 1.5}, {"block_scale": (0.5, 0.2)}, {"num_blocks": 0}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"strategy": "blocks"},
+        {"mask_ratio": 1.5},
+        {"target_share": 0.0},
+        {"multi_block_share": -0.1},
+        {"block_scale": (0.5, 0.2)},
+        {"block_aspect": (0.0, 1.0)},
+        {"num_blocks": 0},
+        {"min_context": 0},
+        {"block_sizes": ((0, 2),)},
+    ],
+)
 def test_values_out_of_range_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         MaskSpec(**bad)  # type: ignore[arg-type]
 
 
 def test_a_share_of_the_masks_knows_what_as_many_images_have_on_average() -> None:
-    spec = dataclasses.replace(SMALL, target_share=None)
-    masks = sample_masks(spec, 12, (4, 4), _generator())
+    masks = sample_masks(SMALL, 12, (4, 4), torch.Generator().manual_seed(0))
     parts = [masks.slice(start, start + 3) for start in range(0, 12, 3)]
     assert torch.equal(torch.cat([part.context_Bhw for part in parts]), masks.context_Bhw)
     assert torch.equal(torch.cat([part.targets_BMhw for part in parts]), masks.targets_BMhw)
@@ -153,3 +61,45 @@ def test_a_share_of_the_masks_knows_what_as_many_images_have_on_average() -> Non
         assert part.counts == (int(masks.context_Bhw.sum()) / 4, int(masks.target.sum()) / 4)
         assert part.to("meta").counts == part.counts
     assert masks.slice(0, 12) is masks and masks.counts is None
+
+
+def test_block_sizes_are_rounded_to_whole_cells_of_the_grid() -> None:
+    assert block_size(0.25, 1.0, (4, 4)) == (2, 2)
+    assert block_size(0.25, 4.0, (4, 4)) == (4, 1)
+    assert block_size(0.01, 1.0, (4, 4)) == (1, 1)
+    assert block_size(1.0, 2.0, (4, 4)) == (4, 3)
+    assert feasible_sizes(MaskSpec(block_scale=(0.15, 0.2), block_aspect=(0.75, 1.5)), (7, 7)) == [
+        (2, 3),
+        (3, 3),
+        (3, 2),
+        (4, 3),
+    ]
+    assert feasible_sizes(dataclasses.replace(SMALL, min_context=14), (4, 4)) == [(1, 2), (2, 1)]
+
+
+def test_on_a_device_the_hosts_masks_stay_within_reach() -> None:
+    masks = sample_masks(SMALL, 2, (4, 4), torch.Generator().manual_seed(0))
+    assert masks.to("cpu") is masks and masks.host is masks
+    moved = masks.to("meta")
+    assert moved.context_Bhw.device.type == moved.targets_BMhw.device.type == "meta"
+    assert moved.host is masks
+
+
+def test_a_mask_that_does_not_fit_its_images_is_refused() -> None:
+    images, context = torch.zeros(2, 3, 16, 24), torch.ones(2, 2, 3, dtype=torch.bool)
+    check_fits(context, images, 8)
+    for mask, pixels, patch, message in (
+        (context, images[0], 8, r"images have to be \(B, C, H, W\)"),
+        (context.float(), images, 8, "context has to be boolean"),
+        (context, images, 16, "16x24 pixels do not divide into patches of 16"),
+        (context[:, :1], images, 8, r"context is \(2, 1, 3\); .* need \(2, 2, 3\)"),
+        (context.to("meta"), images, 8, "context lies on meta, the images on cpu"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check_fits(mask, pixels, patch)
+
+
+def test_the_target_is_the_union_of_the_blocks() -> None:
+    blocks = torch.zeros(1, 2, 2, 2, dtype=torch.bool)
+    blocks[0, 0, 0, 0] = blocks[0, 1, 0, 0] = blocks[0, 1, 1, 1] = True
+    assert Masks(~blocks.any(1), blocks).target.tolist() == [[[True, False], [False, True]]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -11,7 +12,7 @@ from benchmark.errors import UserError
 from benchmark.experiment.entries import resolve_entries
 from benchmark.experiment.spec import load_experiment
 from methods.byol import BYOL
-from methods.registry import method_class, method_names, package_of
+from methods.registry import describe_method, method_class, method_names, package_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,11 +51,21 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     return lay
 
 
+@pytest.mark.parametrize("name", method_names()[:7])
+def test_our_methods_are_described_as_their_classes_say(name: str) -> None:
+    cls, summary = method_class(name), describe_method(name)
+    assert summary.kinds == cls.backbone_kinds
+    assert summary.text == str(sys.modules[cls.__module__].__doc__).partition("\n")[0]
+    assert summary.package is None
+    assert cls.name == name
+
+
 def test_a_plugged_method_stands_behind_ours(install: Install) -> None:
     install("plug_good", "mine = plug_good:Mine")
     assert method_names()[0] == "cnn_jepa" and method_names()[-1] == "mine"
     assert method_class("mine").__name__ == "Mine"
     assert (package_of("mine"), package_of("byol")) == ("plug_good", None)
+    assert describe_method("mine") == (("cnn", "vit"), "Mine alone.", "plug_good")
     assert dict(listing("methods"))["mine"] == "[cnn/vit] Mine alone. (from package plug_good)"
 
 

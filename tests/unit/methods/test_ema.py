@@ -62,9 +62,9 @@ def test_target_keeps_its_own_statistics() -> None:
     assert torch.equal(average.running_mean, torch.zeros(3))
 
 
-@pytest.mark.parametrize("name", ["byol", "ijepa"])
-def test_methods_follow_their_schedule(setup: Any, name: str) -> None:
-    method = setup.build(name)
+@pytest.mark.parametrize(("name", "kind"), [("byol", "cnn"), ("ijepa", "vit")])
+def test_methods_follow_their_schedule(lab: Any, name: str, kind: str) -> None:
+    method = lab.build(name, kind)
     key, online = next((key, p) for key, p in method.backbone.named_parameters() if p.requires_grad)
     target = method.target_backbone.get_parameter(key)
     start = target.detach().clone()
@@ -72,6 +72,6 @@ def test_methods_follow_their_schedule(setup: Any, name: str) -> None:
         online.add_(1.0)
     missing = 1.0
     for progress in (0.0, 0.5, 0.9):
-        method.after_step(setup.step(progress))
+        method.after_step(lab.step(progress))
         missing *= method.config.ema.momentum(progress)
     torch.testing.assert_close(target - start, torch.full_like(start, 1 - missing), rtol=1e-3, atol=1e-5)

@@ -1,4 +1,4 @@
-"""The recipes: only real settings, with sources, and the small ones are the classes' defaults."""
+"""Typed configurations, and the recipes: real settings with sources, of which the small ones are the defaults."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from methods.config import Config, MethodConfig, OptimizerSpec, nearest, plain
 from methods.registry import method_class, method_names
 
 _FOLDER = Path(__file__).parents[3] / "configs" / "recipes"
@@ -48,3 +49,30 @@ def test_an_unknown_setting_is_refused(path: Path) -> None:
     recipe = _read(path)
     with pytest.raises(ValueError, match="temprature"):
         method_class(recipe["method"]).config_class.model_validate({**recipe["settings"], "temprature": 1.0})
+
+
+def test_the_nearest_choice_comes_first() -> None:
+    assert nearest("simclt", ["vicreg", "simclr"]) == "did you mean 'simclr'? choices: simclr, vicreg"
+    assert nearest("zzz", ["b", "a"]) == "choices: a, b"
+
+
+def test_configurations_are_frozen_and_refuse_unknown_keys() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        OptimizerSpec().lr = 1.0  # type: ignore[misc]
+    with pytest.raises(ValueError, match="Extra inputs"):
+        Config.model_validate({"anything": 1})
+
+
+@pytest.mark.parametrize(
+    "settings", [{"lr": 0.0}, {"lr": float("inf")}, {"betas": (0.9, 1.0)}, {"warmup": 1.1}, {"name": "adam"}]
+)
+def test_an_optimizer_out_of_range_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        OptimizerSpec.model_validate(settings)
+
+
+def test_plain_data_can_leave_out_defaults() -> None:
+    config = MethodConfig(optimizer=OptimizerSpec(lr=0.5))
+    assert plain(config, exclude_defaults=True) == {"optimizer": {"lr": 0.5}}
+    assert plain(config)["optimizer"]["betas"] == [0.9, 0.999]
+    assert MethodConfig.model_validate(plain(config)) == config

@@ -1,4 +1,4 @@
-"""`bench plan`: what a run would cost, from real steps, and nothing left behind."""
+"""`bench plan` and the estimate of `bench run`: costs from real steps; no files are left."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from benchmark.runs import estimate as planning
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.estimates
 
 
 def test_every_entry_and_rung_is_estimated_and_nothing_is_trained(bench: Any, tmp_path: Path) -> None:
@@ -32,7 +34,7 @@ def test_every_entry_and_rung_is_estimated_and_nothing_is_trained(bench: Any, tm
     assert set(tmp_path.rglob("*")) - before <= {config, *(tmp_path / "locks").rglob("*"), tmp_path / "locks"}
 
 
-def test_a_time_budget_is_what_it_costs(bench: Any, tmp_path: Path) -> None:
+def test_a_budget_of_time_costs_that_time(bench: Any, tmp_path: Path) -> None:
     code, printed = bench("plan", bench.config(), "--methods", "simclr", "--budget", "wall_clock=2m")
     assert code == 0, printed
     (row,) = (line for line in printed.splitlines() if "wall_clock=" in line)
@@ -41,10 +43,10 @@ def test_a_time_budget_is_what_it_costs(bench: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("budget", "training", "device_hours"),
-    # What is limited stays: the clock's time with twice the device-hours, or the device-hours in half the time.
+    # The budget stays: the same wall-clock time at twice the device-hours, or the same device-hours in half the time.
     [("wall_clock=2m", "2m00s", "0.067"), ("device_hours=0.1", "3m00s", "0.10")],
 )
-def test_several_devices_are_taken_to_divide_the_work(
+def test_several_devices_are_assumed_to_divide_the_work(
     bench: Any, budget: str, training: str, device_hours: str
 ) -> None:
     plan = ("plan", bench.config(), "--methods", "simclr", "--budget", budget)
@@ -55,67 +57,4 @@ def test_several_devices_are_taken_to_divide_the_work(
     assert "if 2 devices divide the work without loss, never measured" in printed
 
 
-def test_a_run_says_what_is_to_come(bench: Any, tmp_path: Path) -> None:
-    arguments = ("run", bench.config(), "--out", tmp_path, "--methods", "simclr")
-    code, printed = bench(*arguments)
-    assert code == 0 and re.search(r"1 runs? to come, about \d+s of training", printed)
-    assert "to come" not in bench(*arguments)[1]  # nothing is
-
-
-def test_a_run_that_is_interrupted_while_it_plans_has_left_nothing(
-    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arguments = ("run", bench.config(), "--out", tmp_path / "out", "--methods", "simclr,vicreg")
-    with monkeypatch.context() as patch:
-        patch.setattr(planning, "_try_out", lambda *_: signal.raise_signal(signal.SIGINT))
-        code, printed = bench(*arguments)
-    assert code == 130 and "interrupting: after the entry that is tried out" in printed
-    assert "the same command goes on" in printed and not list(tmp_path.rglob("state.pt"))
-    assert bench(*arguments)[0] == 0
-    assert set(bench.records(tmp_path / "out")) == {"simclr", "vicreg"}
-
-
-def test_bad_requests_are_refused_as_in_run(bench: Any) -> None:
-    for options, message in (
-        (("--methods", "simcrl"), "did you mean 'simclr'"),
-        (("--set", "batch_size=1000"), "batch_size is 1000, but the training split of shapes has 180 images"),
-        (("--device", "tpu"), "choices: auto, cpu, cuda, cuda:N"),
-        (("--devices", "3"), "batch_size is 16, which does not divide into 3 devices x 1 micro-batches"),
-        (("--device", "cpu", "--devices", "2", "--set", "byol.sync_batch_norm=true"), "batch norm on GPUs alone"),
-        (("--devices", "0"), "--devices"),
-    ):
-        code, printed = bench("plan", bench.config(), *options)
-        assert code == 2 and message in printed and "Traceback" not in printed
-
-
-def _images(folder: Path, size: tuple[int, int]) -> Path:
-    """An image folder of two classes, 24 and 4 images."""
-    draw = np.random.default_rng(0)
-    for split, number in (("train", 12), ("val", 2)):
-        for name in ("ant", "bee"):
-            (folder / split / name).mkdir(parents=True)
-            for index in range(number):
-                pixels = draw.integers(0, 256, (*size, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / split / name / f"{index}.png")
-    return folder
-
-
-def test_cifar10_is_planned_on_a_folder_of_its_images(bench: Any, tmp_path: Path) -> None:
-    """The full ResNet-18 and its ViT; only the batch is smaller."""
-    folder = _images(tmp_path / "images", (32, 32))
-    small = ("--set", "batch_size=4", "--set", "evaluation.images=null", "--set", "evaluation.points=1")
-    code, printed = bench(
-        "plan", "cifar10", "--set", "dataset.name=folder", "--data", folder, "--methods", "cnn_jepa,ijepa", *small
-    )
-    assert code == 0, printed
-    rows = {line.split()[0]: line.split() for line in printed.splitlines() if "epochs=100" in line}
-    assert {entry: row[2] for entry, row in rows.items()} == {"cnn_jepa": "3", "ijepa": "3"}  # three seeds each
-    assert all(float(row[3].replace(",", "")) > 0 for row in rows.values())
-
-
-def test_the_published_batch_is_refused_on_too_few_images(bench: Any, tmp_path: Path) -> None:
-    folder = _images(tmp_path / "images", (40, 50))
-    assert bench("data", "convert", folder, tmp_path / "few.h5", "--resize", "256")[0] == 0
-    for name in ("imagenet100", "imagenet1k"):
-        code, printed = bench("plan", name, "--data", tmp_path / "few.h5")
-        assert code == 2 and "batch_size is 512, but the training split of few has 2" in printed, printed
+def test_a_run_estimates_the_missing_runs(bench: Any, tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def _names(folder: Path) -> list[str]:
 
 
 # Writing fails in the images, or in the tables at the end of the file.
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [100_000, 325_000])
 def test_a_full_disk_is_one_message_and_leaves_nothing(folder: Path, limit: int) -> None:
     code, printed = _convert(folder, _LIMITED.format(limit=limit))
@@ -82,6 +83,7 @@ def test_a_full_disk_is_one_message_and_leaves_nothing(folder: Path, limit: int)
     assert _names(folder) == ["images"]
 
 
+@pytest.mark.slow
 def test_a_killed_conversion_leaves_nothing_that_looks_finished(bench: Any, folder: Path, tmp_path: Path) -> None:
     code, printed = _convert(folder, _KILLED_IN_THE_MIDDLE)
     assert code == -signal.SIGKILL, printed
@@ -93,6 +95,7 @@ def test_a_killed_conversion_leaves_nothing_that_looks_finished(bench: Any, fold
     assert len(open_container(tmp_path / "x-train.h5")) == 80
 
 
+@pytest.mark.slow
 def test_a_conversion_that_finished_one_of_two_files_is_recognised(bench: Any, folder: Path, tmp_path: Path) -> None:
     code, printed = _convert(folder, _KILLED_BETWEEN_NAMES)
     assert code == -signal.SIGKILL, printed

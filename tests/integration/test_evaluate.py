@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TWO = ["simclr", "random_init"]
 
 
+@pytest.mark.slow
 def test_further_protocols_are_written_next_to_the_records_and_reported(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     record = bench.finished(out, *TWO) / "record.json"
@@ -57,6 +58,7 @@ def test_further_protocols_are_written_next_to_the_records_and_reported(bench: A
     assert "transfer-v1 on digits" in page and "belongs to run" in page
 
 
+@pytest.mark.slow
 def test_a_repeated_run_does_not_keep_the_probes_of_the_earlier_encoder(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     config = bench.config(entries=["random_init"])

@@ -58,3 +58,66 @@ def test_several_devices_are_assumed_to_divide_the_work(
 
 
 def test_a_run_estimates_the_missing_runs(bench: Any, tmp_path: Path) -> None:
+    arguments = ("run", bench.config(), "--out", tmp_path, "--methods", "simclr")
+    code, printed = bench(*arguments)
+    assert code == 0 and re.search(r"1 runs? to come, about \d+s of training", printed)
+    assert "to come" not in bench(*arguments)[1]  # nothing is
+
+
+def test_an_interruption_during_the_estimate_leaves_no_files(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("run", bench.config(), "--out", tmp_path / "out", "--methods", "simclr,vicreg")
+    with monkeypatch.context() as patch:
+        patch.setattr(planning, "_try_out", lambda *_: signal.raise_signal(signal.SIGINT))
+        code, printed = bench(*arguments)
+    assert code == 130 and "interrupting: after the entry that is tried out" in printed
+    assert "the same command resumes" in printed and not list(tmp_path.rglob("state.pt"))
+    assert bench(*arguments)[0] == 0
+    assert set(bench.records(tmp_path / "out")) == {"simclr", "vicreg"}
+
+
+def test_bad_requests_are_refused_as_in_run(bench: Any) -> None:
+    for options, message in (
+        (("--methods", "simcrl"), "did you mean 'simclr'"),
+        (("--set", "batch_size=1000"), "batch_size is 1000, but the training split of shapes has 180 images"),
+        (("--device", "tpu"), "choices: auto, cpu, cuda, cuda:N"),
+        (("--devices", "3"), "batch_size is 16, which does not divide into 3 devices x 1 micro-batches"),
+        (("--device", "cpu", "--devices", "2", "--set", "byol.sync_batch_norm=true"), "batch norm on GPUs alone"),
+        (("--devices", "0"), "--devices"),
+    ):
+        code, printed = bench("plan", bench.config(), *options)
+        assert code == 2 and message in printed and "Traceback" not in printed
+
+
+def _images(folder: Path, size: tuple[int, int]) -> Path:
+    """An image folder of two classes, 24 and 4 images."""
+    draw = np.random.default_rng(0)
+    for split, number in (("train", 12), ("val", 2)):
+        for name in ("ant", "bee"):
+            (folder / split / name).mkdir(parents=True)
+            for index in range(number):
+                pixels = draw.integers(0, 256, (*size, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{index}.png")
+    return folder
+
+
+def test_cifar10_is_planned_on_a_folder_of_its_images(bench: Any, tmp_path: Path) -> None:
+    """The full ResNet-18 and its ViT; only the batch is smaller."""
+    folder = _images(tmp_path / "images", (32, 32))
+    small = ("--set", "batch_size=4", "--set", "evaluation.images=null", "--set", "evaluation.points=1")
+    code, printed = bench(
+        "plan", "cifar10", "--set", "dataset.name=folder", "--data", folder, "--methods", "cnn_jepa,ijepa", *small
+    )
+    assert code == 0, printed
+    rows = {line.split()[0]: line.split() for line in printed.splitlines() if "epochs=100" in line}
+    assert {entry: row[2] for entry, row in rows.items()} == {"cnn_jepa": "3", "ijepa": "3"}  # three seeds each
+    assert all(float(row[3].replace(",", "")) > 0 for row in rows.values())
+
+
+def test_the_published_batch_is_refused_on_too_few_images(bench: Any, tmp_path: Path) -> None:
+    folder = _images(tmp_path / "images", (40, 50))
+    assert bench("data", "convert", folder, tmp_path / "few.h5", "--resize", "256")[0] == 0
+    for name in ("imagenet100", "imagenet1k"):
+        code, printed = bench("plan", name, "--data", tmp_path / "few.h5")
+        assert code == 2 and "batch_size is 512, but the training split of few has 2" in printed, printed

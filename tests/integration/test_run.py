@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 @pytest.mark.reports
 @pytest.mark.figures
 def test_all_methods_leave_records_a_leaderboard_and_a_figure(bench: Any, tmp_path: Path) -> None:
@@ -104,6 +105,7 @@ def test_finished_runs_are_not_repeated_and_missing_ones_are_added(bench: Any, t
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
+@pytest.mark.slow
 def test_each_budget_of_a_ladder_is_a_run_of_its_own(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, _ = bench("run", bench.config(), "--out", out, "--methods", "simclr", "--budget", "steps=4,8")
@@ -113,6 +115,7 @@ def test_each_budget_of_a_ladder_is_a_run_of_its_own(bench: Any, tmp_path: Path)
     assert len({record.key for _, record in found}) == 2
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_history_bit_for_bit(bench: Any, tmp_path: Path) -> None:
     bench.finished(tmp_path / "one", "cnn_jepa", "simclr", "ijepa")
     assert bench("run", bench.config(), "--out", tmp_path / "two", "--methods", "cnn_jepa,simclr,ijepa")[0] == 0
@@ -125,6 +128,7 @@ def test_the_same_seed_gives_the_same_history_bit_for_bit(bench: Any, tmp_path: 
     assert len(losses) == 2 and losses[0] != losses[1]
 
 
+@pytest.mark.slow
 def test_a_picture_that_fails_does_not_fail_the_run(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +155,7 @@ def test_another_seed_gives_another_history(bench: Any, tmp_path: Path) -> None:
     assert first != second
 
 
+@pytest.mark.slow
 def test_entries_start_from_equal_backbones_and_see_the_same_order(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +176,7 @@ def test_entries_start_from_equal_backbones_and_see_the_same_order(
     assert all(torch.equal(a, b) for other in others for a, b in zip(first, other, strict=True))
 
 
+@pytest.mark.slow
 def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,7 +201,7 @@ def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(
         if code == 0:
             break
         assert code == 130, printed
-        assert "the same command goes on" in printed
+        assert "the same command resumes" in printed
         stops += 1
     assert stops == 4
     for entry in entries:
@@ -236,6 +242,7 @@ def test_time_that_passes_while_a_state_is_saved_skips_no_evaluation(
     assert [point.progress for point in record.ledger.evaluation_points] == points
 
 
+@pytest.mark.slow
 @pytest.mark.estimates
 def test_a_failing_run_is_recorded_and_does_not_stop_the_others(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -339,5 +346,5 @@ def test_a_run_that_another_process_is_running_is_skipped(bench: Any, tmp_path: 
     record.unlink()
     with folder_lock(record.parent):
         code, printed = bench(*arguments)
-    assert code == 0 and "another process is at this run" in printed
+    assert code == 0 and "is already running in another process" in printed
     assert not record.exists()

@@ -146,7 +146,7 @@ def test_a_resumed_run_sends_only_what_is_new(
     first, second = made
     assert (first.ended, second.ended) == (["interrupted"], ["success"])
     assert (first.subject.resumed_step, second.subject.resumed_step) == (None, 6)
-    assert first.subject.key == second.subject.key
+    assert first.subject.spec.key == second.subject.spec.key
     assert [step for logger in made for _, step in logger.lines("validation")] == [5, 10]
 
 

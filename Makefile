@@ -4,15 +4,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # A process per core, a thread each: the suite is many short runs. Whole files in the order of the folders: integration
-# comes first, so that its long ones do not run alone at the end.
+# comes first, so that no long file runs alone at the end.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations 20
 
-.PHONY: demo test test-fast lint perf docs clean
+.PHONY: demo test tests test-fast lint perf docs clean
 
 demo: $(READY)
 	$(BIN)/bench run quickstart --out demo
 
-test: lint
+test: lint tests
+
+tests: $(READY)
 	$(PYTEST)
 
 test-fast: $(READY)

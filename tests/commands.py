@@ -1,4 +1,4 @@
-"""The commands that README and docs tell people to type: where they stand, and what the command line makes of them."""
+"""The commands in README, docs and configurations: on which page each is, and how the command line parses it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from benchmark.cli.main import app
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _PROGRAMS = (".venv/bin/bench", "bench", "make", "torchrun", "python", "pip", "optuna-dashboard")
-# Words in capitals that stand for something of the reader's, where a path or a name will not do.
-_STAND_INS = {"N": "2", "KEY=VALUE": "batch_size=2"}
+# Values for placeholders in capitals that are neither a path nor a name.
+_PLACEHOLDERS = {"N": "2", "KEY=VALUE": "batch_size=2"}
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command, and the page it stands on."""
+    """A command, and the page it is on."""
 
     page: str
     text: str
 
     @property
     def bench(self) -> list[str] | None:
-        """What `bench` is given; None for other programs' commands."""
-        words = [_STAND_INS.get(word, word) for word in shlex.split(self.text)]
+        """The arguments of `bench`; None for other programs' commands."""
+        words = [_PLACEHOLDERS.get(word, word) for word in shlex.split(self.text)]
         if words[0].endswith("bench"):
             return words[1:]
         if "-m" in words and words[words.index("-m") + 1] == "benchmark":
@@ -38,37 +38,37 @@ class Command:
 
 
 def block_commands() -> list[Command]:
-    """What stands in blocks, to be typed as it is."""
-    found = []
+    """The commands in code blocks."""
+    commands = []
     for page in PAGES:
         for language, block in re.findall(r"^ *```(\w*)\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.M | re.S):
             for line in block.splitlines() if language in ("", "sh", "bash") else ():
                 text = re.sub(r"\s+#.*", "", line.strip())
                 if text.split(" ")[0] in _PROGRAMS:
-                    found.append(Command(page.name, " ".join(text.split())))
-    return found
+                    commands.append(Command(page.name, " ".join(text.split())))
+    return commands
 
 
 def config_commands() -> list[Command]:
-    """What the heads of the shipped experiments and sweeps tell to type; a remark follows behind three spaces."""
-    found = []
+    """The commands in the comments of shipped experiments and sweeps; three spaces separate a remark."""
+    commands = []
     for path in sorted((ROOT / "configs").rglob("*.yaml")):
         for line in path.read_text(encoding="utf-8").splitlines():
             if line.startswith("# bench "):
-                found.append(Command(path.name, re.split(r"\s{3,}", line.removeprefix("# "))[0]))
-    return found
+                commands.append(Command(path.name, re.split(r"\s{3,}", line.removeprefix("# "))[0]))
+    return commands
 
 
 def mentions() -> list[Command]:
-    """What running text says between backticks: commands in part, such as `bench leaderboard --csv`."""
-    found = []
+    """The commands between backticks in running text, often incomplete: `bench leaderboard --csv`."""
+    commands = []
     for page in PAGES:
         text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
         for code in re.findall(r"`([^`]+)`", text):
             words = " ".join(code.split())
             if words.split(" ")[0] in _PROGRAMS and " " in words:
-                found.append(Command(page.name, words))
-    return found
+                commands.append(Command(page.name, words))
+    return commands
 
 
 def parse(words: list[str]) -> tuple[str, dict[str, Any]]:
@@ -89,7 +89,7 @@ def parse(words: list[str]) -> tuple[str, dict[str, Any]]:
 
 
 def options_of(words: list[str]) -> tuple[set[str], set[str]]:
-    """The options that a mention names, and those that its command has."""
+    """The options in a mention, and those that its command has."""
     command: Any = typer.main.get_command(app)
     rest = list(words)
     while hasattr(command, "commands") and rest and rest[0] in command.commands:

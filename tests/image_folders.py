@@ -37,12 +37,12 @@ def make_folder(root: Path, train: int = 10, test: int = 4, held_out: str = "tes
 
 
 def pixel_set(split: Split) -> set[bytes]:
-    """The images of a split, whatever their order."""
+    """The images of a split, regardless of their order."""
     return {bytes(image.numpy().tobytes()) for image in split.images.read(torch.arange(len(split)))}
 
 
 def only_resident(split: Split) -> ResidentImages:
-    """A split's images, which have to be in memory."""
+    """The images of a split; fails unless they are in memory."""
     assert isinstance(split.images, ResidentImages)
     return split.images
 

@@ -1,6 +1,6 @@
-"""Checkpoints as other libraries lay them out: the encoder that they publish, beside everything that lies next to it.
+"""Checkpoints in other libraries' formats: the encoder that they publish, and everything else in the file.
 
-Names are those of the repositories' own training scripts, with each sibling that has the encoder's shapes.
+Names are those of the repositories' own training scripts. Every other network with the encoder's shapes is included.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FORMATS = ("bench", "timm", "torchvision", "solo-learn", "lightly", "cnn-jepa", 
 
 
 def under(weights: Weights, prefix: str) -> Weights:
-    """All names behind a prefix."""
+    """The weights with a prefix before each name."""
     return {prefix + name: value for name, value in weights.items()}
 
 
@@ -32,12 +32,7 @@ def changed(weights: Weights, by: float) -> Weights:
 
 
 def layout(kind: str, weights: Weights) -> dict[str, Any]:
-    """A file of a format, of which `weights` is the encoder that its library evaluates.
-
-    Args:
-        kind: one of `FORMATS`.
-        weights: under timm's names.
-    """
+    """The content of a file in one of `FORMATS`; `weights`, with timm's names, is the encoder its library evaluates."""
     head = {"weight": torch.zeros(3, 8), "bias": torch.zeros(3)}
     one, two, three = (changed(weights, by) for by in (0.5, 1.0, 1.5))
     vit = "pos_embed" in weights

@@ -1,4 +1,4 @@
-"""A report's page as a test reads it."""
+"""Parses a report's page for tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 
 class Page(HTMLParser):
-    """Collects what tests ask for, and refuses tags that are not closed in order."""
+    """Collects ids, links, sources and text; refuses tags that are not closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -54,12 +54,12 @@ class Page(HTMLParser):
 
 
 def report(store: Any, folder: Path, records: list[Any], problems: tuple[str, ...] = ()) -> tuple[Page, str]:
-    """Stores records and writes `<folder>/report`: its page, which asks nobody for anything, and its Markdown."""
+    """Stores records and writes `<folder>/report`; returns the page, which loads nothing, and its Markdown."""
     for record in records:
         store(folder / "results", record)
-    found, unreadable = find_records([folder / "results"])
+    stored, unreadable = find_records([folder / "results"])
     assert unreadable == []
-    page = write_report(found, list(problems), folder / "report")
+    page = write_report(stored, list(problems), folder / "report")
     text = page.read_text(encoding="utf-8")
     assert page == folder / "report" / "index.html"
     assert (

@@ -1,4 +1,4 @@
-"""Studies as a sweep would leave them, made by hand."""
+"""Study records with made-up results, as a sweep would write them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make_run(seed: int, value: float, status: Any = "completed", **changes: Any)
 
 
 def make_study(seeds: int = 3, **changes: Any) -> StudyRecord:
-    """Three strategies with four depths; depth 1 is worse, strategies are alike; one trial was given up."""
+    """Two strategies with four depths each; depth 1 is worse, strategies are alike; one trial was pruned."""
     trials = []
     for number, (strategy, depth) in enumerate((s, d) for s in ("mixed", "random") for d in (1, 2, 3, 4)):
         base = 44.0 if depth == 1 else 50.0
@@ -62,7 +62,7 @@ def make_study(seeds: int = 3, **changes: Any) -> StudyRecord:
 
 
 def make_front_study() -> StudyRecord:
-    """Accuracy against device-hours: trials 0, 1 and 3 are on the front, 2 and 4 are beaten, 5 was given up."""
+    """Accuracy against device-hours: trials 0, 1 and 3 are on the front, 2 and 4 are dominated, 5 failed."""
     points = [(40.0, 0.1), (46.0, 0.2), (45.0, 0.4), (49.0, 0.5), (39.0, 0.3)]  # score, device-hours
     trials = [
         TrialOutcome(

@@ -1,7 +1,9 @@
-"""Runs the command line on experiments that take seconds."""
+"""The command line on experiments that take seconds."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -14,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from benchmark.cli import main as cli
+from benchmark.cli import run as run_commands
 from benchmark.machine.locks import FOLDER_VARIABLE
 from benchmark.records.folder import find_records
 from benchmark.report import sections
-from benchmark.runs import measure as run_measure
-from benchmark.training import profile as measure
+from benchmark.runs import measure, runner
+from benchmark.training import profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +62,8 @@ class Bench:
     folder: Path
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
+    request: pytest.FixtureRequest
+    tiny = TINY
 
     def config(self, **changes: Any) -> Path:
         """Writes the tiny experiment with some keys changed."""
@@ -67,15 +73,17 @@ class Bench:
 
     def __call__(self, *arguments: object) -> tuple[int, str]:
         """Exit code, and everything that was printed."""
-        self.monkeypatch.setattr("sys.argv", ["bench", *map(str, arguments)])
-        self.monkeypatch.setenv("COLUMNS", "400")
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
+        code = _exit_code(self.monkeypatch, *arguments)
         printed = self.capsys.readouterr()
-        return int(code), printed.out + printed.err
+        return code, printed.out + printed.err
+
+    def finished(self, out: Path, *entries: str) -> Path:
+        """Copies finished runs of the tiny experiment, seed 0, into a results folder; returns that of an only entry."""
+        trained: Path = self.request.getfixturevalue("trained")
+        for entry in entries:
+            shutil.copytree(trained / "tiny" / entry, out / "tiny" / entry)
+        shutil.copy(trained / "tiny" / "experiment.yaml", out / "tiny")
+        return next((out / "tiny" / entries[0]).iterdir())
 
     def records(self, out: Path) -> dict[str, Record]:
         """Records below a folder by entry."""
@@ -89,6 +97,49 @@ class Bench:
         return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def _exit_code(patch: pytest.MonkeyPatch, *arguments: object) -> int:
+    patch.setattr("sys.argv", ["bench", *map(str, arguments)])
+    patch.setenv("COLUMNS", "400")
+    code: Any = 0
+    try:
+        cli.main()
+    except SystemExit as stop:
+        code = stop.code or 0
+    return int(code)
+
+
+def _make_quick(patch: pytest.MonkeyPatch, locks: Path, *, estimates: bool, reports: bool, figures: bool) -> None:
+    """Takes from a tiny run what costs most and what most tests are not about."""
+    # Whatever else runs on the machine, tests are not about its devices.
+    patch.setenv(FOLDER_VARIABLE, str(locks))
+    patch.setattr(profile, "FLOP_DRAWS", 2)  # masks over which FLOPs are averaged
+    patch.setattr(measure, "breakdown", partial(profile.breakdown, steps=2))
+    if not estimates:
+        patch.setattr(runner, "estimate", lambda *_, **__: [])
+    if not reports:
+        patch.setattr(run_commands, "write_pages", lambda *_, **__: None)
+    if not figures:
+        patch.setattr(sections, "_drawn", lambda *_, **__: [])
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Results of the tiny experiment, all entries, trained once for all processes that test; not to be changed."""
+    base = tmp_path_factory.getbasetemp()
+    out = (base if worker_id == "master" else base.parent) / "trained"
+    with FileLock(out.with_name("trained.lock")):
+        if not out.is_dir():
+            half = out.with_name("half-trained")
+            half.mkdir(exist_ok=True)
+            (half / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+            with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
+                _make_quick(patch, half / "locks", estimates=False, reports=False, figures=False)
+                code = _exit_code(patch, "run", half / "tiny.yaml", "--out", half, "--quiet")
+            assert code == 0, printed.getvalue()
+            half.rename(out)
+    return out
+
+
 @pytest.fixture
 def bench(
     tmp_path: Path,
@@ -97,15 +148,18 @@ def bench(
     request: pytest.FixtureRequest,
 ) -> Bench:
     """The command line, and a folder for its configuration."""
-    # Whatever else runs on the machine, tests are not about its devices.
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "locks"))
-    # Figures, the masks over which FLOPs are averaged and the steps behind a run, divided into their parts, are most of
-    # what a tiny run takes.
-    monkeypatch.setattr(measure, "FLOP_DRAWS", 2)
-    monkeypatch.setattr(run_measure, "breakdown", partial(measure.breakdown, steps=2))
-    if request.node.get_closest_marker("figures") is None:
-        monkeypatch.setattr(sections, "_drawn", lambda *_, **__: [])
-    return Bench(tmp_path, monkeypatch, capsys)
+
+    def marked(name: str) -> bool:
+        return request.node.get_closest_marker(name) is not None
+
+    _make_quick(
+        monkeypatch,
+        tmp_path / "locks",
+        estimates=marked("estimates"),
+        reports=marked("reports"),
+        figures=marked("figures"),
+    )
+    return Bench(tmp_path, monkeypatch, capsys, request)
 
 
 _SERVER = Path("/usr/lib/postgresql")

@@ -1,7 +1,7 @@
 """Every command in README and docs is executed here or, where that takes hours, GPUs or data, read and resolved.
 
-`EXECUTED` runs a command as it stands, with words behind it that make it small: less data, fewer steps, fewer seeds,
-some of the entries. `ONLY_READ` says why one is not run here. A command that is in neither fails the first test.
+`EXECUTED` runs a command with additional options that make it small: less data, fewer steps, fewer seeds, some of the
+entries. `ONLY_READ` says why a command is not run here. A command that is in neither fails the first test.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OWN = (
     "--methods random_init --set dataset.train_images=null --set batch_size=16 --set backbone.width=8 "
     "--set evaluation.images=null"
 )
-# A page's commands in order, in a folder of their own, and what makes them small.
+# A page's commands in order, which run in one folder, and the options that make each small.
 EXECUTED: dict[str, dict[str, str]] = {
     "README.md": {
         ".venv/bin/bench run cpu --data FOLDER": _OWN,
@@ -43,7 +43,7 @@ EXECUTED: dict[str, dict[str, str]] = {
         "bench doctor": "--device cpu",
         "bench list methods": "",
         "bench data convert FOLDER imagenet100.h5 --resize 256": "",
-        # At 224 px with the published masks, as it stands there but for the network's depth and the batch.
+        # At 224 px with the published masks; only the network and the batch are smaller.
         "bench plan imagenet100 --data imagenet100.h5": "--methods cnn_jepa,random_init --set backbone.name=resnet18 "
         "--set batch_size=2 --set precision=auto --set evaluation.images=null --set evaluation.points=1 --device cpu",
     },
@@ -74,9 +74,9 @@ ONLY_READ: dict[str, str] = {
     "bench run quickstart --budget wall_clock=10m": f"{_HOURS}test_run.py, with two seconds",
     "bench evaluate results/quickstart --protocols lowshot-v1": "the same as on protocols.md, which is executed",
     "bench report results/quickstart --out reports/mine": "the same as in the README, which is executed",
-    "bench report results/quickstart --out reports/mine --watch": "never ends; tests/unit/benchmark/test_results.py",
-    "bench report results/cifar10 --out reports/mine --pictures": "needs results of days; test_beside.py has pictures",
-    "bench report results/cifar10 --out reports/mine --budget epochs=100": "needs results of days; test_results.py",
+    "bench report results/quickstart --out reports/mine --watch": "never ends: unit tests of cli",
+    "bench report results/cifar10 --out reports/mine --pictures": "needs results of days: unit tests of report",
+    "bench report results/cifar10 --out reports/mine --budget epochs=100": "needs results of days: unit tests of cli",
     "bench run quickstart --track tensorboard": "needs an extra: tests/integration/test_track.py, where it is there",
     "bench run quickstart --devices 2": f"{_DEVICES}of slow tests",
     "bench run imagenet100 --data imagenet100.h5 --devices 4": f"{_DEVICES}four GPUs and days",
@@ -103,7 +103,7 @@ ONLY_READ: dict[str, str] = {
     "bench evaluate weights.ckpt --backbone resnet18,stem=small_pad2 --dataset cifar10 --format solo-learn --protocols "
     "lowshot-v1": _CHECKPOINT,
 }
-# The example's own test installs it and executes what its page says; here its commands are read.
+# The example's own test installs it and executes its page's commands; here they are only read.
 _EXAMPLE = "adding-a-method.md"
 
 
@@ -118,12 +118,12 @@ def test_every_command_is_executed_or_has_a_reason_why_not() -> None:
 
 
 def _resolve(name: str, values: dict[str, Any]) -> None:
-    """What a command does before it reads data, with the files that ship."""
+    """Does what a command does before it reads data, with the shipped files."""
     if name in ("run", "plan"):
-        from benchmark.cli.run import Asked
+        from benchmark.cli.run import RunRequest
 
         wanted = ("config", "methods", "seeds", "budget", "settings", "data", "device", "share", "download")
-        experiment, entries = Asked(**{key: values[key] for key in wanted}).read()
+        experiment, entries = RunRequest(**{key: values[key] for key in wanted}).read()
         assert len(entries) == len(experiment.entries)
     elif name == "sweep" and values["config"] is not None:
         from benchmark.sweep.spec import load_sweep
@@ -147,7 +147,7 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
 
 
 def _check_other(words: list[str]) -> None:
-    """A command of another program's: what of it is ours is there."""
+    """Checks a command of another program: files and targets of this repository that it names exist."""
     if words[0] == "make":
         targets = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
         assert set(words[1:]) <= set(" ".join(targets).split())
@@ -177,7 +177,7 @@ def test_the_command_line_understands_it(command: Command, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("command", dict.fromkeys(mentions()), ids=lambda c: f"{c.page}: {c.text}")
-def test_what_is_mentioned_exists(command: Command) -> None:
+def test_mentioned_commands_and_options_exist(command: Command) -> None:
     words = command.bench
     if words is None:
         _check_other(shlex.split(command.text))
@@ -186,7 +186,7 @@ def test_what_is_mentioned_exists(command: Command) -> None:
     assert known and named <= known
 
 
-def test_what_does_not_exist_is_noticed() -> None:
+def test_unknown_commands_and_options_are_noticed() -> None:
     for words in (["rnu"], ["run", "quickstart", "--seed", "0"], ["data", "convrt", "a", "b"], ["compare", "a"]):
         with pytest.raises(Exception, match=r"No such|Missing"):
             parse(words)
@@ -223,8 +223,6 @@ def test_it_runs(bench: Any, page: str, tmp_path: Path, monkeypatch: pytest.Monk
     if page == "protocols.md":
         options = f"{_SMALL} --methods random_init --budget steps=2 --quiet"
         assert bench("run", "quickstart", *shlex.split(options))[0] == 0
-    # What a run writes at its end is what `bench report` writes, which is executed once.
-    monkeypatch.setattr("benchmark.cli.main.write_pages", lambda *_, **__: None)
     for text, extra in EXECUTED[page].items():
         words = Command(page, text).bench
         assert words is not None

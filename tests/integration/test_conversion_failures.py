@@ -1,4 +1,4 @@
-"""Conversions that end before their time: a full disk, and SIGKILL in the middle and between the two names."""
+"""Conversions that end early: a full disk, SIGKILL in the middle, and SIGKILL between renaming the two files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAIN = "from benchmark.cli.main import main; main()"
-# Beyond a file's largest size the system refuses to write, as it does where a disk is full.
+# A limit on file size makes writing fail as it does on a full disk.
 _LIMITED = """
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -61,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _convert(folder: Path, before: str) -> tuple[int, str]:
-    """Exit code and output of `bench data convert` in a process of its own, after some preparation."""
+    """Exit code and output of `bench data convert` in a process that first runs the code `before`."""
     arguments = ["data", "convert", str(folder), str(folder.parent / "x.h5")]
     command = [sys.executable, "-c", before + _MAIN, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=dict(os.environ), check=False)
@@ -72,7 +72,8 @@ def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.parent.iterdir())
 
 
-# The limit is met while images are written, while what HDF5 held back is, and when the tables of the end are.
+# Writing fails in the images, or in the tables at the end of the file.
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [100_000, 325_000])
 def test_a_full_disk_is_one_message_and_leaves_nothing(folder: Path, limit: int) -> None:
     code, printed = _convert(folder, _LIMITED.format(limit=limit))
@@ -82,6 +83,7 @@ def test_a_full_disk_is_one_message_and_leaves_nothing(folder: Path, limit: int)
     assert _names(folder) == ["images"]
 
 
+@pytest.mark.slow
 def test_a_killed_conversion_leaves_nothing_that_looks_finished(bench: Any, folder: Path, tmp_path: Path) -> None:
     code, printed = _convert(folder, _KILLED_IN_THE_MIDDLE)
     assert code == -signal.SIGKILL, printed
@@ -93,9 +95,8 @@ def test_a_killed_conversion_leaves_nothing_that_looks_finished(bench: Any, fold
     assert len(open_container(tmp_path / "x-train.h5")) == 80
 
 
-def test_a_pair_that_was_killed_between_its_names_is_told_from_a_finished_one(
-    bench: Any, folder: Path, tmp_path: Path
-) -> None:
+@pytest.mark.slow
+def test_a_conversion_that_finished_one_of_two_files_is_recognised(bench: Any, folder: Path, tmp_path: Path) -> None:
     code, printed = _convert(folder, _KILLED_BETWEEN_NAMES)
     assert code == -signal.SIGKILL, printed
     assert [path.name for path in tmp_path.glob("x-*")] == ["x-train.h5"]

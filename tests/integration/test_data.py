@@ -1,4 +1,4 @@
-"""`bench data`: from a folder of images to runs on the file made of it."""
+"""`bench data`: a folder of images is converted, inspected, verified and trained on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def test_a_file_is_the_folder_it_was_made_of(bench: Any, folder: Path, tmp_path: Path) -> None:
+def test_a_converted_file_gives_the_same_runs_as_its_folder(bench: Any, folder: Path, tmp_path: Path) -> None:
     code, printed = bench("data", "convert", folder, tmp_path / "x.h5")
     assert code == 0 and "x-train.h5" in printed and "x-test.h5" in printed, printed
     code, printed = bench("data", "inspect", tmp_path / "x-train.h5", "--sheet", tmp_path / "sheet.png")
@@ -99,7 +99,9 @@ def test_bad_input(bench: Any, tmp_path: Path, monkeypatch: Any, arguments: Any,
     assert code == 2 and message in printed, printed
 
 
-def test_what_a_named_dataset_loses_is_said(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_converting_stl10_says_that_unlabelled_images_are_left_out(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     digits = datasets.load_dataset(DatasetSpec(name="digits"), None)
     monkeypatch.setattr(datasets, "load_dataset", lambda spec, path, progress: digits)
     code, printed = bench("data", "convert", "stl10", tmp_path / "x.h5")
@@ -133,7 +135,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 class _Stopping:
-    """A watcher that saves, stops before a step, and does not probe."""
+    """Callbacks that save, stop before a step, and evaluate nothing."""
 
     def __init__(self, run: Run, stop: int | None) -> None:
         self.run, self.stop = run, stop
@@ -155,10 +157,10 @@ class _Stopping:
 
 
 @pytest.mark.parametrize(("size", "other"), [(32, 16), (16, 24)])
-def test_reading_ahead_and_interruptions_change_no_run_whose_crops_the_reader_makes(
+def test_reading_ahead_and_interruptions_do_not_change_runs_whose_reader_crops(
     bench: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, other: int
 ) -> None:
-    """The views have two sizes, too: a large crop at the input size, and a small one at another."""
+    """The two views differ in size: a large crop at the input size, a small one at another."""
     views = [{"crop_scale": [0.3, 1.0], "jitter": 0.8, "hue": 0.1}, {"size": other, "crop_scale": [0.05, 0.3]}]
     entry = {"method": "vicreg", "overrides": {"views": views, "projector_hidden": 32, "output_dim": 32}}
     path = bench.config(dataset={"name": "folder", "size": size}, budget={"steps": 8}, entries=[entry])

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 TWO = ["simclr", "random_init"]
 
 
-def test_further_protocols_stand_beside_the_records_and_in_the_report(bench: Any, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_further_protocols_are_written_next_to_the_records_and_reported(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    code, printed = bench("run", bench.config(entries=TWO), "--out", out)
-    assert code == 0, printed
-    (record,) = out.glob("*/simclr/*/record.json")
+    record = bench.finished(out, *TWO) / "record.json"
     before = record.read_bytes()
 
-    # Asked for in the experiment, they are carried out on the runs that are there; nothing is trained again.
-    config = bench.config(entries=TWO, evaluation={"points": 2, "further": ["lowshot-v1"]})
-    code, printed = bench("run", config, "--out", out)
+    # An experiment that lists a protocol runs it on finished runs; nothing is trained again.
+    config = bench.config(evaluation={"points": 2, "further": ["lowshot-v1"]})
+    run = ("run", config, "--out", out, "--methods", ",".join(TWO))
+    code, printed = bench(*run)
     assert code == 0 and "nothing to do" not in printed, printed
     assert record.read_bytes() == before
-    assert "nothing to do" in bench("run", config, "--out", out)[1]
+    assert "nothing to do" in bench(*run)[1]
 
     code, printed = bench("evaluate", out, "--protocols", "lowlevel-v1,linear-cnnjepa,lowshot-v1")
     assert code == 0, printed
@@ -58,12 +58,12 @@ def test_further_protocols_stand_beside_the_records_and_in_the_report(bench: Any
     assert "transfer-v1 on digits" in page and "belongs to run" in page
 
 
-def test_probes_of_an_earlier_encoder_are_not_taken_for_the_new_ones(bench: Any, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_repeated_run_does_not_keep_the_probes_of_the_earlier_encoder(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     config = bench.config(entries=["random_init"])
-    assert bench("run", config, "--out", out)[0] == 0
+    path = bench.finished(out, "random_init") / "record.json"
     assert bench("evaluate", out, "--protocols", "lowshot-v1")[0] == 0
-    (path,) = out.glob("*/random_init/*/record.json")
     changed = json.loads(path.read_text())
     path.write_text(json.dumps({**changed, "status": "failed", "cause": "exception", "metrics": None}))
     assert bench("run", config, "--out", out)[0] == 0
@@ -83,17 +83,15 @@ def test_probes_of_an_earlier_encoder_are_not_taken_for_the_new_ones(bench: Any,
         (("--protocols", "lowshot-v1", "--allow-partial"), "--allow-partial: for one checkpoint file"),
     ],
 )
-def test_what_cannot_be_probed_is_said_at_once(bench: Any, tmp_path: Path, arguments: Any, message: str) -> None:
-    out = tmp_path / "out"
-    assert bench("run", bench.config(entries=["random_init"]), "--out", out)[0] == 0
-    code, printed = bench("evaluate", out, *arguments)
+def test_impossible_requests_are_refused(bench: Any, tmp_path: Path, arguments: Any, message: str) -> None:
+    bench.finished(tmp_path / "out", "random_init")
+    code, printed = bench("evaluate", tmp_path / "out", *arguments)
     assert code == 2 and message in printed
 
 
-def test_weights_that_are_gone_or_damaged_are_named(bench: Any, tmp_path: Path) -> None:
+def test_missing_and_damaged_weights_are_refused(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert bench("run", bench.config(entries=["random_init"]), "--out", out)[0] == 0
-    (weights,) = out.glob(f"*/*/*/{ENCODER_FILE}")
+    weights = bench.finished(out, "random_init") / ENCODER_FILE
     weights.write_bytes(weights.read_bytes()[:-40])
     code, printed = bench("evaluate", out, "--protocols", "lowshot-v1")
     assert code == 2 and ENCODER_FILE in printed
@@ -106,17 +104,17 @@ def test_weights_that_are_gone_or_damaged_are_named(bench: Any, tmp_path: Path) 
     ("name", "message"),
     [("linear-v1", "is carried out anyway"), ("lowshots", "did you mean"), ("transfer-v1", "bench evaluate")],
 )
-def test_an_experiment_names_further_protocols_alone(bench: Any, name: str, message: str) -> None:
+def test_an_experiment_lists_only_further_protocols(bench: Any, name: str, message: str) -> None:
     code, printed = bench("run", bench.config(evaluation={"further": [name]}))
     assert code == 2 and message in printed
 
 
 @pytest.mark.slow
 def test_every_kind_of_entry_reaches_its_band(bench: Any) -> None:
-    """The JEPAs, the ceiling and the floors; what the others' steps compute is held by tests/parity."""
+    """The JEPAs, supervised training and the untrained networks; tests/parity covers the steps of the others."""
     code, printed = bench("check", "--quiet", "--methods", "cnn_jepa,ijepa,supervised,random_init,random_init_vit")
     assert code == 0, printed
-    assert printed.count(" ok") == 8  # two numbers of each of three entries that train, one of each floor
+    assert printed.count(" ok") == 8  # two for each of three trained entries, one for each untrained network
 
 
 @pytest.mark.slow

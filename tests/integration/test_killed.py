@@ -1,4 +1,4 @@
-"""SIGKILL at random moments, then the same command: the record is that of a run that was never touched."""
+"""A run that is killed (SIGKILL) at random moments and resumed leaves the record of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KILLS = 4
 
 
 def _run(arguments: tuple[Any, ...], kill_after: float) -> int | None:
-    """The exit code; None for a process that was killed, so many seconds after its first step was announced."""
+    """The exit code; None for a process that had to be killed, `kill_after` seconds after its run began."""
     command = [sys.executable, "-c", _MAIN, *map(str, arguments)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
@@ -26,7 +26,7 @@ def _run(arguments: tuple[Any, ...], kill_after: float) -> int | None:
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            if "starting" in line or "going on" in line:
+            if any(word in line for word in ("starting", "going on", "resuming")):
                 break
         try:
             return process.wait(kill_after)
@@ -38,8 +38,8 @@ def _run(arguments: tuple[Any, ...], kill_after: float) -> int | None:
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_and_gone_on_equals_never_killed(bench: Any, tmp_path: Path) -> None:
-    # Saved twenty times, so that a run of some seconds comes forward between two kills.
+def test_a_run_killed_again_and_again_equals_an_undisturbed_one(bench: Any, tmp_path: Path) -> None:
+    # Saved twenty times, so that a run of some seconds advances between two kills.
     config = bench.config(budget={"steps": 60}, evaluation={"points": 20, "images": 100})
 
     def arguments(out: str) -> tuple[Any, ...]:
@@ -50,7 +50,7 @@ def test_killed_again_and_again_and_gone_on_equals_never_killed(bench: Any, tmp_
     long = ledger.training_time + ledger.phases.evaluation + ledger.phases.checkpointing
     draw, kills = random.Random(0), 0
     while kills < _KILLS:
-        # Early moments too: while nothing is saved yet, while a state is read back, while one is written.
+        # Includes early moments: before anything is saved, while a state is read, while one is written.
         code = _run(arguments("parts"), draw.uniform(0.0, 0.25 * long))
         if code is not None:
             assert code == 0

@@ -1,4 +1,4 @@
-"""`bench plan`: what a run would cost, from real steps, and nothing left behind."""
+"""`bench plan` and the estimate of `bench run`: costs from real steps; no files are left."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from benchmark.runs import estimate as planning
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.estimates
 
 
 def test_every_entry_and_rung_is_estimated_and_nothing_is_trained(bench: Any, tmp_path: Path) -> None:
@@ -32,7 +34,7 @@ def test_every_entry_and_rung_is_estimated_and_nothing_is_trained(bench: Any, tm
     assert set(tmp_path.rglob("*")) - before <= {config, *(tmp_path / "locks").rglob("*"), tmp_path / "locks"}
 
 
-def test_a_time_budget_is_what_it_costs(bench: Any, tmp_path: Path) -> None:
+def test_a_budget_of_time_costs_that_time(bench: Any, tmp_path: Path) -> None:
     code, printed = bench("plan", bench.config(), "--methods", "simclr", "--budget", "wall_clock=2m")
     assert code == 0, printed
     (row,) = (line for line in printed.splitlines() if "wall_clock=" in line)
@@ -41,10 +43,10 @@ def test_a_time_budget_is_what_it_costs(bench: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("budget", "training", "device_hours"),
-    # What is limited stays: the clock's time with twice the device-hours, or the device-hours in half the time.
+    # The budget stays: the same wall-clock time at twice the device-hours, or the same device-hours in half the time.
     [("wall_clock=2m", "2.0 min", "0.067"), ("device_hours=0.1", "3.0 min", "0.10")],
 )
-def test_several_devices_are_taken_to_divide_the_work(
+def test_several_devices_are_assumed_to_divide_the_work(
     bench: Any, budget: str, training: str, device_hours: str
 ) -> None:
     plan = ("plan", bench.config(), "--methods", "simclr", "--budget", budget)
@@ -55,14 +57,14 @@ def test_several_devices_are_taken_to_divide_the_work(
     assert "if 2 devices divide the work without loss, never measured" in printed
 
 
-def test_a_run_says_what_is_to_come(bench: Any, tmp_path: Path) -> None:
+def test_a_run_estimates_the_missing_runs(bench: Any, tmp_path: Path) -> None:
     arguments = ("run", bench.config(), "--out", tmp_path, "--methods", "simclr")
     code, printed = bench(*arguments)
     assert code == 0 and re.search(r"1 runs? to come, about \d+s of training", printed)
     assert "to come" not in bench(*arguments)[1]  # nothing is
 
 
-def test_a_run_that_is_interrupted_while_it_plans_has_left_nothing(
+def test_an_interruption_during_the_estimate_leaves_no_files(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ("run", bench.config(), "--out", tmp_path / "out", "--methods", "simclr,vicreg")
@@ -70,7 +72,7 @@ def test_a_run_that_is_interrupted_while_it_plans_has_left_nothing(
         patch.setattr(planning, "_try_out", lambda *_: signal.raise_signal(signal.SIGINT))
         code, printed = bench(*arguments)
     assert code == 130 and "interrupting: after the entry that is tried out" in printed
-    assert "the same command goes on" in printed and not list(tmp_path.rglob("state.pt"))
+    assert "the same command resumes" in printed and not list(tmp_path.rglob("state.pt"))
     assert bench(*arguments)[0] == 0
     assert set(bench.records(tmp_path / "out")) == {"simclr", "vicreg"}
 

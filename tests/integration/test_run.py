@@ -1,4 +1,4 @@
-"""The main job, end to end."""
+"""`bench run`, end to end."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
+@pytest.mark.reports
 @pytest.mark.figures
 def test_all_methods_leave_records_a_leaderboard_and_a_figure(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
+    bench.finished(out, *(entry["method"] for entry in bench.tiny["entries"]))
     code, printed = bench("run", bench.config(), "--out", out)
-    assert code == 0, printed
+    assert code == 0 and "nothing to do: all 7 runs are done" in printed
     records = bench.records(out)
     assert set(records) == {"cnn_jepa", "byol", "simclr", "vicreg", "ijepa", "supervised", "random_init"}
     for entry, record in records.items():
@@ -63,10 +66,9 @@ def test_all_methods_leave_records_a_leaderboard_and_a_figure(bench: Any, tmp_pa
     assert all(row["preliminary"] for row in rows)
 
 
-def test_a_runs_folder_holds_what_the_design_says(bench: Any, tmp_path: Path) -> None:
+def test_a_runs_folder_holds_these_files(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert bench("run", bench.config(), "--out", out, "--methods", "cnn_jepa", "--quiet") == (0, "")
-    (folder,) = (out / "tiny" / "cnn_jepa").iterdir()
+    folder = bench.finished(out, "cnn_jepa")
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "config.yaml", "environment.json", "history.jsonl", "record.json", "glimpse.npz", "breakdown.json",
@@ -88,10 +90,10 @@ def test_a_runs_folder_holds_what_the_design_says(bench: Any, tmp_path: Path) ->
     network.load_state_dict(load_file(folder / "encoder.safetensors"), strict=True)
 
 
-def test_a_finished_experiment_is_left_alone_and_an_unfinished_one_goes_on(bench: Any, tmp_path: Path) -> None:
+def test_finished_runs_are_not_repeated_and_missing_ones_are_added(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     config = bench.config()
-    assert bench("run", config, "--out", out, "--methods", "simclr,random_init")[0] == 0
+    bench.finished(out, "simclr", "random_init")
     before = {path: path.stat().st_mtime_ns for path in out.rglob("record.json")}
     code, printed = bench("run", config, "--out", out, "--methods", "simclr,random_init")
     assert code == 0
@@ -103,7 +105,8 @@ def test_a_finished_experiment_is_left_alone_and_an_unfinished_one_goes_on(bench
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
-def test_a_ladder_is_runs_of_their_own(bench: Any, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_each_budget_of_a_ladder_is_a_run_of_its_own(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, _ = bench("run", bench.config(), "--out", out, "--methods", "simclr", "--budget", "steps=4,8")
     assert code == 0
@@ -112,9 +115,10 @@ def test_a_ladder_is_runs_of_their_own(bench: Any, tmp_path: Path) -> None:
     assert len({record.key for _, record in found}) == 2
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_history_bit_for_bit(bench: Any, tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        assert bench("run", bench.config(), "--out", tmp_path / name, "--methods", "cnn_jepa,simclr,ijepa")[0] == 0
+    bench.finished(tmp_path / "one", "cnn_jepa", "simclr", "ijepa")
+    assert bench("run", bench.config(), "--out", tmp_path / "two", "--methods", "cnn_jepa,simclr,ijepa")[0] == 0
     for entry in ("cnn_jepa", "simclr", "ijepa"):
         (one,), (two,) = ((tmp_path / n).glob(f"*/{entry}/*/history.jsonl") for n in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()
@@ -124,7 +128,8 @@ def test_the_same_seed_gives_the_same_history_bit_for_bit(bench: Any, tmp_path: 
     assert len(losses) == 2 and losses[0] != losses[1]
 
 
-def test_a_picture_that_fails_costs_the_run_nothing_but_the_picture(
+@pytest.mark.slow
+def test_a_picture_that_fails_does_not_fail_the_run(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
@@ -144,11 +149,13 @@ def test_a_picture_that_fails_costs_the_run_nothing_but_the_picture(
 
 
 def test_another_seed_gives_another_history(bench: Any, tmp_path: Path) -> None:
-    assert bench("run", bench.config(), "--out", tmp_path, "--methods", "simclr", "--seeds", "0,1")[0] == 0
+    bench.finished(tmp_path, "simclr")
+    assert bench("run", bench.config(), "--out", tmp_path, "--methods", "simclr", "--seeds", "1")[0] == 0
     first, second = (path.read_text() for path in sorted(tmp_path.glob("tiny/simclr/*/history.jsonl")))
     assert first != second
 
 
+@pytest.mark.slow
 def test_entries_start_from_equal_backbones_and_see_the_same_order(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,18 +176,19 @@ def test_entries_start_from_equal_backbones_and_see_the_same_order(
     assert all(torch.equal(a, b) for other in others for a, b in zip(first, other, strict=True))
 
 
-def test_interrupted_and_gone_on_equals_never_interrupted(
+@pytest.mark.slow
+def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = bench.config(evaluation={"points": 4})
+    config = bench.config()
     entries = ("cnn_jepa", "ijepa")
-    assert bench("run", config, "--out", tmp_path / "whole", "--methods", ",".join(entries))[0] == 0
+    bench.finished(tmp_path / "whole", *entries)
     real = loop.run_step
     seen: set[tuple[str, int]] = set()
 
     def interrupt(training: Any, progress: float, *arguments: Any) -> Any:
         place = (training.spec.entry.name, training.step)
-        # Steps of the warm-up (progress 0) and of the breakdown (behind the last step) are not the run's own.
+        # Steps of the warm-up (progress 0) and of the breakdown (after the last step) are not the run's own.
         if progress > 0 and training.step in (2, 6) and place not in seen:
             seen.add(place)
             signal.raise_signal(signal.SIGINT if training.step == 2 else signal.SIGTERM)
@@ -193,7 +201,7 @@ def test_interrupted_and_gone_on_equals_never_interrupted(
         if code == 0:
             break
         assert code == 130, printed
-        assert "the same command goes on" in printed
+        assert "the same command resumes" in printed
         stops += 1
     assert stops == 4
     for entry in entries:
@@ -208,9 +216,9 @@ def test_interrupted_and_gone_on_equals_never_interrupted(
 def test_time_that_passes_while_a_state_is_saved_skips_no_evaluation(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that takes its time may carry a budget of time past a point, and past its end."""
+    """A slow disk may carry a budget of time past an evaluation point, and past its end."""
     real, honest = loop.run_step, Ledger.state_dict
-    late = {2: 600.0, 5: 1001.0}  # seconds of training with which a step's state is saved
+    late = {2: 600.0, 5: 1001.0}  # step: seconds of training in its saved state
 
     def interrupt(training: Any, progress: float, *arguments: Any) -> Any:
         if progress > 0 and training.step in late:
@@ -234,7 +242,9 @@ def test_time_that_passes_while_a_state_is_saved_skips_no_evaluation(
     assert [point.progress for point in record.ledger.evaluation_points] == points
 
 
-def test_one_failing_run_is_recorded_and_the_others_go_on(
+@pytest.mark.slow
+@pytest.mark.estimates
+def test_a_failing_run_is_recorded_and_does_not_stop_the_others(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = bench.config()
@@ -261,7 +271,7 @@ def test_one_failing_run_is_recorded_and_the_others_go_on(
 _WILD = ("--set", "simclr.optimizer.lr=1e30", "--set", "simclr.optimizer.name=sgd", "--set", "precision='32'")
 
 
-def test_weights_that_are_lost_in_the_last_step_are_a_divergence_too(bench: Any, tmp_path: Path) -> None:
+def test_weights_that_become_infinite_in_the_last_step_are_a_divergence(bench: Any, tmp_path: Path) -> None:
     options = ("--set", "supervised.optimizer.lr=1e30", "--set", "supervised.optimizer.warmup=0", "--budget", "steps=1")
     code, printed = bench("run", bench.config(), "--out", tmp_path, "--methods", "supervised", *options)
     assert code == 0, printed
@@ -274,7 +284,7 @@ def test_divergence_is_a_status_without_scores(bench: Any, tmp_path: Path) -> No
     assert code == 0
     assert record.status == "diverged"
     assert record.metrics is None
-    # It is final, and not tried again.
+    # The status is final: the run is not repeated.
     assert "nothing to do" in bench("run", bench.config(), "--out", tmp_path, "--methods", "simclr", *_WILD)[1]
     assert record.ledger is not None and record.ledger.training_time > 0
 
@@ -301,8 +311,8 @@ def test_a_budget_of_flops_ends_with_the_step_that_reaches_it(bench: Any, tmp_pa
     assert lines[-1]["step"] == ledger.steps and lines[-1]["progress"] < 1.0
 
 
-def test_report_and_leaderboard_read_records_alone(bench: Any, tmp_path: Path) -> None:
-    assert bench("run", bench.config(), "--out", tmp_path / "r", "--methods", "simclr,random_init")[0] == 0
+def test_report_and_leaderboard_need_only_records(bench: Any, tmp_path: Path) -> None:
+    bench.finished(tmp_path / "r", "simclr", "random_init")
     assert bench("report", tmp_path / "r", "--out", tmp_path / "page")[0] == 0
     assert "random init" in (tmp_path / "page" / "report.md").read_text()
     assert bench("leaderboard", tmp_path / "r", "--csv", tmp_path / "board.csv")[0] == 0
@@ -310,7 +320,7 @@ def test_report_and_leaderboard_read_records_alone(bench: Any, tmp_path: Path) -
     assert [row["n"] for row in rows] == ["1", "1"]
 
 
-def test_a_device_that_another_process_holds_is_refused_or_shared(bench: Any, tmp_path: Path) -> None:
+def test_a_device_in_use_is_refused_or_shared(bench: Any, tmp_path: Path) -> None:
     take = "import sys; from benchmark.machine.locks import DeviceLock"
     hold = f"{take}\nwith DeviceLock('cpu'): print(flush=True); sys.stdin.read()"
     other = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -329,13 +339,12 @@ def test_a_device_that_another_process_holds_is_refused_or_shared(bench: Any, tm
     assert "shared device" in bench.records(tmp_path)["random_init"].flags
 
 
-def test_a_run_that_another_process_is_at_is_left_to_it(bench: Any, tmp_path: Path) -> None:
+def test_a_run_that_another_process_is_running_is_skipped(bench: Any, tmp_path: Path) -> None:
     arguments = ("run", bench.config(), "--out", tmp_path / "out", "--methods", "random_init")
-    assert bench(*arguments)[0] == 0
-    (record,) = (tmp_path / "out").glob("tiny/random_init/*/record.json")
+    record = bench.finished(tmp_path / "out", "random_init") / "record.json"
     assert not (record.parent / ".lock").exists()
     record.unlink()
     with folder_lock(record.parent):
         code, printed = bench(*arguments)
-    assert code == 0 and "another process is at this run" in printed
+    assert code == 0 and "is already running in another process" in printed
     assert not record.exists()

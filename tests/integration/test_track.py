@@ -1,4 +1,4 @@
-"""Runs shown in trackers: what they are told, that they change nothing, and that their failures end nothing."""
+"""Trackers (`--track`): what they receive, that they change no result, and that their failures end no run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SIMCLR = ("--methods", "simclr", "--quiet")
 
 
 class FakeLogger:
-    """Keeps what it is told, in which phase of the ledger; draws random numbers as a tracker might."""
+    """Keeps what it receives, and the ledger's phase at that time; draws random numbers as a tracker might."""
 
     def __init__(self, subject: Subject, phase: Callable[[], str], fails_at: int | None = None) -> None:
         self.subject, self._phase, self._fails_at = subject, phase, fails_at
@@ -47,15 +47,9 @@ class FakeLogger:
         return [(values, step) for values, step in found if values]
 
 
-@pytest.fixture(autouse=True)
-def _no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the report behind each run, which takes longer than the run."""
-    monkeypatch.setattr("benchmark.cli.main.write_pages", lambda folders, out: None)
-
-
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FakeLogger]]:
-    """Puts a tracker `fake` in place, and gives the list in which its loggers will be."""
+    """Adds a tracker `fake`; returns the list of the loggers that it opens."""
     ledgers: list[Any] = []
     make = Ledger.__init__
 
@@ -78,7 +72,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FakeLogger]]:
     return place
 
 
-def test_a_tracker_is_told_the_history_and_the_scores_and_changes_nothing(
+def test_a_tracker_receives_the_history_and_scores_and_changes_no_result(
     bench: Any, tmp_path: Path, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "LOG_EVERY", 3)
@@ -96,7 +90,7 @@ def test_a_tracker_is_told_the_history_and_the_scores_and_changes_nothing(
 
     trained = logger.lines("train")
     speeds = [values.pop("images_per_second", None) for values, _ in trained]
-    # Throughput is that of a window, and the first one has ended by then.
+    # Throughput is measured over a window; the first one has ended by the last line.
     assert len(speeds) == 5 and all(speed is None or speed > 0 for speed in speeds) and speeds[-1] is not None
     for kind, lines in (("train", trained), ("evaluation", logger.lines("validation"))):
         wanted = [{k: v for k, v in line.items() if k != "kind"} for line in history if line["kind"] == kind]
@@ -115,7 +109,7 @@ def test_a_tracker_is_told_the_history_and_the_scores_and_changes_nothing(
     assert [len(untrained.lines(group)) for group in ("train", "validation", "test/online")] == [0, 0, 1]
 
 
-def test_a_tracker_that_fails_is_left_behind_and_the_others_go_on(
+def test_a_tracker_that_fails_is_dropped_and_the_others_continue(
     bench: Any, tmp_path: Path, fake: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     (broken, sound), config = (fake("broken", fails_at=1), fake("sound")), bench.config()
@@ -138,7 +132,7 @@ def test_a_tracker_that_fails_is_left_behind_and_the_others_go_on(
     ]
 
 
-def test_a_resumed_run_goes_on_behind_what_was_sent(
+def test_a_resumed_run_sends_only_what_is_new(
     bench: Any, tmp_path: Path, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, config = fake(), bench.config()
@@ -152,11 +146,11 @@ def test_a_resumed_run_goes_on_behind_what_was_sent(
     first, second = made
     assert (first.ended, second.ended) == (["interrupted"], ["success"])
     assert (first.subject.resumed_step, second.subject.resumed_step) == (None, 6)
-    assert first.subject.key == second.subject.key
+    assert first.subject.spec.key == second.subject.spec.key
     assert [step for logger in made for _, step in logger.lines("validation")] == [5, 10]
 
 
-def test_what_is_missing_or_misspelt_is_said_before_anything_runs(
+def test_missing_and_misspelt_trackers_are_refused_before_anything_runs(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(tracking.TOOLS, "wandb", Tool(("no_such_module",), tracking.TOOLS["wandb"].open))
@@ -175,7 +169,7 @@ def test_what_is_missing_or_misspelt_is_said_before_anything_runs(
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Nothing set by the user; the list of the addresses off this machine that somebody tried to reach."""
+    """Clears the user's tracker settings; returns the list of addresses that a tracker tried to reach."""
     for name in ("WANDB_MODE", "WANDB_PROJECT", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
     tried: list[Any] = []

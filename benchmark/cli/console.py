@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.records.schema import Record
     from benchmark.records.study import StudyRecord
-    from benchmark.runs.estimate import Estimate
+    from benchmark.runs.progress import Estimate
 
 PLAIN_EVERY = 10.0  # seconds between two plain lines of one run
 

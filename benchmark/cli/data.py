@@ -11,8 +11,8 @@ from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.cli.console import ConsoleReporter
+    from benchmark.data.decode import Progress
     from benchmark.data.hdf5.convert import Reencode
-    from benchmark.data.images import Progress
 
 app = typer.Typer(no_args_is_help=True, help="Convert, inspect and verify images; look at views.")
 

@@ -53,8 +53,9 @@ def sweep(
     from benchmark.errors import Interrupted
     from benchmark.machine.devices import choose_device
     from benchmark.machine.interrupt import StopSignal
+    from benchmark.sweep.resolve import check_on_data, resolve_sweep
     from benchmark.sweep.spec import load_sweep
-    from benchmark.sweep.sweep import Sweep, check_on, resolve_sweep
+    from benchmark.sweep.sweep import Sweep
     from benchmark.sweep.trial_runs import SweepOptions
 
     chosen = choose_device(device)
@@ -62,7 +63,7 @@ def sweep(
     resolved = resolve_sweep(spec, path, budget=budget, settings=settings or [])
     with reporter:
         dataset = load_dataset(resolved.experiment.dataset, data, download, progress=reporter.data_progress)
-    check_on(resolved, dataset, chosen)
+    check_on_data(resolved, dataset, chosen)
 
     def announce(text: str) -> None:
         if not worker:  # the caller says it for all

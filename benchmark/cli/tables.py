@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from benchmark.records.schema import Record
     from benchmark.records.study import StudyRecord, TrialOutcome
-    from benchmark.runs.estimate import Estimate
+    from benchmark.runs.progress import Estimate
 
 
 def runs_text(count: int) -> str:

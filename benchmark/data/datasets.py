@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from benchmark.data.images import Images, Progress
+    from benchmark.data.decode import Progress
+    from benchmark.data.images import Images
     from benchmark.data.sources import RawSplit, Source
     from benchmark.data.spec import DatasetSpec
     from methods.base import Method

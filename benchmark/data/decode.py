@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeVar
 
-    from benchmark.data.images import Progress
+    Progress = Callable[[int, int], None]  # how many of how many are done
 
     ItemT = TypeVar("ItemT")
     ResultT = TypeVar("ResultT")

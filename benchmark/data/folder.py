@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from benchmark.data.images import Images, Progress
+    from benchmark.data.decode import Progress
+    from benchmark.data.images import Images
     from benchmark.data.spec import LoadRequest
 
 _FALLBACK_SIZE = 224

@@ -15,10 +15,10 @@ from benchmark.data.decode import SMALL, canonical, decode, in_order, in_threads
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    Progress = Callable[[int, int], None]
+    from benchmark.data.decode import Progress
 
 
 class Images(Protocol):

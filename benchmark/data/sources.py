@@ -15,7 +15,8 @@ from benchmark.data.splits import array_checksums
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmark.data.images import Images, Progress
+    from benchmark.data.decode import Progress
+    from benchmark.data.images import Images
 
 
 class OpenImages(Protocol):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from benchmark.experiment.run_spec import plan_runs
 from benchmark.machine.devices import choose_device, take_device
+from benchmark.runs.progress import Estimate
 from benchmark.runs.run import Run
 from benchmark.training.loop import run_step
 from benchmark.training.profile import flops_per_step, seconds_per_step, undone, warm_up
@@ -31,47 +32,7 @@ if TYPE_CHECKING:
     from benchmark.runs.progress import Reporter
 
 STEPS = 5  # timed, after the warm-up
-TRYING_OUT = "after the entry that is tried out"  # what an stop_signal waits for
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """One run of an entry: seconds, images, bytes. What was not tried out is None.
-
-    With several devices the training is worked out as if they divided each step without loss, which was never
-    measured; the rest is that of one device, on which the steps were tried out.
-
-    Attributes:
-        spec: the run; other seeds of the entry cost the same.
-        runs: how many runs of this kind there are.
-        step: of one training step on one device, data wait included.
-        training: of the whole training.
-        evaluation: probes on the way and at the end.
-        samples: images drawn.
-        memory: peak of what was tried out.
-        disk: what the run's folder holds at most, two saved states included.
-        devices: how many share each step.
-    """
-
-    spec: RunSpec
-    runs: int
-    step: float | None
-    training: float
-    evaluation: float | None
-    samples: float
-    memory: int | None
-    disk: int | None
-    devices: int = 1
-
-    @property
-    def device_hours(self) -> float:
-        """Training time of all runs of this kind x devices, in hours."""
-        return self.runs * self.training * self.devices / 3600
-
-    @property
-    def total(self) -> float:
-        """Seconds of all runs of this kind, set-up left out."""
-        return self.runs * (self.training + (self.evaluation or 0.0))
+TRYING_OUT = "after the entry that is tried out"  # what an interruption waits for
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,57 @@
-"""Who is told what happens while an experiment is carried out."""
+"""What is reported while an experiment runs: estimates before it, progress, records."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.records.schema import Record
-    from benchmark.runs.estimate import Estimate
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One run of an entry: seconds, images, bytes. What was not tried out is None.
+
+    With several devices the training is worked out as if they divided each step without loss, which was never
+    measured; the rest is that of one device, on which the steps were tried out.
+
+    Attributes:
+        spec: the run; other seeds of the entry cost the same.
+        runs: how many runs of this kind there are.
+        step: of one training step on one device, data wait included.
+        training: of the whole training.
+        evaluation: probes on the way and at the end.
+        samples: images drawn.
+        memory: peak of what was tried out.
+        disk: what the run's folder holds at most, two saved states included.
+        devices: how many share each step.
+    """
+
+    spec: RunSpec
+    runs: int
+    step: float | None
+    training: float
+    evaluation: float | None
+    samples: float
+    memory: int | None
+    disk: int | None
+    devices: int = 1
+
+    @property
+    def device_hours(self) -> float:
+        """Training time of all runs of this kind x devices, in hours."""
+        return self.runs * self.training * self.devices / 3600
+
+    @property
+    def total(self) -> float:
+        """Seconds of all runs of this kind, set-up left out."""
+        return self.runs * (self.training + (self.evaluation or 0.0))
 
 
 class Reporter(Protocol):
-    """Who shows what happens."""
+    """Shows progress to the user."""
 
     def planned(self, estimates: list[Estimate], *, whole: bool) -> None:
         """What is to come has been tried out; `whole` with the probes."""

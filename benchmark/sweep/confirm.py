@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from benchmark.experiment.run_spec import RunSpec
+    from benchmark.sweep.resolve import ResolvedSweep
     from benchmark.sweep.space import Point
     from benchmark.sweep.study import EntryTrials
-    from benchmark.sweep.sweep import ResolvedSweep
     from benchmark.sweep.trial_runs import TrialRuns
 
 

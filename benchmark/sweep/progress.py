@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.records.schema import Record
-    from benchmark.runs.estimate import Estimate
+    from benchmark.runs.progress import Estimate
 
 _EVERY = 30.0  # seconds between two lines about one run
 

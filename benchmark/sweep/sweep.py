@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import benchmark
-from benchmark.errors import Interrupted, UserError
-from benchmark.experiment.explain import with_settings
-from benchmark.experiment.files import set_key
-from benchmark.experiment.run_spec import plan_runs, resolve_precision
-from benchmark.experiment.spec import override, read_experiment, validate_experiment
+from benchmark.errors import Interrupted
+from benchmark.experiment.run_spec import resolve_precision
 from benchmark.machine.devices import choose_device
 from benchmark.runs.runner import finished_record
 from benchmark.sweep.confirm import Confirming
 from benchmark.sweep.export import export
 from benchmark.sweep.progress import Pace
 from benchmark.sweep.question import Question, question
-from benchmark.sweep.space import point_text, resolve_point, spaces
+from benchmark.sweep.space import resolve_point
 from benchmark.sweep.study import failures, open_storage, open_study, study_lock, worker_lock
 from benchmark.sweep.trial_runs import SweepOptions, TrialRuns
 from benchmark.sweep.worker import Worker, best_trial
@@ -31,90 +26,12 @@ from benchmark.sweep.worker import Worker, best_trial
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import torch
-
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment.spec import Experiment
     from benchmark.machine.interrupt import StopSignal
     from benchmark.records.study import StudyRecord
+    from benchmark.sweep.resolve import ResolvedSweep
     from benchmark.sweep.space import Space
-    from benchmark.sweep.spec import SweepSpec
     from benchmark.sweep.study import EntryTrials
-
-
-@dataclass(frozen=True)
-class ResolvedSweep:
-    """A sweep, read and checked as far as that goes without data.
-
-    Attributes:
-        sweep: what is resolved.
-        base: the experiment's raw data, with all settings.
-        experiment: the same, validated.
-        source: the experiment's file.
-        spaces: one per entry.
-        where: the sweep's file, for errors.
-    """
-
-    sweep: SweepSpec
-    base: dict[str, Any]
-    experiment: Experiment
-    source: Path
-    spaces: list[Space]
-    where: str
-
-
-def resolve_sweep(sweep: SweepSpec, path: Path, *, budget: str | None, settings: Sequence[str]) -> ResolvedSweep:
-    """Resolves a sweep's experiment and every point that can be known before the first trial.
-
-    Args:
-        sweep: what is resolved.
-        path: its file.
-        budget: replaces the experiment's.
-        settings: `a.b=value` each, on top of the file's.
-
-    Raises:
-        UserError: a key is unknown, or a value is one that no run would accept.
-    """
-    raw, source = read_experiment(sweep.experiment, path.parent)
-    for key, value in sweep.settings.items():
-        set_key(raw, key, value, f"{path}: settings.{key}")
-
-    def read(settings: Sequence[str]) -> ResolvedSweep:
-        base = copy.deepcopy(raw)
-        override(base, budget, settings)
-        experiment = validate_experiment(base, str(source))
-        _check_pruner(sweep, experiment.evaluation.points, str(path))
-        found = spaces(sweep, base, str(path))
-        for space in found:
-            for point in space.examples():
-                resolve_point(space, base, source, point, str(path))
-        return ResolvedSweep(sweep, base, experiment, source, found, str(path))
-
-    return with_settings(read, settings, path, source)
-
-
-def _check_pruner(sweep: SweepSpec, points: int, where: str) -> None:
-    """Refuses a pruner that would never be resolved: neither at the first evaluation point nor at a run's end."""
-    if sweep.pruner != "none" and (points < 2 or points * len(sweep.seeds) < 3):
-        raise UserError(
-            f"{where}: pruner is '{sweep.pruner}', but evaluation.points is {points}, too few for a run to be given up "
-            "before its end; expected at least 3, for instance --set evaluation.points=5"
-        )
-
-
-def check_on(resolved: ResolvedSweep, dataset: Dataset, device: torch.device) -> None:
-    """The rest of the check, for which the images' size and number have to be known.
-
-    Raises:
-        UserError: no run would accept a point.
-    """
-    for space in resolved.spaces:
-        for point in space.examples():
-            experiment, entries = resolve_point(space, resolved.base, resolved.source, point, resolved.where)
-            try:
-                plan_runs(experiment, entries, dataset, device)
-            except UserError as error:
-                raise UserError(f"{resolved.where}: with {point_text(point)}: {error}") from None
 
 
 class Sweep:

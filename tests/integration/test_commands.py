@@ -126,8 +126,8 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
         experiment, entries = RunRequest(**{key: values[key] for key in wanted}).read()
         assert len(entries) == len(experiment.entries)
     elif name == "sweep" and values["config"] is not None:
+        from benchmark.sweep.resolve import resolve_sweep
         from benchmark.sweep.spec import load_sweep
-        from benchmark.sweep.sweep import resolve_sweep
 
         spec, path = load_sweep(values["config"], study=values["study"], seeds=None, trials=values["trials"])
         asked = resolve_sweep(spec, path, budget=values["budget"], settings=values["settings"] or [])

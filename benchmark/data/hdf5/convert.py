@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmark.data.datasets import Dataset
+    from benchmark.data.decode import Progress
     from benchmark.data.hdf5.publish import Say
-    from benchmark.data.images import Progress
 
 
 @dataclass(frozen=True)

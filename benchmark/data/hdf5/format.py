@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from benchmark.data.images import Progress
+    from benchmark.data.decode import Progress
 
 FORMAT, VERSION = "cnn-jepa-bench images", 1
 _ARRAYS = {"lengths": np.uint32, "labels": np.int32, "sizes": np.uint32, "checksums": np.uint8}

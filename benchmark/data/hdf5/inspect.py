@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from benchmark.data.decode import Progress
     from benchmark.data.hdf5.format import Encoded
-    from benchmark.data.images import Progress
 
 _ROWS, _COLUMNS, _SIDE, _GAP = 10, 8, 64, 2
 

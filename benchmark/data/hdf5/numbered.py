@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from benchmark.data.images import Progress
+    from benchmark.data.decode import Progress
 
 
 _MOST_CLASSES = 1_000_000

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from benchmark.data.decode import Progress
     from benchmark.data.hdf5.format import Container
-    from benchmark.data.images import Progress
 
 NOTHING_KEPT = "nothing was kept"
 

@@ -15,8 +15,9 @@ from benchmark.machine.interrupt import StopSignal
 from benchmark.records.folder import write_record
 from benchmark.records.schema import TrialMetrics, ValidationPoint, ValidationScores
 from benchmark.runs.run import never_prune
+from benchmark.sweep.resolve import ResolvedSweep, check_on_data, resolve_sweep
 from benchmark.sweep.spec import load_sweep
-from benchmark.sweep.sweep import ResolvedSweep, Sweep, check_on, resolve_sweep
+from benchmark.sweep.sweep import Sweep
 from benchmark.sweep.trial_runs import SweepOptions, TrialRuns
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def open_sweep_fixture(resolve: Callable[..., ResolvedSweep], tmp_path: Path, ma
     def make(storage: str | None = None, score: Any = None, **changes: Any) -> Sweep:
         resolved = resolve(**changes)
         dataset = load_dataset(resolved.experiment.dataset, None)
-        check_on(resolved, dataset, torch.device("cpu"))
+        check_on_data(resolved, dataset, torch.device("cpu"))
         said: list[str] = []
         options, stop_signal = SweepOptions(tmp_path / "out", storage), StopSignal(said.append)
         sweep = Sweep(resolved, dataset, options, said.append, stop_signal)

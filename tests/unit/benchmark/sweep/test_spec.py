@@ -12,9 +12,9 @@ from benchmark.data.datasets import load_dataset
 from benchmark.errors import UserError
 from benchmark.experiment.files import shipped_sweeps
 from benchmark.experiment.run_spec import run_specs
+from benchmark.sweep.resolve import check_on_data, resolve_sweep
 from benchmark.sweep.space import resolve_point
 from benchmark.sweep.spec import ParameterSpec, load_sweep
-from benchmark.sweep.sweep import check_on, resolve_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +107,7 @@ def test_a_value_that_does_not_fit_the_images_is_named(resolve: Callable[..., An
     # 15 of 16 cells cannot be hidden; only the grid says so.
     question = resolve(parameters={"cnn_jepa.masking.target_share": {"values": [0.25, 0.95]}})
     with pytest.raises(UserError, match=r"with cnn_jepa.masking.target_share=0.95: .*target_share is 0.95"):
-        check_on(question, load_dataset(question.experiment.dataset, None), torch.device("cpu"))
+        check_on_data(question, load_dataset(question.experiment.dataset, None), torch.device("cpu"))
 
 
 def test_the_command_line_replaces_the_file(write_sweep: Callable[..., Any]) -> None:

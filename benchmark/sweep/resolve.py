@@ -1,0 +1,100 @@
+"""A sweep resolved: its experiment with all settings, and every point that can be known before the first trial."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import UserError
+from benchmark.experiment.explain import with_settings
+from benchmark.experiment.files import set_key
+from benchmark.experiment.run_spec import plan_runs
+from benchmark.experiment.spec import override, read_experiment, validate_experiment
+from benchmark.sweep.space import point_text, resolve_point, spaces
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import torch
+
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment.spec import Experiment
+    from benchmark.sweep.space import Space
+    from benchmark.sweep.spec import SweepSpec
+
+
+@dataclass(frozen=True)
+class ResolvedSweep:
+    """A sweep, read and checked as far as that goes without data.
+
+    Attributes:
+        sweep: as its file has it, with the command line's overrides.
+        base: the experiment's raw data, with all settings.
+        experiment: the same, validated.
+        source: the experiment's file.
+        spaces: one per entry.
+        where: the sweep's file, for errors.
+    """
+
+    sweep: SweepSpec
+    base: dict[str, Any]
+    experiment: Experiment
+    source: Path
+    spaces: list[Space]
+    where: str
+
+
+def resolve_sweep(sweep: SweepSpec, path: Path, *, budget: str | None, settings: Sequence[str]) -> ResolvedSweep:
+    """Resolves a sweep's experiment and every point that can be known before the first trial.
+
+    Args:
+        sweep: as `load_sweep` reads it.
+        path: its file.
+        budget: replaces the experiment's.
+        settings: `a.b=value` each, on top of the file's.
+
+    Raises:
+        UserError: a key is unknown, or a value is one that no run would accept.
+    """
+    raw, source = read_experiment(sweep.experiment, path.parent)
+    for key, value in sweep.settings.items():
+        set_key(raw, key, value, f"{path}: settings.{key}")
+
+    def read(settings: Sequence[str]) -> ResolvedSweep:
+        base = copy.deepcopy(raw)
+        override(base, budget, settings)
+        experiment = validate_experiment(base, str(source))
+        _check_pruner(sweep, experiment.evaluation.points, str(path))
+        found = spaces(sweep, base, str(path))
+        for space in found:
+            for point in space.examples():
+                resolve_point(space, base, source, point, str(path))
+        return ResolvedSweep(sweep, base, experiment, source, found, str(path))
+
+    return with_settings(read, settings, path, source)
+
+
+def _check_pruner(sweep: SweepSpec, points: int, where: str) -> None:
+    """Refuses a pruner that would never be asked: neither at the first evaluation point nor at a run's end."""
+    if sweep.pruner != "none" and (points < 2 or points * len(sweep.seeds) < 3):
+        raise UserError(
+            f"{where}: pruner is '{sweep.pruner}', but evaluation.points is {points}, too few for a run to be given up "
+            "before its end; expected at least 3, for instance --set evaluation.points=5"
+        )
+
+
+def check_on_data(resolved: ResolvedSweep, dataset: Dataset, device: torch.device) -> None:
+    """Checks every point that can be known against the images: their size and number.
+
+    Raises:
+        UserError: no run would accept a point.
+    """
+    for space in resolved.spaces:
+        for point in space.examples():
+            experiment, entries = resolve_point(space, resolved.base, resolved.source, point, resolved.where)
+            try:
+                plan_runs(experiment, entries, dataset, device)
+            except UserError as error:
+                raise UserError(f"{resolved.where}: with {point_text(point)}: {error}") from None

@@ -84,7 +84,7 @@ def sweep(
             failed = running.work() + running.confirm()
     except (Interrupted, KeyboardInterrupt):
         if not worker:
-            reporter.say("interrupted; the same command goes on from here")
+            reporter.say("interrupted; the same command resumes from here")
         raise typer.Exit(130) from None
     record = running.write()
     reporter.study(record)

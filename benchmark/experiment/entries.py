@@ -36,7 +36,7 @@ def resolve_entries(experiment: Experiment, source: Path) -> list[ResolvedEntry]
     """Each entry with its recipe and overrides, before any data is read.
 
     Args:
-        experiment: what is asked.
+        experiment: that they belong to.
         source: the experiment's file; recipes may lie beside it.
 
     Raises:
@@ -108,7 +108,7 @@ def check_devices(experiment: Experiment, entries: Sequence[ResolvedEntry], kind
     """Refuses what cannot be shared among devices, before any process is started for them.
 
     Args:
-        experiment: what is asked.
+        experiment: that they belong to.
         entries: its entries, resolved.
         kind: `cpu` or `cuda`.
         devices: how many, on all machines together.
@@ -123,9 +123,10 @@ def check_devices(experiment: Experiment, entries: Sequence[ResolvedEntry], kind
             f"{experiment.accumulate} micro-batches; the nearest that do: "
             f"{max(1, experiment.batch_size // parts) * parts} and {(experiment.batch_size // parts + 1) * parts}"
         )
-    for one in entries:
-        if devices > 1 and kind == "cpu" and one.settings.sync_batch_norm:
+    for resolved in entries:
+        name = resolved.entry.name
+        if devices > 1 and kind == "cpu" and resolved.settings.sync_batch_norm:
             raise UserError(
-                f"entry '{one.entry.name}': sync_batch_norm is on, but torch synchronises batch norm on GPUs alone; "
-                f"use one device, or --set {one.entry.name}.sync_batch_norm=false"
+                f"entry '{name}': sync_batch_norm is on, but torch synchronises batch norm on GPUs alone; "
+                f"use one device, or --set {name}.sync_batch_norm=false"
             )

@@ -1,10 +1,10 @@
 """Reference bands: what each method reaches at a small fixed budget, so that a change for the worse is seen (rule 23).
 
 Two numbers of each entry have a band, fixed beforehand from several seeds (`bench check --measure 3`): linear top-1 on
-the validation split, and the last training loss. The budget is small, and most methods are hardly above the floor
-there: accuracy tells whether something is broken between images and probe, the loss whether anything is learnt at all.
-(Not SimCLR's on either network, whose last batch tells too little: neither of its numbers would notice an optimizer
-that never steps. Of all other entries one of the two does, seen with seed 0.)
+the validation split, and the last training loss. At this small budget most methods are hardly above their untrained
+network: accuracy tells whether something is broken between images and probe, the loss whether anything is learnt at
+all. (Not SimCLR's on either network: its last batch says too little, and an optimizer that never steps would go
+unnoticed. Every other entry would fail one of the two bands; checked with seed 0.)
 A number on the better side of its band fails too: better than ever for no reason is a bug as likely as a discovery.
 """
 
@@ -61,7 +61,7 @@ class Finding:
 
 
 def read_bands() -> dict[str, dict[str, tuple[float, float]]]:
-    """The committed bands: entry, then what has one."""
+    """The committed bands: by entry, then by number."""
     data: dict[str, Any] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
     return {
         entry: {what: (float(low), float(high)) for what, (low, high) in bands.items()}

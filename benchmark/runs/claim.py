@@ -1,4 +1,4 @@
-"""What a results folder holds, written down so that two experiments do not flow together in it."""
+"""Claims a results folder for one experiment, so that two experiments are never mixed in it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PATIENCE = 60.0  # seconds to wait for another process that claims the same fol
 
 
 def claim_folder(out: Path, experiment: Experiment, entries: list[ResolvedEntry], dataset: Dataset) -> None:
-    """Notes in the experiment's folder what it holds, and refuses to mix it with something else.
+    """Writes down what the experiment's folder holds, and refuses to mix it with another experiment.
 
     Seeds, rungs of the ladder and further entries may be added later; what is shared by all runs, and what an entry's
     name stands for, may not change (RULES 22: one row is one configuration).
@@ -37,18 +37,18 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[ResolvedEntry]
         shared["accumulate"] = experiment.accumulate
     shared["dataset"] = {"manifest": dataset.manifest.digest, "image_size": dataset.image_size}
     named: dict[str, Any] = {
-        one.entry.name: {
-            "method": one.entry.method,
-            "backbone": one.backbone.model_dump(mode="json"),
-            "settings": one.settings.model_dump(mode="json"),
+        resolved.entry.name: {
+            "method": resolved.entry.method,
+            "backbone": resolved.backbone.model_dump(mode="json"),
+            "settings": resolved.settings.model_dump(mode="json"),
         }
-        for one in entries
+        for resolved in entries
     }
     try:
         with writing(folder, "choose another --out"), folder_lock(folder, wait=_PATIENCE) as mine:
             if not mine:
-                raise UserError(f"{folder}: another process holds it; try again when that one has begun its runs")
-            _claim(folder, path, shared, named, {one.entry.name: one.settings for one in entries})
+                raise UserError(f"{folder}: another process holds it; try again when its runs have begun")
+            _claim(folder, path, shared, named, {resolved.entry.name: resolved.settings for resolved in entries})
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: is not what `bench run` writes ({error}); choose another --out") from None
 
@@ -73,7 +73,7 @@ def _claim(
 
 
 def _filled(settings: dict[str, Any], now: MethodConfig) -> dict[str, Any]:
-    """Settings as they were written down; options that came later stand at their defaults."""
+    """Settings as they were written down; options that came later have their defaults."""
     try:
         return type(now).model_validate(settings).model_dump(mode="json")
     except ValidationError:
@@ -81,10 +81,11 @@ def _filled(settings: dict[str, Any], now: MethodConfig) -> dict[str, Any]:
 
 
 def _refuse_difference(before: Any, now: Any, folder: str, key: str = "") -> None:
-    found = first_difference(before, now, key)
-    if found is not None:
+    difference = first_difference(before, now, key)
+    if difference is not None:
+        place, there, here = difference
         raise UserError(
-            f"{folder} holds another experiment: {found[0]} is {found[1]!r} there and {found[2]!r} here; "
+            f"{folder} holds another experiment: {place} is {there!r} there and {here!r} here; "
             "choose another --out, or give this one a name of its own with --set name=NAME"
         )
 
@@ -95,5 +96,5 @@ def first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, An
         differing = (
             first_difference(before.get(name), now.get(name), f"{key}.{name}".lstrip(".")) for name in {**before, **now}
         )
-        return next((found for found in differing if found is not None), None)
+        return next((difference for difference in differing if difference is not None), None)
     return None if before == now else (key, before, now)

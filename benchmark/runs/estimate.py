@@ -1,4 +1,4 @@
-"""What an experiment will take on this machine, before anyone pays for it: a few real steps of each entry.
+"""Estimates what an experiment will take on this machine, from a few real steps of each entry.
 
 Estimates serve plans only; no schedule is made from them (rule 5).
 """
@@ -37,7 +37,7 @@ TRYING_OUT = "after the entry that is tried out"  # what an interruption waits f
 
 @dataclass(frozen=True)
 class _Trial:
-    """What a few steps of an entry told."""
+    """What a few steps of an entry showed."""
 
     step: float
     flops: float | None
@@ -56,16 +56,16 @@ def estimate(
     evaluation: bool,
     devices: int = 1,
 ) -> list[Estimate]:
-    """Tries out each entry among some runs, and works out what the runs will take.
+    """Tries out each entry among some runs, and estimates what the runs will take.
 
     Args:
         specs: the runs; each entry is tried once, its seeds and rungs follow from that.
         dataset: loaded.
         device: where the steps are tried out; nobody else should use it meanwhile.
-        reporter: is told what happens.
-        stop_signal: is asked between entries.
-        evaluation: try a probe, too, which can take longer than the steps.
-        devices: how many are to share each step.
+        reporter: receives progress messages.
+        stop_signal: checked between entries.
+        evaluation: time a probe, too, which can take longer than the steps.
+        devices: how many will share each step.
 
     Returns:
         One estimate per entry and rung, in the order of the runs.
@@ -74,7 +74,7 @@ def estimate(
     for spec in specs:
         groups.setdefault((spec.entry.name, str(spec.budget)), []).append(spec)
     trials: dict[str, _Trial] = {}
-    found = []
+    estimates = []
     trained = list(dict.fromkeys(group[0].entry.name for group in groups.values() if group[0].method.trainable))
     for (name, _), group in groups.items():
         if name not in trials and group[0].method.trainable:
@@ -85,10 +85,10 @@ def estimate(
             try:
                 trials[name] = _try_out(group[0], dataset, device, reporter, stop_signal, evaluation, flops)
             except Exception as error:
-                # What is wrong with one entry is for its own run to say and to record (rule 18).
+                # The entry's own run will report and record what is wrong (rule 18).
                 reporter.say(f"{name}: cannot be tried out ({type(error).__name__}: {error})")
-        found.append(_estimate(group[0], len(group), trials.get(name), dataset, devices))
-    return found
+        estimates.append(_estimate(group[0], len(group), trials.get(name), dataset, devices))
+    return estimates
 
 
 def plan_experiment(
@@ -101,9 +101,9 @@ def plan_experiment(
     stop_signal: StopSignal,
     devices: int = 1,
 ) -> list[Estimate]:
-    """All runs of an experiment, whether they are done or not, with their probes.
+    """Estimates all runs of an experiment, finished ones included, with their probes.
 
-    Steps are tried out on one device, however many are to share them.
+    Steps are tried out on one device, however many will share them.
 
     Raises:
         UserError: an entry does not fit, or the device is in use.

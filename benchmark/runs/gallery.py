@@ -1,4 +1,4 @@
-"""A picture of images as a method sees them: a row an image, first as it is, then its views."""
+"""A picture of a method's views: one row per image, first the image itself, then its views."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def write_gallery(dataset: Dataset, method: str, recipe: str, path: Path, seed: 
         kind = method_class(method)
     except ValueError as error:  # a plug-in that cannot be used
         raise UserError(str(error)) from error
-    found = find_recipe(recipe, method, None)
-    config = kind.config_class.model_validate(read_recipe(found, method) if found else {})
+    file = find_recipe(recipe, method, None)
+    config = kind.config_class.model_validate(read_recipe(file, method) if file else {})
     if not config.views:
         raise UserError(f"{method} sees no views: it trains nothing")
     count = min(IMAGES, len(dataset.train))

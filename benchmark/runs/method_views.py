@@ -1,4 +1,4 @@
-"""Eight images as a method sees them: views, masks, and a picture of its features. For reports, never for scores.
+"""Saves eight images as a method sees them: views, masks, and a picture of its features. For reports, never for scores.
 
 Shape suffixes: B images, D channels, h w cells, V views.
 """

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Estimate:
     """One run of an entry: seconds, images, bytes. What was not tried out is None.
 
-    With several devices the training is worked out as if they divided each step without loss, which was never
-    measured; the rest is that of one device, on which the steps were tried out.
+    With several devices the training is estimated as if they divided each step without loss, which was never
+    measured; everything else is that of one device, on which the steps were tried out.
 
     Attributes:
         spec: the run; other seeds of the entry cost the same.
@@ -54,16 +54,16 @@ class Reporter(Protocol):
     """Shows progress to the user."""
 
     def planned(self, estimates: list[Estimate], *, whole: bool) -> None:
-        """What is to come has been tried out; `whole` with the probes."""
+        """Each entry has been tried out; `whole` with the probes."""
 
     def run_started(self, spec: RunSpec, position: int, total: int, resumed_at: float | None) -> None:
-        """A run begins, or goes on from some progress."""
+        """A run begins, or resumes from some progress."""
 
     def run_advanced(self, progress: float, loss: float, images_per_second: float | None, remaining: float) -> None:
         """A run has come so far; `remaining` in seconds of training."""
 
     def run_ended(self, record: Record) -> None:
-        """A run has its record."""
+        """A run has ended and has its record."""
 
     def say(self, text: str) -> None:
         """A line for the user."""

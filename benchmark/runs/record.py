@@ -1,4 +1,4 @@
-"""What became of a run, and the record that is made of it."""
+"""The outcome of a run, and the record made from it."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ INPUT_BOUND = 0.9  # share of the ready-made throughput below which a run is mar
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run.
+    """How a run ended.
 
     Attributes:
         status: how it ended.
-        message: what there is to say about that.
+        message: an explanation.
         reached: its scores; None where there are none.
         ledger: where its time went; None where it never began.
         cause: why it failed.
@@ -54,10 +54,10 @@ def make_record(
 
     Args:
         spec: the run.
-        outcome: what became of it.
-        dataset: on what.
-        ranks: who took part.
-        started: when, as `now` says it.
+        outcome: how it ended.
+        dataset: that it was trained on.
+        ranks: that trained it.
+        started: as `now` writes it.
         shared: whether another process used one of the devices meanwhile.
     """
     reached = outcome.reached
@@ -90,10 +90,10 @@ def make_record(
 
 
 def time_flags(ledger: LedgerRecord | None, *, shared: bool) -> list[str]:
-    """What a reader of the run's times has to know."""
+    """The flags of a run's times: reasons not to trust them."""
     if ledger is None:
         return []
-    found = {
+    flags = {
         "resumed": ledger.resumed > 0,
         "tracked": ledger.tracked,
         "shared device": shared,
@@ -101,10 +101,10 @@ def time_flags(ledger: LedgerRecord | None, *, shared: bool) -> list[str]:
         "throttled": (ledger.throttled or 0.0) > THROTTLED,
         "busy machine": (ledger.other_cores or 0.0) > BUSY_SHARE * visible_cores(),
     }
-    return [name for name, holds in found.items() if holds]
+    return [name for name, holds in flags.items() if holds]
 
 
 def _is_input_bound(ledger: LedgerRecord) -> bool:
-    """Whether the loader holds the method back, so that its times say little about the method (rule 12)."""
+    """Whether training waits for the loader, so that its times say little about the method (rule 12)."""
     real, ready = ledger.samples_per_second, ledger.ready_made_per_second
     return real is not None and ready is not None and real.median < INPUT_BOUND * ready

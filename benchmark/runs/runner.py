@@ -1,4 +1,4 @@
-"""Runs an experiment: its runs in order, on all ranks, with one record each; resumes, and goes on after a failure.
+"""Runs an experiment: its runs in order, on all ranks, with one record each; resumes, and continues after a failure.
 
 `execute` is the one way in which a run is trained: `bench run`, sweeps and several ranks all call it.
 """
@@ -320,7 +320,7 @@ def _run(spec: RunSpec, context: RunContext, folder: Path, position: tuple[int, 
 
 
 def _measured(context: RunContext, run: Run, ledger: LedgerRecord) -> LedgerRecord:
-    """The ledger with FLOPs and the like, and pictures in the folder. They cannot fail the run, which is finished."""
+    """Adds FLOPs and the like to the ledger, and pictures to the folder; errors here do not fail the finished run."""
     if run.measurements is None:
         return ledger
     for name, measure in run.measurements.parts:

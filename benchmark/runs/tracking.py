@@ -1,7 +1,7 @@
 """Shows runs in TensorBoard, Weights & Biases or MLflow as well, through Fabric's loggers. Off by default.
 
-A tracker is told what the history holds, the throughput beside it, and the final scores; it changes no result, and one
-that fails is left behind. Nothing leaves the machine unless the user's environment says so: `WANDB_MODE=online` for
+A tracker receives the lines of the history, the throughput and the final scores. It changes no result; one that fails
+is dropped. Nothing leaves the machine unless the user's environment says so: `WANDB_MODE=online` for
 Weights & Biases, `MLFLOW_TRACKING_URI` for MLflow. Fabric's own logger serves TensorBoard, Lightning's of the same
 interface the other two.
 """
@@ -42,7 +42,7 @@ class Subject:
     Attributes:
         folder: where local trackers of the experiment write.
         spec: the run.
-        resumed_step: the last step of what it goes on from; None at its start.
+        resumed_step: the step that it resumes from; None at its start.
     """
 
     folder: Path
@@ -58,7 +58,7 @@ class Subject:
 def _tensorboard(subject: Subject) -> Logger:
     from lightning_fabric.loggers import TensorBoardLogger
 
-    # Steps that an earlier try or an interrupted one has written, and this one writes again, are taken back.
+    # Steps that an interrupted run has written, and that this one writes again, are removed.
     first = 0 if subject.resumed_step is None else subject.resumed_step + 1
     root, entry = subject.folder / "tensorboard", subject.spec.entry.name
     logger = TensorBoardLogger(root, entry, subject.name, default_hp_metric=False, purge_step=first)
@@ -147,8 +147,8 @@ class Tool:
 
     Attributes:
         modules: that have to be installed, by the extra of the tool's name.
-        open: gives the logger of a run.
-        close: ends it; an interrupted run may go on later.
+        open: makes the logger of a run.
+        close: ends it; an interrupted run may be resumed later.
     """
 
     modules: tuple[str, ...]
@@ -163,13 +163,13 @@ TOOLS: dict[str, Tool] = {
 }
 
 
-def chosen_tools(asked: Sequence[str] | None) -> tuple[str, ...]:
+def chosen_tools(options: Sequence[str] | None) -> tuple[str, ...]:
     """The trackers that the command line names, each once.
 
     Raises:
         UserError: there is no such tracker, or what it needs is not installed.
     """
-    words = [word.strip() for text in asked or [] for word in text.split(",")]
+    words = [word.strip() for text in options or [] for word in text.split(",")]
     for word in words:
         if word not in TOOLS:
             raise UserError(f"--track: unknown tracker '{word}'; {nearest(word, TOOLS)}")
@@ -188,7 +188,7 @@ def _is_installed(module: str) -> bool:
 
 
 class Tracker:
-    """What a run is tracked by. Its methods never fail; their time is charged to the ledger's logging.
+    """Sends a run to its trackers. Its methods never fail; their time is charged to the ledger's logging.
 
     On several ranks each calls the same methods: the first one sends, the others wait meanwhile, so that the time is
     nobody's training.
@@ -196,7 +196,7 @@ class Tracker:
     Args:
         tools: names from `TOOLS`; with none of them nothing happens.
         ledger: of the run.
-        ranks: who carries it out.
+        ranks: that train the run.
     """
 
     def __init__(self, tools: Sequence[str], ledger: Ledger, ranks: Ranks) -> None:
@@ -205,13 +205,13 @@ class Tracker:
         self._sent = self._step = 0
 
     def open(self, subject: Subject, sent: int = 0) -> None:
-        """Begins, or goes on behind the first `sent` lines of the history."""
+        """Opens the trackers, to send what follows the first `sent` lines of the history."""
         self._sent, self._step = sent, subject.resumed_step or 0
         self._ledger.tracked |= bool(self._tools)
         self._together(lambda: self._open_all(subject))
 
     def follow(self, history: Sequence[Mapping[str, Any]], images_per_second: float | None = None) -> None:
-        """Sends the lines that are new; the throughput is that of the last one."""
+        """Sends the new lines of the history; the throughput belongs to the last of them."""
         new, self._sent = history[self._sent :], len(history)
         if new:
             self._together(lambda: self._send_lines(new, images_per_second))
@@ -226,7 +226,7 @@ class Tracker:
         self._together(last)
 
     def give_up(self, *, interrupted: bool) -> None:
-        """Ends after an exception, without a word to the other ranks: they may have ended."""
+        """Ends after an exception, without waiting for the other ranks, which may have ended."""
         if self._open:
             with self._ledger.phase("logging"):
                 self._close_all("interrupted" if interrupted else "failed")
@@ -266,15 +266,15 @@ class Tracker:
 
 @contextmanager
 def _surviving(name: str) -> Iterator[None]:
-    """Whatever a tracker raises inside is said, and ends nothing but the tracking."""
+    """Reports what a tracker raises inside; the run continues without that tracker."""
     try:
         yield
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
-        _log.warning("--track %s: given up for this run (%s: %s); the run goes on", name, type(error).__name__, first)
+        _log.warning("--track %s: dropped for this run (%s: %s); the run continues", name, type(error).__name__, first)
 
 
 def _numbers(group: str, values: Mapping[str, Any]) -> dict[str, float]:
-    """Those of the values that are numbers, under `group/name`."""
+    """The values that are numbers, as `group/name`."""
     kept = {name: value for name, value in values.items() if isinstance(value, int | float)}
     return {f"{group}/{name}": float(value) for name, value in kept.items() if not isinstance(value, bool)}

@@ -40,29 +40,29 @@ class Confirming:
     resolved: ResolvedSweep
     trial_runs: TrialRuns
 
-    def runs(self, one: EntryTrials, best: FrozenTrial, seed: int) -> list[Confirmation]:
+    def runs(self, queue: EntryTrials, best: FrozenTrial, seed: int) -> list[Confirmation]:
         """An entry's best point on a fresh seed and, where the sweep asks for it, the entry as its recipe has it.
 
         Args:
-            one: the entry's trials, all decided.
+            queue: the entry's trials, all decided.
             best: of them.
             seed: that none of them used.
         """
-        space = one.space
+        space = queue.space
         point = space.decoded(best.params)
-        tags = (TUNED, f"best of {len(one.outcomes())} trials")
+        tags = (TUNED, f"best of {len(queue.outcomes())} trials")
         tuned = Confirmation(
             label=f"{space.name_of(point)}, fresh seed {seed}",
             which="the front's most accurate point" if len(best.values) > 1 else "the best point",
-            spec=self._plan(one, point, seed, tags),
+            spec=self._plan(queue, point, seed, tags),
         )
         if not self.resolved.sweep.confirm_recipe:
             return [tuned]
-        plain = self._plan(one, {}, seed, (UNTUNED,))
+        plain = self._plan(queue, {}, seed, (UNTUNED,))
         if plain.key == tuned.spec.key:  # the same run, which nobody needs twice
             return [replace(tuned, spec=replace(tuned.spec, tags=(*tags, UNCHANGED)))]
         return [tuned, Confirmation(f"{space.entry}, fresh seed {seed}", "the recipe itself", plain)]
 
-    def _plan(self, one: EntryTrials, point: Point, seed: int, tags: tuple[str, ...]) -> RunSpec:
-        data: dict[str, Any] = point_data(one.space, self.resolved.base, point, [seed], self.resolved.where)
+    def _plan(self, queue: EntryTrials, point: Point, seed: int, tags: tuple[str, ...]) -> RunSpec:
+        data: dict[str, Any] = point_data(queue.space, self.resolved.base, point, [seed], self.resolved.where)
         return self.trial_runs.plan(data, "result", tags)

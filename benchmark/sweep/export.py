@@ -44,11 +44,11 @@ _ENOUGH = 8  # complete trials, below which importances say nothing
 def export(
     folder: Path, sweep: SweepSpec, experiment: Experiment, dataset: str, studies: Sequence[EntryTrials]
 ) -> StudyRecord:
-    """Writes both files as the storage stands now; never an older state over a newer one.
+    """Writes both files from the storage's present state; never an older state over a newer one.
 
     Args:
         folder: of the study's results.
-        sweep: what was asked.
+        sweep: its file.
         experiment: its base.
         dataset: its name.
         studies: one per entry.
@@ -67,20 +67,20 @@ def export(
             pruner=sweep.pruner,
             seeds=list(sweep.seeds),
             # ResolvedSweep for fewer trials than before, a study still has them.
-            trials_wanted=sum(max(len(one.space.points()), len(one.outcomes())) for one in studies),
+            trials_wanted=sum(max(len(queue.space.points()), len(queue.outcomes())) for queue in studies),
             confirm_seeds=list(sweep.confirm_seeds),
-            published=[PublishedScore(**one.model_dump()) for one in sweep.published],
-            studies=[_entry_study(one) for one in studies],
+            published=[PublishedScore(**score.model_dump()) for score in sweep.published],
+            studies=[_entry_study(queue) for queue in studies],
         )
         write_atomically(folder / STUDY_FILE, record.model_dump_json(indent=1) + "\n")
         write_atomically(folder / TRIALS_FILE, trials_csv(record))
     return record
 
 
-def _entry_study(one: EntryTrials) -> EntryStudy:
+def _entry_study(queue: EntryTrials) -> EntryStudy:
     return EntryStudy(
-        entry=one.space.entry,
-        storage_name=one.study.study_name,
+        entry=queue.space.entry,
+        storage_name=queue.study.study_name,
         parameters={
             name: ParameterRange(
                 values=None if (listed := spec.listed()) is None else listed,
@@ -88,23 +88,23 @@ def _entry_study(one: EntryTrials) -> EntryStudy:
                 high=None if spec.high is None else float(spec.high),
                 log=spec.log,
             )
-            for name, spec in one.space.parameters.items()
+            for name, spec in queue.space.parameters.items()
         },
-        trials=[_trial(one, trial) for trial in one.outcomes()],
-        importances=_importances(one),
+        trials=[_trial(queue, trial) for trial in queue.outcomes()],
+        importances=_importances(queue),
     )
 
 
-def _trial(one: EntryTrials, trial: FrozenTrial) -> TrialOutcome:
+def _trial(queue: EntryTrials, trial: FrozenTrial) -> TrialOutcome:
     stored = trial.params or trial.system_attrs.get("fixed_params", {})
-    point = one.space.decoded(stored)
+    point = queue.space.decoded(stored)
     value = trial.values[0] if trial.state == TrialState.COMPLETE and trial.values else None
     runs = [RunOutcome.model_validate(run) for run in trial.user_attrs.get("runs", [])]
     return TrialOutcome(
         number=trial.number,
         point=trial.user_attrs["point"],
         state=_STATES[trial.state],
-        entry=one.space.name_of(point) if point else "",
+        entry=queue.space.name_of(point) if point else "",
         parameters=point,
         value=value,
         message=trial.user_attrs.get("message") or _died(trial),
@@ -120,15 +120,15 @@ def _died(trial: FrozenTrial) -> str:
     return f"its process died ({times} times); the same command tries it again" if times > 1 else "its process died"
 
 
-def _importances(one: EntryTrials) -> dict[str, float]:
-    """How much each parameter matters, as Optuna estimates it; empty where it cannot be told from so few trials."""
-    complete = [trial for trial in one.trials(TrialState.COMPLETE) if trial.values]
-    if len(one.space.parameters) < 2 or len(complete) < _ENOUGH:
+def _importances(queue: EntryTrials) -> dict[str, float]:
+    """How much each parameter matters, as Optuna estimates it; empty where there are too few trials."""
+    complete = [trial for trial in queue.trials(TrialState.COMPLETE) if trial.values]
+    if len(queue.space.parameters) < 2 or len(complete) < _ENOUGH:
         return {}
-    target: Any = (lambda trial: -trial.values[0]) if len(one.study.directions) > 1 else None
+    target: Any = (lambda trial: -trial.values[0]) if len(queue.study.directions) > 1 else None
     with quiet():
         try:
-            found = optuna.importance.get_param_importances(one.study, target=target)
+            importances = optuna.importance.get_param_importances(queue.study, target=target)
         except (ValueError, RuntimeError):  # all values are equal, for instance
             return {}
-    return {name: value for name, value in found.items() if math.isfinite(value)}
+    return {name: value for name, value in importances.items() if math.isfinite(value)}

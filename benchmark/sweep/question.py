@@ -1,4 +1,4 @@
-"""What a study answers, as its storage keeps it: one question, asked again by every command that goes on with it."""
+"""What makes a study what it is, as its storage keeps it; every command that resumes the study compares its own."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Question:
     """All that makes a study what it is; its number of trials and its other entries are not part of it.
 
     Attributes:
-        asked: as plain data.
-        defaults: of those options of it that may be missing in what an earlier version wrote.
+        content: as plain data.
+        defaults: of those keys that may be missing in what an earlier version wrote.
     """
 
-    asked: dict[str, Any]
+    content: dict[str, Any]
     defaults: dict[str, Any]
 
     def differs_from(self, before: dict[str, Any]) -> tuple[str, Any, Any] | None:
-        """The first key that another question answers otherwise, with both answers; None where it is the same."""
-        return first_difference(merge(self.defaults, before), self.asked)
+        """The first key whose value differs from an earlier question's, with both values; None where all are equal."""
+        return first_difference(merge(self.defaults, before), self.content)
 
 
 def question(space: Space, base: dict[str, Any], first: ResolvedEntry, precision: str, dataset: Dataset) -> Question:
@@ -41,11 +41,11 @@ def question(space: Space, base: dict[str, Any], first: ResolvedEntry, precision
         space: what it tries.
         base: the experiment's raw data.
         first: the entry at the first value of every parameter.
-        precision: settled for the device.
+        precision: resolved for the device.
         dataset: the experiment's.
     """
     fixed = {key: value for key, value in base.items() if key not in ("entries", "seeds", "reference", "targets")}
-    asked = {
+    content = {
         "experiment": {**fixed, "name": None, "description": None},
         "first": first.settings.model_dump(mode="json"),
         "backbone": first.backbone.model_dump(mode="json"),
@@ -62,4 +62,4 @@ def question(space: Space, base: dict[str, Any], first: ResolvedEntry, precision
         "backbone": BackboneSpec().model_dump(mode="json"),
         "parameters": {name: ParameterSpec.model_construct().model_dump(mode="json") for name in space.parameters},
     }
-    return Question(json.loads(json.dumps(asked, default=str)), json.loads(json.dumps(defaults, default=str)))
+    return Question(json.loads(json.dumps(content, default=str)), json.loads(json.dumps(defaults, default=str)))

@@ -67,11 +67,11 @@ def resolve_sweep(sweep: SweepSpec, path: Path, *, budget: str | None, settings:
         override(base, budget, settings)
         experiment = validate_experiment(base, str(source))
         _check_pruner(sweep, experiment.evaluation.points, str(path))
-        found = spaces(sweep, base, str(path))
-        for space in found:
+        entry_spaces = spaces(sweep, base, str(path))
+        for space in entry_spaces:
             for point in space.examples():
                 resolve_point(space, base, source, point, str(path))
-        return ResolvedSweep(sweep, base, experiment, source, found, str(path))
+        return ResolvedSweep(sweep, base, experiment, source, entry_spaces, str(path))
 
     return with_settings(read, settings, path, source)
 
@@ -80,7 +80,7 @@ def _check_pruner(sweep: SweepSpec, points: int, where: str) -> None:
     """Refuses a pruner that would never be asked: neither at the first evaluation point nor at a run's end."""
     if sweep.pruner != "none" and (points < 2 or points * len(sweep.seeds) < 3):
         raise UserError(
-            f"{where}: pruner is '{sweep.pruner}', but evaluation.points is {points}, too few for a run to be given up "
+            f"{where}: pruner is '{sweep.pruner}', but evaluation.points is {points}, too few for a run to be pruned "
             "before its end; expected at least 3, for instance --set evaluation.points=5"
         )
 

@@ -87,12 +87,12 @@ class Space:
 
     def decoded(self, stored: Point) -> Point:
         """The point behind what Optuna stored, in the order of the file."""
-        found = {}
+        point = {}
         for name in (name for name in self.parameters if name in stored):
             values = self.parameters[name].values
             chosen = [value for value in values or () if _same(_label(value), stored[name])]
-            found[name] = chosen[0] if chosen else stored[name]
-        return found
+            point[name] = chosen[0] if chosen else stored[name]
+        return point
 
     def name_of(self, point: Point) -> str:
         """The entry that a point is in the folder of results: readable where that is short and exact, else hashed."""
@@ -108,7 +108,7 @@ def spaces(sweep: SweepSpec, base: dict[str, Any], where: str) -> list[Space]:
     """A space per entry, in the order of the file.
 
     Args:
-        sweep: what is asked.
+        sweep: its file.
         base: the experiment's raw data.
         where: the sweep's file, for errors.
 
@@ -129,28 +129,28 @@ def spaces(sweep: SweepSpec, base: dict[str, Any], where: str) -> list[Space]:
             raise UserError(
                 f"{where}: parameters: unknown key '{key}'; {nearest(head, [*sweep.entries, *fields, '*'])}"
             )
-    found = [Space(sweep, entry, _parameters(sweep, entry, names, where)) for entry in sweep.entries]
-    counts = {space.entry: len(space.points()) for space in found}
+    made = [Space(sweep, entry, _parameters(sweep, entry, names, where)) for entry in sweep.entries]
+    counts = {space.entry: len(space.points()) for space in made}
     if len(set(counts.values())) > 1:
         each = ", ".join(f"{entry} {count}" for entry, count in counts.items())
         raise UserError(
             f"{where}: parameters give entries unlike numbers of trials ({each}), and which is best would be no "
-            f"fair question (rule 6); expected as many for each: trials: {min(counts.values())}, or a sweep for each"
+            f"fair comparison (rule 6); expected as many for each: trials: {min(counts.values())}, or a sweep for each"
         )
-    return found
+    return made
 
 
 def _parameters(sweep: SweepSpec, entry: str, names: list[str], where: str) -> dict[str, ParameterSpec]:
     """An entry's parameters by full name."""
-    found: dict[str, ParameterSpec] = {}
+    own: dict[str, ParameterSpec] = {}
     for key, spec in sweep.parameters.items():
         full = _full(key, entry, names)
-        if full in found:
-            raise UserError(f"{where}: parameters: '{full}' stands twice, once for every entry")
-        found.update({} if full is None else {full: spec})
-    if not found:
+        if full in own:
+            raise UserError(f"{where}: parameters: '{full}' appears twice, once for every entry")
+        own.update({} if full is None else {full: spec})
+    if not own:
         raise UserError(f"{where}: entry '{entry}' has no parameter; leave it out, or name one of its keys")
-    return found
+    return own
 
 
 def entry_name(entry: Any) -> str:
@@ -177,7 +177,7 @@ def point_data(space: Space, base: dict[str, Any], point: Point, seeds: list[int
     data = copy.deepcopy(base)
     for name, value in point.items():
         set_key(data, name, value, where)
-    (entry,) = (one for one in data["entries"] if entry_name(one) == space.entry)
+    (entry,) = (entry for entry in data["entries"] if entry_name(entry) == space.entry)
     entry = {"method": entry} if isinstance(entry, str) else entry
     data["entries"] = [{**entry, "name": space.name_of(point)}]
     data.update(name=space.sweep.name, seeds=seeds, reference=None)
@@ -239,9 +239,9 @@ def _label(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else json.dumps(value)
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(value: Any, other: Any) -> bool:
     """Equal, and of one kind: 1 is not true."""
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+    return isinstance(value, bool) == isinstance(other, bool) and bool(value == other)
 
 
 def _short(value: Any) -> str:
@@ -251,5 +251,5 @@ def _short(value: Any) -> str:
 
 
 def _is_exact(value: Any) -> bool:
-    """Whether `_short` tells a value from every other one."""
+    """Whether `_short` writes a value in full."""
     return not isinstance(value, float) or float(_short(value)) == value

@@ -1,4 +1,4 @@
-"""What a sweep asks: an experiment, the entries, their parameters, the sampler. YAML and overrides in."""
+"""A sweep's file: an experiment, entries, their parameters, the sampler."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ class ParameterSpec(Config):
             return None
         step = 1 if self.step is None else self.step
         count = math.floor((self.high - self.low) / step + 1e-9) + 1
-        found = [self.low + index * step for index in range(count)]
+        values = [self.low + index * step for index in range(count)]
         # 0.1 + 2 x 0.1 as 0.3
-        return [float(f"{value:.12g}") if isinstance(value, float) else value for value in found]
+        return [float(f"{value:.12g}") if isinstance(value, float) else value for value in values]
 
     def extremes(self) -> list[Any]:
-        """What a check has to try: every listed value, unless there are very many, else both ends."""
+        """The values that a check has to try: every listed value, unless there are very many, else both ends."""
         listed = self.listed()
         if listed is None:
             return [self.low, self.high]
@@ -169,10 +169,10 @@ class SweepSpec(Config):
         if self.confirm_recipe and not self.confirm_seeds:
             raise ValueError("confirm_recipe is true, but confirm_seeds is empty; at least one is needed")
         self._check_sampler()
-        for one in self.published:
-            if one.parameter not in self.parameters:
+        for score in self.published:
+            if score.parameter not in self.parameters:
                 raise ValueError(
-                    f"published: no parameter '{one.parameter}'; {nearest(one.parameter, self.parameters)}"
+                    f"published: no parameter '{score.parameter}'; {nearest(score.parameter, self.parameters)}"
                 )
         return self
 
@@ -184,7 +184,7 @@ class SweepSpec(Config):
         elif self.trials is None:
             raise ValueError(f"trials is missing; sampler '{self.sampler}' does not end by itself")
         if self.sampler == "nsga2" and self.pruner != "none":
-            raise ValueError(f"pruner is '{self.pruner}', but nsga2 has two objectives, by which nothing can be pruned")
+            raise ValueError(f"pruner is '{self.pruner}', but nsga2 has two objectives, which no run can be pruned by")
 
 
 def load_sweep(

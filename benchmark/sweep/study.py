@@ -1,4 +1,4 @@
-"""Where studies are kept: storages, the queue of trials, and how those of dead workers are taken up again."""
+"""Storages of studies, their queues of trials, and how the trials of dead workers are queued again."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Says of a storage that fails on the way (a database that is gone, a full disk) that it did.
+    """Reports a storage that fails during a sweep (a database that is gone, a full disk).
 
     Raises:
         UserError: in place of what Optuna and SQLAlchemy raise.
@@ -113,7 +113,7 @@ def failures() -> Iterator[None]:
     try:
         yield
     except (OptunaError, SQLAlchemyError) as error:
-        raise UserError(f"the study's storage failed ({_reason(error)}); the same command goes on from here") from error
+        raise UserError(f"the study's storage failed ({_reason(error)}); the same command resumes from here") from error
 
 
 @contextmanager
@@ -150,8 +150,8 @@ class EntryTrials:
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Its trials, those alone that are points of the sweep, in order."""
-        found = self.study.get_trials(deepcopy=False, states=states or None)
-        return [trial for trial in found if "point" in trial.user_attrs]
+        trials = self.study.get_trials(deepcopy=False, states=states or None)
+        return [trial for trial in trials if "point" in trial.user_attrs]
 
     def outcomes(self) -> list[FrozenTrial]:
         """One trial per point, in the order of the points: the one that came furthest, of equal ones the last."""
@@ -185,7 +185,7 @@ class EntryTrials:
                 )
 
     def take_up_dead(self) -> None:
-        """Queues the trials of dead workers again: those whose lock is free, and those that fell silent."""
+        """Queues the trials of dead workers again: their lock is free, or their heartbeat has stopped."""
         with quiet():
             optuna.storages.fail_stale_trials(self.study)
         for trial in self.trials(TrialState.RUNNING):
@@ -228,20 +228,20 @@ class EntryTrials:
             return free
 
     def can_be_waited_for(self, trial: FrozenTrial) -> bool:
-        """Whether a running trial will end or be known to be dead: its worker is in sight, or it has a heartbeat."""
+        """Whether a running trial will end or be known to be dead: its worker has a lock here or a heartbeat."""
         worker = trial.user_attrs.get("worker")
-        in_sight = worker is not None and (self.folder / _WORKERS / worker).is_dir()
-        return in_sight or self.heartbeat
+        has_lock = worker is not None and (self.folder / _WORKERS / worker).is_dir()
+        return has_lock or self.heartbeat
 
 
-def open_study(storage: BaseStorage, space: Space, folder: Path, asked: Question, *, multi: bool) -> EntryTrials:
+def open_study(storage: BaseStorage, space: Space, folder: Path, question: Question, *, multi: bool) -> EntryTrials:
     """The study of one entry, created with its queue or as it stands.
 
     Args:
         storage: where.
         space: what the entry's study tries.
         folder: of the study's results, where locks lie.
-        asked: its question; a study answers no other one.
+        question: a study answers no other one.
         multi: whether it has the cost as its second objective.
 
     Raises:
@@ -256,22 +256,23 @@ def open_study(storage: BaseStorage, space: Space, folder: Path, asked: Question
             study = optuna.load_study(study_name=name, storage=storage)
             _wait_until_ready(study)
     before = study.user_attrs.get("asked")
-    found = None if before is None else asked.differs_from(before)
-    if found is not None:
+    difference = None if before is None else question.differs_from(before)
+    if difference is not None:
+        key, stored, wanted = difference
         raise UserError(
-            f"the storage holds another study '{name}': {found[0]} is {found[1]!r} there and {found[2]!r} here; "
+            f"the storage holds another study '{name}': {key} is {stored!r} there and {wanted!r} here; "
             "give this one a name of its own with --study NAME"
         )
     trials = EntryTrials(space, study, folder, heartbeat=isinstance(storage, RDBStorage))
     with quiet():
-        study.set_user_attr("asked", asked.asked)
+        study.set_user_attr("asked", question.content)
         trials.top_up()
         study.set_user_attr("ready", True)
     return trials
 
 
 def _wait_until_ready(study: optuna.Study) -> None:
-    """Leaves the queue to the process that creates the study, unless that one has died over it."""
+    """Waits for the process that creates the study to fill its queue, unless that process has died."""
     end = time.monotonic() + _PATIENCE / 2
     while not study.user_attrs.get("ready") and time.monotonic() < end:
         time.sleep(0.2)

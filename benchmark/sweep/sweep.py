@@ -113,7 +113,7 @@ class Sweep:
 
         Args:
             count: of processes.
-            arguments: of `bench sweep` for each; what one of them cannot do is left to `work`, which says why.
+            arguments: of `bench sweep` for each; what a worker cannot do is left to `work`, which says why.
 
         Raises:
             Interrupted: the user wants to stop.
@@ -133,8 +133,8 @@ class Sweep:
     def _tidy(self) -> None:
         """Queues what workers left that were killed, so that a stopped study has no trial under way."""
         with failures():
-            for one in self.studies:
-                one.take_up_dead()
+            for queue in self.studies:
+                queue.take_up_dead()
         self.write()
 
     def confirm(self) -> int:
@@ -150,18 +150,18 @@ class Sweep:
         if not seeds:
             return 0
         with failures():
-            open_ones = [one for one in self.studies if not one.is_decided()]
-            best = [(one, best_trial(one)) for one in self.studies]
-        if open_ones:
-            names = ", ".join(one.space.entry for one in open_ones)
+            undecided = [queue for queue in self.studies if not queue.is_decided()]
+            best = [(queue, best_trial(queue)) for queue in self.studies]
+        if undecided:
+            names = ", ".join(queue.space.entry for queue in undecided)
             self._say(f"{names}: not all trials are done, so that no point is confirmed yet")
             return 0
-        for one, trial in best:
+        for queue, trial in best:
             if trial is None:
-                self._say(f"{one.space.entry}: no trial is complete, so that there is nothing to confirm")
+                self._say(f"{queue.space.entry}: no trial is complete, so that there is nothing to confirm")
         # One run of each entry by turns (rule 13).
         fresh = Confirming(self.resolved, self.runs)
-        runs = [run for seed in seeds for one, trial in best if trial for run in fresh.runs(one, trial, seed)]
+        runs = [run for seed in seeds for queue, trial in best if trial for run in fresh.runs(queue, trial, seed)]
         missing = [run for run in runs if finished_record(self.options.out, run.spec) is None]
         done = len(runs) - len(missing)
         pace, failed = Pace(done), 0

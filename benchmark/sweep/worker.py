@@ -68,7 +68,7 @@ class Worker:
         self._pace = Pace(self._decided()[0])
 
     def _decided(self) -> tuple[int, int]:
-        counts = [one.decided() for one in self.studies]
+        counts = [queue.decided() for queue in self.studies]
         return sum(done for done, _ in counts), sum(points for _, points in counts)
 
     def work(self, *, wait: bool) -> None:
@@ -83,13 +83,13 @@ class Worker:
         """
         waiting = False
         while not self._stopping:
-            done = [self._try_one(one) for one in self.studies]  # one trial of each entry by turns (rule 13)
+            done = [self._try_one(queue) for queue in self.studies]  # one trial of each entry by turns (rule 13)
             if any(done):
                 continue
-            elsewhere = [(one, trial) for one in self.studies for trial in one.trials(TrialState.RUNNING)]
+            elsewhere = [(queue, trial) for queue in self.studies for trial in queue.trials(TrialState.RUNNING)]
             if not wait or not elsewhere:
                 return
-            if not all(one.can_be_waited_for(trial) for one, trial in elsewhere):
+            if not all(queue.can_be_waited_for(trial) for queue, trial in elsewhere):
                 self.say(f"trials under way on other machines, and left to those: {len(elsewhere)}")
                 return
             if not waiting:
@@ -102,19 +102,19 @@ class Worker:
     def _stopping(self) -> bool:
         return self.runs.stop_signal.requested
 
-    def _try_one(self, one: EntryTrials) -> bool:
+    def _try_one(self, queue: EntryTrials) -> bool:
         """Takes a trial from a queue and runs it; False where there was none."""
-        one.take_up_dead()
-        if self._stopping or not one.trials(TrialState.WAITING):
+        queue.take_up_dead()
+        if self._stopping or not queue.trials(TrialState.WAITING):
             return False
-        sweep = one.space.sweep
-        begun = len(one.trials()) - len(one.trials(TrialState.WAITING))
-        one.study.sampler = _sampler(one, derive_seed(sweep.seed, f"sweep/{one.space.entry}/learned", begun))
-        one.study.pruner = _pruner(sweep.pruner, self.points, len(sweep.seeds))
+        sweep = queue.space.sweep
+        begun = len(queue.trials()) - len(queue.trials(TrialState.WAITING))
+        queue.study.sampler = _sampler(queue, derive_seed(sweep.seed, f"sweep/{queue.space.entry}/learned", begun))
+        queue.study.pruner = _pruner(sweep.pruner, self.points, len(sweep.seeds))
         try:
             with quiet():
-                one.study.optimize(
-                    lambda trial: self._run_trial(one, trial), n_trials=1, catch=(RunFailedError, _QueueEmptyError)
+                queue.study.optimize(
+                    lambda trial: self._run_trial(queue, trial), n_trials=1, catch=(RunFailedError, _QueueEmptyError)
                 )
         except (Interrupted, UserError, KeyboardInterrupt):
             self._put_back()
@@ -127,24 +127,24 @@ class Worker:
 
     def _put_back(self) -> None:
         if self._current is not None:
-            one, number = self._current
-            one.put_back(number)
+            queue, number = self._current
+            queue.put_back(number)
 
-    def _run_trial(self, one: EntryTrials, trial: Trial) -> float | tuple[float, float]:
+    def _run_trial(self, queue: EntryTrials, trial: Trial) -> float | tuple[float, float]:
         """The objective: mean validation linear top-1 of the seeds, and for two objectives their mean cost, too."""
         if "point" not in trial.user_attrs:
             raise _QueueEmptyError
-        self._current = (one, trial.number)
+        self._current = (queue, trial.number)
         trial.set_user_attr("worker", self.name)
-        space = one.space
+        space = queue.space
         stored = {name: _suggest(trial, name, kind) for name, kind in space.distributions().items()}
         point = space.decoded(stored)
         label = f"{space.entry}, trial {trial.user_attrs['point']}"
         self.say(f"{label}: {point_text(point)}")
         runs: list[RunOutcome] = []
         for place, seed in enumerate(space.sweep.seeds):
-            record = self._run(one, trial, point, place, seed, label)
-            run = outcome(record, self.runs.options.out, one.folder)
+            record = self._run(queue, trial, point, place, seed, label)
+            run = outcome(record, self.runs.options.out, queue.folder)
             runs.append(run)
             trial.set_user_attr("runs", [found.model_dump(mode="json") for found in runs])
             if run.linear_top1 is None:
@@ -156,15 +156,15 @@ class Worker:
             return mean, sum(run.device_hours for run in runs) / len(runs)
         return mean
 
-    def _run(self, one: EntryTrials, trial: Trial, point: Point, place: int, seed: int, label: str) -> Record:
+    def _run(self, queue: EntryTrials, trial: Trial, point: Point, place: int, seed: int, label: str) -> Record:
         def should_prune(scores: Mapping[str, float]) -> bool:
             # Steps count on over the seeds, so that trials are compared at the same seed and progress.
             step = place * self.points + max(0, round(scores["progress"] * self.points) - 1)
             trial.report(scores["knn20"], step)
             return trial.should_prune()
 
-        spec = self.runs.plan(point_data(one.space, self.base, point, [seed], label))
-        pruned = {} if one.space.sweep.pruner == "none" else {"should_prune": should_prune}
+        spec = self.runs.plan(point_data(queue.space, self.base, point, [seed], label))
+        pruned = {} if queue.space.sweep.pruner == "none" else {"should_prune": should_prune}
         return self.runs.run(spec, f"{label}, seed {seed}", **pruned)
 
     def _end_without_score(self, trial: Trial, label: str, record: Record) -> NoReturn:
@@ -188,12 +188,12 @@ class Worker:
         raise RunFailedError(message)
 
 
-def best_trial(one: EntryTrials) -> FrozenTrial | None:
+def best_trial(queue: EntryTrials) -> FrozenTrial | None:
     """The complete trial with the highest mean; of equal ones the first point.
 
     Where the cost is an objective, too, of equal ones the cheapest: the most accurate point of the front.
     """
-    complete = [trial for trial in one.outcomes() if trial.state == TrialState.COMPLETE and trial.values]
+    complete = [trial for trial in queue.outcomes() if trial.state == TrialState.COMPLETE and trial.values]
     return max(complete, key=lambda trial: (trial.values[0], *(-cost for cost in trial.values[1:])), default=None)
 
 
@@ -206,10 +206,10 @@ def _suggest(trial: Trial, name: str, kind: BaseDistribution) -> Any:
     return trial.suggest_float(name, kind.low, kind.high, step=kind.step, log=kind.log)
 
 
-def _sampler(one: EntryTrials, seed: int) -> BaseSampler:
+def _sampler(queue: EntryTrials, seed: int) -> BaseSampler:
     """A sampler for the next trial alone, so that it draws the same whichever process asks, and after a resume."""
     seed %= 2**32
-    kind = one.space.sweep.sampler
+    kind = queue.space.sweep.sampler
     if kind == "tpe":
         return TPESampler(seed=seed, n_startup_trials=FIRST)
     if kind == "gp":

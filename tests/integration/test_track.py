@@ -127,8 +127,8 @@ def test_a_tracker_that_fails_is_dropped_and_the_others_continue(
     assert len(broken[0].told) == 1 and not broken[0].ended
     assert len(sound[0].lines("validation")) == 2 and sound[0].ended == ["success"]
     assert [message for message in caplog.messages if "--track" in message] == [
-        "--track never: given up for this run (OSError: no space left); the run goes on",
-        "--track broken: given up for this run (ConnectionError: the server is gone); the run goes on",
+        "--track never: dropped for this run (OSError: no space left); the run continues",
+        "--track broken: dropped for this run (ConnectionError: the server is gone); the run continues",
     ]
 
 

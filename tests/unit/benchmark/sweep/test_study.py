@@ -30,7 +30,7 @@ def test_a_storage_that_fails_on_the_way_is_said_in_a_line(
     def fail(*_: Any, **__: Any) -> None:
         raise StorageInternalError("An exception is raised.\nat length") from OSError("the server is gone\nmore")
 
-    message = r"the study's storage failed \(the server is gone\); the same command goes on from here$"
+    message = r"the study's storage failed \(the server is gone\); the same command resumes from here$"
     sweep = open_sweep()
     with monkeypatch.context() as patch:
         patch.setattr(optuna.Study, "get_trials", fail)

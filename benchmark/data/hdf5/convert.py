@@ -79,7 +79,7 @@ def convert_folder(
     Args:
         folder: with `train/<class>/` and `test/<class>/` or `val/<class>/`.
         out: `X.h5`, for `X-train.h5` and `X-test.h5`.
-        reencode: makes the images anew; None keeps the files' bytes.
+        reencode: encodes the images again; None keeps the files' bytes.
         skip: leave unreadable images out and list them in the file, instead of stopping.
         progress: called with (done, total).
         say: receives messages about left-out images and removed remains of an interrupted conversion.

@@ -1,4 +1,4 @@
-"""Which HDF5 files a path stands for. Imports neither torch nor h5py."""
+"""Finds the two HDF5 files of a dataset. Imports neither torch nor h5py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TEST_NAMES = ("test", "val")
 
 
 def split_paths(path: Path) -> tuple[Path, Path]:
-    """The files of the train and test splits that a path stands for.
+    """The files of the train and test splits, from the path that the user gives.
 
     Args:
         path: `X.h5` for `X-train.h5` and `X-test.h5` (or `-val`); one of these two; or a folder that holds

@@ -79,7 +79,7 @@ def surrogate(root: Path) -> None:
         (surrogate, "is not named in UTF-8"),
     ],
 )
-def test_what_is_missing_is_named(damage: Any, message: str, tmp_path: Path) -> None:
+def test_missing_folders_and_files_are_named(damage: Any, message: str, tmp_path: Path) -> None:
     root = make_folder(tmp_path / "data")
     damage(root)
     with pytest.raises(UserError, match=message):

@@ -130,7 +130,7 @@ def test_images_in_both_splits_are_warned_about(tmp_path: Path, caplog: Any) -> 
         assert "1 of the 7 test images are in train, too" in caplog.text
 
 
-def test_the_first_images_of_a_set_on_disk_stay_there() -> None:
+def test_the_first_images_are_read_on_demand() -> None:
     reads: list[int] = []
 
     class Counted:

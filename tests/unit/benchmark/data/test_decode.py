@@ -131,7 +131,7 @@ def test_truncated_files_are_refused_by_name(name: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xd8\xff\xe0", b"RIFF\0\0\0\0WEBPVP8 ", b"\0" * 4096])
-def test_what_is_no_image_is_refused_by_name(content: bytes) -> None:
+def test_files_that_are_not_images_are_refused_by_name(content: bytes) -> None:
     for function in (decode, encoded_size):
         with pytest.raises(UserError, match=r"photos/x: not a readable image"):
             function(content, "photos/x")
@@ -210,7 +210,7 @@ def test_the_number_of_threads_can_be_set(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.usefixtures("no_pool")
 @pytest.mark.parametrize("quick", [0.0, 1e9])
-def test_only_work_that_takes_its_time_is_handed_to_threads(monkeypatch: pytest.MonkeyPatch, quick: float) -> None:
+def test_only_slow_work_is_handed_to_threads(monkeypatch: pytest.MonkeyPatch, quick: float) -> None:
     monkeypatch.setattr(decoding, "_QUICK", quick)
     calls: list[tuple[int, int]] = []
 
@@ -226,14 +226,14 @@ def test_only_work_that_takes_its_time_is_handed_to_threads(monkeypatch: pytest.
 
 @pytest.mark.usefixtures("no_pool")
 @pytest.mark.parametrize("setting", ["0", "many", "-1", "1000", "2.5"])
-def test_what_is_no_number_of_threads_is_refused(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+def test_a_wrong_number_of_threads_is_refused(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
     monkeypatch.setenv(decoding.THREADS_VARIABLE, setting)
     with pytest.raises(UserError, match=rf"BENCH_DECODE_THREADS is '{setting}'; expected 1 to 256"):
         decoding._pool()
 
 
 @pytest.mark.usefixtures("no_pool")
-def test_callers_that_come_first_together_share_one_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_callers_that_race_share_one_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     together = threading.Barrier(4)
 
     def wait_for_all() -> int:

@@ -53,7 +53,7 @@ def test_small_images_are_resized_whole(tmp_path: Path) -> None:
     assert only_resident(data.test).pixels.shape == (3, 3, 32, 32)
 
 
-def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     root = make_folder(tmp_path)
     for content in (b"no image", b""):
         (root / "train" / "bee" / "3.png").write_bytes(content)

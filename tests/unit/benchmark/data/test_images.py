@@ -72,7 +72,7 @@ def test_resident_images_are_uint8_in_three_channels() -> None:
             ResidentImages(wrong)
 
 
-def test_the_first_images_end_where_they_should() -> None:
+def test_indices_beyond_the_first_images_are_refused() -> None:
     first = FirstImages(ResidentImages(torch.zeros(5, 3, 4, 4, dtype=torch.uint8)), 2)
     assert len(first) == 2 and len(first.read(torch.tensor([0, 1, 1]))) == 3
     with pytest.raises(IndexError, match="image 2 of 2"):

@@ -54,7 +54,7 @@ def test_a_batch_holds_the_images_labels_and_ids_of_its_samples() -> None:
     assert torch.equal(batch.labels_B, batch.sample_ids_B)
 
 
-def test_any_step_can_be_asked_for_first() -> None:
+def test_any_step_can_be_fetched_first() -> None:
     with Batches(_split(), 5, 3, CPU) as straight, Batches(_split(), 5, 3, CPU) as resumed:
         ids = [straight.fetch(step).sample_ids_B for step in range(9)]
         assert torch.equal(resumed.fetch(7).sample_ids_B, ids[7])
@@ -69,9 +69,9 @@ def test_reading_ahead_gives_the_same_batches(count: int) -> None:
     lazy = _Lazy(split)
     with Batches(split, 5, 1, CPU) as resident, Batches(Split(lazy, split.labels), 5, 1, CPU, ahead=count) as ahead:
         for step in (0, 1, 2, 3, 4, 9, 10, 2):
-            one, other = resident.fetch(step), ahead.fetch(step)
-            assert torch.equal(one.images_BCHW, other.images_BCHW)
-            assert torch.equal(one.labels_B, other.labels_B)
+            expected, batch = resident.fetch(step), ahead.fetch(step)
+            assert torch.equal(batch.images_BCHW, expected.images_BCHW)
+            assert torch.equal(batch.labels_B, expected.labels_B)
     # Each once, but for those that were read before a jump left them behind.
     assert 8 <= len(lazy.reads) <= 8 + 3 * count
     assert len(lazy.reads) == 8 or count
@@ -89,7 +89,7 @@ def test_the_next_batches_are_read_while_a_step_runs() -> None:
         assert len(lazy.reads) == 4
 
 
-def test_what_cannot_be_read_ahead_is_an_error_of_its_own_step() -> None:
+def test_an_error_while_reading_ahead_belongs_to_its_own_step() -> None:
     split = _split()
 
     class Broken(_Lazy):

@@ -55,7 +55,7 @@ def test_our_names_begin_with_the_default() -> None:
     assert [name for name, _ in describe_datasets()] == list(ours)
 
 
-def test_names_are_checked_and_files_are_missed_without_torch(tmp_path: Path) -> None:
+def test_wrong_names_and_missing_files_are_refused_without_torch(tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
@@ -104,7 +104,7 @@ def test_bad_configuration(values: dict[str, Any], message: str) -> None:
         (DatasetSpec(name="hdf5"), Path("x.h5"), False, r"x\.h5: x-train\.h5 does not exist"),
     ],
 )
-def test_what_is_refused_before_anything_is_read(
+def test_wrong_requests_are_refused_before_anything_is_read(
     spec: DatasetSpec, path: Path | None, download: bool, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):

@@ -84,7 +84,7 @@ def test_the_order_is_that_of_the_checksums() -> None:
 
 
 @pytest.mark.parametrize("indices", [range(200), range(199, 0, -2)])
-def test_a_draw_takes_turns_by_the_hash_of_stream_and_checksum(indices: Sequence[int]) -> None:
+def test_a_draw_takes_images_by_the_hash_of_stream_and_checksum(indices: Sequence[int]) -> None:
     labels, codes = _some(200)
     quotas = {0: 10, 1: 5, -1: 1, 4: 1000}
     left, expected, rest = dict(quotas), [], []

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from benchmark.data.datasets import DatasetSpec, load_dataset
+from benchmark.data.datasets import load_dataset
+from benchmark.data.spec import DatasetSpec
 from benchmark.encoders import probe as module
 from benchmark.encoders.probe import Probes, evaluate_runs, probe_run, unprobed
 from benchmark.errors import Interrupted, UserError

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmark.data.datasets import DatasetSpec, Split, load_dataset
+from benchmark.data.datasets import Split, load_dataset
+from benchmark.data.spec import DatasetSpec
 from benchmark.evaluation.subject import FrozenSubject, ProbeData, probe_data
 
 

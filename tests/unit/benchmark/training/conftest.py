@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from benchmark.cost.ledger import Ledger
-from benchmark.data.datasets import DatasetSpec, load_dataset
+from benchmark.data.datasets import load_dataset
+from benchmark.data.spec import DatasetSpec
 from benchmark.experiment.entries import resolve_entries
 from benchmark.experiment.run_spec import plan_runs
 from benchmark.experiment.spec import Experiment

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     pass
 
 
-def test_the_bytes_are_those_of_the_files_and_cost_little_more(folder: Path, tmp_path: Path) -> None:
+def test_the_files_bytes_are_kept_with_little_overhead(folder: Path, tmp_path: Path) -> None:
     for index in range(40):
         picture(100 + index, 120, 120).save(folder / "train" / "ant" / f"large-{index}.jpg", quality=95)
     converted(folder, tmp_path / "x.h5")
@@ -34,7 +34,7 @@ def test_the_bytes_are_those_of_the_files_and_cost_little_more(folder: Path, tmp
     assert sorted(child.name for child in tmp_path.iterdir()) == ["images", "x-test.h5", "x-train.h5"]
 
 
-def test_made_anew_the_short_side_shrinks_and_two_conversions_are_equal(folder: Path, tmp_path: Path) -> None:
+def test_reencoding_shrinks_the_short_side_and_repeats_to_the_byte(folder: Path, tmp_path: Path) -> None:
     for name in ("x", "y"):
         converted(folder, tmp_path / f"{name}.h5", Reencode(24, 90))
     assert (tmp_path / "x-train.h5").read_bytes() == (tmp_path / "y-train.h5").read_bytes()

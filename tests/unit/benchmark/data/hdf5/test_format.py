@@ -31,9 +31,7 @@ if TYPE_CHECKING:
         ({"lengths": np.full(12, 9, np.uint32)}, "its images are 108 bytes long"),
     ],
 )
-def test_files_that_are_not_what_they_should_be(
-    folder: Path, tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
+def test_inconsistent_files_are_refused(folder: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     converted(folder, tmp_path / "x.h5")
     rewritten(tmp_path / "x-train.h5", **changes)
     with pytest.raises(UserError, match=message):

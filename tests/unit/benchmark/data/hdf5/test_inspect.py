@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     pass
 
 
-def test_a_file_says_how_it_was_made_and_what_it_holds(folder: Path, tmp_path: Path) -> None:
+def test_a_file_describes_its_origin_and_its_content(folder: Path, tmp_path: Path) -> None:
     converted(folder, tmp_path / "x.h5")
     converted(folder, tmp_path / "y.h5", Reencode(24, 90))
     shutil.copytree(folder, tmp_path / "named otherwise")
@@ -43,7 +43,7 @@ def test_a_file_says_how_it_was_made_and_what_it_holds(folder: Path, tmp_path: P
     assert not list(unsound(swapped)) and differs_from_digest(swapped)
 
 
-def test_older_files_have_no_digest_to_differ_from(folder: Path, tmp_path: Path) -> None:
+def test_older_files_have_no_digest(folder: Path, tmp_path: Path) -> None:
     converted(folder, tmp_path / "x.h5")
     with h5py.File(tmp_path / "x-train.h5", "r+") as file:
         del file.attrs["digest"]

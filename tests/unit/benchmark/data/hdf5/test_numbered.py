@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_layout_of_cnn_jepas_converter_is_read_as_it_is(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_and_its_numbered_files_are_the_same_images(folder: Path, tmp_path: Path) -> None:
     for split, held in (("train", "train"), ("val", "val")):
         files = [(path, label) for label, n in enumerate(("ant", "bee")) for path in (folder / held / n).iterdir()]
         with h5py.File(tmp_path / f"{split}.h5", "w") as file:

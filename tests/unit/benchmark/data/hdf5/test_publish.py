@@ -28,7 +28,7 @@ def test_a_name_that_the_system_refuses_leaves_neither_file(
     assert [child.name for child in tmp_path.iterdir()] == ["images"]
 
 
-def test_what_a_killed_conversion_left_is_cleared_and_what_is_there_is_kept(folder: Path, tmp_path: Path) -> None:
+def test_remains_of_killed_conversions_are_removed_and_finished_files_are_kept(folder: Path, tmp_path: Path) -> None:
     remains = [tmp_path / f".x-{split}.h5.99999999.tmp" for split in ("train", "test")]
     for stale in remains:
         stale.write_bytes(b"half")

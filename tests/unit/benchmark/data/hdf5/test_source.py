@@ -53,7 +53,7 @@ def test_files_of_other_classes_do_not_belong_together(folder: Path, tmp_path: P
         load_dataset(DatasetSpec(name="hdf5"), tmp_path / "x.h5")
 
 
-def test_each_layout_is_opened_as_what_it_is(folder: Path, tmp_path: Path) -> None:
+def test_the_layout_of_a_file_is_recognised(folder: Path, tmp_path: Path) -> None:
     converted(folder, tmp_path / "x.h5")
     assert isinstance(open_any(tmp_path / "x-train.h5"), Container)
     with h5py.File(tmp_path / "other.h5", "w") as file:

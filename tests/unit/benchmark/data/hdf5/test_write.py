@@ -59,7 +59,7 @@ def test_a_split_without_images_is_refused(writer: Writer) -> None:
         writer.finish()
 
 
-def test_chunks_are_no_borders(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_may_span_chunks(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5_write, "_SMALLEST_CHUNK", 64)
     monkeypatch.setattr(hdf5_write, "_LARGEST_CHUNK", 64)
     converted(folder, tmp_path / "x.h5")

@@ -11,14 +11,14 @@ from benchmark.data.shapes.scenes import CLASSES, render_shapes
 from benchmark.errors import UserError
 
 
-def test_bytes_are_the_same_as_ever() -> None:
+def test_the_bytes_of_the_images_never_change() -> None:
     scenes = render_shapes(0, "train", 40)
     assert scenes.pixels.shape == (40, 3, 32, 32)
     assert scenes.pixels.dtype == torch.uint8
     assert hashlib.blake2b(scenes.pixels.numpy().tobytes(), digest_size=8).hexdigest() == "2c1e9f84548eca48"
 
 
-def test_an_image_depends_on_its_own_place_alone() -> None:
+def test_an_image_depends_on_its_index_only() -> None:
     # 300 crosses the border between two batches of the renderer.
     few, many = render_shapes(3, "test", 7), render_shapes(3, "test", 300)
     assert torch.equal(few.pixels, many.pixels[:7])
@@ -32,7 +32,7 @@ def test_seed_and_split_give_other_images(seed: int, split: str) -> None:
     assert not (ours.pixels == theirs.pixels).flatten(1).all(1).any()
 
 
-def test_classes_take_turns() -> None:
+def test_classes_alternate() -> None:
     assert render_shapes(0, "train", 23).labels.tolist() == [i % 10 for i in range(23)]
     assert len(CLASSES) == 10
 
@@ -72,7 +72,7 @@ def test_factors_describe_the_picture() -> None:
     assert (radius - scenes.factors["scale"][chosen]).abs().median() < 0.03
 
 
-def test_size_keeps_the_scene() -> None:
+def test_scenes_are_the_same_at_every_size() -> None:
     small, large = render_shapes(2, "train", 20, size=32), render_shapes(2, "train", 20, size=96)
     for name, values in small.factors.items():
         assert torch.equal(values, large.factors[name])
@@ -87,10 +87,10 @@ def test_colour_does_not_tell_the_class() -> None:
     def statistics(pixels: torch.Tensor) -> torch.Tensor:
         return torch.cat([pixels.float().mean((2, 3)), pixels.float().std((2, 3))], dim=1)
 
-    known, asked = statistics(train.pixels), statistics(test.pixels)
+    known, unknown = statistics(train.pixels), statistics(test.pixels)
     centre, spread = known.mean(0), known.std(0)
     means = torch.stack([((known - centre) / spread)[train.labels == label].mean(0) for label in range(10)])
-    guesses = torch.cdist((asked - centre) / spread, means).argmin(1)
+    guesses = torch.cdist((unknown - centre) / spread, means).argmin(1)
     assert (guesses == test.labels).float().mean() < 0.2
 
 

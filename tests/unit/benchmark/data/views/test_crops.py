@@ -116,7 +116,7 @@ def equal(batch: RawBatch, other: RawBatch) -> bool:
     return all(torch.equal(*pair) for pair in pairs)
 
 
-def test_batches_depend_on_seed_and_step_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_depend_on_seed_and_step_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = lazy(folder)
     with batches_of(dataset) as straight:
         expected = [straight.fetch(step) for step in range(6)]
@@ -167,7 +167,7 @@ def test_a_file_that_has_changed_is_named(folder: Path, tmp_path: Path) -> None:
         read_crops(images, torch.tensor([1, 0]), augmenter, seeded())
 
 
-def test_who_crops(folder: Path, tmp_path: Path) -> None:
+def test_the_reader_crops_images_of_several_sizes_on_demand(folder: Path, tmp_path: Path) -> None:
     assert cropped_by_reader(lazy(folder).train.images)
     assert not cropped_by_reader(load_dataset(SPEC, folder).train.images)  # in memory, as squares
     for split in ("train", "test"):

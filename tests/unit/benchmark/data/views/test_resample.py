@@ -32,7 +32,7 @@ def test_blur_keeps_rows_and_columns_apart() -> None:
 
 
 @pytest.mark.parametrize(("interpolation", "radius"), [("bilinear", 1), ("bicubic", 2)])
-def test_taps_weigh_their_crop_alone(interpolation: str, radius: int) -> None:
+def test_taps_stay_inside_their_crop(interpolation: str, radius: int) -> None:
     boxes = torch.tensor([[4, 0], [10, 0], [24, 48], [30, 60], [0, 0], [1, 0]]).float()  # one box a column
     pixels, weights = crop_taps(boxes, interpolation, 16, (48, 60), torch.device("cpu"))
     assert pixels.shape == weights.shape == (2, 2, 16, math.ceil(2 * radius * 60 / 16))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from benchmark.data.datasets import DatasetSpec, load_dataset
+from benchmark.data.datasets import load_dataset
+from benchmark.data.spec import DatasetSpec
 from benchmark.evaluation.subject import Subject, probe_data
 from methods.backbones import BackboneSpec, build_backbone
 from methods.base import Encoder, EncoderInfo

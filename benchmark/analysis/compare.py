@@ -78,12 +78,12 @@ class Change:
 def changes(first: Sequence[Record], second: Sequence[Record]) -> list[Change]:
     """Every entry and budget of either folder, by budget and name; rows of one name are paired by their settings."""
     rows = [_by_place(records) for records in (first, second)]
-    found = []
+    entries = []
     for place in sorted({**rows[0], **rows[1]}, key=lambda place: (place[1], place[0], place[2])):
-        for one, other in _pairs(rows[0].get(place, []), rows[1].get(place, [])):
-            found.append(_change(place[0], one, other))
-    corrected = holm([change.p for change in found])
-    return [replace(change, p=p) for change, p in zip(found, corrected, strict=True)]
+        for first_row, second_row in _pairs(rows[0].get(place, []), rows[1].get(place, [])):
+            entries.append(_change(place[0], first_row, second_row))
+    corrected = holm([change.p for change in entries])
+    return [replace(change, p=p) for change, p in zip(entries, corrected, strict=True)]
 
 
 def _by_place(records: Sequence[Record]) -> dict[tuple[str, float, str], list[Row]]:
@@ -99,7 +99,7 @@ def _pairs(first: list[Row], second: list[Row]) -> list[tuple[Row | None, Row | 
 
     The rest has no partner.
     """
-    left, found = list(second), []
+    left, matched = list(second), []
     rest: list[Row] = []
     for row in first:
         alike = [other for other in left if _settings(other) == _settings(row)]
@@ -109,8 +109,8 @@ def _pairs(first: list[Row], second: list[Row]) -> list[tuple[Row | None, Row | 
             rest.append(row)
         else:
             left.remove(partner)
-            found.append((row, partner))
-    pairs: list[tuple[Row | None, Row | None]] = [*found, *itertools.zip_longest(rest, left)]
+            matched.append((row, partner))
+    pairs: list[tuple[Row | None, Row | None]] = [*matched, *itertools.zip_longest(rest, left)]
     return pairs
 
 
@@ -133,7 +133,7 @@ def _change(entry: str, first: Row | None, second: Row | None) -> Change:
     paired = paired_difference([scores[1][seed] for seed in seeds], [scores[0][seed] for seed in seeds])
     keys = {record.key: record for record in first.measured}
     shared = [(keys[record.key], record) for record in second.measured if record.key in keys]
-    same = sum(one.metrics == other.metrics for one, other in shared)
+    same = sum(ours.metrics == theirs.metrics for ours, theirs in shared)
     ratio = None
     if hardware_key(first.first) == hardware_key(second.first) and first.cost.mean and second.cost.mean:
         ratio = None if first.unsafe or second.unsafe else second.cost.mean / first.cost.mean
@@ -155,26 +155,26 @@ def unlike(first: Sequence[Record], second: Sequence[Record]) -> list[tuple[str,
         lambda record: {name: read(record) for name, read in asides.items()},
         lambda record: record.environment.packages,
     ]
-    found: dict[str, tuple[str, str, str]] = {}
+    differing: dict[str, tuple[str, str, str]] = {}
     for read in readers:
         values = [_values(records, read) for records in (first, second)]
         for name in {**values[0], **values[1]}:
-            one, other = (part.get(name, "") for part in values)
-            if one != other:
-                found.setdefault(name, (name, one, other))
-    return [*found.values(), *_unlike_settings(first, second)]
+            ours, theirs = (part.get(name, "") for part in values)
+            if ours != theirs:
+                differing.setdefault(name, (name, ours, theirs))
+    return [*differing.values(), *_unlike_settings(first, second)]
 
 
 def _unlike_settings(first: Sequence[Record], second: Sequence[Record]) -> list[tuple[str, str, str]]:
     """Settings that differ between the folders for entries that are in both."""
     rows = [{row.first.entry: row.first.config for row in rows_of(records)} for records in (first, second)]
-    found = []
+    differing = []
     for entry in sorted(rows[0].keys() & rows[1].keys()):
-        one, other = (_flat({name: part[entry].get(name) for name in _SETTINGS}) for part in rows)
-        for key in sorted({**one, **other}):
-            if one.get(key, "") != other.get(key, ""):
-                found.append((f"{entry}: {key}", one.get(key, ""), other.get(key, "")))
-    return found
+        ours, theirs = (_flat({name: part[entry].get(name) for name in _SETTINGS}) for part in rows)
+        for key in sorted({**ours, **theirs}):
+            if ours.get(key, "") != theirs.get(key, ""):
+                differing.append((f"{entry}: {key}", ours.get(key, ""), theirs.get(key, "")))
+    return differing
 
 
 def _values(records: Sequence[Record], read: Callable[[Record], dict[str, str]]) -> dict[str, str]:
@@ -190,7 +190,7 @@ def _flat(value: Any, key: str = "") -> dict[str, str]:
     """Nested settings by dotted key, as text."""
     if not isinstance(value, dict):
         return {key: json.dumps(value, default=str)}
-    found: dict[str, str] = {}
+    flat: dict[str, str] = {}
     for name, part in value.items():
-        found.update(_flat(part, f"{key}.{name}".lstrip(".")))
-    return found
+        flat.update(_flat(part, f"{key}.{name}".lstrip(".")))
+    return flat

@@ -252,8 +252,8 @@ def in_reading_order(rungs: Sequence[Comparison]) -> list[Comparison]:
     def runs(rung: Comparison) -> int:
         return sum(len(row.measured) for row in rung.rows)
 
-    for found in kinds.values():
-        found.sort(key=lambda rung: (-budget_size(rung.first), -runs(rung)))
+    for same_kind in kinds.values():
+        same_kind.sort(key=lambda rung: (-budget_size(rung.first), -runs(rung)))
 
     def place(kind: str) -> tuple[int, bool, str]:
         return -runs(kinds[kind][0]), has_time_budget(kinds[kind][0].first), kind

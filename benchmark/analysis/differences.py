@@ -65,8 +65,8 @@ def declared_references(comparison: Comparison) -> list[str]:
     The runs of a sweep are experiments of one entry each, so their declarations do not count.
     """
     swept = {TUNED, UNTUNED}
-    asked = [r for r in comparison.records if r.purpose == "result" and swept.isdisjoint(tags_of(r))]
-    return sorted({str(name) for record in asked if (name := record.config.get("reference"))})
+    results = [r for r in comparison.records if r.purpose == "result" and swept.isdisjoint(tags_of(r))]
+    return sorted({str(name) for record in results if (name := record.config.get("reference"))})
 
 
 def reference_of(comparison: Comparison) -> Row | None:
@@ -103,10 +103,10 @@ def tuning_differences(comparison: Comparison) -> list[Difference]:
 
     def recipe_of(row: Row) -> Row | None:
         """The entry that a point is named after: `simclr.lr-0.003` after `simclr`."""
-        alike = [one for one in plain if row.first.entry.startswith(f"{one.first.entry}.")]
+        alike = [recipe for recipe in plain if row.first.entry.startswith(f"{recipe.first.entry}.")]
         seeds = {record.seed for record in row.measured}
-        common = {id(one): len(seeds & {record.seed for record in one.measured}) for one in alike}
-        return max(alike, key=lambda one: (len(one.first.entry), common[id(one)]), default=None)
+        common = {id(recipe): len(seeds & {record.seed for record in recipe.measured}) for recipe in alike}
+        return max(alike, key=lambda recipe: (len(recipe.first.entry), common[id(recipe)]), default=None)
 
     return _tested([(row, recipe) for row in tuned if (recipe := recipe_of(row)) is not None])
 
@@ -119,31 +119,35 @@ def all_pairs(rows: Sequence[Row], declared: Sequence[Difference] = ()) -> list[
         declared: differences to the declared reference. Pairs among them keep their p, so that a report has one verdict
             for a pair; the others are a family of their own.
     """
-    before = {frozenset((id(one.row), id(one.reference))): one.p for one in declared if one.p is not None}
+    before = {
+        frozenset((id(difference.row), id(difference.reference))): difference.p
+        for difference in declared
+        if difference.p is not None
+    }
     pairs = list(itertools.combinations(rows, 2))
-    asked = [frozenset((id(row), id(other))) for row, other in pairs]
-    others = iter(_tested([pair for pair, key in zip(pairs, asked, strict=True) if key not in before]))
+    keys = [frozenset((id(row), id(other))) for row, other in pairs]
+    others = iter(_tested([pair for pair, key in zip(pairs, keys, strict=True) if key not in before]))
     return [
         Difference(row, other, _paired(row, other), before[key], _improvement(row, other))
         if key in before
         else next(others)
-        for (row, other), key in zip(pairs, asked, strict=True)
+        for (row, other), key in zip(pairs, keys, strict=True)
     ]
 
 
 def _tested(pairs: Sequence[tuple[Row, Row]]) -> list[Difference]:
     """The differences of some pairs, which are one family for Holm's correction."""
     paired = [_paired(row, other) for row, other in pairs]
-    corrected = holm([one.p if one.n >= MIN_RESULT else None for one in paired])
+    corrected = holm([difference.p if difference.n >= MIN_RESULT else None for difference in paired])
     return [
-        Difference(row, other, one, p, _improvement(row, other))
-        for (row, other), one, p in zip(pairs, paired, corrected, strict=True)
+        Difference(row, other, difference, p, _improvement(row, other))
+        for (row, other), difference, p in zip(pairs, paired, corrected, strict=True)
     ]
 
 
 def difference_of(comparison: Comparison, row: Row) -> Difference | None:
     """The row's difference to the reference; None for the reference itself, and without one."""
-    return next((one for one in differences(comparison) if one.row is row), None)
+    return next((difference for difference in differences(comparison) if difference.row is row), None)
 
 
 def _by_seed(row: Row) -> dict[int, float]:

@@ -57,11 +57,11 @@ def breaks(comparison: Comparison) -> list[Break]:
             groups.setdefault((hardware_key(record), record.seed), []).append(record)
     merged: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Break] = {}
     for (hardware, seed), records in sorted(groups.items()):
-        if (found := _longest(seed, records)) is None:
+        if (longest := _longest(seed, records)) is None:
             continue
-        key = (hardware, found.before, found.after)
-        other = merged.get(key, Break((), 0.0, found.before, found.after, found.machine))
-        merged[key] = Break((*other.seeds, seed), max(other.seconds, found.seconds), *key[1:], found.machine)
+        key = (hardware, longest.before, longest.after)
+        other = merged.get(key, Break((), 0.0, longest.before, longest.after, longest.machine))
+        merged[key] = Break((*other.seeds, seed), max(other.seconds, longest.seconds), *key[1:], longest.machine)
     return list(merged.values())
 
 
@@ -80,31 +80,31 @@ class Distance:
     record: Record
 
 
-def distances(one: Comparison, other: Comparison) -> list[Distance]:
+def distances(lower: Comparison, upper: Comparison) -> list[Distance]:
     """The runs of one entry under two budgets with more idle time than `LONGEST_BREAK` in between, by machine.
 
     Runs of other entries and seeds in between are no break: the harness runs a ladder in that order.
     """
     spans: dict[str, list[_Span]] = {}
     places: list[dict[tuple[str, int, str, str], _Span]] = [{}, {}]
-    found: dict[str, Distance] = {}
-    for number, comparison in enumerate((one, other)):
+    by_machine: dict[str, Distance] = {}
+    for number, comparison in enumerate((lower, upper)):
         for record in comparison.records:
             if (span := _span(record)) is not None:
                 spans.setdefault(hardware_key(record), []).append(span)
                 if span.paid:
                     place = (hardware_key(record), record.seed, record.experiment, record.entry)
                     places[number][place] = span
-    machines = {hardware_key(record): record for record in one.records}
+    machines = {hardware_key(record): record for record in lower.records}
     for place in sorted(places[0].keys() & places[1].keys()):
         first, second = sorted((places[0][place], places[1][place]), key=lambda span: span.start)
         hardware, seed, *_ = place
         seconds = _longest_idle(first.end, second.start, spans[hardware])
         if seconds > LONGEST_BREAK:
-            known = found.get(hardware, Distance((), 0.0, machines[hardware]))
+            known = by_machine.get(hardware, Distance((), 0.0, machines[hardware]))
             seeds = tuple(sorted({*known.seeds, seed}))
-            found[hardware] = Distance(seeds, max(known.seconds, seconds), known.record)
-    return list(found.values())
+            by_machine[hardware] = Distance(seeds, max(known.seconds, seconds), known.record)
+    return list(by_machine.values())
 
 
 def _longest_idle(begin: datetime, end: datetime, spans: Sequence[_Span]) -> float:

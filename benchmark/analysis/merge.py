@@ -183,7 +183,7 @@ def _copy(source: Path, place: Path) -> None:
 _LEDGER, _LOSS = "scores and ledger", "final loss and scores"  # what gives a copy away
 
 
-def copies(found: Iterable[tuple[Path, Record]]) -> dict[Path, str]:
+def copies(records: Iterable[tuple[Path, Record]]) -> dict[Path, str]:
     """Records with the measurements of another run, and how one can tell.
 
     Two runs may reach the same accuracies, but never in the same time to the last digit; and two seeds never end with
@@ -194,7 +194,7 @@ def copies(found: Iterable[tuple[Path, Record]]) -> dict[Path, str]:
         A clause for each file that shares its measurements with a run of another key or seed.
     """
     groups: dict[tuple[str, str], list[tuple[Path, Record]]] = {}
-    for path, record in found:
+    for path, record in records:
         reached = record.metrics or record.trial_metrics
         if reached is None:
             continue
@@ -217,6 +217,6 @@ def copies(found: Iterable[tuple[Path, Record]]) -> dict[Path, str]:
     return clauses
 
 
-def _is_other(one: Record, two: Record, equal: str) -> bool:
+def _is_other(first: Record, second: Record, equal: str) -> bool:
     """Whether two records claim to be different runs; a loss may stay the same under other settings."""
-    return one.seed != two.seed or (equal == _LEDGER and one.key != two.key)
+    return first.seed != second.seed or (equal == _LEDGER and first.key != second.key)

@@ -43,14 +43,14 @@ def run_of(record: Record) -> tuple[str, str]:
     return record.key, hardware_key(record)
 
 
-def probes_of(found: Sequence[tuple[Path, Record]]) -> tuple[dict[tuple[str, str], list[ProbeRecord]], list[str]]:
+def probes_of(records: Sequence[tuple[Path, Record]]) -> tuple[dict[tuple[str, str], list[ProbeRecord]], list[str]]:
     """Further protocols' records by run, and a line for each file that could not be read.
 
     The same settings on two kinds of machine are two runs of one key, each with its own encoder.
     """
     probes: dict[tuple[str, str], list[ProbeRecord]] = {}
     problems: list[str] = []
-    for path, record in found:
+    for path, record in records:
         if run_of(record) in probes:  # a copied run
             continue
         probes[run_of(record)], unread = read_probes(path, record)
@@ -69,7 +69,7 @@ def further_tables(comparison: Comparison, probes: Probes) -> list[FurtherTable]
     tables = []
     for kind in sorted(kinds):
         filled = [(row, {name: _summary(row, kind, name, probes) for name in kinds[kind]}) for row in rows]
-        kept = tuple((row, summaries) for row, summaries in filled if any(one.n for one in summaries.values()))
+        kept = tuple((row, summaries) for row, summaries in filled if any(summary.n for summary in summaries.values()))
         tables.append(FurtherTable(kind[0], kind[1], tuple(kinds[kind]), kept))
     return tables
 

@@ -39,9 +39,9 @@ def time_ratio(row: Row, base: Row, time: Callable[[Record], float | None] = tra
     """
     if hardware_key(row.first) != hardware_key(base.first):
         return None
-    own, other = ({r.seed: seconds for r in one.timed if (seconds := time(r))} for one in (row, base))
-    found = summarise([own[seed] / other[seed] for seed in own if seed in other])
-    return found if found.n else None
+    own, other = ({r.seed: seconds for r in either.timed if (seconds := time(r))} for either in (row, base))
+    ratios = summarise([own[seed] / other[seed] for seed in own if seed in other])
+    return ratios if ratios.n else None
 
 
 def total_cost(record: Record) -> float | None:
@@ -51,12 +51,12 @@ def total_cost(record: Record) -> float | None:
 
 def bases(comparison: Comparison) -> dict[tuple[str, str], Row]:
     """CNN-JEPA's rows by machine and encoder; of several the shortest name, so that speed does not decide."""
-    found: dict[tuple[str, str], Row] = {}
+    by_encoder: dict[tuple[str, str], Row] = {}
     for row in sorted(comparison.rows, key=lambda row: (len(row.first.entry), row.first.entry)):
         known = row.first.method == "cnn_jepa" and encoder_of(row.first) in ENCODERS
         if known and row.invalid is None and row.cost.mean:
-            found.setdefault((hardware_key(row.first), encoder_of(row.first)), row)
-    return found
+            by_encoder.setdefault((hardware_key(row.first), encoder_of(row.first)), row)
+    return by_encoder
 
 
 def relative_times(comparison: Comparison) -> list[RelativeTime]:
@@ -67,11 +67,16 @@ def relative_times(comparison: Comparison) -> list[RelativeTime]:
     rows = [row for row in comparison.rows if row.invalid is None and row.cost.mean]
 
     def against(row: Row) -> RelativeTime:
-        found = {name: base.get((hardware_key(row.first), name)) for name in ENCODERS}
+        own_bases = {name: base.get((hardware_key(row.first), name)) for name in ENCODERS}
         training, total = (
-            {name: None if one is None else time_ratio(row, one, time) for name, one in found.items()}
+            {
+                name: None if base_row is None else time_ratio(row, base_row, time)
+                for name, base_row in own_bases.items()
+            }
             for time in (training_cost, total_cost)
         )
-        return RelativeTime(row, tuple(one for one in found.values() if one is not None), training, total)
+        return RelativeTime(
+            row, tuple(base_row for base_row in own_bases.values() if base_row is not None), training, total
+        )
 
     return [against(row) for row in sorted(rows, key=lambda row: (hardware_key(row.first), row.cost.mean or 0.0))]

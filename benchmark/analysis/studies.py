@@ -159,12 +159,12 @@ def _paired(first: Sequence[TrialOutcome], second: Sequence[TrialOutcome], name:
 
 def _by_context(trials: Sequence[TrialOutcome], name: str) -> dict[tuple[tuple[str, str], ...], dict[int, float]]:
     """Scores by the other parameters' values and by seed."""
-    found: dict[tuple[tuple[str, str], ...], dict[int, float]] = {}
+    by_context: dict[tuple[tuple[str, str], ...], dict[int, float]] = {}
     for trial in trials:
         context = tuple(sorted((key, value_text(v)) for key, v in trial.parameters.items() if key != name))
-        scores = found.setdefault(context, {})
+        scores = by_context.setdefault(context, {})
         scores.update({run.seed: run.linear_top1 for run in trial.runs if run.linear_top1 is not None})
-    return found
+    return by_context
 
 
 def sentence(effect: Effect) -> str:

@@ -45,15 +45,15 @@ def leaderboard(records: Sequence[Record]) -> pd.DataFrame:
     return frame(LEADERBOARD, [BoardRow(c, row) for c in comparisons(records) for row in c.rows])
 
 
-def runs(found: Sequence[tuple[Path, Record]], folder: Path) -> pd.DataFrame:
+def runs(records: Sequence[tuple[Path, Record]], folder: Path) -> pd.DataFrame:
     """One row per record, with the columns of `RUNS`, in the order of experiment, budget, entry and seed.
 
     Args:
-        found: record files and what they hold.
+        records: record files and what they hold.
         folder: what the `record` column's paths are relative to.
     """
-    place = {id(record): index for index, record in enumerate(_in_order([record for _, record in found]))}
-    ordered = sorted(found, key=lambda pair: (place.get(id(pair[1]), len(place)), str(pair[0])))
+    place = {id(record): index for index, record in enumerate(_in_order([record for _, record in records]))}
+    ordered = sorted(records, key=lambda pair: (place.get(id(pair[1]), len(place)), str(pair[0])))
     return frame(RUNS, [RunRow(record, relative(path, folder)) for path, record in ordered])
 
 
@@ -67,12 +67,12 @@ def relative(path: Path, folder: Path) -> str:
 
 
 def write_leaderboard(
-    found: Sequence[tuple[Path, Record]], out_dir: Path, *, name: str = "leaderboard.csv", by: str | None = None
+    records: Sequence[tuple[Path, Record]], out_dir: Path, *, name: str = "leaderboard.csv", by: str | None = None
 ) -> tuple[Path, Path]:
     """Writes the leaderboard and `runs.csv` into a folder, each in one move; `probes.csv` where there are any.
 
     Args:
-        found: record files and what they hold, as `benchmark.records.find_records` gives them.
+        records: record files and what they hold, as `benchmark.records.find_records` gives them.
         out_dir: made if it does not exist.
         name: of the leaderboard's file.
         by: sort its rows by this, inside each comparison; see `benchmark.analysis.export.SORTS`.
@@ -85,12 +85,12 @@ def write_leaderboard(
     """
     if name in ("runs.csv", "probes.csv"):
         raise UserError(f"the leaderboard cannot be called {name}: another table has that name")
-    board = leaderboard([record for _, record in found])
+    board = leaderboard([record for _, record in records])
     board = board if by is None else sorted_by(board, by)
-    tables = {out_dir / name: board, out_dir / "runs.csv": runs(found, out_dir)}
-    probes, _ = probes_of(found)
+    tables = {out_dir / name: board, out_dir / "runs.csv": runs(records, out_dir)}
+    probes, _ = probes_of(records)
     if any(probes.values()):
-        every = comparisons([record for _, record in found])
+        every = comparisons([record for _, record in records])
         rows = [row for comparison in every for row in probe_rows(comparison, probes)]
         tables[out_dir / "probes.csv"] = frame(PROBES, rows)
     for path, table in tables.items():

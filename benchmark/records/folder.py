@@ -43,7 +43,7 @@ def read_record(path: Path) -> Record:
 
 def read_probes(record_path: Path, record: Record) -> tuple[list[ProbeRecord], list[str]]:
     """The records of further protocols on a run, and a line for each file that could not be read."""
-    found: list[ProbeRecord] = []
+    probes: list[ProbeRecord] = []
     problems: list[str] = []
     for path in sorted((record_path.parent / "probes").glob("*.json")):
         try:
@@ -52,10 +52,10 @@ def read_probes(record_path: Path, record: Record) -> tuple[list[ProbeRecord], l
             problems.append(str(error))
             continue
         if probe.key == record.key:
-            found.append(probe)
+            probes.append(probe)
         else:
             problems.append(f"{path}: belongs to run {probe.key[:8]}, not to {record.key[:8]} beside it")
-    return found, problems
+    return probes, problems
 
 
 def read_part(path: Path, kind: type[PartT], expected: int) -> PartT:
@@ -81,11 +81,11 @@ def read_part(path: Path, kind: type[PartT], expected: int) -> PartT:
 
 def find_records(roots: list[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
     """All records below some folders, in a stable order, and a line for each file that could not be read."""
-    found: list[tuple[Path, Record]] = []
+    records: list[tuple[Path, Record]] = []
     problems: list[str] = []
     for path in sorted({path for root in roots for path in root.rglob("record.json")}):
         try:
-            found.append((path, read_record(path)))
+            records.append((path, read_record(path)))
         except (ValueError, OSError) as error:
             problems.append(str(error))
-    return found, problems
+    return records, problems

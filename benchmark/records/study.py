@@ -140,14 +140,14 @@ def read_study(path: Path) -> StudyRecord:
 
 def find_studies(roots: list[Path]) -> tuple[list[tuple[Path, StudyRecord]], list[str]]:
     """All studies below some folders, in a stable order, and a line for each file that could not be read."""
-    found: list[tuple[Path, StudyRecord]] = []
+    studies: list[tuple[Path, StudyRecord]] = []
     problems: list[str] = []
     for path in sorted({path for root in roots for path in root.rglob(STUDY_FILE)}):
         try:
-            found.append((path, read_study(path)))
+            studies.append((path, read_study(path)))
         except (ValueError, OSError) as error:
             problems.append(str(error))
-    return found, problems
+    return studies, problems
 
 
 _COLUMNS = (
@@ -158,15 +158,15 @@ _COLUMNS = (
 
 def trials_csv(study: StudyRecord) -> str:
     """All trials as a table: a row per run, or one row for a trial without any; a column per parameter."""
-    names = list(dict.fromkeys(name for one in study.studies for name in one.parameters))
+    names = list(dict.fromkeys(name for entry_study in study.studies for name in entry_study.parameters))
     text = io.StringIO()
     writer = csv.DictWriter(text, [*_COLUMNS, *names], lineterminator="\n")
     writer.writeheader()
-    for one in study.studies:
-        for trial in one.trials:
+    for entry_study in study.studies:
+        for trial in entry_study.trials:
             common = {
                 "study": study.name,
-                "entry": one.entry,
+                "entry": entry_study.entry,
                 "trial": trial.number,
                 "point": trial.point,
                 "state": trial.state,

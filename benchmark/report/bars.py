@@ -105,8 +105,8 @@ def step_parts(
     bars = []
     for row in valid_rows(records):
         known = [_named(parts[id(record)]) for record in row.records if id(record) in parts]
-        if any(one["forward"] for one in known):  # one older file: merge the parts that it does not have
-            known = [_folded(one) for one in known]
+        if any(seconds["forward"] for seconds in known):  # one older file: merge the parts that it does not have
+            known = [_folded(seconds) for seconds in known]
         if known:
             bars.append((row, _mean(known, _PARTS)))
     if not bars:

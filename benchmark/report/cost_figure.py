@@ -132,11 +132,11 @@ def _off_scale(plot: Plot) -> set[int]:
     """The rungs (by id) of supervised entries that end far above the rest."""
     others = [row for row in [*plot.paid, *plot.floors] if row.first.method != "supervised"]
     rest = [row.accuracy.mean or 0.0 for row in others]
-    found: set[int] = set()
+    rungs_above: set[int] = set()
     for rungs in ladders([row for row in plot.paid if row.first.method == "supervised"]):
         if far_above(plot.at(rungs[-1])[1], rest):
-            found.update(map(id, rungs))
-    return found
+            rungs_above.update(map(id, rungs))
+    return rungs_above
 
 
 def _set_limits(plot: Plot) -> None:
@@ -277,12 +277,12 @@ def _obstacles(plot: Plot, front: list[tuple[float, float]]) -> list[tuple[Box, 
     dot = plot.axes.figure.dpi / 72
     left, right = plot.axes.get_xlim()
     low, high = plot.axes.get_ylim()
-    found: list[tuple[Box, float]] = []
+    boxes: list[tuple[Box, float]] = []
 
     def add(points: list[tuple[float, float]], half: float, weight: float) -> None:
         shown = [plot.pixels((min(max(x, left), right), min(max(y, low), high))) for x, y in points]
         for start, end in zip(shown, shown[1:] or shown, strict=False):
-            found.extend((box, weight) for box in segment(start, end, half * dot))
+            boxes.extend((box, weight) for box in segment(start, end, half * dot))
 
     for rungs in plot.ladders():
         add([plot.at(row) for row in rungs], 1.0, _LINE)
@@ -298,4 +298,4 @@ def _obstacles(plot: Plot, front: list[tuple[float, float]]) -> list[tuple[Box, 
     for floor in plot.floors:
         add([(left, floor.accuracy.mean or 0.0), (right, floor.accuracy.mean or 0.0)], 1.0, _LINE)
     add(front, 1.4, _LINE)
-    return found
+    return boxes

@@ -64,31 +64,31 @@ def relative_table(comparison: Comparison, machines: Sequence[str]) -> Table | N
         comparison: the result is None under a time budget and without a row of CNN-JEPA.
         machines: hardware keys in the order of the report's machines.
     """
-    found = relative_times(comparison)
-    if len(found) < 2:
+    rows = relative_times(comparison)
+    if len(rows) < 2:
         return None
-    there = [name for name in ENCODERS if any(one.training[name] is not None for one in found)]
+    encoders = [name for name in ENCODERS if any(row.training[name] is not None for row in rows)]
     heads = ["Entry", "Training"]
-    heads += [f"÷ {ENCODERS[name]}" for name in there]
-    heads += ["Total", *(f"total ÷ {ENCODERS[name]}" for name in there)]
+    heads += [f"÷ {ENCODERS[name]}" for name in encoders]
+    heads += ["Total", *(f"total ÷ {ENCODERS[name]}" for name in encoders)]
     heads += ["Published", "Published elsewhere", "Times", "Machine"]
-    cells = tuple(_relative_cells(one, there, machines) for one in found)
+    cells = tuple(_relative_cells(row, encoders, machines) for row in rows)
     numeric = frozenset(range(1, len(heads) - 2))
     return without_empty_columns(Table(tuple(heads), numeric, cells), machines)
 
 
-def _relative_cells(one: RelativeTime, there: Sequence[str], machines: Sequence[str]) -> tuple[Cell, ...]:
-    first = one.row.first
+def _relative_cells(times: RelativeTime, encoders: Sequence[str], machines: Sequence[str]) -> tuple[Cell, ...]:
+    first = times.row.first
     return (
-        row_cell(one.row),
-        number_cell(one.row.cost.mean, duration),
-        *(_ratio(one.training[name]) for name in there),
-        number_cell(one.row.time_summary(total_cost).mean, duration),
-        *(_ratio(one.total[name]) for name in there),
+        row_cell(times.row),
+        number_cell(times.row.cost.mean, duration),
+        *(_ratio(times.training[name]) for name in encoders),
+        number_cell(times.row.time_summary(total_cost).mean, duration),
+        *(_ratio(times.total[name]) for name in encoders),
         _published_cell(first, REPOSITORY),
         _published_cell(first, DESCRIPTION),
-        times_cell(one.row, *one.bases),
-        machine_cell(one.row, machines),
+        times_cell(times.row, *times.bases),
+        machine_cell(times.row, machines),
     )
 
 

@@ -43,7 +43,7 @@ def curve(record: Record, history: Sequence[Mapping[str, Any]], score: str) -> C
         score: which one, such as `knn200`.
     """
     points = [] if record.ledger is None else record.ledger.evaluation_points
-    found: Curve = []
+    curve_points: Curve = []
     for line in history:
         progress, value = line.get("progress"), line.get(score)
         if line.get("kind") != "evaluation" or not points:
@@ -52,8 +52,8 @@ def curve(record: Record, history: Sequence[Mapping[str, Any]], score: str) -> C
             continue
         nearest = min(points, key=lambda point: abs(point.progress - progress))
         if abs(nearest.progress - progress) < _MATCH:
-            found.append((nearest.training_time, float(value)))
-    return sorted(found)
+            curve_points.append((nearest.training_time, float(value)))
+    return sorted(curve_points)
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
@@ -167,13 +167,13 @@ def only_points(runs: Sequence[tuple[Record, Sequence[Mapping[str, Any]]]]) -> b
 
 
 def _curves_of(rows: Sequence[Row], histories: Mapping[int, Sequence[Mapping[str, Any]]], score: str) -> _Entries:
-    found = []
+    entries = []
     for row in rows:
         curves = [curve(record, histories.get(id(record), ()), score) for record in row.records]
         drawn = [points for points in curves if len(points) > 1]  # one point is no curve
         if drawn:
-            found.append((row, drawn))
-    return found
+            entries.append((row, drawn))
+    return entries
 
 
 def _draw_curves(axes: Axes, row: Row, curves: list[Curve], unit: float) -> None:

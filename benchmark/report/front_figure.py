@@ -92,8 +92,8 @@ def _obstacles(
     """Boxes around the front, the trials and their runs in display coordinates, with the weight of a square pixel."""
     dot = axes.figure.dpi / 72
     shown = [(float(x), float(y)) for x, y in map(axes.transData.transform, corners)]
-    found = [(box, 1.0) for a, b in itertools.pairwise(shown) for box in segment(a, b, 1.4 * dot)]
+    boxes = [(box, 1.0) for a, b in itertools.pairwise(shown) for box in segment(a, b, 1.4 * dot)]
     for places, half, weight in ((points, 3.4 * dot, 12.0), (seeds, 1.6 * dot, 4.0)):
         for x, y in map(axes.transData.transform, places):
-            found.append((Box(float(x) - half, float(y) - half, float(x) + half, float(y) + half), weight))
-    return found
+            boxes.append((Box(float(x) - half, float(y) - half, float(x) + half, float(y) + half), weight))
+    return boxes

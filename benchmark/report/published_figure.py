@@ -65,7 +65,7 @@ def draw_points(axes: Axes) -> list[tuple[Label, tuple[Box, float]]]:
 
     The obstacles are in display coordinates, so the axes' limits have to be final.
     """
-    found = []
+    labels = []
     dot = axes.figure.dpi / 72
     for run in counted():
         x, y = run.device_hours or 0.0, run.linear_top1
@@ -74,8 +74,8 @@ def draw_points(axes: Axes) -> list[tuple[Label, tuple[Box, float]]]:
         )
         left, top = axes.transData.transform((x, y))
         box = Box(left - 3.4 * dot, top - 3.4 * dot, left + 3.4 * dot, top + 3.4 * dot)
-        found.append((Label(name_of(run), x, y, style.text_colour(GREY)), (box, 12.0)))
-    return found
+        labels.append((Label(name_of(run), x, y, style.text_colour(GREY)), (box, 12.0)))
+    return labels
 
 
 def published_figure(*, width: float = style.COLUMN_WIDTH) -> Figure:

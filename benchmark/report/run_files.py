@@ -42,15 +42,15 @@ class RunFiles:
     withheld: set[str] = field(default_factory=set)
 
 
-def read_run_files(found: Sequence[tuple[Path, Record]], *, pictures: bool = False) -> RunFiles:
+def read_run_files(records: Sequence[tuple[Path, Record]], *, pictures: bool = False) -> RunFiles:
     """Reads the files next to records; missing ones are no problem.
 
     Args:
-        found: record files with their records.
+        records: record files with their records.
         pictures: read the views of other people's images, too.
     """
     files = RunFiles()
-    for path, record in found:
+    for path, record in records:
         files.histories[id(record)] = read_history(path.with_name("history.jsonl"))
         try:
             if (parts := read_parts(path.with_name("breakdown.json"))) is not None:
@@ -76,15 +76,15 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    found = []
+    objects = []
     for line in lines:
         try:
             value = json.loads(line)
         except json.JSONDecodeError:
             continue
         if isinstance(value, dict):
-            found.append(value)
-    return found
+            objects.append(value)
+    return objects
 
 
 def read_parts(path: Path) -> dict[str, float] | None:

@@ -158,7 +158,10 @@ def _board(comparison: Comparison, machines: list[str], probes: Mapping[tuple[st
         pairs,
         unpaired,
         targets_table(comparison, machines),
-        tuple((f"{one.protocol} on {one.dataset}", further_table(one)) for one in further_tables(comparison, probes)),
+        tuple(
+            (f"{table.protocol} on {table.dataset}", further_table(table))
+            for table in further_tables(comparison, probes)
+        ),
     )
 
 
@@ -252,7 +255,7 @@ def _drawn(
 
 def _seen(comparison: Comparison, files: RunFiles, out: Path, suffix: str) -> list[Picture]:
     """A figure per entry: the views of its first run that saved them."""
-    found: list[Picture] = []
+    pictures: list[Picture] = []
     used: set[str] = set()
     rows: list[tuple[Row, Record]] = []
     for row in valid_rows(comparison.records):
@@ -266,7 +269,7 @@ def _seen(comparison: Comparison, files: RunFiles, out: Path, suffix: str) -> li
             stem += "-2"
         used.add(stem)
         caption = f"Seed {record.seed}, run {record.key[:8]}. {method_views.caption(views)}"
-        found += _drawn(
+        pictures += _drawn(
             lambda width, views=views: seen(views, width=width),  # type: ignore[misc]
             out,
             f"{stem}{suffix}",
@@ -274,4 +277,4 @@ def _seen(comparison: Comparison, files: RunFiles, out: Path, suffix: str) -> li
             caption,
             images=True,
         )
-    return found
+    return pictures

@@ -78,18 +78,18 @@ def study_sections(studies: Sequence[tuple[Path, StudyRecord]], out: Path) -> li
 def _section(path: Path, study: StudyRecord, out: Path) -> StudySection:
     csv = f"trials-{_stem(study.name)}.csv"
     write_atomically(out / csv, trials_csv(study))
-    every = [effects(one) for one in study.studies]
-    span = max((drawing.span_of(found) for found in every if any(effect.levels for effect in found)), default=0.0)
+    every = [effects(entry_study) for entry_study in study.studies]
+    span = max((drawing.span_of(shown) for shown in every if any(effect.levels for effect in shown)), default=0.0)
     return StudySection(
         f"{study.name}: a study on {study.dataset}, {study.budget}",
         tuple(_summary(study)),
-        tuple(_part(path, study, one, out, span) for one in study.studies),
+        tuple(_part(path, study, entry_study, out, span) for entry_study in study.studies),
         csv,
     )
 
 
 def _summary(study: StudyRecord) -> list[str]:
-    trials = [trial for one in study.studies for trial in one.trials]
+    trials = [trial for entry_study in study.studies for trial in entry_study.trials]
     states = [trial.state for trial in trials]
     seeds = f"{len(study.seeds)} seeds" if len(study.seeds) > 1 else "one seed"
     sentences = [
@@ -114,18 +114,18 @@ def _summary(study: StudyRecord) -> list[str]:
     return sentences
 
 
-def _part(path: Path, study: StudyRecord, one: EntryStudy, out: Path, span: float) -> StudyPart:
-    found = effects(one)
-    sentences = [sentence(effect) for effect in found] if complete_trials(one) else ["No trial is complete."]
-    if front := front_sentence(one) if _seeks_a_front(study) else "":
+def _part(path: Path, study: StudyRecord, entry_study: EntryStudy, out: Path, span: float) -> StudyPart:
+    shown = effects(entry_study)
+    sentences = [sentence(effect) for effect in shown] if complete_trials(entry_study) else ["No trial is complete."]
+    if front := front_sentence(entry_study) if _seeks_a_front(study) else "":
         sentences.append(front)
     return StudyPart(
-        style.display(one.entry),
+        style.display(entry_study.entry),
         tuple(sentences),
-        tuple(_pictures(study, one, found, out, span)),
-        _NO_CURVES if drawing.only_points(one) else "",
-        _levels_table(found, study.published, one.entry),
-        _trials_table(one, path.parent, out),
+        tuple(_pictures(study, entry_study, shown, out, span)),
+        _NO_CURVES if drawing.only_points(entry_study) else "",
+        _levels_table(shown, study.published, entry_study.entry),
+        _trials_table(entry_study, path.parent, out),
     )
 
 
@@ -134,23 +134,25 @@ def _seeks_a_front(study: StudyRecord) -> bool:
     return study.sampler == "nsga2"
 
 
-def _pictures(study: StudyRecord, one: EntryStudy, found: Sequence[Effect], out: Path, span: float) -> list[Picture]:
-    stem = _stem(f"study-{study.name}-{one.entry}")
-    front = trial_front(one) if _seeks_a_front(study) else None
+def _pictures(
+    study: StudyRecord, entry_study: EntryStudy, shown: Sequence[Effect], out: Path, span: float
+) -> list[Picture]:
+    stem = _stem(f"study-{study.name}-{entry_study.entry}")
+    front = trial_front(entry_study) if _seeks_a_front(study) else None
     drawn: list[tuple[Any, str, str, str]] = [(front, "front", "Accuracy and cost", _FRONT)]
-    drawn.append((drawing.effect_plots(found, one, span=span), "effects", "Effects", _EFFECTS))
-    for number, (first, second) in enumerate(drawing.pairs_of(one), 1):
+    drawn.append((drawing.effect_plots(shown, entry_study, span=span), "effects", "Effects", _EFFECTS))
+    for number, (first, second) in enumerate(drawing.pairs_of(entry_study), 1):
         title = f"{first} and {second}"
-        drawn.append((drawing.heat_map(one, first, second), f"pair-{number}", title, _MAP))
-    drawn.append((drawing.importances(one), "importances", "Importances", _IMPORTANCE))
-    drawn.append((drawing.trial_curves(one), "curves", "Learning curves", _CURVES))
+        drawn.append((drawing.heat_map(entry_study, first, second), f"pair-{number}", title, _MAP))
+    drawn.append((drawing.importances(entry_study), "importances", "Importances", _IMPORTANCE))
+    drawn.append((drawing.trial_curves(entry_study), "curves", "Learning curves", _CURVES))
     return [
         picture(
             figure,
-            trial_front(one, width=style.COLUMN_WIDTH) if figure is front else None,
+            trial_front(entry_study, width=style.COLUMN_WIDTH) if figure is front else None,
             out,
             f"{stem}-{kind}",
-            f"{title}, {style.display(one.entry)}",
+            f"{title}, {style.display(entry_study.entry)}",
             caption,
         )
         for figure, kind, title, caption in drawn
@@ -168,20 +170,20 @@ _LEVELS = (
 )
 
 
-def _levels_table(found: Sequence[Effect], published: Sequence[PublishedScore], entry: str) -> Table:
+def _levels_table(shown: Sequence[Effect], published: Sequence[PublishedScore], entry: str) -> Table:
     """Each value's means and published scores; published values that the sweep did not try have rows, too."""
     rows: list[tuple[Cell, ...]] = []
-    for effect in found:
+    for effect in shown:
         theirs = {
-            value_text(one.value): one
-            for one in published
-            if one.parameter in (effect.name, _starred(effect.name, entry))
+            value_text(score.value): score
+            for score in published
+            if score.parameter in (effect.name, _starred(effect.name, entry))
         }
         if effect.listed or not effect.numeric or theirs:
             rows += [_level_row(effect, level, theirs.pop(level.text, None)) for level in effect.levels]
         rows += [
-            (Cell(effect.name), Cell(text), Cell("0", 0), Cell(""), Cell(""), *_published(one))
-            for text, one in theirs.items()
+            (Cell(effect.name), Cell(text), Cell("0", 0), Cell(""), Cell(""), *_published(score))
+            for text, score in theirs.items()
         ]
     kept = [i for i in range(len(_LEVELS)) if i < 5 or any(row[i].text for row in rows)]
     return Table(
@@ -207,20 +209,20 @@ def _level_row(effect: Effect, level: Level, published: PublishedScore | None) -
     )
 
 
-def _published(one: PublishedScore) -> tuple[Cell, ...]:
+def _published(score: PublishedScore) -> tuple[Cell, ...]:
     return (
-        Cell(with_interval(one.linear_top1), one.linear_top1),
-        Cell(with_interval(one.knn), one.knn),
-        Cell(one.source),
+        Cell(with_interval(score.linear_top1), score.linear_top1),
+        Cell(with_interval(score.knn), score.knn),
+        Cell(score.source),
     )
 
 
-def _trials_table(one: EntryStudy, folder: Path, out: Path) -> Table:
-    names = list(one.parameters)
-    heads = ("Trial", *(name.removeprefix(f"{one.entry}.") for name in names))
+def _trials_table(entry_study: EntryStudy, folder: Path, out: Path) -> Table:
+    names = list(entry_study.parameters)
+    heads = ("Trial", *(name.removeprefix(f"{entry_study.entry}.") for name in names))
     heads += ("Linear top-1 (%)", "State", "Device-hours", "Records")
     numeric = frozenset({0, len(names) + 1, len(names) + 3})
-    ranked = sorted(one.trials, key=lambda trial: -1.0 if trial.value is None else trial.value, reverse=True)
+    ranked = sorted(entry_study.trials, key=lambda trial: -1.0 if trial.value is None else trial.value, reverse=True)
     return Table(heads, numeric, tuple(_trial_cells(trial, names, folder, out) for trial in ranked))
 
 

@@ -109,7 +109,7 @@ def _best(rows: Sequence[Row], comparison: Comparison) -> str:
 def _open_order(best: Row, others: Sequence[Row], comparison: Comparison) -> str:
     """The rows that may be as good as the most accurate one: by the paired test if there is one, else by intervals."""
     pairs = all_pairs([best, *others], differences(comparison))
-    tested = {id(one.reference): one for one in pairs if one.row is best and one.p is not None}
+    tested = {id(pair.reference): pair for pair in pairs if pair.row is best and pair.p is not None}
     alike = [row for row in others if id(row) in tested and tested[id(row)].verdict != "higher"]
     floor = (best.accuracy.mean or 0.0) - (best.half_width or 0.0)
     near = [

@@ -192,14 +192,14 @@ def _time_cell(seconds: float | None) -> Cell:
     return Cell("missed", 1e300) if math.isinf(seconds) else Cell(duration(seconds), seconds)
 
 
-def further_table(found: FurtherTable) -> Table:
+def further_table(scores: FurtherTable) -> Table:
     """One further protocol on one dataset: a column a score, mean and interval over seeds."""
     rows = []
-    for row, summaries in found.rows:
-        cells = [number_cell(one.mean, partial(_with_width, width=one.ci95)) for one in summaries.values()]
-        count = max(one.n for one in summaries.values())
+    for row, summaries in scores.rows:
+        cells = [number_cell(summary.mean, partial(_with_width, width=summary.ci95)) for summary in summaries.values()]
+        count = max(summary.n for summary in summaries.values())
         rows.append((row_cell(row), Cell(str(count), count), *cells))
-    heads = ("Entry", "n", *(name.replace("_", " ") for name in found.scores))
+    heads = ("Entry", "n", *(name.replace("_", " ") for name in scores.scores))
     return Table(heads, frozenset(range(1, len(heads))), tuple(rows))
 
 

@@ -70,6 +70,15 @@ def test_a_wheel_works_in_a_folder_with_another_methods(installed: Path, elsewhe
         assert name in done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["analysis/published.yaml", "records/invalidations.yaml", "runs/bands.yaml", "report/templates/index.html.j2"],
+)
+def test_a_wheel_has_the_files_that_modules_read(installed: Path, name: str) -> None:
+    assert (installed / "benchmark" / name).is_file()
+
+
 def test_another_methods_that_is_already_imported_is_named(elsewhere: Path) -> None:
     (elsewhere / "methods" / "__init__.py").write_text("")
     environment = {**os.environ, "PYTHONPATH": f"{elsewhere}{os.pathsep}{ROOT}"}

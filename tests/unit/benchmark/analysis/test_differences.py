@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from benchmark.analysis.comparison import comparisons
+from benchmark.analysis.comparison import Comparison, comparisons
 from benchmark.analysis.differences import (
+    all_pairs,
     declared_references,
     difference_of,
     differences,
     median_time_to,
+    ranks,
     reference_of,
     targets_of,
     tuning_differences,
@@ -21,7 +23,6 @@ from benchmark.analysis.differences import (
 from benchmark.analysis.statistics import holm
 from benchmark.analysis.tables import leaderboard
 from benchmark.records.schema import Point, Record, ValidationPoint
-from benchmark.report.difference_tables import tuning_table
 
 OURS = {"reference": "cnn_jepa"}
 
@@ -149,14 +150,83 @@ def test_a_recipe_beside_its_tuned_row_declares_nothing_either(make_record: Any)
     assert (one.row.first.entry, one.reference.first.entry) == ("cnn_jepa.lr-0.003", "cnn_jepa")
 
 
-def test_a_recipe_that_was_its_own_best_point_is_named_beside_the_others(make_record: Any) -> None:
-    tags = {"config": {"tags": ["tuned", "as the recipe has it"]}, "method": "vicreg"}
-    records = [make_record("vicreg.lr-0.001", seed, **tags) for seed in range(2)]
+HIGH = [50.0, 51.0, 50.4, 51.3, 50.2]
+
+
+ALIKE = [50.1, 50.8, 50.5, 51.2, 50.1]  # mean difference to HIGH 0.04, within its spread
+
+
+LOW = [40.0, 41.4, 40.1, 41.9, 40.3]
+
+
+def compared(make_record: Any, scores: dict[str, list[float]]) -> Comparison:
+    (comparison,) = comparisons(
+        [make_record(entry, seed, top1=top1) for entry, values in scores.items() for seed, top1 in enumerate(values)]
+    )
+    return comparison
+
+
+def ranked(comparison: Comparison) -> dict[str, str]:
+    found = ranks(comparison)
+    return {row.first.entry: found[id(row)].text for row in comparison.rows if id(row) in found}
+
+
+def test_rows_that_are_not_told_apart_share_their_rank_and_the_next_counts_them(make_record: Any) -> None:
+    scores = {"byol": HIGH, "simclr": ALIKE, "vicreg": LOW}
+    assert ranked(compared(make_record, scores)) == {"byol": "tie 1", "simclr": "tie 1", "vicreg": "3"}
+    scores = {"byol": HIGH, "simclr": LOW, "vicreg": [40.1, 41.2, 40.2, 41.8, 40.2]}
+    assert ranked(compared(make_record, scores)) == {"byol": "1", "simclr": "tie 2", "vicreg": "tie 2"}
+    assert ranked(compared(make_record, {"byol": HIGH})) == {"byol": "1"}
+    assert ranked(compared(make_record, {"byol": HIGH[:4]})) == {}
+
+
+def test_of_rows_that_share_a_rank_the_first_and_the_last_may_differ(make_record: Any) -> None:
+    noise = [-0.5, -0.2, 0.0, 0.3, 0.4]
+    scores = {
+        "byol": [50.0 + v for v in noise],
+        "simclr": [49.5 - v for v in noise],
+        "vicreg": [49.0 + v * 0.9 for v in noise],
+    }
+    comparison = compared(make_record, scores)
+    verdicts = {(p.row.first.entry, p.reference.first.entry): p.verdict for p in all_pairs(comparison.rows)}
+    assert verdicts == {("byol", "simclr"): "tie", ("byol", "vicreg"): "higher", ("simclr", "vicreg"): "tie"}
+    assert set(ranked(comparison).values()) == {"tie 1"}
+
+
+def test_a_line_is_drawn_only_where_it_parts_all_above_from_all_below(make_record: Any) -> None:
+    # The middle one is so steady against the last that these two differ; the first, which lies highest, is not.
+    wild, steady = [0.0, 9.0, -8.0, 7.0, -6.0], [0.0, 0.1, 0.0, 0.1, 0.0]
+    scores = {
+        "byol": [48.0 + v for v in wild],
+        "simclr": [47.0 + v for v in steady],
+        "vicreg": [46.0 - v for v in steady],
+    }
+    comparison = compared(make_record, scores)
+    verdicts = {(p.row.first.entry, p.reference.first.entry): p.verdict for p in all_pairs(comparison.rows)}
+    assert verdicts[("simclr", "vicreg")] == "higher" and verdicts[("byol", "vicreg")] == "tie"
+    assert ranked(comparison) == {"byol": "tie 1", "simclr": "tie 1", "vicreg": "tie 1"}
+
+
+def test_what_cannot_be_tested_is_not_told_apart(make_record: Any) -> None:
+    assert set(ranked(compared(make_record, {"byol": [45.0] * 5, "simclr": [40.0] * 5})).values()) == {"tie 1"}
+    records = [make_record("byol", seed, top1=50.0 + seed) for seed in range(5)]
+    records += [make_record("simclr", seed + 3, top1=30.0 + seed % 2) for seed in range(5)]  # two seeds in common
     (comparison,) = comparisons(records)
-    table = tuning_table(comparison)
-    assert table is not None
-    ((row, against, *rest),) = table.rows
-    assert "lr 0.001" in row.text and against.text.startswith("itself") and not any(cell.text for cell in rest)
-    again = [*records, *(make_record("vicreg", seed) for seed in range(2))]  # of the same settings, in a joint report
-    table = tuning_table(comparisons(again)[0])
-    assert table is not None and len(table.rows) == 1 and not table.rows[0][1].text.startswith("itself")
+    assert set(ranked(comparison).values()) == {"tie 1"}
+
+
+def test_all_pairs_of_ranked_rows_are_one_family(make_record: Any) -> None:
+    scores = {"byol": HIGH, "simclr": ALIKE, "vicreg": LOW}
+    found = all_pairs([row for row in compared(make_record, scores).rows if row.may_be_ranked])
+    names = [(pair.row.first.entry, pair.reference.first.entry) for pair in found]
+    assert names == [("byol", "simclr"), ("byol", "vicreg"), ("simclr", "vicreg")]
+    expected = holm([stats.ttest_rel(scores[one], scores[other]).pvalue for one, other in names])
+    assert [pair.p for pair in found] == pytest.approx(expected)
+
+
+def test_unranked_rows_do_not_enter_the_correction(make_record: Any) -> None:
+    close = [v - d for v, d in zip(HIGH, [0.5, 0.9, 0.2, 0.8, 0.4], strict=True)]  # p = 0.011 alone
+    scores = {"byol": HIGH, "simclr": close}
+    assert ranked(compared(make_record, scores)) == {"byol": "1", "simclr": "2"}
+    others = {name: [30.0 + i + v * 0.01 for v in HIGH[:4]] for i, name in enumerate(("vicreg", "ijepa", "cnn_jepa"))}
+    assert ranked(compared(make_record, {**scores, **others})) == {"byol": "1", "simclr": "2"}

@@ -1,27 +1,11 @@
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from benchmark.analysis.comparison import comparisons
 from benchmark.analysis.interleaving import Break, breaks
-from benchmark.report.breaks import breaks_between_rungs
-from benchmark.report.summary import limits
-
-MORNING = datetime.fromisoformat("2026-01-05T08:00:00+00:00")
-
-
-@pytest.fixture
-def ran(make_record: Any) -> Any:
-    def make(entry: str, seed: int, start: float, minutes: float = 10.0, **options: Any) -> Any:
-        """A run that started so many minutes after eight."""
-        begun = MORNING + timedelta(minutes=start)
-        times = {"started": begun.isoformat(), "ended": (begun + timedelta(minutes=minutes)).isoformat()}
-        return make_record(entry, seed, **times, **options)
-
-    return make
 
 
 def _found(*records: Any) -> list[Break]:
@@ -67,28 +51,3 @@ def test_other_machines_floors_and_unknown_times_do_not_count(ran: Any, make_rec
     assert _found(here, there, floor, unknown) == []
     naive = make_record("c", 0, started="2026-01-05T10:00:00", ended="2026-01-05T10:02:00")
     assert [one.seconds for one in _found(here, naive)] == [110 * 60.0]
-
-
-def test_a_report_says_so_where_times_are_compared(ran: Any) -> None:
-    def told(**options: Any) -> list[str]:
-        records = [ran("cnn_jepa", 2, 0, **options), ran("byol", 2, 130, **options)]
-        return [line for line in limits(comparisons(records), []) if "lie between" in line]
-
-    (line,) = told()
-    assert line.startswith(
-        "10 epochs on cifar10-jpeg, seed 2: 2.0 h lie between the runs of CNN-JEPA and those of BYOL;"
-    )
-    assert told(budget={"wall_clock": 100}) == []
-
-
-def test_rungs_that_were_measured_long_after_each_other_are_named(ran: Any) -> None:
-    short, long = {"epochs": 2}, {"epochs": 4}
-    records = [ran("a", 0, 0, budget=short), ran("a", 0, 15, budget=long), ran("b", 0, 26, budget=long)]
-    assert breaks_between_rungs(comparisons(records)) == []
-    records += [ran("a", 1, 100, budget=long), ran("a", 1, 230, budget=short), ran("b", 1, 300, budget=short)]
-    (said,) = breaks_between_rungs(comparisons(records))
-    assert said.startswith("2 epochs and 4 epochs on ") and "seed 1: 2.0 h lie between" in said
-    between = ran("c", 2, 110, minutes=120, budget=long)  # whatever the harness does there, it goes on
-    assert breaks_between_rungs(comparisons([*records, between])) == []
-    floors = [ran("random_init", 2, 0, budget=short), ran("random_init", 2, 900, budget=long)]
-    assert breaks_between_rungs(comparisons(floors)) == []  # nothing was paid for

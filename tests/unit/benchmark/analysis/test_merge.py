@@ -166,14 +166,14 @@ def test_a_key_is_computed_again(keyed: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"config__batch_size": 512}, "but what it is made from gives"),
-        ({"config__accumulate": 1}, "what it is made from gives"),
-        ({"config__budget": {"epochs": 100}}, "what it is made from gives"),
-        ({"dataset__manifest": "cd" * 32}, "what it is made from gives"),
-        ({"method": "simclr"}, "what it is made from gives"),
+        ({"config__batch_size": 512}, "but its settings give"),
+        ({"config__accumulate": 1}, "its settings give"),
+        ({"config__budget": {"epochs": 100}}, "its settings give"),
+        ({"dataset__manifest": "cd" * 32}, "its settings give"),
+        ({"method": "simclr"}, "its settings give"),
         ({"config__method__optimizer__lr": 0.01}, "made from other settings of its method"),
         ({"config__backbone__name": "resnet50"}, "made from other settings of its backbone"),
-        ({"key_settings__settings": {}}, "what it is made from gives"),
+        ({"key_settings__settings": {}}, "its settings give"),
         ({"config__budget": {}}, "its configuration lacks what its key was made from"),
     ],
 )
@@ -203,7 +203,7 @@ def test_the_key_of_an_encoder_from_elsewhere_is_that_of_its_weights(
     content[-1] ^= 1
     encoder.write_bytes(content)
     (line,) = merge([tmp_path / "a"], tmp_path / "other").refused
-    assert "but what it is made from gives" in line
+    assert "but its settings give" in line
     encoder.write_bytes(content[:50])
     (line,) = merge([tmp_path / "a"], tmp_path / "other").refused
     assert "cannot be made from its configuration and encoder.safetensors" in line
@@ -229,5 +229,5 @@ def test_a_run_that_is_under_way_is_left_alone_and_the_others_are_taken(two: tup
     merged = merge(two, tmp_path / "all")
     assert (len(merged.taken), merged.there) == (2, 1)
     (refused,) = merged.refused
-    assert "this run has begun and not ended" in refused
+    assert "this run is unfinished in" in refused
     assert [found.name for found in place.iterdir()] == ["state.pt"]

@@ -11,7 +11,6 @@ from scipy import stats
 from benchmark.analysis.statistics import (
     holm,
     paired_difference,
-    pareto_front,
     probability_of_improvement,
     sampling_half_width,
     student_half_width,
@@ -44,20 +43,6 @@ def test_sampling_error_is_the_binomial_one_and_not_zero_at_the_ends() -> None:
     for accuracy, images in ((-1.0, 10), (101.0, 10), (50.0, 0)):
         with pytest.raises(ValueError, match="is"):
             sampling_half_width(accuracy, images)
-
-
-def test_front_keeps_only_what_more_cost_improves() -> None:
-    #         dominated     front         equal cost, worse   front        equal twin
-    points = [(2.0, 30.0), (1.0, 40.0), (1.0, 35.0), (3.0, 50.0), (3.0, 50.0), (4.0, 50.0)]
-    assert pareto_front(points) == [1, 3]
-    assert pareto_front([]) == []
-
-
-@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=12))
-def test_front_is_exactly_the_undominated_points(points: list[tuple[int, int]]) -> None:
-    front = {points[i] for i in pareto_front([(float(c), float(a)) for c, a in points])}
-    undominated = {p for p in points if not any(q[0] <= p[0] and q[1] >= p[1] and q != p for q in points)}
-    assert front == undominated
 
 
 def test_95_percent_intervals_cover_the_truth_95_times_of_a_hundred() -> None:
@@ -136,3 +121,13 @@ def test_a_missed_target_is_infinite_time() -> None:
     assert time_to_target(points, 40.0) == 20.0
     assert time_to_target(points, 42.0) == math.inf
     assert time_to_target([], 0.0) == math.inf
+
+
+@pytest.mark.parametrize(("right", "images"), [(162, 360), (0, 50), (50, 50), (1, 1000)])
+def test_sampling_error_is_scipys_wilson_interval_for_whole_counts(right: int, images: int) -> None:
+    low, high = stats.binomtest(right, images).proportion_ci(method="wilson")
+    assert sampling_half_width(100 * right / images, images) == pytest.approx(50 * (high - low), rel=1e-9)
+
+
+def test_holm_leaves_out_what_was_not_tested() -> None:
+    assert holm([None, 0.01, None, 0.04]) == [None, pytest.approx(0.02), None, pytest.approx(0.04)]

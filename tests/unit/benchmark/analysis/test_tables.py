@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import csv
-import re
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmark.analysis.columns import LEADERBOARD_COLUMNS, LEADERBOARD_VERSION, RUN_COLUMNS
-from benchmark.analysis.probes import PROBE_COLUMNS, run_of
+from benchmark.analysis.export import short, to_latex, to_markdown
 from benchmark.analysis.tables import leaderboard, write_leaderboard
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmark.analysis.columns import LEADERBOARD_VERSION, names
+from benchmark.analysis.leaderboard_columns import LEADERBOARD
+from benchmark.analysis.run_columns import RUNS
 from benchmark.errors import UserError
 from benchmark.records.folder import find_records
 
@@ -21,16 +27,6 @@ ROOT = Path(__file__).parents[4]
 def read(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def test_docs_name_the_columns_of_all_tables_in_their_order() -> None:
-    text = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
-    first, rest = text.split("\n## runs.csv")
-    second, third = rest.split("\n## probes.csv")
-    columns = re.compile(r"^\| `(\w+)` \|", flags=re.MULTILINE)
-    assert tuple(columns.findall(first)) == LEADERBOARD_COLUMNS
-    assert tuple(columns.findall(second)) == RUN_COLUMNS
-    assert tuple(columns.findall(third)) == PROBE_COLUMNS
 
 
 def test_files_hold_means_over_seeds_and_a_line_for_each_run(make_record: Any, store: Any, tmp_path: Path) -> None:
@@ -47,7 +43,7 @@ def test_files_hold_means_over_seeds_and_a_line_for_each_run(make_record: Any, s
 
     assert [row["entry"] for row in board] == ["byol", "random_init", "simclr"]
     byol, floor, simclr = board
-    assert tuple(byol) == LEADERBOARD_COLUMNS
+    assert tuple(byol) == names(LEADERBOARD)
     assert byol["schema_version"] == str(LEADERBOARD_VERSION)
     assert (byol["n"], byol["n_completed"], byol["preliminary"], byol["rank"]) == ("3", "3", "no", "")
     assert float(byol["linear_top1_mean"]) == 45.0 and float(byol["linear_top1_sd"]) == 1.0
@@ -65,9 +61,9 @@ def test_files_hold_means_over_seeds_and_a_line_for_each_run(make_record: Any, s
     assert (floor["images_per_second_mean"], floor["data_wait_share"], floor["training_time_mean"]) == ("", "", "0")
 
     assert (simclr["status"], simclr["flags"]) == ("failed (out_of_memory)", "cost-unsafe")
-    assert {simclr[name] for name in LEADERBOARD_COLUMNS if "mean" in name or "ci95" in name} == {""}
+    assert {simclr[name] for name in names(LEADERBOARD) if "mean" in name or "ci95" in name} == {""}
 
-    assert tuple(runs[0]) == RUN_COLUMNS
+    assert tuple(runs[0]) == names(RUNS)
     assert [(row["entry"], row["seed"]) for row in runs[:3]] == [("byol", "0"), ("byol", "1"), ("byol", "2")]
     assert (runs[-1]["cause"], runs[-1]["message"], runs[-1]["linear_top1"]) == ("out_of_memory", "2, 3\n4", "")
     for row, (path, record) in zip(
@@ -128,6 +124,25 @@ def test_the_leaderboard_may_have_another_name_but_not_that_of_the_runs(
         write_leaderboard(found, tmp_path, name="runs.csv")
 
 
-def test_probes_of_one_run_on_two_machines_are_told_apart(make_record: Any) -> None:
-    one, two = (make_record(environment={"threads": threads}) for threads in (1, 2))
-    assert one.key == two.key and run_of(one) != run_of(two)
+HIGH = [50.0, 51.0, 50.4, 51.3, 50.2]
+
+
+ALIKE = [50.1, 50.8, 50.5, 51.2, 50.1]  # mean difference to HIGH 0.04, within its spread
+
+
+LOW = [40.0, 41.4, 40.1, 41.9, 40.3]
+
+
+def test_every_table_writes_it_alike(make_record: Any, store: Any, tmp_path: Path) -> None:
+    found = [
+        (store(tmp_path / "results", record), record)
+        for entry, scores in {"byol": HIGH, "simclr": ALIKE, "vicreg": LOW}.items()
+        for record in [make_record(entry, seed, top1=top1) for seed, top1 in enumerate(scores)]
+    ]
+    path, _ = write_leaderboard(found, tmp_path / "tables")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = {row["entry"]: (row["rank"], row["schema_version"]) for row in csv.DictReader(file)}
+    assert rows == {"byol": ("tie 1", "6"), "simclr": ("tie 1", "6"), "vicreg": ("3", "6")}
+    table = short(leaderboard([record for _, record in found]))
+    assert list(table["Rank"]) == ["tie 1", "tie 1", "3"]
+    assert "| tie 1 |" in to_markdown(table) and "& tie 1 &" in to_latex(table)

@@ -1,20 +1,13 @@
 from __future__ import annotations
 
-import itertools
-import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from benchmark.analysis.comparison import rows_of
 from benchmark.report import style
-from benchmark.report.bars import phase_seconds, time_shares
-from benchmark.report.canvas import cost_unit, new_figure, save
-from benchmark.report.cost_figure import cost_vs_accuracy, front_of
-from benchmark.report.curves import band, curve, learning_curves, mean_curve, spread_out
-from benchmark.report.labels import Box, Label, choose, place
+from benchmark.report.canvas import cost_unit, save
+from benchmark.report.cost_figure import cost_vs_accuracy
+from benchmark.report.labels import Box
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,20 +89,6 @@ def test_axis_is_logarithmic_only_over_a_decade(make_record: Any) -> None:
     assert cost_unit([10.0], devices=2)[0] == 3600.0
 
 
-def test_front_leaves_out_supervised_and_what_random_init_beats(make_record: Any) -> None:
-    records = [
-        make_record("supervised", top1=80.0, seconds=10.0),
-        make_record("random_init", top1=33.0),
-        make_record("ijepa", top1=32.0, seconds=20.0),
-        make_record("cnn_jepa", top1=40.0, seconds=50.0),
-        make_record("byol", top1=39.0, seconds=60.0),
-        make_record("simclr", top1=45.0, seconds=90.0),
-    ]
-    assert [row.first.entry for row in front_of(rows_of(records))] == ["cnn_jepa", "simclr"]
-    unsafe = make_record("vicreg", top1=50.0, seconds=5.0, flags=["busy machine"])
-    assert [row.first.entry for row in front_of(rows_of([*records, unsafe]))] == ["cnn_jepa", "simclr"]
-
-
 def test_rungs_of_a_ladder_are_joined_in_the_order_of_their_budgets(make_record: Any) -> None:
     records = [make_record(top1=30.0 + e, seconds=10.0 * e, budget={"epochs": e}) for e in (10, 2, 5)]
     axes = cost_vs_accuracy(records).axes[0]
@@ -183,128 +162,3 @@ def test_few_or_no_points_still_make_a_figure(make_record: Any, entries: list[tu
     records = [make_record(entry, status=status, measured=status == "completed") for entry, status in entries]
     svg, _ = save(cost_vs_accuracy(records), tmp_path / "figure")
     assert "Training time" in svg.read_text(encoding="utf-8")
-
-
-def test_label_takes_the_free_side_and_stays_inside() -> None:
-    frame = Box(0, 0, 200, 100)
-    box, _, covered = choose(40, 10, (100, 50), 1.0, frame, [(Box(100, 0, 200, 100), 1.0)])
-    assert covered == 0 and box.right <= 100
-    box, _, _ = choose(40, 10, (198, 50), 1.0, frame, [])
-    assert box.inside(frame)
-    box, _, covered = choose(40, 10, (100, 50), 1.0, frame, [(frame, 1.0)])
-    assert covered == pytest.approx(400) and box.inside(frame)
-
-
-def test_placing_is_deterministic_and_reports_what_it_covers() -> None:
-    def once() -> list[Any]:
-        with style.applied():
-            figure, (axes,) = new_figure(3, 2)
-            figure.canvas.draw()
-            return place(axes, [Label("a", 0.5, 0.5, "#000000"), Label("b", 0.5, 0.5, "#000000")], [])
-
-    first, second = once(), once()
-    assert first == second
-    assert first[0].box.overlap(first[1].box) == 0 and first[0].covered == 0
-
-
-def test_curve_takes_its_times_from_the_ledger_by_progress(make_record: Any, make_history: Any) -> None:
-    record = make_record(top1=50.0, seconds=200.0)
-    history = [
-        *make_history(record),
-        {"kind": "evaluation", "progress": 0.5, "linear_top1": 99.0},
-        {"kind": "evaluation"},
-    ]
-    points = curve(record, history, "linear_top1")
-    assert [time for time, _ in points] == pytest.approx([40, 80, 120, 160, 200])
-    assert points[-1][1] == pytest.approx(50.0)
-    assert mean_curve([[(1.0, 10.0), (3.0, 30.0)], [(2.0, 20.0)]]) == [(1.5, 15.0)]
-
-
-def test_the_band_is_the_95_percent_interval_from_three_seeds_on() -> None:
-    curves = [[(1.0, value)] for value in (40.0, 41.0, 42.0)]
-    times, low, high = band(curves)
-    half = 4.302653 * 1.0 / 3**0.5  # Student's t for two degrees of freedom
-    assert (times, low, high) == ([1.0], pytest.approx([41.0 - half]), pytest.approx([41.0 + half]))
-    assert band(curves[:2]) == ([], [], [])
-
-
-def test_no_seeds_curve_is_cut_a_wide_band_is_and_no_tick_stands_below_the_names(
-    make_record: Any, make_history: Any
-) -> None:
-    runs = [
-        (make_record(entry, seed, seconds=100.0), make_history) for entry in ("byol", "simclr") for seed in range(3)
-    ]
-    drawn = []
-    for record, history in runs:
-        low = record.seed == 2 and record.entry == "byol"
-        lines = [{**line, "linear_top1": 5.0 if low else 40.0} for line in history(record) if "linear_top1" in line]
-        drawn.append((record, lines))
-    figure = learning_curves(drawn)
-    assert figure is not None
-    axes = figure.axes[0]
-    low, high = axes.get_ylim()
-    assert low < 5.0 and high > 40.0
-    assert low > -10.0  # the band over 40, 40 and 5 would begin at -22
-    assert min(axes.get_xticks()) >= 0.0 and max(axes.get_xticks()) <= 1.05 * 100.0 < axes.get_xlim()[1]
-
-
-def test_learning_curves_need_an_evaluation(make_record: Any, make_history: Any) -> None:
-    assert learning_curves([(make_record(), [])]) is None
-    records = compare(make_record, seeds=2)
-    figure = learning_curves([(record, make_history(record)) for record in records])
-    assert figure is not None
-    left = [text.get_text() for text in figure.axes[0].texts]
-    assert "CNN-JEPA" in left and any("supervised ends at" in text for text in left) and "random init" not in left
-    for text in figure.axes[0].texts:
-        assert text.get_window_extent().x1 <= figure.axes[0].get_window_extent().x1 + 1
-
-
-def test_phases_sum_to_the_total_and_wait_is_taken_out_of_training(make_record: Any) -> None:
-    seconds = phase_seconds(make_record(seconds=100.0))
-    assert seconds == pytest.approx({"training": 98.0, "waiting": 2.0, "evaluation": 12.0, "rest": 3.7})
-    assert phase_seconds(make_record(status="failed", measured=False)) is None
-    assert time_shares([make_record(status="failed", measured=False)]) is None
-    figure = time_shares([make_record("byol", seconds=50.0), make_record("simclr", seconds=100.0)])
-    assert figure is not None
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["BYOL", "SimCLR"]
-
-
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=8))
-def test_names_at_the_edge_keep_their_distance_and_order(wanted: list[float]) -> None:
-    heights = spread_out(wanted, 5.0, 0.0, 100.0)
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    placed = [heights[i] for i in order]
-    assert all(b - a >= 5.0 - 1e-6 for a, b in itertools.pairwise(placed))
-    assert min(placed) >= -1e-6 and max(placed) <= 100 + 1e-6
-
-
-def luminance(colour: str) -> float:
-    linear = [(int(colour[i : i + 2], 16) / 255) ** 2.2 for i in (1, 3, 5)]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def test_palette_rises_in_luminance_and_text_stays_readable() -> None:
-    methods = [name for name in style.COLOURS if name not in ("supervised", "random_init")]
-    lightness = [luminance(style.COLOURS[name]) ** (1 / 2.2) for name in methods]
-    assert all(b - a > 0.04 for a, b in itertools.pairwise(lightness))
-    for colour in style.COLOURS.values():
-        assert 1.05 / (luminance(style.text_colour(colour)) + 0.05) > 4.4
-
-
-def test_unknown_entries_have_a_colour_of_their_own_that_never_changes() -> None:
-    assert style.colour("byol_tuned", "byol") == style.colour("byol_tuned", "byol")
-    colours = {style.colour(name, method) for name in ("a", "b", "c") for method in ("byol", "simclr", "unheard")}
-    assert len(colours) >= 7
-    assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in colours)
-    assert style.display("unheard_of") == "unheard_of" and style.display("ijepa") == "I-JEPA"
-
-
-def test_markers_tell_families_apart(make_record: Any) -> None:
-    marks = [style.marker(make_record(e, backbone=b)) for e, b in [("byol", "resnet18"), ("byol", "vit_small-p4")]]
-    assert marks == ["o", "s"]
-    assert style.marker(make_record("supervised", backbone="vit_tiny")) == "D"
-
-
-def test_a_sweeps_point_is_read_after_its_entry() -> None:
-    assert style.display("simclr_vit.lr-0.003") == "SimCLR (ViT), lr 0.003"
-    assert style.display("my.entry") == "my.entry"

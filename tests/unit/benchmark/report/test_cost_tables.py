@@ -1,17 +1,11 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmark.analysis.comparability import hardware_key
 from benchmark.analysis.comparison import comparisons
 from benchmark.records.schema import EnergyRecord
-from benchmark.report.canvas import save
-from benchmark.report.cost_figure import cost_vs_accuracy
 from benchmark.report.cost_tables import cost_table, relative_table
-from benchmark.report.published_figure import belongs, counted, published_figure, published_table
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def rows(table: Any) -> dict[str, dict[str, str]]:
@@ -65,30 +59,17 @@ def test_costs_stand_by_rising_time_and_empty_columns_stay_away(make_record: Any
     assert cost_table(free, []) is None
 
 
-def test_published_runs_have_a_figure_and_a_table_of_their_own(make_record: Any, tmp_path: Path) -> None:
-    assert belongs([make_record("cnn_jepa"), make_record("byol")])
-    assert not belongs([make_record("byol"), make_record("simclr")]) and not belongs([make_record("cnn_jepa")])
-    table = published_table()
-    assert len(table.rows) == 12 and {row[-1].text for row in table.rows} == {"repository", "explanatory text"}
-    svg, _ = save(published_figure(), tmp_path / "published")
-    text = svg.read_text(encoding="utf-8")
-    assert "published, not ours" in text and "I-JEPA (ViT-B/14)" in text and ">BYOL<" in text
+_SPARSE = {"method": {"encoder": "sparse"}}
 
 
-def test_published_points_stand_behind_ours_on_their_own_axes_alone(make_record: Any) -> None:
-    def drawn(**options: Any) -> Any:
-        figure = cost_vs_accuracy([make_record("byol", top1=70.0, seconds=50 * 3600.0, **options)])
-        return figure.axes[0]
-
-    there = drawn(dataset={"name": "imagenet100"}, config={"image_size": 224})
-    hollow = [
-        tuple(c.get_offsets()[0])
-        for c in there.collections
-        if hasattr(c, "get_sizes") and not len(c.get_facecolor()) and len(c.get_offsets())
-    ]
-    assert sorted(hollow) == sorted((run.device_hours, run.linear_top1) for run in counted())
-    assert "published, not ours" in there.get_title(loc="right")
-    low, high = there.get_ylim()
-    assert low < 42.30 and high > 79.02
-    here = drawn()
-    assert "published" not in here.get_title(loc="right") and here.get_ylim()[0] > 60
+def test_times_say_how_many_runs_they_are_of_and_what_they_are_divided_by(make_record: Any) -> None:
+    records = [make_record("cnn_jepa", seed, flags=["busy machine"], config=_SPARSE) for seed in (0, 1)]
+    records += [make_record("byol", seed, flags=["resumed"] if seed else []) for seed in (0, 1)]
+    (comparison,) = comparisons(records)
+    costs, ratios = (
+        {row[0].text: row[table.heads.index("Times")].text for row in table.rows}
+        for make in (cost_table, relative_table)
+        if (table := make(comparison, [hardware_key(records[0])])) is not None
+    )
+    assert costs == {"CNN-JEPA": "unsafe", "BYOL": "of 1 of 2 runs"}
+    assert ratios == {"CNN-JEPA": "unsafe", "BYOL": "unsafe"}

@@ -1,9 +1,16 @@
+"""A report in a browser: opens from disk, sorts, filters, links, and stays inside the window."""
+
 from __future__ import annotations
 
+import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from browser import Browser
+from made_records import make_record, store
 from studies import make_front_study, make_study
 
 from benchmark.files import write_atomically
@@ -12,7 +19,7 @@ from benchmark.records.study import find_studies
 from benchmark.report.page import write_report
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 NAME = "<script>document.title = 'taken'</script>"
 LEADERBOARD = '[aria-label^="Leaderboard"]'
@@ -22,7 +29,21 @@ SHOWN = (
 
 
 @pytest.fixture(scope="module")
-def page(make_record: Any, store: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def browser() -> Iterator[Browser]:
+    """A headless chromium; tests that need one are skipped where there is none."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
+    with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
+        opened = Browser(program, Path(profile))
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with everything in it: seeds, a failure, views, parts of a step, studies, a name that is markup."""
     folder = tmp_path_factory.mktemp("browser")
     config = {"reference": "cnn_jepa", "method": {"encoder": "sparse"}}

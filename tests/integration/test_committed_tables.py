@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmark.analysis.tables import write_leaderboard
 from benchmark.cli.pages import read_results
 
-RESULTS = Path(__file__).parents[4] / "results"
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import Any
+
+from benchmark.analysis.columns import names
+from benchmark.analysis.comparison import comparisons
+from benchmark.analysis.probes import PROBES, further_tables, probe_rows, run_of
+from benchmark.records.schema import ProbeRecord
+
+
+def test_probes_of_one_run_on_two_machines_are_told_apart(make_record: Any) -> None:
+    one, two = (make_record(environment={"threads": threads}) for threads in (1, 2))
+    assert one.key == two.key and run_of(one) != run_of(two)
+
+
+def probe(record: Any, **scores: float) -> ProbeRecord:
+    return ProbeRecord(
+        key=record.key, protocol="counts-v1", dataset=record.dataset, scores=scores, seconds=1.0,
+        environment=record.environment, ended=record.ended,
+    )  # fmt: skip
+
+
+def test_scores_are_summarised_over_seeds_and_rows_without_any_are_left_out(make_record: Any) -> None:
+    records = [make_record("byol", seed) for seed in range(3)]
+    (comparison,) = comparisons([*records, make_record("simclr")])
+    probes = {run_of(r): [probe(r, top1=50.0 + r.seed, r2=0.5)] for r in records}
+    (table,) = further_tables(comparison, probes)
+    assert (table.protocol, table.dataset, table.scores) == ("counts-v1", "cifar10-jpeg", ("top1", "r2"))
+    ((row, summaries),) = table.rows
+    assert row.first.entry == "byol" and (summaries["top1"].n, summaries["top1"].mean) == (3, 51.0)
+    rows = probe_rows(comparison, probes)
+    assert [(one.first.entry, one.score, one.summary.mean) for one in rows] == [
+        ("byol", "top1", 51.0),
+        ("byol", "r2", 0.5),
+    ]
+    values = {column.name: column.read(rows[0]) for column in PROBES}
+    assert (values["probed_on"], values["comparison_key"]) == ("cifar10-jpeg", comparison.key)
+    assert len(set(names(PROBES))) == 15

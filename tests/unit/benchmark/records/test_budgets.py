@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmark.records.budgets import budget_kind, budget_of, budget_size, budget_text, fixed_cost, has_time_budget
+
+
+@pytest.mark.parametrize(
+    ("budget", "text", "timed"),
+    [
+        ({"epochs": 10.0}, "10 epochs", False),
+        ({"epochs": 1}, "1 epoch", False),
+        ({"epochs": 0.5}, "0.5 epochs", False),
+        ({"steps": 1}, "1 steps", False),
+        ({"samples": 5000}, "5000 samples", False),
+        ({"wall_clock": 60.0}, "60 s of training", True),
+        ({"device_hours": 2}, "2 device-hours", True),
+        ({"flops": 1e15}, "1000000000000000 FLOPs", True),
+        ({"parsecs": 3}, "parsecs=3", False),
+    ],
+)
+def test_a_budget_in_words_and_whether_it_depends_on_the_hardware(
+    make_record: Any, budget: dict[str, Any], text: str, timed: bool
+) -> None:
+    record = make_record(budget=budget)
+    assert (budget_text(record), has_time_budget(record)) == (text, timed)
+    assert (budget_kind(record), budget_size(record)) == next(iter(budget.items()))
+
+
+def test_limits_that_are_not_set_are_left_out(make_record: Any) -> None:
+    record = make_record(budget={"epochs": None, "steps": 40.0})
+    assert budget_of(record) == {"steps": 40} and isinstance(budget_of(record)["steps"], int)
+    without = make_record(config={"budget": "plenty"})
+    assert (budget_of(without), budget_text(without), budget_kind(without), budget_size(without)) == ({}, "", "", 0.0)
+
+
+def test_a_time_budget_sets_the_cost_of_all_devices_together(make_record: Any) -> None:
+    four = {"devices": 4}
+    assert fixed_cost(make_record(budget={"wall_clock": 60}, environment=four)) == 240.0
+    assert fixed_cost(make_record(budget={"device_hours": 0.5}, environment=four)) == 1800.0
+    assert fixed_cost(make_record(budget={"flops": 1e9})) is None
+    assert fixed_cost(make_record(budget={"epochs": 10})) is None

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+import struct
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmark.records.keys import EXTERNAL, recomputed_key, run_key, weights_key
+from benchmark.records.schema import KeySettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG: dict[str, Any] = {
+    "budget": {"epochs": 10},
+    "image_size": 32,
+    "dataset": {"pretrain": "train"},
+    "batch_size": 256,
+    "precision": "bf16",
+    "evaluation": {"protocols": ["linear-v1", "knn-v1"]},
+}
+GIVEN: dict[str, Any] = {
+    "rules": "1.0",
+    "manifest": "ab" * 32,
+    "config": CONFIG,
+    "method": "byol",
+    "settings": {"temperature": 0.2},
+    "backbone": {"name": "resnet18"},
+    "protocols": ["linear-v1", "knn-v1"],
+    "seed": 0,
+}
+
+
+def test_a_key_never_changes() -> None:
+    assert run_key(**GIVEN) == "a4d11f73cf6b7bd6cc0e69f39c6dfeb5"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rules": "1.1"},
+        {"manifest": "cd" * 32},
+        {"method": "simclr"},
+        {"settings": {}},
+        {"backbone": {"name": "resnet50"}},
+        {"protocols": ["linear-v1"]},
+        {"seed": 1},
+        *({"config": {**CONFIG, name: value}} for name, value in (
+            ("budget", {"epochs": 20}), ("budget", {"steps": 10}), ("image_size", 64), ("batch_size", 128),
+            ("precision", "32"), ("dataset", {"pretrain": "all"}), ("accumulate", 2),
+        )),
+    ],
+)  # fmt: skip
+def test_whatever_can_change_the_result_changes_the_key(changes: dict[str, Any]) -> None:
+    assert run_key(**{**GIVEN, **changes}) != run_key(**GIVEN)
+
+
+def test_what_cannot_change_the_result_does_not() -> None:
+    assert run_key(**{**GIVEN, "protocols": ["knn-v1", "linear-v1"]}) == run_key(**GIVEN)
+    assert run_key(**{**GIVEN, "config": {**CONFIG, "accumulate": 1, "name": "x"}}) == run_key(**GIVEN)
+
+
+def test_a_record_gives_its_key_again_or_says_why_not(make_record: Any, tmp_path: Path) -> None:
+    config = {**CONFIG, "method": {"temperature": 0.2, "depth": 3}, "backbone": {"name": "resnet18", "width": None}}
+    record = make_record("byol", config=config).model_copy(
+        update={"key_settings": KeySettings(settings=GIVEN["settings"], backbone=GIVEN["backbone"])}
+    )
+    assert recomputed_key(tmp_path, record) == run_key(**GIVEN)
+    assert recomputed_key(tmp_path, make_record("byol")) is None  # records from before `key_settings`
+    other = record.model_copy(update={"config": {**record.config, "method": {"temperature": 0.5}}})
+    with pytest.raises(ValueError, match="other settings of its method"):
+        recomputed_key(tmp_path, other)
+    without = record.model_copy(update={"config": {k: v for k, v in record.config.items() if k != "image_size"}})
+    with pytest.raises(ValueError, match="lacks what its key was made from"):
+        recomputed_key(tmp_path, without)
+
+
+def test_the_key_of_a_foreign_encoder_is_that_of_its_weights(make_record: Any, tmp_path: Path) -> None:
+    tensors = {"b": b"\x01\x02", "a": b"\x03"}
+    header: dict[str, Any] = {"__metadata__": {"x": "y"}}
+    content = b""
+    for name, raw in tensors.items():
+        header[name] = {"dtype": "U8", "shape": [len(raw)], "data_offsets": [len(content), len(content) + len(raw)]}
+        content += raw
+    text = json.dumps(header).encode()
+    (tmp_path / "encoder.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + content)
+    record = make_record("mine", method=EXTERNAL)
+    expected = weights_key(sorted(tensors.items()), record.config, record.rules_version, record.dataset.manifest)
+    assert recomputed_key(tmp_path, record) == expected
+    (tmp_path / "encoder.safetensors").write_bytes(b"torn")
+    with pytest.raises(ValueError, match="cannot be made from its configuration and encoder"):
+        recomputed_key(tmp_path, record)

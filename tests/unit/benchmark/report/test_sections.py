@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from report_page import report
+
+from benchmark.report.run_files import RunFiles
+from benchmark.report.sections import FIGURES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("parts", "there", "absent"),
+    [
+        (
+            {"encoder": 0.01, "target_encoder": 0.01, "loss": 0.01},
+            "the target encoder is its moving average",
+            "older records",
+        ),
+        ({"encoder": 0.01, "head": 0.01, "loss": 0.01}, "projector and predictor are all heads", "target encoder"),
+        ({"forward": 0.03, "backward": 0.02}, "In older records the forward pass is one part", "projector"),
+    ],
+)
+def test_the_steps_caption_explains_the_parts_that_are_there(
+    make_record: Any, store: Any, tmp_path: Path, parts: dict[str, float], there: str, absent: str
+) -> None:
+    path = store(tmp_path / "results", make_record("byol"))
+    path.with_name("breakdown.json").write_text(json.dumps({"parts": parts}), encoding="utf-8")
+    page, markdown = report(store, tmp_path, [])
+    caption = next(line for line in markdown.splitlines() if line.startswith("*Where the time of a step goes"))
+    assert there in caption and absent not in caption
+    assert "Forward is all that makes the loss" not in page.words
+
+
+def test_runs_that_were_evaluated_once_have_no_curve_and_the_report_says_so(
+    make_record: Any, store: Any, tmp_path: Path
+) -> None:
+    path = store(tmp_path / "results", make_record("byol"))
+    history = path.with_name("history.jsonl")
+    history.write_text(history.read_text(encoding="utf-8").splitlines()[-1] + "\n", encoding="utf-8")
+    page, markdown = report(store, tmp_path, [])
+    sentence = "No learning curves: each run was evaluated only once."
+    assert sentence in page.words and sentence in markdown
+    assert not list((tmp_path / "report" / "figures").glob("learning_curves*"))
+
+
+def test_every_figure_of_a_machine_has_a_file_a_title_and_a_caption(make_record: Any) -> None:
+    records, files = [make_record("byol", seconds=50.0)], RunFiles()
+    assert [figure.stem for figure in FIGURES] == ["learning_curves", "time", "step"]
+    assert all(figure.title and figure.caption(records, files).endswith(".") for figure in FIGURES)
+    drawn = {figure.stem: figure.draw(records, files, 3.3) is not None for figure in FIGURES}
+    assert drawn == {"learning_curves": False, "time": True, "step": False}

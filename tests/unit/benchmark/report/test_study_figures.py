@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from studies import DEPTH, STRATEGY, make_run, make_study
+
+from benchmark.records.study import EntryStudy, ParameterRange, TrialOutcome
+from benchmark.report.study_figures import effect_plots, heat_map, importances, pairs_of, trial_curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def _panels(figure: Figure | None) -> list[Any]:
+    assert figure is not None
+    return [axes for axes in figure.axes if axes.axison]
+
+
+def test_effects_show_every_run_and_an_interval_per_value() -> None:
+    from benchmark.analysis.studies import effects
+
+    study = make_study().studies[0]
+    strategy, depth = _panels(effect_plots(effects(study), study))
+    points = [len(collection.get_offsets()) for collection in depth.collections if len(collection.get_offsets()) > 1]
+    assert points[:4] == [6, 6, 6, 6]  # two strategies x three seeds
+    assert [label.get_text() for label in depth.get_xticklabels()] == ["1", "2", "3", "4"]
+    assert [label.get_text() for label in strategy.get_xticklabels()] == ["mixed", "random"]
+    low, high = depth.get_ylim()
+    assert low < 44.0 and high > 52.0 and strategy.get_ylim() == (low, high)
+
+
+def test_intervals_over_three_seeds_are_shown_whole() -> None:
+    from benchmark.analysis.studies import effects
+
+    scores = {"mixed": [40.0, 40.1, 43.0], "random": [41.0, 41.1, 41.2]}  # the first interval: 41.0 ± 4.2
+    trials = [
+        TrialOutcome(
+            number=i, point=i, state="complete", entry="cnn_jepa", value=sum(values) / 3,
+            runs=[make_run(seed, value) for seed, value in enumerate(values)],
+            parameters={"cnn_jepa.masking.strategy": name},
+        )
+        for i, (name, values) in enumerate(scores.items())
+    ]  # fmt: skip
+    study = EntryStudy(
+        entry="cnn_jepa", storage_name="x", trials=trials,
+        parameters={"cnn_jepa.masking.strategy": ParameterRange(values=list(scores))},
+    )  # fmt: skip
+    (panel,) = _panels(effect_plots(effects(study), study))
+    low, high = panel.get_ylim()
+    assert low < 41.03 - 4.2 and high > 41.03 + 4.2
+
+
+def test_a_drawn_parameter_is_a_cloud_on_its_own_axis() -> None:
+    from benchmark.analysis.studies import effects
+
+    trials = [
+        TrialOutcome(
+            number=i, point=i, state="complete", entry="e", value=40.0 + i, runs=[make_run(0, 40.0 + i)],
+            parameters={"byol.optimizer.lr": 0.0001 * 2**i},
+        )
+        for i in range(6)
+    ]  # fmt: skip
+    study = EntryStudy(
+        entry="byol", storage_name="x", trials=trials,
+        parameters={"byol.optimizer.lr": ParameterRange(low=0.0001, high=0.01, log=True)},
+    )  # fmt: skip
+    (panel,) = _panels(effect_plots(effects(study), study))
+    assert panel.get_xscale() == "log" and panel.get_title(loc="left") == "BYOL: optimizer.lr"
+    assert heat_map(study, "byol.optimizer.lr", "byol.optimizer.lr") is None
+    assert importances(study) is None and pairs_of(study) == []
+    assert trial_curves(study) is not None
+
+
+def test_maps_name_each_combination() -> None:
+    study = make_study().studies[0]
+    ((first, second),) = pairs_of(study)
+    assert (first, second) == (DEPTH, STRATEGY)  # the more important one first
+    (panel,) = _panels(heat_map(study, first, second))
+    assert len(panel.texts) == 8

@@ -213,9 +213,8 @@ def _photos(folder: Path) -> None:
                 Image.fromarray(pixels).save(folder / split / name / f"{index}.png")
 
 
-@pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=pytest.mark.slow if page == "README.md" else ()) for page in EXECUTED]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", EXECUTED)
 def test_it_runs(bench: Any, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     _photos(tmp_path / "FOLDER")

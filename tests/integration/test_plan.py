@@ -64,6 +64,7 @@ def test_a_run_estimates_the_missing_runs(bench: Any, tmp_path: Path) -> None:
     assert "to come" not in bench(*arguments)[1]  # nothing is
 
 
+@pytest.mark.slow
 def test_an_interruption_during_the_estimate_leaves_no_files(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +103,7 @@ def _images(folder: Path, size: tuple[int, int]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_cifar10_is_planned_on_a_folder_of_its_images(bench: Any, tmp_path: Path) -> None:
     """The full ResNet-18 and its ViT; only the batch is smaller."""
     folder = _images(tmp_path / "images", (32, 32))

@@ -72,6 +72,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FakeLogger]]:
     return place
 
 
+@pytest.mark.slow
 def test_a_tracker_receives_the_history_and_scores_and_changes_no_result(
     bench: Any, tmp_path: Path, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

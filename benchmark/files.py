@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -56,6 +57,20 @@ def writing(path: Path | str, hint: str = "") -> Iterator[None]:
         yield
     except OSError as error:
         raise cannot_be_written(path, error, hint) from None
+
+
+def check_writable(folder: Path, hint: str = "") -> None:
+    """Refuses a folder that could not be written, as far as this can be told without writing.
+
+    Raises:
+        UserError: a file is in the way, or the nearest existing folder above cannot be written.
+    """
+    with writing(folder, hint):
+        nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the user sees while runs go on: a live bar in a terminal, plain lines elsewhere, nothing with `--quiet`."""
+"""Progress of runs and of work on images: a live bar on a terminal, plain lines elsewhere, nothing with `--quiet`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 
-from benchmark.cli.tables import plan_table, record_cells, runs_text, sharing_text, trials_table
+from benchmark.cli.tables import plan_table, runs_table, runs_text, sharing_text, trials_table, trials_text
 from benchmark.text import duration
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ PLAIN_EVERY = 10.0  # seconds between two plain lines of one run
 
 
 def plain_console() -> Console:
-    """The terminal; files and pipes have no width, and a table should not be squeezed for them."""
+    """The terminal; for files and pipes, which have no width, a console that is wide enough for tables."""
     from rich.console import Console
 
     console = Console()
@@ -37,11 +35,11 @@ def plain_console() -> Console:
 
 
 class ConsoleReporter:
-    """Shows an experiment's runs, and work on many images. Leaving its block takes a bar away that is still there.
+    """Shows the progress and the outcome of runs. Leaving its block removes a bar that is still shown.
 
     Args:
-        quiet: show nothing but what goes wrong.
-        console: where to.
+        quiet: show failures only.
+        console: where to print.
     """
 
     def __init__(self, quiet: bool, console: Console) -> None:
@@ -49,9 +47,9 @@ class ConsoleReporter:
         self._console = console
         self._bar = LiveBar(console)
         self._label = ""
-        self._spoke = time.monotonic()
+        self._last_line = time.monotonic()
         self._counting = False
-        self._began = (0.0, 0)  # when a bar of images was begun, and how many there were then
+        self._count_start = (0.0, 0)  # when counting began, and at which number
 
     def __enter__(self) -> ConsoleReporter:
         return self
@@ -60,7 +58,7 @@ class ConsoleReporter:
         self.stop()
 
     def say(self, text: str) -> None:
-        """A line for the user."""
+        """Prints a line."""
         if not self._quiet:
             self._console.print(escape(text), highlight=False, soft_wrap=True)
 
@@ -69,19 +67,19 @@ class ConsoleReporter:
         self._count("reading images", done, total)
 
     def counting(self, what: str) -> Callable[[int, int], None]:
-        """The same for other work on images, in a few words."""
+        """A function that shows how many images other work has done; `what` describes the work."""
         return partial(self._count, what)
 
     def _count(self, what: str, done: int, total: int) -> None:
-        """A bar on a terminal, else a line now and then; quick work is not worth one."""
+        """A bar on a terminal, else a line now and then; none for quick work."""
         if self._quiet:
             return
         if self._console.is_terminal:
             self._count_live(what, done, total)
             return
-        slow = time.monotonic() - self._spoke > PLAIN_EVERY / 4
+        slow = time.monotonic() - self._last_line > PLAIN_EVERY / 4
         if slow or (self._counting and done >= total):
-            self._spoke = time.monotonic()
+            self._last_line = time.monotonic()
             self._counting = done < total
             self.say(f"{what}: {done:,} of {total:,}")
 
@@ -92,31 +90,31 @@ class ConsoleReporter:
         state = f"{done:,} of {total:,}"
         if self._bar.label != what:
             self._bar.start(what, done / total, state)
-            self._began = (time.monotonic(), done)
-        spent, made = time.monotonic() - self._began[0], done - self._began[1]
-        if made > 0:
-            state += f", {duration(spent * (total - done) / made)} left"
+            self._count_start = (time.monotonic(), done)
+        start, first = self._count_start
+        if done > first:
+            state += f", {duration((time.monotonic() - start) * (total - done) / (done - first))} left"
         self._bar.advance(done / total, state)
 
     def planned(self, estimates: list[Estimate], *, whole: bool) -> None:
-        """What the runs will take; a table where the probes were tried out too, else a line."""
+        """Prints what the runs will take: a table where the probes were measured too, else a line."""
         total = duration(sum(estimate.total for estimate in estimates))
         runs = sum(estimate.runs for estimate in estimates)
         if whole:
             self._console.print(plan_table(estimates))
-            self.say(f"{runs_text(runs)}, about {total} in all, set-up left out{sharing_text(estimates)}")
+            self.say(f"{runs_text(runs)}, about {total} in all, without set-up{sharing_text(estimates)}")
         elif any(estimate.training for estimate in estimates):
-            hint = "probes left out (`bench plan` tries them out too)"
+            hint = "without probes (`bench plan` measures them too)"
             self.say(f"{runs_text(runs)} to come, about {total} of training, {hint}")
 
     def run_started(self, spec: RunSpec, position: int, total: int, resumed_at: float | None) -> None:
-        """A run begins, or goes on from some progress."""
+        """A run starts, or resumes from some progress."""
         self._label = f"[{position}/{total}] {spec.entry.name}, seed {spec.seed}, {spec.budget}"
-        self._spoke = time.monotonic()
+        self._last_line = time.monotonic()
         if self._quiet:
             return
         if resumed_at is not None:
-            self.say(f"{self._label}: going on from {resumed_at:.0%}")
+            self.say(f"{self._label}: resuming from {resumed_at:.0%}")
         if not spec.method.trainable:
             self.say(f"{self._label}: nothing to train")
             return
@@ -126,19 +124,19 @@ class ConsoleReporter:
             self.say(f"{self._label}: starting")
 
     def run_advanced(self, progress: float, loss: float, images_per_second: float | None, remaining: float) -> None:
-        """A run has come so far."""
+        """A run has reached some progress, 0 to 1."""
         if self._quiet:
             return
         speed = f"{images_per_second:,.0f} images/s, " if images_per_second else ""
         state = f"loss {loss:.4f}, {speed}{duration(remaining)} left"
         if self._console.is_terminal:
             self._bar.advance(progress, state)
-        elif time.monotonic() - self._spoke > PLAIN_EVERY:
-            self._spoke = time.monotonic()
+        elif time.monotonic() - self._last_line > PLAIN_EVERY:
+            self._last_line = time.monotonic()
             self.say(f"{self._label}: {progress:.0%}, {state}")
 
     def run_ended(self, record: Record) -> None:
-        """A run has its record."""
+        """A run has ended with this record."""
         self.stop()
         if record.status == "failed":
             self._console.print(escape(f"{self._label}: failed ({record.message})"), style="red", soft_wrap=True)
@@ -147,57 +145,32 @@ class ConsoleReporter:
             self.say(f"{self._label}: {record.status}")
             return
         scores = record.metrics.scores
-        took = f"{duration(record.ledger.training_time)} training, {duration(record.ledger.total_time)} in all"
+        times = f"{duration(record.ledger.training_time)} training, {duration(record.ledger.total_time)} in all"
         if record.status == "collapsed":
             self.say(f"{self._label}: {record.message}")
-        self.say(f"{self._label}: linear {scores.linear_top1:.1f}%, kNN-20 {scores.knn20:.1f}%, {took}")
+        self.say(f"{self._label}: linear {scores.linear_top1:.1f}%, kNN-20 {scores.knn20:.1f}%, {times}")
 
     def stop(self) -> None:
-        """Takes the live bar away."""
+        """Removes the live bar."""
         self._bar.stop()
 
     def table(self, records: list[Record]) -> None:
-        """The outcome of all runs."""
-        if self._quiet:
-            return
-        table = Table(
-            caption="test split, primary encoder; accuracies in percent",
-            caption_justify="left",
-            box=SIMPLE_HEAD,
-            pad_edge=False,
-        )
-        many = any(record.dataset.classes > 5 for record in records)  # else top-5 is 100% by definition
-        scores = ["top-1", *(["top-5"] if many else []), "kNN-20", "kNN-200"]
-        for name in ("entry", "budget", "seed", *scores, "training", "total", "img/s", "status"):
-            words = name in ("entry", "budget", "status")
-            table.add_column(name, justify="left" if words else "right", no_wrap=name != "status")
-        ranked = sorted(records, key=lambda record: -(record.metrics.scores.linear_top1 if record.metrics else -1.0))
-        for record in ranked:
-            table.add_row(*map(escape, record_cells(record, top5=many)))
-        self._console.print(table)
+        """Prints the outcome of all runs."""
+        if not self._quiet:
+            self._console.print(runs_table(records))
 
     def study(self, record: StudyRecord) -> None:
-        """All trials of a sweep, the best of each entry first, and what they cost."""
-        if self._quiet:
-            return
-        self._console.print(trials_table(record))
-        states = [trial.state for one in record.studies for trial in one.trials]
-        done = states.count("complete") + states.count("pruned")
-        failed = f", {states.count('failed')} failed" if "failed" in states else ""
-        self.say(
-            f"{done} of {record.trials_wanted} trials done{failed}; {runs_text(len(record.runs))} took "
-            f"{record.device_hours:.2f} device-hours of training, {record.total_hours:.2f} with everything"
-        )
+        """Prints all trials of a sweep, and what they cost."""
+        if not self._quiet:
+            self._console.print(trials_table(record))
+            self.say(trials_text(record))
 
 
 class LiveBar:
-    """One bar at a time, which leaves nothing behind.
-
-    Args:
-        console: a terminal.
+    """A progress bar that leaves nothing behind; one at a time.
 
     Attributes:
-        label: of the bar that is there; None where there is none.
+        label: of the bar that is shown; None where none is.
     """
 
     def __init__(self, console: Console) -> None:
@@ -207,7 +180,7 @@ class LiveBar:
         self.label: str | None = None
 
     def start(self, label: str, share: float, state: str) -> None:
-        """Shows a bar, in the place of any other."""
+        """Shows a bar, and removes any other."""
         self.stop()
         self.label = label
         self._live = Progress(
@@ -223,12 +196,12 @@ class LiveBar:
         self._live.update(self._task, completed=share)
 
     def advance(self, share: float, state: str) -> None:
-        """The bar has come so far, 0 to 1; nothing where there is none."""
+        """Sets the bar's progress, 0 to 1; does nothing where no bar is shown."""
         if self._live is not None and self._task is not None:
             self._live.update(self._task, completed=share, state=state)
 
     def stop(self) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         if self._live is not None:
             self._live.stop()
             self._live = self._task = self.label = None

@@ -10,9 +10,7 @@ import typer
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.cli.console import ConsoleReporter
     from benchmark.data.decode import Progress
-    from benchmark.data.hdf5.convert import Reencode
 
 app = typer.Typer(no_args_is_help=True, help="Convert, inspect and verify images; look at views.")
 
@@ -30,34 +28,50 @@ def convert(
 ) -> None:
     """Write images into one HDF5 file per split: a folder's files as they are, a named dataset's images as PNG."""
     from benchmark.cli.console import ConsoleReporter, plain_console
-    from benchmark.data.hdf5.convert import Reencode, convert_folder
-    from benchmark.data.spec import dataset_names
+    from benchmark.data.class_folders import split_folders
+    from benchmark.data.hdf5.paths import output_paths
+    from benchmark.data.spec import DatasetSpec, check_request, dataset_names
+    from benchmark.files import check_writable
 
     if on_error not in ("fail", "skip"):
         raise UserError(f"--on-error is '{on_error}'; choices: fail, skip")
     named = source in dataset_names() and not Path(source).is_dir()
     if quality is not None and resize is None:
         raise UserError("--quality is for images that are encoded anew; it needs --resize")
+    if named:
+        _check_named(source, out, resize, data, on_error)
+        spec = DatasetSpec(name=source)
+        check_request(spec, data)
+    elif data is not None:
+        raise UserError(f"--data says where a named dataset lies; '{source}' is taken for an image folder itself")
+    else:
+        split_folders(Path(source))
+    output_paths(out)
+    check_writable(out.parent)
+    from benchmark.data.datasets import load_dataset
+    from benchmark.data.hdf5.convert import Reencode, convert_dataset, convert_folder
+
     reencode = None if resize is None else Reencode(resize, 95 if quality is None else quality)
     with ConsoleReporter(False, plain_console()) as reporter:
+        bars: dict[str, Progress] = {
+            "progress": reporter.counting("converting images"),
+            "checked": reporter.counting("reading back what was written"),
+        }
         if named:
-            made = _convert_named(source, out, reencode, data, on_error, reporter)
-        elif data is not None:
-            raise UserError(f"--data says where a named dataset lies; '{source}' is taken for an image folder itself")
+            if source == "stl10":
+                reporter.say("stl10: its unlabelled images are left out; the files hold train and test")
+            dataset = load_dataset(spec, data, progress=reporter.data_progress)
+            paths = convert_dataset(dataset, out, say=reporter.say, **bars)
         else:
             skip = on_error == "skip"
-            made = convert_folder(Path(source), out, reencode, skip=skip, say=reporter.say, **_bars(reporter))
-    for path in made:
+            paths = convert_folder(Path(source), out, reencode, skip=skip, say=reporter.say, **bars)
+    for path in paths:
         typer.echo(path)
 
 
-def _convert_named(
-    name: str, out: Path, reencode: Reencode | None, data: Path | None, on_error: str, reporter: ConsoleReporter
-) -> list[Path]:
-    """Converts a named dataset; refuses what would be lost, and says what is left out."""
-    from benchmark.data.datasets import load_dataset
-    from benchmark.data.hdf5.convert import convert_dataset
-    from benchmark.data.spec import DEFAULT_ROOT, DatasetSpec
+def _check_named(name: str, out: Path, resize: int | None, data: Path | None, on_error: str) -> None:
+    """Refuses a named dataset that has files to convert itself, and options that would lose something of it."""
+    from benchmark.data.spec import DEFAULT_ROOT
 
     if name in ("folder", "hdf5"):
         what = "an image folder is given itself" if name == "folder" else "its images lie in HDF5 files already"
@@ -69,29 +83,20 @@ def _convert_named(
             "imagenette lies in JPEG files, which would be encoded anew; convert its folder, whose names the classes "
             f"then have: bench data convert {folder} {out}"
         )
-    if reencode is not None:
+    if resize is not None:
         raise UserError("--resize is for image folders; a dataset is written in its own size, without loss")
     if on_error != "fail":
         raise UserError("--on-error is for image folders; a named dataset has no files to skip")
-    if name == "stl10":
-        reporter.say("stl10: its unlabelled images are left out; the files hold train and test")
-    dataset = load_dataset(DatasetSpec(name=name), data, progress=reporter.data_progress)
-    return convert_dataset(dataset, out, say=reporter.say, **_bars(reporter))
-
-
-def _bars(reporter: ConsoleReporter) -> dict[str, Progress]:
-    """What a conversion tells its progress to."""
-    return {
-        "progress": reporter.counting("converting images"),
-        "checked": reporter.counting("reading back what was written"),
-    }
 
 
 @app.command()
 def inspect(
     file: File, sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet there, as PNG.")] = None
 ) -> None:
-    """Say what a file holds."""
+    """Show what a file holds."""
+    from benchmark.data.hdf5.paths import existing_file
+
+    existing_file(file)
     from benchmark.data.hdf5.inspect import contact_sheet, describe_contents
     from benchmark.data.hdf5.source import open_any
 
@@ -106,6 +111,9 @@ def inspect(
 @app.command()
 def verify(file: File) -> None:
     """Check every checksum and decode every image; names what is bad."""
+    from benchmark.data.hdf5.paths import existing_file
+
+    existing_file(file)
     from benchmark.cli.console import ConsoleReporter, plain_console
     from benchmark.data.hdf5.inspect import differs_from_digest, unsound
     from benchmark.data.hdf5.source import open_any
@@ -134,19 +142,32 @@ def views(
     data: Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")] = None,
     recipe: Annotated[str, typer.Option(help="Scale or file of the recipe.")] = "small",
 ) -> None:
-    """Draw eight images and what a method sees of them."""
+    """Draw eight images and the views that a method sees of them."""
     from pydantic import ValidationError
 
     from benchmark.cli.console import ConsoleReporter, plain_console
-    from benchmark.data.datasets import load_dataset
-    from benchmark.data.spec import DatasetSpec
+    from benchmark.data.spec import DatasetSpec, check_request
     from benchmark.experiment.explain import explain
-    from benchmark.runs.gallery import write_gallery
+    from benchmark.experiment.files import find_recipe, read_recipe
+    from benchmark.files import check_writable
+    from methods.config import nearest
+    from methods.registry import method_names
 
+    if method not in method_names():
+        raise UserError(f"unknown method '{method}'; {nearest(method, method_names())}")
+    path = find_recipe(recipe, method, None)
+    if path is not None:
+        read_recipe(path, method)
     try:
         spec = DatasetSpec(name=dataset)
     except ValidationError as error:
         raise UserError(explain(error, DatasetSpec, "--dataset")) from None
+    check_request(spec, data)
+    check_writable(out.parent)
+    from benchmark.data.datasets import load_dataset
+    from benchmark.runs.gallery import view_config, write_gallery
+
+    view_config(method, recipe)
     with ConsoleReporter(False, plain_console()) as reporter:
         loaded = load_dataset(spec, data, progress=reporter.data_progress)
     write_gallery(loaded, method, recipe, out)

@@ -1,4 +1,4 @@
-"""What `bench doctor` says: what this machine has, what runs will use, what is missing."""
+"""`bench doctor`: what this machine has, what runs will use, and what is missing."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ _LEAST_DISK = 1 << 30
 
 
 def examine(device: str, out: Path) -> Iterator[tuple[str, str]]:
-    """Names and values, in order; what a user may want to mend begins with `missing:`.
+    """Names and values, in order; `missing:` names what a user may want to install or repair.
 
     Args:
         device: as for `bench run`.
         out: the results folder.
 
     Raises:
-        UserError: the device is not there.
+        UserError: there is no such device.
     """
     chosen = choose_device(device)
-    found = describe(chosen, 1)
-    yield "program", f"{found.packages.get('cnn-jepa-bench', 'not installed')}, commit {found.commit or 'unknown'}"
-    yield "system", f"{found.platform}, Python {found.python}"
+    machine = describe(chosen, 1)
+    yield "program", f"{machine.packages.get('cnn-jepa-bench', 'not installed')}, commit {machine.commit or 'unknown'}"
+    yield "system", f"{machine.platform}, Python {machine.python}"
     yield (
         "packages",
-        ", ".join(f"{name} {version}" for name, version in found.packages.items() if name != "cnn-jepa-bench"),
+        ", ".join(f"{name} {version}" for name, version in machine.packages.items() if name != "cnn-jepa-bench"),
     )
-    yield "cpu", f"{found.cpu_model}, {found.visible_cores} cores visible, {found.threads} threads"
+    yield "cpu", f"{machine.cpu_model}, {machine.visible_cores} cores visible, {machine.threads} threads"
     memory = psutil.virtual_memory()
     yield "memory", f"{memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f}"
     yield "gpus", ", ".join(_gpus()) or "none visible"
-    yield "runs use", f"{chosen} ({found.device_model}); precision auto is {'bf16' if has_bfloat16(chosen) else '32'}"
+    yield "runs use", f"{chosen} ({machine.device_model}); precision auto is {'bf16' if has_bfloat16(chosen) else '32'}"
     yield "in use by", _users(chosen)
     readable = [source.name for source in sources(chosen)]
-    yield "measured", ", ".join(_MEASURED[name] for name in readable) or "nothing beside time and memory"
+    yield "measured", ", ".join(_MEASURED[name] for name in readable) or "only time and memory"
     yield from _missing(chosen, readable, out)
 
 
 def _gpus() -> list[str]:
     if not torch.cuda.is_available():
         return []
-    every = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
-    return [f"cuda:{i} {one.name}, {one.total_memory / 2**30:.0f} GiB" for i, one in enumerate(every)]
+    properties = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return [f"cuda:{i} {gpu.name}, {gpu.total_memory / 2**30:.0f} GiB" for i, gpu in enumerate(properties)]
 
 
 def _users(device: torch.device) -> str:
@@ -79,11 +79,11 @@ def _missing(device: torch.device, readable: list[str], out: Path) -> Iterator[t
             "missing:",
             "a readable energy counter (RAPL needs /sys/class/powercap to be readable); energy stays empty",
         )
-    place = next(folder for folder in (out, *out.resolve().parents) if folder.is_dir())
-    free = shutil.disk_usage(place).free
-    if not os.access(place, os.W_OK):
-        yield "missing:", f"the right to write to {place}, where results would go"
+    existing = next(folder for folder in (out, *out.resolve().parents) if folder.is_dir())
+    free = shutil.disk_usage(existing).free
+    if not os.access(existing, os.W_OK):
+        yield "missing:", f"the right to write to {existing}, where results would go"
     elif free < _LEAST_DISK:
-        yield "missing:", f"disk space at {place}: {free / 2**20:.0f} MiB are free"
+        yield "missing:", f"disk space at {existing}: {free / 2**20:.0f} MiB are free"
     if find_spec("solo") is None:
         yield "missing:", "solo-learn, which the parity tests compare with (pip install --no-deps solo-learn==1.0.2)"

@@ -1,4 +1,4 @@
-"""`bench evaluate`: further protocols on finished runs, and encoders from elsewhere; `bench export`: ours to others."""
+"""`bench evaluate` (further protocols on finished runs, checkpoints trained elsewhere) and `bench export`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from benchmark.cli.console import ConsoleReporter
     from benchmark.data.spec import DatasetSpec
+    from benchmark.encoders.formats import Foreign
     from methods.backbone_spec import BackboneSpec
 
 app = typer.Typer()
@@ -33,7 +34,7 @@ def evaluate(
         str | None, typer.Option(help="Of a checkpoint: a name, or NAME,KEY=VALUE,... such as resnet18,stem=small.")
     ] = None,
     form: Annotated[str, typer.Option("--format", help="Of a checkpoint; see bench list formats.")] = "auto",
-    prefix: Annotated[str | None, typer.Option(help="What stands before the network's names in a checkpoint.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="Prefix of the network's names in a checkpoint.")] = None,
     name: Annotated[str | None, typer.Option(help="Of a checkpoint's row; its file's by default.")] = None,
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Go on though weights are missing or left over.")
@@ -44,30 +45,34 @@ def evaluate(
     download: Download = False,
     quiet: Quiet = False,
 ) -> None:
-    """Probe finished runs by further protocols, or a checkpoint from elsewhere by all that ours are probed by."""
+    """Score finished runs by further protocols, or a checkpoint trained elsewhere as our runs are scored."""
     from benchmark.cli.console import ConsoleReporter, plain_console
 
     reporter = ConsoleReporter(quiet, plain_console())
-    wanted = tuple(words(protocols) or ())
-    if len(targets) == 1 and not targets[0].is_dir() and (targets[0].is_file() or backbone is not None):
+    is_checkpoint = len(targets) == 1 and not targets[0].is_dir() and (targets[0].is_file() or backbone is not None)
+    # A checkpoint's own dataset is the one of `--dataset`: there is none to transfer to.
+    wanted = _protocols(protocols, None if is_checkpoint else dataset)
+    if is_checkpoint:
         if backbone is None:
             raise UserError(f"{targets[0]}: is a file; a checkpoint needs --backbone NAME")
         if not targets[0].is_file():
             raise UserError(f"{targets[0]}: no such file")
         if dataset is None:
             raise UserError("a checkpoint needs --dataset NAME to be probed on")
-        from benchmark.encoders.foreign import Foreign
+        from benchmark.encoders.formats import Foreign
 
         foreign = Foreign(targets[0], _backbone(backbone), name or targets[0].stem, form, prefix, allow_partial)
-        targets = [_checkpoint(foreign, _dataset(dataset, size), data, download, out, device, share, reporter)]
-        dataset = None
-        if not wanted:
-            return
-    else:
-        given = {"--backbone": backbone, "--prefix": prefix, "--name": name, "--size": size}
-        given |= {"--format": None if form == "auto" else form, "--allow-partial": allow_partial or None}
-        if wrong := [option for option, value in given.items() if value is not None]:
-            raise UserError(f"{' and '.join(wrong)}: for one checkpoint file, not for results folders")
+        spec = _dataset(dataset, size, data, download=download)
+        targets = [_checkpoint(foreign, spec, data, download, out, device, share, reporter)]
+        if wanted:
+            _further(targets, wanted, None, data, download, device, share, reporter)
+        return
+    given = {"--backbone": backbone, "--prefix": prefix, "--name": name, "--size": size}
+    given |= {"--format": None if form == "auto" else form, "--allow-partial": allow_partial or None}
+    if wrong := [option for option, value in given.items() if value is not None]:
+        raise UserError(f"{' and '.join(wrong)}: for one checkpoint file, not for results folders")
+    if dataset is not None:
+        _dataset(dataset, None, data, download=download)
     if not wanted:
         raise UserError("--protocols is missing; see bench list protocols")
     _further(targets, wanted, dataset, data, download, device, share, reporter)
@@ -79,10 +84,21 @@ def export(
     to: Annotated[str, typer.Option("--to", help="timm, torchvision or onnx.")],
     out: Annotated[Path, typer.Option("--out", help="The file to write.")],
 ) -> None:
-    """Hand a run's encoder on to another library; says how it is loaded there."""
+    """Write a run's encoder for another library; prints how it is loaded there."""
     from benchmark.encoders.export import export as export_encoder
+    from benchmark.files import check_writable
 
+    check_writable(out.parent, "choose another --out")
     typer.echo(export_encoder(run, to, out))
+
+
+def _protocols(text: str | None, dataset: str | None) -> tuple[str, ...]:
+    """The value of `--protocols`; empty where it was left out."""
+    from benchmark.evaluation.protocols import check_further
+
+    names = tuple(words(text) or ())
+    check_further(names, dataset)
+    return names
 
 
 def _further(
@@ -95,18 +111,19 @@ def _further(
     share: bool,
     reporter: ConsoleReporter,
 ) -> None:
+    """Scores finished runs by further protocols."""
+    records, problems = read_results(results)
     from benchmark.encoders.probe import Probes, evaluate_runs
     from benchmark.errors import Interrupted
     from benchmark.machine.interrupt import StopSignal
 
-    asked = Probes(protocols, dataset, data, download)
-    records, problems = read_results(results)
     for problem in problems:
         reporter.say(f"left out: {problem}")
+    probes = Probes(protocols, dataset, data, download)
     try:
-        first = "after the protocol under way, whose scores are kept"
+        first = "after the current protocol, whose scores are kept"
         with reporter, StopSignal(reporter.say, first=first) as stop_signal:
-            failures = evaluate_runs(records, asked, device, reporter, stop_signal, share=share)
+            failures = evaluate_runs(records, probes, device, reporter, stop_signal, share=share)
     except Interrupted:
         reporter.say("interrupted; the same command goes on from here")
         raise typer.Exit(130) from None
@@ -115,7 +132,7 @@ def _further(
 
 
 def _checkpoint(
-    foreign: Any,
+    foreign: Foreign,
     spec: DatasetSpec,
     data: Path | None,
     download: bool,
@@ -125,28 +142,41 @@ def _checkpoint(
     reporter: ConsoleReporter,
 ) -> Path:
     """Scores a checkpoint; returns the folder of its record."""
+    from benchmark.files import check_writable
+
+    check_writable(out, "choose another --out")
     from benchmark.data.datasets import load_dataset
-    from benchmark.encoders.foreign import evaluate_foreign
+    from benchmark.encoders.foreign import evaluate_foreign, recognise
+    from benchmark.encoders.read import read_checkpoint
+    from benchmark.machine.devices import check_device_free
 
+    content = read_checkpoint(foreign.path)
+    if spec.size is not None:
+        recognise(foreign, content, spec.size)
+    if not share:
+        check_device_free(device)
     with reporter:
-        loaded = load_dataset(spec, data, download, progress=reporter.data_progress)
-    return evaluate_foreign(foreign, loaded, spec, out, device, reporter, share=share).parent
+        dataset = load_dataset(spec, data, download, progress=reporter.data_progress)
+    return evaluate_foreign(foreign, dataset, spec, out, device, reporter, share=share).parent
 
 
-def _dataset(name: str, size: int | None) -> DatasetSpec:
+def _dataset(name: str, size: int | None, data: Path | None, *, download: bool) -> DatasetSpec:
+    """The dataset that `--dataset` names, checked as far as possible without reading its images."""
     from pydantic import ValidationError
 
-    from benchmark.data.spec import DatasetSpec
+    from benchmark.data.spec import DatasetSpec, check_request
     from benchmark.experiment.explain import explain
 
     try:
-        return DatasetSpec(name=name, size=size)
+        spec = DatasetSpec(name=name, size=size)
     except ValidationError as error:
         raise UserError(explain(error, DatasetSpec, "--dataset")) from None
+    check_request(spec, data, download)
+    return spec
 
 
 def _backbone(text: str) -> BackboneSpec:
-    """`resnet18` or `resnet18,stem=small,width=16`."""
+    """The value of `--backbone`: `resnet18`, or `resnet18,stem=small,width=16`."""
     from pydantic import ValidationError
 
     from benchmark.experiment.explain import explain

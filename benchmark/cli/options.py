@@ -1,4 +1,4 @@
-"""Options that several commands of `bench` share, and how their words are read."""
+"""Options that several commands of `bench` share, and how their values are read."""
 
 from __future__ import annotations
 
@@ -9,28 +9,43 @@ import typer
 
 from benchmark.errors import UserError
 
-Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default=True)]
-Results = Annotated[list[Path], typer.Argument(help="Results folders or parts of them.")]
-Trials = Annotated[bool, typer.Option("--trials", help="With the runs of sweeps, which were never tested.")]
-
 
 def words(text: str | None) -> list[str] | None:
-    """Words between commas; None where nothing was given."""
+    """The words of a list separated by commas; None where the option was left out."""
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
 
 
 def numbers(text: str | None) -> list[int] | None:
-    """Seeds between commas; None where nothing was given.
+    """The value of `--seeds`; None where it was left out.
 
     Raises:
-        UserError: one of them is none.
+        UserError: a word is not a whole number.
     """
-    found = words(text)
-    for word in found or []:
+    seeds = words(text)
+    for word in seeds or []:
         if not (word.isascii() and word.isdecimal()):
             raise UserError(f"--seeds: '{word}' is not a seed; expected whole numbers such as 0,1,2")
-    return None if found is None else [int(word) for word in found]
+    return None if seeds is None else [int(word) for word in seeds]
 
+
+def _device(name: str) -> str:
+    """The value of `--device`, checked without importing torch."""
+    from benchmark.machine.devices import check_device_name
+
+    check_device_name(name)
+    return name
+
+
+def _devices(count: int | None) -> int | None:
+    """The value of `--devices`."""
+    if count is not None and count < 1:
+        raise UserError(f"--devices is {count}; expected at least 1")
+    return count
+
+
+Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default=True)]
+Results = Annotated[list[Path], typer.Argument(help="Results folders or parts of them.")]
+Trials = Annotated[bool, typer.Option("--trials", help="With the runs of sweeps, which were never tested.")]
 
 Config = Annotated[str, typer.Argument(help="A shipped experiment's name, or a YAML file.")]
 Methods = Annotated[str | None, typer.Option(help="Entries or methods, separated by commas.")]
@@ -51,10 +66,14 @@ Settings = Annotated[
     ),
 ]
 Data = Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[str, typer.Option(callback=_device, help="auto, cpu, cuda or cuda:N.")]
 Devices = Annotated[
     int | None,
-    typer.Option("--devices", help="Processes to share each batch among, a device each; leave it out under torchrun."),
+    typer.Option(
+        "--devices",
+        callback=_devices,
+        help="Processes to share each batch among, a device each; leave it out under torchrun.",
+    ),
 ]
 Share = Annotated[
     bool, typer.Option("--share", help="Use the device beside another bench; the times of both are marked.")
@@ -69,11 +88,3 @@ Track = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but what goes wrong.")]
-
-
-state = {"debug": False}
-
-
-def debug_wanted() -> bool:
-    """Whether `--debug` was given."""
-    return state["debug"]

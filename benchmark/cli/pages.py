@@ -1,4 +1,4 @@
-"""What commands read back: records and studies below some folders, and the pages made from them."""
+"""Records and studies below some folders, and the report made from them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def read_results(
 
     Args:
         folders: have to exist.
-        trials: with the runs of sweeps, which were never tested.
-        needed: whether it is an error to find none.
+        trials: include the runs of sweeps, which were never tested.
+        needed: whether it is an error to find no record.
 
     Raises:
         UserError: a folder is missing, or there is no record.
@@ -30,9 +30,10 @@ def read_results(
 
     for folder in folders:
         if not folder.exists():
-            beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
-            there = f"; {nearest(folder.name, beside)}" if beside else ""
-            raise UserError(f"{folder}: no such folder{there}")
+            parent = folder.parent
+            siblings = [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+            hint = f"; {nearest(folder.name, siblings)}" if siblings else ""
+            raise UserError(f"{folder}: no such folder{hint}")
     records, problems = find_records(folders)
     if not trials:
         records = [(path, record) for path, record in records if record.purpose == "result"]
@@ -43,10 +44,10 @@ def read_results(
 
 
 def _of_budget(records: list[tuple[Path, Record]], budget: str) -> list[tuple[Path, Record]]:
-    """The runs of some budgets, written as for `bench run`.
+    """The runs that had a budget, which is written as for `bench run`; several limits select several budgets.
 
     Raises:
-        UserError: it is no budget, or no run's.
+        UserError: it is not a budget, or no run had it.
     """
     from pydantic import ValidationError
 
@@ -60,35 +61,36 @@ def _of_budget(records: list[tuple[Path, Record]], budget: str) -> list[tuple[Pa
         raise UserError(explain(error, BudgetSpec, "--budget")) from None
     except ValueError as error:
         raise UserError(str(error)) from None
-    found = [pair for pair in records if wanted & set(budget_of(pair[1]).items())]
-    if not found:
-        there = ", ".join(sorted({budget_text(record) for _, record in records})) or "none"
-        raise UserError(f"--budget is '{budget}', which no run had; there are: {there}")
-    return found
+    matching = [pair for pair in records if wanted & set(budget_of(pair[1]).items())]
+    if not matching:
+        existing = ", ".join(sorted({budget_text(record) for _, record in records})) or "none"
+        raise UserError(f"--budget is '{budget}', which no run had; there are: {existing}")
+    return matching
 
 
 def write_pages(
     folders: list[Path], out: Path, *, trials: bool = False, pictures: bool = False, budget: str | None = None
 ) -> None:
-    """Writes the report of some results, with the studies that lie there.
+    """Writes the report of some results, with the studies found there.
 
     Args:
         folders: have to exist.
         out: the report's folder.
-        trials: with the runs of sweeps.
-        pictures: with the images of other people's datasets.
-        budget: with the runs of this one alone.
+        trials: include the runs of sweeps.
+        pictures: show images of other people's datasets.
+        budget: only the runs of this budget.
 
     Raises:
         UserError: there is nothing to report, or it cannot be written.
     """
     from benchmark.files import writing
     from benchmark.records.study import find_studies
-    from benchmark.report.page import write_report
 
     studies, unreadable = find_studies(folders)
     records, problems = read_results(folders, trials=trials, needed=not studies)
     if budget is not None:
         records = _of_budget(records, budget)
+    from benchmark.report.page import write_report
+
     with writing(out, "choose another folder; the records are safe"):
         write_report(records, [*problems, *unreadable], out, studies=studies, pictures=pictures)

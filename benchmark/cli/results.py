@@ -1,4 +1,4 @@
-"""The commands that read records: report, leaderboard, compare, merge. None of them needs torch."""
+"""The commands that read records: report, leaderboard, compare, merge. None of them imports torch."""
 
 from __future__ import annotations
 
@@ -52,30 +52,29 @@ def leaderboard(
     trials: Trials = False,
 ) -> None:
     """Print or write the leaderboard of some results: a row per entry and comparison."""
+    records, problems = read_results(results, trials=trials)
     from benchmark.analysis import export, tables
     from benchmark.files import write_atomically, writing
 
-    found, problems = read_results(results, trials=trials)
-    board = tables.leaderboard([record for _, record in found])
+    board = tables.leaderboard([record for _, record in records])
     board = board if by is None else export.sorted_by(board, by)
-    table = export.short(board)
-    wanted = {markdown: export.to_markdown, latex: export.to_latex}
+    short = export.short(board)
     if csv is not None:
         with writing(csv):
-            tables.write_leaderboard(found, csv.parent, name=csv.name, by=by)
-    for path, form in wanted.items():
+            tables.write_leaderboard(records, csv.parent, name=csv.name, by=by)
+    for path, form in ((markdown, export.to_markdown), (latex, export.to_latex)):
         if path is not None:
             with writing(path):
-                write_atomically(path, form(table))
+                write_atomically(path, form(short))
     for problem in problems:
         typer.echo(f"skipped: {problem}", err=True)
     written = [path for path in (csv, markdown, latex) if path is not None]
     for path in written:
         typer.echo(path)
     if runs:
-        typer.echo(tables.runs(found, Path.cwd()).to_csv(index=False), nl=False)
+        typer.echo(tables.runs(records, Path.cwd()).to_csv(index=False), nl=False)
     elif not written:
-        typer.echo(export.to_markdown(table), nl=False)
+        typer.echo(export.to_markdown(short), nl=False)
 
 
 @app.command()
@@ -83,14 +82,16 @@ def compare(
     first: Annotated[Path, typer.Argument(help="A results folder.")],
     second: Annotated[Path, typer.Argument(help="Another one.")],
 ) -> None:
-    """Say what differs between two results folders, and what changed beyond noise."""
+    """Show how two results folders were run differently, and what changed beyond noise."""
+    records = []
+    for folder in (first, second):
+        pairs, problems = read_results([folder])
+        records.append([record for _, record in pairs])
+        for problem in problems:
+            typer.echo(f"skipped: {problem}", err=True)
     from benchmark.cli.console import plain_console
     from benchmark.cli.tables import change_table, unlike_table
 
-    found = [read_results([folder]) for folder in (first, second)]
-    for problem in (problem for _, problems in found for problem in problems):
-        typer.echo(f"skipped: {problem}", err=True)
-    records = [[record for _, record in pairs] for pairs, _ in found]
     console = plain_console()
     console.print(unlike_table(*records))
     console.print(change_table(*records))
@@ -98,10 +99,10 @@ def compare(
 
 @app.command()
 def merge(results: Results, out: Annotated[Path, typer.Option("--out", help="Folder that all runs go to.")]) -> None:
-    """Join results of several machines; what does not hold together is named and refused."""
+    """Join results of several machines; runs that do not belong together are named and refused."""
+    read_results(results, trials=True)
     from benchmark.analysis.merge import merge as merge_results
 
-    read_results(results, trials=True)
     merged = merge_results(results, out)
     for line in merged.refused:
         typer.echo(f"refused: {line}", err=True)

@@ -1,8 +1,7 @@
-"""`bench run`, `plan` and `check`: what trains, or says what training would take."""
+"""`bench run`, `plan` and `check`: the commands that train, or estimate what training would take."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,19 +22,11 @@ from benchmark.cli.options import (
     Settings,
     Share,
     Track,
-    debug_wanted,
-    numbers,
-    words,
 )
 from benchmark.cli.pages import write_pages
+from benchmark.cli.request import RunRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from benchmark.cli.console import ConsoleReporter
-    from benchmark.data.datasets import Dataset
-    from benchmark.experiment.entries import ResolvedEntry
-    from benchmark.experiment.spec import Experiment
     from benchmark.records.schema import Record
 
 app = typer.Typer()
@@ -43,6 +34,7 @@ app = typer.Typer()
 
 @app.command()
 def run(
+    context: typer.Context,
     config: Config = "quickstart",
     methods: Methods = None,
     seeds: Seeds = None,
@@ -61,9 +53,10 @@ def run(
     from benchmark.runs.tracking import chosen_tools
 
     tools = chosen_tools(track)
-    request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download)
+    debug = bool(context.find_root().params["debug"])
+    request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download, out, debug)
     records = _run(request, out, devices, quiet=quiet, track=tools)
-    if not records:  # another process is at all of them
+    if not records:  # other processes have all of them
         return
     folder = out / records[0].experiment
     write_pages([folder], folder / "report")
@@ -73,53 +66,10 @@ def run(
         raise typer.Exit(1)
 
 
-@dataclass(frozen=True)
-class RunRequest:
-    """What `run`, `plan` and `check` ask for, as it stands on the command line."""
-
-    config: str
-    methods: str | None = None
-    seeds: str | None = None
-    budget: str | None = None
-    settings: list[str] | None = None
-    data: Path | None = None
-    device: str = "auto"
-    share: bool = False
-    download: bool = False
-
-    def read(self) -> tuple[Experiment, list[ResolvedEntry]]:
-        """The experiment and its entries; configuration errors come before any data is read."""
-        from benchmark.experiment.entries import resolve_entries
-        from benchmark.experiment.explain import with_settings
-        from benchmark.experiment.files import find_experiment
-        from benchmark.experiment.spec import load_experiment
-        from benchmark.machine.devices import choose_device
-
-        choose_device(self.device)
-
-        def read(settings: Sequence[str]) -> tuple[Experiment, list[ResolvedEntry]]:
-            experiment, source = load_experiment(
-                self.config,
-                methods=words(self.methods),
-                seeds=numbers(self.seeds),
-                budget=self.budget,
-                settings=list(settings),
-            )
-            return experiment, resolve_entries(experiment, source)
-
-        return with_settings(read, self.settings or [], find_experiment(self.config))
-
-    def load(self, experiment: Experiment, reporter: ConsoleReporter) -> Dataset:
-        """The experiment's dataset."""
-        from benchmark.data.datasets import load_dataset
-
-        with reporter:
-            return load_dataset(experiment.dataset, self.data, self.download, progress=reporter.data_progress)
-
-
 def _run(
     request: RunRequest, out: Path, devices: int | None = None, *, quiet: bool, track: tuple[str, ...] = ()
 ) -> list[Record]:
+    experiment, entries = request.read()  # most mistakes are found before the imports below
     from benchmark.cli.console import ConsoleReporter, plain_console
     from benchmark.errors import FirstFailedError, GroupLostError, Interrupted
     from benchmark.experiment.entries import check_devices
@@ -129,13 +79,12 @@ def _run(
     from benchmark.machine.ranks import join
     from benchmark.runs.runner import RunOptions, run_experiment
 
-    experiment, entries = request.read()
     world = find_world(devices)
     check_devices(experiment, entries, choose_device(request.device).type, world.size)
     ranks = join(request.device, world)  # from here on, this happens in every process
     several, first = ranks.size > 1, ranks.is_first
     reporter = ConsoleReporter(quiet or not first, plain_console())
-    options = RunOptions(out, request.device, request.share, plan=not quiet, debug=debug_wanted(), track=track)
+    options = RunOptions(out, request.device, request.share, plan=not quiet, debug=request.debug, track=track)
     try:
         load = partial(request.load, experiment, reporter)
         dataset = ranks.in_turn(load) if request.download else load()
@@ -173,27 +122,26 @@ def plan(
     settings: Settings = None,
     data: Data = None,
     device: Device = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="How many are to share each batch; one is tried out.")] = 1,
+    devices: Annotated[int, typer.Option(min=1, help="How many share each batch; steps are measured on one.")] = 1,
     share: Share = False,
     download: Download = False,
 ) -> None:
-    """Say what an experiment would take on this machine, from a few real steps of each entry; trains nothing."""
+    """Estimate what an experiment would take on this machine, from a few real steps of each entry; trains nothing."""
     from benchmark.cli.console import ConsoleReporter, plain_console
-    from benchmark.experiment.entries import check_devices
-    from benchmark.machine.devices import choose_device, take_device
-    from benchmark.machine.interrupt import StopSignal
-    from benchmark.runs.estimate import TRYING_OUT, plan_experiment
 
     reporter = ConsoleReporter(False, plain_console())
     request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download)
     experiment, entries = request.read()
+    from benchmark.experiment.entries import check_devices
+    from benchmark.machine.devices import choose_device
+    from benchmark.machine.interrupt import StopSignal
+    from benchmark.runs.estimate import TRYING_OUT, plan_experiment
+
     check_devices(experiment, entries, choose_device(device).type, devices)
-    with take_device(device, share=share):
-        pass  # a device in use is said before images are read
     dataset = request.load(experiment, reporter)
     with StopSignal(reporter.say, first=TRYING_OUT) as stop_signal:
-        found = plan_experiment(experiment, entries, dataset, device, share, reporter, stop_signal, devices)
-        reporter.planned(found, whole=True)
+        estimates = plan_experiment(experiment, entries, dataset, device, share, reporter, stop_signal, devices)
+        reporter.planned(estimates, whole=True)
 
 
 @app.command(name="check")
@@ -210,24 +158,25 @@ def check_(
     """Train every method at a small fixed budget and compare what it reaches with its band; fails outside."""
     import tempfile
 
+    from benchmark.runs import bands
+
+    seeds = None if measure is None else ",".join(map(str, range(measure)))
+    request = RunRequest(bands.EXPERIMENT, methods, seeds, device=device, share=share, out=out)
+    request.experiment()
     from benchmark.machine.devices import choose_device
     from benchmark.machine.environment import describe
-    from benchmark.runs import bands as check
 
     if out is not None:
-        check.refuse_older(out, describe(choose_device(device), 1))
-    seeds = None if measure is None else ",".join(map(str, range(measure)))
+        bands.refuse_older(out, describe(choose_device(device), 1))
     with tempfile.TemporaryDirectory() as folder:
-        records = _run(
-            RunRequest(check.EXPERIMENT, methods, seeds, device=device, share=share), out or Path(folder), quiet=quiet
-        )
+        records = _run(request, out or Path(folder), quiet=quiet)
     if measure is not None:
-        typer.echo(check.measure(records))
+        typer.echo(bands.measure(records))
         return
-    findings = check.compare(records)
-    for one in findings:
-        reached = "-" if one.reached is None else f"{one.reached:.4g}"
-        band = f"expected {one.low:.4g} to {one.high:.4g}"
-        typer.echo(f"{one.entry:<18} {one.what:<12} {reached:>8}   {band:<32} {one.verdict}")
-    if any(one.verdict != "ok" for one in findings):
+    findings = bands.compare(records)
+    for finding in findings:
+        reached = "-" if finding.reached is None else f"{finding.reached:.4g}"
+        band = f"expected {finding.low:.4g} to {finding.high:.4g}"
+        typer.echo(f"{finding.entry:<18} {finding.what:<12} {reached:>8}   {band:<32} {finding.verdict}")
+    if any(finding.verdict != "ok" for finding in findings):
         raise typer.Exit(1)

@@ -14,7 +14,10 @@ from benchmark.cli.pages import write_pages
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmark.cli.console import ConsoleReporter
+    from benchmark.sweep.spec import BaseExperiment, SweepSpec
 
 app = typer.Typer()
 
@@ -49,17 +52,19 @@ def sweep(
         return
     if config is None:
         raise UserError("a sweep is missing; `bench list sweeps` names the shipped ones, --show STUDY prints one")
+    from benchmark.sweep.spec import load_sweep
+
+    spec, path = load_sweep(config, study=study, seeds=numbers(seeds), trials=trials)
+    _check(spec, path, budget, settings or [], data, out, storage, download=download)
     from benchmark.data.datasets import load_dataset
     from benchmark.errors import Interrupted
     from benchmark.machine.devices import choose_device
     from benchmark.machine.interrupt import StopSignal
     from benchmark.sweep.resolve import check_on_data, resolve_sweep
-    from benchmark.sweep.spec import load_sweep
     from benchmark.sweep.sweep import Sweep
     from benchmark.sweep.trial_runs import SweepOptions
 
     chosen = choose_device(device)
-    spec, path = load_sweep(config, study=study, seeds=numbers(seeds), trials=trials)
     resolved = resolve_sweep(spec, path, budget=budget, settings=settings or [])
     with reporter:
         dataset = load_dataset(resolved.experiment.dataset, data, download, progress=reporter.data_progress)
@@ -92,6 +97,36 @@ def sweep(
     reporter.say(f"table and report: {running.folder / 'trials.csv'}, {running.folder / 'report'}")
     if failed or any(trial.state == "failed" for one in record.studies for trial in one.trials):
         raise typer.Exit(1)
+
+
+def _check(
+    spec: SweepSpec,
+    path: Path,
+    budget: str | None,
+    settings: list[str],
+    data: Path | None,
+    out: Path,
+    storage: str | None,
+    *,
+    download: bool,
+) -> None:
+    """Refuses what can be refused without importing torch."""
+    from benchmark.data.spec import check_request
+    from benchmark.experiment.explain import with_settings
+    from benchmark.experiment.files import find_experiment
+    from benchmark.files import check_writable
+    from benchmark.sweep.spec import read_base
+
+    def read(settings: Sequence[str]) -> BaseExperiment:
+        return read_base(spec, path, budget, settings)
+
+    base = with_settings(read, settings, path, find_experiment(spec.experiment, path.parent))
+    check_request(base.experiment.dataset, data, download)
+    check_writable(out / spec.name, "choose another --out")
+    if storage is not None:
+        from benchmark.sweep.study import check_storage
+
+        check_storage(storage)
 
 
 def _worker_arguments(arguments: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Tables that the terminal shows."""
+"""The tables that commands print, and the sentences that go with them."""
 
 from __future__ import annotations
 
@@ -24,43 +24,53 @@ def runs_text(count: int) -> str:
 
 
 def sharing_text(estimates: list[Estimate]) -> str:
-    """What an estimate for several devices assumes; empty for one."""
+    """The assumption behind an estimate for several devices; empty for one device."""
     devices = max((estimate.devices for estimate in estimates), default=1)
     if devices == 1:
         return ""
-    return f"; if {devices} devices divide the work without loss, never measured: steps were tried out on one device"
+    return f"; assumes that {devices} devices divide the work without loss, which was not measured"
 
 
 def plan_table(estimates: list[Estimate]) -> Table:
-    """What each entry is expected to take."""
-    table = Table(
-        caption="estimates from a few steps of each entry, per run; probes of entries that train nothing are left out",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
+    """The expected time, memory and disk space of each entry."""
+    table = _captioned(
+        "estimates from a few steps of each entry, per run; without probes of entries that train nothing"
     )
     for name in ("entry", "budget", "runs", "ms/step", "img/s", "training", "probes", "device-hours", "memory", "disk"):
         table.add_column(name, justify="left" if name in ("entry", "budget") else "right", no_wrap=True)
-    for one in estimates:
-        batch = one.spec.experiment.batch_size
-        cells = [one.spec.entry.name, str(one.spec.budget), str(one.runs)]
-        cells += [f"{1e3 * one.step:,.0f}", f"{batch / one.step:,.0f}"] if one.step else ["-", "-"]
-        cells += [duration(one.training), "-" if one.evaluation is None else duration(one.evaluation)]
-        cells += [f"{one.device_hours:.2f}" if one.device_hours >= 0.095 else f"{one.device_hours:.2g}"]
-        cells += ["-" if size is None else f"{size / 2**20:,.0f} MiB" for size in (one.memory, one.disk)]
+    for estimate in estimates:
+        spec, step, hours = estimate.spec, estimate.step, estimate.device_hours
+        cells = [spec.entry.name, str(spec.budget), str(estimate.runs)]
+        cells += [f"{1e3 * step:,.0f}", f"{spec.experiment.batch_size / step:,.0f}"] if step else ["-", "-"]
+        cells += [duration(estimate.training), "-" if estimate.evaluation is None else duration(estimate.evaluation)]
+        cells += [f"{hours:.2f}" if hours >= 0.095 else f"{hours:.2g}"]
+        cells += ["-" if size is None else f"{size / 2**20:,.0f} MiB" for size in (estimate.memory, estimate.disk)]
         table.add_row(*map(escape, cells))
     return table
 
 
+def runs_table(records: Sequence[Record]) -> Table:
+    """Accuracy, time and status of runs, the most accurate first."""
+    table = _captioned("test split, primary encoder; accuracies in percent")
+    top5 = any(record.dataset.classes > 5 for record in records)  # else it is 100% by definition
+    scores = ["top-1", *(["top-5"] if top5 else []), "kNN-20", "kNN-200"]
+    for name in ("entry", "budget", "seed", *scores, "training", "total", "img/s", "status"):
+        is_text = name in ("entry", "budget", "status")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=name != "status")
+    for record in sorted(records, key=lambda record: -(record.metrics.scores.linear_top1 if record.metrics else -1.0)):
+        table.add_row(*map(escape, record_cells(record, top5=top5)))
+    return table
+
+
 def record_cells(record: Record, *, top5: bool) -> list[str]:
-    """A run as a row of the terminal's table."""
+    """A run as a row of `runs_table`."""
     from benchmark.records.budgets import budget_text
 
     cells = [record.entry, budget_text(record), str(record.seed)]
     if record.metrics is not None:
         scores = record.metrics.scores
-        fifth = [scores.linear_top5] if top5 else []
-        cells += [f"{x:.1f}" for x in (scores.linear_top1, *fifth, scores.knn20, scores.knn200)]
+        linear = [scores.linear_top1, scores.linear_top5][: 2 if top5 else 1]
+        cells += [f"{score:.1f}" for score in (*linear, scores.knn20, scores.knn200)]
     else:
         cells += ["-"] * (4 if top5 else 3)
     if record.ledger is not None:
@@ -73,14 +83,14 @@ def record_cells(record: Record, *, top5: bool) -> list[str]:
 
 
 def unlike_table(first: Sequence[Record], second: Sequence[Record]) -> Table | str:
-    """What two results folders were run with that is not the same."""
+    """How the runs of two results folders were made differently; a sentence where they were not."""
     from benchmark.analysis.compare import unlike
 
-    found = unlike(first, second)
-    if not found:
+    rows = unlike(first, second)
+    if not rows:
         return "run alike: data, budgets, seeds, machines, versions and commit are the same"
     table = Table("what differs", "first", "second", box=SIMPLE_HEAD)
-    for row in found:
+    for row in rows:
         table.add_row(*map(escape, row))
     return table
 
@@ -90,50 +100,60 @@ def change_table(first: Sequence[Record], second: Sequence[Record]) -> Table:
     from benchmark.analysis.compare import changes
 
     table = Table("entry", "budget", "n", "top-1", "change", "time", "verdict", box=SIMPLE_HEAD)
-    for one in changes(first, second):
-        rows = (one.first, one.second)
+    for change in changes(first, second):
+        rows = (change.first, change.second)
         means = [None if row is None else row.accuracy.mean for row in rows]
-        change = "-" if one.difference is None else f"{one.difference:+.1f}"
+        difference = "-" if change.difference is None else f"{change.difference:+.1f}"
         table.add_row(
-            escape(one.entry),
-            one.budget,
+            escape(change.entry),
+            change.budget,
             ", ".join("-" if row is None else str(row.n) for row in rows),
             " to ".join("-" if mean is None else f"{mean:.1f}" for mean in means),
-            change + (f" ± {one.ci95:.1f}" if one.ci95 is not None else ""),
-            "-" if one.time_ratio is None else f"x {one.time_ratio:.2f}",
-            one.verdict,
+            difference + (f" ± {change.ci95:.1f}" if change.ci95 is not None else ""),
+            "-" if change.time_ratio is None else f"x {change.time_ratio:.2f}",
+            change.verdict,
         )
     return table
 
 
+def trials_text(record: StudyRecord) -> str:
+    """How many trials of a sweep are done, and what they cost, in a sentence."""
+    states = [trial.state for study in record.studies for trial in study.trials]
+    done = states.count("complete") + states.count("pruned")
+    failed = f", {states.count('failed')} failed" if "failed" in states else ""
+    return (
+        f"{done} of {record.trials_wanted} trials done{failed}; {runs_text(len(record.runs))} took "
+        f"{record.device_hours:.2f} device-hours of training, {record.total_hours:.2f} with everything"
+    )
+
+
 def trials_table(record: StudyRecord) -> Table:
-    """The trials of a study, the best first."""
+    """The trials of a sweep, the best of each entry first."""
     from benchmark.analysis.fronts import front_trials
     from benchmark.records.study import value_text
 
-    two = record.sampler == "nsga2"  # objectives
-    front = "; front: no other trial is as accurate for as little" if two else ""
-    table = Table(
-        caption=f"validation split, primary encoder; mean of the seeds, in percent{front}",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    has_front = record.sampler == "nsga2"  # two objectives
+    front = "; front: no other trial is as accurate for as little" if has_front else ""
+    table = _captioned(f"validation split, primary encoder; mean of the seeds, in percent{front}")
     for name in ("entry", "point"):
         table.add_column(name)
     for name in ("linear", "kNN-20", "runs", "device-hours"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("front", "state") if two else ("state",):
+    for name in ("front", "state") if has_front else ("state",):
         table.add_column(name)
-    for one in record.studies:
-        best = {trial.point for trial in front_trials(one)} if two else set()
-        for trial in sorted(one.trials, key=lambda trial: -1.0 if trial.value is None else trial.value, reverse=True):
-            names = {name: name.removeprefix(f"{one.entry}.") for name in trial.parameters}
+    for study in record.studies:
+        best = {trial.point for trial in front_trials(study)} if has_front else set()
+        for trial in sorted(study.trials, key=lambda trial: -1.0 if trial.value is None else trial.value, reverse=True):
+            names = {name: name.removeprefix(f"{study.entry}.") for name in trial.parameters}
             point = ", ".join(f"{names[name]}={value_text(value)}" for name, value in trial.parameters.items())
             *cells, state = _trial_cells(trial)
-            mark = ["*" if trial.point in best else ""] if two else []
-            table.add_row(*map(escape, (one.entry, point, *cells, *mark, state)))
+            mark = ["*" if trial.point in best else ""] if has_front else []
+            table.add_row(*map(escape, (study.entry, point, *cells, *mark, state)))
     return table
+
+
+def _captioned(caption: str) -> Table:
+    return Table(caption=caption, caption_justify="left", box=SIMPLE_HEAD, pad_edge=False)
 
 
 def _trial_cells(trial: TrialOutcome) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`bench report --watch`: the report again whenever its records change."""
+"""`bench report --watch`: writes the report again whenever its records change."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# What a report is made from; the rest of a run's folder changes while it is under way and is not looked at.
+# The files that a report is made from; others change during a run.
 _SOURCES = ("record.json", "study.json", "breakdown.json", "glimpse.npz", "probes/*.json")
-_EVERY = 2.0  # seconds between two looks
+_INTERVAL = 2.0  # seconds
 
 
 def _state(folders: list[Path]) -> frozenset[tuple[str, int, int]]:
-    """What lies below some folders, so that a change is seen: path, time of change, size."""
-    found = set()
+    """Path, time of change and size of the files below some folders that a report is made from."""
+    state = set()
     for folder in folders:
         for name in _SOURCES:
-            # What moves away between two calls is seen at the next look.
+            # A file that vanishes between two calls is noticed next time.
             with suppress(FileNotFoundError):
                 for path in folder.rglob(name):
                     status = path.stat()
-                    found.add((str(path), status.st_mtime_ns, status.st_size))
-    return frozenset(found)
+                    state.add((str(path), status.st_mtime_ns, status.st_size))
+    return frozenset(state)
 
 
 def watch_pages(
@@ -42,16 +42,16 @@ def watch_pages(
     budget: str | None = None,
     wait: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Writes the report, and again whenever its records change, until the user interrupts.
+    """Writes the report, and writes it again whenever its records change, until the user interrupts.
 
     Args:
         folders: have to exist; there need not be a record yet.
         out: the report's folder.
-        say: is told of each report that was written, and why one could not be.
-        trials: with the runs of sweeps.
-        pictures: with the images of other people's datasets.
-        budget: with the runs of this one alone.
-        wait: between two looks, in seconds.
+        say: prints a line for each report that was written, or why it could not be.
+        trials: include the runs of sweeps.
+        pictures: show images of other people's datasets.
+        budget: only the runs of this budget.
+        wait: waits some seconds.
 
     Raises:
         UserError: a folder is missing.
@@ -62,7 +62,7 @@ def watch_pages(
         while True:
             state = _state(folders)
             if state != written:
-                # Remembered before it is written, so that what arrives meanwhile is seen next time.
+                # Set before writing: records that arrive meanwhile are noticed next time.
                 written = state
                 try:
                     write_pages(folders, out, trials=trials, pictures=pictures, budget=budget)
@@ -70,6 +70,6 @@ def watch_pages(
                     say(f"waiting: {error}")
                 else:
                     say(f"{time.strftime('%H:%M:%S')} {out / 'index.html'}")
-            wait(_EVERY)
+            wait(_INTERVAL)
     except KeyboardInterrupt:
         say("stopped watching")

@@ -6,9 +6,11 @@ point of group `cnn_jepa_bench.datasets` that names a `DatasetInfo`.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -249,6 +251,24 @@ def not_found(request: LoadRequest) -> UserError:
         f"dataset '{request.spec.name}' is not at {request.path}, or not whole; "
         "pass --download to fetch it, or --data PATH to say where it is"
     )
+
+
+def most_training_images(request: LoadRequest, enough: int) -> int | None:
+    """An upper bound on the training images, without reading any; None where none is known.
+
+    Args:
+        request: as `check_request` returns it.
+        enough: files are not counted beyond this number.
+    """
+    spec = request.spec
+    if spec.name == "folder":
+        names = (name for _, _, names in os.walk(request.path / "train", followlinks=True) for name in names)
+        there = sum(1 for _ in islice(names, enough))
+    elif spec.name == "shapes":
+        there = spec.shapes_train
+    else:
+        return spec.train_images
+    return there if spec.train_images is None else min(there, spec.train_images)
 
 
 def load_source(request: LoadRequest) -> Source:

@@ -5,10 +5,6 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-import torch
-from safetensors.torch import save
-
-from benchmark.encoders.load import load_encoder
 from benchmark.errors import UserError
 from benchmark.files import write_atomically, writing
 from benchmark.records.folder import read_record
@@ -50,6 +46,10 @@ def export(run: Path, target: str, out: Path) -> str:
         raise UserError(str(error)) from None
     if record.metrics is None:
         raise UserError(f"{path}: the run is {record.status}; it left no encoder")
+    from safetensors.torch import save
+
+    from benchmark.encoders.load import load_encoder
+
     encoder = load_encoder(path.parent, record)
     spec = encoder.backbone.spec
     if target == "onnx":
@@ -107,6 +107,8 @@ def _write_onnx(encoder: Encoder, record: Record, out: Path) -> None:
     missing = [name for name in _ONNX if find_spec(name) is None]
     if missing:
         raise UserError(f"--to onnx needs {' and '.join(missing)} (pip install 'cnn-jepa-bench[onnx]')")
+    import torch
+
     example = torch.zeros(2, 3, _size(record), _size(record))
     temporary = out.with_name(f".{out.name}.tmp")
     try:

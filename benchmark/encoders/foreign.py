@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from benchmark.encoders.formats import FORMATS
 from benchmark.encoders.match import Match, has_class_token, match
 from benchmark.encoders.read import read_checkpoint
 from benchmark.errors import UserError
 from benchmark.evaluation.evaluate import evaluate
 from benchmark.evaluation.protocols import PROTOCOLS
 from benchmark.evaluation.subject import probe_data
-from benchmark.experiment.spec import check_name
 from benchmark.files import write_atomically, writing
 from benchmark.machine.devices import take_device
 from benchmark.machine.environment import describe, now
@@ -25,7 +23,7 @@ from benchmark.records.schema import RULES_VERSION, Metrics, Record
 from benchmark.training.checkpoint import export_encoder
 from methods.backbones import Backbone, BackboneSpec, build_backbone, use_plain_attention
 from methods.base import Encoder, EncoderInfo
-from methods.config import nearest, plain
+from methods.config import plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,40 +32,12 @@ if TYPE_CHECKING:
 
     from benchmark.data.datasets import Dataset
     from benchmark.data.spec import DatasetSpec
+    from benchmark.encoders.formats import Foreign
     from benchmark.encoders.probe import Listener
 
 EXPERIMENT, METHOD, TAG = "evaluated", EXTERNAL, "trained elsewhere"
 MOCO_V3_SMALL_HEADS = 12
 """Attention heads of MoCo v3's ViT-S (its `vits.py`); other ViT-S have 6. The weights have the same shapes."""
-
-
-@dataclass(frozen=True)
-class Foreign:
-    """A checkpoint file, and what the user knows about it.
-
-    Attributes:
-        path: of the file.
-        backbone: the network.
-        name: the row's name; by default the file's.
-        kind: one of `FORMATS`.
-        prefix: the text before the network's own parameter names, if the user gives it.
-        allow_partial: load the weights that fit, even if some are missing or left over.
-    """
-
-    path: Path
-    backbone: BackboneSpec
-    name: str
-    kind: str = "auto"
-    prefix: str | None = None
-    allow_partial: bool = False
-
-    def __post_init__(self) -> None:
-        if self.kind not in FORMATS:
-            raise UserError(f"--format is '{self.kind}'; {nearest(self.kind, FORMATS)}")
-        try:
-            check_name(self.name)
-        except ValueError as error:
-            raise UserError(f"--name: {error}") from None
 
 
 def evaluate_foreign(

@@ -1,8 +1,18 @@
-"""Where other libraries keep the encoder in their checkpoints: one table."""
+"""Checkpoints of other libraries: how the user describes one, and a table of where each keeps its encoder."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.errors import UserError
+from benchmark.experiment.spec import check_name
+from methods.config import nearest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from methods.backbone_spec import BackboneSpec
 
 
 @dataclass(frozen=True)
@@ -62,3 +72,32 @@ FORMATS: dict[str, Format] = {
         ("module.encoder_q.", "module.base_encoder.", "encoder_q.", "base_encoder."),
     ),
 }
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A checkpoint file, and what the user knows about it.
+
+    Attributes:
+        path: of the file.
+        backbone: the network.
+        name: the row's name; by default the file's.
+        kind: one of `FORMATS`.
+        prefix: the text before the network's own parameter names, if the user gives it.
+        allow_partial: load the weights that fit, even if some are missing or left over.
+    """
+
+    path: Path
+    backbone: BackboneSpec
+    name: str
+    kind: str = "auto"
+    prefix: str | None = None
+    allow_partial: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in FORMATS:
+            raise UserError(f"--format is '{self.kind}'; {nearest(self.kind, FORMATS)}")
+        try:
+            check_name(self.name)
+        except ValueError as error:
+            raise UserError(f"--name: {error}") from None

@@ -15,7 +15,7 @@ from benchmark.data.spec import DatasetSpec
 from benchmark.encoders.load import load_encoder
 from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.features import NonFiniteError
-from benchmark.evaluation.protocols import FURTHER, TRANSFER, score
+from benchmark.evaluation.protocols import check_further, score
 from benchmark.evaluation.subject import Subject, probe_data
 from benchmark.files import folder_lock, write_atomically, writing
 from benchmark.machine.devices import take_device
@@ -24,7 +24,6 @@ from benchmark.records.folder import probe_path
 from benchmark.records.schema import ProbeRecord, Record
 from benchmark.training.checkpoint import ENCODER_FILE
 from methods.backbones import use_plain_attention
-from methods.config import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,11 +62,7 @@ class Probes:
     download: bool = False
 
     def __post_init__(self) -> None:
-        for protocol in self.protocols:
-            if protocol not in FURTHER:
-                raise UserError(f"unknown protocol '{protocol}'; {nearest(protocol, FURTHER)}")
-        if TRANSFER in self.protocols and self.other_dataset is None:
-            raise UserError(f"{TRANSFER} needs --dataset NAME, the dataset to transfer to")
+        check_further(self.protocols, self.other_dataset)
 
 
 def unprobed(runs: Iterable[StoredRun], protocols: Sequence[str]) -> list[StoredRun]:

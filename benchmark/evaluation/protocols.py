@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from benchmark.errors import UserError
+from methods.config import nearest
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from benchmark.evaluation.subject import Subject
 
@@ -97,6 +100,23 @@ _TABLE: dict[str, Protocol] = {
 
 PROTOCOLS = {name: protocol for name, protocol in _TABLE.items() if protocol.every_run}
 FURTHER = {name: protocol for name, protocol in _TABLE.items() if not protocol.every_run}
+
+
+def check_further(names: Iterable[str], other_dataset: str | None) -> None:
+    """Refuses further protocols that do not exist or cannot be scored.
+
+    Args:
+        names: of protocols.
+        other_dataset: the dataset to score on; None for the runs' own.
+
+    Raises:
+        UserError: names the nearest protocol, or the missing option.
+    """
+    for name in names:
+        if name not in FURTHER:
+            raise UserError(f"unknown protocol '{name}'; {nearest(name, FURTHER)}")
+        if name == TRANSFER and other_dataset is None:
+            raise UserError(f"{TRANSFER} needs --dataset NAME, the dataset to transfer to")
 
 
 def score(protocol: str, subject: Subject) -> dict[str, float]:

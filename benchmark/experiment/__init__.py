@@ -1,1 +1,1 @@
-"""What is asked: YAML and overrides in, validated experiments and runs out."""
+"""Configurations: YAML and overrides in, validated experiments and runs out."""

@@ -1,4 +1,4 @@
-"""One clear message for what is wrong with a configuration."""
+"""One clear message for an invalid configuration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ReadT = TypeVar("ReadT")
 
-# What YAML calls the kinds of data that pydantic asks for.
+# The words of YAML for the kinds of data that pydantic expects.
 _KINDS = {
     "tuple_type": "a list",
     "list_type": "a list",
@@ -26,9 +26,9 @@ _KINDS = {
 
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    """The first problem of a validation: place, key, value, what was expected, the nearest valid choice."""
+    """The first problem of a validation: file, key, value, what was expected, the nearest valid choice."""
     problems = error.errors()
-    # Of a union's branches all complain; the deepest complaint is about the branch that was meant.
+    # Every branch of a union reports a problem; the deepest one belongs to the branch that was meant.
     problem = max(problems, key=lambda item: len(item["loc"])) if len(problems) > 1 else problems[0]
     location = [part for part in problem["loc"] if not _is_branch(part)]
     key = ".".join(map(str, location))
@@ -53,20 +53,20 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
 
 
 def with_settings(read: Callable[[Sequence[str]], ReadT], settings: Sequence[str], *files: Path) -> ReadT:
-    """What a file says with the command line's `--set`; an error that is gone without them is not the file's.
+    """Reads a file with the settings of `--set`; an error that they cause names `--set` instead of the file.
 
     Args:
-        read: the file with some settings.
+        read: reads the file with some settings.
         settings: `a.b=value` each.
-        files: as `read` names them in its errors.
+        files: the paths that errors of `read` begin with.
 
     Raises:
-        UserError: of `read`, with `--set` in place of the files where it is the settings' own.
+        UserError: the error of `read`.
     """
     try:
         return read(settings)
     except UserError as error:
-        if not settings or not _goes(read):
+        if not settings or not _is_valid(read):
             raise
         text = str(error)
         for file in files:
@@ -74,7 +74,7 @@ def with_settings(read: Callable[[Sequence[str]], ReadT], settings: Sequence[str
         raise UserError(text if text.startswith("--set") else f"--set: {text}") from None
 
 
-def _goes(read: Callable[[Sequence[str]], object]) -> bool:
+def _is_valid(read: Callable[[Sequence[str]], object]) -> bool:
     try:
         read(())
     except UserError:
@@ -83,12 +83,12 @@ def _goes(read: Callable[[Sequence[str]], object]) -> bool:
 
 
 def _is_branch(part: int | str) -> bool:
-    """Whether pydantic put a type's or a validator's name into the location."""
+    """Whether a part of pydantic's location is a type's or a validator's name, not a key."""
     return isinstance(part, str) and (part.startswith("function-") or "[" in part or part in ("int", "float"))
 
 
 def _keys_at(model: Any, location: Sequence[int | str]) -> list[str]:
-    """The keys that are known at a place of a configuration."""
+    """The known keys at a location of a configuration."""
     for part in location:
         if part not in _fields(model):  # a place in a list, a key of a mapping
             continue
@@ -109,7 +109,7 @@ def _nested(annotation: Any) -> Any:
     if _fields(annotation):
         return annotation
     for inner in get_args(annotation):
-        found = _nested(inner)
-        if found is not None:
-            return found
+        model = _nested(inner)
+        if model is not None:
+            return model
     return None

@@ -1,4 +1,4 @@
-"""Raw configurations: finds the files, reads YAML, applies overrides. What the keys mean is not known here."""
+"""Raw configurations: finding the files, reading YAML, applying overrides; the keys are not checked here."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _without_aliases(value: Any) -> Any:
-    """A copy in which what YAML's anchors share is there twice, so that setting one leaves the other alone."""
+    """A copy that shares nothing: setting a key below one YAML alias does not change the others."""
     if isinstance(value, dict):
         return {key: _without_aliases(item) for key, item in value.items()}
     return [_without_aliases(item) for item in value] if isinstance(value, list) else value
@@ -61,10 +61,10 @@ def find_experiment(config: str, beside: Path | None = None) -> Path:
 
     Args:
         config: as the user wrote it.
-        beside: a folder that a path may also be meant from.
+        beside: a folder that a path may be relative to.
 
     Raises:
-        UserError: there is neither.
+        UserError: there is no such file or experiment.
     """
     if beside is not None and config.endswith((".yaml", ".yml")) and (beside / config).is_file():
         return beside / config
@@ -75,7 +75,7 @@ def find_sweep(config: str) -> Path:
     """The file of a sweep: a path, or the name of a shipped one.
 
     Raises:
-        UserError: there is neither.
+        UserError: there is no such file or sweep.
     """
     return _find(config, "sweep", config_root() / "sweeps", shipped_sweeps())
 
@@ -118,7 +118,7 @@ def read_recipe(path: Path, method: str) -> dict[str, Any]:
     """The settings of a recipe file.
 
     Raises:
-        UserError: the file is none, or another method's.
+        UserError: the file is not a recipe, or another method's.
     """
     data = read_yaml(path)
     unknown = sorted(set(data) - {"method", "scale", "sources", "settings"})
@@ -142,7 +142,7 @@ def apply_setting(data: dict[str, Any], setting: str) -> None:
         setting: a key of the experiment, or `ENTRY.key` for an override of that entry's method.
 
     Raises:
-        UserError: it is no setting.
+        UserError: the setting is not `KEY=VALUE`, or its value not YAML.
     """
     path, separator, text = setting.partition("=")
     if not separator or not all(path.strip().split(".")):
@@ -164,7 +164,7 @@ def set_key(data: dict[str, Any], path: str, value: Any, where: str) -> None:
         where: what an error names.
 
     Raises:
-        UserError: on the way lies something that holds no keys, or the path is an entry's name.
+        UserError: the path leads through a value that holds no keys, or is an entry's name.
     """
     keys = path.split(".")
     target = data
@@ -190,7 +190,7 @@ def set_key(data: dict[str, Any], path: str, value: Any, where: str) -> None:
 
 
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
-    """`base` with what `override` says, key by key in nested mappings; neither is changed."""
+    """`base` updated by `override`, key by key in nested mappings; neither is changed."""
     merged = dict(base)
     for key, value in override.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)

@@ -1,4 +1,4 @@
-"""What is asked: an experiment and its typed parts; YAML and overrides in, runs out."""
+"""An experiment and its parts, read from YAML and overrides, and validated. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 from benchmark.evaluation.protocols import FURTHER, PROTOCOLS, TRANSFER
 from benchmark.experiment.explain import explain
-from benchmark.experiment.files import apply_setting, find_experiment, read_yaml
+from benchmark.experiment.files import apply_setting, find_experiment, find_recipe, read_recipe, read_yaml
 from methods.backbone_spec import BackboneSpec
 from methods.config import Config, Count, nearest
 from methods.registry import method_names
@@ -27,10 +27,10 @@ _RESERVED = ("report", "tracking", "experiment.yaml", "study.json", "study.db", 
 
 
 def check_name(value: str) -> str:
-    """The name of a folder below the results.
+    """A name, refused where it cannot be that of a folder of results.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it has other characters, or results folders use it themselves.
     """
     if not _NAME.fullmatch(value):
         raise ValueError(f"'{value}' names a folder; letters, digits, '.', '_' and '-' only, a letter or digit first")
@@ -45,7 +45,7 @@ class EntrySpec(Config):
     Attributes:
         name: of folders, rows and colours; defaults to the method.
         method: a registered method.
-        backbone: replaces the experiment's; where it has no `name`, that one with the keys that stand here.
+        backbone: replaces the experiment's; without a `name`, the experiment's with these keys changed.
         recipe: replaces the experiment's.
         overrides: settings that replace the recipe's.
     """
@@ -80,8 +80,8 @@ class EvaluationSpec(Config):
 
     Attributes:
         points: how many times during training, evenly in progress, the last at its end; on the validation split.
-        images: training images that the probes on the way learn from; None takes all. The final ones always take all.
-        further: protocols carried out beside those that every run is scored by, after the runs; see docs/protocols.md.
+        images: training images that the probes during training learn from; None takes all. The final probes take all.
+        further: protocols beyond those that score every run; they run after all runs. See docs/protocols.md.
     """
 
     points: Annotated[int, Field(ge=1, le=100)] = 5
@@ -93,7 +93,7 @@ class EvaluationSpec(Config):
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             if name in PROTOCOLS:
-                raise ValueError(f"{name} is carried out anyway; choices: {', '.join(sorted(FURTHER))}")
+                raise ValueError(f"{name} scores every run anyway; choices: {', '.join(sorted(FURTHER))}")
             if name not in FURTHER:
                 raise ValueError(f"unknown protocol '{name}'; {nearest(name, FURTHER)}")
             if name == TRANSFER:
@@ -116,13 +116,13 @@ class Experiment(Config):
         batch_size: images per step, over all devices.
         accumulate: micro-batches into which each device cuts its share of a batch, to need less memory. Batch norm then
             sees a micro-batch at a time. Refused for losses that compare the images of a batch.
-        precision: `32`; `bf16` for autocast; `auto` for bf16 on devices that compute it natively, else 32. That is
-            settled before anything is run, so that keys and records hold one of the other two.
+        precision: `32`; `bf16` for autocast; `auto` for bf16 on devices that compute it natively, else 32. `auto` is
+            resolved before the first run; keys and records hold one of the other two.
         seeds: the same for every entry, so that differences are paired.
         entries: the lines of the comparison.
         evaluation: how encoders are probed.
         reference: the entry that the others are compared with, seed by seed; by default the first one of CNN-JEPA.
-        targets: validation linear top-1 in percent, to which the training time is told.
+        targets: validation linear top-1 in percent; reports say how long training takes to reach each.
     """
 
     name: str
@@ -163,7 +163,7 @@ class Experiment(Config):
             twice = sorted({str(value) for value in values if list(values).count(value) > 1})
             if twice:
                 hint = "; give each a name of its own" if what == "entries" else ""
-                raise ValueError(f"{what}: {', '.join(twice)} stands twice{hint}")
+                raise ValueError(f"{what}: {', '.join(twice)} appears twice{hint}")
         names = [entry.name for entry in self.entries]
         if self.reference is not None and self.reference not in names:
             raise ValueError(f"reference is '{self.reference}', which is no entry; {nearest(self.reference, names)}")
@@ -176,7 +176,7 @@ class Experiment(Config):
 
 
 def _on_shared(entry: Any, shared: Any) -> Any:
-    """An entry's raw data; a backbone of its own that has no name is the experiment's, with what the entry changes."""
+    """An entry's raw data; its backbone without a name becomes the experiment's with the entry's keys changed."""
     own = entry.get("backbone") if isinstance(entry, dict) else None
     if not isinstance(own, dict) or "name" in own or not isinstance(shared, dict):
         return entry
@@ -214,14 +214,27 @@ def load_experiment(
     if methods is not None:
         chosen = {"entries": _select(experiment.entries, methods), "reference": experiment.declared_reference}
         experiment = experiment.model_copy(update=chosen)
+    check_recipes(experiment, path)
     return experiment, path
+
+
+def check_recipes(experiment: Experiment, source: Path) -> None:
+    """Reads every entry's recipe; what its settings mean is known to the methods alone.
+
+    Raises:
+        UserError: there is no such recipe, or its file is not a recipe of the entry's method.
+    """
+    for entry in experiment.entries:
+        recipe = find_recipe(entry.recipe or experiment.recipe, entry.method, source.parent)
+        if recipe is not None:
+            read_recipe(recipe, entry.method)
 
 
 def read_experiment(config: str, beside: Path | None = None) -> tuple[dict[str, Any], Path]:
     """An experiment's raw data, not validated, and the file it came from.
 
     Raises:
-        UserError: there is no such file, or it is no YAML.
+        UserError: there is no such file, or it is not YAML.
     """
     path = find_experiment(config, beside)
     data = read_yaml(path)
@@ -233,7 +246,7 @@ def override(data: dict[str, Any], budget: str | None, settings: Sequence[str]) 
     """Applies the command line's `--budget` and `--set` to raw data.
 
     Raises:
-        UserError: one of them is none.
+        UserError: one of them is not valid.
     """
     if budget is not None:
         try:

@@ -7,13 +7,23 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from benchmark.errors import UserError
 from benchmark.machine.locks import DeviceLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import torch
+
+
+def check_device_name(name: str) -> None:
+    """Refuses what is not the name of a device, without importing torch.
+
+    Raises:
+        UserError: `--device` is neither `auto`, `cpu`, `cuda` nor `cuda:N`.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise UserError(f"--device is '{name}'; choices: auto, cpu, cuda, cuda:N")
 
 
 def choose_device(name: str) -> torch.device:
@@ -28,12 +38,26 @@ def choose_device(name: str) -> torch.device:
     return _candidates(name)[0]
 
 
+def check_device_free(name: str) -> None:
+    """Refuses a device that another process uses, before anything slow is done.
+
+    Args:
+        name: as for `choose_device`; of several that fit, one free device is enough.
+
+    Raises:
+        UserError: there is no such device, or all that fit are in use.
+    """
+    with take_device(name):
+        pass
+
+
 def _candidates(name: str) -> list[torch.device]:
+    import torch
+
+    check_device_name(name)
     visible = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "cpu" or (name == "auto" and not visible):
         return [torch.device("cpu")]
-    if not (name in ("auto", "cuda") or re.fullmatch(r"cuda:\d+", name)):
-        raise UserError(f"--device is '{name}'; choices: auto, cpu, cuda, cuda:N")
     if not visible:
         raise UserError(f"--device is '{name}', but no CUDA device is visible; choices: auto, cpu")
     if name in ("auto", "cuda"):
@@ -110,6 +134,8 @@ def unique_name(device: torch.device) -> str:
     """The device's name for locks: the same in every process of the machine, whichever devices it sees."""
     if device.type == "cpu":
         return "cpu"
+    import torch
+
     return f"cuda-{torch.cuda.get_device_properties(device).uuid}"
 
 
@@ -124,6 +150,8 @@ def has_bfloat16(device: torch.device) -> bool:
     A CPU without them is many times slower in bfloat16 than in float32 (`perf/precision.py`).
     """
     if device.type == "cuda":
+        import torch
+
         with torch.cuda.device(device):
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import ValidationError
 
 from benchmark.data.decode import write_png
 from benchmark.data.views.augment import Augmenter
 from benchmark.data.views.crops import make_views
 from benchmark.errors import UserError
+from benchmark.experiment.explain import explain
 from benchmark.experiment.files import find_recipe, read_recipe
 from benchmark.randomness import generator
-from methods.config import nearest
-from methods.registry import method_class, method_names
+from methods.registry import method_class
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +22,32 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmark.data.datasets import Dataset
+    from methods.config import MethodConfig
 
 IMAGES, _TIMES, _GAP, _LEAST = 8, 3, 4, 96
+
+
+def view_config(method: str, recipe: str) -> MethodConfig:
+    """A method's configuration by a recipe, which says what views it sees.
+
+    Args:
+        method: in the registry.
+        recipe: scale or file of its recipe.
+
+    Raises:
+        UserError: there is no such method or recipe, they do not fit, or the method sees no views.
+    """
+    path = find_recipe(recipe, method, None)
+    try:
+        kind = method_class(method)
+        config: MethodConfig = kind.config_class.model_validate(read_recipe(path, method) if path else {})
+    except ValidationError as error:
+        raise UserError(explain(error, kind.config_class, str(path))) from None
+    except ValueError as error:  # unknown, or a plug-in that cannot be used
+        raise UserError(str(error)) from error
+    if not config.views:
+        raise UserError(f"{method} sees no views: it trains nothing")
+    return config
 
 
 def write_gallery(dataset: Dataset, method: str, recipe: str, path: Path, seed: int = 0) -> None:
@@ -38,16 +63,7 @@ def write_gallery(dataset: Dataset, method: str, recipe: str, path: Path, seed: 
     Raises:
         UserError: the method has no views, or the file cannot be written.
     """
-    if method not in method_names():
-        raise UserError(f"unknown method '{method}'; {nearest(method, method_names())}")
-    try:
-        kind = method_class(method)
-    except ValueError as error:  # a plug-in that cannot be used
-        raise UserError(str(error)) from error
-    file = find_recipe(recipe, method, None)
-    config = kind.config_class.model_validate(read_recipe(file, method) if file else {})
-    if not config.views:
-        raise UserError(f"{method} sees no views: it trains nothing")
+    config = view_config(method, recipe)
     count = min(IMAGES, len(dataset.train))
     indices = torch.arange(count)
     augmenter = Augmenter(config.views, dataset.image_size, dataset.mean, dataset.std)

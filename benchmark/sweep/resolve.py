@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
 from benchmark.experiment.explain import with_settings
-from benchmark.experiment.files import set_key
+from benchmark.experiment.files import find_experiment
 from benchmark.experiment.run_spec import plan_runs
-from benchmark.experiment.spec import override, read_experiment, validate_experiment
 from benchmark.sweep.space import point_text, resolve_point, spaces
+from benchmark.sweep.spec import read_base
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,31 +57,16 @@ def resolve_sweep(sweep: SweepSpec, path: Path, *, budget: str | None, settings:
     Raises:
         UserError: a key is unknown, or a value is one that no run would accept.
     """
-    raw, source = read_experiment(sweep.experiment, path.parent)
-    for key, value in sweep.settings.items():
-        set_key(raw, key, value, f"{path}: settings.{key}")
 
     def read(settings: Sequence[str]) -> ResolvedSweep:
-        base = copy.deepcopy(raw)
-        override(base, budget, settings)
-        experiment = validate_experiment(base, str(source))
-        _check_pruner(sweep, experiment.evaluation.points, str(path))
+        base, experiment, source = read_base(sweep, path, budget, settings)
         entry_spaces = spaces(sweep, base, str(path))
         for space in entry_spaces:
             for point in space.examples():
                 resolve_point(space, base, source, point, str(path))
         return ResolvedSweep(sweep, base, experiment, source, entry_spaces, str(path))
 
-    return with_settings(read, settings, path, source)
-
-
-def _check_pruner(sweep: SweepSpec, points: int, where: str) -> None:
-    """Refuses a pruner that would never be asked: neither at the first evaluation point nor at a run's end."""
-    if sweep.pruner != "none" and (points < 2 or points * len(sweep.seeds) < 3):
-        raise UserError(
-            f"{where}: pruner is '{sweep.pruner}', but evaluation.points is {points}, too few for a run to be pruned "
-            "before its end; expected at least 3, for instance --set evaluation.points=5"
-        )
+    return with_settings(read, settings, path, find_experiment(sweep.experiment, path.parent))
 
 
 def check_on_data(resolved: ResolvedSweep, dataset: Dataset, device: torch.device) -> None:

@@ -22,14 +22,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from benchmark.errors import UserError
 from benchmark.experiment.entries import resolve_entries
 from benchmark.experiment.files import set_key
-from benchmark.experiment.spec import Experiment, validate_experiment
+from benchmark.experiment.spec import validate_experiment
 from benchmark.randomness import generator
-from methods.config import nearest
+from benchmark.sweep.spec import check_names, entry_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.experiment.entries import ResolvedEntry
+    from benchmark.experiment.spec import Experiment
     from benchmark.sweep.spec import ParameterSpec, SweepSpec
 
 Point = dict[str, Any]
@@ -37,7 +38,6 @@ Point = dict[str, Any]
 FIRST = 10
 """How many points a learning sampler draws before it learns."""
 
-_FIXED_KEYS = ("name", "description", "entries", "seeds", "reference", "targets")
 _LONGEST_NAME = 60
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -116,19 +116,7 @@ def spaces(sweep: SweepSpec, base: dict[str, Any], where: str) -> list[Space]:
         UserError: an entry or a key's first part is unknown, an entry has no parameter, or a grid has more points for
             one entry than for another.
     """
-    names = [entry_name(entry) for entry in base.get("entries") or []]
-    for entry in sweep.entries:
-        if entry not in names:
-            raise UserError(f"{where}: entries: no entry '{entry}' in {sweep.experiment}; {nearest(entry, names)}")
-    fields = [name for name in Experiment.model_fields if name not in _FIXED_KEYS]
-    for key in sweep.parameters:
-        head = key.partition(".")[0]
-        if head in _FIXED_KEYS:
-            raise UserError(f"{where}: parameters: '{head}' cannot be swept")
-        if head not in (*sweep.entries, *fields, "*"):
-            raise UserError(
-                f"{where}: parameters: unknown key '{key}'; {nearest(head, [*sweep.entries, *fields, '*'])}"
-            )
+    names = check_names(sweep, base, where)
     made = [Space(sweep, entry, _parameters(sweep, entry, names, where)) for entry in sweep.entries]
     counts = {space.entry: len(space.points()) for space in made}
     if len(set(counts.values())) > 1:
@@ -151,13 +139,6 @@ def _parameters(sweep: SweepSpec, entry: str, names: list[str], where: str) -> d
     if not own:
         raise UserError(f"{where}: entry '{entry}' has no parameter; leave it out, or name one of its keys")
     return own
-
-
-def entry_name(entry: Any) -> str:
-    """The name of an entry in raw data."""
-    if not isinstance(entry, dict):
-        return str(entry)
-    return str(entry.get("name") or entry.get("method"))
 
 
 def _full(key: str, entry: str, names: list[str]) -> str | None:

@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from benchmark.errors import UserError
 from benchmark.experiment.explain import explain
-from benchmark.experiment.files import find_sweep, read_yaml
-from benchmark.experiment.spec import check_name
+from benchmark.experiment.files import find_sweep, read_yaml, set_key
+from benchmark.experiment.spec import (
+    Experiment,
+    check_name,
+    check_recipes,
+    override,
+    read_experiment,
+    validate_experiment,
+)
 from methods.config import Config, Count, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 SamplerName = Literal["grid", "random", "tpe", "gp", "nsga2"]
@@ -23,6 +31,7 @@ PrunerName = Literal["none", "median", "hyperband"]
 Seed = Annotated[int, Field(ge=0)]
 Bound = int | float
 _MANY = 64
+_FIXED_KEYS = ("name", "description", "entries", "seeds", "reference", "targets")
 
 
 _SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
@@ -217,3 +226,79 @@ def load_sweep(
         return SweepSpec.model_validate(data), path
     except ValidationError as error:
         raise UserError(explain(error, SweepSpec, str(path))) from None
+
+
+class BaseExperiment(NamedTuple):
+    """The experiment that a sweep varies.
+
+    Attributes:
+        data: raw, with the settings of the sweep and of the command line.
+        experiment: the same, validated.
+        source: its file.
+    """
+
+    data: dict[str, Any]
+    experiment: Experiment
+    source: Path
+
+
+def read_base(sweep: SweepSpec, path: Path, budget: str | None, settings: Sequence[str]) -> BaseExperiment:
+    """Reads the experiment of a sweep, and checks the names of entries and keys; imports no torch.
+
+    Args:
+        sweep: what is varied.
+        path: its file.
+        budget: replaces the experiment's.
+        settings: `a.b=value` each, on top of the sweep's.
+
+    Raises:
+        UserError: names the file, the key and the nearest valid choice.
+    """
+    data, source = read_experiment(sweep.experiment, path.parent)
+    for key, value in sweep.settings.items():
+        set_key(data, key, value, f"{path}: settings.{key}")
+    override(data, budget, settings)
+    experiment = validate_experiment(data, str(source))
+    points = experiment.evaluation.points
+    if sweep.pruner != "none" and (points < 2 or points * len(sweep.seeds) < 3):
+        raise UserError(
+            f"{path}: pruner is '{sweep.pruner}', but evaluation.points is {points}, too few for a run to be given up "
+            "before its end; expected at least 3, for instance --set evaluation.points=5"
+        )
+    check_names(sweep, data, str(path))
+    check_recipes(experiment, source)
+    return BaseExperiment(data, experiment, source)
+
+
+def entry_name(entry: Any) -> str:
+    """The name of an entry in raw data."""
+    if not isinstance(entry, dict):
+        return str(entry)
+    return str(entry.get("name") or entry.get("method"))
+
+
+def check_names(sweep: SweepSpec, base: dict[str, Any], where: str) -> list[str]:
+    """Refuses a sweep of unknown entries or keys; the names of the experiment's entries.
+
+    Args:
+        sweep: what is varied.
+        base: the experiment's raw data.
+        where: the sweep's file, for errors.
+
+    Raises:
+        UserError: an entry or a key's first part is unknown, or cannot be varied.
+    """
+    names = [entry_name(entry) for entry in base.get("entries") or []]
+    for entry in sweep.entries:
+        if entry not in names:
+            raise UserError(f"{where}: entries: no entry '{entry}' in {sweep.experiment}; {nearest(entry, names)}")
+    fields = [name for name in Experiment.model_fields if name not in _FIXED_KEYS]
+    for key in sweep.parameters:
+        head = key.partition(".")[0]
+        if head in _FIXED_KEYS:
+            raise UserError(f"{where}: parameters: '{head}' cannot be swept")
+        if head not in (*sweep.entries, *fields, "*"):
+            raise UserError(
+                f"{where}: parameters: unknown key '{key}'; {nearest(head, [*sweep.entries, *fields, '*'])}"
+            )
+    return names

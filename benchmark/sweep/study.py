@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import time
 import uuid
 import warnings
@@ -18,7 +19,7 @@ from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCal
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from benchmark.errors import UserError
@@ -43,6 +44,50 @@ _PATIENCE = 60.0  # seconds for another process that creates the same study
 _WORKERS = ".workers"
 
 
+def check_storage(url: str) -> None:
+    """Refuses an address that cannot be opened, without opening it.
+
+    Raises:
+        UserError: it is not an address, its driver is not installed, or a journal's folder does not exist.
+    """
+    journal = _journal_path(url)
+    if journal is not None:
+        with writing(url):
+            if not journal.parent.is_dir():
+                raise FileNotFoundError(errno.ENOENT, "")
+        return
+    address = _address(url)
+    try:
+        address.get_dialect().import_dbapi()
+    except ImportError as error:
+        raise _no_driver(address, error) from None
+    except (SQLAlchemyError, AttributeError) as error:
+        raise UserError(f"--storage {_shown(address)}: cannot be used ({_reason(error)})") from None
+
+
+def _journal_path(url: str) -> Path | None:
+    """The journal file that an address means; None for a database."""
+    if url.startswith("journal:") or ("://" not in url and url.endswith(_JOURNAL_ENDINGS)):
+        return Path(url.removeprefix("journal:"))
+    return None
+
+
+def _address(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError:
+        expected = "sqlite:///PATH, postgresql+psycopg://USER@HOST/DATABASE, mysql+pymysql://..., or journal:PATH"
+        raise UserError(f"--storage: not the address of a storage; expected {expected}") from None
+
+
+def _shown(address: URL) -> str:
+    return address.render_as_string(hide_password=True)
+
+
+def _no_driver(address: URL, error: ImportError) -> UserError:
+    return UserError(f"--storage {_shown(address)}: its driver is not installed ({error.__cause__ or error})")
+
+
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
     """The storage of a study.
 
@@ -56,14 +101,11 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     """
     with writing(url or folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if url is not None and (url.startswith("journal:") or ("://" not in url and url.endswith(_JOURNAL_ENDINGS))):
-            return _open_journal(Path(url.removeprefix("journal:")))
+        journal = None if url is None else _journal_path(url)
+        if journal is not None:
+            return _open_journal(journal)
     url = url or f"sqlite:///{(folder / 'study.db').resolve()}"
-    try:
-        shown = make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        expected = "sqlite:///PATH, postgresql+psycopg://USER@HOST/DATABASE, mysql+pymysql://..., or journal:PATH"
-        raise UserError(f"--storage: not the address of a storage; expected {expected}") from None
+    address = _address(url)
     options: dict[str, Any] = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     try:
         with quiet():
@@ -75,9 +117,9 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
                 heartbeat_stale_trial_callback=retry_dead,
             )
     except ImportError as error:
-        raise UserError(f"--storage {shown}: its driver is not installed ({error.__cause__ or error})") from None
+        raise _no_driver(address, error) from None
     except (SQLAlchemyError, OptunaError, ValueError, RuntimeError) as error:  # the last: another Optuna's tables
-        raise UserError(f"--storage {shown}: cannot be used ({_reason(error)})") from None
+        raise UserError(f"--storage {_shown(address)}: cannot be used ({_reason(error)})") from None
 
 
 def _open_journal(path: Path) -> JournalStorage:

@@ -17,7 +17,7 @@ import yaml
 from commands import PAGES, ROOT, Command, block_commands, config_commands, mentions, options_of, parse
 from PIL import Image
 
-from benchmark.cli.main import LISTS
+from benchmark.cli.lists import LISTS
 from benchmark.evaluation.protocols import FURTHER
 
 _SMALL = (
@@ -120,7 +120,7 @@ def test_every_command_is_executed_or_has_a_reason_why_not() -> None:
 def _resolve(name: str, values: dict[str, Any]) -> None:
     """Does what a command does before it reads data, with the shipped files."""
     if name in ("run", "plan"):
-        from benchmark.cli.run import RunRequest
+        from benchmark.cli.request import RunRequest
 
         wanted = ("config", "methods", "seeds", "budget", "settings", "data", "device", "share", "download")
         experiment, entries = RunRequest(**{key: values[key] for key in wanted}).read()
@@ -141,7 +141,7 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
         if values["backbone"] is not None:
             _backbone(values["backbone"])
         if values["dataset"] is not None:
-            _dataset(values["dataset"], None)
+            _dataset(values["dataset"], None, None, download=False)
     elif name == "list":
         assert values["what"] in LISTS
 

@@ -102,7 +102,7 @@ def test_missing_and_damaged_weights_are_refused(bench: Any, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("linear-v1", "is carried out anyway"), ("lowshots", "did you mean"), ("transfer-v1", "bench evaluate")],
+    [("linear-v1", "scores every run anyway"), ("lowshots", "did you mean"), ("transfer-v1", "bench evaluate")],
 )
 def test_an_experiment_lists_only_further_protocols(bench: Any, name: str, message: str) -> None:
     code, printed = bench("run", bench.config(evaluation={"further": [name]}))

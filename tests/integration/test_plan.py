@@ -54,7 +54,7 @@ def test_several_devices_are_assumed_to_divide_the_work(
     assert code == 0, printed
     (row,) = (line for line in printed.splitlines() if budget.partition("=")[0] in line)
     assert f" {training} " in row and f" {device_hours} " in row
-    assert "if 2 devices divide the work without loss, never measured" in printed
+    assert "assumes that 2 devices divide the work without loss, which was not measured" in printed
 
 
 def test_a_run_estimates_the_missing_runs(bench: Any, tmp_path: Path) -> None:

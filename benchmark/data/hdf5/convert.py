@@ -13,7 +13,8 @@ from torchvision.transforms.v2 import functional as transforms
 
 from benchmark.data.class_folders import class_files, split_folders
 from benchmark.data.decode import decode, in_order, read_bytes
-from benchmark.data.hdf5.publish import SPLITS, Writers
+from benchmark.data.hdf5.paths import SPLITS
+from benchmark.data.hdf5.publish import Writers
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:

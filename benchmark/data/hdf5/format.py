@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import h5py
 import numpy as np
 
+from benchmark.data.hdf5.paths import existing_file
 from benchmark.data.splits import CHECKSUM_BYTES, build_manifest
 from benchmark.errors import UserError
 from benchmark.files import reading
@@ -226,11 +227,7 @@ def open_file(path: Path) -> h5py.File:
     Raises:
         UserError: it is missing, truncated or not HDF5.
     """
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; expected one HDF5 file")
-    if not path.is_file():
-        split = path.with_name(f"{path.stem}-train{path.suffix}")
-        raise UserError(f"{path}: no such file" + (f"; did you mean {split}?" if split.is_file() else ""))
+    existing_file(path)
     try:
         return h5py.File(path, "r")
     except OSError as error:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
+from benchmark.files import writing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SUFFIXES = (".h5", ".hdf5")
+SPLITS = ("train", "test")
+NOTHING_KEPT = "nothing was kept"
 _TEST_NAMES = ("test", "val")
 
 
@@ -39,6 +42,41 @@ def split_paths(path: Path) -> tuple[Path, Path]:
         missing = train if not train.is_file() else tests[0]
         raise UserError(f"{path}: {missing} does not exist; `bench data convert` writes both splits")
     return train, test
+
+
+def existing_file(path: Path) -> None:
+    """Refuses a path at which there is no file.
+
+    Raises:
+        UserError: nothing is there, or a folder.
+    """
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; expected one HDF5 file")
+    if not path.is_file():
+        split = path.with_name(f"{path.stem}-train{path.suffix}")
+        raise UserError(f"{path}: no such file" + (f"; did you mean {split}?" if split.is_file() else ""))
+
+
+def output_paths(out: Path) -> dict[str, Path]:
+    """The files that a conversion to `X.h5` writes, by split: `X-train.h5` and `X-test.h5`.
+
+    Raises:
+        UserError: the name has another ending, or one of the files exists already.
+    """
+    if out.suffix not in SUFFIXES:
+        raise UserError(f"{out}: the file's name has to end in {' or '.join(SUFFIXES)}")
+    paths = {split: out.with_name(f"{out.stem}-{split}{out.suffix}") for split in SPLITS}
+    with writing(out, NOTHING_KEPT):
+        existing = [path for path in paths.values() if path.exists()]
+    if len(existing) == 1:
+        (missing,) = set(paths.values()) - set(existing)
+        raise UserError(
+            f"{existing[0]}: exists without {missing.name}, as after a conversion that was interrupted between "
+            "naming the two; remove it and convert again, or choose another name"
+        )
+    if existing:
+        raise UserError(f"{existing[0]}: exists already; remove it, or choose another name")
+    return paths
 
 
 def _sibling(path: Path, split: str) -> Path | None:

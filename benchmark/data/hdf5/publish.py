@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from benchmark.data.hdf5.paths import SUFFIXES
-from benchmark.data.hdf5.write import NOTHING_KEPT, Writer
+from benchmark.data.hdf5.paths import NOTHING_KEPT, output_paths
+from benchmark.data.hdf5.write import Writer
 from benchmark.errors import UserError
 from benchmark.files import cannot_be_written
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Say = Callable[[str], None]
-
-SPLITS = ("train", "test")
 
 
 class Writers:
@@ -35,9 +33,7 @@ class Writers:
     """
 
     def __init__(self, out: Path, attributes: Mapping[str, int | str], say: Say) -> None:
-        if out.suffix not in SUFFIXES:
-            raise UserError(f"{out}: the file's name has to end in {' or '.join(SUFFIXES)}")
-        self._paths = {split: out.with_name(f"{out.stem}-{split}{out.suffix}") for split in SPLITS}
+        self._paths = output_paths(out)
         self._attributes, self._writers = attributes, list[Writer]()
         try:
             self._clear(say)
@@ -45,16 +41,7 @@ class Writers:
             raise cannot_be_written(out, error, NOTHING_KEPT) from None
 
     def _clear(self, say: Say) -> None:
-        """Refuses existing files, and removes the remains of killed conversions."""
-        existing = [path for path in self._paths.values() if path.exists()]
-        if len(existing) == 1:
-            (missing,) = set(self._paths.values()) - set(existing)
-            raise UserError(
-                f"{existing[0]}: exists without {missing.name}, as after a conversion that was interrupted between "
-                "naming the two; remove it and convert again, or choose another name"
-            )
-        if existing:
-            raise UserError(f"{existing[0]}: exists already; remove it, or choose another name")
+        """Removes the remains of killed conversions."""
         remains = [file for path in self._paths.values() for file in _remains(path)]
         for file in remains:
             file.unlink()

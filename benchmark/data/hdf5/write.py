@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from benchmark.data.hdf5.format import FORMAT, VERSION, open_container, split_digest
+from benchmark.data.hdf5.paths import NOTHING_KEPT
 from benchmark.data.splits import CHECKSUM_BYTES, checksum
 from benchmark.errors import UserError
 from benchmark.files import cannot_be_written
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from benchmark.data.decode import Progress
     from benchmark.data.hdf5.format import Container
-
-NOTHING_KEPT = "nothing was kept"
 
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 1 << 14, 1 << 22  # bytes
 _CHUNKS = 256  # per file, within these limits; chunks of the largest size would waste space at the end of a small file

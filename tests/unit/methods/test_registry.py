@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from benchmark.cli.main import listing
+from benchmark.cli.lists import LISTS
 from benchmark.errors import UserError
 from benchmark.experiment.entries import resolve_entries
 from benchmark.experiment.spec import load_experiment
@@ -66,7 +66,7 @@ def test_a_plugged_method_stands_behind_ours(install: Install) -> None:
     assert method_class("mine").__name__ == "Mine"
     assert (package_of("mine"), package_of("byol")) == ("plug_good", None)
     assert describe_method("mine") == (("cnn", "vit"), "Mine alone.", "plug_good")
-    assert dict(listing("methods"))["mine"] == "[cnn/vit] Mine alone. (from package plug_good)"
+    assert dict(LISTS["methods"]())["mine"] == "[cnn/vit] Mine alone. (from package plug_good)"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_what_cannot_serve_is_named_with_its_package(
     said = str(caught.value)
     assert "some.yaml: entry 'mine': method 'mine' of package " + name + " 1.2" in said
     assert message in said and "\n" not in said
-    listed = dict(listing("methods"))
+    listed = dict(LISTS["methods"]())
     assert message in listed["mine"] and listed["byol"].startswith("[cnn/vit] BYOL")
 
 

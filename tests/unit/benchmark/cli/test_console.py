@@ -1,14 +1,14 @@
-"""What is shown while images are read: a bar on a terminal, a line now and then elsewhere."""
+"""Progress: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from benchmark.cli import tables
 from benchmark.cli.console import ConsoleReporter
 from benchmark.errors import UserError
 
@@ -46,7 +46,7 @@ def test_the_bar_goes_when_the_work_fails() -> None:
     assert file.getvalue().rfind("\x1b[?25h") > file.getvalue().rfind("\x1b[?25l") >= 0  # the cursor is back
 
 
-def test_elsewhere_slow_work_is_worth_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_elsewhere_slow_work_prints_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [10.0]
     monkeypatch.setattr("benchmark.cli.console.time.monotonic", lambda: now[0])
     reporter, file = _reporter(terminal=False)
@@ -67,16 +67,29 @@ def test_elsewhere_slow_work_is_worth_a_line(monkeypatch: pytest.MonkeyPatch) ->
     assert file.getvalue() == ""
 
 
-def test_a_budget_of_time_is_said_in_words(make_record: Any) -> None:
-    assert tables.record_cells(make_record(budget={"wall_clock": 150.0}), top5=True)[1] == "150 s of training"
+def test_a_run_in_lines(make_record: Any) -> None:
+    reporter, file = _reporter(terminal=False)
+    spec: Any = SimpleNamespace(
+        entry=SimpleNamespace(name="byol"), seed=1, budget="steps=4", method=SimpleNamespace(trainable=True)
+    )
+    reporter.run_started(spec, 1, 2, None)
+    reporter.run_advanced(0.5, 0.25, 100.0, 60.0)  # too soon after the last line
+    reporter.run_ended(make_record("byol", 1, top1=45.0))
+    reporter.run_started(spec, 2, 2, 0.5)
+    reporter.run_ended(make_record("byol", 1, status="failed", message="out of memory", measured=False))
+    label = "] byol, seed 1, steps=4: "
+    assert [line.partition(label)[2] for line in file.getvalue().splitlines()] == [
+        "starting",
+        "linear 45.0%, kNN-20 41.0%, 100 s training, 116 s in all",
+        "resuming from 50%",
+        "failed (out of memory)",
+    ]
 
 
-def test_the_table_has_what_speaks_against_a_run_and_no_top_5_of_five_classes(make_record: Any) -> None:
-    reporter, file = _reporter(terminal=False)
-    record = make_record(flags=["shared device"])
-    reporter.table([record])
-    assert "top-5" in file.getvalue() and "completed, shared device" in file.getvalue()
-    reporter, file = _reporter(terminal=False)
-    few = record.model_copy(update={"dataset": record.dataset.model_copy(update={"classes": 5})})
-    reporter.table([few])
-    assert "top-5" not in file.getvalue() and "kNN-200" in file.getvalue()
+def test_quiet_shows_failures_and_no_table(make_record: Any) -> None:
+    reporter, file = _reporter(terminal=False, quiet=True)
+    reporter.table([make_record()])
+    reporter.run_ended(make_record())
+    assert file.getvalue() == ""
+    reporter.run_ended(make_record(status="failed", message="out of memory", measured=False))
+    assert "failed (out of memory)" in file.getvalue()

@@ -19,7 +19,7 @@ def test_it_says_what_will_be_used_and_what_is_missing(tmp_path: Path, monkeypat
     found = list(doctor.examine("cpu", tmp_path / "not" / "there"))
     facts = dict(found)
     assert facts["runs use"].startswith("cpu (") and torch.__version__.split("+")[0] in facts["packages"]
-    assert facts["in use by"] == "nobody" and facts["measured"] == "nothing beside time and memory"
+    assert facts["in use by"] == "nobody" and facts["measured"] == "only time and memory"
     assert any(name == "missing:" and "energy counter" in value for name, value in found)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: type("Usage", (), {"free": 1 << 20})())
     assert any("1 MiB are free" in value for name, value in doctor.examine("cpu", tmp_path) if name == "missing:")

@@ -4,48 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmark.cli.pages import write_pages
-from benchmark.cli.watch import watch_pages
+from benchmark.cli.pages import read_results, write_pages
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def test_a_watched_report_follows_its_records_and_ends_with_ctrl_c(
-    make_record: Any, store: Any, tmp_path: Path
-) -> None:
-    results, out = tmp_path / "results", tmp_path / "report"
-    results.mkdir()
-    said: list[str] = []
-    seen: list[str] = []
-    acts = [
-        lambda: store(results, make_record("byol")),
-        lambda: None,
-        lambda: (results / "notes.txt").write_text("of no concern"),
-        lambda: store(results, make_record("simclr")),
-        lambda: None,
-    ]
-
-    def wait(seconds: float) -> None:
-        seen.append((out / "report.md").read_text(encoding="utf-8") if out.exists() else "")
-        if not acts:
-            raise KeyboardInterrupt
-        acts.pop(0)()
-
-    watch_pages([results], out, said.append, wait=wait)
-    assert said[0].startswith("waiting: no record") and said[-1] == "stopped watching"
-    assert [line.split(" ")[-1] for line in said[1:-1]] == [str(out / "index.html")] * 2  # written only on a change
-    assert [("BYOL" in text, "SimCLR" in text) for text in seen] == [
-        (False, False),
-        *[(True, False)] * 3,
-        *[(True, True)] * 2,
-    ]
-
-
-def test_a_folder_that_is_missing_is_an_error_at_once(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such folder"):
-        watch_pages([tmp_path / "nowhere"], tmp_path / "out", print)
 
 
 def test_a_report_of_one_budget_alone(make_record: Any, store: Any, tmp_path: Path) -> None:
@@ -54,10 +17,27 @@ def test_a_report_of_one_budget_alone(make_record: Any, store: Any, tmp_path: Pa
     write_pages([tmp_path / "results"], tmp_path / "out", budget="epochs=2")
     text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "BYOL" in text and "SimCLR" not in text
-    for asked, answer in (
+    for budget, message in (
         ("epochs=3", "--budget is 'epochs=3', which no run had; there are: 10 epochs, 2 epochs"),
         ("epoch=2", "unknown kind 'epoch'; did you mean 'epochs'"),
         ("epochs=0", "--budget: epochs is .*above 0"),
     ):
-        with pytest.raises(UserError, match=answer):
-            write_pages([tmp_path / "results"], tmp_path / "out", budget=asked)
+        with pytest.raises(UserError, match=message):
+            write_pages([tmp_path / "results"], tmp_path / "out", budget=budget)
+
+
+def test_runs_of_sweeps_are_left_out_unless_asked_for(make_record: Any, store: Any, tmp_path: Path) -> None:
+    store(tmp_path, make_record("byol"))
+    store(tmp_path, make_record("simclr", purpose="trial"))
+    assert [record.entry for _, record in read_results([tmp_path])[0]] == ["byol"]
+    assert len(read_results([tmp_path], trials=True)[0]) == 2
+
+
+def test_a_folder_without_records_is_an_error_that_names_what_is_unreadable(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text("{")
+    with pytest.raises(UserError) as caught:
+        read_results([tmp_path])
+    first, second = str(caught.value).splitlines()
+    assert first == f"no record of a run below {tmp_path}"
+    assert "record.json: not a JSON file" in second
+    assert len(read_results([tmp_path], needed=False)[1]) == 1

@@ -9,7 +9,8 @@ import pytest
 import torch
 from layouts import layout
 
-from benchmark.encoders.foreign import Foreign, recognise
+from benchmark.encoders.foreign import recognise
+from benchmark.encoders.formats import Foreign
 from benchmark.errors import UserError
 from methods.backbones import BackboneSpec, build_backbone
 

@@ -1,0 +1,125 @@
+"""The options of `bench run`, `plan` and `check`, resolved; what is wrong is refused as early as possible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.cli.options import numbers, words
+from benchmark.errors import UserError
+from benchmark.machine.launch import is_spokesman
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from benchmark.cli.console import ConsoleReporter
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment.entries import ResolvedEntry
+    from benchmark.experiment.spec import Experiment
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """The options of `run`, `plan` and `check` that say what is run, on which data and device.
+
+    Attributes:
+        out: the results folder; None where nothing is kept.
+    """
+
+    config: str
+    methods: str | None = None
+    seeds: str | None = None
+    budget: str | None = None
+    settings: list[str] | None = None
+    data: Path | None = None
+    device: str = "auto"
+    share: bool = False
+    download: bool = False
+    out: Path | None = None
+    debug: bool = False
+
+    def experiment(self) -> Experiment:
+        """The experiment, its names, files and options checked without importing torch.
+
+        Raises:
+            UserError: names the file, key or option that is wrong.
+        """
+        from benchmark.data.spec import check_request
+        from benchmark.experiment.explain import with_settings
+        from benchmark.experiment.files import find_experiment
+        from benchmark.files import check_writable
+
+        experiment, _ = with_settings(self._load, self.settings or [], find_experiment(self.config))
+        check_request(experiment.dataset, self.data, self.download)
+        if self.out is not None:
+            check_writable(self.out / experiment.name, "choose another --out")
+        return experiment
+
+    def read(self) -> tuple[Experiment, list[ResolvedEntry]]:
+        """The experiment and its entries; checks all that can be checked before an image is read.
+
+        Raises:
+            UserError: names what is wrong; `experiment` finds most mistakes sooner.
+        """
+        experiment = self.experiment()
+        from benchmark.experiment.entries import check_sizes, resolve_entries
+        from benchmark.experiment.explain import with_settings
+        from benchmark.experiment.files import find_experiment
+        from benchmark.machine.devices import check_device_free, choose_device
+
+        def resolve(settings: Sequence[str]) -> list[ResolvedEntry]:
+            return resolve_entries(*self._load(settings))
+
+        entries = with_settings(resolve, self.settings or [], find_experiment(self.config))
+        if experiment.dataset.size is not None:
+            check_sizes(entries, experiment.dataset.size)
+        self._check_batch(experiment, entries)
+        choose_device(self.device)
+        # Of several processes started together, one looks: another would find it looking.
+        if not self.share and is_spokesman() and not self._is_done(experiment):
+            check_device_free(self.device)
+        return experiment, entries
+
+    def _load(self, settings: Sequence[str]) -> tuple[Experiment, Path]:
+        from benchmark.experiment.spec import load_experiment
+
+        return load_experiment(
+            self.config,
+            methods=words(self.methods),
+            seeds=numbers(self.seeds),
+            budget=self.budget,
+            settings=list(settings),
+        )
+
+    def _check_batch(self, experiment: Experiment, entries: Sequence[ResolvedEntry]) -> None:
+        """Refuses a batch that cannot be filled, where the number of training images has an upper bound already."""
+        from benchmark.data.spec import check_request, most_training_images
+
+        request = check_request(experiment.dataset, self.data, self.download)
+        most = most_training_images(request, enough=experiment.batch_size)
+        trained = any(entry.method.trainable for entry in entries)
+        if trained and most is not None and experiment.batch_size > most:
+            raise UserError(
+                f"batch_size is {experiment.batch_size}, but the training split of {experiment.dataset.name} has at "
+                f"most {most} images; expected at most that"
+            )
+
+    def _is_done(self, experiment: Experiment) -> bool:
+        """Whether every run has a record, as far as names of folders tell: then no device is needed."""
+        if self.out is None:
+            return False
+        runs = len(experiment.budget.rungs())
+        folders = [self.out / experiment.name / entry.name for entry in experiment.entries]
+        return all(
+            len(list(folder.glob(f"seed-{seed}-*/record.json"))) >= runs
+            for folder in folders
+            for seed in experiment.seeds
+        )
+
+    def load(self, experiment: Experiment, reporter: ConsoleReporter) -> Dataset:
+        """The experiment's dataset, with its images."""
+        from benchmark.data.datasets import load_dataset
+
+        with reporter:
+            return load_dataset(experiment.dataset, self.data, self.download, progress=reporter.data_progress)

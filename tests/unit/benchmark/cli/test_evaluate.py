@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmark.cli import evaluate
+from benchmark.encoders.formats import Foreign
+from methods.backbone_spec import BackboneSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """The arguments that checkpoints and runs are scored with; nothing is scored."""
+    seen: dict[str, Any] = {}
+
+    def checkpoint(foreign: Foreign, spec: Any, *rest: Any) -> Path:
+        seen.update(foreign=foreign, spec=spec)
+        return tmp_path / "evaluated"
+
+    def further(results: list[Path], protocols: tuple[str, ...], dataset: str | None, *rest: Any) -> None:
+        seen.update(results=results, protocols=protocols, dataset=dataset)
+
+    monkeypatch.setattr(evaluate, "_checkpoint", checkpoint)
+    monkeypatch.setattr(evaluate, "_further", further)
+    return seen
+
+
+def test_a_checkpoint_is_described_by_the_options(bench: Any, scored: dict[str, Any], tmp_path: Path) -> None:
+    weights = tmp_path / "theirs.pth"
+    weights.touch()
+    options = ("--backbone", "resnet18,stem=small,width=16", "--dataset", "shapes", "--size", "48", "--prefix", "net.")
+    assert bench("evaluate", weights, *options, "--format", "moco", "--allow-partial") == (0, "")
+    backbone = BackboneSpec(name="resnet18", stem="small", width=16)
+    assert scored["foreign"] == Foreign(weights, backbone, "theirs", "moco", "net.", True)
+    assert (scored["spec"].name, scored["spec"].size) == ("shapes", 48)
+    assert "protocols" not in scored
+
+
+def test_further_protocols_of_a_checkpoint_use_its_own_dataset(
+    bench: Any, scored: dict[str, Any], tmp_path: Path
+) -> None:
+    weights = tmp_path / "theirs.pth"
+    weights.touch()
+    options = ("--backbone", "resnet18", "--dataset", "digits", "--protocols")
+    assert bench("evaluate", weights, *options, "lowshot-v1")[0] == 0
+    assert (scored["results"], scored["protocols"], scored["dataset"]) == (
+        [tmp_path / "evaluated"],
+        ("lowshot-v1",),
+        None,
+    )
+    code, printed = bench("evaluate", weights, *options, "transfer-v1")
+    assert code == 2 and "transfer-v1 needs --dataset NAME, the dataset to transfer to" in printed
+
+
+def test_runs_are_probed_on_another_dataset(bench: Any, scored: dict[str, Any], tmp_path: Path) -> None:
+    options = ("--protocols", "transfer-v1, lowshot-v1", "--dataset", "digits")
+    assert bench("evaluate", tmp_path, *options)[0] == 0
+    assert (scored["protocols"], scored["dataset"]) == (("transfer-v1", "lowshot-v1"), "digits")
+    assert "foreign" not in scored

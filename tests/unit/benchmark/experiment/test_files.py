@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.experiment import files
+from benchmark.experiment.files import (
+    apply_setting,
+    find_experiment,
+    find_recipe,
+    find_sweep,
+    merge,
+    read_recipe,
+    read_yaml,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: [1,\nb: 2", r"x\.yaml, line 2: "),
+        ("- 1", "expected a mapping of keys to values, found list"),
+        ("", "found NoneType"),
+        (b"\xff\xfe\x00", "cannot be read"),
+    ],
+)
+def test_a_file_that_holds_no_mapping_is_named(tmp_path: Path, content: Any, message: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=message):
+        read_yaml(path)
+
+
+def test_aliases_share_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("a: &shared {list: [{k: 1}]}\nb: *shared\n")
+    data = read_yaml(path)
+    data["a"]["list"][0]["k"] = 2
+    assert data["b"] == {"list": [{"k": 1}]}
+
+
+def test_an_experiment_is_a_path_or_a_shipped_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_experiment("quickstart") == files.config_root() / "quickstart.yaml"
+    assert find_sweep("mask_ratio").parent.name == "sweeps"
+    own = tmp_path / "own.yaml"
+    own.touch()
+    assert find_experiment(str(own)) == own
+    assert find_experiment("own.yaml", beside=tmp_path) == own
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").touch()  # a file takes precedence over a shipped name
+    assert str(find_experiment("quickstart")) == "quickstart"
+    with pytest.raises(UserError, match=r"own\.yml: no such file; shipped experiments: check, cifar10"):
+        find_experiment("own.yml")
+    with pytest.raises(UserError, match="unknown sweep 'mask_rato'; did you mean 'mask_ratio'"):
+        find_sweep("mask_rato")
+
+
+def test_a_recipe_is_a_scale_or_a_path(tmp_path: Path) -> None:
+    path = find_recipe("small", "byol", None)
+    assert path is not None and path.parts[-2:] == ("small", "byol.yaml")
+    assert find_recipe("small", "somebodys", None) is None
+    (tmp_path / "mine.yaml").touch()
+    assert find_recipe("mine.yaml", "byol", tmp_path) == tmp_path / "mine.yaml"
+    with pytest.raises(UserError, match=r"recipe 'other\.yaml': no such file"):
+        find_recipe("other.yaml", "byol", tmp_path)
+    with pytest.raises(UserError, match="unknown recipe 'smal'; did you mean 'small'"):
+        find_recipe("smal", "byol", None)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("method: simclr", "is a recipe of method 'simclr', wanted for 'byol'"),
+        ("method: byol\nsetings: {}", "unknown key 'setings'; did you mean 'settings'"),
+        ("method: byol\nsettings: [1]", "settings: expected keys and values, found list"),
+    ],
+)
+def test_a_file_that_is_not_the_methods_recipe(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(content)
+    with pytest.raises(UserError, match=message):
+        read_recipe(path, "byol")
+    path.write_text("method: byol\nsettings:\n")
+    assert read_recipe(path, "byol") == {}
+
+
+def test_settings_reach_the_experiment_an_entrys_method_and_its_backbone() -> None:
+    data: dict[str, Any] = {"entries": ["byol", {"name": "wide", "method": "byol"}], "budget": None}
+    apply_setting(data, "budget.steps=3")
+    apply_setting(data, "byol.ema.start=0.9")
+    apply_setting(data, "wide.backbone.width=32")
+    apply_setting(data, "wide.recipe=imagenet")
+    assert data == {
+        "budget": {"steps": 3},
+        "entries": [
+            {"method": "byol", "overrides": {"ema": {"start": 0.9}}},
+            {"name": "wide", "method": "byol", "backbone": {"width": 32}, "recipe": "imagenet"},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("batch_size", "--set is 'batch_size'; expected KEY=VALUE"),
+        ("a..b=1", "expected KEY=VALUE"),
+        ("a=[1", r"--set a: '\[1' is not a value"),
+        ("byol=1", "--set byol: 'byol' is an entry; expected one of its settings, such as byol.optimizer.lr"),
+        ("name.x=1", "--set name.x: 'name' holds no keys"),
+        ("byol.depth.x=1", "--set byol.depth.x: 'depth' holds no keys"),
+    ],
+)
+def test_a_setting_that_cannot_be_applied(setting: str, message: str) -> None:
+    data = {"name": "tiny", "entries": [{"method": "byol", "overrides": {"depth": 1}}]}
+    with pytest.raises(UserError, match=message):
+        apply_setting(data, setting)
+
+
+def test_merge_goes_into_mappings_and_leaves_its_inputs_alone() -> None:
+    base, override = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": {"e": 1}}
+    assert merge(base, override) == {"a": {"b": 9, "c": 2}, "d": {"e": 1}}
+    assert base == {"a": {"b": 1, "c": 2}, "d": 3}
+    assert override == {"a": {"b": 9}, "d": {"e": 1}}

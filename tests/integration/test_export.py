@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torchvision.models import resnet18 as torchvision_resnet18
 
-from benchmark.encoders.foreign import Foreign, recognise
+from benchmark.encoders.foreign import recognise
+from benchmark.encoders.formats import Foreign
 from benchmark.encoders.load import load_encoder
 from benchmark.encoders.read import read_checkpoint
 from benchmark.records.folder import find_records

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from benchmark.evaluation.protocols import probe_data
+from benchmark.evaluation.subject import probe_data
 from benchmark.machine.ranks import Ranks
 from benchmark.runs.build import build_method
 from benchmark.runs.scores import result_metrics, trial_metrics

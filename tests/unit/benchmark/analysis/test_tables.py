@@ -103,7 +103,7 @@ def test_nothing_in_the_reading_wing_needs_torch() -> None:
     ]
     script = (
         f"import sys, {', '.join(names)}\n"
-        "heavy = {'torch', 'timm', 'lightly', 'methods.registry', 'benchmark.data', 'pandas', 'matplotlib', 'seaborn'}\n"
+        "heavy = {'torch', 'timm', 'methods.registry', 'benchmark.data', 'pandas', 'matplotlib', 'seaborn'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
         "benchmark.report.style.settings()\n"
         "benchmark.analysis.tables.leaderboard([])\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.files import cannot_be_written, folder_lock, reading, write_atomically, writing
+from benchmark.files import cannot_be_written, check_writable, folder_lock, reading, write_atomically, writing
 
 _HOLD_AND_FORK = """
 import os, sys
@@ -71,6 +71,21 @@ def test_the_reason_is_the_systems_even_where_a_library_writes_a_text_of_its_own
     library = OSError(errno.ENOSPC, "unable to write (file = 7,\nerrno = 28)")
     assert str(cannot_be_written("a.h5", library)) == "a.h5: cannot be written (No space left on device)"
     assert str(cannot_be_written("a.h5", OSError("no lock\nat all"))) == "a.h5: cannot be written (no lock)"
+
+
+def test_a_folder_is_checked_without_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_writable(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError) as caught:
+        check_writable(tmp_path / "file" / "inside", "choose another --out")
+    assert (
+        str(caught.value)
+        == f"{tmp_path / 'file' / 'inside'}: cannot be written (Not a directory); choose another --out"
+    )
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(UserError, match=r"cannot be written \(Permission denied\)$"):
+        check_writable(tmp_path / "a" / "b")
 
 
 def test_other_errors_pass_through_unchanged() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +11,15 @@ import torch
 
 from benchmark.errors import UserError
 from benchmark.machine import devices
-from benchmark.machine.devices import choose_device, has_bfloat16, local_devices, take_device, unique_name
+from benchmark.machine.devices import (
+    check_device_free,
+    check_device_name,
+    choose_device,
+    has_bfloat16,
+    local_devices,
+    take_device,
+    unique_name,
+)
 from benchmark.machine.locks import FOLDER_VARIABLE, DeviceLock
 
 if TYPE_CHECKING:
@@ -60,11 +70,22 @@ def test_a_run_takes_the_first_free_device_and_shares_only_if_none_is(
     monkeypatch.setattr(DeviceLock, "_others", lambda lock: [4711] if lock._device in used else [])
     with take_device("auto", share=True) as (device, lock):
         assert device == GPUS[1] and not lock.is_shared()
+    check_device_free("auto")
     used.add("cuda:1")
+    with pytest.raises(UserError, match="device cuda:1 is in use"):
+        check_device_free("auto")
     with pytest.raises(UserError, match="device cuda:1 is in use"), take_device("auto"):
         pass
     with take_device("auto", share=True) as (device, lock):
         assert device == GPUS[0] and lock.is_shared()
+
+
+def test_a_wrong_name_is_refused_without_torch() -> None:
+    use = "from benchmark.machine.devices import check_device_name; check_device_name('cuda:1')"
+    code = f"import sys; {use}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    with pytest.raises(UserError, match="--device is 'cuda:'; choices: auto, cpu, cuda, cuda:N"):
+        check_device_name("cuda:")
 
 
 def test_the_cpu_has_one_name_for_all_processes() -> None:

@@ -36,7 +36,6 @@ def resolve_entries(experiment: Experiment, source: Path) -> list[ResolvedEntry]
     """Each entry with its recipe and overrides, before any data is read.
 
     Args:
-        experiment: that they belong to.
         source: the experiment's file; recipes may lie beside it.
 
     Raises:
@@ -108,9 +107,6 @@ def check_devices(experiment: Experiment, entries: Sequence[ResolvedEntry], kind
     """Refuses what cannot be shared among devices, before any process is started for them.
 
     Args:
-        experiment: that they belong to.
-        entries: its entries, resolved.
-        kind: `cpu` or `cuda`.
         devices: how many, on all machines together.
 
     Raises:

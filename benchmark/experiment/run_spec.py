@@ -38,7 +38,6 @@ class RunSpec:
     """One entry with one seed under one budget, resolved and validated.
 
     Attributes:
-        manifest: digest of the dataset's manifest.
         purpose: a `result` is scored once on the test split, at its end; a `trial` serves selection and never reads it.
         tags: what a reader has to know about the row beyond the configuration.
     """
@@ -153,12 +152,6 @@ def plan_runs(
     experiment: Experiment, entries: Sequence[ResolvedEntry], dataset: Dataset, device: torch.device
 ) -> list[RunSpec]:
     """All runs of an experiment on a dataset and a device, checked.
-
-    Args:
-        experiment: what is compared; its precision may be `auto`.
-        entries: its entries, resolved.
-        dataset: loaded.
-        device: on which the runs are computed.
 
     Raises:
         UserError: an entry does not fit the image size, or the training split cannot fill a batch.

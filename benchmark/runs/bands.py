@@ -37,12 +37,8 @@ class Finding:
     """One number of an entry against its band.
 
     Attributes:
-        entry: its name.
         what: `ACCURACY` (on the validation split, in percent) or `LOSS`.
         reached: None where the run did not come to its end.
-        low: the band's lower end.
-        high: the band's upper end.
-        status: of the run.
     """
 
     entry: str
@@ -118,7 +114,6 @@ def refuse_older(out: Path, here: Environment) -> None:
 
     Args:
         out: where runs are kept, and taken from where they are there.
-        here: what this code is.
 
     Raises:
         UserError: there are such runs, or nobody can tell.

@@ -60,12 +60,8 @@ def estimate(
 
     Args:
         specs: the runs; each entry is tried once, its seeds and rungs follow from that.
-        dataset: loaded.
         device: where the steps are tried out; nobody else should use it meanwhile.
-        reporter: receives progress messages.
-        stop_signal: checked between entries.
         evaluation: time a probe, too, which can take longer than the steps.
-        devices: how many will share each step.
 
     Returns:
         One estimate per entry and rung, in the order of the runs.

@@ -31,7 +31,6 @@ def view_config(method: str, recipe: str) -> MethodConfig:
     """A method's configuration by a recipe, which says what views it sees.
 
     Args:
-        method: in the registry.
         recipe: scale or file of its recipe.
 
     Raises:
@@ -54,11 +53,7 @@ def write_gallery(dataset: Dataset, method: str, recipe: str, path: Path, seed: 
     """Writes a PNG of eight training images and of three draws of a method's views of them.
 
     Args:
-        dataset: whose images.
-        method: in the registry.
         recipe: scale or file of its recipe.
-        path: of the PNG.
-        seed: of the draws.
 
     Raises:
         UserError: the method has no views, or the file cannot be written.

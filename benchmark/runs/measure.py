@@ -19,13 +19,7 @@ if TYPE_CHECKING:
 
 
 class Measurements:
-    """The measurements of one run. All of them leave weights and position as they were.
-
-    Args:
-        training: of the run.
-        dataset: that it was trained on.
-        folder: of the run's files.
-    """
+    """The measurements of one run. All of them leave weights and position as they were."""
 
     def __init__(self, training: Training, dataset: Dataset, folder: Path) -> None:
         self._training, self._dataset, self._folder = training, dataset, folder

@@ -32,7 +32,6 @@ def write_glimpse(path: Path, training: Training, dataset: Dataset) -> None:
     `targets` (boolean) and `predicted_pca`, `target_pca` `(8, h, w, 3)` in [0, 1], with one projection for both.
 
     Args:
-        path: of the file.
         training: gives method, views and seed; is left as it was.
         dataset: its first training images are shown.
     """  # fmt: skip  # noqa: D205

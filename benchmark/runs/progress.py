@@ -19,9 +19,7 @@ class Estimate:
 
     Attributes:
         spec: the run; other seeds of the entry cost the same.
-        runs: how many runs of this kind there are.
         step: of one training step on one device, data wait included.
-        training: of the whole training.
         evaluation: probes on the way and at the end.
         samples: images drawn.
         memory: peak of what was tried out.

@@ -33,11 +33,8 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        status: how it ended.
-        message: an explanation.
         reached: its scores; None where there are none.
         ledger: where its time went; None where it never began.
-        cause: why it failed.
     """
 
     status: Status
@@ -53,11 +50,6 @@ def make_record(
     """The record of a run that has just ended.
 
     Args:
-        spec: the run.
-        outcome: how it ended.
-        dataset: that it was trained on.
-        ranks: that trained it.
-        started: as `now` writes it.
         shared: whether another process used one of the devices meanwhile.
     """
     reached = outcome.reached

@@ -61,12 +61,6 @@ class Run:
     writes and probes, and the others wait for it meanwhile.
 
     Args:
-        spec: the run.
-        dataset: loaded.
-        device: of this process.
-        folder: of its files.
-        reporter: receives progress messages.
-        stop_signal: checked between steps.
         ranks: all processes of the run; this one alone by default.
         should_prune: asked at each evaluation point but the last.
         track: trackers that show the run too; the same on all ranks.

@@ -51,11 +51,8 @@ class RunOptions:
     """Where and how runs are trained; nothing here can change a result.
 
     Attributes:
-        out: the results folder.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
         share: use the device beside other processes, and mark the times.
         plan: try out each entry first, and print estimates.
-        debug: let a failing run's exception through.
         track: trackers that show the runs too, names from `benchmark.runs.tracking.TOOLS`.
     """
 
@@ -100,12 +97,7 @@ def run_experiment(
     """Trains and tests what is missing of an experiment. All ranks run this; the first one decides.
 
     Args:
-        experiment: what is compared.
-        entries: its entries, resolved.
-        dataset: loaded.
-        options: where and how.
         reporter: receives progress messages; silent on all ranks but the first.
-        stop_signal: checked between steps.
         group: the processes that train together, seen from this one; None for this process alone.
 
     Returns:
@@ -215,8 +207,6 @@ def execute(spec: RunSpec, context: RunContext, position: tuple[int, int] = (1, 
     """Trains and tests one run on all ranks, unless it is done.
 
     Args:
-        spec: the run.
-        context: dataset, devices, where and how.
         position: its number among all runs, and how many there are, for messages.
 
     Returns:

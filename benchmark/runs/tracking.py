@@ -41,7 +41,6 @@ class Subject:
 
     Attributes:
         folder: where local trackers of the experiment write.
-        spec: the run.
         resumed_step: the step that it resumes from; None at its start.
     """
 
@@ -195,8 +194,6 @@ class Tracker:
 
     Args:
         tools: names from `TOOLS`; with none of them nothing happens.
-        ledger: of the run.
-        ranks: that train the run.
     """
 
     def __init__(self, tools: Sequence[str], ledger: Ledger, ranks: Ranks) -> None:

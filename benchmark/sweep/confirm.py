@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """A run on a fresh seed, with its test.
-
-    Attributes:
-        label: of the run, for messages.
-        which: what it is, in words.
-        spec: the run.
-    """
+    """A run on a fresh seed, with its test."""
 
     label: str
     which: str
@@ -45,7 +39,6 @@ class Confirming:
 
         Args:
             queue: the entry's trials, all decided.
-            best: of them.
             seed: that none of them used.
         """
         space = queue.space

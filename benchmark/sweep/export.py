@@ -46,13 +46,6 @@ def export(
 ) -> StudyRecord:
     """Writes both files from the storage's present state; never an older state over a newer one.
 
-    Args:
-        folder: of the study's results.
-        sweep: its file.
-        experiment: its base.
-        dataset: its name.
-        studies: one per entry.
-
     Raises:
         UserError: the folder cannot be written.
     """

@@ -18,12 +18,7 @@ _EVERY = 30.0  # seconds between two lines about one run
 
 
 class TrialReporter:
-    """The reporter of one run among many: a line now and then.
-
-    Args:
-        label: of the run, for the user.
-        say: prints a line.
-    """
+    """The reporter of one run among many: a line now and then."""
 
     def __init__(self, label: str, say: Callable[[str], None]) -> None:
         self._label, self._say = label, say
@@ -59,11 +54,7 @@ class TrialReporter:
 
 
 class Pace:
-    """How long what remains will take, at the pace since the beginning, whoever did the work.
-
-    Args:
-        done: how many there were at the beginning.
-    """
+    """How long what remains will take, at the pace since the beginning, whoever did the work."""
 
     def __init__(self, done: int) -> None:
         self._before = done

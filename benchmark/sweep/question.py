@@ -22,7 +22,6 @@ class Question:
     """All that makes a study what it is; its number of trials and its other entries are not part of it.
 
     Attributes:
-        content: as plain data.
         defaults: of those keys that may be missing in what an earlier version wrote.
     """
 
@@ -38,11 +37,7 @@ def question(space: Space, base: dict[str, Any], first: ResolvedEntry, precision
     """The question of one entry's study.
 
     Args:
-        space: what it tries.
-        base: the experiment's raw data.
         first: the entry at the first value of every parameter.
-        precision: resolved for the device.
-        dataset: the experiment's.
     """
     fixed = {key: value for key, value in base.items() if key not in ("entries", "seeds", "reference", "targets")}
     content = {

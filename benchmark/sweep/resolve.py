@@ -31,10 +31,6 @@ class ResolvedSweep:
     Attributes:
         sweep: as its file has it, with the command line's overrides.
         base: the experiment's raw data, with all settings.
-        experiment: the same, validated.
-        source: the experiment's file.
-        spaces: one per entry.
-        where: the sweep's file, for errors.
     """
 
     sweep: SweepSpec
@@ -49,9 +45,6 @@ def resolve_sweep(sweep: SweepSpec, path: Path, *, budget: str | None, settings:
     """Resolves a sweep's experiment and every point that can be known before the first trial.
 
     Args:
-        sweep: as `load_sweep` reads it.
-        path: its file.
-        budget: replaces the experiment's.
         settings: `a.b=value` each, on top of the file's.
 
     Raises:

@@ -107,11 +107,6 @@ class Space:
 def spaces(sweep: SweepSpec, base: dict[str, Any], where: str) -> list[Space]:
     """A space per entry, in the order of the file.
 
-    Args:
-        sweep: its file.
-        base: the experiment's raw data.
-        where: the sweep's file, for errors.
-
     Raises:
         UserError: an entry or a key's first part is unknown, an entry has no parameter, or a grid has more points for
             one entry than for another.

@@ -205,15 +205,6 @@ def load_sweep(
 ) -> tuple[SweepSpec, Path]:
     """Reads a sweep and applies the command line's overrides.
 
-    Args:
-        config: a path, or the name of a shipped sweep.
-        study: replaces the file's name.
-        seeds: replace the file's.
-        trials: replaces the file's.
-
-    Returns:
-        The sweep, and the file it came from.
-
     Raises:
         UserError: names the file or key, the value, what was expected and the nearest valid choice.
     """
@@ -233,8 +224,6 @@ class BaseExperiment(NamedTuple):
 
     Attributes:
         data: raw, with the settings of the sweep and of the command line.
-        experiment: the same, validated.
-        source: its file.
     """
 
     data: dict[str, Any]
@@ -244,12 +233,6 @@ class BaseExperiment(NamedTuple):
 
 def read_base(sweep: SweepSpec, path: Path, budget: str | None, settings: Sequence[str]) -> BaseExperiment:
     """Reads the experiment of a sweep, and checks the names of entries and keys; imports no torch.
-
-    Args:
-        sweep: what is varied.
-        path: its file.
-        budget: replaces the experiment's.
-        settings: `a.b=value` each, on top of the sweep's.
 
     Raises:
         UserError: names the file, the key and the nearest valid choice.
@@ -279,11 +262,6 @@ def entry_name(entry: Any) -> str:
 
 def check_names(sweep: SweepSpec, base: dict[str, Any], where: str) -> list[str]:
     """Refuses a sweep of unknown entries or keys; the names of the experiment's entries.
-
-    Args:
-        sweep: what is varied.
-        base: the experiment's raw data.
-        where: the sweep's file, for errors.
 
     Raises:
         UserError: an entry or a key's first part is unknown, or cannot be varied.

@@ -280,8 +280,6 @@ def open_study(storage: BaseStorage, space: Space, folder: Path, question: Quest
     """The study of one entry, created with its queue or as it stands.
 
     Args:
-        storage: where.
-        space: what the entry's study tries.
         folder: of the study's results, where locks lie.
         question: a study answers no other one.
         multi: whether it has the cost as its second objective.

@@ -37,13 +37,6 @@ if TYPE_CHECKING:
 class Sweep:
     """A checked sweep with its studies open.
 
-    Args:
-        resolved: the sweep, checked.
-        dataset: the base experiment's.
-        options: where and how.
-        say: prints a line.
-        stop_signal: checked between steps.
-
     Raises:
         UserError: the storage cannot be used, or holds another study of this name.
     """
@@ -112,7 +105,6 @@ class Sweep:
         """Starts processes that work on the studies, and waits for them.
 
         Args:
-            count: of processes.
             arguments: of `bench sweep` for each; what a worker cannot do is left to `work`, which says why.
 
         Raises:

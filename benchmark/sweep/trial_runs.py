@@ -43,10 +43,7 @@ class SweepOptions:
     """Where and how; nothing here can change a score.
 
     Attributes:
-        out: the results folder.
         storage: of the studies; None for an SQLite file in the study's folder.
-        data: folder of the dataset's files.
-        device: as for `bench run`.
         share: use a device beside others, and mark the times.
     """
 
@@ -63,10 +60,7 @@ class TrialRuns:
 
     Attributes:
         source: the experiment's file; recipes may be beside it.
-        dataset: the base experiment's.
-        options: where and how.
         stop_signal: checked between steps, and while a device is waited for.
-        say: prints a line.
     """
 
     source: Path
@@ -92,8 +86,6 @@ class TrialRuns:
         """The record of a run, executed unless it is done; where another process is running it, of that.
 
         Args:
-            spec: from `plan`.
-            label: of the run, for the user.
             should_prune: asked at each evaluation point but the last.
 
         Raises:
@@ -138,8 +130,6 @@ def outcome(record: Record, out: Path, study_folder: Path) -> RunOutcome:
     """A run in short, as studies hold it.
 
     Args:
-        record: of the run.
-        out: the results folder.
         study_folder: what the record's path is relative to.
     """
     folder = run_folder(out, record.experiment, record.entry, record.seed, record.key)

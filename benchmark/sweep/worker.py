@@ -44,14 +44,7 @@ class Worker:
     """Works on the studies of a sweep.
 
     Attributes:
-        studies: one per entry.
-        runs: executes runs.
-        base: the experiment's raw data.
         name: of this worker's lock.
-        finished: called after each trial.
-        say: prints a line.
-        points: evaluation points of a run.
-        failed: trials that failed so far.
     """
 
     studies: Sequence[EntryTrials]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """What a method has to know of the experiment when it is built."""
+    """What a method needs to know of the experiment when it is built."""
 
     image_size: int
     num_classes: int
@@ -40,14 +40,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Step:
-    """Where training stands.
+    """The position of training: progress, step, random generator, and the method's share of the batch.
 
     Attributes:
         progress: in [0, 1].
         index: of the step.
-        generator: the step's own, on the CPU. What belongs to images is drawn for the whole batch (`whole`), of which
-            a method that sees a share takes its part: so that several devices draw what one would.
-        start: place in the step's batch of the first image that the method sees at once.
+        generator: the step's own, on the CPU. Draws for images are made for the whole batch (`whole`), and a method
+            that sees a share takes its part of them: several devices then draw what one device would.
+        start: place in the step's batch of the first image that the method sees in this call.
         batch_size: images of the step's batch, over all devices and micro-batches; None where the method sees all.
     """
 
@@ -58,7 +58,7 @@ class Step:
     batch_size: int | None = None
 
     def whole(self, images: int) -> int:
-        """Images of the step's batch, of which the method sees `images` at once."""
+        """Images in the step's whole batch, of which the method sees `images` in this call."""
         return images if self.batch_size is None else self.batch_size
 
 
@@ -66,7 +66,7 @@ class Step:
 class LossOutput:
     """A scalar to minimise, and named scalars to log (detached, on the device; the harness decides when to read).
 
-    Of a share of the batch: such that the mean over equally large shares is the whole batch's.
+    The loss of a share of the batch is scaled such that the mean over equally large shares is the whole batch's.
     """
 
     loss: Tensor
@@ -75,14 +75,14 @@ class LossOutput:
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """Which encoder this is.
+    """What records say of an encoder.
 
     Attributes:
         weights: the trained weights themselves, or their moving average.
         pooling: how `features` come from `feature_map`.
         dimension: of a feature vector.
-        recalibrate: its batch-norm statistics were not gathered on full images, so that they have to be
-            before it is probed.
+        recalibrate: its batch-norm statistics do not come from full images, and have to be gathered on them before
+            it is probed.
     """
 
     weights: Literal["online", "ema"]
@@ -92,7 +92,7 @@ class EncoderInfo:
 
 
 class Encoder(nn.Module):
-    """What a method hands over to be probed: a backbone and what is to be known about it."""
+    """What a method gives to be probed: a backbone and its description."""
 
     def __init__(self, backbone: Backbone, info: EncoderInfo) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ ConfigT = TypeVar("ConfigT", bound=MethodConfig)
 
 
 class Method(nn.Module, ABC, Generic[ConfigT]):
-    """A self-supervised method: how it sees images, what it minimises, which encoders it hands over.
+    """A self-supervised method: its views, its loss, the encoders to probe.
 
     All state lives in `state_dict`. Subclasses set the class attributes and implement `loss`.
 
@@ -124,13 +124,13 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         name: its name in the registry.
         config_class: its typed configuration.
         backbone_kinds: what it can run on, `cnn` and/or `vit`.
-        trainable: False for a method that trains nothing and so pays nothing.
+        trainable: False for a method that trains nothing and so costs nothing.
         view_count: how many views it takes; None for any number.
         fixed_view_size: its views have to be of the input size (masks on a fixed grid).
-        encoder_passes: how often an image of a step passes an encoder, online or target, over all views.
-        cost_varies: what a step costs depends on what it draws (masks), so that FLOPs are averaged over many.
+        encoder_passes: how often each image of a step passes through an encoder, online or target, over all views.
+        cost_varies: the cost of a step depends on its draws (masks), so that FLOPs are averaged over many steps.
         needs_whole_batch: its loss compares images with each other, so that gradients cannot be accumulated.
-        reads_labels: it learns from labels, and so is trained on labelled images alone.
+        reads_labels: it learns from labels, and so is trained on labelled images only.
     """
 
     name: ClassVar[str]
@@ -175,7 +175,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
 
     @property
     def views(self) -> tuple[ViewSpec, ...]:
-        """What the method wants to see, in the order in which `Batch.views` holds it."""
+        """The views that the method needs, in the order of `Batch.views`."""
         return self.config.views
 
     @abstractmethod
@@ -213,19 +213,19 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         return None
 
     def glimpse(self, batch: Batch, step: Step) -> dict[str, Tensor]:
-        """What a picture of the method at work needs besides its views, for `glimpse.npz`; changes nothing.
+        """What a picture of the method needs besides its views, for `glimpse.npz`; changes nothing.
 
         The JEPAs give boolean masks (`context_Bhw`, `targets_BMhw`) and feature maps (`predicted_BDhw`, `target_BDhw`).
         """
         return {}
 
     def forward_parts(self) -> dict[str, list[nn.Module]]:
-        """The modules whose calls a breakdown of a step tells apart from the rest of the loss.
+        """The modules whose calls a breakdown of a step times separately from the rest of the loss.
 
         Returns:
             `encoder`: the trained backbone; `target_encoder`: what holds the weights of any other encoder; `head`: what
-            else of the method has parameters (projectors, predictors). A method whose modules lie deeper says so
-            itself.
+            else of the method has parameters (projectors, predictors). A method with modules elsewhere overrides
+            this.
         """
         own = {id(parameter) for parameter in self.backbone.parameters()}
         others = {id(p) for encoder in self.encoders().values() for p in encoder.backbone.parameters()} - own
@@ -246,7 +246,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
 
 
 def _unfolded(modules: Iterable[nn.Module]) -> Iterator[nn.Module]:
-    """The modules, and instead of mere containers, which are never called themselves, what they hold."""
+    """The modules, with `ModuleList`s and `ModuleDict`s, which are never called, replaced by their content."""
     for module in modules:
         if isinstance(module, nn.ModuleList | nn.ModuleDict):
             yield from _unfolded(module.children())

@@ -1,4 +1,4 @@
-"""BYOL: predict the projection that a slowly following network gives to another view (Grill et al. 2020).
+"""BYOL: predict a moving-average network's projection of another view (Grill et al. 2020).
 
 Shape suffixes: B images, D dimension of the projection.
 """
@@ -47,8 +47,8 @@ class BYOLConfig(MethodConfig):
 class BYOL(Method[BYOLConfig]):
     """BYOL (section 3.1): online backbone, projector and predictor; target backbone and projector.
 
-    The target is in training mode without a gradient: its batch norm takes each batch's statistics and keeps running
-    ones of its own (algorithm 1, appendix A).
+    The target is in training mode without a gradient: its batch norm uses each batch's statistics and keeps running
+    statistics of its own (algorithm 1, appendix A).
     """
 
     name = "byol"

@@ -1,4 +1,4 @@
-"""What the typed configurations of this project have in common, and the declarations that every recipe makes."""
+"""The base of all typed configurations, and the settings that every recipe has."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def nearest(value: str, choices: Iterable[str]) -> str:
     return f"{hint}choices: {', '.join(names)}"
 
 
-# A field whose default has changed names the first one under this key of its `json_schema_extra`: runs recorded before
-# the change keep their keys, and none of them is taken for a run of the new default.
+# Where the default of a field has changed, its `json_schema_extra` holds the first default under this key: runs
+# recorded before the change keep their keys, and none of them is mistaken for a run of the new default.
 FIRST_DEFAULT = "first_default"
 
 
@@ -40,11 +40,11 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class OptimizerSpec(Config):
-    """How a recipe wants its parameters updated. A declaration: the harness builds the optimizer.
+    """The optimizer of a recipe. A declaration: the harness builds it.
 
     Attributes:
         name: the optimizer.
-        lr: base learning rate; what it is multiplied with is `lr_rule`.
+        lr: base learning rate; `lr_rule` scales it.
         lr_rule: `absolute` takes `lr` as it is, `linear` multiplies it by batch / 256, `sqrt` by sqrt(batch).
         weight_decay: at progress 0 (decoupled for AdamW, L2 otherwise).
         weight_decay_end: at progress 1, on a cosine; None keeps it constant.
@@ -53,7 +53,7 @@ class OptimizerSpec(Config):
         trust_coefficient: for LARS.
         warmup: share of progress in which the learning rate rises linearly from `warmup_start` x lr.
         warmup_start: where the warm-up starts, as a share of the learning rate.
-        final_lr: what the cosine ends on, as a share of the learning rate.
+        final_lr: the end of the cosine, as a share of the learning rate.
         decay_norm_and_bias: whether weight decay (and LARS adaptation) also applies to parameters of one dimension.
         clip: largest norm of the gradient; None clips nothing.
     """
@@ -78,8 +78,8 @@ class MethodConfig(Config):
 
     Attributes:
         optimizer: how the parameters are updated.
-        views: what the method sees of each image, in this order.
-        primary: the encoder whose scores stand in the comparison, where there are several.
+        views: the views of each image, in this order.
+        primary: the encoder whose scores are compared, where there are several.
         sync_batch_norm: several devices take batch-norm statistics over the whole batch, each its own images otherwise.
     """
 

@@ -1,4 +1,4 @@
-"""What the two joint-embedding predictive methods, I-JEPA and CNN-JEPA, share: their options and their regularisation.
+"""Options and regularisation shared by the joint-embedding predictive methods, I-JEPA and CNN-JEPA.
 
 Shape suffixes: B images, D feature dimension.
 """
@@ -32,11 +32,12 @@ class JEPAConfig(MethodConfig):
             (or `masking.mask_ratio`, for random masks); None keeps it constant.
         loss: how a predicted feature vector is compared with its target. `smooth_l1` and `huber` turn linear at a
             difference of 1, where they are the same function.
-        normalise: what is done to a feature vector before it is compared: zero mean and unit variance (`layer`), unit
+        normalise: how a feature vector is normalised before it is compared: zero mean and unit variance (`layer`), unit
             length (`l2`), nothing (`none`).
         ema: how fast the target encoder follows.
         predictor_depth: layers of the predictor.
-        projection_dim: dimension of a projection behind the encoders, in which is predicted; None has none.
+        projection_dim: dimension of a projection after the encoders, in whose space the prediction is made; None: no
+            projection.
         variance_weight: of VICReg's variance term on each image's mean context feature.
         covariance_weight: of VICReg's covariance term on the same.
         cycle_weight: of the cycle-consistency term: a second predictor predicts the context features back from the
@@ -92,15 +93,15 @@ class JEPAConfig(MethodConfig):
 
 
 def draw_masks(spec: MaskSpec, images: int, grid: tuple[int, int], step: Step) -> Masks:
-    """The masks of the step's whole batch, of which the method sees `images` at once."""
+    """The masks of the step's whole batch, of which the method sees `images` in this call."""
     return sample_masks(spec, step.whole(images), grid, step.generator)
 
 
 def regularisation(config: JEPAConfig, context_BD: Tensor, logs: dict[str, Tensor]) -> Tensor | float:
     """The weighted variance and covariance terms; 0 where both weights are 0.
 
-    Means over an image's visible cells are compared between images, those of all processes: between cells, positions
-    alone would keep the variance up.
+    The features are means over each image's visible cells, of all processes' images. Single cells would not do: their
+    positions alone would keep the variance high.
 
     Args:
         config: holds the weights.

@@ -1,4 +1,4 @@
-"""What every loss here needs: arithmetic in float32, whatever the precision of the step, and the whole batch.
+"""For all losses: arithmetic in float32, whatever the precision of the step, and features of the whole batch.
 
 The losses themselves come from lightly (BYOL, SimCLR, VICReg) and from `cnn_jepa.losses` (both JEPAs).
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def full_precision(device: torch.device) -> torch.autocast:
-    """A block in which nothing is cast down: inside autocast, a matrix product of float32 tensors would be.
+    """A context without autocast, which would compute a product of float32 matrices at lower precision.
 
     The inputs have to be cast to float32 as well: `tensor.float()`.
     """
@@ -27,6 +27,6 @@ def whole_batch(features_BD: Tensor) -> Tensor:
     those of the weights are averaged over them afterwards, as in every method, and so are the whole batch's own.
 
     Returns:
-        `(processes x B, D)`; what was given where there is no group of processes.
+        `(processes x B, D)`; `features_BD` itself where there is no group of processes.
     """
     return features_BD if world_size() == 1 else torch.cat(gather(features_BD.contiguous()))

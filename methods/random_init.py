@@ -1,4 +1,4 @@
-"""No training at all: the floor of the comparison."""
+"""Random init: the untrained network, the lower reference of the comparison."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class RandomInitConfig(MethodConfig):
-    """Nothing to set: there are no views and no updates."""
+    """No settings: there are no views and no updates."""
 
     primary: Literal["online"] = "online"
 
 
 class RandomInit(Method[RandomInitConfig]):
-    """The backbone as it was initialised. Its batch-norm statistics still have to be gathered, on full images."""
+    """The backbone as initialised. Its batch-norm statistics have to be gathered on full images before it is probed."""
 
     name = "random_init"
     config_class = RandomInitConfig
@@ -31,7 +31,7 @@ class RandomInit(Method[RandomInitConfig]):
         self.backbone.requires_grad_(False)
 
     def loss(self, batch: Batch, step: Step) -> LossOutput:
-        """Raises: there is nothing to minimise.
+        """Not available: there is nothing to minimise.
 
         Raises:
             RuntimeError: always.

@@ -1,4 +1,4 @@
-"""SimCLR: tell two views of one image from the views of all others (Chen et al. 2020).
+"""SimCLR: tell the two views of an image apart from those of all other images (Chen et al. 2020).
 
 Shape suffixes: B images, D dimension of the projection.
 """

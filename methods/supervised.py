@@ -1,4 +1,4 @@
-"""Supervised training: the ceiling of the comparison."""
+"""Supervised training: the upper reference of the comparison."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SupervisedConfig(MethodConfig):
 class Supervised(Method[SupervisedConfig]):
     """Cross-entropy of a linear classifier on the backbone's features.
 
-    Its encoder is probed like every other; the classifier's own accuracy on training views is logged beside the loss.
+    Its encoder is probed like every other; the classifier's own accuracy on training views is logged with the loss.
     """
 
     name = "supervised"

@@ -1,4 +1,4 @@
-"""VICReg: equal projections of two views, kept from collapsing by variance and covariance (Bardes et al. 2022).
+"""VICReg: similar projections of two views; variance and covariance terms prevent collapse (Bardes et al. 2022).
 
 Shape suffixes: B images, D dimension of the projection.
 """

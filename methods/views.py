@@ -1,4 +1,4 @@
-"""The declaration of a view: what a method wants to see of an image. The harness makes it."""
+"""The declaration of a view: one augmented version of an image. The harness makes it."""
 
 from __future__ import annotations
 

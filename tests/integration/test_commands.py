@@ -213,8 +213,9 @@ def _photos(folder: Path) -> None:
                 Image.fromarray(pixels).save(folder / split / name / f"{index}.png")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", EXECUTED)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=() if page == "data.md" else pytest.mark.slow) for page in EXECUTED]
+)
 def test_it_runs(bench: Any, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     _photos(tmp_path / "FOLDER")

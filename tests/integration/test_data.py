@@ -156,6 +156,7 @@ class _Stopping:
         return self.run.training.step == self.stop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "other"), [(32, 16), (16, 24)])
 def test_reading_ahead_and_interruptions_do_not_change_runs_whose_reader_crops(
     bench: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, other: int

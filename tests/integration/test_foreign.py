@@ -27,6 +27,7 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "w.ckpt"
 
 
+@pytest.mark.slow
 @pytest.mark.figures
 def test_a_checkpoint_gets_a_row_without_a_cost(bench: Any, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
@@ -85,6 +86,7 @@ def test_the_same_weights_score_the_same_whatever_their_format(
         assert code == 0 and "there already" in printed, f"{kind}: {printed}"
 
 
+@pytest.mark.slow
 def test_a_class_token_is_found_and_scored(bench: Any, tmp_path: Path) -> None:
     spec = BackboneSpec(name="vit_tiny", width=32, depth=1, patch_size=4, class_token="features")
     torch.manual_seed(1)

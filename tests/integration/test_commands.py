@@ -121,10 +121,11 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
     """Does what a command does before it reads data, with the shipped files."""
     if name in ("run", "plan"):
         from benchmark.cli.request import RunRequest
+        from benchmark.experiment.entries import resolve_entries
 
         wanted = ("config", "methods", "seeds", "budget", "settings", "data", "device", "share", "download")
-        experiment, entries = RunRequest(**{key: values[key] for key in wanted}).read()
-        assert len(entries) == len(experiment.entries)
+        experiment, source = RunRequest(**{key: values[key] for key in wanted}).parse(values["settings"] or [])
+        assert len(resolve_entries(experiment, source)) == len(experiment.entries)
     elif name == "sweep" and values["config"] is not None:
         from benchmark.sweep.resolve import resolve_sweep
         from benchmark.sweep.spec import load_sweep

@@ -134,7 +134,8 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
         asked = resolve_sweep(spec, path, budget=values["budget"], settings=values["settings"] or [])
         assert len(asked.spaces) == len(spec.entries)
     elif name == "evaluate":
-        from benchmark.cli.evaluate import _backbone, _dataset
+        from benchmark.cli.evaluate import _backbone
+        from benchmark.data.spec import dataset_names
         from benchmark.encoders.formats import FORMATS
 
         assert values["form"] in ("auto", *FORMATS)
@@ -142,7 +143,7 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
         if values["backbone"] is not None:
             _backbone(values["backbone"])
         if values["dataset"] is not None:
-            _dataset(values["dataset"], None, None, download=False)
+            assert values["dataset"] in dataset_names()
     elif name == "list":
         assert values["what"] in LISTS
 

@@ -50,7 +50,7 @@ class RunRequest:
         from benchmark.experiment.files import find_experiment
         from benchmark.files import check_writable
 
-        experiment, _ = with_settings(self._load, self.settings or [], find_experiment(self.config))
+        experiment, _ = with_settings(self.parse, self.settings or [], find_experiment(self.config))
         check_request(experiment.dataset, self.data, self.download)
         if self.out is not None:
             check_writable(self.out / experiment.name, "choose another --out")
@@ -69,7 +69,7 @@ class RunRequest:
         from benchmark.machine.devices import check_device_free, choose_device
 
         def resolve(settings: Sequence[str]) -> list[ResolvedEntry]:
-            return resolve_entries(*self._load(settings))
+            return resolve_entries(*self.parse(settings))
 
         entries = with_settings(resolve, self.settings or [], find_experiment(self.config))
         if experiment.dataset.size is not None:
@@ -81,7 +81,8 @@ class RunRequest:
             check_device_free(self.device)
         return experiment, entries
 
-    def _load(self, settings: Sequence[str]) -> tuple[Experiment, Path]:
+    def parse(self, settings: Sequence[str]) -> tuple[Experiment, Path]:
+        """The experiment with the options applied and some `--set` settings, and its file."""
         from benchmark.experiment.spec import load_experiment
 
         return load_experiment(

@@ -67,7 +67,7 @@ def _refused(bench: Any, *arguments: object) -> str:
           "--set", "backbone.width=32", "--methods", "simclr"], "image size 32 is not divisible by the patch size 5"),
         (["--set", "dataset.size=36", "--methods", "simclr"], "not divisible by the total stride 8"),
         (["--set", "cnn_jepa.masking.block_sizes=[[5, 5]]"], "on the 4x4 grid"),
-        (["--set", "batch_size=1000"], "batch_size is 1000, but the training split of shapes has 180 images"),
+        (["--set", "batch_size=1000"], "batch_size is 1000, but the training split of shapes has at most 200 images"),
     ],
 )  # fmt: skip
 def test_configuration(bench: Any, tmp_path: Path, options: list[str], message: str) -> None:

@@ -121,10 +121,11 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
     """Does what a command does before it reads data, with the shipped files."""
     if name in ("run", "plan"):
         from benchmark.cli.request import RunRequest
+        from benchmark.experiment.entries import resolve_entries
 
         wanted = ("config", "methods", "seeds", "budget", "settings", "data", "device", "share", "download")
-        experiment, entries = RunRequest(**{key: values[key] for key in wanted}).read()
-        assert len(entries) == len(experiment.entries)
+        experiment, source = RunRequest(**{key: values[key] for key in wanted}).parse(values["settings"] or [])
+        assert len(resolve_entries(experiment, source)) == len(experiment.entries)
     elif name == "sweep" and values["config"] is not None:
         from benchmark.sweep.resolve import resolve_sweep
         from benchmark.sweep.spec import load_sweep
@@ -133,7 +134,8 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
         asked = resolve_sweep(spec, path, budget=values["budget"], settings=values["settings"] or [])
         assert len(asked.spaces) == len(spec.entries)
     elif name == "evaluate":
-        from benchmark.cli.evaluate import _backbone, _dataset
+        from benchmark.cli.evaluate import _backbone
+        from benchmark.data.spec import dataset_names
         from benchmark.encoders.formats import FORMATS
 
         assert values["form"] in ("auto", *FORMATS)
@@ -141,7 +143,7 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
         if values["backbone"] is not None:
             _backbone(values["backbone"])
         if values["dataset"] is not None:
-            _dataset(values["dataset"], None, None, download=False)
+            assert values["dataset"] in dataset_names()
     elif name == "list":
         assert values["what"] in LISTS
 

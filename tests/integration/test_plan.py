@@ -81,7 +81,7 @@ def test_an_interruption_during_the_estimate_leaves_no_files(
 def test_bad_requests_are_refused_as_in_run(bench: Any) -> None:
     for options, message in (
         (("--methods", "simcrl"), "did you mean 'simclr'"),
-        (("--set", "batch_size=1000"), "batch_size is 1000, but the training split of shapes has 180 images"),
+        (("--set", "batch_size=1000"), "batch_size is 1000, but the training split of shapes has at most 200 images"),
         (("--device", "tpu"), "choices: auto, cpu, cuda, cuda:N"),
         (("--devices", "3"), "batch_size is 16, which does not divide into 3 devices x 1 micro-batches"),
         (("--device", "cpu", "--devices", "2", "--set", "byol.sync_batch_norm=true"), "batch norm on GPUs alone"),

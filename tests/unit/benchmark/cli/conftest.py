@@ -9,6 +9,7 @@ import yaml
 
 from benchmark.cli.main import main
 from benchmark.machine.locks import FOLDER_VARIABLE
+from benchmark.report import sections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,12 @@ TINY: dict[str, Any] = {
     "batch_size": 16,
     "entries": ["simclr", "random_init"],
 }
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without their figures, which are most of what a report takes."""
+    monkeypatch.setattr(sections, "_drawn", lambda *_, **__: [])
 
 
 @pytest.fixture

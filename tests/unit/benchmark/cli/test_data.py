@@ -32,7 +32,7 @@ def no_image_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("convert folder x.h5 --data images", "bench data convert FOLDER X.h5"),
         ("convert hdf5 x.h5 --data y.h5", "lie in HDF5 files already"),
         ("convert images x.h5 --data images", "--data says where a named dataset lies"),
-        ("convert digits there.h5", "there-train.h5: is there without there-test.h5"),
+        ("convert digits there.h5", "there-train.h5: exists without there-test.h5"),
         ("convert digits x.h5 --data images", "--data does not apply to the embedded dataset 'digits'"),
         ("views --method random_init --out x.png", "random_init sees no views"),
     ],

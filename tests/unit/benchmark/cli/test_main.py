@@ -112,7 +112,7 @@ REFUSED = {
     "evaluate tiny.yaml --backbone resnet18,small --dataset shapes": "--backbone: 'small' is no setting",
     "evaluate tiny.yaml --backbone resnet18 --dataset shapes --format mocko": "'mocko'; did you mean 'moco'",
     "evaluate tiny.yaml --backbone resnet18 --dataset shapes --name a/b": "--name: 'a/b' names a folder",
-    "export runs --to timm --out x": "runs: no run's folder; expected one with record.json in it",
+    "export runs --to timm --out x": "runs: is not a run's folder; expected one with record.json in it",
     "export runs --to tim --out x": "--to is 'tim'; did you mean 'timm'",
     "export runs --to timm --out tiny.yaml/x": "tiny.yaml: cannot be written (Not a directory)",
     # results

@@ -112,19 +112,3 @@ def test_a_failed_write_leaves_the_old_content_and_nothing_else(
         write_atomically(tmp_path / "record.json", "new")
     assert (tmp_path / "record.json").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
-
-
-def test_a_folder_that_could_not_be_written_is_refused_and_none_is_made(tmp_path: Path) -> None:
-    check_writable(tmp_path / "new" / "below")
-    assert not (tmp_path / "new").exists()
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError) as caught:
-        check_writable(tmp_path / "file" / "below", "choose another --out")
-    expected = f"{tmp_path / 'file' / 'below'}: cannot be written (Not a directory); choose another --out"
-    assert str(caught.value) == expected
-
-
-def test_a_folder_without_the_right_to_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.access", lambda *_: False)
-    with pytest.raises(UserError, match="Permission denied"):
-        check_writable(tmp_path)

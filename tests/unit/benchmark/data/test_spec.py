@@ -11,7 +11,14 @@ import pytest
 from pydantic import ValidationError
 
 from benchmark.data.datasets import load_dataset
-from benchmark.data.spec import DatasetSpec, check_request, dataset_info, dataset_names, describe_datasets
+from benchmark.data.spec import (
+    DatasetSpec,
+    check_request,
+    dataset_info,
+    dataset_names,
+    describe_datasets,
+    most_training_images,
+)
 from benchmark.errors import UserError
 
 GOOD = """
@@ -171,3 +178,16 @@ def test_a_name_that_two_packages_bring_is_refused(install: Install) -> None:
     with pytest.raises(ValueError, match=r"'digits' comes from this suite itself and from data_two 1\.2"):
         dataset_info("digits")
     assert dataset_names().count("digits") == 1
+
+
+def test_training_images_are_bounded_without_reading_any(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / "train" / "ant").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "train" / "ant" / f"{number}.png").touch()
+    (tmp_path / "test").mkdir()
+    folder = check_request(DatasetSpec(name="folder"), tmp_path)
+    assert [most_training_images(folder, enough) for enough in (3, 9)] == [3, 5]
+    few = check_request(DatasetSpec(name="folder", train_images=2), tmp_path)
+    assert most_training_images(few, 9) == 2
+    assert most_training_images(check_request(DatasetSpec(shapes_train=70), None), 9) == 70
+    assert most_training_images(check_request(DatasetSpec(name="digits"), None), 9) is None

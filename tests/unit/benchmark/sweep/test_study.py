@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from benchmark.errors import UserError
 from benchmark.sweep import study as storage_module
-from benchmark.sweep.study import RETRIES, open_storage, quiet, worker_lock
+from benchmark.sweep.study import RETRIES, check_storage, open_storage, quiet, worker_lock
 from benchmark.sweep.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -189,3 +189,16 @@ def test_an_interrupted_trial_may_be_interrupted_any_number_of_times(open_sweep:
             number = one.study.ask().number
         one.put_back(number)
         assert [trial.state.name for trial in one.outcomes()] == ["WAITING"]
+
+
+def test_an_address_is_checked_without_opening_it(tmp_path: Path) -> None:
+    check_storage(f"sqlite:///{tmp_path / 'study.db'}")
+    check_storage(f"journal:{tmp_path / 'study.log'}")
+    assert not list(tmp_path.iterdir())
+    for url, message in (
+        ("nonsense", "--storage: not the address of a storage"),
+        ("oracle+nodriver://user:secret@host/x", r"--storage oracle\+nodriver://user:\*\*\*@host/x: cannot be used"),
+        (f"{tmp_path}/none/study.log", r"study\.log: cannot be written \(No such file or directory\)"),
+    ):
+        with pytest.raises(UserError, match=message):
+            check_storage(url)

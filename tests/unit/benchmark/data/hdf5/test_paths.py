@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmark.data.hdf5.paths import split_paths
+from benchmark.data.hdf5.paths import existing_file, output_paths, split_paths
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    pass
 
 
 @pytest.mark.parametrize(
@@ -47,3 +45,25 @@ def test_missing_files_are_named(files: tuple[str, ...], path: str, message: str
         (tmp_path / name).touch()
     with pytest.raises(UserError, match=message):
         split_paths(tmp_path / path)
+
+
+def test_a_conversion_names_both_splits_and_replaces_nothing(tmp_path: Path) -> None:
+    train, test = tmp_path / "x-train.h5", tmp_path / "x-test.h5"
+    assert output_paths(tmp_path / "x.h5") == {"train": train, "test": test}
+    with pytest.raises(UserError, match=r"x\.png: the file's name has to end in \.h5 or \.hdf5"):
+        output_paths(tmp_path / "x.png")
+    train.touch()
+    with pytest.raises(UserError, match=r"x-train\.h5: exists without x-test\.h5"):
+        output_paths(tmp_path / "x.h5")
+    test.touch()
+    with pytest.raises(UserError, match=r"x-train\.h5: exists already"):
+        output_paths(tmp_path / "x.h5")
+
+
+def test_a_missing_file_is_refused_with_the_splits_name(tmp_path: Path) -> None:
+    (tmp_path / "x-train.h5").touch()
+    existing_file(tmp_path / "x-train.h5")
+    with pytest.raises(UserError, match=r"x\.h5: no such file; did you mean .*x-train\.h5"):
+        existing_file(tmp_path / "x.h5")
+    with pytest.raises(UserError, match="is a folder; expected one HDF5 file"):
+        existing_file(tmp_path)

@@ -1,49 +1,104 @@
-"""What `auto` settles on."""
+"""Runs resolved: their order, their keys, their precision."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
-from benchmark.experiment.run_spec import resolve_precision
-from benchmark.experiment.spec import Experiment
-from benchmark.machine import devices
-from benchmark.machine.devices import has_bfloat16
+from benchmark.data.datasets import load_dataset
+from benchmark.errors import UserError
+from benchmark.experiment import run_spec
+from benchmark.experiment.entries import resolve_entries
+from benchmark.experiment.files import shipped_experiments
+from benchmark.experiment.run_spec import plan_runs, resolve_precision, run_specs
+from benchmark.experiment.spec import Experiment, load_experiment
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
+
+    from benchmark.experiment.run_spec import RunSpec
 
 CPU = torch.device("cpu")
 
 
-def _experiment(value: str) -> Experiment:
-    return Experiment.model_validate({"name": "x", "budget": {"steps": 1}, "entries": ["simclr"], "precision": value})
+def test_runs_are_interleaved_rung_by_rung(write: Callable[..., str], specs: Callable[..., list[RunSpec]]) -> None:
+    plans = specs(write(), seeds=[0, 1], budget="steps=8,4")
+    order = [(plan.budget.limit, plan.seed, plan.entry.name) for plan in plans]
+    assert order == [(b, s, e) for b in (4, 8) for s in (0, 1) for e in ("simclr", "tuned")]
 
 
-@pytest.mark.parametrize(
-    ("cpuinfo", "native"),
-    [
-        ("flags\t\t: fpu avx512f avx512_bf16 rdrand\n", True),
-        ("flags\t\t: fpu amx_bf16\n", True),
-        ("Features\t: fp asimd bf16\n", True),
-        ("flags\t\t: fpu avx2 avx512f\nbugs\t\t: bf16\n", False),
-        ("", False),
-    ],
-)
-def test_auto_is_bf16_where_the_cpu_has_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cpuinfo: str, native: bool
+def test_the_key_changes_with_what_changes_the_result_and_with_nothing_else(
+    write: Callable[..., str], specs: Callable[..., list[RunSpec]]
 ) -> None:
-    file = tmp_path / "cpuinfo"
-    file.write_text(cpuinfo)
-    monkeypatch.setattr(devices, "_CPUINFO", file)
-    assert has_bfloat16(CPU) == native
-    assert resolve_precision(_experiment("auto"), CPU).precision == ("bf16" if native else "32")
-    for asked in ("32", "bf16"):
-        assert resolve_precision(_experiment(asked), CPU).precision == asked
+    path = write()
+    same = specs(path)[0].key
+    assert specs(path, settings=["name=other", "description=words"])[0].key == same
+    assert specs(path, settings=["entries=[{name: another, method: simclr}]"])[0].key == same
+    assert specs(path, settings=["simclr.temperature=0.2"])[0].key == same  # its default
+    assert specs(path, settings=["budget={steps: 4.0}"])[0].key == same
+    assert specs(path, settings=["accumulate=1", "simclr.sync_batch_norm=false"])[0].key == same  # their defaults
+    assert specs(path, settings=["evaluation.points=4", "evaluation.images=100"])[0].key == same
+    others = [
+        specs(path, seeds=[1])[0].key,
+        specs(path, budget="steps=5")[0].key,
+        specs(path, settings=["simclr.temperature=0.21"])[0].key,
+        specs(path, settings=["batch_size=32"])[0].key,
+        specs(path, settings=["precision='32'"])[0].key,
+        specs(path, settings=["backbone.width=16"])[0].key,
+        specs(path, settings=["simclr.sync_batch_norm=true"])[0].key,
+        specs(path, methods=["byol"], settings=["accumulate=2"])[0].key,
+        specs(path, methods=["byol"])[0].key,
+        specs(path, "another manifest")[0].key,
+    ]
+    assert len({same, *others}) == len(others) + 1
 
 
-def test_no_cpuinfo_means_float32(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(devices, "_CPUINFO", tmp_path / "none")
-    assert resolve_precision(_experiment("auto"), CPU).precision == "32"
+def test_a_key_keeps_its_meaning_where_a_default_changed(
+    write: Callable[..., str], specs: Callable[..., list[RunSpec]]
+) -> None:
+    """CNN-JEPA's encoder was masked dense before it was sparse: the runs recorded then are masked-dense ones."""
+    path = write(entries=["cnn_jepa"])
+    sparse = specs(path)[0].key
+    dense = specs(path, settings=["cnn_jepa.encoder=masked_dense"])[0].key
+    assert sparse == specs(path, settings=["cnn_jepa.encoder=sparse"])[0].key != dense
+    manifest = "4d7eb4eb8891340c0f4c1e832f87dd306677fd73f352ba0b1d445096cccca79f"
+    settings = ["precision=bf16", "cnn_jepa.encoder=masked_dense"]
+    (spec,) = specs("quickstart", manifest, methods=["cnn_jepa"], settings=settings)[:1]
+    assert spec.key == "b676c0562c51bed3adf383bd007640c1"  # as recorded then
+
+
+def test_every_shipped_experimentspecs() -> None:
+    for name in shipped_experiments():
+        experiment, source = load_experiment(name)
+        size = experiment.dataset.size or 32
+        assert run_specs(experiment, resolve_entries(experiment, source), size)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_is_resolved_once_for_the_device_and_is_part_of_the_key(
+    write: Callable[..., str], monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    monkeypatch.setattr(run_spec, "has_bfloat16", lambda device: native)
+    experiment, source = load_experiment(write(precision="auto"))
+    dataset = load_dataset(experiment.dataset, None)
+    planned = plan_runs(experiment, resolve_entries(experiment, source), dataset, CPU)
+    assert {spec.experiment.precision for spec in planned} == {"bf16" if native else "32"}
+    assert {spec.manifest for spec in planned} == {dataset.manifest.digest}
+    for precision in ("32", "bf16"):
+        given = Experiment.model_validate({**experiment.model_dump(), "precision": precision})
+        assert resolve_precision(given, CPU).precision == precision
+
+
+def test_a_batch_that_the_training_split_cannot_fill_is_refused(write: Callable[..., str]) -> None:
+    experiment, source = load_experiment(write(batch_size=400))
+    dataset = load_dataset(experiment.dataset, None)
+    with pytest.raises(UserError, match="batch_size is 400, but the training split of shapes has"):
+        plan_runs(experiment, resolve_entries(experiment, source), dataset, CPU)
+
+
+def test_a_run_has_its_folder_below_the_results(write: Callable[..., str], specs: Callable[..., list[RunSpec]]) -> None:
+    first = specs(write())[0]
+    assert first.folder(Path("out")) == Path("out/tiny/simclr") / f"seed-0-{first.key[:8]}"

@@ -1,4 +1,4 @@
-"""CNN-JEPA as a library of its own (arXiv 2408.07514): masks, encoders of a part of an image, predictor, model."""
+"""CNN-JEPA (arXiv 2408.07514) as a library: masks, encoders for partly visible images, predictor and model."""
 
 from cnn_jepa.losses import prediction_loss
 from cnn_jepa.masked_dense import MaskedDenseEncoder

@@ -1,4 +1,4 @@
-"""How far a prediction is from its target, position by position."""
+"""Losses between predicted and target features at each position, and VICReg's regularisers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Normalisation = Literal["l2", "layer", "none"]
 
 
 def normalise(features: Tensor, kind: Normalisation) -> Tensor:
-    """Features `(..., D)` made comparable: unit length, zero mean and unit variance, or unchanged."""
+    """Normalises features `(..., D)`: to unit length, to zero mean and unit variance, or not at all."""
     features = features.float()
     if kind == "l2":
         return F.normalize(features, dim=-1)
@@ -24,9 +24,9 @@ def normalise(features: Tensor, kind: Normalisation) -> Tensor:
 def prediction_loss(predicted: Tensor, target: Tensor, kind: LossKind) -> Tensor:
     """The loss of each position `(...)` of features `(..., D)`, in float32.
 
-    Sums over channels: for vectors of unit length `smooth_l1` (beta 1) then equals 1 - cosine wherever no single
-    difference exceeds 1, which is the rule in many dimensions. `huber` has delta 1 and equals `smooth_l1`; both are
-    offered because the literature names both.
+    Sums over channels. For vectors of unit length `smooth_l1` (beta 1) then equals 1 - cosine, unless a single
+    difference exceeds 1, which is rare in many dimensions. `huber` (delta 1) equals `smooth_l1`; both exist because the
+    literature uses both names.
     """
     predicted, target = predicted.float(), target.float()
     if kind == "cosine":
@@ -39,7 +39,7 @@ def prediction_loss(predicted: Tensor, target: Tensor, kind: LossKind) -> Tensor
 
 
 def feature_loss(predicted: Tensor, target: Tensor, kind: LossKind, normalisation: Normalisation) -> Tensor:
-    """The loss of each position `(...)` of features `(..., D)` after their normalisation.
+    """The loss of each position `(...)` of features `(..., D)` after normalisation.
 
     `l2` normalises both sides, as CNN-JEPA does; `layer` the targets alone, as I-JEPA does.
     """
@@ -49,12 +49,12 @@ def feature_loss(predicted: Tensor, target: Tensor, kind: LossKind, normalisatio
 
 
 def masked_mean(values: Tensor, mask: Tensor, count: float | None = None) -> Tensor:
-    """The mean over the positions where `mask` holds, pooled over the batch; images with more of them weigh more.
+    """The mean over the positions where `mask` is true, pooled over the batch; images with more of them weigh more.
 
     Args:
         values: one for each position.
         mask: boolean, of the same shape.
-        count: what to divide by, where it is not the number of these positions (`Masks.counts`).
+        count: the divisor, if it is not the number of these positions (`Masks.counts`).
     """
     weights = mask.to(values.dtype)
     return (values * weights).sum() / (weights.sum().clamp(min=1) if count is None else max(count, 1.0))

@@ -1,7 +1,7 @@
-"""The context encoder as published: the dense network, with masked cells set to zero after every operation.
+"""The published context encoder: the dense network, with masked cells set to zero after every operation.
 
-It saves nothing (SparK, section 3.2, and CNN-JEPA compute this way); what it computes is what a sparse encoder has to
-compute. Shape suffixes: B images, C channels, H W pixels, h w cells, N visible positions.
+SparK (section 3.2) and CNN-JEPA compute this way, which saves no computation. Its output is the reference for the
+sparse encoder's. Shape suffixes: B images, C channels, H W pixels, h w cells, N visible positions.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class MaskedDenseEncoder(nn.Module):
 
         Args:
             images_BCHW: normalised images.
-            context: boolean `(B, h, w)` on the images' device, or the masks it came in.
+            context: boolean `(B, h, w)` on the images' device, or `Masks`.
 
         Raises:
             ValueError: mask and images do not fit each other, or a batch norm in training sees fewer than two
@@ -66,16 +66,16 @@ class MaskedDenseEncoder(nn.Module):
         if isinstance(module, BATCH_NORMS):
             return visible.batch_norm(module, arguments(step, values)[0][0])
         value = run(self, step, values)
-        # Zeros stay zero in an activation or a sum of maps, which the published encoder leaves alone too.
+        # Activations and sums of maps keep zeros zero; the published encoder does not mask after them, either.
         if step.stride is None or step.keeps_zero:
             return value
-        # What is written to in place may be read again under its earlier name.
+        # The input of an operation in place may be read again: masking in place changes it, too.
         in_place = step.reach is not None or mutates(self, step)
         return visible.apply(value, channels_last=step.channels_last, in_place=in_place)
 
 
 class _Visible:
-    """The mask of one forward pass at every resolution that comes up."""
+    """The mask of one forward pass at every resolution of its maps."""
 
     def __init__(self, context_Bhw: Tensor) -> None:
         self.batch_size = len(context_Bhw)
@@ -108,7 +108,7 @@ class _Visible:
         positions_N = self._positions[size]
         flat = values_BCHW.permute(0, 2, 3, 1).reshape(-1, values_BCHW.shape[1])
         visible_NC = flat.index_select(0, positions_N)
-        alone = not isinstance(norm, nn.SyncBatchNorm)  # else other processes have positions too
+        alone = not isinstance(norm, nn.SyncBatchNorm)  # otherwise other processes have positions, too
         if norm.training and alone and len(visible_NC) < 2:
             raise ValueError(f"batch norm sees {len(visible_NC)} visible positions in training; it needs at least 2")
         normalised = norm(visible_NC[:, :, None, None])[:, :, 0, 0]

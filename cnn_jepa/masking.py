@@ -1,10 +1,10 @@
-"""Which cells of the feature grid are context, and which are targets.
+"""Masks: which cells of the feature grid are context, and which are targets.
 
 Shape suffixes: B images, M target blocks, h w cells of the grid, N = h x w, K hidden cells.
 
 Written from the papers' descriptions (CNN-JEPA, section III; I-JEPA, section 3 and appendix A). Differences from the
-published samplers: the last row and column can be targets too, scale and aspect are drawn independently, and nothing
-loops: what cannot be drawn is refused beforehand.
+published samplers: the last row and column can be targets too, scale and aspect are drawn independently, and
+sampling always ends: specs that cannot be drawn are refused beforehand.
 """
 
 from __future__ import annotations
@@ -32,13 +32,12 @@ class MaskSpec:
         same_size: one size for all blocks of a batch (as published, so that target counts are equal), or one per block.
         context_scale: range of the context block's area (a square), before targets are cut out of it.
         min_context: fewest context cells of an image.
-        target_share: share of the grid that is hidden, for every strategy. Blocks of named sizes are drawn such that
-            their union is within one cell of it; otherwise it is exact to a cell, and the area of a block follows
-            from it and from the number of blocks, its drawn size giving its proportions only. None leaves the share
-            to the strategy.
+        target_share: share of the grid that is hidden, for every strategy. With `block_sizes` the union of the blocks
+            is within one cell of it. Otherwise it is exact to a cell: the area of a block follows from the share and
+            the number of blocks, and its drawn size gives only its proportions. None: the strategy decides the share.
     """
 
-    # Read by pydantic where a configuration holds a spec: unknown keys are refused there too.
+    # Makes pydantic refuse unknown keys where a configuration has a spec as a field.
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     strategy: Literal["random", "multi_block", "mixed"] = "mixed"
@@ -74,7 +73,7 @@ class MaskSpec:
 
 
 class Counts(NamedTuple):
-    """Cells of context and of target, of several images together; an average need not be whole."""
+    """Context and target cells of several images together; averages, so they need not be whole."""
 
     context: float
     target: float
@@ -87,8 +86,9 @@ class Masks:
     Attributes:
         context_Bhw: what the context encoder sees.
         targets_BMhw: the target blocks; they may overlap.
-        host: the same masks on the CPU, from which counts and indices are read without waiting for a device.
-        counts: of a share of a batch (`slice`), what as many images of the whole batch have on average; else None.
+        host: the same masks on the CPU; counts and indices are read from them without waiting for a device.
+        counts: for a share of a batch (`slice`), the cells that as many images have on average in the whole batch; else
+            None.
     """
 
     context_Bhw: Tensor
@@ -107,17 +107,17 @@ class Masks:
         return self.targets_BMhw.any(dim=1)
 
     def to(self, device: torch.device | str) -> Masks:
-        """The masks on a device; the host's stay within reach."""
+        """The masks on a device; `host` keeps those on the CPU."""
         if self.context_Bhw.device == torch.device(device):
             return self
         context, targets = (mask.to(device, non_blocking=True) for mask in (self.context_Bhw, self.targets_BMhw))
         return Masks(context, targets, self.host, self.counts)
 
     def slice(self, start: int, stop: int) -> Masks:
-        """The masks of images `start` to `stop`, a share of the batch, to be taken before they go to a device.
+        """The masks of images `start` to `stop`, a share of the batch; to be called before `to`.
 
-        Images have different numbers of cells. A mean over the cells of a share that divides by what a share has on
-        average (`counts`) gives the batch's own mean when it is averaged over equally large shares.
+        Images have different numbers of cells. If each share divides its sum by the cells that a share has on average
+        (`counts`), then the average over equally large shares is the mean over the whole batch.
         """
         if stop - start == len(self.context_Bhw):
             return self
@@ -146,11 +146,11 @@ def check_fits(context_Bhw: Tensor, images_BCHW: Tensor, patch_size: int) -> Non
             f"pixels need {expected}"
         )
     if context_Bhw.device != images_BCHW.device:
-        raise ValueError(f"context lies on {context_Bhw.device}, the images on {images_BCHW.device}")
+        raise ValueError(f"context is on {context_Bhw.device}, the images are on {images_BCHW.device}")
 
 
 def check_spec(spec: MaskSpec, grid: tuple[int, int]) -> None:
-    """Refuses a spec that cannot be drawn on a grid.
+    """Refuses a spec from which no mask can be drawn on a grid.
 
     Raises:
         ValueError: names the setting, the grid and what would fit.
@@ -191,12 +191,12 @@ def check_spec(spec: MaskSpec, grid: tuple[int, int]) -> None:
 
 
 def feasible_sizes(spec: MaskSpec, grid: tuple[int, int]) -> list[tuple[int, int]]:
-    """Block sizes that a draw can give and that leave enough context."""
+    """The block sizes that can be drawn and leave enough context."""
     rows, columns = grid
     if spec.block_sizes is not None:
         sizes = set(spec.block_sizes)
     else:
-        # The scale's upper end has to be a whole cell; rounding a smaller block up would not be the block asked for.
+        # The largest block has to cover a cell: rounding a smaller one up would give a block that nobody specified.
         if spec.block_scale[1] * rows * columns < 1:
             return []
         steps = [(low, (low + high) / 2, high) for low, high in (spec.block_scale, spec.block_aspect)]

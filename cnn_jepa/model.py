@@ -29,7 +29,7 @@ _ENCODERS: dict[EncoderKind, type[SparseEncoder] | type[MaskedDenseEncoder]] = {
 
 @dataclass(frozen=True)
 class JEPAOutput:
-    """What one pass gives: features `(B, D, h, w)`, context zero at hidden cells, and the masks."""
+    """The features `(B, D, h, w)` of a forward pass, and its masks; `context` is zero at hidden cells."""
 
     context: Tensor
     predicted: Tensor
@@ -38,17 +38,16 @@ class JEPAOutput:
 
 
 class CNNJEPA(nn.Module):
-    """Predicts, from the visible part of an image, what a slowly moving copy of the encoder says of the hidden part.
+    """Predicts the features of an image's hidden cells from its visible ones; targets are from an EMA of the encoder.
 
     Args:
         network: a CNN whose `forward` returns its last feature map; trained in place.
         dimension: D, channels of that map.
         patch_size: pixels per cell of the map, the network's total stride.
-        predictor_depth: layers of the predictor.
-        kernel_size: of the predictor.
+        kernel_size: side of the predictor's kernel, odd.
         depthwise: depthwise-separable predictor, or full convolutions.
         projection_dim: width of an optional projection (1x1 convolution, batch norm, ReLU) on both sides.
-        cycle: build a second predictor that leads back from predicted targets to the context.
+        cycle: build a second predictor, from predicted targets back to the context (`cycle_loss`).
         encoder: how the context encoder computes: `sparse` runs on visible blocks alone, `masked_dense` on whole maps
             with zeros at masked cells, as published. Both give the same features.
 
@@ -94,11 +93,11 @@ class CNNJEPA(nn.Module):
     def synchronise_batch_norm(self) -> None:
         """Makes every batch norm take its statistics over all processes of a group (torch's `SyncBatchNorm`).
 
-        The context encoder's are those of all processes' visible positions, however many each of them has. Without a
-        group nothing changes.
+        The context encoder's statistics are over the visible positions of all processes, whose numbers may differ.
+        Without a group nothing changes.
         """
         nn.SyncBatchNorm.convert_sync_batchnorm(self)  # type: ignore[no-untyped-call]
-        self._build_encoders()  # they hold the layers that were there before
+        self._build_encoders()  # the encoders hold the layers from before the conversion
 
     @property
     def context_encoder(self) -> SparseEncoder | MaskedDenseEncoder:
@@ -128,7 +127,7 @@ class CNNJEPA(nn.Module):
     def loss(self, output: JEPAOutput, kind: LossKind = "smooth_l1", normalisation: Normalisation = "l2") -> Tensor:
         """The mean loss over target cells, pooled over the batch. With the defaults: 1 - cosine similarity.
 
-        Of a share of a batch (`Masks.slice`): what gives the batch's loss when it is averaged over equal shares.
+        For shares of a batch (`Masks.slice`) the average over equal shares is the batch's loss.
         """
         predicted, target = (features.movedim(1, -1) for features in (output.predicted, output.target))
         count = None if output.masks.counts is None else output.masks.counts.target
@@ -137,10 +136,10 @@ class CNNJEPA(nn.Module):
     def cycle_loss(
         self, output: JEPAOutput, kind: LossKind = "smooth_l1", normalisation: Normalisation = "l2"
     ) -> Tensor:
-        """How well the context is predicted back from the predicted targets alone, over context cells.
+        """The loss of predicting the context back from the predicted targets alone, over context cells.
 
         Raises:
-            ValueError: the model was built without the way back.
+            ValueError: the model was built with `cycle=False`.
         """
         if self.back_predictor is None:
             raise ValueError("the model was built with cycle=False")
@@ -161,7 +160,7 @@ class CNNJEPA(nn.Module):
 
     @torch.no_grad()
     def predict(self, images_BCHW: Tensor, masks: Masks) -> JEPAOutput:
-        """What a picture needs: masks, context, predicted and target features, in evaluation mode."""
+        """Masks, and context, predicted and target features for a figure, in evaluation mode."""
         modes = [(module, module.training) for module in self.modules()]
         self.eval()
         try:

@@ -13,12 +13,11 @@ class ConvPredictor(nn.Sequential):
 
     Args:
         dimension: D, of input and output.
-        depth: number of layers.
         kernel_size: side of the spatial kernel, odd.
         depthwise: depthwise-separable layers (as published) or full convolutions.
 
     Raises:
-        ValueError: the kernel has no centre.
+        ValueError: the kernel size is even.
     """
 
     def __init__(self, dimension: int, depth: int = 3, kernel_size: int = 3, *, depthwise: bool = True) -> None:

@@ -1,7 +1,7 @@
-"""A network as a list of steps, and how to run one.
+"""A network as a list of steps, and how to run a step.
 
-A value that depends on the images is a map, whose rows and columns stay aligned with the cells of the mask: a cell
-covers a block of positions, and an operation with stride s makes a block with 1 / s of the side of it.
+A value that depends on the images is a map, aligned with the cells of the mask: each cell covers a square block of
+positions, and an operation of stride s divides the side of the blocks by s.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reach:
-    """What an operation with spatial extent reads, per axis; `padding` is the one before the first position."""
+    """What a convolution or pooling reads, per axis; `padding` is that before the first position."""
 
     kernel: tuple[int, int]
     stride: int
@@ -24,7 +24,7 @@ class Reach:
     dilation: tuple[int, int]
 
     def after(self, axis: int) -> int:
-        """Positions read after a block's last one; negative where not even that is read."""
+        """Positions read after a block's last one; negative if the last one itself is not read."""
         return (self.kernel[axis] - 1) * self.dilation[axis] - self.stride - self.padding[axis] + 1
 
     @property
@@ -49,12 +49,12 @@ class Step:
         target: the module's or attribute's path, the function, the method's name.
         args: its arguments; tensors as references.
         kwargs: its named arguments, likewise.
-        stride: pixels per position of its value; None where that does not depend on the images.
+        stride: pixels per position of its value; None if the value does not depend on the images.
         channels_last: whether its value is `(B, H, W, C)`.
-        reach: what it reads, of convolutions and pooling.
+        reach: what it reads, if it is a convolution or pooling.
         read_stride: pixels per position of what it reads.
         keeps_zero: masked positions that are zero stay so.
-        done: steps whose values nobody needs afterwards.
+        done: steps whose values are not needed after this one.
     """
 
     kind: str
@@ -108,7 +108,7 @@ def mutates(network: nn.Module, step: Step) -> bool:
 
 
 def run(network: nn.Module, step: Step, values: list[Any]) -> Any:
-    """The step as the network itself would run it, given the values of those before it."""
+    """Runs a step as the network itself would, given the values of the steps before it."""
     args, kwargs = arguments(step, values)
     if step.kind == "attribute":
         return fetch(network, step.target)

@@ -10,26 +10,23 @@ from torch import Tensor
 
 from cnn_jepa.masking import Masks, MaskSpec, block_size, check_spec, feasible_sizes
 
-_DRAWS = 24  # per image, among which the union nearest to the wanted share is taken
-_BITS = 14  # columns that are looked up at once
+_DRAWS = 24  # per image; the one whose union is nearest to the target share is used
+_BITS = 14  # columns of the grid that are counted at once
 _ONES = torch.tensor([number.bit_count() for number in range(2**_BITS)], dtype=torch.uint8)
-_TRIES = 4  # redraws of a batch's images that keep too little context, before blocks are merged
+_TRIES = 4  # redraws of images with too little context, before one block replaces all of theirs
 
 
 def sample_masks(spec: MaskSpec, batch_size: int, grid: tuple[int, int], generator: torch.Generator) -> Masks:
     """Draws the masks of a batch, on the CPU.
 
     Args:
-        spec: how; `check_spec` says beforehand whether it can be drawn.
-        batch_size: B.
         grid: rows and columns of the feature map.
-        generator: where all randomness comes from.
 
     Returns:
         Context and targets; `random` masks are one target block per image.
 
     Raises:
-        ValueError: the spec cannot be drawn on this grid.
+        ValueError: the spec cannot be drawn on this grid (`check_spec`).
     """
     check_spec(spec, grid)
     strategy = spec.strategy
@@ -98,7 +95,7 @@ def _rectangles(offsets: Tensor, sizes: Tensor, grid: tuple[int, int]) -> Tensor
 def _union_cells(offsets: Tensor, sizes: Tensor, grid: tuple[int, int]) -> Tensor:
     """How many cells the blocks of each draw cover together, int64 `(B,)`, from offsets and sizes `(2, B, M)`.
 
-    A row of the grid is the bits of integers, so that many draws can be looked at without a map of each.
+    Each row of the grid is the bits of integers, so that many draws are counted without making their maps.
     """
     draws, blocks = offsets.shape[1:]
     rows, counts_B = torch.arange(grid[0], dtype=torch.int16), torch.zeros(draws, dtype=torch.long)
@@ -125,7 +122,7 @@ def _blocks(spec: MaskSpec, batch_size: int, grid: tuple[int, int], generator: t
             return blocks
         redrawn = _rectangles(_place(sizes, grid, generator), sizes, grid)
         blocks = torch.where(crowded.view(-1, 1, 1, 1), redrawn, blocks)
-    # One block always leaves enough (`_draw_sizes`); images that are still crowded get it M times.
+    # One block always leaves enough context (`_draw_sizes`): images that are still crowded get it M times.
     crowded = blocks.any(1).sum((1, 2)) > room
     return torch.where(crowded.view(-1, 1, 1, 1), blocks[:, :1], blocks)
 
@@ -133,10 +130,10 @@ def _blocks(spec: MaskSpec, batch_size: int, grid: tuple[int, int], generator: t
 def _blocks_near_share(
     spec: MaskSpec, batch_size: int, grid: tuple[int, int], generator: torch.Generator, share: float
 ) -> Tensor:
-    """Blocks `(B, M, h, w)` of the sizes that are named, whose union is within one cell of round(share x N).
+    """Blocks `(B, M, h, w)` of `block_sizes`, whose union is within one cell of round(share x N).
 
-    Of several draws per image one with the nearest union is taken. Where no draw comes within a cell (sizes that cannot
-    add up to the share), the blocks are grown or shrunk to it.
+    Of several draws per image the one with the nearest union is used. Where none comes within a cell (sizes that cannot
+    add up to the share), blocks are grown or shrunk to the share.
     """
     cells = grid[0] * grid[1]
     hidden, room = round(share * cells), cells - spec.min_context
@@ -144,7 +141,7 @@ def _blocks_near_share(
     offsets = _place(sizes, grid, generator)
     union_BT = _union_cells(offsets, sizes, grid).view(batch_size, _DRAWS)
     miss_BT = (union_BT - hidden).abs().masked_fill(union_BT > room, cells)
-    # Among equally near draws the first: each is as likely as any other.
+    # The first of equally near draws: each of them is equally likely.
     best_B = miss_BT.argmin(1)
     drawn_B = torch.arange(batch_size) * _DRAWS + best_B
     chosen_BMhw = _rectangles(offsets[:, drawn_B], sizes[:, drawn_B], grid)
@@ -160,10 +157,10 @@ def _blocks_of_share(
 ) -> Tensor:
     """Target blocks `(B, M, h, w)` whose union has exactly round(share x N) cells.
 
-    Drawn sizes only give the blocks' proportions; their area is the one with which M independent blocks cover the share
-    on average: 1 - (1 - share)^(1/M). Every cell then has a distance from each block's centre in which the block's
-    outline is a level set, and the union at one level is grown or shrunk until it has the right number of cells, ties
-    broken at random.
+    Drawn sizes only give the blocks' proportions. Their area is the one with which M independent blocks cover the share
+    on average: 1 - (1 - share)^(1/M). Each cell has a distance from each block's centre that is constant along the
+    block's outline. All blocks grow or shrink to one common distance, at which their union has the right number of
+    cells; ties are broken at random.
     """
     cells = grid[0] * grid[1]
     heights, widths = _draw_sizes(spec, (batch_size, spec.num_blocks), grid, generator).double()
@@ -188,7 +185,7 @@ def _blocks_of_share(
 
 
 def _context(spec: MaskSpec, targets_BMhw: Tensor, generator: torch.Generator) -> Tensor:
-    """What is left of the context block `(B, h, w)`; of the whole grid where that is too little."""
+    """The context block `(B, h, w)` without target cells, or the whole grid without them if that leaves too little."""
     free_Bhw = ~targets_BMhw.any(1)
     if spec.context_scale == (1.0, 1.0):
         return free_Bhw

@@ -1,9 +1,9 @@
-"""The context encoder that computes only what it sees.
+"""The sparse context encoder: runs a CNN on the visible cells of images only.
 
 The image is cut into blocks of `patch_size` pixels; the visible ones of the whole batch become one tensor `(N, C, s,
-s)`, and the network runs on it. Batch norm over visible positions, activations, sums and 1x1 convolutions are the plain
-operations there; only what has a spatial extent fetches a halo from visible neighbours. What it computes is what
-`MaskedDenseEncoder` computes (the sparse convolutions of SparK, arXiv 2301.03580, section 3.2, on which CNN-JEPA, arXiv
+s)`, and the network runs on it. Batch norm over visible positions, activations, sums and 1x1 convolutions are plain
+operations on this tensor. Only operations with a spatial extent fetch a halo from visible neighbours. The output equals
+that of `MaskedDenseEncoder` (the sparse convolutions of SparK, arXiv 2301.03580, section 3.2, on which CNN-JEPA, arXiv
 2408.07514, builds).
 
 Shape suffixes: B images, C channels, H W pixels, h w cells, N visible cells of the batch, s side of a block in
@@ -26,7 +26,7 @@ from cnn_jepa.tracing import BATCH_NORMS, trace
 
 
 class SparseEncoder(nn.Module):
-    """Runs a CNN on the visible blocks of images alone.
+    """Runs a CNN on the visible blocks of images only.
 
     Masked cells are zero after every operation and read as zero by their neighbours; outside the image each operation's
     own padding holds; batch norm sees visible positions only. Parameters, buffers and `state_dict` keys are the
@@ -55,8 +55,8 @@ class SparseEncoder(nn.Module):
 
         Args:
             images_BCHW: normalised images.
-            context: boolean `(B, h, w)` on the images' device, or the masks it came in, whose counts are known on the
-                host. A tensor on another device than the CPU is waited for.
+            context: boolean `(B, h, w)` on the images' device, or `Masks`, which keep a copy on the CPU. A tensor
+                on a GPU has to be waited for.
 
         Raises:
             ValueError: mask and images do not fit each other, or a batch norm in training sees fewer than two
@@ -78,9 +78,9 @@ class SparseEncoder(nn.Module):
     def _lay_out(
         self, images_BCHW: Tensor, context: Masks | Tensor
     ) -> tuple[list[str], list[tuple[Tensor, ...]], tuple[int, int, int]]:
-        """How each step runs, the index it needs for that (and, last, those of the ends), and (B, h, w).
+        """The way and the index of each step (and, last, the indices of cutting and placing), and (B, h, w).
 
-        Depends on the mask's values, hence not for a compiler.
+        Depends on the mask's values, so that it cannot be compiled.
         """
         device_mask = context.context_Bhw if isinstance(context, Masks) else context
         check_fits(device_mask, images_BCHW, self.patch_size)
@@ -95,7 +95,7 @@ class SparseEncoder(nn.Module):
         return ways, index, (len(device_mask), *layout.grid)
 
     def _way(self, step: Step, device: str, dtype: torch.dtype) -> str:
-        """How a step runs: as it is, or in one of the ways of `cnn_jepa.blocks`."""
+        """How a step runs: unchanged, or in one of the ways of `cnn_jepa.blocks`."""
         module = fetch(self, step.target) if step.kind == "module" else None
         if step.reach is None:
             return "batch_norm" if isinstance(module, BATCH_NORMS) else "plain"
@@ -116,7 +116,7 @@ class SparseEncoder(nn.Module):
     ) -> Any:
         if way == "plain":
             if step.kind == "method" and step.target == "contiguous":
-                # Blocks stay in the layout they are in; a copy is made where something is written to in place.
+                # Blocks keep their layout; they are copied if some step writes in place.
                 original = arguments(step, values)[0][0]
                 return original.clone() if self._writes else original
             return run(self, step, values)

@@ -1,8 +1,8 @@
-"""A CNN as a list of operations, so that it can be run by other rules than its own.
+"""Traces a CNN into a list of operations, which encoders run on the visible part of images.
 
-The network is traced once with torch.fx. Who runs it walks over the steps with whatever it needs as an argument; no
-state of a forward pass is kept in a module. What would mix positions of different cells in a way that cannot be
-followed is refused by name.
+The network is traced once with torch.fx. Encoders walk over the steps and pass what they need as arguments, so that no
+module keeps the state of a forward pass. An operation that mixes positions of different cells in an unknown way is
+refused by name.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnn_jepa.program import Program, Reach, Ref, Step, mutates, run
+from cnn_jepa.reach import POOLS, find_reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Layers that leave zeros zero, and those that need not.
+# Layers that keep zeros zero, and all layers that work on each position alone.
 _KEEP_ZERO = (
     nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.ELU, nn.Hardswish, nn.Mish, nn.Tanh, nn.Identity, nn.Dropout,
 )  # fmt: skip
 _POINTWISE = (*_KEEP_ZERO, nn.Sigmoid, nn.Softplus, nn.Hardsigmoid)
-_POOLS = (nn.MaxPool2d, nn.AvgPool2d)
-# The second takes its statistics over all processes of a group.
+# SyncBatchNorm takes its statistics over all processes of a group.
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
-# What acts on positions `(B, C, H, W)`, and what on the last axis of `(B, H, W, C)`.
-_CHANNELS_FIRST = (nn.Conv2d, *_POOLS, *BATCH_NORMS)
+# Layers on maps `(B, C, H, W)`, and layers on the last axis of `(B, H, W, C)`.
+_CHANNELS_FIRST = (nn.Conv2d, *POOLS, *BATCH_NORMS)
 _CHANNELS_LAST = (nn.LayerNorm, nn.Linear)
 _LAYERS = (*_POINTWISE, *_CHANNELS_FIRST, *_CHANNELS_LAST)
 
-# What a layer computes by, and what may change that from outside.
+# Methods that define what a layer computes, and hooks that may change it from outside.
 _COMPUTING = ("forward", "__call__", "_conv_forward")
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
@@ -48,14 +48,14 @@ _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 def trace(network: nn.Module, patch_size: int) -> Program:
-    """The network's operations in order.
+    """Traces a network into its operations in order.
 
     Args:
         network: maps images to their last feature map.
         patch_size: side in pixels of the square that a cell of the mask covers.
 
     Raises:
-        ValueError: names the first operation that cannot be run on a part of an image, or says which patch size fits.
+        ValueError: an operation cannot run on a part of an image (it is named), or the patch size does not fit.
     """
     name = type(network).__name__
     try:
@@ -63,15 +63,15 @@ def trace(network: nn.Module, patch_size: int) -> Program:
     except Exception as error:
         raise ValueError(f"{name} cannot be traced: {error}") from error
     for node, other in itertools.zip_longest(training.nodes, evaluating.nodes):
-        if node is None or other is None or _told(node) != _told(other):
-            where = _place(node or other)
+        if node is None or other is None or _signature(node) != _signature(other):
+            where = _describe(node or other)
             raise ValueError(f"{name}: does something else in training than in evaluation, {where}")
     reader = _Reader(network)
     for node in training.nodes:
         try:
             problem = reader.read(node)
         except (AttributeError, IndexError, KeyError, TypeError, RuntimeError) as error:
-            problem = f"{_place(node)} cannot be followed ({error})"
+            problem = f"{_describe(node)} cannot be interpreted ({error})"
         if problem:
             raise ValueError(f"{name}: {problem}")
     strides = [step.stride for step in reader.steps if step.stride is not None]
@@ -81,7 +81,7 @@ def trace(network: nn.Module, patch_size: int) -> Program:
 
 
 def _graph(network: nn.Module, *, training: bool) -> fx.Graph:
-    """The network's graph in one of its modes; every module's own mode is left as it was."""
+    """The network's graph in one of its modes; every module keeps its own mode."""
     modes = [(module, module.training) for module in network.modules()]
     try:
         network.train(training)
@@ -91,19 +91,19 @@ def _graph(network: nn.Module, *, training: bool) -> fx.Graph:
             module.training = mode
 
 
-def _told(node: fx.Node) -> tuple[Any, ...]:
+def _signature(node: fx.Node) -> tuple[Any, ...]:
     return node.op, node.target, str(node.args), str(node.kwargs)
 
 
-def _place(node: fx.Node) -> str:
-    """What a node is, and in which module it stands."""
+def _describe(node: fx.Node) -> str:
+    """A node's kind and target, and the module that it is in."""
     within = [path for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
     where = f" in '{within[-1]}'" if within and within[-1] and within[-1] != node.target else ""
     return f"{node.op.removeprefix('call_')} '{getattr(node.target, '__name__', node.target)}'{where}"
 
 
 def _is_layer(module: nn.Module) -> bool:
-    """A layer we know, and not a subclass that computes something else, like timm's BatchNormAct2d."""
+    """Whether a module is a known layer, and no subclass that computes something else, like timm's BatchNormAct2d."""
     known = (kind for kind in _LAYERS if isinstance(module, kind))
     return "forward" not in vars(module) and any(
         all(getattr(type(module), name, None) is getattr(kind, name, None) for name in _COMPUTING) for kind in known
@@ -115,10 +115,10 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 class _Tracer(fx.Tracer):
-    """Stops at every layer that is an operation, whatever library it comes from.
+    """Treats every known layer as one operation, whatever library it comes from.
 
-    Layer norms that redefine their forward pass are looked into: for channels first they exchange axes and call
-    torch's. Other subclasses are left whole, to be refused by their own name.
+    Layer norms with a forward pass of their own are traced through: those for channels first exchange axes and call
+    torch's. Other subclasses stay whole, so that they are refused by their own name.
     """
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -128,7 +128,7 @@ class _Tracer(fx.Tracer):
 
 
 class _Reader:
-    """Turns nodes into steps, refusing what does not keep blocks apart."""
+    """Turns nodes into steps, and reports those that do not keep blocks apart."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
@@ -136,7 +136,7 @@ class _Reader:
         self._number: dict[fx.Node, int] = {}
 
     def read(self, node: fx.Node) -> str | None:
-        """Adds the node; what is wrong with it, if anything."""
+        """Adds the node; returns what is wrong with it, if anything."""
         if node.op == "output":
             return self._check_output(node)
         if node.op == "placeholder":
@@ -145,7 +145,7 @@ class _Reader:
             step: Step | str = Step("input", node.target, (), {}, stride=1)
         else:
             kind = node.op.removeprefix("call_").replace("get_attr", "attribute")
-            # Typed loosely: torch's signature wants nodes back.
+            # Any, because torch's signature expects nodes back.
             to_ref: Any = lambda n: Ref(self._number[n])  # noqa: E731
             args: Any = fx.node.map_arg(node.args, to_ref)
             kwargs: Any = fx.node.map_arg(dict(node.kwargs), to_ref)
@@ -170,17 +170,18 @@ class _Reader:
         return None
 
     def _maps(self, step: Step) -> list[Step]:
-        given: list[Step] = []
+        """The arguments that are maps."""
+        inputs: list[Step] = []
         fx.node.map_aggregate(
-            (step.args, step.kwargs), lambda a: given.append(self.steps[a.step]) if isinstance(a, Ref) else None
+            (step.args, step.kwargs), lambda a: inputs.append(self.steps[a.step]) if isinstance(a, Ref) else None
         )
-        return [other for other in given if other.stride is not None]
+        return [other for other in inputs if other.stride is not None]
 
     def _shape(self, step: Step) -> Step | str:
-        """The step with what is known of its value, or what is wrong with it."""
+        """The step with the resolution and layout of its value, or what is wrong with it."""
         maps = self._maps(step)
         if not maps:
-            return step  # an attribute, or what is made of attributes alone
+            return step  # an attribute, or computed from attributes only
         first = maps[0]
         step = replace(step, stride=first.stride, channels_last=first.channels_last, read_stride=first.stride or 1)
         if step.kind == "module":
@@ -211,9 +212,9 @@ class _Reader:
             return f"{name} normalises over positions, which a part of an image does not have"
         if isinstance(module, _POINTWISE):
             return replace(step, keeps_zero=isinstance(module, _KEEP_ZERO))
-        if not isinstance(module, (nn.Conv2d, *_POOLS)):
+        if not isinstance(module, (nn.Conv2d, *POOLS)):
             return replace(step, keeps_zero=False)
-        reach = _reach(module)
+        reach = find_reach(module)
         if isinstance(reach, str):
             return f"{name} {reach}"
         return replace(step, keeps_zero=False, reach=reach, stride=(step.stride or 1) * reach.stride)
@@ -266,56 +267,14 @@ def conv_reach(module: nn.Module) -> Reach:
     Raises:
         ValueError: it does not keep blocks apart.
     """
-    reach = _reach(module)
+    reach = find_reach(module)
     if isinstance(reach, str):
         raise ValueError(f"{type(module).__name__} {reach}")
     return reach
 
 
-def _reach(module: nn.Module) -> Reach | str:
-    """What a convolution or pooling reads, or what is wrong with it."""
-    assert isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d))
-    kernel, stride = _pair(module.kernel_size), _pair(module.stride)
-    dilation = (1, 1) if isinstance(module, nn.AvgPool2d) else _pair(module.dilation)
-    if stride[0] != stride[1]:
-        return f"has stride {stride}, which makes oblong blocks"
-    if isinstance(module, nn.Conv2d) and module.padding_mode != "zeros":
-        return f"pads with '{module.padding_mode}', which reads other parts of the image"
-    if isinstance(module, nn.MaxPool2d) and module.return_indices:
-        return "returns indices, which a part of an image does not have"
-    up = isinstance(module, _POOLS) and module.ceil_mode
-    before, after = _padding(module.padding, kernel, dilation)
-    for axis in range(2):
-        excess = before[axis] + after[axis] - (kernel[axis] - 1) * dilation[axis] - 1
-        extra = -(-excess // stride[0]) if up else excess // stride[0]
-        if extra != -1:  # then H positions become H / stride for every H that the stride divides
-            return (
-                f"with kernel {kernel}, stride {stride}, padding {before} and dilation {dilation} does not divide the "
-                "map's size by its stride, so that cells lose their blocks"
-            )
-    reach = Reach(kernel, stride[0], before, dilation)
-    counts_padding = isinstance(module, nn.AvgPool2d) and module.count_include_pad and not module.divisor_override
-    if up and counts_padding and any(reach.after(axis) > after[axis] for axis in range(2)):
-        return "with ceil_mode divides by another number of positions at the image's edge, which a part does not know"
-    return reach
-
-
-def _padding(
-    padding: Any, kernel: tuple[int, int], dilation: tuple[int, int]
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    if isinstance(padding, str):
-        total = [(k - 1) * d if padding == "same" else 0 for k, d in zip(kernel, dilation, strict=True)]
-        before = (total[0] // 2, total[1] // 2)
-        return before, (total[0] - before[0], total[1] - before[1])
-    return _pair(padding), _pair(padding)
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
-
-
 def _with_ends(steps: list[Step]) -> tuple[Step, ...]:
-    """Notes after which step each value is not needed any more."""
+    """Notes at each step the values that are not needed after it."""
     last: dict[int, int] = {}
     for number, step in enumerate(steps):
         for a in (*step.args, *step.kwargs.values()):

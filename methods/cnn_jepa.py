@@ -36,11 +36,11 @@ class CNNJEPAConfig(JEPAConfig):
     """CNN-JEPA's settings; the defaults are the recipe for small images.
 
     Attributes:
-        encoder: how the context encoder computes: `sparse` runs the network on visible blocks alone, `masked_dense`
-            runs all of it and sets masked cells to zero after each operation, as published. Both give the same
+        encoder: how the context encoder computes: `sparse` runs the network on visible blocks only, `masked_dense` runs
+            it on whole images and sets masked cells to zero after each operation, as published. Both give the same
             features.
         kernel_size: side of the predictor's spatial kernel, odd.
-        depthwise: depthwise-separable layers in the predictor (as published), or full convolutions.
+        depthwise: whether the predictor has depthwise-separable layers (as published) or full convolutions.
     """
 
     optimizer: OptimizerSpec = OptimizerSpec(lr=1e-3, weight_decay=1e-2, decay_norm_and_bias=True)
@@ -92,7 +92,7 @@ class CNNJEPAMethod(Method[CNNJEPAConfig]):
         """Refuses masks that cannot be drawn on the grid.
 
         Raises:
-            ValueError: says what does not fit, and what would.
+            ValueError: the masks cannot be drawn on the grid.
         """
         config.check_masking(grid)
 
@@ -119,7 +119,7 @@ class CNNJEPAMethod(Method[CNNJEPAConfig]):
 
     @classmethod
     def compares_images(cls, config: Any) -> bool:
-        """Whether variance or covariance between images is part of the loss."""
+        """Whether the loss has a variance or covariance term."""
         return bool(config.compares_images)
 
     def synchronise_batch_norm(self) -> None:
@@ -127,7 +127,7 @@ class CNNJEPAMethod(Method[CNNJEPAConfig]):
         self.model.synchronise_batch_norm()
 
     def after_step(self, step: Step) -> None:
-        """Moves the target encoder."""
+        """Moves the target encoder towards the context encoder."""
         self.model.update_target(self.config.ema.momentum(step.progress))
 
     def glimpse(self, batch: Batch, step: Step) -> dict[str, Tensor]:
@@ -143,7 +143,7 @@ class CNNJEPAMethod(Method[CNNJEPAConfig]):
         }
 
     def forward_parts(self) -> dict[str, list[nn.Module]]:
-        """The context encoder, in whichever way it runs, the target network, and the predictor and projections."""
+        """The context encoder, the target network, and the heads: predictors and projections."""
         heads = [*self.model.projectors, self.model.target_projection, self.model.predictor, self.model.back_predictor]
         return {
             "encoder": [self.model.context_encoder],
@@ -152,7 +152,7 @@ class CNNJEPAMethod(Method[CNNJEPAConfig]):
         }
 
     def encoders(self) -> dict[str, Encoder]:
-        """The context encoder, whose statistics come from masked images, and the target encoder (the published one)."""
+        """The context encoder, with statistics of masked images, and the target encoder, which is the published one."""
         target = self.backbone.with_net(self.model.target_network)
         return {
             "online": Encoder(self.backbone, self._info("online", recalibrate=True)),

@@ -1,4 +1,4 @@
-"""Exponential moving averages of a module's parameters."""
+"""Exponential moving average (EMA) of a module's parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 class EMASpec(Config):
-    """How fast the average follows: momentum from `start` at progress 0 to `end` at progress 1."""
+    """The momentum of the average: from `start` at progress 0 to `end` at progress 1."""
 
     start: Annotated[float, Field(ge=0.0, le=1.0)] = 0.996
     end: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
@@ -30,14 +30,13 @@ class EMASpec(Config):
 
 def frozen_copy(module: ModuleT) -> ModuleT:
     """A deep copy whose parameters take no gradient, to be moved by `update`."""
-    twin = copy.deepcopy(module)
-    return twin.requires_grad_(False)
+    return copy.deepcopy(module).requires_grad_(False)
 
 
 @torch.no_grad()
 def update(average: nn.Module, online: nn.Module, momentum: float) -> None:
     """Moves `average` towards `online`: average <- momentum x average + (1 - momentum) x online.
 
-    Parameters only: each network keeps the batch-norm statistics of what it has itself seen.
+    Parameters only: each network keeps the batch-norm statistics of its own inputs.
     """
     torch._foreach_lerp_(list(average.parameters()), list(online.parameters()), 1.0 - momentum)

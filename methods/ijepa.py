@@ -62,7 +62,7 @@ class TokenLayout:
         context_BK: what the context encoder sees.
         targets_BMT: the patches of each target block; padding repeats any patch.
         valid_BMT: False at padding; None where all blocks are equally large.
-        count: of a share of a batch, the target patches that as many images of the whole batch have on average.
+        count: for a share of a batch, the target patches that as many images have on average in the whole batch.
     """
 
     context_BK: Tensor
@@ -71,13 +71,13 @@ class TokenLayout:
     count: float | None = None
 
     def to(self, device: torch.device) -> TokenLayout:
-        """The same on a device, without waiting for it."""
+        """The layout on a device, without waiting for it."""
         valid = None if self.valid_BMT is None else self.valid_BMT.to(device, non_blocking=True)
         context, targets = (x.to(device, non_blocking=True) for x in (self.context_BK, self.targets_BMT))
         return TokenLayout(context, targets, valid, self.count)
 
     def slice(self, start: int, stop: int) -> TokenLayout:
-        """The layout of images `start` to `stop`, a share of the batch, to be taken on the CPU."""
+        """The layout of images `start` to `stop`, a share of the batch; to be called on the CPU."""
         images = len(self.context_BK)
         if stop - start == images:
             return self
@@ -92,12 +92,8 @@ def token_layout(masks: Masks, generator: torch.Generator) -> TokenLayout:
     """Turns masks into indices, on the CPU.
 
     Images have different numbers of visible patches, and a batch needs one: all are cut to the smallest. Which patches
-    an image gives up is drawn at random. The published code drops the last ones in raster order, so that the bottom of
-    the context block goes unseen; this is a deviation.
-
-    Args:
-        masks: those of a batch.
-        generator: where the draw comes from.
+    an image loses is drawn at random. The published code drops the last ones in raster order, so that the bottom of the
+    context block is never seen; this is a deviation.
     """
     context_BN = masks.host.context_Bhw.flatten(1)
     keep = int(context_BN.sum(dim=1).min())
@@ -113,13 +109,10 @@ def token_layout(masks: Masks, generator: torch.Generator) -> TokenLayout:
 
 
 class TokenPredictor(nn.Module):
-    """A narrow ViT that predicts features at asked positions from features at known ones (appendix A).
+    """A narrow ViT that predicts the features of target patches from those of context patches (appendix A).
 
     Args:
-        dimension: D, of what comes in and goes out.
-        width: W.
-        depth: transformer blocks.
-        heads: attention heads.
+        dimension: D, of input and output.
         grid: rows and columns of the patch grid.
     """
 
@@ -136,16 +129,13 @@ class TokenPredictor(nn.Module):
         self.apply(init_weights_vit_timm)
 
     def forward(self, known_BKD: Tensor, known_BK: Tensor, asked_BT: Tensor, attend_BS: Tensor | None = None) -> Tensor:
-        """Predicts.
+        """Predicted features `(sequences, T, D)`.
 
         Args:
             known_BKD: features `(sequences, K, D)`.
             known_BK: their patches.
             asked_BT: the patches to predict, `(sequences, T)`.
             attend_BS: boolean `(sequences, K + T)`, False at padding, which nothing attends to; None without padding.
-
-        Returns:
-            `(sequences, T, D)`.
         """
         embedded = self.embed(known_BKD)
         known = embedded + self.positions_NW[known_BK].to(embedded.dtype)
@@ -199,13 +189,13 @@ class IJEPA(Method[IJEPAConfig]):
         """Refuses masks that cannot be drawn on the grid.
 
         Raises:
-            ValueError: says what does not fit, and what would.
+            ValueError: the masks cannot be drawn on the grid.
         """
         config.check_masking(grid)
 
     @classmethod
     def compares_images(cls, config: Any) -> bool:
-        """Whether variance or covariance between images is part of the loss."""
+        """Whether the loss has a variance or covariance term."""
         return bool(config.compares_images)
 
     def loss(self, batch: Batch, step: Step) -> LossOutput:
@@ -242,7 +232,7 @@ class IJEPA(Method[IJEPAConfig]):
         return LossOutput(loss, logs)
 
     def _predict(self, context_BKD: Tensor, layout: TokenLayout) -> Tensor:
-        """Each block on its own, from the same context: M x B sequences, `(B, M, T, D)`."""
+        """Predicts each block on its own, from the same context: M x B sequences, `(B, M, T, D)`."""
         blocks = layout.targets_BMT.shape[1]
         attend = None
         if layout.valid_BMT is not None:
@@ -257,16 +247,13 @@ class IJEPA(Method[IJEPAConfig]):
         return predicted.reshape(*layout.targets_BMT.shape, -1)
 
     def _compare(self, predicted: Tensor, target: Tensor) -> Tensor:
-        """The loss of each position `(...)` of features `(..., D)`, averaged over channels.
-
-        `layer` normalises the targets alone (as published); `l2` needs both.
-        """
+        """The loss of each position `(...)` of features `(..., D)` (`feature_loss`), averaged over channels."""
         with full_precision(predicted.device):
             summed = feature_loss(predicted, target.detach(), self.config.loss, self.config.normalise)
         return summed if self.config.loss == "cosine" else summed / target.shape[-1]
 
     def _cycle(self, predicted_BMTD: Tensor, context_BKD: Tensor, layout: TokenLayout) -> Tensor:
-        """How well the context's features are predicted back from all blocks' predictions together."""
+        """The loss of predicting the context's features back from the predictions of all blocks."""
         assert self.back_predictor is not None
         attend = None
         if layout.valid_BMT is not None:
@@ -279,28 +266,26 @@ class IJEPA(Method[IJEPAConfig]):
 
     @torch.no_grad()
     def glimpse(self, batch: Batch, step: Step) -> dict[str, Tensor]:
-        """Masks, and maps of predicted (the mean over blocks, 0 where none is) and normalised target features."""
+        """Masks, and maps of predicted features (the mean over blocks, 0 outside of them) and of normalised targets."""
         images, masks = batch.views[0], self._masks(batch, step)
         layout = token_layout(masks, step.generator).to(images.device)
         _, target_BND, predicted_BMTD = self._features(images, layout)
         weights_BMT = torch.ones_like(layout.targets_BMT) if layout.valid_BMT is None else layout.valid_BMT
-        index_BT1, weights_BT1 = (
-            layout.targets_BMT.flatten(1).unsqueeze(-1),
-            weights_BMT.flatten(1).unsqueeze(-1).float(),
-        )
+        index_BT1 = layout.targets_BMT.flatten(1).unsqueeze(-1)
+        weights_BT1 = weights_BMT.flatten(1).unsqueeze(-1).float()
         sums_BND = torch.zeros_like(target_BND, dtype=torch.float32)
         counts_BN1 = sums_BND.new_zeros(*sums_BND.shape[:2], 1).scatter_add_(1, index_BT1, weights_BT1)
-        sums_BND.scatter_add_(
-            1, index_BT1.expand(-1, -1, sums_BND.shape[-1]), predicted_BMTD.flatten(1, 2) * weights_BT1
-        )
-        maps = {
-            name: features_BND.transpose(1, 2).reshape(len(images), -1, *self.grid)
-            for name, features_BND in (
-                ("predicted_BDhw", sums_BND / counts_BN1.clamp(min=1)),
-                ("target_BDhw", normalise(target_BND, self.config.normalise)),
-            )
+        predicted_BTD = predicted_BMTD.flatten(1, 2) * weights_BT1
+        sums_BND.scatter_add_(1, index_BT1.expand_as(predicted_BTD), predicted_BTD)
+        return {
+            "context_Bhw": masks.context_Bhw,
+            "targets_BMhw": masks.targets_BMhw,
+            "predicted_BDhw": self._as_map(sums_BND / counts_BN1.clamp(min=1)),
+            "target_BDhw": self._as_map(normalise(target_BND, self.config.normalise)),
         }
-        return {"context_Bhw": masks.context_Bhw, "targets_BMhw": masks.targets_BMhw, **maps}
+
+    def _as_map(self, features_BND: Tensor) -> Tensor:
+        return features_BND.transpose(1, 2).reshape(len(features_BND), -1, *self.grid)
 
     def after_step(self, step: Step) -> None:
         """Moves the target encoder towards the context encoder, after the optimizer (appendix A)."""

@@ -1,11 +1,11 @@
-"""How soon `bench` answers where there is nothing to compute: wrong input, lists, help and version.
+"""How fast `bench` answers when there is nothing to compute: wrong input, lists, help and version.
 
 Usage: python perf/answers.py [--rounds N] [--seconds LIMIT]
 
-Each command line is a process of its own, started in turns after a first round that is not counted (it fills the file
-cache); the median of the rounds is reported. Claim: at most 1.5 s for names, files and keys, for lists and for the
-version, and at most 0.5 s for the help. A wrong setting inside a recipe imports its method and torch, and an
-image size that does not fit does so, too; both are reported without a claim.
+Each command is a process of its own. Commands take turns; the first round fills the file cache and is not counted, and
+the median of the others is reported. Claim: at most 1.5 s for names, files and keys, for lists and for the version, and
+at most 0.5 s for the help. A wrong setting inside a recipe imports its method and torch; so does an image size that
+does not fit. Both are reported without a claim.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ WITH_TORCH = {
 
 
 def main() -> None:
-    """Measures every command line, and reports each."""
+    """Measures and reports every command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.5, help="the claim")
     options = parser.parse_args()
     about(
-        f"processes of their own, {os.cpu_count()} processors, median of {options.rounds} rounds after an uncounted one"
+        f"one process per command, {os.cpu_count()} processors, median of {options.rounds} rounds after a warm-up round"
     )
     commands = {**ANSWERS, **WITH_TORCH}
     times: dict[str, list[float]] = {name: [] for name in commands}
@@ -80,12 +80,14 @@ def main() -> None:
 
 
 def measure(words: list[str], code: int, folder: str) -> float:
-    """Wall time of one command line in seconds; fails where its exit code is another one."""
+    """Wall time of one command in seconds; stops the script if its exit code is not the expected one."""
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "benchmark", *words], cwd=folder, capture_output=True, check=False)
+    completed = subprocess.run(
+        [sys.executable, "-m", "benchmark", *words], cwd=folder, capture_output=True, check=False
+    )
     seconds = time.perf_counter() - start
-    if done.returncode != code:
-        raise SystemExit(f"bench {' '.join(words)}: exit code {done.returncode}\n{done.stderr.decode()}")
+    if completed.returncode != code:
+        raise SystemExit(f"bench {' '.join(words)}: exit code {completed.returncode}\n{completed.stderr.decode()}")
     return seconds
 
 

@@ -1,7 +1,7 @@
-"""How the scripts in this folder report: a line for whoever looks on, and a JSON line for the page.
+"""How the scripts in this folder report: a line on the screen, and a JSON line for the performance page.
 
 The JSON lines go to the file that the environment variable `PERF_CLAIMS` names; without it nothing is written.
-`page.py` sets it, runs the scripts, and makes docs/performance.md of what they said.
+`page.py` sets it, runs the scripts, and writes docs/performance.md from these lines.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 VARIABLE = "PERF_CLAIMS"
-EMULATED = "this processor emulates bfloat16, which no run with `precision: auto` asks of it"
+EMULATED = "this processor emulates bfloat16, and `precision: auto` does not use it there"
 
 
 def about(text: str) -> None:
-    """Says what all that follows was measured with: sizes, threads, repetitions."""
+    """Reports the conditions of the measurements that follow: sizes, threads, repetitions."""
     print(text, flush=True)
     _write({"kind": "about", "text": text})
 
@@ -33,20 +33,20 @@ def claim(
     detail: str = "",
     line: str | None = None,
 ) -> bool | None:
-    """Reports one measured value, and whether it keeps what is claimed.
+    """Reports one measured value, and whether its claim holds.
 
     Args:
         name: what was measured; one row of the page.
-        value: the ratio or share, or a time where there is nothing to divide it by.
+        value: a ratio or share, or a time if there is nothing to compare it with.
         unit: of the value: `x`, `%`, `ms`, ...
-        at_least: the claim, where it is a lower bound.
-        at_most: the claim, where it is an upper bound.
-        holds: the verdict of a claim that is no bound.
+        at_least: the claim, if it is a lower bound.
+        at_most: the claim, if it is an upper bound.
+        holds: the verdict on a claim that is not a bound.
         detail: both sides of the ratio, in words.
-        line: printed instead of the line that is made of the above.
+        line: printed instead of the line that is made from the above.
 
     Returns:
-        Whether the claim holds; None where nothing is claimed.
+        Whether the claim holds; None without a claim.
     """
     limits = (("at least", at_least), ("at most", at_most))
     bounds = [f"{word} {number(limit)} {unit}" for word, limit in limits if limit is not None]
@@ -56,8 +56,8 @@ def claim(
     if line is not None:
         print(f"{line}{verdict}", flush=True)
     else:
-        said = f" (claim: {', '.join(bounds)}{verdict})" if bounds else verdict
-        print(f"{name:<52} {detail + ': ' if detail else ''}{number(value)} {unit}{said}", flush=True)
+        suffix = f" (claim: {', '.join(bounds)}{verdict})" if bounds else verdict
+        print(f"{name:<52} {detail + ': ' if detail else ''}{number(value)} {unit}{suffix}", flush=True)
     _write(
         {
             "kind": "claim",
@@ -73,14 +73,7 @@ def claim(
 
 
 def unmeasured(name: str, reason: str, unit: str = "", *, at_least: float | None = None) -> None:
-    """Reports what this machine cannot measure, where the rest of the script it can; the page has a row for it.
-
-    Args:
-        name: what would have been measured.
-        reason: why it was not.
-        unit: of the claim.
-        at_least: the claim, where there is one.
-    """
+    """Reports a value that this machine cannot measure, as a row of the page, and why; the script goes on."""
     bound = "" if at_least is None else f"at least {number(at_least)} {unit}"
     print(f"{name:<52} skipped: {reason}" + (f" (claim: {bound})" if bound else ""), flush=True)
     line = {"kind": "claim", "name": name, "value": None, "unit": unit, "bound": bound, "holds": None, "detail": reason}
@@ -88,12 +81,12 @@ def unmeasured(name: str, reason: str, unit: str = "", *, at_least: float | None
 
 
 def number(value: float) -> str:
-    """Three digits, and no power of ten."""
+    """Three significant digits, without an exponent."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def skip(reason: str) -> NoReturn:
-    """Ends the script because this machine cannot run it; the page says why."""
+    """Ends the script because this machine cannot run it; the page gives the reason."""
     print(f"skipped: {reason}", flush=True)
     _write({"kind": "skipped", "text": reason})
     sys.exit(0)

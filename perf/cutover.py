@@ -1,9 +1,9 @@
-"""Which way of computing a convolution on visible blocks is fastest, by block size, channels and precision.
+"""The fastest way to compute a convolution on visible blocks, by block size, channels and precision.
 
 Usage: python perf/cutover.py [--rounds N] [--batch N] [--precisions bfloat16] [--widest C] [--visible N]
 
-Forward and backward of one layer, in every way that can run it, in one process; medians, interleaved.
-`cnn_jepa/blocks/cutover.py` holds what this was read off; results do not depend on timing at run time.
+Forward and backward of one layer, in every way that can run it, in one process; interleaved, medians. The table in
+`cnn_jepa/blocks/cutover.py` was written from this output; nothing is timed at run time.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--precisions", help="default: float32, and bfloat16 where the processor multiplies it itself")
+    parser.add_argument("--precisions", help="default: float32, and bfloat16 if the processor computes it natively")
     parser.add_argument("--widest", type=int, default=768, help="leave out layers with more channels")
     parser.add_argument("--visible", type=int, default=20, help="cells of 49")
     options = parser.parse_args()
-    own = has_bfloat16(torch.device("cpu"))
-    precisions = (options.precisions or ("float32,bfloat16" if own else "float32")).split(",")
+    native = has_bfloat16(torch.device("cpu"))
+    precisions = (options.precisions or ("float32,bfloat16" if native else "float32")).split(",")
     about(
         f"{torch.get_num_threads()} threads; milliseconds of forward + backward, {options.visible} of 49 cells visible"
     )
-    if not own and "bfloat16" not in precisions:
-        about(f"bfloat16 is left out: {EMULATED}")
+    if not native and "bfloat16" not in precisions:
+        about(f"bfloat16 is not measured: {EMULATED}")
     print(
         f"{'kernel':>7}{'stride':>7}{'made':>6}{'channels':>9}{'cells':>7}{'dtype':>10}"
         + "".join(f"{w:>9}" for w in WAYS)

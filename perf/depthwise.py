@@ -1,9 +1,9 @@
-"""A depthwise convolution's weight gradient: the library's, and `cnn_jepa.blocks.depthwise`'s over visible positions.
+"""The weight gradient of a depthwise convolution: `cnn_jepa.blocks.depthwise`, at visible positions, against torch's.
 
 Usage: python perf/depthwise.py [--rounds N]
 
-For the four stages of ConvNeXt-T (7x7, batch 16, 224 px), in one run: the library's forward pass and its weight
-gradient on whole maps, channels last, and ours on 20 of 49 cells. Medians.
+For the four stages of ConvNeXt-T (7x7, batch 16, 224 px), in one run: torch's forward pass and weight gradient on whole
+maps, channels last, and our weight gradient on 20 of 49 cells. Medians.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def main() -> None:
     layout = Layout(context.view(BATCH, 7, 7))
     reach = Reach((KERNEL, KERNEL), 1, (KERNEL // 2, KERNEL // 2), (1, 1))
     about(f"{torch.get_num_threads()} threads; milliseconds")
-    own = has_bfloat16(torch.device("cpu"))
-    if not own:
-        about(f"bfloat16 is left out: {EMULATED}")
-    for dtype in (torch.float32, torch.bfloat16) if own else (torch.float32,):
+    native = has_bfloat16(torch.device("cpu"))
+    if not native:
+        about(f"bfloat16 is not measured: {EMULATED}")
+    for dtype in (torch.float32, torch.bfloat16) if native else (torch.float32,):
         for channels, side in STAGES:
             maps = torch.randn(BATCH, channels, 7 * side, 7 * side).to(dtype)
             maps = maps.contiguous(memory_format=torch.channels_last)
@@ -62,9 +62,9 @@ def main() -> None:
                 f"{channels} channels, {name}",
                 library / ours,
                 "x",
-                detail=f"forward {forward:.1f} ms, the library's weight gradient {library:.1f} ms, ours {ours:.1f} ms",
-                line=f"{channels:>4} channels, {name:<9} forward {forward:6.1f}, its weight gradient {library:6.1f} "
-                f"({library / forward:4.0f} x), ours {ours:6.1f}: {library / ours:.1f} x",
+                detail=f"forward {forward:.1f} ms, torch's weight gradient {library:.1f} ms, ours {ours:.1f} ms",
+                line=f"{channels:>4} channels, {name:<9} forward {forward:6.1f}, torch's weight gradient "
+                f"{library:6.1f} ({library / forward:4.0f} x), ours {ours:6.1f}: {library / ours:.1f} x",
             )
 
 

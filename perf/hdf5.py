@@ -2,13 +2,13 @@
 
 Usage: python perf/hdf5.py [FOLDER] [--reads N] [--large N]
 
-FOLDER holds `train/<class>/` and `test/<class>/`, and is what the environment variable `PERF_DATA` names where it is
-left out; without either, images of `shapes` are written to one. Both sides of each
-line in one run. Random reads are of encoded bytes, one thread; the cold ones in a process of its own for each side
-(opening included; the system's file cache is not emptied). Claims: 5 x as fast as one dataset per image; no slower than
-the folder, cold; conversion within 2 x of a plain copy; at most 2% larger than the files; a file of 1.3 million images
-opens and gives its first batch within 2 s and 500 MiB. Beside it, without a claim, what a run needs to begin on such a
-file: validation split, canonical order and manifest, which look at every checksum.
+FOLDER holds `train/<class>/` and `test/<class>/`. Without it the environment variable `PERF_DATA` names the folder;
+without either, images of `shapes` are written to one. Both sides of each line are measured in one run. Random reads are
+of encoded bytes, in one thread. Cold reads run in a process of their own for each side, opening included; the system's
+file cache is not emptied. Claims: 5 x as fast as one dataset per image; cold, no slower than the folder; conversion
+within 2 x of a plain copy; at most 2% larger than the files; a file of 1.3 million images opens and gives its first
+batch within 2 s and 500 MiB. Without a claim: the time that a run needs to start on such a file, with validation split,
+canonical order and manifest, which read every checksum.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import h5py
 import numpy as np
 import torch
 from claims import about, claim
-from images import asked_folder, describe, shapes_folder
+from images import data_folder, describe, shapes_folder
 from torchvision.io import encode_png
 
 from benchmark.data.class_folders import class_files, split_folders
@@ -42,9 +42,9 @@ _CLASSES = 1000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=asked_folder())
+    parser.add_argument("folder", type=Path, nargs="?", default=data_folder())
     parser.add_argument("--reads", type=int, default=20_000)
-    parser.add_argument("--large", type=int, default=1_300_000, help="images of the file that is opened")
+    parser.add_argument("--large", type=int, default=1_300_000, help="images in the file that is opened")
     parser.add_argument("--cold", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--open", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -57,7 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or shapes_folder(Path(scratch) / "shapes", 5000, 1000, quality=75)
         images = describe(folder, made=options.folder is None)
-        about(f"{images}; random reads of encoded bytes, one thread, the better of two turns; the file cache is warm")
+        about(f"{images}; random reads of encoded bytes, one thread, the faster of two turns; the file cache is warm")
         _compare(folder, Path(scratch), options.reads)
         _large(Path(scratch), options.large)
 
@@ -76,9 +76,15 @@ def _compare(folder: Path, scratch: Path, reads: int) -> None:
     convert_folder(folder, scratch / "x.h5", None, skip=False, progress=lambda *_: None, say=print)
     converted = time.perf_counter() - start
     sides = f"{converted:.2f} and {copied:.2f} s"
-    claim("time of converting both splits, of a plain copy's", converted / copied, "x", at_most=2, detail=sides)
+    claim("time of converting both splits, relative to a plain copy", converted / copied, "x", at_most=2, detail=sides)
     size, total = (scratch / "x-train.h5").stat().st_size, sum(path.stat().st_size for path in files)
-    claim("size, against the sum of the files", size / total, "x", at_most=1.02, detail=f"{size:,} and {total:,} bytes")
+    claim(
+        "size, relative to the sum of the files",
+        size / total,
+        "x",
+        at_most=1.02,
+        detail=f"{size:,} and {total:,} bytes",
+    )
     with h5py.File(scratch / "numbered.h5", "w") as file:
         for number, path in enumerate(files):
             file[f"images/{number}"] = np.frombuffer(path.read_bytes(), dtype=np.uint8)
@@ -93,15 +99,17 @@ def _compare(folder: Path, scratch: Path, reads: int) -> None:
         times.append(time.perf_counter() - start)
     ours, theirs = min(times[0], times[2]), min(times[1], times[3])
     sides = f"{ours:.3f} and {theirs:.3f} s"
-    claim(f"{reads:,} random reads, against one dataset per image", theirs / ours, "x", at_least=5, detail=sides)
+    claim(
+        f"{reads:,} random reads, speed relative to one dataset per image", theirs / ours, "x", at_least=5, detail=sides
+    )
     cold = {}
     for kind, path in (("container", scratch / "x-train.h5"), ("folder", folder)) * 2:
         command = [sys.executable, __file__, str(folder), "--reads", str(reads), "--cold", kind, str(path)]
         spent = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         cold[kind] = min(spent, cold.get(kind, spent))
-    spent = cold["container"], cold["folder"]
-    sides = f"{spent[0]:.3f} and {spent[1]:.3f} s"
-    claim("time of the same in a fresh process, of the folder's", spent[0] / spent[1], "x", at_most=1, detail=sides)
+    sides = f"{cold['container']:.3f} and {cold['folder']:.3f} s"
+    ratio = cold["container"] / cold["folder"]
+    claim("time of the same in a fresh process, relative to the folder", ratio, "x", at_most=1, detail=sides)
 
 
 def _cold(folder: Path, kind: str, path: Path, reads: int) -> float:
@@ -119,20 +127,20 @@ def _cold(folder: Path, kind: str, path: Path, reads: int) -> float:
 
 
 def _large(scratch: Path, count: int) -> None:
-    """Files of one image's bytes, repeated, written by hand; opened in a process of its own."""
+    """Writes files that repeat one image's bytes, and opens them in a process of their own."""
     encoded = encode_png(torch.full((3, 32, 32), 90, dtype=torch.uint8)).numpy().tobytes()
     for split, images in (("train", count), ("test", count // 26)):
         with h5py.File(scratch / f"large-{split}.h5", "w") as file:
             block = np.frombuffer(encoded * 10_000, dtype=np.uint8)
             total = images * len(encoded)
-            stored = file.create_dataset("bytes", (total,), dtype=np.uint8, chunks=(min(total, 1 << 22),))
+            all_bytes = file.create_dataset("bytes", (total,), dtype=np.uint8, chunks=(min(total, 1 << 22),))
             for start in range(0, total, len(block)):
-                stored[start : start + len(block)] = block[: total - start]
+                all_bytes[start : start + len(block)] = block[: total - start]
             draw = np.random.default_rng(images)
             file["lengths"] = np.full(images, len(encoded), np.uint32)
             file["labels"] = (np.arange(images) % _CLASSES).astype(np.int32)
             file["sizes"] = np.full((images, 2), 32, np.uint32)
-            # As of different images: splits and manifests are made of them.
+            # All different, because splits and manifests are computed from them.
             file["checksums"] = draw.integers(0, 256, (images, 16), dtype=np.uint8)
             names = [f"class {number}" for number in range(_CLASSES)]
             file.create_dataset("classes", data=names, dtype=h5py.string_dtype())
@@ -148,7 +156,7 @@ def _open(path: Path) -> None:
     images.read(torch.randint(len(container), (256,)))
     spent, memory = time.perf_counter() - start, (_high_water() - before) / 2**20
     many = f"{len(container):,} images"
-    claim(f"opening a file of {many}, to the first batch", spent, "s", at_most=2)
+    claim(f"opening a file of {many} and reading the first batch", spent, "s", at_most=2)
     claim(f"memory of opening a file of {many}", memory, "MiB", at_most=500)
     del container, images
     start = time.perf_counter()

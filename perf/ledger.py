@@ -1,10 +1,10 @@
-"""What the ledger and the meter cost, as a share of a training step.
+"""The cost of the ledger and the meter, as a share of a training step.
 
 Usage: python perf/ledger.py [EXPERIMENT] [--methods a] [--steps N]
 
-In one run: the steps of an entry (by default the quickstart's fastest one), and all calls that such a step makes to
-the ledger, some ten thousand times over. The meter's thread samples once a second beside the steps; its samples are
-timed by themselves. Claim: both together are under 0.5% of a step.
+In one run: the steps of an entry (by default the quickstart's fastest one), and the calls that such a step makes to the
+ledger, ten thousand times. The meter's thread samples once a second during training; its samples are timed separately.
+Claim: both together take less than 0.5% of a step.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
     meter = _meter_seconds(device) * step / INTERVAL
     about(f"{plan.entry.name}, {torch.get_num_threads()} threads: {step * 1e3:.2f} ms a step")
     claim(
-        "ledger and meter, of a step",
+        "ledger and meter, share of a step",
         100 * (ledger + meter) / step,
         "%",
         at_most=0.5,
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def _ledger_seconds() -> float:
-    """Seconds of the calls of one step, those that come every `LOG_EVERY` steps included."""
+    """Seconds of the ledger calls of one step, including those of every `LOG_EVERY` steps."""
     ledger = Ledger()
     start = time.perf_counter()
     with ledger.phase("training"):
@@ -80,7 +80,7 @@ def _ledger_seconds() -> float:
             with ledger.waiting_for_data():
                 pass
             ledger.count(64, 2)
-            assert ledger.training_time >= 0.0  # asked for by the progress and by the saving
+            assert ledger.training_time >= 0.0  # read by the progress and by the saving
             assert ledger.training_time >= 0.0
             if number % LOG_EVERY == 0:
                 with ledger.phase("logging"):
@@ -89,7 +89,7 @@ def _ledger_seconds() -> float:
 
 
 def _meter_seconds(device: torch.device) -> float:
-    """Seconds of reading all counters once, as the meter does every `INTERVAL` seconds."""
+    """Seconds of reading all counters once, which the meter does every `INTERVAL` seconds."""
     read = sources(device)
     start = time.perf_counter()
     for _ in range(SAMPLES):

@@ -1,7 +1,7 @@
-"""How long the linear probe takes: all strengths of `linear-v1` against scikit-learn's solver at the same strengths.
+"""The time of the linear probe: all strengths of `linear-v1` against scikit-learn's solver at the same strengths.
 
 Both sides standardise the same synthetic features, in one process with the same threads. Prints both times, their
-ratio, and how far the accuracies at equal strengths lie apart.
+ratio, and the differences between accuracies at equal strengths.
 """
 
 from __future__ import annotations

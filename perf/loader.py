@@ -1,21 +1,21 @@
-"""What real data costs a training step: the real loader against batches that lie on the device already.
+"""What loading data costs a training step: the real loader against batches that are on the device already.
 
 Usage: python perf/loader.py [--data FOLDER] [--steps N] [--rounds N] [--methods a,b]
        python perf/loader.py --experiment imagenet100 [--workers 14] [--batch 128] [--data FOLDER] ...
 
-The steps of an experiment's entries, each fed in turn by the real loader, which decodes JPEGs while steps run, and by
-uint8 batches that have been fetched before; views are made within the step on both sides. The images are not kept in
-memory. The sides take turns; the ratio is the median over all turns. Processor time is that of all threads, and tells
-what the loader itself takes where other work on the machine disturbs the clock.
+Steps of an experiment's entries get their batches in turn from the real loader, which decodes JPEGs while steps run,
+and from uint8 batches that were fetched before. Views are made within the step on both sides. Images are not kept in
+memory. The ratio is the median over all turns. Processor time is that of all threads; it shows what the loader itself
+takes if other work on the machine disturbs the clock.
 
 Without `--experiment`, first the `cpu` experiment (slim ResNet-18, 32 px, batches of 128): once from an image folder,
 once from the HDF5 files made of it. FOLDER holds `train/<class>/` and `test/<class>/` with small square images, such as
-CIFAR-10 as JPEGs, and is what the environment variable `PERF_DATA` names where it is left out; without either, images
-of `shapes` are written to one. Claim: at least 0.95 of the images/s. Then, where there is a GPU, `imagenet100`
-(ResNet-50, 224 px) with 14 decoding threads and batches of 128.
+CIFAR-10 as JPEGs. Without it the environment variable `PERF_DATA` names the folder; without either, images of `shapes`
+are written to one. Claim: at least 0.95 of the images/s. Then, on a GPU, `imagenet100` (ResNet-50, 224 px) with 14
+decoding threads and batches of 128.
 
-With it, that experiment from HDF5 files alone: the loader's share of the step. FOLDER holds photos; without it,
-enlarged `shapes` of 256 px are written to one. `--workers` sets how many threads decode (`BENCH_DECODE_THREADS`).
+With `--experiment`, that experiment from HDF5 files only: the loader's share of the step. FOLDER holds photos; without
+it, enlarged `shapes` of 256 px are written to one. `--workers` sets how many threads decode (`BENCH_DECODE_THREADS`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from claims import about, claim, unmeasured
-from images import asked_folder, describe, shapes_folder
+from images import data_folder, describe, shapes_folder
 from rich.console import Console
 
 from benchmark.cli.console import ConsoleReporter
@@ -55,17 +55,17 @@ if TYPE_CHECKING:
     from benchmark.training.loop import Training
 
 _AIM = 0.95
-_READY = 8  # batches that take turns, so that none stays in the processor's caches
+_READY = 8  # batches used in turn, so that none stays in the processor's caches
 _LARGE = ("--experiment", "imagenet100", "--workers", "14", "--batch", "128")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="an image folder; without it, one is made")
-    parser.add_argument("--steps", type=int, default=10, help="of a turn")
+    parser.add_argument("--steps", type=int, default=10, help="steps of a turn")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--methods", default="simclr,cnn_jepa")
-    parser.add_argument("--experiment", help="another one than cpu, from HDF5 files")
+    parser.add_argument("--experiment", help="instead of cpu; from HDF5 files")
     parser.add_argument("--workers", type=int, help="threads that decode")
     parser.add_argument("--batch", type=int, help="images of a batch; without it, the experiment's")
     options = parser.parse_args()
@@ -82,7 +82,7 @@ def main() -> None:
 
 def _measure(options: argparse.Namespace, scratch: Path) -> None:
     large = options.experiment is not None
-    folder = options.data or (None if large else asked_folder())
+    folder = options.data or (None if large else data_folder())
     if made := folder is None:
         folder = scratch / "shapes"
         shapes_folder(folder, *((2000, 50) if large else (5000, 500)), quality=90, side=256 if large else 32)
@@ -94,7 +94,7 @@ def _measure(options: argparse.Namespace, scratch: Path) -> None:
 
 
 def _large() -> None:
-    """ResNet-50 at 224 px, in a process of its own, whose threads are others."""
+    """ResNet-50 at 224 px, in a process of its own with its own number of threads."""
     if torch.cuda.is_available():
         subprocess.run([sys.executable, __file__, *_LARGE], check=True)
         return
@@ -113,7 +113,7 @@ def _compare(name: str, path: Path, options: argparse.Namespace, scratch: Path, 
     device = choose_device("auto")
     threads = f"{torch.get_num_threads()} threads"
     if options.workers is not None:
-        threads += f", {options.workers} more that decode"
+        threads += f", {options.workers} more for decoding"
     about(f"from {name}: {images}; {experiment.precision}, batch {experiment.batch_size}, {threads}")
     dataset = load_dataset(experiment.dataset, path, resident_limit=0)
     reporter = ConsoleReporter(True, Console())
@@ -132,15 +132,15 @@ def _compare(name: str, path: Path, options: argparse.Namespace, scratch: Path, 
 
 
 def _report(name: str, plan: RunSpec, options: argparse.Namespace, turns: list[tuple[float, ...]]) -> None:
-    """Turns are seconds and processor seconds with the real loader, then with ready-made batches."""
+    """Turns: seconds and processor seconds with the real loader, then both with ready-made batches."""
     speed = plan.experiment.batch_size * options.steps
-    real, made = (speed / statistics.median(turn[place] for turn in turns) for place in (0, 2))
-    costs = [1e3 * statistics.median(turn[place] for turn in turns) / options.steps for place in (1, 3)]
+    real, made = (speed / statistics.median(turn[column] for turn in turns) for column in (0, 2))
+    costs = [1e3 * statistics.median(turn[column] for turn in turns) / options.steps for column in (1, 3)]
     detail = f"{real:.0f} and {made:.0f} images/s, processor {costs[0]:.1f} and {costs[1]:.1f} ms a step"
     ratio = statistics.median(turn[2] / turn[0] for turn in turns)
     if options.experiment is None:
-        what = f"{plan.entry.name} from {name}, against ready-made batches"
-        claim(what, ratio, "x", at_least=_AIM, detail=detail)
+        row = f"{plan.entry.name} from {name}, against ready-made batches"
+        claim(row, ratio, "x", at_least=_AIM, detail=detail)
     else:
         network = f"{plan.backbone.name} at {plan.image_size} px"
         claim(
@@ -152,10 +152,10 @@ def _report(name: str, plan: RunSpec, options: argparse.Namespace, turns: list[t
 
 
 def _turn(training: Training, steps: int, ready: list[RawBatch] | None) -> tuple[float, float]:
-    """Seconds by the clock, and of all threads' processor time."""
+    """Seconds of wall-clock time, and of all threads' processor time."""
     with undone(training):
-        # The first step is before the clock starts. As many batches have been read ahead at the start as at the end, so
-        # that each step pays for one, as in a long run, however slow the reader is.
+        # The clock starts after the first step. As many batches are read ahead at the start as at the end, so that each
+        # step pays for one, as in a long run, no matter how slow the reader is.
         start = 0.0, 0.0
         for number in range(steps + 1):
             if number == 1:

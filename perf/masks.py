@@ -1,10 +1,10 @@
-"""Drawing masks: vectorised over the batch, against a Python loop over images and blocks.
+"""Mask sampling: vectorised over the batch, against a Python loop over images and blocks.
 
 Usage: python perf/masks.py [--rounds N]
 
-Claim: `sample_masks` for 256 images on a 14x14 grid takes under 2 ms on one core. The loop is our own, in the manner of
-the published samplers: for each image and block an offset is drawn, the block is cut out of a grid, and the draw is
-repeated while too little context is left.
+Claim: `sample_masks` for 256 images on a 14x14 grid takes under 2 ms on one core. The loop is our own and works like
+the published samplers: for each image and block it draws an offset and cuts the block out of a grid, and repeats this
+while too little context is left.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
 Usage: python perf/page.py [--only a,b] [--out FILE] [-- ARGUMENTS]
 
-Each script in a process of its own, one after the other; measure on a machine that does nothing else. A script that
-fails, is left out by `--only`, or finds that the machine cannot run it, stands on the page as that; so does a row that
-it cannot measure. ARGUMENTS go to every script that is run. The environment variable `PERF_DATA` names an image folder
-with `train/<class>/` and `test/<class>/` (small square images, such as CIFAR-10 as JPEGs) for the scripts that measure
-on images; without it they make their own. Exit code 1 if a script failed; a claim that is missed fails nothing, and is
-named.
+Each script runs in a process of its own, one after the other; measure on a machine that does nothing else. The page
+says which scripts failed, were left out by `--only` or cannot run on this machine, and which rows could not be
+measured. ARGUMENTS go to every script that runs. The environment variable `PERF_DATA` names an image folder with
+`train/<class>/` and `test/<class>/` (small square images, such as CIFAR-10 as JPEGs) for the scripts that measure on
+images; without it they make their own. Exit code 1 if a script failed. A missed claim is named on the page and does not
+change the exit code.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from benchmark.machine.environment import describe
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "performance.md"
 HELPERS = ("claims.py", "images.py", "page.py")
-LONG = 20  # rows; a longer table is folded
+LONG = 20  # rows; longer tables are collapsed
 
 
 @dataclass
 class Outcome:
-    """What became of one script.
+    """The outcome of one script.
 
     Attributes:
         script: its file name.
         purpose: the first paragraph of its docstring.
         status: `ran`, `failed` or `skipped`.
         reason: why it failed or was skipped.
-        notes: what it said of its measurements.
-        claims: what it measured, as `claims.claim` wrote it.
-        seconds: how long it took.
+        notes: the conditions of its measurements.
+        claims: its measurements, as `claims.claim` wrote them.
+        seconds: its running time.
     """
 
     script: str
@@ -61,11 +61,11 @@ class Outcome:
 
 
 def main() -> None:
-    """Runs the scripts, writes the page."""
+    """Runs the scripts and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="scripts to run, by name and without .py, separated by commas")
     parser.add_argument("--out", type=Path, default=PAGE)
-    parser.add_argument("arguments", nargs="*", help="for every script that is run, behind --")
+    parser.add_argument("arguments", nargs="*", help="for every script that runs, after --")
     options = parser.parse_args()
     scripts = sorted(path for path in FOLDER.glob("*.py") if path.name not in HELPERS)
     wanted = options.only.split(",") if options.only else [path.stem for path in scripts]
@@ -85,19 +85,20 @@ def main() -> None:
 
 
 def run(path: Path, arguments: list[str]) -> Outcome:
-    """Runs one script; its output goes where ours goes."""
+    """Runs one script, which prints to the same output."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        said = Path(folder) / "claims.jsonl"
-        done = subprocess.run([sys.executable, path, *arguments], env={**os.environ, VARIABLE: str(said)}, check=False)
-        lines = [json.loads(line) for line in said.read_text(encoding="utf-8").splitlines()] if said.exists() else []
+        log = Path(folder) / "claims.jsonl"
+        environment = {**os.environ, VARIABLE: str(log)}
+        completed = subprocess.run([sys.executable, path, *arguments], env=environment, check=False)
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
     skipped = [line["text"] for line in lines if line["kind"] == "skipped"]
-    status = "failed" if done.returncode else "skipped" if skipped else "ran"
+    status = "failed" if completed.returncode else "skipped" if skipped else "ran"
     return Outcome(
         path.name,
         purpose(path),
         status,
-        f"exit code {done.returncode}" if done.returncode else "".join(skipped),
+        f"exit code {completed.returncode}" if completed.returncode else "".join(skipped),
         [line["text"] for line in lines if line["kind"] == "about"],
         [line for line in lines if line["kind"] == "claim"],
         time.perf_counter() - start,
@@ -111,31 +112,31 @@ def purpose(path: Path) -> str:
 
 
 def describe_machine() -> dict[str, str]:
-    """What was measured on, and when. No names of hosts or users."""
-    here = describe(torch.device("cuda" if torch.cuda.is_available() else "cpu"), 1)
+    """The machine and the time of the measurement, without names of hosts or users."""
+    machine = describe(torch.device("cuda" if torch.cuda.is_available() else "cpu"), 1)
     load = psutil.getloadavg()[0]
-    commit = f"{(here.commit or 'unknown')[:12]}{', with changes' if here.dirty else ''}"
+    commit = f"{(machine.commit or 'unknown')[:12]}{', with changes' if machine.dirty else ''}"
     return {
         "Measured": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "CPU": f"{here.cpu_model}, {here.visible_cores} cores visible, {here.threads} threads",
-        "Accelerator": here.device_model if here.device == "cuda" else "none",
-        "Memory": f"{here.memory_bytes / 2**30:.1f} GiB",
-        "System": f"{here.platform}, Python {here.python}",
-        "Packages": ", ".join(f"{name} {version}" for name, version in sorted(here.packages.items())),
+        "CPU": f"{machine.cpu_model}, {machine.visible_cores} cores visible, {machine.threads} threads",
+        "Accelerator": machine.device_model if machine.device == "cuda" else "none",
+        "Memory": f"{machine.memory_bytes / 2**30:.1f} GiB",
+        "System": f"{machine.platform}, Python {machine.python}",
+        "Packages": ", ".join(f"{name} {version}" for name, version in sorted(machine.packages.items())),
         "Commit": commit,
-        "Load before": f"{load:.2f} processes in the minute before",
+        "Load before": f"{load:.2f} processes on average in the last minute",
     }
 
 
 def render(outcomes: list[Outcome], machine: dict[str, str]) -> str:
     """The page."""
-    judged = [(one.script, claim) for one in outcomes for claim in one.claims if claim["holds"] is not None]
+    judged = [(outcome.script, claim) for outcome in outcomes for claim in outcome.claims if claim["holds"] is not None]
     missed = [f"{claim['name']} (`{script}`)" for script, claim in judged if not claim["holds"]]
     lines = [
         "# Performance",
         "",
-        "Made by `make perf`, which runs the scripts in `perf/`: one a claim, both sides in one run. Ratios are what",
-        "travels from machine to machine; times do not.",
+        "Written by `make perf`, which runs the scripts in `perf/`. Each measures both sides of a claim in one run.",
+        "Ratios carry over to other machines; times do not.",
         "",
         "| | |",
         "| --- | --- |",
@@ -156,7 +157,7 @@ def _section(outcome: Outcome) -> list[str]:
     if outcome.status != "ran":
         lines += [f"**{outcome.status.capitalize()}**: {outcome.reason}.", ""]
     elif not outcome.claims:
-        lines += ["It ran, and reports nothing here; what it measures it prints.", ""]
+        lines += ["It ran and reports nothing here; it prints its measurements.", ""]
     for note in outcome.notes:
         lines += [_cell(note) + ".", ""]
     if not outcome.claims:
@@ -165,9 +166,9 @@ def _section(outcome: Outcome) -> list[str]:
         "| measured | value | claim | verdict | from |",
         "| --- | ---: | --- | --- | --- |",
         *(
-            f"| {_cell(one['name'])} | {_value(one)} | {one['bound']} "
-            f"| {_verdict(one['holds'])} | {_cell(one['detail'])} |"
-            for one in outcome.claims
+            f"| {_cell(row['name'])} | {_value(row)} | {row['bound']} "
+            f"| {_verdict(row['holds'])} | {_cell(row['detail'])} |"
+            for row in outcome.claims
         ),
         "",
     ]

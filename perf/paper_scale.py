@@ -1,13 +1,13 @@
-"""What a training step costs at the size of CNN-JEPA's paper: ResNet-50 and ViT-S/14, 224 px, every method.
+"""The cost of a training step at the scale of CNN-JEPA's paper: ResNet-50 and ViT-S/14, 224 px, every method.
 
 Usage: python perf/paper_scale.py [--batch N] [--steps N] [--rounds N] [--methods a,b]
 
-The steps of `configs/imagenet100.yaml` with its settings, on decoded squares of 256 px that lie on the device: no
-loader is measured, and views are cropped within the step, where a run on the real set has them cropped by its reader
-(`perf/step.py` tells what views take). No training. Entries take turns, and a time is the median over the rounds.
-Ratios are to CNN-JEPA on the masked-dense encoder, as published; beside them what its authors' runs took, loader and
-probes included. Device-hours are those of 200 epochs of ImageNet-100 (126,689 images) at this speed and batch, on one
-such device.
+Steps with the settings of `configs/imagenet100.yaml`, on decoded squares of 256 px that are on the device: the loader
+is not measured, and views are cropped within the step, whereas the reader crops them in a run on the real images
+(`perf/step.py` measures the time of views). Nothing is trained. Entries take turns; a time is the median over the
+rounds. Ratios are relative to CNN-JEPA on the masked-dense encoder, as published, and are shown next to the ratios of
+its authors' runs, which include loader and probes. Device-hours are those of 200 epochs of ImageNet-100 (126,689
+images) at this speed and batch, on one such device.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
     gpu = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=128 if gpu else 16)
-    parser.add_argument("--steps", type=int, default=20 if gpu else 1, help="of a turn")
+    parser.add_argument("--steps", type=int, default=20 if gpu else 1, help="steps of a turn")
     parser.add_argument("--rounds", type=int, default=5 if gpu else 3)
     parser.add_argument("--methods", help="entries of the experiment; without it all that train")
     options = parser.parse_args()
@@ -73,9 +73,9 @@ def main() -> None:
             for name, run in runs.items():
                 assert run.training is not None
                 times.setdefault(name, []).append(seconds_per_step(run.training, options.steps))
-    medians = {name: statistics.median(found) for name, found in times.items()}
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     for name, seconds in medians.items():
-        ratios = [own / base for own, base in zip(times[name], times.get(BASE, times[name]), strict=True)]
+        ratios = [entry / base for entry, base in zip(times[name], times.get(BASE, times[name]), strict=True)]
         speed = options.batch / seconds
         hours = EPOCHS * IMAGES / speed / 3600
         claim(
@@ -87,16 +87,16 @@ def main() -> None:
 
 
 def _published(run: Run) -> str:
-    """What the authors' runs took for an epoch, relative to CNN-JEPA's."""
+    """The authors' time of an epoch, relative to CNN-JEPA's."""
     method, vit = run.spec.entry.method, run.spec.backbone.kind == "vit"
-    wanted = "ViT-S/14" if vit else "ResNet-50"
+    backbone = "ViT-S/14" if vit else "ResNet-50"
     source = published()[REPOSITORY]
-    found = [one for one in source.runs if (one.method, one.backbone) == (method, wanted)]
-    if not found or run.spec.entry.name == "cnn_jepa":
+    runs = [row for row in source.runs if (row.method, row.backbone) == (method, backbone)]
+    if not runs or run.spec.entry.name == "cnn_jepa":
         return ""
-    (one,) = found
-    assert one.epochs is not None
-    return f"; published {source.ratio(one) * EPOCHS / one.epochs:.2f} x"
+    (row,) = runs
+    assert row.epochs is not None
+    return f"; published {source.ratio(row) * EPOCHS / row.epochs:.2f} x"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""bfloat16 against float32: a training step of the quickstart's network, both sides in one run.
+"""bfloat16 against float32: forward and backward of the quickstart's network, both sides in one run.
 
 Usage: python perf/precision.py [--rounds N] [--device cpu|cuda]
 
-Claim: where `precision: auto` takes bf16, bf16 is not slower; where it takes float32, bf16 is.
+Claim: where `precision: auto` chooses bf16, bf16 is not slower; where it chooses float32, bf16 is slower.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The sparse encoder against the masked-dense one and the plain dense network: time of a step, memory, time by layer.
+"""The sparse encoder against the masked-dense encoder and the plain network: time of a step, memory, time by layer.
 
 Usage: python perf/sparse_encoder.py [--cases a,b] [--rounds N] [--device cpu|cuda] [--batch N] [--layers CASE]
 
-All sides of a case in one process, one after the other in each round, medians; every step draws a fresh mask, and
-building its indices is inside the timed part. `--layers` prints where a case's time goes instead (on a CPU). Peak
-memory is that of a process of its own for each side.
+All sides of a case run in one process, one after the other in each round; times are medians. Every step draws a new
+mask, and the timed part includes building its indices. `--layers` prints the time by layer of a case instead (on a
+CPU). Peak memory is measured in a process of its own for each side.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _DENSE = "dense channels_last"
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured. `sides` are told apart by `_side`; `claims` are (against, at least or None)."""
+    """One comparison. `claims` are pairs: the other side (see `_side`), and the least ratio or None."""
 
     name: str
     backbone: BackboneSpec
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--cases", default=",".join(case.name for case in CASES) + ",memory")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch", type=int, help="another batch size than the case's")
+    parser.add_argument("--batch", type=int, help="instead of the case's batch size")
     parser.add_argument("--layers", metavar="CASE", choices=[case.name for case in CASES if not case.whole_step])
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -88,16 +88,16 @@ def main() -> None:
         return
     names = options.cases.split(",")
     about(f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    own = has_bfloat16(torch.device(options.device))
-    if not own:
-        about(f"Cases in bf16 are measured in float32 and hold no claim, or skipped: {EMULATED}")
+    native = has_bfloat16(torch.device(options.device))
+    if not native:
+        about(f"Cases in bf16 are skipped or measured in float32 without a claim: {EMULATED}")
     for case in CASES:
         if case.name in names:
             case = replace(case, batch=options.batch or case.batch)
-            if own or case.precision != "bf16":
+            if native or case.precision != "bf16":
                 _compare(case, options.rounds, options.device)
             elif case == replace(FIRST, name=case.name, precision="bf16", claims=case.claims, batch=case.batch):
-                _skip(case)  # in float32 it would be the first case once more
+                _skip(case)  # in float32 it would repeat the first case
             else:
                 unclaimed = tuple((against, None) for against, _ in case.claims)
                 _compare(replace(case, precision="32", claims=unclaimed), options.rounds, options.device)
@@ -107,31 +107,31 @@ def main() -> None:
 
 def _skip(case: Case) -> None:
     for against, least in case.claims:
-        unmeasured(f"{_told(case)} against {against}", EMULATED, "x", at_least=least)
+        unmeasured(f"{_describe(case)} against {against}", EMULATED, "x", at_least=least)
 
 
-def _told(case: Case) -> str:
+def _describe(case: Case) -> str:
     return f"{case.name} ({case.size} px, batch {case.batch}, {case.precision})"
 
 
 def _compare(case: Case, rounds: int, device: str) -> None:
-    against_all = [against for against, _ in case.claims]
-    if not case.whole_step and _DENSE not in against_all:
-        against_all.append(_DENSE)  # told beside the claims: times the visible share it is the floor
-    sides = {name: _side(case, name, device) for name in ("sparse", *against_all)}
+    others = [against for against, _ in case.claims]
+    if not case.whole_step and _DENSE not in others:
+        others.append(_DENSE)  # its time multiplied by the visible share is the lower limit
+    sides = {name: _side(case, name, device) for name in ("sparse", *others)}
     spent: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds + 1):
         for name, step in sides.items():
             spent[name].append(_timed(step, device))
     medians = {name: statistics.median(times[1:]) for name, times in spent.items()}
-    what = _told(case)
+    row = _describe(case)
     for against, least in case.claims:
-        sides = f"sparse {medians['sparse'] * 1e3:.0f} ms, {against} {medians[against] * 1e3:.0f} ms"
-        claim(f"{what} against {against}", medians[against] / medians["sparse"], "x", at_least=least, detail=sides)
+        detail = f"sparse {medians['sparse'] * 1e3:.0f} ms, {against} {medians[against] * 1e3:.0f} ms"
+        claim(f"{row} against {against}", medians[against] / medians["sparse"], "x", at_least=least, detail=detail)
     if not case.whole_step:
         share = medians["sparse"] / medians[_DENSE]
-        floor = f"{case.visible:.2f} is what it sees" if not case.mixed else "what it sees varies"
-        claim(f"{what}, of {_DENSE}", 100 * share, "%", detail=f"{medians[_DENSE] * 1e3:.0f} ms; {floor}")
+        visible = "the visible share varies" if case.mixed else f"the visible share is {case.visible:.2f}"
+        claim(f"{row}, of {_DENSE}", 100 * share, "%", detail=f"{medians[_DENSE] * 1e3:.0f} ms; {visible}")
 
 
 def _timed(step: Callable[[], None], device: str) -> float:
@@ -148,7 +148,7 @@ def _timed(step: Callable[[], None], device: str) -> float:
 
 
 def _side(case: Case, side: str, device: str) -> Callable[[], None]:
-    """A training step of one side; `masked` is in the default layout, as published."""
+    """A training step of one side; `masked` has the default memory layout, as published."""
     torch.manual_seed(0)
     backbone = build_backbone(case.backbone, case.size)
     network = backbone.net.to(device)
@@ -220,11 +220,11 @@ def _compare_memory() -> None:
         peaks[side] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     share = peaks["sparse"] / peaks["masked"]
     sides = f"sparse {peaks['sparse'] / 2**20:.0f} MiB, masked {peaks['masked'] / 2**20:.0f} MiB"
-    claim("peak memory of the first case, of masked", 100 * share, "%", at_most=60, detail=sides)
+    claim("peak memory of the first case, share of masked", 100 * share, "%", at_most=60, detail=sides)
 
 
 def _peak(side: str) -> int:
-    """Bytes that three steps add to what the process holds before them."""
+    """Bytes by which three steps raise the process's peak memory."""
     step = _side(FIRST, side, "cpu")
     before = _high_water()
     for _ in range(3):
@@ -233,13 +233,13 @@ def _peak(side: str) -> int:
 
 
 def _high_water() -> int:
-    """The process's largest resident set so far, in bytes; `getrusage` would start from its parent's."""
+    """The process's peak resident set in bytes; `getrusage` would count its parent's."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
 
 
 class _Timed(SparseEncoder):
-    """Notes when each step has run, and when the gradient of its value is there."""
+    """Records when each step has run, and when the gradient of its value is computed."""
 
     def __init__(self, backbone: nn.Module, patch_size: int) -> None:
         super().__init__(backbone, patch_size)
@@ -248,9 +248,9 @@ class _Timed(SparseEncoder):
 
     def _lay_out(self, *images_and_context: Any) -> Any:
         start = time.perf_counter()
-        laid_out = super()._lay_out(*images_and_context)
+        layout = super()._lay_out(*images_and_context)
         self.forward_s["(indices)"].append(time.perf_counter() - start)
-        return laid_out
+        return layout
 
     def _run(self, step: Any, values: list[Any], way: str, *rest: Any) -> Any:
         name = f"{step.target if isinstance(step.target, str) else step.target.__name__} [{way}]"
@@ -275,17 +275,17 @@ def _layers(case: Case, rounds: int) -> None:
         start = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=case.precision == "bf16"):
             features = encoder(images, sample_masks(spec, case.batch, grid, generator))
-        done = time.perf_counter()
+        middle = time.perf_counter()
         features.float().square().mean().backward()
-        backward_s["(all)"].append(time.perf_counter() - done)
-        encoder.forward_s["(all)"].append(done - start)
+        backward_s["(all)"].append(time.perf_counter() - middle)
+        encoder.forward_s["(all)"].append(middle - start)
         ends = [*encoder.arrived[1:], (time.perf_counter(), "")]
         for (begin, name), (end, _) in zip(encoder.arrived, ends, strict=True):
             backward_s[name].append(end - begin)
         if not round_:  # warm-up
             encoder.forward_s.clear()
             backward_s.clear()
-    print(f"\n{case.name}: milliseconds a step by layer (backward: until the next gradient is there)")
+    print(f"\n{case.name}: milliseconds per step by layer (backward: until the next gradient is computed)")
     for name, times in encoder.forward_s.items():
         forward, backward = sum(times) / rounds * 1e3, sum(backward_s[name]) / rounds * 1e3
         if forward + backward > 1:

@@ -1,15 +1,14 @@
-"""Where a training step's time goes, for each entry of an experiment, and what the loop itself costs.
+"""The time of a training step by part, for each entry of an experiment, and the cost of the training loop itself.
 
 Usage: python perf/step.py [EXPERIMENT] [--steps N] [--methods a,b] [--data FOLDER]
 
-FOLDER is for experiments on an image folder, and is what the environment variable `PERF_DATA` names where it is left
-out.
+FOLDER is for experiments on an image folder. Without it the environment variable `PERF_DATA` names the folder.
 
-Three measurements in one run. The real loop trains N steps; `loop` is the share of its training time that is not inside
-a step's parts (schedules, ledger, progress, checks). Then N steps with a clock behind each part give the parts' shares.
-Last, a few steps under torch's profiler: `outside` is the share of the operations' own time that is spent outside
-convolutions, matrix products and attention (equal engineering, rule 27: nobody should be slow for his norms, gathers or
-optimizer). Claim: `loop` and `other` together are under 3%.
+Three measurements in one run. First, the real loop trains N steps; `loop` is the share of its training time outside the
+parts of a step (schedules, ledger, progress, checks). Second, N steps with a clock after each part give the shares of
+the parts. Third, a few steps under torch's profiler: `outside` is the share of the operations' own time outside
+convolutions, matrix products and attention (equal engineering, rule 27: no method should be slow because of its norms,
+gathers or optimizer). Claim: `loop` and `other` together are under 3%.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import Any
 
 import torch
 from claims import about, claim
-from images import asked_folder
+from images import data_folder
 from rich.console import Console
 
 from benchmark.cli.console import ConsoleReporter
@@ -62,7 +61,7 @@ def main() -> None:
     experiment, source = load_experiment(options.experiment, methods=methods)
     device = choose_device("auto")
     entries = resolve_entries(experiment, source)
-    data = options.data or (asked_folder() if experiment.dataset.name == "folder" else None)
+    data = options.data or (data_folder() if experiment.dataset.name == "folder" else None)
     dataset = load_dataset(experiment.dataset, data)
     reporter = ConsoleReporter(True, Console())
     about(
@@ -79,15 +78,15 @@ def main() -> None:
             assert run.training is not None
             warm_up(run.training)
             spent = _loop_share(run, options.steps)
-            found = breakdown(run.training, options.steps)
+            profile = breakdown(run.training, options.steps)
             outside = _outside_products(run.training)
             run.close()
-            total = found["seconds_per_step"]
-            shares = "".join(f"{found['parts'].get(part, 0.0) / total:>15.2%}" for part in PARTS)
+            total = profile["seconds_per_step"]
+            shares = "".join(f"{profile['parts'].get(part, 0.0) / total:>15.2%}" for part in PARTS)
             speed = experiment.batch_size / total
             claim(
-                f"{plan.entry.name}: the loop and what is in no part, of a step",
-                100 * (spent + found["parts"]["other"] / total),
+                f"{plan.entry.name}: the loop and time in no part, share of a step",
+                100 * (spent + profile["parts"]["other"] / total),
                 "%",
                 at_most=3,
                 detail=f"{total * 1e3:.1f} ms a step, {speed:.0f} images/s; {outside:.0%} outside matrix products",
@@ -118,7 +117,7 @@ def _loop_share(run: Run, steps: int) -> float:
 
 
 def _outside_products(training: Training) -> float:
-    """The share of the operations' own time that is not a convolution's, a matrix product's or an attention's."""
+    """The share of the operations' own time outside convolutions, matrix products and attention."""
     from torch.profiler import ProfilerActivity, profile
 
     device = training.fabric.device.type

@@ -1,18 +1,17 @@
-"""How much faster views are made a batch at a time than an image at a time by lightly's `SimCLRTransform`, and what it
-costs that they are exact.
+"""The speed of views made for a whole batch, against lightly's `SimCLRTransform` for each image; the cost of exactness.
 
 Both sides make SimCLR's two views of the same images, with the same settings, up to one normalised batch per view;
-lightly's side starts from PIL images that are in memory already. One thread each, so that the numbers are per core.
-Time is the processor's, which other work on the machine disturbs less than the clock; the sides take turns.
+lightly starts from PIL images in memory. One thread each, so that the numbers are per core. Times are processor times,
+which other work on the machine disturbs less than wall-clock time; the sides take turns.
 
-Views are what torchvision's functions make of an image. Two of them have cheaper relatives, which are no option of the
-library and stand here alone: the hue as a rotation of the colours' YIQ plane, one matrix an image, rather than by HSV;
-and a bilinear crop of two pixels each way, however much smaller the view is, rather than antialiased. The second part
-says how much faster views would be with either, and how far off, on smooth images (noise would make both look worse).
+Views equal the results of torchvision's functions. Two of these functions have cheaper approximations, which are in
+this script only: hue as a rotation of the YIQ plane, by one matrix per image, instead of HSV; and a bilinear crop from
+two pixels in each direction, however much smaller the view is, without antialiasing. The second part measures how much
+faster views would be with each of them, and the error on smooth images (noise would increase it).
 
-The third part is for GPUs: the same views at 32 px of images that lie on one, by the clock, draws on the CPU and their
-way to the device included. Claim: at least 200,000 images/s.
-"""  # noqa: D205
+The third part is for GPUs: the same views at 32 px of images on the GPU, in wall-clock time, including the draws on the
+CPU and their transfer. Claim: at least 200,000 images/s.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +41,8 @@ _ROUNDS = 7
 _GPU_BATCHES = 50  # of a round
 _GPU_AIM = 200_000  # images/s
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# glibc hands blocks smaller than the largest one that was ever freed back to the system late. A training step frees
-# large ones at once; here that has to be done for it, or fresh pages are what is measured.
+# glibc keeps freed blocks that are smaller than the largest block freed so far. A training step frees large blocks at
+# once; this script frees one on purpose, or else it would also measure getting fresh pages from the system.
 _LARGE_BYTES = 31 * 2**20
 
 
@@ -55,8 +54,8 @@ class Case:
         source: side of the images in pixels.
         size: side of the views.
         blur: probability of a blur.
-        batch: images that are augmented at a time.
-        aim: how many times faster the batch is meant to be.
+        batch: images per batch.
+        aim: the claimed ratio to lightly's speed.
     """
 
     source: int
@@ -75,7 +74,7 @@ CASES = (
 
 
 def measure(case: Case) -> tuple[float, float]:
-    """Images per second of processor time, two views of each: lightly's and ours."""
+    """Images per second of processor time, with two views of each: lightly's and ours."""
     generator = torch.Generator().manual_seed(0)
     shape = (case.batch, 3, case.source, case.source)
     images_BCHW = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
@@ -92,14 +91,14 @@ def measure(case: Case) -> tuple[float, float]:
         return augmenter(images_BCHW, augmenter.sample(case.batch, (case.source, case.source), generator))
 
     theirs(), ours()
-    # Ours several times a round: it is so much shorter.
+    # Ours is repeated within a round, because it is much shorter.
     seconds = [(_seconds(theirs, 1), _seconds(ours, 5)) for _ in range(_ROUNDS)]
     slow, fast = (statistics.median(side) for side in zip(*seconds, strict=True))
     return case.batch / slow, case.batch / fast
 
 
 def on_gpu(batch: int) -> float:
-    """Images per second by the clock, two views of each at 32 px, made on a GPU; the median of the rounds."""
+    """Images per second of wall-clock time, with two views of each at 32 px, on a GPU; the median of the rounds."""
     device = torch.device("cuda")
     generator = torch.Generator().manual_seed(0)
     images_BCHW = torch.randint(0, 256, (batch, 3, 32, 32), dtype=torch.uint8, generator=generator).to(device)
@@ -113,7 +112,9 @@ def on_gpu(batch: int) -> float:
             augmenter(images_BCHW, augmenter.sample(batch, (32, 32), generator))
         torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - start)
-    return batch * _GPU_BATCHES / statistics.median(seconds[1:])  # the first round compiles kernels and takes memory
+    return (
+        batch * _GPU_BATCHES / statistics.median(seconds[1:])
+    )  # the first round compiles kernels and allocates memory
 
 
 def _seconds(make: Callable[[], object], repeats: int) -> float:
@@ -124,7 +125,7 @@ def _seconds(make: Callable[[], object], repeats: int) -> float:
 
 
 def _rotated_hue(images_CBYX: Tensor, shifts_B: Tensor) -> None:
-    """Turns I and Q of each image by its shift, in turns; Y stays."""
+    """Rotates I and Q of each image by its shift, in full turns; Y stays."""
     to_yiq = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
     turn_B33 = torch.eye(3).repeat(len(shifts_B), 1, 1)
     angle_B = 2 * math.pi * shifts_B
@@ -137,7 +138,7 @@ def _rotated_hue(images_CBYX: Tensor, shifts_B: Tensor) -> None:
 def _two_taps(
     boxes_6B: Tensor, interpolation: str, size: int, source_size: tuple[int, int], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """As `crop_taps`, but each pixel is made of the two nearest each way, without antialiasing."""
+    """Like `crop_taps`, but from the two nearest pixels in each direction, without antialiasing."""
     del interpolation, source_size
     start_AB11, length_AB11, flip_AB11 = boxes_6B.to(device)[..., None, None].view(3, 2, -1, 1, 1)
     target_S1 = (torch.arange(size, device=device) + 0.5)[:, None]
@@ -157,34 +158,34 @@ CHEAPER: dict[str, Any] = {
 
 
 def exactness(case: Case) -> dict[str, tuple[float, float]]:
-    """For each cheaper variant: how many times faster views are, and how far off on average, in 1/255."""
+    """For each cheaper variant: the speed-up of views, and the mean error in 1/255."""
     generator = torch.Generator().manual_seed(0)
     coarse_BCHW = torch.rand(case.batch, 3, 8, 8, generator=generator)
     smooth_BCHW = functional.interpolate(coarse_BCHW, (case.source, case.source), mode="bicubic").clamp(0, 1)
     images_BCHW = (smooth_BCHW * 255).round().to(torch.uint8)
     spec = ViewSpec(jitter=0.8, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, grayscale=0.2, blur=case.blur)
     augmenter = Augmenter([spec, spec], case.size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    drawn = augmenter.sample(case.batch, (case.source, case.source), generator)
+    draws = augmenter.sample(case.batch, (case.source, case.source), generator)
 
     def make() -> tuple[Tensor, ...]:
-        return augmenter(images_BCHW, drawn)
+        return augmenter(images_BCHW, draws)
 
-    found = {}
+    results = {}
     exact = make()
     for name, cheaper in CHEAPER.items():
         with cheaper():
-            off = 255 * statistics.mean(float((a - b).abs().mean()) for a, b in zip(make(), exact, strict=True))
+            error = 255 * statistics.mean(float((a - b).abs().mean()) for a, b in zip(make(), exact, strict=True))
         ratios = []
         for _ in range(_ROUNDS):
             slow = _seconds(make, 5)
             with cheaper():
                 ratios.append(slow / _seconds(make, 5))
-        found[name] = (statistics.median(ratios), off)
-    return found
+        results[name] = (statistics.median(ratios), error)
+    return results
 
 
 def main() -> None:
-    """Prints one line per case, twice, and those for GPUs."""
+    """Reports every case, its cheaper variants, and the views on a GPU."""
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     torch.empty(_LARGE_BYTES, dtype=torch.uint8).fill_(0)
@@ -199,9 +200,9 @@ def main() -> None:
             detail=f"{fast:.0f} and {slow:.0f} images/s",
         )
     for case in CASES:
-        for name, (gain, off) in exactness(case).items():
-            what = f"views {case.source} -> {case.size} px, blur {case.blur}, with {name}, against exact ones"
-            claim(what, gain, "x", detail=f"{off:.1f}/255 off on average")
+        for name, (gain, error) in exactness(case).items():
+            row = f"views {case.source} -> {case.size} px, blur {case.blur}, with {name}, against exact ones"
+            claim(row, gain, "x", detail=f"mean error {error:.1f}/255")
     for batch in (256, 1024):
         name = f"views 32 -> 32 px on the GPU, blur 0.0, batch {batch}"
         if torch.cuda.is_available():

@@ -1,1 +1,1 @@
-"""Operations on the visible blocks of images: what `SparseEncoder` is made of."""
+"""Operations on the visible blocks of images, from which `SparseEncoder` is built."""

@@ -1,6 +1,6 @@
-"""Convolution as one matrix product: for each position the rows that the kernel reads, side by side.
+"""Convolution as one matrix product: for each position the rows that the kernel reads, side by side (im2col).
 
-Hidden neighbours are multiplied as zeros; for narrow layers that costs less than a product per tap.
+Hidden neighbours enter as zeros. For narrow layers this costs less than one product per tap of the kernel.
 
 Shape suffixes: N visible blocks, C O channels in and out, s side of a block, R rows (positions), T taps of the kernel.
 """
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 
 def suits(reach: Reach) -> bool:
-    """Whether the way back is the same operation: stride 1, and as far to one side as to the other."""
+    """Whether the backward pass is the same operation: stride 1 and equal padding on both sides."""
     return reach.stride == 1 and all(reach.padding[axis] == reach.after(axis) for axis in range(2))
 
 
 def columns(module: nn.Conv2d, blocks_NCss: Tensor, index: tuple[Tensor, ...]) -> Tensor:
     """A convolution of stride 1 as a matrix product."""
     blocks, weight, bias = at_one_precision(module, blocks_NCss)
-    made: Tensor = _ColumnConv.apply(as_rows(blocks), weight, index[0])
-    return as_blocks(made if bias is None else made + bias, blocks.shape[2], blocks.shape[3])
+    out: Tensor = _ColumnConv.apply(as_rows(blocks), weight, index[0])
+    return as_blocks(out if bias is None else out + bias, blocks.shape[2], blocks.shape[3])
 
 
 class _ColumnConv(torch.autograd.Function):
-    """Its adjoint is the same operation with the kernel turned round."""
+    """The convolution; its backward pass is the same operation with the kernel flipped."""
 
     @staticmethod
     def forward(ctx: Any, rows_RC: Tensor, weight: Tensor, flat: Tensor) -> Tensor:
         ctx.save_for_backward(rows_RC, weight, flat)
-        return rows_times(_side_by_side(rows_RC, flat, _taps(weight)), _matrix(weight).t())
+        return rows_times(_side_by_side(rows_RC, flat, _tap_count(weight)), _matrix(weight).t())
 
     @staticmethod
     @once_differentiable
@@ -45,16 +45,16 @@ class _ColumnConv(torch.autograd.Function):
         rows_RC, weight, flat = ctx.saved_tensors
         grad_rows = grad_weight = None
         if ctx.needs_input_grad[0]:
-            turned = _matrix(weight.flip(2, 3).transpose(0, 1))
-            grad_rows = rows_times(_side_by_side(grad_RO, flat, _taps(weight)), turned.t())
+            flipped = _matrix(weight.flip(2, 3).transpose(0, 1))
+            grad_rows = rows_times(_side_by_side(grad_RO, flat, _tap_count(weight)), flipped.t())
         if ctx.needs_input_grad[1]:
-            out, into, height, width = weight.shape
+            outputs, inputs, height, width = weight.shape
             matrix = product_over_rows(grad_RO, _side_by_side(rows_RC, flat, height * width))
-            grad_weight = matrix.view(out, height, width, into).permute(0, 3, 1, 2)
+            grad_weight = matrix.view(outputs, height, width, inputs).permute(0, 3, 1, 2)
         return grad_rows, grad_weight, None
 
 
-def _taps(weight: Tensor) -> int:
+def _tap_count(weight: Tensor) -> int:
     return weight.shape[2] * weight.shape[3]
 
 

@@ -1,8 +1,8 @@
-"""Depthwise convolution of stride 1 on CPUs: maps as a whole for what flows through, visible positions for the weight.
+"""Depthwise convolution of stride 1 on CPUs: features on whole maps, the weight's gradient at visible positions only.
 
-A wide depthwise kernel is cheap to apply, so that whole maps with zeros at hidden cells cost less than halos that
-outgrow the blocks. Its weight's gradient is not: oneDNN takes 8 to 90 times as long for it as for the convolution
-(7x7, `perf/depthwise.py`). Here it is a product of shifted windows with the gradient, over visible positions alone.
+A wide depthwise kernel is cheap to apply: whole maps with zeros at hidden cells cost less than halos that outgrow the
+blocks. The gradient of its weight is expensive: oneDNN takes 8 to 90 times as long for it as for the convolution (7x7,
+`perf/depthwise.py`). Here it is the product of shifted windows with the gradient, over visible positions only.
 
 Shape suffixes: N visible blocks, C channels, s side of a block, u v of a window, R rows (positions).
 """
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from cnn_jepa.program import Reach
 
-_BLOCKS = 64  # whose windows are worked on at a time: what they hold should stay in the caches
+_BLOCKS = 64  # processed at a time, so that their windows stay in the processor's caches
 
 
 def suits(module: nn.Conv2d, reach: Reach) -> bool:
-    """Whether a convolution is of this kind: as many channels out as in, and as far to one side as to the other."""
+    """Whether a convolution is depthwise, of stride 1, undilated, and padded equally on both sides."""
     one_each = module.groups == module.in_channels == module.out_channels
     symmetric = all(reach.padding[axis] == reach.after(axis) for axis in range(2))
     return one_each and symmetric and reach.stride == 1 and reach.dilation == (1, 1)
@@ -38,23 +38,21 @@ def suits(module: nn.Conv2d, reach: Reach) -> bool:
 def depthwise(
     module: nn.Conv2d, blocks_NCss: Tensor, reach: Reach, index: tuple[Tensor, ...], grid: tuple[int, int, int]
 ) -> Tensor:
-    """The convolution; `index` is where the rows lie in the batch's maps, and the rows of each window.
+    """A depthwise convolution of visible blocks (see `suits`).
 
     Args:
-        module: see `suits`.
-        blocks_NCss: visible blocks.
-        reach: what it reads.
-        index: positions `(R,)` and rows `(N u v,)`; R and R + 1 stand for zero.
+        index: the positions `(R,)` of the rows in the batch's maps, and the rows `(N u v,)` that the windows read, of
+            which R and R + 1 are zeros.
         grid: (B, h, w).
     """
     positions, flat = index
     blocks, weight, bias = at_one_precision(module, blocks_NCss)
-    made: Tensor = _Depthwise.apply(blocks, weight, positions, flat, reach, grid)
-    return made if bias is None else made + bias.view(1, -1, 1, 1)
+    out: Tensor = _Depthwise.apply(blocks, weight, positions, flat, reach, grid)
+    return out if bias is None else out + bias.view(1, -1, 1, 1)
 
 
 class _Depthwise(torch.autograd.Function):
-    """Its adjoint is the same convolution with the kernel turned round."""
+    """The convolution; its backward pass is the same convolution with the kernel flipped."""
 
     @staticmethod
     def forward(
@@ -92,8 +90,8 @@ def _on_maps(
     rows_RC = as_rows(blocks_NCss)
     flat = rows_RC.new_zeros(batch * height * width, channels).index_copy_(0, positions, rows_RC)
     maps = flat.view(batch, height, width, channels).permute(0, 3, 1, 2)
-    made = F.conv2d(maps, weight, None, 1, reach.padding, 1, channels)
-    return as_blocks(as_rows(made).index_select(0, positions), side, side)
+    out = F.conv2d(maps, weight, None, 1, reach.padding, 1, channels)
+    return as_blocks(as_rows(out).index_select(0, positions), side, side)
 
 
 @torch.library.custom_op(
@@ -104,11 +102,11 @@ def _on_maps(
 def _weight_gradient(grad_RC: Tensor, rows_RC: Tensor, flat: Tensor, u: int, v: int, height: int, width: int) -> Tensor:
     """The weight's gradient `(C, 1, height, width)`, summed in float32, or float64 for such input.
 
-    An operator of its own, because it is a loop that a compiler should not look into, and so that torch can count it.
+    A custom operator, so that compilers do not unroll its loop and torch's FLOP counter sees it.
     """
     channels, rows, columns = rows_RC.shape[1], u - height + 1, v - width + 1
     total = torch.float64 if rows_RC.dtype == torch.float64 else torch.float32
-    found = rows_RC.new_zeros(height, width, channels, dtype=total)
+    summed = rows_RC.new_zeros(height, width, channels, dtype=total)
     padded = torch.cat((rows_RC, rows_RC.new_zeros(2, channels)))
     windows, grads = flat.view(-1, u * v), grad_RC.view(-1, rows, columns, channels)
     for index, grad in zip(torch.split(windows, _BLOCKS), torch.split(grads, _BLOCKS), strict=True):
@@ -117,8 +115,8 @@ def _weight_gradient(grad_RC: Tensor, rows_RC: Tensor, flat: Tensor, u: int, v: 
         for row in range(height):
             for column in range(width):
                 shifted = read[:, row : row + rows, column : column + columns]
-                found[row, column] += (shifted * grad).sum((0, 1, 2))
-    return found.permute(2, 0, 1).unsqueeze(1).contiguous()
+                summed[row, column] += (shifted * grad).sum((0, 1, 2))
+    return summed.permute(2, 0, 1).unsqueeze(1).contiguous()
 
 
 @_weight_gradient.register_fake
@@ -131,5 +129,5 @@ def _(grad_RC: Tensor, rows_RC: Tensor, flat: Tensor, u: int, v: int, height: in
 def _weight_gradient_flops(
     grad_RC: Sequence[int], rows_RC: Sequence[int], flat: Any, u: int, v: int, height: int, width: int, **_: Any
 ) -> int:
-    """For torch's counter: a multiplication and an addition per visible position, channel and tap."""
+    """For torch's FLOP counter: a multiplication and an addition per visible position, channel and tap."""
     return 2 * grad_RC[0] * grad_RC[1] * height * width

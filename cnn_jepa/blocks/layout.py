@@ -1,6 +1,6 @@
-"""Where visible blocks lie, and which of their neighbours are visible too: all the indices of one forward pass.
+"""Index tensors of a forward pass: where visible blocks are, and which of their neighbours are visible.
 
-Everything is computed on the host from the mask there, and then carried to the device, so that no step waits for it.
+They are computed on the CPU, from the mask's copy there, and then moved to the device: no step waits for the device.
 
 Shape suffixes: B images, h w cells of the grid, N visible cells of the batch, s side of a block in positions, R = N s s
 rows (positions of all visible blocks, block by block), u v rows and columns of a window (a block with its halo).
@@ -24,7 +24,7 @@ _HIDDEN, _OUTSIDE = -1, -2
 
 @dataclass(frozen=True)
 class Need:
-    """An index that an operation asks for; equal needs share one."""
+    """An index that an operation needs; equal needs share one."""
 
     form: str  # windows | columns | taps | dense | depthwise
     side: int
@@ -32,11 +32,7 @@ class Need:
 
 
 class Layout:
-    """The visible blocks of one batch.
-
-    Args:
-        context_Bhw: boolean, on the host.
-    """
+    """The visible blocks of one batch, from a boolean mask on the CPU."""
 
     def __init__(self, context_Bhw: Tensor) -> None:
         self.grid = (context_Bhw.shape[1], context_Bhw.shape[2])
@@ -54,7 +50,7 @@ class Layout:
         return len(self.cells)
 
     def get(self, need: Need) -> tuple[Tensor, ...]:
-        """The tensors of an index, on the host."""
+        """The tensors of an index, on the CPU."""
         if need not in self._made:
             make = {
                 "windows": self._window_index,
@@ -82,7 +78,7 @@ class Layout:
         return self._neighbours[reach]
 
     def windows(self, side: int, reach: Reach) -> Tensor:
-        """Rows `(N, u, v)` that each window reads; R stands for a hidden position, R + 1 for one outside the image."""
+        """Rows `(N, u, v)` that each window reads; R marks a hidden position, R + 1 one outside the image."""
         key = (side, reach)
         if key not in self._windows:
             positions = [torch.arange(-reach.padding[axis], side + reach.after(axis)) for axis in range(2)]
@@ -96,7 +92,7 @@ class Layout:
         return self._windows[key]
 
     def _window_index(self, side: int, reach: Reach) -> tuple[Tensor, ...]:
-        """All rows of the windows; then the halo's positions among them that are visible, and the rows these are."""
+        """All rows of the windows; the visible halo positions among them; the rows of those positions."""
         windows_Nuv = self.windows(side, reach)
         is_halo = windows_Nuv < len(self) * side * side
         before = reach.padding
@@ -106,11 +102,11 @@ class Layout:
         return flat, halo, flat[halo]
 
     def _tap_index(self, side: int, reach: Reach) -> tuple[Tensor, ...]:
-        """Where each tap's pairs begin and really end; the pairs of rows it joins; bags by row made and row read."""
+        """Where each tap's pairs begin and the real ones end; the pairs of rows; bags by written and by read row."""
         count = len(self) * side * side
         read_TR = torch.stack([tap.flatten() for tap in self._taps(side, reach)])
         exists_TR = read_TR < count
-        # Shapes of products are rounded up, so that they repeat: oneDNN compiles a kernel for each that it meets.
+        # Sizes of products are rounded up, so that they recur: oneDNN compiles a kernel for each new size.
         pairs_T = exists_TR.sum(1)
         units_T = torch.tensor([significant_unit(n) for n in pairs_T.tolist()])
         room_T = (pairs_T + units_T - 1).div(units_T, rounding_mode="floor") * units_T
@@ -130,7 +126,7 @@ class Layout:
         return (torch.stack(self._taps(side, reach), dim=-1).flatten(),)
 
     def _taps(self, side: int, reach: Reach) -> list[Tensor]:
-        """For each tap of the kernel the row that it reads for each position made, as in `windows`."""
+        """For each tap of the kernel the row that it reads for each output position, as in `windows`."""
         windows_Nuv = self.windows(side, reach)
         extent = (side // reach.stride - 1) * reach.stride + 1
         taps: list[Tensor] = []
@@ -142,7 +138,7 @@ class Layout:
         return taps
 
     def _dense_index(self, side: int, reach: Reach) -> tuple[Tensor, ...]:
-        """Positions, in the whole batch's maps, of the rows that are read and of those that are made."""
+        """Positions, in the whole batch's maps, of the rows that are read and of those that are written."""
         return self.positions(side), self.positions(side // reach.stride)
 
     def _depthwise_index(self, side: int, reach: Reach) -> tuple[Tensor, ...]:
@@ -150,7 +146,7 @@ class Layout:
         return self.positions(side), self.windows(side, reach).flatten()
 
     def positions(self, side: int) -> Tensor:
-        """Where each row lies among the `(B, h side, w side)` positions of the batch."""
+        """The position of each row among the `(B, h side, w side)` positions of the batch."""
         image, row, column = (axis.view(-1, 1, 1) for axis in self._cells_N3.unbind(1))
         inner = torch.arange(side)
         rows = image * (self.grid[0] * side) + row * side + inner.view(-1, 1)
@@ -158,24 +154,24 @@ class Layout:
 
 
 def significant_unit(count: int) -> int:
-    """What a number with five significant bits, of this size, is a multiple of."""
+    """The largest power of two that divides every number of this size with five significant bits."""
     return 1 << max(count.bit_length() - 5, 0)
 
 
 def _bags(rows_P: Tensor, slots_P: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The slots of pairs ordered by a row of theirs, and where those of each row begin."""
+    """The slots of pairs ordered by row, and where those of each row begin."""
     starts = torch.zeros(count + 1, dtype=torch.int64)
     starts[1:] = torch.bincount(rows_P, minlength=count).cumsum(0)
     return slots_P[rows_P.argsort(stable=True)], starts
 
 
 def context_on_host(context: Masks | Tensor) -> Tensor:
-    """The context mask on the CPU; waits for the device only where the mask comes as a tensor that lies there."""
+    """The context mask on the CPU; waits for the device only if the mask is a tensor on it."""
     return (context.host.context_Bhw if isinstance(context, Masks) else context).cpu()
 
 
 def carry(tensors: list[Tensor], device: torch.device) -> list[Tensor]:
-    """Index tensors `(n,)` on the device, in one transfer that nobody waits for; tables `(m, n)` stay on the host."""
+    """Moves index tensors `(n,)` to the device in one asynchronous transfer; tables `(m, n)` stay on the CPU."""
     flat = [t for t in tensors if t.ndim == 1]
     if device.type == "cpu" or not flat:
         return tensors

@@ -1,4 +1,4 @@
-"""Between blocks and whole maps: cutting images, putting features back, and convolutions whose halo outgrows the block.
+"""Conversion between blocks and whole maps, and convolutions of whole maps for halos that outgrow the block.
 
 Shape suffixes: N visible blocks, C O channels in and out, s side of a block, R rows (positions), B H W whole maps.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def cut(images_BCHW: Tensor, cells: Tensor, side: int) -> Tensor:
-    """The visible blocks of images, `(N, C, side, side)`; `cells` are their numbers in the batch."""
+    """The visible blocks of images, `(N, C, side, side)`; `cells` are their indices in the batch."""
     batch, channels, height, width = images_BCHW.shape
     split = images_BCHW.view(batch, channels, height // side, side, width // side, side)
     patches = split.permute(0, 2, 4, 3, 5, 1).reshape(-1, side * side * channels)
@@ -27,7 +27,7 @@ def cut(images_BCHW: Tensor, cells: Tensor, side: int) -> Tensor:
 
 
 class _Place(torch.autograd.Function):
-    """Rows at distinct positions of a map that is zero elsewhere; and back, which is its adjoint."""
+    """Writes rows to distinct positions of a map that is zero elsewhere."""
 
     @staticmethod
     def forward(ctx: Any, rows_RC: Tensor, positions: Tensor, total: int) -> Tensor:
@@ -42,7 +42,7 @@ class _Place(torch.autograd.Function):
 
 
 class _Pick(torch.autograd.Function):
-    """Rows from distinct positions of a map."""
+    """Reads the rows at distinct positions of a map."""
 
     @staticmethod
     def forward(ctx: Any, map_PC: Tensor, positions: Tensor) -> Tensor:
@@ -77,5 +77,5 @@ def dense(
     read, written = index
     side = blocks_NCss.shape[2]
     maps = place(as_rows(blocks_NCss), read, (grid[0], grid[1] * side, grid[2] * side))
-    made = pick(module(maps), written)
-    return as_blocks(made, side // reach.stride, side // reach.stride)
+    out = pick(module(maps), written)
+    return as_blocks(out, side // reach.stride, side // reach.stride)

@@ -1,4 +1,4 @@
-"""Blocks as rows of a matrix, and what needs no halo: products, batch norm, operations inside a block.
+"""Blocks as rows of a matrix, and operations without a halo: products, batch norm, operations inside a block.
 
 Shape suffixes: N visible blocks, C O channels in and out, s side of a block, u v of a window, R rows (positions), P
 pairs.
@@ -29,7 +29,7 @@ def as_blocks(rows_RC: Tensor, height: int, width: int) -> Tensor:
 
 
 def working_dtype(values: Tensor) -> torch.dtype:
-    """The precision convolutions run at: autocast's where it is on, which leaves float64 alone."""
+    """The precision of convolutions: autocast's where it is on, except for float64."""
     device = values.device.type
     if values.dtype != torch.float64 and torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
@@ -37,7 +37,7 @@ def working_dtype(values: Tensor) -> torch.dtype:
 
 
 def at_one_precision(module: nn.Conv2d, blocks: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Input, weight and bias at the working precision; our own functions are not on autocast's list."""
+    """Input, weight and bias at the working precision; autocast does not cover our own functions."""
     dtype = working_dtype(blocks)
     bias = None if module.bias is None else module.bias.to(dtype)
     return blocks.to(dtype), module.weight.to(dtype), bias
@@ -58,32 +58,32 @@ def local(module: nn.Module, blocks_NCss: Tensor, reach: Reach) -> Tensor:
         split = blocks.permute(0, 2, 3, 1).reshape(count, side, stride, side, stride, channels)
         rows_RC = split.transpose(2, 3).reshape(-1, stride * stride * channels)
         matrix = weight.permute(0, 2, 3, 1).flatten(1)
-    made: Tensor = _Product.apply(rows_RC, matrix)
-    return as_blocks(made if bias is None else made + bias, side, side)
+    out: Tensor = _Product.apply(rows_RC, matrix)
+    return as_blocks(out if bias is None else out + bias, side, side)
 
 
 def _tiles_plane(reach: Reach) -> bool:
-    """Whether each output position reads positions that no other one reads: a matrix product of rows."""
+    """Whether no two output positions read the same input, so that the convolution is a product of rows."""
     return reach.kernel == (1, 1) or (reach.kernel == (reach.stride, reach.stride) and reach.dilation == (1, 1))
 
 
 def batch_norm(norm: nn.BatchNorm2d | nn.SyncBatchNorm, blocks_NCss: Tensor) -> Tensor:
-    """Batch norm over visible positions, those of all processes where it is synchronised.
+    """Batch norm over visible positions, of all processes if it is synchronised.
 
     Raises:
-        ValueError: fewer than two of them in training.
+        ValueError: fewer than two visible positions in training.
     """
     rows = len(blocks_NCss) * blocks_NCss.shape[2] * blocks_NCss.shape[3]
-    alone = not isinstance(norm, nn.SyncBatchNorm)  # else other processes have positions too
+    alone = not isinstance(norm, nn.SyncBatchNorm)  # otherwise other processes have positions, too
     if norm.training and alone and rows < 2:
         raise ValueError(f"batch norm sees {rows} visible positions in training; it needs at least 2")
     if blocks_NCss.shape[2] > 1 or not rows:
-        made: Tensor = norm(blocks_NCss)
-        return made
-    # In blocks of one position the kernels for channels last do not recognise their layout; in one row of an image they
-    # do. The copy is a tensor of its own, which operations in place may write to at no further cost.
+        normed: Tensor = norm(blocks_NCss)
+        return normed
+    # Kernels for channels last do not recognise the layout of blocks of one position, but do for one row of an image.
+    # The clone owns its memory, so that operations in place need no further copy.
     image = as_rows(blocks_NCss).view(1, 1, rows, -1).permute(0, 3, 1, 2)
-    normed: Tensor = norm(image)
+    normed = norm(image)
     return normed.permute(3, 1, 0, 2).clone(memory_format=torch.channels_last)
 
 
@@ -111,10 +111,10 @@ def rows_times(rows_RK: Tensor, matrix: Tensor) -> Tensor:
     (whole,), rest = _split(rows_RK)
     if rest is None:
         return rows_RK @ matrix
-    made = rows_RK.new_empty(len(rows_RK), matrix.shape[1])
-    torch.mm(whole, matrix, out=made[: len(whole)])
-    made[len(whole) :] = (rest[0] @ matrix)[: len(rows_RK) - len(whole)]
-    return made
+    product = rows_RK.new_empty(len(rows_RK), matrix.shape[1])
+    torch.mm(whole, matrix, out=product[: len(whole)])
+    product[len(whole) :] = (rest[0] @ matrix)[: len(rows_RK) - len(whole)]
+    return product
 
 
 def product_over_rows(first_RO: Tensor, second_RC: Tensor) -> Tensor:
@@ -125,9 +125,9 @@ def product_over_rows(first_RO: Tensor, second_RC: Tensor) -> Tensor:
 
 
 def _split(*tensors: Tensor) -> tuple[list[Tensor], list[Tensor] | None]:
-    """Rows up to a number that comes up often, and the rest of them filled up with zeros to one that does.
+    """Splits rows into a number that recurs often and a rest, padded with zeros to such a number.
 
-    For bfloat16 on CPUs, where oneDNN spends milliseconds on compiling a product of a shape that it has not met.
+    Only for bfloat16 on CPUs, where oneDNN spends milliseconds on compiling a product for each new shape.
     """
     count, first = len(tensors[0]), tensors[0]
     compiles_shapes = first.dtype == torch.bfloat16 and first.device.type == "cpu" and not torch.compiler.is_compiling()
@@ -142,7 +142,7 @@ def _split(*tensors: Tensor) -> tuple[list[Tensor], list[Tensor] | None]:
 
 
 class _Thin(torch.autograd.Function):
-    """Every n-th row and column of blocks; torch's own slicing loses the memory layout on the way back."""
+    """Every n-th row and column of blocks; torch's own slicing loses the memory layout in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, blocks_NCss: Tensor, stride: int) -> Tensor:

@@ -1,6 +1,6 @@
-"""Convolution as a matrix product per tap of the kernel, over the pairs of visible positions that it joins.
+"""Convolution as a matrix product per tap of the kernel, over the pairs of visible positions that the tap connects.
 
-Nothing is spent on neighbours that are hidden: most of them, where blocks are down to a few cells.
+Hidden neighbours cost nothing. Where blocks have only a few positions, most neighbours are hidden.
 
 Shape suffixes: N visible blocks, C O channels in and out, s side of a block, u v of a window, R rows (positions), P
 pairs.
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 class TapIndex(NamedTuple):
-    """Pairs of rows sorted by tap: which are read, which are made, and how to sum what goes to each.
+    """Pairs of rows sorted by tap: the rows that are read, the rows that are written, and how to sum per row.
 
-    The last four are in the form of bags: the pairs of each row in order, and where each row's begin.
+    The last four are bags: the pairs of each row in order, and where those of each row begin.
     """
 
     read: Tensor
@@ -41,8 +41,8 @@ def taps(module: nn.Conv2d, blocks_NCss: Tensor, reach: Reach, index: tuple[Tens
     """A convolution as matrix products over pairs of visible positions; `index` is the bounds, then a `TapIndex`."""
     blocks, weight, bias = at_one_precision(module, blocks_NCss)
     side = blocks.shape[2] // reach.stride
-    made: Tensor = _tap_conv(as_rows(blocks), weight, index[0], list(index[1:]))
-    return as_blocks(made if bias is None else made + bias, side, side)
+    out: Tensor = _tap_conv(as_rows(blocks), weight, index[0], list(index[1:]))
+    return as_blocks(out if bias is None else out + bias, side, side)
 
 
 @torch.library.custom_op(
@@ -51,10 +51,10 @@ def taps(module: nn.Conv2d, blocks_NCss: Tensor, reach: Reach, index: tuple[Tens
     schema="(Tensor rows, Tensor weight, Tensor bounds, Tensor[] index) -> Tensor",
 )
 def _tap_conv(rows_RC: Tensor, weight: Tensor, bounds: Tensor, index: Sequence[Tensor]) -> Tensor:
-    """A convolution as a matrix product per tap, over the pairs of visible positions that the tap joins.
+    """A convolution as a matrix product per tap, over the pairs of visible positions that the tap connects.
 
-    Products are summed per row made by an embedding bag, which accumulates in float32; the way back does the same per
-    row read. An operator of its own, because a compiler should not look into shapes that change with every mask.
+    An embedding bag sums the products of each written row and accumulates in float32; the backward pass does the same
+    for each read row. A custom operator, because compilers should not see shapes that change with every mask.
     """
     pairs = TapIndex(*index)
     read = _read(rows_RC, pairs.read, bounds)
@@ -118,26 +118,26 @@ def _(
     return grad_rows, torch.empty_like(weight) if needs_weight else weight.new_empty(0)
 
 
-def _remember_taps(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     rows_RC, weight, bounds, index = inputs
     ctx.save_for_backward(rows_RC, weight, bounds, *index)
 
 
-def _differentiate_taps(ctx: Any, grad_RO: Tensor) -> tuple[Any, ...]:
+def _backward(ctx: Any, grad_RO: Tensor) -> tuple[Any, ...]:
     rows_RC, weight, bounds, *index = ctx.saved_tensors
     needs = ctx.needs_input_grad[:2]
     grad_rows, grad_weight = _tap_conv_backward(grad_RO, rows_RC, weight, bounds, index, *needs)
     return grad_rows if needs[0] else None, grad_weight if needs[1] else None, None, [None] * len(index)
 
 
-_tap_conv.register_autograd(_differentiate_taps, setup_context=_remember_taps)
+_tap_conv.register_autograd(_backward, setup_context=_save_for_backward)
 
 
 @register_flop_formula(torch.ops.cnn_jepa.tap_conv)
 def _tap_flops(
     rows_RC: Sequence[int], weight: Sequence[int], bounds: Any, index: Sequence[Sequence[int]], **_: Any
 ) -> int:
-    """For torch's counter: a product per pair, those that only fill up included, since they are computed."""
+    """For torch's FLOP counter: a product per pair, padding included, since it is computed."""
     return 2 * index[0][0] * weight[0] * weight[1]
 
 
@@ -157,17 +157,17 @@ def _tap_backward_flops(
 
 def _taps(weight: Tensor, bounds: Tensor) -> list[tuple[tuple[int, int], slice]]:
     starts = bounds[0].tolist()
-    places = [(row, column) for row in range(weight.shape[2]) for column in range(weight.shape[3])]
-    return [(place, slice(starts[k], starts[k + 1])) for k, place in enumerate(places)]
+    positions = [(row, column) for row in range(weight.shape[2]) for column in range(weight.shape[3])]
+    return [(position, slice(starts[k], starts[k + 1])) for k, position in enumerate(positions)]
 
 
 def _read(rows_RC: Tensor, read: Tensor, bounds: Tensor) -> Tensor:
-    """The rows that pairs read; zero where a pair only fills up."""
-    found = rows_RC.index_select(0, read)
+    """The rows that pairs read; zero at padding."""
+    rows_PC = rows_RC.index_select(0, read)
     starts, real_ends = bounds.tolist()
     for real_end, end in zip(real_ends, starts[1:], strict=False):
-        found[real_end:end] = 0
-    return found
+        rows_PC[real_end:end] = 0
+    return rows_PC
 
 
 def _sum_bags(values: Tensor, order: Tensor, starts: Tensor) -> Tensor:

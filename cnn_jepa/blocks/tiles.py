@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 def tiles(module: nn.Conv2d, blocks_NCss: Tensor, reach: Reach, index: tuple[Tensor, ...]) -> Tensor:
-    """A convolution as an ordinary one on windows."""
+    """A convolution as an ordinary one on windows, blocks with their halo."""
     flat, halo, origin = index
     blocks, weight, bias = at_one_precision(module, blocks_NCss)
     side = blocks.shape[2]
     symmetric = all(reach.padding[axis] == reach.after(axis) for axis in range(2))
     if reach.stride == 1 and symmetric:
-        made: Tensor = _SameConv.apply(blocks, weight, flat, reach, module.groups)
-        return made if bias is None else made + bias.view(1, -1, 1, 1)
+        out: Tensor = _SameConv.apply(blocks, weight, flat, reach, module.groups)
+        return out if bias is None else out + bias.view(1, -1, 1, 1)
     windows = _Windows.apply(blocks, flat, halo, origin, window_size(side, reach), reach.padding, 0.0)
     return F.conv2d(windows, weight, bias, reach.stride, 0, reach.dilation, module.groups)
 
 
 def pool(module: nn.Module, blocks_NCss: Tensor, reach: Reach, index: tuple[Tensor, ...]) -> Tensor:
-    """Pooling: hidden neighbours are zero, positions outside the image are what the operation pads with."""
+    """Pooling; hidden neighbours are zero, and positions outside the image have the operation's own padding."""
     flat, halo, origin = index
     largest = isinstance(module, nn.MaxPool2d)
     size = window_size(blocks_NCss.shape[2], reach)
@@ -66,7 +66,7 @@ def gather_windows(blocks_NCss: Tensor, flat: Tensor, size: tuple[int, int], out
 
 
 def _fold(grad_NCuv: Tensor, side: int, before: tuple[int, int], halo: Tensor, origin: Tensor) -> Tensor:
-    """The adjoint of gathering windows: what a block's own part got, and what its neighbours' halos got."""
+    """The adjoint of `gather_windows`: sums the gradients of a block and of its copies in the halos of others."""
     count, channels, height, width = grad_NCuv.shape
     grad_NssC = grad_NCuv.new_zeros(count, side, side, channels)
     rows, columns = min(side, height - before[0]), min(side, width - before[1])
@@ -104,7 +104,7 @@ class _Windows(torch.autograd.Function):
 class _SameConv(torch.autograd.Function):
     """A convolution of stride 1 whose windows reach equally far on both sides.
 
-    Its adjoint is the same operation with the kernel turned round: gradients are gathered, not scattered, and only
+    Its backward pass is the same operation with the kernel flipped: gradients are gathered, not scattered, and only
     those of visible positions are computed.
     """
 
@@ -123,27 +123,27 @@ class _SameConv(torch.autograd.Function):
         size = window_size(blocks_NCss.shape[2], reach)
         grad_blocks = grad_weight = None
         if ctx.needs_input_grad[0]:
-            turned = _turned(weight, groups)
-            grad_blocks = F.conv2d(gather_windows(grad_NOss, flat, size), turned, None, 1, 0, reach.dilation, groups)
+            flipped = _adjoint_kernel(weight, groups)
+            grad_blocks = F.conv2d(gather_windows(grad_NOss, flat, size), flipped, None, 1, 0, reach.dilation, groups)
         if ctx.needs_input_grad[1]:
             windows = gather_windows(blocks_NCss, flat, size)
             grad_weight = _weight_gradient(grad_NOss, windows, weight, 1, reach.dilation, groups)
         return grad_blocks, grad_weight, None, None, None
 
 
-def _turned(weight: Tensor, groups: int) -> Tensor:
+def _adjoint_kernel(weight: Tensor, groups: int) -> Tensor:
     """The adjoint's kernel: input and output channels exchanged within each group, taps reversed."""
-    turned = weight.flip(2, 3)
+    flipped = weight.flip(2, 3)
     if groups == 1:
-        return turned.transpose(0, 1).contiguous(memory_format=torch.channels_last)
-    out, into, height, width = turned.shape
-    return turned.view(groups, out // groups, into, height, width).transpose(1, 2).flatten(0, 1)
+        return flipped.transpose(0, 1).contiguous(memory_format=torch.channels_last)
+    outputs, inputs, height, width = flipped.shape
+    return flipped.view(groups, outputs // groups, inputs, height, width).transpose(1, 2).flatten(0, 1)
 
 
 def _weight_gradient(
     grad: Tensor, inputs: Tensor, weight: Tensor, stride: int, dilation: tuple[int, int], groups: int
 ) -> Tensor:
-    found: Tensor = torch.ops.aten.convolution_backward(
+    grad_weight: Tensor = torch.ops.aten.convolution_backward(
         grad,
         inputs,
         weight,
@@ -156,4 +156,4 @@ def _weight_gradient(
         groups,
         [False, True, False],
     )[1]
-    return found
+    return grad_weight

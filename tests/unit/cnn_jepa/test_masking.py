@@ -88,7 +88,7 @@ def test_a_mask_that_does_not_fit_its_images_is_refused() -> None:
         (context.float(), images, 8, "context has to be boolean"),
         (context, images, 16, "16x24 pixels do not divide into patches of 16"),
         (context[:, :1], images, 8, r"context is \(2, 1, 3\); .* need \(2, 2, 3\)"),
-        (context.to("meta"), images, 8, "context lies on meta, the images on cpu"),
+        (context.to("meta"), images, 8, "context is on meta, the images are on cpu"),
     ):
         with pytest.raises(ValueError, match=message):
             check_fits(mask, pixels, patch)

@@ -27,7 +27,7 @@ def test_loss_is_the_mean_over_target_cells_alone() -> None:
     torch.testing.assert_close(model.loss(output), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_target_follows_only_when_told_and_takes_no_gradient() -> None:
+def test_target_moves_in_update_target_only_and_takes_no_gradient() -> None:
     model = _model(projection_dim=24)
     before = [p.clone() for p in model.target_network.parameters()]
     masks = sample_masks(SPEC, 4, (4, 4), torch.Generator().manual_seed(0))

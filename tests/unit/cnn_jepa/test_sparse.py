@@ -261,7 +261,7 @@ def test_masks_that_do_not_fit_are_refused() -> None:
     assert "need (2, 2, 3)" in refused(context[:, :, :2], images)
     assert "boolean (B, h, w), not torch.float32" in refused(context.float(), images)
     assert "boolean (B, h, w)" in refused(context[0], images)
-    assert "lies on meta, the images on cpu" in refused(context.to("meta"), images)
+    assert "is on meta, the images are on cpu" in refused(context.to("meta"), images)
     assert "16x24 pixels do not divide into patches of 16" in refused(context, images, 16)
     assert "(B, C, H, W), not (3, 16, 24)" in refused(context, images[0])
     assert "sees 0 visible positions in training; it needs at least 2" in refused(torch.zeros_like(context), images)

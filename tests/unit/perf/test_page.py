@@ -1,4 +1,4 @@
-"""What the scripts in perf/ report, and the page that is made of it."""
+"""What the scripts in perf/ report, and the page that is written from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HERE = {"Measured": "2026-01-02", "CPU": "a | b"}
 
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The module `perf/page.py`, which takes `claims` from beside it."""
+    """The module `perf/page.py`, which imports `claims` from the same folder."""
     monkeypatch.syspath_prepend(str(PERF))
     yield importlib.import_module("page")
     for name in ("page", "claims", "images"):
@@ -46,7 +46,7 @@ def test_a_claim_is_judged_printed_and_written(
     assert claims.claim("slow", 3.29, "x", at_least=3.3) is False
     assert claims.claim("share", 0.5, "%", at_most=0.5) is True
     assert claims.claim("both", 5, "ms", at_least=1, at_most=4) is False
-    assert claims.claim("told", 1234.5, "ms") is None
+    assert claims.claim("plain", 1234.5, "ms") is None
     assert claims.claim("native", 0.9, "x", holds=False, line="a line of a table") is False
     printed = capsys.readouterr().out.splitlines()
     assert "a 1 ms, b 3 ms: 3.31 x (claim: at least 3.3 x)" in printed[0] and "MISSED" not in printed[0]
@@ -74,9 +74,7 @@ SCRIPTS = {
 }
 
 
-def test_each_script_stands_on_the_page_with_what_became_of_it(
-    page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_has_the_outcome_of_each_script(page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in SCRIPTS.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "claims.py").write_text((PERF / "claims.py").read_text())
@@ -104,22 +102,22 @@ def test_each_script_stands_on_the_page_with_what_became_of_it(
     assert "**Skipped**: left out of this measurement." in sections["left.py"]
 
 
-def test_the_images_of_all_scripts_are_named_once_and_told_without_their_place(
+def test_one_variable_names_the_images_of_all_scripts_and_the_page_hides_their_path(
     page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = importlib.import_module("images")
     monkeypatch.delenv("PERF_DATA", raising=False)
-    assert images.asked_folder() is None
+    assert images.data_folder() is None
     monkeypatch.setenv("PERF_DATA", str(tmp_path / "photos"))
     folder = images.shapes_folder(tmp_path / "photos", 30, 10, quality=90, side=96)
-    assert images.asked_folder() == folder
+    assert images.data_folder() == folder
     assert images.describe(folder, made=False) == "folder 'photos', 40 images"
     assert images.describe(folder, made=True) == "40 images of `shapes`"
     with Image.open(next((folder / "test").glob("*/*.jpg"))) as picture:
         assert picture.size == (96, 96)
 
 
-def test_scripts_that_are_not_there_are_refused(
+def test_unknown_scripts_are_refused(
     page: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["page.py", "--only", "mask"])
@@ -129,12 +127,12 @@ def test_scripts_that_are_not_there_are_refused(
     assert "no script 'mask'; choices: cutover, depthwise," in capsys.readouterr().err
 
 
-def test_the_machine_is_told_without_its_name(page: Any) -> None:
+def test_the_machine_is_described_without_its_name(page: Any) -> None:
     import platform
 
-    told = page.describe_machine()
-    assert {"Measured", "CPU", "Packages", "Commit"} <= set(told) and "torch " in told["Packages"]
-    assert not [value for value in told.values() if platform.node() in value]
+    machine = page.describe_machine()
+    assert {"Measured", "CPU", "Packages", "Commit"} <= set(machine) and "torch " in machine["Packages"]
+    assert not [value for value in machine.values() if platform.node() in value]
 
 
 def test_every_script_says_what_it_measures(page: Any) -> None:

@@ -72,7 +72,7 @@ Devices = Annotated[
     typer.Option(
         "--devices",
         callback=_devices,
-        help="Processes to share each batch among, a device each; leave it out under torchrun.",
+        help="Processes to share each batch among, a device each; leave it out under torchrun and srun.",
     ),
 ]
 Share = Annotated[

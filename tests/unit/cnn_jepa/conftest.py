@@ -1,4 +1,4 @@
-"""Networks and comparisons that several tests of the encoders need."""
+"""Networks and comparisons shared by the tests of the encoders."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -17,8 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def build(spec: BackboneSpec | None, size: int) -> nn.Module:
+    """A backbone's network with fresh weights; None: a small ConvNeXt, as float64 makes the real one slow."""
+    torch.manual_seed(0)
+    if spec is not None:
+        return build_backbone(spec, size).net
+    small = {"depths": (1, 1, 2, 1), "dims": (16, 32, 64, 128), "ls_init_value": 0.5}
+    network: nn.Module = timm.create_model(
+        "convnext_tiny", num_classes=0, global_pool="", head_norm_first=True, **small
+    )
+    return network
+
+
 def awaken(network: nn.Module) -> nn.Module:
-    """Norms start as identities, some at zero, which would hide errors: gives them values of their own."""
+    """Sets norms to random values: they start as identities, some at zero, which would hide errors."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -32,17 +45,20 @@ def awaken(network: nn.Module) -> nn.Module:
 
 
 @pytest.fixture(scope="session")
-def make_network() -> Callable[[BackboneSpec, int], nn.Module]:
-    def make(spec: BackboneSpec, size: int) -> nn.Module:
-        torch.manual_seed(0)
-        return awaken(build_backbone(spec, size).net)
+def fresh_network() -> Callable[[BackboneSpec | None, int], nn.Module]:
+    """Networks with their initial weights."""
+    return build
 
-    return make
+
+@pytest.fixture(scope="session")
+def make_network() -> Callable[[BackboneSpec | None, int], nn.Module]:
+    """Networks whose norms are not identities."""
+    return lambda spec, size: awaken(build(spec, size))
 
 
 @dataclass
 class Outcome:
-    """What one encoder made of images and mask."""
+    """The result of one encoder for images and a mask."""
 
     features: Tensor
     input_grad: Tensor
@@ -50,20 +66,20 @@ class Outcome:
     buffers: dict[str, Tensor]
 
     def error_to(self, other: Outcome) -> dict[str, float]:
-        """Relative errors, of each kind the largest."""
+        """The largest relative error of each kind."""
         pairs = {
             "features": [(self.features, other.features)],
             "input gradient": [(self.input_grad, other.input_grad)],
             "gradients": [(self.grads[name], grad) for name, grad in other.grads.items()],
             "statistics": [(self.buffers[name], value) for name, value in other.buffers.items()],
         }
-        return {kind: _relative(found) for kind, found in pairs.items()}
+        return {kind: _relative(tensors) for kind, tensors in pairs.items()}
 
 
 def _relative(pairs: list[tuple[Tensor, Tensor]]) -> float:
-    """Norm of the difference over the norm of what is expected, the largest.
+    """The largest ratio of the difference's norm to the expected value's norm.
 
-    A gradient that is zero but for rounding (a bias in front of a batch norm) is measured by the others' size.
+    A gradient that is zero except for rounding (a bias before a batch norm) is measured against the size of the others.
     """
     sizes = [expected.double().norm().item() for _, expected in pairs]
     floor = 1e-3 * max(sizes, default=0.0)
@@ -92,7 +108,7 @@ def outcome() -> Callable[..., Outcome]:
 
 @pytest.fixture(scope="session")
 def assert_equal(outcome: Callable[..., Outcome]) -> Callable[..., None]:
-    """The sparse encoder does what the masked-dense one does."""
+    """Asserts that the sparse encoder and the masked-dense one give the same."""
 
     def check(
         network: nn.Module, patch: int, images: Tensor, context: Any, training: bool = True, within: float = 1e-9

@@ -1,4 +1,4 @@
-"""Losses of features: what is normalised, what is averaged, and VICReg's terms by hand."""
+"""Losses of features: normalisation, averages, and VICReg's terms computed by hand."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_normalised_vectors() -> None:
     assert normalise(features, "none").dtype == torch.float32
 
 
-def test_layer_normalises_the_target_alone_and_l2_both() -> None:
+def test_layer_normalises_the_target_only_and_l2_both() -> None:
     predicted, target = torch.tensor([[-2.0, 2.0]]), torch.tensor([[10.0, 20.0]])
     assert feature_loss(predicted, target, "mse", "layer").item() == pytest.approx(2.0)
     assert feature_loss(5 * predicted, target, "cosine", "none").item() == pytest.approx(1 - 1 / 10**0.5)

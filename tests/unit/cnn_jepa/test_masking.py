@@ -1,4 +1,4 @@
-"""Specifications of masks: what is refused; and masks: their parts, their devices, what they fit."""
+"""Specifications that are refused; masks: shares of a batch, devices, and images that they fit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SMALL = MaskSpec(strategy="multi_block", num_blocks=2, block_sizes=((1, 2), (2, 
         (MaskSpec(strategy="multi_block", block_scale=(0.01, 0.05)), "name block_sizes"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_at_once(spec: MaskSpec, message: str) -> None:
+def test_specs_that_cannot_be_drawn_are_refused(spec: MaskSpec, message: str) -> None:
     started = time.monotonic()
     with pytest.raises(ValueError, match=message):
         check_spec(spec, (4, 4))
@@ -51,12 +51,12 @@ def test_values_out_of_range_are_refused(bad: dict[str, object]) -> None:
         MaskSpec(**bad)  # type: ignore[arg-type]
 
 
-def test_a_share_of_the_masks_knows_what_as_many_images_have_on_average() -> None:
+def test_a_share_of_the_masks_has_the_average_counts_of_the_batch() -> None:
     masks = sample_masks(SMALL, 12, (4, 4), torch.Generator().manual_seed(0))
     parts = [masks.slice(start, start + 3) for start in range(0, 12, 3)]
     assert torch.equal(torch.cat([part.context_Bhw for part in parts]), masks.context_Bhw)
     assert torch.equal(torch.cat([part.targets_BMhw for part in parts]), masks.targets_BMhw)
-    assert len({int(part.target.sum()) for part in parts}) > 1  # else there would be nothing to weigh
+    assert len({int(part.target.sum()) for part in parts}) > 1  # otherwise all shares would weigh the same
     for part in parts:
         assert part.counts == (int(masks.context_Bhw.sum()) / 4, int(masks.target.sum()) / 4)
         assert part.to("meta").counts == part.counts
@@ -72,7 +72,7 @@ def test_block_sizes_are_rounded_to_whole_cells_of_the_grid() -> None:
     assert feasible_sizes(dataclasses.replace(SMALL, min_context=14), (4, 4)) == [(1, 2), (2, 1)]
 
 
-def test_on_a_device_the_hosts_masks_stay_within_reach() -> None:
+def test_masks_on_a_device_keep_those_on_the_cpu() -> None:
     masks = sample_masks(SMALL, 2, (4, 4), torch.Generator().manual_seed(0))
     assert masks.to("cpu") is masks and masks.host is masks
     moved = masks.to("meta")

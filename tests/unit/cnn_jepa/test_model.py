@@ -18,7 +18,7 @@ def _model(**options: object) -> CNNJEPA:
     return CNNJEPA(backbone.net, backbone.dimension, 8, **options)  # type: ignore[arg-type]
 
 
-def test_loss_is_the_mean_over_target_cells_alone() -> None:
+def test_loss_is_the_mean_over_target_cells_only() -> None:
     model = _model()
     masks = sample_masks(SPEC, 6, (4, 4), torch.Generator().manual_seed(0))
     output = model(torch.randn(6, 3, 32, 32), masks)
@@ -74,7 +74,7 @@ def test_predict_changes_nothing() -> None:
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-def test_cycle_needs_the_way_back() -> None:
+def test_cycle_loss_needs_the_second_predictor() -> None:
     masks = sample_masks(SPEC, 4, (4, 4), torch.Generator().manual_seed(0))
     images = torch.randn(4, 3, 32, 32)
     model = _model(cycle=True)
@@ -85,7 +85,7 @@ def test_cycle_needs_the_way_back() -> None:
         without.cycle_loss(without(images, masks))
 
 
-def test_losses_of_shares_average_to_the_batchs() -> None:
+def test_losses_of_equal_shares_average_to_the_loss_of_the_batch() -> None:
     model = _model(cycle=True).eval()  # with batch norm that sees no batch
     spec = MaskSpec(strategy="multi_block", num_blocks=2, block_sizes=((1, 2), (2, 2)), same_size=False, min_context=4)
     masks = sample_masks(spec, 8, (4, 4), torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""The convolutional predictor: its size, its shape, its kernel."""
+"""The convolutional predictor: number of parameters, size of its maps, kernel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_published_predictor_sizes() -> None:
     assert full == 3 * (256 * 256 * 9 + 256 + 2 * 256)
 
 
-def test_maps_keep_their_size_and_reach_as_far_as_the_kernels() -> None:
+def test_maps_keep_their_size_and_the_receptive_field_is_that_of_the_kernels() -> None:
     predictor = ConvPredictor(4, depth=2, kernel_size=5).eval()
     features = torch.rand(1, 4, 11, 13, requires_grad=True)
     predicted = predictor(features)
@@ -31,6 +31,6 @@ def test_maps_keep_their_size_and_reach_as_far_as_the_kernels() -> None:
     assert (read.min(0).values.tolist(), read.max(0).values.tolist()) == ([1, 2], [9, 10])
 
 
-def test_a_kernel_without_a_centre_is_refused() -> None:
+def test_an_even_kernel_is_refused() -> None:
     with pytest.raises(ValueError, match="kernel_size is 4; it has to be odd"):
         ConvPredictor(4, kernel_size=4)

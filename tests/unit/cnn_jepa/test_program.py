@@ -72,6 +72,6 @@ def test_which_steps_write_to_their_input(step: Step, writes: bool) -> None:
     assert mutates(nn.Sequential(nn.ReLU(inplace=True), nn.ReLU()), step) == writes
 
 
-def test_a_programs_stride_is_its_results() -> None:
+def test_the_stride_of_a_program_is_that_of_its_result() -> None:
     steps = (Step("input", "x", (), {}, stride=1), Step("module", "0", (Ref(0),), {}, stride=8))
     assert Program(steps).stride == 8

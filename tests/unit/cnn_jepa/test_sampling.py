@@ -1,4 +1,4 @@
-"""Drawn masks: what they promise, and their distribution."""
+"""Drawn masks: their properties and their distribution."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _generator(seed: int = 0) -> torch.Generator:
     seed=st.integers(0, 999),
 )
 @settings(max_examples=200, deadline=None)
-def test_every_mask_keeps_its_promises(
+def test_masks_follow_their_spec(
     strategy: str, rows: int, columns: int, blocks: int, share: float | None, scale: float, same_size: bool,
     context: float, seed: int,
 ) -> None:  # fmt: skip
@@ -80,7 +80,7 @@ def test_published_setting_hides_the_published_share() -> None:
     assert (random.context_Bhw.sum((1, 2)) == 20).all()
 
 
-def test_blocks_are_rectangles_of_the_sizes_asked_for() -> None:
+def test_blocks_are_rectangles_of_the_configured_sizes() -> None:
     spec = MaskSpec(strategy="multi_block", num_blocks=3, block_sizes=((1, 2), (2, 2)), same_size=False)
     masks = sample_masks(spec, 100, (4, 4), _generator())
     heights = masks.targets_BMhw.any(3).sum(2)
@@ -104,7 +104,7 @@ def test_share_and_number_of_blocks_vary_independently() -> None:
         assert masks.targets_BMhw.shape[1] == blocks
 
 
-def test_named_sizes_are_kept_and_the_share_is_within_a_cell() -> None:
+def test_block_sizes_are_kept_and_the_share_is_within_a_cell() -> None:
     masks = sample_masks(SMALL, 500, (4, 4), _generator())
     hidden = masks.target.sum((1, 2))
     assert ((hidden - 6).abs() <= 1).all()

@@ -29,7 +29,7 @@ class Residual(nn.Module):
 
 
 class LastNorm(nn.Module):
-    """Layer norm and a linear layer over channels, as ConvNeXt has them."""
+    """Layer norm and a linear layer over channels, as in ConvNeXt."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ def test_refused_by_name_when_built(kind: type[nn.Module], module: nn.Module, me
         kind(nn.Sequential(nn.Conv2d(3, 4, 1), module), 8)
 
 
-def test_networks_that_give_something_else_than_a_map_are_refused() -> None:
+def test_networks_whose_result_is_not_one_feature_map_are_refused() -> None:
     class Pair(nn.Module):
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             return x, x
@@ -176,7 +176,7 @@ def layers(draw: st.DrawFn) -> nn.Module:
             inner = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU())
             made.append(Residual(inner))
         else:
-            # Torch itself refuses to go back through a ReLU whose result another one overwrote.
+            # Torch has no backward pass through a ReLU whose result another one overwrote.
             made.append(
                 {
                     "layer": LastNorm(channels),
@@ -239,13 +239,13 @@ def _after(operation: Any) -> Any:
         (lambda net, x: net.c(x).permute(dims=(0, 2, 3, 1)), "'permute' cannot be interpreted"),
     ],
 )
-def test_what_would_be_computed_otherwise_is_refused(function: Any, message: str) -> None:
+def test_networks_that_the_encoders_would_compute_differently_are_refused(function: Any, message: str) -> None:
     for encoder in (SparseEncoder, MaskedDenseEncoder):
         with pytest.raises(ValueError, match=message):
             encoder(_Named(function), 4)
 
 
-def test_modes_of_modules_are_left_as_they_were() -> None:
+def test_modules_keep_their_modes() -> None:
     network = _Named(lambda net, x: net.d(net.c(x)))
     network.train()
     network.c.eval()
@@ -259,7 +259,7 @@ def test_layers_with_hooks_are_refused(change: Any) -> None:
         SparseEncoder(nn.Sequential(change(nn.Conv2d(3, 4, 3, padding=1))), 4)
 
 
-def test_layers_that_compute_by_themselves_are_refused() -> None:
+def test_layers_with_a_computation_of_their_own_are_refused() -> None:
     class Standardised(nn.Conv2d):
         def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
             return super()._conv_forward(x, weight - weight.mean(), bias)
@@ -271,7 +271,7 @@ def test_layers_that_compute_by_themselves_are_refused() -> None:
             SparseEncoder(nn.Sequential(layer), 4)
 
 
-def test_what_is_written_to_in_place_is_hidden_under_its_earlier_name_too() -> None:
+def test_a_tensor_changed_in_place_is_masked_for_all_its_readers() -> None:
     def function(net: Any, x: Tensor) -> Tensor:
         y = net.c(x)
         y.add_(1)

@@ -1,4 +1,4 @@
-"""Which way of computing a convolution is chosen: the committed table, read by size, precision and device."""
+"""The choice of the way to compute a convolution, by size, precision and device."""
 
 from __future__ import annotations
 
@@ -34,10 +34,12 @@ def _conv(channels: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> n
         ("cpu", F32, _conv(8, groups=2), 8, "tiles"),
     ],
 )
-def test_the_way(device: str, dtype: torch.dtype, conv: nn.Conv2d, side: int, way: str) -> None:
+def test_choice_by_device_precision_and_size(
+    device: str, dtype: torch.dtype, conv: nn.Conv2d, side: int, way: str
+) -> None:
     assert choose(device, dtype, conv, conv_reach(conv), side) == way
 
 
-def test_the_narrower_side_of_a_convolution_decides() -> None:
+def test_the_smaller_number_of_channels_decides() -> None:
     conv = nn.Conv2d(16, 256, 3, padding=1)
     assert choose("cpu", F32, conv, conv_reach(conv), 1) == "columns"

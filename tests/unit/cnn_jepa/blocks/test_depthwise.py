@@ -1,4 +1,4 @@
-"""Depthwise convolution: the same as on whole maps, whom it suits, and what it costs."""
+"""Depthwise convolution: the same as on whole maps, which layers suit, and its FLOPs."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def test_convolution(blocks: Any, conv: nn.Conv2d, side: int) -> None:
         (nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4), False),
     ],
 )
-def test_whom_it_suits(conv: nn.Conv2d, fits: bool) -> None:
+def test_which_convolutions_suit(conv: nn.Conv2d, fits: bool) -> None:
     assert suits(conv, conv_reach(conv)) == fits
 
 
-def test_the_weights_gradient_costs_what_visible_positions_do(blocks: Any) -> None:
+def test_flops_of_the_weights_gradient_are_those_of_visible_positions(blocks: Any) -> None:
     conv = nn.Conv2d(4, 4, 5, padding=2, groups=4)
     reach = conv_reach(conv)
     given = blocks.of(blocks.maps(4, 2)).float()

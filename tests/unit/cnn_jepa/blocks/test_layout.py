@@ -1,4 +1,4 @@
-"""Where visible blocks lie: indices by hand on a small grid."""
+"""Index tensors, compared with ones written by hand for a small grid."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def test_blocks_around_each_visible_one() -> None:
     assert around[3].tolist() == [[-2, -1, -1], [-2, 3, -1], [-2, -2, -2]]
 
 
-def test_windows_name_rows_of_visible_neighbours() -> None:
+def test_windows_are_rows_of_visible_neighbours() -> None:
     layout = _layout()
-    # Blocks of side 2 have 4 rows each; 16 is a hidden position, 17 one outside.
+    # Blocks of side 2 have 4 rows each; 16 is a hidden position, 17 a position outside the image.
     assert layout.windows(2, SAME)[1].tolist() == [
         [17, 17, 17, 17], [1, 4, 5, 17], [3, 6, 7, 17], [16, 8, 9, 17]
     ]  # fmt: skip
     assert layout.windows(2, SAME) is layout.windows(2, SAME)
 
 
-def test_the_halo_is_what_is_visible_outside_the_block() -> None:
+def test_the_halo_consists_of_visible_positions_outside_the_block() -> None:
     flat, halo, origin = _layout().get(Need("windows", 2, SAME))
     assert len(flat) == 4 * 16
     in_second = (halo // 16 == 1).nonzero().flatten()
@@ -53,7 +53,7 @@ def test_columns_and_positions() -> None:
     assert torch.equal(read, layout.positions(2)) and torch.equal(made, layout.positions(1))
 
 
-def test_pairs_of_a_tap_join_what_it_reads_with_what_is_made() -> None:
+def test_pairs_of_a_tap_connect_read_and_written_rows() -> None:
     bounds, read, made, *_ = _layout().get(Need("taps", 1, SAME))
     starts, ends = bounds.tolist()
     pairs = [
@@ -71,7 +71,7 @@ def test_numbers_of_five_significant_bits(count: int, unit: int) -> None:
     assert significant_unit(count) == unit
 
 
-def test_vectors_are_carried_together_and_tables_stay() -> None:
+def test_vectors_are_moved_together_and_tables_stay() -> None:
     vectors, table = [torch.arange(3), torch.arange(2)], torch.zeros(2, 2)
     assert carry([*vectors, table], torch.device("cpu"))[2] is table
     moved = carry([vectors[0], table, vectors[1]], torch.device("meta"))
@@ -79,7 +79,7 @@ def test_vectors_are_carried_together_and_tables_stay() -> None:
     assert [len(tensor) for tensor in moved] == [3, 2, 2]
 
 
-def test_the_hosts_mask_is_taken_where_there_is_one() -> None:
+def test_the_mask_on_the_cpu_is_used_if_there_is_one() -> None:
     context = torch.ones(1, 2, 2, dtype=torch.bool)
     masks = Masks(context, (~context).unsqueeze(1))
     assert context_on_host(masks.to("meta")) is context

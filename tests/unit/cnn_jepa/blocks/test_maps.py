@@ -1,4 +1,4 @@
-"""From maps to blocks and back, and convolutions of whole maps."""
+"""Conversion between maps and blocks, and convolutions of whole maps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from cnn_jepa.blocks.maps import cut, dense, pick, place
 
 
-def test_cutting_takes_visible_blocks_and_gives_gradients_back_to_them(blocks: Any) -> None:
+def test_cut_takes_visible_blocks_and_returns_their_gradients(blocks: Any) -> None:
     maps = blocks.maps(3, 4).requires_grad_()
     made = cut(maps, blocks.layout.cells, 4)
     assert torch.equal(made, blocks.of(maps))
@@ -20,7 +20,7 @@ def test_cutting_takes_visible_blocks_and_gives_gradients_back_to_them(blocks: A
 
 
 @pytest.mark.parametrize("side", [1, 2])
-def test_what_is_picked_is_put_back_where_it_was(blocks: Any, side: int) -> None:
+def test_picked_rows_are_placed_where_they_were(blocks: Any, side: int) -> None:
     maps, positions = blocks.maps(3, side), blocks.layout.positions(side)
     rows = pick(maps, positions)
     assert rows.shape == (12 * side**2, 3)

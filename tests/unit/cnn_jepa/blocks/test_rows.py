@@ -28,7 +28,7 @@ def test_operations_inside_a_block(blocks: Any, module: nn.Module) -> None:
     blocks.assert_as_on_maps(module, 4, local)
 
 
-def test_rows_and_blocks_are_the_same_numbers() -> None:
+def test_rows_and_blocks_have_the_same_values() -> None:
     blocks = torch.arange(2 * 3 * 2 * 2).view(2, 3, 2, 2)
     rows = as_rows(blocks)
     assert rows[1].tolist() == blocks[0, :, 0, 1].tolist()
@@ -36,7 +36,7 @@ def test_rows_and_blocks_are_the_same_numbers() -> None:
 
 
 @pytest.mark.parametrize("side", [1, 2])
-def test_batch_norm_sees_visible_positions_alone(blocks: Any, side: int) -> None:
+def test_batch_norm_sees_visible_positions_only(blocks: Any, side: int) -> None:
     norm = nn.BatchNorm2d(3).double()
     given = blocks.of(blocks.maps(3, side))
     made = batch_norm(norm, given)

@@ -1,4 +1,4 @@
-"""Convolution by pairs of visible positions: the same as on whole maps, and counted by what is computed."""
+"""Convolution by pairs of visible positions: the same as on whole maps, and its FLOPs."""
 
 from __future__ import annotations
 

@@ -43,13 +43,13 @@ def test_pooling(blocks: Any, module: nn.Module) -> None:
     blocks.assert_as_on_maps(module, 4, pool, "windows")
 
 
-def test_windows_have_a_halo_of_what_is_read() -> None:
+def test_windows_are_as_large_as_the_reach() -> None:
     assert window_size(4, Reach((3, 3), 1, (1, 1), (1, 1))) == (6, 6)
     assert window_size(4, Reach((7, 3), 2, (3, 1), (1, 1))) == (9, 5)
     assert window_size(4, Reach((3, 3), 1, (2, 2), (2, 2))) == (8, 8)
 
 
-def test_hidden_positions_are_zero_and_those_outside_as_asked(blocks: Any) -> None:
+def test_hidden_positions_are_zero_and_positions_outside_are_padding(blocks: Any) -> None:
     reach = Reach((3, 3), 1, (1, 1), (1, 1))
     given = blocks.of(blocks.maps(1, 2))
     windows = gather_windows(given, blocks.layout.get(Need("windows", 2, reach))[0], (4, 4), outside=9.0)

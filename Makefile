@@ -7,14 +7,12 @@ READY := $(VENV)/.ready
 # comes first, so that no long file runs alone at the end.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations 20
 
-.PHONY: demo test tests test-fast lint perf docs clean
+.PHONY: demo test test-fast lint perf docs clean
 
 demo: $(READY)
 	$(BIN)/bench run quickstart --out demo
 
-test: lint tests
-
-tests: $(READY)
+test: lint
 	$(PYTEST)
 
 test-fast: $(READY)

@@ -12,15 +12,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from methods.config import MethodConfig, nearest
+from methods.config import MethodConfig
+from methods.plugins import Plugins
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from methods.base import Method
-
-GROUP = "cnn_jepa_bench.methods"
-
 
 # Each name is also its module's: the class in it, and the kinds of backbone that the class says it runs on.
 _OURS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -48,10 +44,12 @@ class MethodSummary(NamedTuple):
     package: str | None = None
 
 
+_PLUGINS = Plugins("method", "cnn_jepa_bench.methods", _OURS)
+
+
 def method_names() -> tuple[str, ...]:
     """All known methods, ours first."""
-    others = sorted({point.name for point in entry_points(group=GROUP)} - set(_OURS))
-    return (*_OURS, *others)
+    return _PLUGINS.names()
 
 
 def method_class(name: str) -> type[Method[Any]]:
@@ -61,10 +59,9 @@ def method_class(name: str) -> type[Method[Any]]:
         ValueError: there is no such method (the nearest is named), several packages bring it, or the one that does
             cannot be loaded or brings something else.
     """
-    point = _entry_point(name)
-    if point is not None:
-        return _load(point)
-    cls: type[Method[Any]] = getattr(import_module(f"methods.{name}"), _OURS[name][0])
+    point = _PLUGINS.find(name)
+    cls: type[Method[Any]]
+    cls = _PLUGINS.load(point, _problem) if point else getattr(import_module(f"methods.{name}"), _OURS[name][0])
     return cls
 
 
@@ -74,10 +71,11 @@ def describe_method(name: str) -> MethodSummary:
     Raises:
         ValueError: as `method_class`.
     """
-    if _entry_point(name) is None:
+    point = _PLUGINS.find(name)
+    if point is None:
         source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
         return MethodSummary(_OURS[name][1], _first_line(ast.get_docstring(ast.parse(source))))
-    cls = method_class(name)
+    cls = _PLUGINS.load(point, _problem)
     module = inspect.getmodule(cls)
     text = (module and inspect.getdoc(module)) or inspect.getdoc(cls)
     return MethodSummary(cls.backbone_kinds, _first_line(text), package_of(name))
@@ -87,46 +85,11 @@ def _first_line(text: str | None) -> str:
     return (text or "").partition("\n")[0]
 
 
-def _entry_point(name: str) -> EntryPoint | None:
-    """The entry point that registers a method; None for ours.
-
-    Raises:
-        ValueError: there is no such method, or several packages bring it.
-    """
-    points = list(entry_points(group=GROUP, name=name))
-    if not points:
-        if name not in _OURS:
-            raise ValueError(f"unknown method '{name}'; {nearest(name, method_names())}")
-        return None
-    packages = sorted(_package(point) for point in points)
-    owners = ["this suite itself", *packages] if name in _OURS else packages
-    if len(owners) > 1:
-        raise ValueError(
-            f"method '{name}' is brought by {' and by '.join(owners)}; uninstall one of them, or register it under "
-            f"another name (group {GROUP})"
-        )
-    return points[0]
-
-
 def package_of(name: str) -> str | None:
     """The installed package that brings a method; None for ours."""
-    for point in entry_points(group=GROUP, name=name):
+    for point in entry_points(group=_PLUGINS.group, name=name):
         return point.dist.name if point.dist else None
     return None
-
-
-def _load(point: EntryPoint) -> type[Method[Any]]:
-    where = f"method '{point.name}' of package {_package(point)}"
-    try:
-        loaded = point.load()
-    except Exception as error:  # whatever a stranger's module does when it is imported
-        raise ValueError(
-            f"{where} cannot be loaded: importing {point.value} gave {type(error).__name__}: {error}"
-        ) from error
-    if problem := _problem(loaded, point.name):
-        raise ValueError(f"{where}: {point.value} {problem}")
-    cls: type[Method[Any]] = loaded
-    return cls
 
 
 def _problem(loaded: Any, name: str) -> str | None:
@@ -147,7 +110,3 @@ def _problem(loaded: Any, name: str) -> str | None:
 
 def _kind(value: Any) -> str:
     return f"the class {value.__name__}" if inspect.isclass(value) else repr(value)
-
-
-def _package(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.metadata import entry_points
 from itertools import islice
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from benchmark.errors import UserError
-from methods.config import Config, Count, nearest
+from methods.config import Config, Count
+from methods.plugins import Plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from importlib.metadata import EntryPoint
 
     from benchmark.data.sources import Source
 
-GROUP = "cnn_jepa_bench.datasets"
 DEFAULT_ROOT = Path("data")
 SMALLEST_SIZE = 8
 
@@ -35,7 +33,6 @@ class DatasetInfo:
     """What the suite knows of a dataset without reading it.
 
     Attributes:
-        name: as experiments and `--dataset` give it.
         description: one line for `bench list datasets`.
         loader: `module:function`; the function takes a `LoadRequest` and returns a `benchmark.data.sources.Source`. The
             module is imported when the dataset is loaded.
@@ -99,6 +96,7 @@ _OURS = {
         ),
     )
 }
+_PLUGINS = Plugins("dataset", "cnn_jepa_bench.datasets", _OURS)
 
 
 class DatasetSpec(Config):
@@ -147,8 +145,7 @@ class LoadRequest:
     """What a dataset's loader receives.
 
     Attributes:
-        spec: the dataset's configuration.
-        path: where its files are; `data/` where the user names no other place. Embedded datasets ignore it.
+        path: where the files are; `data/` where the user names no other place. Embedded datasets ignore it.
         download: whether the loader may fetch missing files.
         progress: called with (done, total) while files are read.
     """
@@ -161,8 +158,7 @@ class LoadRequest:
 
 def dataset_names() -> tuple[str, ...]:
     """All known datasets: ours first, beginning with the default, then those of installed packages."""
-    others = sorted({point.name for point in entry_points(group=GROUP)} - set(_OURS))
-    return (*_OURS, *others)
+    return _PLUGINS.names()
 
 
 def describe_datasets() -> Iterator[tuple[str, str]]:
@@ -181,47 +177,25 @@ def dataset_info(name: str) -> DatasetInfo:
         ValueError: there is no such dataset (the nearest is named), several packages bring it, or the one that does
             cannot be loaded or brings something else.
     """
-    points = list(entry_points(group=GROUP, name=name))
-    if name in _OURS and not points:
+    point = _PLUGINS.find(name)
+    if point is None:
         return _OURS[name]
-    if not points:
-        raise ValueError(f"unknown dataset '{name}'; {nearest(name, dataset_names())}")
-    if name in _OURS or len(points) > 1:
-        packages = sorted(_package(point) for point in points)
-        owners = ["this suite itself", *packages] if name in _OURS else packages
-        raise ValueError(
-            f"dataset '{name}' comes from {' and from '.join(owners)}; uninstall one of them, or register it under "
-            f"another name (group {GROUP})"
-        )
-    return _from_package(points[0])
-
-
-def _from_package(point: EntryPoint) -> DatasetInfo:
-    origin = f"dataset '{point.name}' of package {_package(point)}"
-    try:
-        info = point.load()
-    except Exception as error:  # another package's module may raise anything when it is imported
-        raise ValueError(
-            f"{origin} cannot be loaded: importing {point.value} gave {type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(info, DatasetInfo):
-        raise ValueError(f"{origin}: {point.value} is {info!r}; expected a benchmark.data.spec.DatasetInfo")
-    if info.name != point.name:
-        raise ValueError(f"{origin}: {point.value} has the name '{info.name}'; expected '{point.name}'")
+    info: DatasetInfo = _PLUGINS.load(point, _problem)
     return info
 
 
-def _package(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+def _problem(loaded: Any, name: str) -> str | None:
+    """Why what a package brings is no dataset of this name; None where it is one."""
+    if not isinstance(loaded, DatasetInfo):
+        return f"is {loaded!r}; expected a benchmark.data.spec.DatasetInfo"
+    return f"has the name '{loaded.name}'; expected '{name}'" if loaded.name != name else None
 
 
 def check_request(spec: DatasetSpec, path: Path | None, download: bool = False) -> LoadRequest:
     """Resolves where a dataset's files are, and refuses what can be refused without torch and without reading images.
 
     Args:
-        spec: the dataset's configuration.
         path: as given by `--data`; None for the dataset's default.
-        download: as given by `--download`.
 
     Raises:
         UserError: the size is too small, an option does not apply, or the dataset's files are missing.
@@ -256,19 +230,17 @@ def not_found(request: LoadRequest) -> UserError:
 def most_training_images(request: LoadRequest, enough: int) -> int | None:
     """An upper bound on the training images, without reading any; None where none is known.
 
-    Args:
-        request: as `check_request` returns it.
-        enough: files are not counted beyond this number.
+    Files are not counted beyond `enough`.
     """
     spec = request.spec
     if spec.name == "folder":
         names = (name for _, _, names in os.walk(request.path / "train", followlinks=True) for name in names)
-        there = sum(1 for _ in islice(names, enough))
+        available = sum(1 for _ in islice(names, enough))
     elif spec.name == "shapes":
-        there = spec.shapes_train
+        available = spec.shapes_train
     else:
         return spec.train_images
-    return there if spec.train_images is None else min(there, spec.train_images)
+    return available if spec.train_images is None else min(available, spec.train_images)
 
 
 def load_source(request: LoadRequest) -> Source:
@@ -282,18 +254,15 @@ def load_source(request: LoadRequest) -> Source:
     info = dataset_info(request.spec.name)
     source = _resolve(info, info.loader)(request)
     if not isinstance(source, Source):
-        raise UserError(
-            f"dataset '{info.name}': {info.loader} returned {type(source).__name__}; expected benchmark.data.sources."
-            "Source"
-        )
+        kind = type(source).__name__
+        raise UserError(f"dataset '{info.name}': {info.loader} returned {kind}; expected benchmark.data.sources.Source")
     return source
 
 
 def _resolve(info: DatasetInfo, target: str) -> Callable[..., Any]:
     """The function that `module:function` names."""
-    module, _, function = target.partition(":")
     try:
-        resolved: Callable[..., Any] = getattr(import_module(module), function)
+        resolved: Callable[..., Any] = resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(
             f"dataset '{info.name}' cannot be loaded: importing {target} gave {type(error).__name__}: {error}"

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from packages import install_package
 
 from benchmark.cli.lists import LISTS
 from benchmark.errors import UserError
@@ -38,17 +39,13 @@ class Install(Protocol):
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Lays a package as an installer would: its module (named after it), its metadata, its entry points."""
+    """Installs a made-up package that registers entry points."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def lay(package: str, points: str, code: str = _GOOD) -> None:
-        (tmp_path / f"{package}.py").write_text(code)
-        folder = tmp_path / f"{package}-1.2.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
-        (folder / "entry_points.txt").write_text(f"[cnn_jepa_bench.methods]\n{points}\n")
+    def write(package: str, points: str, code: str = _GOOD) -> None:
+        install_package(tmp_path, package, "cnn_jepa_bench.methods", points, code)
 
-    return lay
+    return write
 
 
 @pytest.mark.parametrize("name", method_names()[:7])
@@ -101,7 +98,7 @@ def test_what_cannot_serve_is_named_with_its_package(
 def test_a_name_that_two_bring_is_refused_only_where_it_is_asked_for(install: Install) -> None:
     install("plug_one", "mine = plug_one:Mine")
     install("plug_two", "mine = plug_two:Mine\nother = plug_two:Mine")
-    with pytest.raises(ValueError, match=r"'mine' is brought by plug_one 1\.2 and by plug_two 1\.2; uninstall one"):
+    with pytest.raises(ValueError, match=r"'mine' comes from plug_one 1\.2 and from plug_two 1\.2; uninstall one"):
         method_class("mine")
     assert method_names()[-2:] == ("mine", "other")
     assert method_class("byol") is BYOL
@@ -111,6 +108,6 @@ def test_a_name_that_two_bring_is_refused_only_where_it_is_asked_for(install: In
 
 def test_nobody_takes_one_of_our_names_unseen(install: Install) -> None:
     install("plug_byol", "byol = plug_byol:Mine")
-    with pytest.raises(ValueError, match=r"'byol' is brought by this suite itself and by plug_byol 1\.2"):
+    with pytest.raises(ValueError, match=r"'byol' comes from this suite itself and from plug_byol 1\.2"):
         method_class("byol")
     assert method_names().count("byol") == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from packages import install_package
 from pydantic import ValidationError
 
 from benchmark.data.datasets import load_dataset
@@ -42,15 +43,11 @@ class Install(Protocol):
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Writes a package as an installer would: its module (named after it), its metadata, its entry points."""
+    """Installs a made-up package that registers entry points."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def write(package: str, points: str, code: str = GOOD) -> None:
-        (tmp_path / f"{package}.py").write_text(code)
-        folder = tmp_path / f"{package}-1.2.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
-        (folder / "entry_points.txt").write_text(f"[cnn_jepa_bench.datasets]\n{points}\n")
+        install_package(tmp_path, package, "cnn_jepa_bench.datasets", points, code)
 
     return write
 

@@ -32,9 +32,9 @@ from torchvision.io import encode_png
 from benchmark.data.class_folders import class_files, split_folders
 from benchmark.data.datasets import load_dataset
 from benchmark.data.hdf5.convert import convert_folder
-from benchmark.data.hdf5.format import open_container
+from benchmark.data.hdf5.format import Container, open_container
 from benchmark.data.hdf5.numbered import NumberedFiles
-from benchmark.data.hdf5.source import ContainerImages
+from benchmark.data.images import ImagesOnDemand
 from benchmark.data.spec import DatasetSpec
 
 _CLASSES = 1000
@@ -152,7 +152,7 @@ def _open(path: Path) -> None:
     before = _high_water()
     start = time.perf_counter()
     container = open_container(path)
-    images = ContainerImages(container, torch.arange(len(container)), 32, native=True)
+    images = _images(container)
     images.read(torch.randint(len(container), (256,)))
     spent, memory = time.perf_counter() - start, (_high_water() - before) / 2**20
     many = f"{len(container):,} images"
@@ -165,6 +165,13 @@ def _open(path: Path) -> None:
     spent, memory = time.perf_counter() - start, (_high_water() - before) / 2**20
     detail = f"{memory:.0f} MiB"
     claim(f"the same as a dataset of {many}, with splits and manifest", spent, "s", detail=detail)
+
+
+def _images(container: Container) -> ImagesOnDemand:
+    sizes = torch.from_numpy(container.sizes_N2.astype(np.int32))
+    return ImagesOnDemand(
+        lambda index: (container.read(index), str(index)), torch.arange(len(container)), 32, native=True, sizes_N2=sizes
+    )
 
 
 def _high_water() -> int:

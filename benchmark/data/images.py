@@ -5,18 +5,16 @@ Shapes in the docstrings: n and N images, H W pixels; a single image is uint8 `(
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
-from benchmark.data.decode import SMALL, canonical, decode, in_order, in_threads, read_bytes, resized
+from benchmark.data.decode import SMALL, canonical, decode, in_order, in_threads, resized
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
     from benchmark.data.decode import Progress
 
@@ -66,39 +64,40 @@ class ResidentImages:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    @property
-    def side(self) -> int:
-        """Side of the stored images in pixels."""
-        return int(self.pixels.shape[-1])
-
     def read(self, indices: Tensor) -> Tensor:
         """The images at `indices` `(n,)` as uint8 `(n, 3, H, W)`."""
         return self.pixels[indices]
 
 
-class ImagesOnDemand(ABC):
+class ImagesOnDemand:
     """Images that are decoded each time they are read.
 
     A pool of threads decodes them, because the decoders release Python's lock; small images are decoded by the caller.
 
     Args:
-        count: number of images.
+        encoded: returns the bytes of an image's file, and its name for messages.
+        indices: which images these are, in the numbers that `encoded` takes, `(N,)`.
         side: side in pixels of the square that each image becomes; see `canonical`.
         native: whether images are resized as a whole rather than by `canonical`.
-        sizes_N2: rows and columns of each stored image; None where they are not known.
+        sizes_N2: rows and columns of each of these images; None where they are not known.
     """
 
-    def __init__(self, count: int, side: int, *, native: bool = False, sizes_N2: Tensor | None = None) -> None:
-        self.count, self.side, self.native = count, side, native
+    def __init__(
+        self,
+        encoded: Callable[[int], tuple[bytes, str]],
+        indices: Tensor,
+        side: int,
+        *,
+        native: bool = False,
+        sizes_N2: Tensor | None = None,
+    ) -> None:
+        self.encoded, self.side, self.native = encoded, side, native
         self.sizes_N2 = None if native else sizes_N2
+        self._indices = indices.tolist()
         self._small = native and sizes_N2 is not None and sizes_N2.numel() > 0 and int(sizes_N2.max()) <= SMALL
 
     def __len__(self) -> int:
-        return self.count
-
-    @abstractmethod
-    def encoded(self, position: int) -> tuple[bytes, str]:
-        """The bytes of an image's file, and its name for messages."""
+        return len(self._indices)
 
     def read(self, indices: Tensor) -> Tensor:
         """The images at `indices` `(n,)` as uint8 `(n, 3, side, side)`.
@@ -125,7 +124,7 @@ class ImagesOnDemand(ABC):
         Raises:
             UserError: its file is missing, cannot be decoded, or has another size than when it was listed; names it.
         """
-        encoded, name = self.encoded(position)
+        encoded, name = self.encoded(self._indices[position])
         image = decode(encoded, name)
         if self.sizes_N2 is not None and list(image.shape[1:]) != self.sizes_N2[position].tolist():
             now, listed = (" x ".join(map(str, size)) for size in (image.shape[1:], self.sizes_N2[position].tolist()))
@@ -140,20 +139,5 @@ class ImagesOnDemand(ABC):
         return ResidentImages(pixels)
 
     def _load(self, position: int) -> Tensor:
-        image = decode(*self.encoded(position))
+        image = decode(*self.encoded(self._indices[position]))
         return resized(image, self.side) if self.native else canonical(image, self.side)
-
-
-class LazyImages(ImagesOnDemand):
-    """Images in files of their own, decoded each time they are read."""
-
-    def __init__(
-        self, paths: Sequence[Path], side: int, *, native: bool = False, sizes_N2: Tensor | None = None
-    ) -> None:
-        super().__init__(len(paths), side, native=native, sizes_N2=sizes_N2)
-        self.paths = tuple(paths)
-
-    def encoded(self, position: int) -> tuple[bytes, str]:
-        """The bytes of a file, and its path."""
-        path = self.paths[position]
-        return read_bytes(path), str(path)

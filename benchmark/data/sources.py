@@ -8,15 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from benchmark.data.decode import resized
-from benchmark.data.images import ResidentImages
+import torch
+
+from benchmark.data.decode import LARGEST_NATIVE, canonical_side, resized
+from benchmark.data.images import ImagesOnDemand, ResidentImages
 from benchmark.data.splits import array_checksums
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from benchmark.data.decode import Progress
     from benchmark.data.images import Images
+
+_FALLBACK_SIZE = 224
 
 
 class OpenImages(Protocol):
@@ -34,7 +40,6 @@ class RawSplit:
     Attributes:
         labels: int64 `(N,)`; -1 for unlabelled images.
         checksums: one per image; see `benchmark.data.splits.checksum`.
-        open: gives access to its images.
         factors: further labels by name, each `(N,)`.
     """
 
@@ -53,7 +58,6 @@ class Source:
         image_size: the input size in pixels.
         side: side in pixels of the images that `open` gives.
         train: the training and validation splits are cut from it.
-        test: the whole test split.
         unlabelled: images without labels, or None.
     """
 
@@ -73,3 +77,44 @@ def array_split(pixels_N3HW: Tensor, labels_N: Tensor, side: int, factors: dict[
         return ResidentImages(resized(pixels_N3HW[indices], side))
 
     return RawSplit(labels_N.long(), array_checksums(pixels_N3HW), open_images, factors or {})
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """A split of image files, or of such files' bytes in a larger file.
+
+    Attributes:
+        labels: int64 `(N,)`.
+        checksums: one per image.
+        sizes_N2: rows and columns.
+        encoded: returns the bytes of the image with a number, and its name for messages.
+        factors: further labels by name, each `(N,)`.
+    """
+
+    labels: Tensor
+    checksums: list[bytes]
+    sizes_N2: Tensor
+    encoded: Callable[[int], tuple[bytes, str]]
+    factors: dict[str, Tensor] = field(default_factory=dict)
+
+
+def encoded_source(classes: tuple[str, ...], size: int | None, train: EncodedSplit, test: EncodedSplit) -> Source:
+    """A dataset of encoded images, which are decoded when they are read.
+
+    Square images of one size of at most 96 px keep that size, or are resized to `size`. Of other images, the central
+    square is kept, with a side of 256/224 times the input size (224 by default).
+    """
+    sizes_N2 = torch.cat([train.sizes_N2, test.sizes_N2])
+    rows, columns = sizes_N2[0].tolist()
+    native = bool((sizes_N2 == sizes_N2[0]).all()) and rows == columns <= LARGEST_NATIVE
+    image_size = size or (columns if native else _FALLBACK_SIZE)
+    side = image_size if native else canonical_side(image_size)
+
+    def raw_split(split: EncodedSplit) -> RawSplit:
+        def open_images(indices: Tensor, *, resident: bool, progress: Progress | None = None) -> Images:
+            images = ImagesOnDemand(split.encoded, indices, side, native=native, sizes_N2=split.sizes_N2[indices])
+            return images.resident(progress) if resident else images
+
+        return RawSplit(split.labels, split.checksums, open_images, split.factors)
+
+    return Source(classes, image_size, side, raw_split(train), raw_split(test))

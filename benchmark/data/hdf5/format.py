@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -44,56 +45,17 @@ FORMAT, VERSION = "cnn-jepa-bench images", 1
 _ARRAYS = {"lengths": np.uint32, "labels": np.int32, "sizes": np.uint32, "checksums": np.uint8}
 
 
-class Encoded(Protocol):
-    """A split's encoded images, accessed by number."""
-
-    @property
-    def path(self) -> Path:
-        """Path of the file."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the labels."""
-
-    @property
-    def labels_N(self) -> NDArray[np.int32]:
-        """Labels of the images."""
-
-    @property
-    def sizes_N2(self) -> NDArray[np.uint32]:
-        """Height and width. If not stored: empty until `checksums` is called, and zero for unreadable images."""
-
-    @property
-    def factors(self) -> dict[str, NDArray[np.float32]]:
-        """Scene factors by name."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: int) -> bytes:
-        """The bytes of an image's file."""
-        ...
-
-    def checksums(self, progress: Progress | None = None) -> list[bytes]:
-        """One checksum per image."""
-        ...
-
-
 @dataclass(frozen=True)
 class Container:
     """A file of this project's layout. The images stay in the file until they are read.
 
     Attributes:
-        path: of the file.
-        split: its name.
-        classes: in the order of the labels.
-        labels_N: of the images.
         sizes_N2: height and width.
         offsets_N1: the offset of each image in `bytes`, and the end of the last one.
         chunk_offsets: the offset of each chunk in the file.
         chunk: bytes of a chunk.
         stored_N16: checksums as stored.
-        skipped: names of the images that the conversion left out, JSON.
-        factors: scene factors by name.
+        skipped: names of the images that the conversion left out.
         digest: of the content, as stored; empty in older files.
         resize: short side in pixels to which larger images were resized; None if nothing was re-encoded.
         quality: JPEG quality of re-encoded images, or None.
@@ -109,23 +71,23 @@ class Container:
     chunk_offsets: NDArray[np.int64]
     chunk: int
     stored_N16: NDArray[np.uint8]
-    skipped: str = "[]"
-    factors: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    skipped: list[str]
+    factors: dict[str, NDArray[np.float32]]
     digest: str = ""
     resize: int | None = None
     quality: int | None = None
     dataset: str = ""
-    _open: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.labels_N)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": {}}  # a spawned process opens the file for itself
+        # A spawned process opens the file for itself.
+        return {name: value for name, value in self.__dict__.items() if name != "_descriptor"}
 
     def __del__(self) -> None:
-        for descriptor in self.__dict__.get("_open", {}).values():
-            os.close(descriptor)
+        if "_descriptor" in self.__dict__:
+            os.close(self._descriptor)
 
     def read(self, index: int) -> bytes:
         """The bytes of an image's file.
@@ -138,24 +100,22 @@ class Container:
         while start < stop:
             number, inside = divmod(start, self.chunk)
             count = min(stop - start, self.chunk - inside)
-            parts.append(os.pread(self._descriptor(), count, int(self.chunk_offsets[number]) + inside))
+            parts.append(os.pread(self._descriptor, count, int(self.chunk_offsets[number]) + inside))
             if len(parts[-1]) < count:
                 raise UserError(f"{self.path}: truncated inside image {index}; convert it again")
             start += count
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    @cached_property
     def _descriptor(self) -> int:
         # `pread` moves no file position, so that threads and forked processes can share the descriptor.
-        if "file" not in self._open:
-            with reading(self.path):
-                self._open["file"] = os.open(self.path, os.O_RDONLY)
-        return self._open["file"]
+        with reading(self.path):
+            return os.open(self.path, os.O_RDONLY)
 
     def checksums(self, progress: Progress | None = None) -> list[bytes]:
-        """One checksum per image, as stored."""
+        """One checksum per image, as stored; takes `progress` as `NumberedFiles` does."""
         del progress
-        flat = self.stored_N16.tobytes()
-        return [flat[start : start + CHECKSUM_BYTES] for start in range(0, len(flat), CHECKSUM_BYTES)]
+        return [row.tobytes() for row in self.stored_N16]
 
 
 def open_container(path: Path) -> Container:
@@ -192,7 +152,6 @@ def _open_container(path: Path) -> Container:
             raise UserError(f"{path}: 'factors/{odd[0]}' does not have one value per image")
         if stored.dtype != np.uint8 or stored.ndim != 1:
             raise UserError(f"{path}: 'bytes' holds {stored.dtype} of {stored.ndim} dimensions, expected uint8 of one")
-        json.loads(str(file.attrs.get("skipped", "[]")))
         return Container(
             path,
             str(file.attrs.get("split", "")),
@@ -203,17 +162,12 @@ def _open_container(path: Path) -> Container:
             chunk_offsets,
             chunk,
             arrays["checksums"],
-            str(file.attrs.get("skipped", "[]")),
+            json.loads(str(file.attrs.get("skipped", "[]"))),
             factors,
             digest=str(file.attrs.get("digest", "")),
-            resize=_number(file, "resize"),
-            quality=_number(file, "quality"),
             dataset=str(file.attrs.get("dataset", "")),
+            **{name: int(file.attrs[name]) for name in ("resize", "quality") if name in file.attrs},
         )
-
-
-def _number(file: h5py.File, name: str) -> int | None:
-    return int(file.attrs[name]) if name in file.attrs else None
 
 
 def split_digest(split: str, classes: Sequence[str], labels: Sequence[int], checksums: Sequence[bytes]) -> str:
@@ -243,22 +197,21 @@ def _dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
 
 
 def _array(file: h5py.File, path: Path, name: str, kind: Any) -> NDArray[Any]:
-    values = _dataset(file, path, name)[()]
+    values = np.asarray(_dataset(file, path, name)[()])
     if values.dtype != kind:
         raise UserError(f"{path}: '{name}' holds {values.dtype}, expected {np.dtype(kind)}")
-    return np.asarray(values)
+    return values
 
 
 def _check_content(
     path: Path, arrays: dict[str, NDArray[Any]], classes: tuple[str, ...], ends: int, total: int
 ) -> None:
     labels = arrays["labels"]
-    if labels.ndim != 1 or len(set(classes)) < len(classes):
-        raise UserError(
-            f"{path}: " + ("'labels' has more than one dimension" if labels.ndim != 1 else "two classes have one name")
-        )
-    count = len(labels)
-    if not count:
+    if labels.ndim != 1:
+        raise UserError(f"{path}: 'labels' has more than one dimension")
+    if len(set(classes)) < len(classes):
+        raise UserError(f"{path}: two classes have one name")
+    if not (count := len(labels)):
         raise UserError(f"{path}: holds no images")
     shapes = {"lengths": (count,), "sizes": (count, 2), "checksums": (count, CHECKSUM_BYTES)}
     for name, shape in shapes.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmark.data.decode import Progress
-    from benchmark.data.hdf5.format import Encoded
+    from benchmark.data.hdf5.source import Encoded
 
 _ROWS, _COLUMNS, _SIDE, _GAP = 10, 8, 64, 2
 
@@ -37,8 +36,7 @@ def describe_contents(encoded: Encoded) -> list[tuple[str, str]]:
     if not isinstance(encoded, Container):
         return [*facts, ("layout", "one dataset per image, named by number (CNN-JEPA's converter)")]
     heights, widths = encoded.sizes_N2[:, 0], encoded.sizes_N2[:, 1]
-    total = int(encoded.offsets_N1[-1])
-    skipped = json.loads(encoded.skipped)
+    total, skipped = int(encoded.offsets_N1[-1]), encoded.skipped
     return [
         *facts,
         ("layout", f"this project's, split '{encoded.split}'"),
@@ -81,8 +79,7 @@ def contact_sheet(encoded: Encoded, path: Path) -> None:
         tiles = [_tile(encoded, int(index)) for index in members]
         tiles += [torch.full((3, _SIDE, _SIDE), 255, dtype=torch.uint8)] * (_COLUMNS - len(tiles))
         rows.append(_joined(tiles, axis=2))
-    sheet = _joined(rows, axis=1)
-    write_png(path, sheet)
+    write_png(path, _joined(rows, axis=1))
 
 
 def _tile(encoded: Encoded, index: int) -> Tensor:

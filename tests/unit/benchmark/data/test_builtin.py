@@ -135,6 +135,6 @@ def test_imagenette(tmp_path: Path) -> None:
     assert data.image_size == 128
     assert data.manifest.counts == {"train": 20, "validation": 10, "test": 10}
     assert data.classes[:2] == ("tench", "English springer")
-    assert only_resident(data.test).side == 146
+    assert only_resident(data.test).pixels.shape[-1] == 146
     with pytest.raises(UserError, match="'imagenette' is not at"):
         load_dataset(DatasetSpec(name="imagenette", size=224), tmp_path)

@@ -9,14 +9,12 @@ import torch
 from image_folders import converted, make_folder, only_resident, pixel_set
 
 from benchmark.data.datasets import Split, first_images, load_dataset
-from benchmark.data.images import LazyImages, ResidentImages
+from benchmark.data.images import ImagesOnDemand, ResidentImages
 from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    pass
 
 
 FOLDER = DatasetSpec(name="folder")
@@ -104,7 +102,7 @@ def test_the_limit_is_on_all_splits_together(tmp_path: Path) -> None:
     make_folder(tmp_path)
     exact = 42 * 3 * 16 * 16
     assert isinstance(load_dataset(FOLDER, tmp_path, resident_limit=exact).test.images, ResidentImages)
-    assert isinstance(load_dataset(FOLDER, tmp_path, resident_limit=exact - 1).test.images, LazyImages)
+    assert isinstance(load_dataset(FOLDER, tmp_path, resident_limit=exact - 1).test.images, ImagesOnDemand)
 
 
 def test_native_images_too_small(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_larger_images_become_squares(tmp_path: Path) -> None:
     assert only_resident(data.train).pixels.shape == (6, 3, 256, 256)
     small = load_dataset(DatasetSpec(name="folder", size=56), tmp_path)
     assert small.image_size == 56
-    assert only_resident(small.train).side == 64
+    assert only_resident(small.train).pixels.shape[-1] == 64
 
 
 def test_small_images_are_resized_whole(tmp_path: Path) -> None:

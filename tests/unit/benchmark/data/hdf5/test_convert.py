@@ -18,8 +18,6 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    pass
-
 
 def test_the_files_bytes_are_kept_with_little_overhead(folder: Path, tmp_path: Path) -> None:
     for index in range(40):
@@ -54,7 +52,7 @@ def test_unreadable_images_end_a_conversion_or_are_left_out_and_listed(folder: P
     said = converted(folder, tmp_path / "x.h5", skip=True)
     assert len(said) == 1 and "1.jpg" in said[0]
     container = open_container(tmp_path / "x-train.h5")
-    assert len(container) == 11 and container.skipped == '["train/bee/1.jpg"]'
+    assert len(container) == 11 and container.skipped == ["train/bee/1.jpg"]
     assert ("left out", "1: train/bee/1.jpg") in describe_contents(container)
 
 

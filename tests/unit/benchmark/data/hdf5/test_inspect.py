@@ -19,8 +19,6 @@ from benchmark.data.hdf5.source import open_any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    pass
-
 
 def test_a_file_describes_its_origin_and_its_content(folder: Path, tmp_path: Path) -> None:
     converted(folder, tmp_path / "x.h5")

@@ -20,8 +20,6 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    pass
-
 
 @pytest.mark.parametrize("lazy", [False, True])
 def test_the_same_images_are_the_same_dataset_in_either_container(folder: Path, tmp_path: Path, lazy: bool) -> None:

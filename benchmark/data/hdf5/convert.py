@@ -14,18 +14,17 @@ from torchvision.transforms.v2 import functional as transforms
 from benchmark.data.class_folders import class_files, split_folders
 from benchmark.data.decode import decode, in_order, read_bytes
 from benchmark.data.hdf5.paths import SPLITS
-from benchmark.data.hdf5.publish import Writers
+from benchmark.data.hdf5.write import Writers
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from torch import Tensor
 
     from benchmark.data.datasets import Dataset
     from benchmark.data.decode import Progress
-    from benchmark.data.hdf5.publish import Say
+    from benchmark.data.hdf5.write import Say
 
 
 @dataclass(frozen=True)
@@ -56,15 +55,6 @@ class Reencode:
         return encoded
 
 
-@dataclass(frozen=True)
-class _Image:
-    """An image ready to be written (its file's bytes, height and width), or the reason why it cannot be."""
-
-    encoded: bytes
-    size: tuple[int, int]
-    error: str = ""
-
-
 def convert_folder(
     folder: Path,
     out: Path,
@@ -79,15 +69,12 @@ def convert_folder(
 
     Args:
         folder: with `train/<class>/` and `test/<class>/` or `val/<class>/`.
-        out: `X.h5`, for `X-train.h5` and `X-test.h5`.
-        reencode: encodes the images again; None keeps the files' bytes.
+        out: `X.h5`, for `X-train.h5` and `X-test.h5`, which are returned.
+        reencode: None keeps the files' bytes.
         skip: leave unreadable images out and list them in the file, instead of stopping.
         progress: called with (done, total).
         say: receives messages about left-out images and removed remains of an interrupted conversion.
         checked: called with (done, total) while the written files are read back.
-
-    Returns:
-        The files written.
 
     Raises:
         UserError: an image is unreadable, a file exists, or the disk is full; nothing incomplete is left.
@@ -98,16 +85,17 @@ def convert_folder(
         for split, members in zip(SPLITS, files, strict=True):
             labelled = [(path, label) for label, group in enumerate(members) for path in group]
             paths = [path for path, _ in labelled]
-            writer = writers.open(split, classes, _total(paths))
+            total = sum(path.stat().st_size for path in paths if path.exists())
+            writer = writers.open(split, classes, total)
             images = in_order(partial(_prepare, reencode=reencode), paths, progress)
             for (path, label), image in zip(labelled, images, strict=True):
-                if image.error and not skip:
-                    raise UserError(f"{image.error}; nothing was written (--on-error skip leaves such images out)")
-                if image.error:
-                    say(f"left out: {image.error}")
+                if not isinstance(image, UserError):
+                    writer.add(image[0], label, image[1])
+                elif skip:
+                    say(f"left out: {image}")
                     writer.skipped.append(path.relative_to(folder).as_posix())
                 else:
-                    writer.add(image.encoded, label, image.size)
+                    raise UserError(f"{image}; nothing was written (--on-error skip leaves such images out)")
             empty = sorted(set(range(len(classes))) - writer.labels_written)
             if empty:
                 raise UserError(f"{folder}: {split} has no readable image of class '{classes[empty[0]]}'")
@@ -115,16 +103,17 @@ def convert_folder(
         return writers.publish()
 
 
-def _prepare(path: Path, reencode: Reencode | None) -> _Image:
+def _prepare(path: Path, reencode: Reencode | None) -> tuple[bytes, tuple[int, int]] | UserError:
+    """The bytes to write, with the image's height and width; or why the file cannot be read."""
     try:
         encoded = read_bytes(path)
         image = decode(encoded, str(path))
     except UserError as error:
-        return _Image(b"", (0, 0), str(error))
+        return error
     if reencode is not None:
         encoded = bytes(reencode(image).numpy().tobytes())
         image = decode(encoded, str(path))
-    return _Image(encoded, (image.shape[-2], image.shape[-1]))
+    return encoded, (image.shape[-2], image.shape[-1])
 
 
 def convert_dataset(
@@ -158,7 +147,3 @@ def convert_dataset(
             }
             writer.finish(checked)
         return writers.publish()
-
-
-def _total(paths: Iterable[Path]) -> int:
-    return sum(path.stat().st_size for path in paths if path.exists())

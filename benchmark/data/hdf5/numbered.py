@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from benchmark.data.decode import encoded_size
+from benchmark.data.decode import encoded_size, in_order
 from benchmark.data.hdf5.format import open_file
 from benchmark.data.splits import checksum
 from benchmark.errors import UserError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchmark.data.decode import Progress
-
 
 _MOST_CLASSES = 1_000_000
 
@@ -74,14 +73,13 @@ class NumberedFiles:
 
     def checksums(self, progress: Progress | None = None) -> list[bytes]:
         """One per image, of its file's bytes. Reads the whole file, and sets `sizes_N2` on the way."""
-        codes = []
-        sizes_N2 = np.zeros((len(self), 2), dtype=np.uint32)
-        for index in range(len(self)):
+
+        def examine(index: int) -> tuple[bytes, tuple[int, int]]:
             encoded = self.read(index)
-            codes.append(checksum(encoded))
             with suppress(UserError):  # an unreadable image is refused when it is decoded
-                sizes_N2[index] = encoded_size(encoded, str(index))[::-1]
-            if progress is not None and (index % 1000 == 999 or index + 1 == len(self)):
-                progress(index + 1, len(self))
-        self.sizes_N2 = sizes_N2
-        return codes
+                return checksum(encoded), encoded_size(encoded, str(index))[::-1]
+            return checksum(encoded), (0, 0)
+
+        codes, sizes = zip(*in_order(examine, range(len(self)), progress), strict=True)
+        self.sizes_N2 = np.array(sizes, dtype=np.uint32)
+        return list(codes)

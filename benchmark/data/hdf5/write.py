@@ -1,12 +1,13 @@
-"""Writes one split's file in the layout that `format.py` describes.
+"""Writes the files of both splits in the layout that `format.py` describes.
 
 A file is written under a hidden name and read back, and only then gets its own name, so that a file with that name is
-complete.
+complete. The files of both splits get their names together, or neither does.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import io
 import json
 import os
@@ -14,22 +15,77 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
+import psutil
 
+from benchmark.data.decode import in_order
 from benchmark.data.hdf5.format import FORMAT, VERSION, open_container, split_digest
-from benchmark.data.hdf5.paths import NOTHING_KEPT
+from benchmark.data.hdf5.paths import NOTHING_KEPT, output_paths
 from benchmark.data.splits import CHECKSUM_BYTES, checksum
 from benchmark.errors import UserError
-from benchmark.files import cannot_be_written
+from benchmark.files import cannot_be_written, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from benchmark.data.decode import Progress
     from benchmark.data.hdf5.format import Container
 
+    Say = Callable[[str], None]
+
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 1 << 14, 1 << 22  # bytes
 _CHUNKS = 256  # per file, within these limits; chunks of the largest size would waste space at the end of a small file
+
+
+class Writers:
+    """Writes the files of both splits; a context manager that removes what was not published.
+
+    Args:
+        out: `X.h5`, for `X-train.h5` and `X-test.h5`.
+        attributes: attributes of the files that say how the images were made.
+        say: receives a message if remains of an interrupted conversion are removed.
+
+    Raises:
+        UserError: a file exists, or another process is writing it.
+    """
+
+    def __init__(self, out: Path, attributes: Mapping[str, int | str], say: Say) -> None:
+        self._paths = output_paths(out)
+        self._attributes, self._writers = attributes, list[Writer]()
+        with writing(out, NOTHING_KEPT):
+            remains = [file for path in self._paths.values() for file in _remains(path)]
+            for file in remains:
+                file.unlink()
+        if remains:
+            say("removed what an interrupted conversion left; starting again")
+
+    def __enter__(self) -> Writers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for writer in self._writers:
+            writer.discard()
+
+    def open(self, split: str, classes: Sequence[str], expected: int) -> Writer:
+        """Starts the file of a split; see `Writer`."""
+        self._writers.append(Writer(self._paths[split], split, classes, expected, self._attributes))
+        return self._writers[-1]
+
+    def publish(self) -> list[Path]:
+        """Gives the finished files their names.
+
+        Raises:
+            UserError: the system refuses one; then the others are removed, too.
+        """
+        named: list[Path] = []
+        try:
+            for writer in self._writers:
+                named.append(writer.publish())
+        except OSError as error:
+            for path in named:
+                path.unlink(missing_ok=True)
+            raise cannot_be_written(self._writers[len(named)].path, error, NOTHING_KEPT) from None
+        return named
 
 
 class _Temporary(io.FileIO):
@@ -40,35 +96,32 @@ class _Temporary(io.FileIO):
 
     Attributes:
         failure: the system's error of the first failed write.
+        given_up: whether nothing is written any more.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "x+")
         self.failure: OSError | None = None
-        self._given_up = False
-
-    def give_up(self) -> None:
-        """Writes nothing from now on."""
-        self._given_up = True
+        self.given_up = False
 
     def write(self, content: Any) -> int:
         """Writes all of the content, in as many parts as the system needs."""
         with memoryview(content) as view:
             done = 0
-            while done < view.nbytes and not self._given_up:
+            while done < view.nbytes and not self.given_up:
                 done += self._attempt(super().write, view[done:])
             return view.nbytes
 
     def truncate(self, size: int | None = None) -> int:
         """Shortens or extends the file."""
-        return 0 if self._given_up else self._attempt(super().truncate, size)
+        return 0 if self.given_up else self._attempt(super().truncate, size)
 
     def _attempt(self, call: Any, argument: Any) -> int:
         try:
             return int(call(argument))
         except OSError as error:
             self.failure = error.with_traceback(None)  # the traceback would keep HDF5's memory alive
-            self._given_up = True
+            self.given_up = True
             return 0
 
 
@@ -77,8 +130,6 @@ class Writer:
 
     Args:
         path: of the finished file.
-        split: its name.
-        classes: in the order of the labels.
         expected: approximate bytes of all images.
         attributes: further attributes of the file.
     """
@@ -92,18 +143,15 @@ class Writer:
         self._attributes = attributes
         self._hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         self._waiting: list[bytes] = []
-        self._lengths: list[int] = []
-        self._labels: list[int] = []
-        self._sizes: list[tuple[int, int]] = []
-        self._checksums: list[bytes] = []
+        self._rows: list[tuple[int, int, tuple[int, int], bytes]] = []  # length, label, size, checksum
         self._written = self._held = 0
-        self._temporary: _Temporary | None = None
         self._file: h5py.File | None = None
+        with writing(path, NOTHING_KEPT):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._temporary = _Temporary(self._hidden)
         chunk = min(max(_SMALLEST_CHUNK, -(-expected // _CHUNKS)), _LARGEST_CHUNK)
         try:
             with self._writing():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._temporary = _Temporary(self._hidden)
                 self._file = h5py.File(self._temporary, "w")
                 self._bytes = self._file.create_dataset(
                     "bytes", shape=(0,), maxshape=(None,), chunks=(chunk,), dtype=np.uint8
@@ -118,22 +166,16 @@ class Writer:
         try:
             yield
         except Exception as error:  # HDF5 may fail later, for want of what was not written
-            cause = self._failure or error
+            cause = self._temporary.failure or error
             if not isinstance(cause, OSError):
                 raise
             raise cannot_be_written(self.path, cause, NOTHING_KEPT) from None
-        if self._failure is not None:
-            raise cannot_be_written(self.path, self._failure, NOTHING_KEPT)
-
-    @property
-    def _failure(self) -> OSError | None:
-        return None if self._temporary is None else self._temporary.failure
+        if self._temporary.failure is not None:
+            raise cannot_be_written(self.path, self._temporary.failure, NOTHING_KEPT)
 
     def discard(self) -> None:
         """Closes and removes the file, unless it was published."""
-        if self._temporary is None:
-            return
-        self._temporary.give_up()
+        self._temporary.given_up = True
         if self._file is not None:
             self._file.close()
         self._temporary.close()
@@ -143,17 +185,14 @@ class Writer:
         """Adds an image: its file's bytes, label, height and width."""
         self._waiting.append(encoded)
         self._held += len(encoded)
-        self._lengths.append(len(encoded))
-        self._labels.append(label)
-        self._sizes.append(size)
-        self._checksums.append(checksum(encoded))
+        self._rows.append((len(encoded), label, size, checksum(encoded)))
         if self._held >= _LARGEST_CHUNK:
             self._flush()
 
     @property
     def labels_written(self) -> set[int]:
         """The labels that have an image."""
-        return set(self._labels)
+        return {label for _, label, _, _ in self._rows}
 
     def _flush(self) -> None:
         with self._writing():
@@ -162,18 +201,15 @@ class Writer:
         self._written, self._held, self._waiting = self._written + self._held, 0, []
 
     def finish(self, progress: Progress | None = None) -> None:
-        """Completes the file and reads all of it back.
-
-        Args:
-            progress: called with (images read back, total).
+        """Completes the file and reads all of it back; `progress` is called with (images read back, total).
 
         Raises:
             UserError: there are no images, the disk is full, or an image reads back changed.
         """
-        if not self._lengths:
+        if not self._rows:
             raise UserError(f"{self.path}: there is no readable image for this split")
         self._flush()
-        assert self._file is not None and self._temporary is not None
+        assert self._file is not None
         with self._writing():
             self._write_tables(self._file)
             self._file.close()
@@ -185,26 +221,25 @@ class Writer:
             raise UserError(f"{self.path}: image {bad} reads back changed; {NOTHING_KEPT}")
 
     def _write_tables(self, file: h5py.File) -> None:
-        arrays = {
-            "lengths": np.array(self._lengths, dtype=np.uint32),
-            "labels": np.array(self._labels, dtype=np.int32),
-            "sizes": np.array(self._sizes, dtype=np.uint32),
-        }
-        for name, values in arrays.items():
-            file.create_dataset(name, data=values, compression="gzip", shuffle=True)
-        codes = np.frombuffer(b"".join(self._checksums), dtype=np.uint8).reshape(-1, CHECKSUM_BYTES)
+        lengths, labels, sizes, checksums = zip(*self._rows, strict=True)
+        for name, values, kind in (
+            ("lengths", lengths, np.uint32),
+            ("labels", labels, np.int32),
+            ("sizes", sizes, np.uint32),
+        ):
+            file.create_dataset(name, data=np.array(values, dtype=kind), compression="gzip", shuffle=True)
+        codes = np.frombuffer(b"".join(checksums), dtype=np.uint8).reshape(-1, CHECKSUM_BYTES)
         file.create_dataset("checksums", data=codes)
         file.create_dataset("classes", data=list(self.classes), dtype=h5py.string_dtype())
         for name, values in self.factors.items():
             file.create_dataset(f"factors/{name}", data=values.astype(np.float32))
-        digest = split_digest(self.split, self.classes, self._labels, self._checksums)
         file.attrs.update(
             {
                 "format": FORMAT,
                 "format_version": VERSION,
                 "split": self.split,
                 "skipped": json.dumps(self.skipped),
-                "digest": digest,
+                "digest": split_digest(self.split, self.classes, labels, checksums),
                 **self._attributes,
             }
         )
@@ -218,8 +253,30 @@ class Writer:
 def damaged(container: Container, progress: Progress | None = None) -> Iterator[int]:
     """Numbers of the images whose bytes do not match their checksums."""
     codes = container.checksums()
-    for index in range(len(container)):
-        if checksum(container.read(index)) != codes[index]:
-            yield index
-        if progress is not None and (index % 1000 == 999 or index + 1 == len(container)):
-            progress(index + 1, len(container))
+    sound = in_order(lambda index: checksum(container.read(index)) == codes[index], range(len(container)), progress)
+    return (index for index, is_sound in enumerate(sound) if not is_sound)
+
+
+def _remains(path: Path) -> Iterator[Path]:
+    """The temporary files of killed conversions to a path.
+
+    Raises:
+        UserError: a conversion to it is running.
+    """
+    for file in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        process = file.name.split(".")[-2]
+        if not process.isdecimal():
+            continue  # not ours
+        if int(process) != os.getpid() and _is_writing(int(process), file):
+            raise UserError(f"{path}: process {process} is converting to it; wait until it has finished")
+        yield file
+
+
+def _is_writing(process_id: int, temporary: Path) -> bool:
+    """Whether the process that made a temporary file is running; its id may belong to a newer process."""
+    try:
+        process = psutil.Process(process_id)
+        started_before = process.create_time() <= temporary.stat().st_mtime + 1.0
+        return started_before and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, OSError):
+        return False

@@ -10,14 +10,7 @@ import torch
 
 from benchmark.data.images import FirstImages, ResidentImages
 from benchmark.data.spec import SMALLEST_SIZE, check_request, dataset_info, load_source
-from benchmark.data.splits import (
-    Manifest,
-    build_manifest,
-    draw,
-    in_canonical_order,
-    stratified_quotas,
-    validation_quotas,
-)
+from benchmark.data.splits import build_manifest, draw, in_canonical_order, stratified_quotas, validation_quotas
 from benchmark.errors import UserError
 from benchmark.records.schema import DatasetRecord
 
@@ -30,6 +23,7 @@ if TYPE_CHECKING:
     from benchmark.data.images import Images
     from benchmark.data.sources import RawSplit, Source
     from benchmark.data.spec import DatasetSpec
+    from benchmark.data.splits import Manifest
     from methods.base import Method
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -65,10 +59,8 @@ class Dataset:
         validation: cut from train; everything that is selected is selected on it.
         test: scored once per run.
         unlabelled: more images for pretraining, with labels -1; None unless `pretrain` asks for them.
-        manifest: the content of all splits.
         mean: of the normalisation, by channel, for values in [0, 1]. All datasets use ImageNet's: with constants of its
             own, a dataset's rows would differ in one more way, and batch norm compensates for the difference.
-        std: standard deviation of the normalisation, likewise.
         joined: train and unlabelled as one split, where methods are trained on both.
         seen_test_images: number of test images that are also in the source's train split.
     """
@@ -127,8 +119,7 @@ def load_dataset(
     """Loads a dataset and cuts its splits.
 
     Args:
-        spec: the dataset's configuration.
-        path: where its files are; see `benchmark.data.spec.check_request`.
+        path: where the files are; see `benchmark.data.spec.check_request`.
         download: whether torchvision may fetch missing files.
         progress: called with (done, total) while files are read and decoded.
         resident_limit: bytes up to which decoded images of a folder or file are kept in memory; None takes
@@ -147,9 +138,13 @@ def load_dataset(
     total = sum(len(indices) for _, indices in selections.values())
     limit = RESIDENT_BYTES if resident_limit is None else resident_limit
     resident = total * 3 * source.side**2 <= limit
-    splits = {
-        name: _open(raw, indices, resident=resident, progress=progress) for name, (raw, indices) in selections.items()
-    }
+    splits, content = {}, {}
+    for name, (raw, indices) in selections.items():
+        indices_N = torch.tensor(indices)
+        images = raw.open(indices_N, resident=resident, progress=progress)
+        factors = {factor: values[indices_N] for factor, values in raw.factors.items()}
+        splits[name] = Split(images, raw.labels[indices_N], factors)
+        content[name] = (splits[name].labels.tolist(), [raw.checksums[index] for index in indices])
     train, unlabelled, joined = splits["train"], splits.get("unlabelled"), None
     if unlabelled is not None:
         train, unlabelled, joined = _join(train, unlabelled)
@@ -161,7 +156,7 @@ def load_dataset(
         validation=splits["validation"],
         test=splits["test"],
         unlabelled=unlabelled,
-        manifest=_manifest(source.classes, selections),
+        manifest=build_manifest(source.classes, content),
         joined=joined,
         seen_test_images=seen,
     )
@@ -179,23 +174,14 @@ def _count_seen_test_images(source: Source) -> int:
 def _select(spec: DatasetSpec, source: Source) -> dict[str, tuple[RawSplit, list[int]]]:
     """The raw split and the image indices that make each split, in canonical order."""
     labels, checksums = source.train.labels.tolist(), source.train.checksums
-    validation, train = draw(
-        range(len(checksums)),
-        validation_quotas(labels, source.classes, spec.validation_share),
-        labels,
-        checksums,
-        f"{spec.split_seed}/validation",
-    )
+    quotas = validation_quotas(labels, source.classes, spec.validation_share)
+    validation, train = draw(range(len(labels)), quotas, labels, checksums, f"{spec.split_seed}/validation")
     train = _subset(spec, "train", train, source.train, spec.train_images, len(source.classes))
-    test = list(range(len(source.test.checksums)))
+    test = list(range(len(source.test.labels)))
     test = _subset(spec, "test", test, source.test, spec.test_images, len(source.classes))
-    selections = {
-        "train": (source.train, train),
-        "validation": (source.train, validation),
-        "test": (source.test, test),
-    }
+    selections = {"train": (source.train, train), "validation": (source.train, validation), "test": (source.test, test)}
     if source.unlabelled is not None:
-        selections["unlabelled"] = (source.unlabelled, list(range(len(source.unlabelled.checksums))))
+        selections["unlabelled"] = (source.unlabelled, list(range(len(source.unlabelled.labels))))
     return {
         name: (raw, in_canonical_order(indices, raw.labels.tolist(), raw.checksums))
         for name, (raw, indices) in selections.items()
@@ -215,25 +201,10 @@ def _subset(
     return draw(indices, quotas, labels, raw.checksums, f"{spec.split_seed}/{name}")[0]
 
 
-def _manifest(classes: tuple[str, ...], selections: dict[str, tuple[RawSplit, list[int]]]) -> Manifest:
-    content = {}
-    for name, (raw, indices) in selections.items():
-        labels = raw.labels.tolist()
-        content[name] = ([labels[i] for i in indices], [raw.checksums[i] for i in indices])
-    return build_manifest(classes, content)
-
-
-def _open(raw: RawSplit, indices: list[int], *, resident: bool, progress: Progress | None) -> Split:
-    indices_N = torch.tensor(indices)
-    images = raw.open(indices_N, resident=resident, progress=progress)
-    return Split(images, raw.labels[indices_N], {name: values[indices_N] for name, values in raw.factors.items()})
-
-
 def _join(train: Split, unlabelled: Split) -> tuple[Split, Split, Split]:
     """Train, unlabelled, and both as one split. All share one tensor, so that no image is held twice."""
     parts = [split.images for split in (train, unlabelled)]
     pixels = torch.cat([part.pixels for part in parts if isinstance(part, ResidentImages)])
-    border = len(train)
-    first = Split(ResidentImages(pixels[:border]), train.labels, train.factors)
-    second = Split(ResidentImages(pixels[border:]), unlabelled.labels)
+    first = Split(ResidentImages(pixels[: len(train)]), train.labels, train.factors)
+    second = Split(ResidentImages(pixels[len(train) :]), unlabelled.labels)
     return first, second, Split(ResidentImages(pixels), torch.cat([train.labels, unlabelled.labels]))

@@ -50,9 +50,8 @@ _POOLS: dict[int, ThreadPoolExecutor] = {}
 def _pool() -> ThreadPoolExecutor:
     # One pool per process, because threads do not survive a fork. Callers that race get the same pool: `setdefault` is
     # atomic, and a pool that nobody uses has started no threads.
-    process = os.getpid()
-    pool = _POOLS.get(process)
-    return pool or _POOLS.setdefault(process, ThreadPoolExecutor(_threads(), thread_name_prefix="decode"))
+    pool = _POOLS.get(os.getpid())
+    return pool or _POOLS.setdefault(os.getpid(), ThreadPoolExecutor(_threads(), thread_name_prefix="decode"))
 
 
 def _threads() -> int:
@@ -111,12 +110,8 @@ def decode(encoded: bytes, name: str) -> Tensor:
     published ImageNet pipelines). torchvision decodes; Pillow tries what torchvision cannot read. Only Pillow decodes
     PNGs, because a damaged one ends the process in torchvision (libpng's error handling).
 
-    Args:
-        encoded: the file's bytes.
-        name: the file's name for messages.
-
     Raises:
-        UserError: neither library can decode it.
+        UserError: neither library can decode it; names it.
     """
     if not encoded.startswith(_PNG):
         try:
@@ -138,11 +133,7 @@ def decode(encoded: bytes, name: str) -> Tensor:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's bytes.
-
-    Raises:
-        UserError: it cannot be read; names it.
-    """
+    """The file's bytes; a `UserError` names a file that cannot be read."""
     with reading(path):
         return path.read_bytes()
 

@@ -39,22 +39,14 @@ class FirstImages:
         return self.count
 
     def read(self, indices: Tensor) -> Tensor:
-        """The images at `indices` `(n,)` as uint8 `(n, 3, H, W)`.
-
-        Raises:
-            IndexError: an index is not below `count`.
-        """
+        """The images at `indices` `(n,)`; an `IndexError` for an index that is not below `count`."""
         if len(indices) and int(indices.max()) >= self.count:
             raise IndexError(f"image {int(indices.max())} of {self.count}")
         return self.images.read(indices)
 
 
 class ResidentImages:
-    """Decoded images in memory.
-
-    Attributes:
-        pixels: uint8 `(N, 3, H, W)`.
-    """
+    """Decoded images in memory, uint8 `(N, 3, H, W)`."""
 
     def __init__(self, pixels: Tensor) -> None:
         if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3:

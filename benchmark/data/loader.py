@@ -12,11 +12,11 @@ from torch import Tensor
 
 from benchmark.data.images import ResidentImages
 from benchmark.data.views.crops import cropped_by_reader, read_crops
+from benchmark.data.views.resample import send
 from benchmark.errors import UserError
 from benchmark.randomness import generator
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from benchmark.data.datasets import Split
@@ -29,13 +29,10 @@ AHEAD = 2
 
 @dataclass(frozen=True)
 class RawBatch:
-    """Images, labels and sample ids of a step.
+    """Images, labels (both on the training device) and sample ids (on the CPU) of a step.
 
     Attributes:
-        pixels: uint8 on the training device: whole images `(B, 3, H, W)`, or the reader's crops `(B, 3, S, S)`, one
-            tensor per view.
-        labels_B: int64, on the training device.
-        sample_ids_B: int64, on the CPU.
+        pixels: uint8, whole images `(B, 3, H, W)`, or the reader's crops `(B, 3, S, S)`, one tensor per view.
         drawn: the parameters of each view, where the reader has made the crops; None for whole images.
     """
 
@@ -52,7 +49,7 @@ class RawBatch:
 
 
 class Batches:
-    """The training split in a seeded order; a step's batch is a function of (seed, step) alone.
+    """The training split in a seeded order; a step's batch is a function of the run's (seed, step) alone.
 
     Every epoch is a permutation of its own. Images that do not fill a batch are left out of that epoch. A resident
     split is copied to the device once. Batches of any other split are read some steps ahead by a thread (with the
@@ -61,15 +58,12 @@ class Batches:
     data costs it, apart from the cores that the threads use.
 
     Args:
-        split: images and labels.
         batch_size: of all ranks together.
-        seed: of the run; the order depends on nothing else.
-        device: where the batches go.
         rank: which part of each batch is fetched here: images `start` to `start + share`, B of them.
         ranks: number of equal parts.
-        augmenter: makes the views. If given, images that are decoded on demand and differ in size are cropped when they
-            are read, each from the whole image (`RawBatch.drawn`). Otherwise every batch holds whole images, or their
-            central squares where sizes differ.
+        augmenter: if given, images that are decoded on demand and differ in size are cropped when they are read, each
+            from the whole image (`RawBatch.drawn`). Otherwise every batch holds whole images, or their central squares
+            where sizes differ.
         ahead: batches read ahead, `AHEAD` by default; 0 reads each when it is fetched. Changes no batch.
 
     Raises:
@@ -102,7 +96,7 @@ class Batches:
         self._images = split.images
         self._labels_N = split.labels.to(device)
         self.resident = isinstance(split.images, ResidentImages)
-        self._resident = split.images.pixels.to(device) if isinstance(split.images, ResidentImages) else None
+        self._pixels = split.images.pixels.to(device) if isinstance(split.images, ResidentImages) else None
         self._augmenter = augmenter if cropped_by_reader(split.images) else None
         self._order: tuple[int, Tensor] | None = None
         self._ahead = AHEAD if ahead is None else ahead
@@ -136,10 +130,10 @@ class Batches:
         Raises:
             UserError: an image cannot be read; names it.
         """
-        if self._resident is not None:
+        if self._pixels is not None:
             ids_B = self.sample_ids(step)[self._own]
             on_device_B = ids_B.to(self._device, non_blocking=True)
-            return RawBatch((self._resident[on_device_B],), self._labels_N[on_device_B], ids_B)
+            return RawBatch((self._pixels[on_device_B],), self._labels_N[on_device_B], ids_B)
         assert self._reader is not None
         steps = range(step, step + 1 + self._ahead)
         for skipped in self._reading.keys() - set(steps):
@@ -157,10 +151,7 @@ class Batches:
     def views(self, batch: RawBatch, augmenter: Augmenter, step: int) -> tuple[Tensor, ...]:
         """The views of a step's batch: drawn for all ranks' images together, made for this rank's.
 
-        Args:
-            batch: as fetched.
-            augmenter: makes the views; where the reader has cropped the images, the one that the batches were given.
-            step: whose draws are used.
+        Where the reader has cropped the images, the augmenter has to be the one that the batches were given.
 
         Returns:
             One normalised float32 tensor `(B, 3, S, S)` per view, on the training device.
@@ -187,13 +178,8 @@ class Batches:
         else:
             views = generator(self._seed, "views", step)
             pixels, drawn = read_crops(self._images, ids_B, self._augmenter, views, self._own)
-        stream: AbstractContextManager[Any] = nullcontext()
-        if self._copies is not None:
-            stream = torch.cuda.stream(self._copies)
-        with stream:
-            if self._copies is not None:
-                pixels = tuple(view.pin_memory() for view in pixels)
-            on_device = tuple(view.to(self._device, non_blocking=True) for view in pixels)
+        with nullcontext() if self._copies is None else torch.cuda.stream(self._copies):
+            on_device = tuple(send(view, self._device) for view in pixels)
             labels_B = self._labels_N[own_B.to(self._device, non_blocking=True)]
         if self._copies is not None:
             self._copies.synchronize()

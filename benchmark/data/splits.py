@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -82,11 +83,7 @@ def in_canonical_order(indices: Sequence[int], labels: Sequence[int], checksums:
 
 
 def draw(
-    indices: Sequence[int],
-    quotas: Mapping[int, int],
-    labels: Sequence[int],
-    checksums: Sequence[bytes],
-    stream: str,
+    indices: Sequence[int], quotas: Mapping[int, int], labels: Sequence[int], checksums: Sequence[bytes], stream: str
 ) -> tuple[list[int], list[int]]:
     """Draws a number of images from each class.
 
@@ -94,33 +91,24 @@ def draw(
     images change an image's hash, and a smaller draw is a subset of a larger one.
 
     Args:
-        indices: images to draw from.
+        indices: images to draw from; labels and checksums are those of all images.
         quotas: number of images by class.
-        labels: of all images.
-        checksums: of all images.
         stream: names the draw, its seed included.
 
     Returns:
         The drawn indices and the remaining ones.
     """
-    prefix = stream.encode() + b"/"
-    hashes = [checksum(prefix + checksums[index]) for index in indices]
-    wanted = dict(quotas)
+    hashes = [checksum(stream.encode() + b"/" + checksums[index]) for index in indices]
+    missing = dict(quotas)
     drawn, others = [], []
     for position in np.lexsort(_keys(hashes)).tolist():
         index = indices[position]
-        if wanted.get(labels[index], 0) > 0:
-            wanted[labels[index]] -= 1
+        if missing.get(labels[index], 0) > 0:
+            missing[labels[index]] -= 1
             drawn.append(index)
         else:
             others.append(index)
     return drawn, others
-
-
-def class_counts(labels: Sequence[int], classes: int) -> list[int]:
-    """Number of images by class."""
-    counts: list[int] = np.bincount(np.asarray(labels, dtype=np.int64), minlength=classes).tolist()
-    return counts
 
 
 def validation_quotas(labels: Sequence[int], classes: Sequence[str], share: float) -> dict[int, int]:
@@ -129,11 +117,11 @@ def validation_quotas(labels: Sequence[int], classes: Sequence[str], share: floa
     Raises:
         UserError: a class has fewer than two images.
     """
-    quotas = {}
-    for label, count in enumerate(class_counts(labels, len(classes))):
-        if count < 2:
+    quotas, counts = {}, Counter(labels)
+    for label, name in enumerate(classes):
+        if (count := counts[label]) < 2:
             raise UserError(
-                f"class '{classes[label]}' has {count} image{'s' * (count != 1)} in train; at least 2 are needed, "
+                f"class '{name}' has {count} image{'s' * (count != 1)} in train; at least 2 are needed, "
                 "one to train on and one for the validation split that is cut from it"
             )
         quotas[label] = min(max(1, round(count * share)), count - 1)
@@ -149,15 +137,14 @@ def stratified_quotas(
         labels: of the available images.
         classes: number of classes.
         total: number of images to take.
-        key: the configuration key that sets `total`, for messages.
-        available: describes the available images, for messages.
+        key: the configuration key that sets `total`, for messages; likewise `available`.
 
     Raises:
         UserError: `total` is larger than the number of images or smaller than the number of classes.
     """
     if not classes <= total <= len(labels):
         raise UserError(f"'{key}' is {total}; expected {classes} (one of each class) to {len(labels)} ({available})")
-    counts = class_counts(labels, classes)
+    counts: list[int] = np.bincount(labels, minlength=classes).tolist()
     exact = [count * total / len(labels) for count in counts]
     quotas = [min(count, max(1, int(value))) for count, value in zip(counts, exact, strict=True)]
     while (missing := total - sum(quotas)) != 0:

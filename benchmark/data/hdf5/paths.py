@@ -19,9 +19,8 @@ _TEST_NAMES = ("test", "val")
 def split_paths(path: Path) -> tuple[Path, Path]:
     """The files of the train and test splits, from the path that the user gives.
 
-    Args:
-        path: `X.h5` for `X-train.h5` and `X-test.h5` (or `-val`); one of these two; or a folder that holds
-            `train.h5` and `test.h5`, or one such pair.
+    The path is `X.h5` for `X-train.h5` and `X-test.h5` (or `-val`); the first of these two; or a folder that holds
+    `train.h5` and `test.h5`, or one such pair.
 
     Raises:
         UserError: they do not exist.

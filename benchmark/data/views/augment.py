@@ -35,31 +35,25 @@ if TYPE_CHECKING:
     from benchmark.data.views.sample import SourceSize, ViewParameters
     from methods.views import ViewSpec
 
+    Channels = tuple[float, float, float]
+
 # Pixel values that a CPU works on at a time. Fewer cost more calls; more do not fit its caches.
 _CHUNK_VALUES = 300_000
 
 
 class Augmenter:
-    """Makes the views that a method declares."""
+    """Makes the views that a method declares.
 
-    def __init__(
-        self,
-        specs: Sequence[ViewSpec],
-        image_size: int,
-        mean: tuple[float, float, float],
-        std: tuple[float, float, float],
-    ) -> None:
-        """Checks the declarations.
+    Args:
+        specs: the method's views, in order.
+        image_size: side in pixels of the views without a size of their own.
+        mean: of each channel, in [0, 1].
 
-        Args:
-            specs: the method's views, in order.
-            image_size: side in pixels of the views without a size of their own.
-            mean: of each channel, in [0, 1].
-            std: standard deviation of each channel.
+    Raises:
+        UserError: a view's blur needs more pixels than the view has, or a standard deviation is not positive.
+    """
 
-        Raises:
-            UserError: a view's blur needs more pixels than the view has, or a standard deviation is not positive.
-        """
+    def __init__(self, specs: Sequence[ViewSpec], image_size: int, mean: Channels, std: Channels) -> None:
         self.specs = tuple(specs)
         self.sizes = tuple(spec.size or image_size for spec in specs)
         for index, (spec, size) in enumerate(zip(self.specs, self.sizes, strict=True)):
@@ -72,28 +66,19 @@ class Augmenter:
         self._normalisation = _normalisation(mean, std)
 
     def sample(self, batch_size: int, source_size: SourceSize, generator: torch.Generator) -> list[ViewParameters]:
-        """Draws the parameters of all views of a batch, on the CPU.
-
-        Args:
-            batch_size: images of the global batch; a rank uses its `slice`.
-            source_size: rows and columns of the images, or of each.
-            generator: a CPU generator; views are drawn from it in order.
-        """
+        """Draws the parameters of all views of a global batch, in order, on the CPU; a rank uses its `slice`."""
         return [sample_view(spec, batch_size, source_size, generator) for spec in self.specs]
 
     def draw_views(
         self, images_BCHW: Tensor, generator: torch.Generator, batch_size: int | None = None, start: int = 0
     ) -> tuple[Tensor, ...]:
-        """Draws the views of a batch of whole images and makes them.
+        """Draws the views of a batch of whole images and makes them, as a call does.
 
         Args:
             images_BCHW: uint8 RGB images on any device, this process's share of the batch.
             generator: a CPU generator.
             batch_size: images of the global batch, for all of which parameters are drawn; None where B is all of it.
             start: position of the first of these images in the global batch.
-
-        Returns:
-            As of a call.
         """
         size = (images_BCHW.shape[2], images_BCHW.shape[3])
         parameters = self.sample(batch_size or len(images_BCHW), size, generator)
@@ -101,11 +86,7 @@ class Augmenter:
 
     @torch.no_grad()
     def __call__(self, images_BCHW: Tensor, parameters: list[ViewParameters]) -> tuple[Tensor, ...]:
-        """Makes the views.
-
-        Args:
-            images_BCHW: uint8 RGB images on any device.
-            parameters: one per view, for as many images, drawn for images of this size.
+        """Makes the views of uint8 RGB images on any device, with parameters that were drawn for images of this size.
 
         Returns:
             One normalised float32 tensor `(B, 3, S, S)` per view, in `channels_last`, on the device of the images.
@@ -115,21 +96,15 @@ class Augmenter:
         """
         _check_images(images_BCHW)
         _check_parameters(parameters, len(self.specs), images_BCHW)
-        return tuple(
-            self._view(images_BCHW, spec, size, view)
-            for spec, size, view in zip(self.specs, self.sizes, parameters, strict=True)
-        )
+        return tuple(self._view(images_BCHW, index, view) for index, view in enumerate(parameters))
 
     @torch.no_grad()
     def finish(self, crops: Sequence[Tensor], parameters: list[ViewParameters]) -> tuple[Tensor, ...]:
-        """Makes the views of images that have already been cropped, resized and flipped.
+        """Makes the views, as a call does, of images that have already been cropped, resized and flipped.
 
         Args:
             crops: uint8 RGB images `(B, 3, S, S)` on any device, one tensor per view.
-            parameters: one per view, with which they were cropped.
-
-        Returns:
-            As of a call.
+            parameters: those with which they were cropped.
 
         Raises:
             UserError: the crops do not have the views' shapes.
@@ -138,43 +113,37 @@ class Augmenter:
         if [tuple(crop_BCSS.shape) for crop_BCSS in crops] != shapes or any(c.dtype != torch.uint8 for c in crops):
             raise UserError(f"crops are {[tuple(crop.shape) for crop in crops]}; expected {shapes} in torch.uint8")
         return tuple(
-            self._coloured(partial(_planes, crop_BCSS), size * size, spec, size, view, crop_BCSS.device)
-            for crop_BCSS, spec, size, view in zip(crops, self.specs, self.sizes, parameters, strict=True)
+            self._coloured(index, view, partial(_planes, crop_BCSS), crop_BCSS[0, 0].numel(), crop_BCSS.device)
+            for index, (crop_BCSS, view) in enumerate(zip(crops, parameters, strict=True))
         )
 
-    def _view(self, images_BCHW: Tensor, spec: ViewSpec, size: int, parameters: ViewParameters) -> Tensor:
+    def _view(self, images_BCHW: Tensor, index: int, parameters: ViewParameters) -> Tensor:
+        interpolation, size, device = self.specs[index].interpolation, self.sizes[index], images_BCHW.device
         rows, columns = images_BCHW.shape[2:]
-        clamp = spec.interpolation == "bicubic"
         p = parameters
         boxes_6B = torch.stack([p.top_B, p.left_B, p.height_B, p.width_B, torch.zeros_like(p.flip_B), p.flip_B]).float()
-        device = images_BCHW.device
-        pixels_ABSK, weights_ABSK = crop_taps(boxes_6B, spec.interpolation, size, (rows, columns), device)
+        pixels_ABSK, weights_ABSK = crop_taps(boxes_6B, interpolation, size, (rows, columns), device)
 
         def cropped(own: slice) -> Tensor:
+            clamp = interpolation == "bicubic"
             return crop(images_BCHW[own], pixels_ABSK[:, own], weights_ABSK[:, own], clamp=clamp)
 
-        return self._coloured(cropped, max(size * size, rows * columns), spec, size, parameters, device)
+        return self._coloured(index, parameters, cropped, max(size * size, rows * columns), device)
 
     def _coloured(
         self,
+        index: int,
+        parameters: ViewParameters,
         cropped: Callable[[slice], Tensor],
         pixels: int,
-        spec: ViewSpec,
-        size: int,
-        parameters: ViewParameters,
         device: torch.device,
     ) -> Tensor:
-        """Applies all operations that follow the crop, a chunk of images at a time.
+        """Applies all operations that follow the crop to a view, a chunk of images at a time.
 
-        Args:
-            cropped: makes the crops of some images as planes `(3, B, S, S)` in [0, 1].
-            pixels: the largest number of pixels that an image has on the way, which sets the chunk.
-            spec: of the view.
-            size: S.
-            parameters: of all images.
-            device: where the view is made.
+        `cropped` makes the crops of some images as planes `(3, B, S, S)` in [0, 1]. `pixels` is the largest number of
+        pixels that an image has on the way, which sets the chunk.
         """
-        batch = len(parameters)
+        spec, size, batch = self.specs[index], self.sizes[index], len(parameters)
         views_BCYX = torch.empty(
             (batch, 3, size, size), dtype=torch.float32, device=device, memory_format=torch.channels_last
         )
@@ -200,9 +169,7 @@ def _planes(crops_BCSS: Tensor, own: slice) -> Tensor:
     return planes_CBSS.div_(255.0)
 
 
-def center_view(
-    images_BCHW: Tensor, image_size: int, mean: tuple[float, float, float], std: tuple[float, float, float]
-) -> Tensor:
+def center_view(images_BCHW: Tensor, image_size: int, mean: Channels, std: Channels) -> Tensor:
     """The view for evaluation: the normalised central square, without random operations.
 
     Images whose shorter side is below `image_size` are enlarged first (bilinear). Larger ones are cropped, not shrunk:
@@ -212,7 +179,6 @@ def center_view(
         images_BCHW: uint8 RGB images on any device.
         image_size: side of the view in pixels.
         mean: of each channel, in [0, 1].
-        std: standard deviation of each channel.
 
     Returns:
         Normalised float32 tensor `(B, 3, image_size, image_size)` in `channels_last`.
@@ -255,15 +221,11 @@ def _check_parameters(parameters: list[ViewParameters], views: int, images_BCHW:
             raise UserError(f"crops of views[{index}] were drawn for larger images than these of {rows} x {columns}")
 
 
-def _normalisation(
-    mean: tuple[float, float, float], std: tuple[float, float, float]
-) -> tuple[tuple[float, Tensor], ...]:
+def _normalisation(mean: Channels, std: Channels) -> tuple[tuple[float, Tensor], ...]:
     """Scale and shift of each channel: scale x value + shift is the normalised value. Shifts stay on the CPU."""
     if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
         raise UserError(f"mean is {tuple(mean)}, std is {tuple(std)}; expected three numbers each, std above 0")
-    return tuple(
-        (1 / deviation, torch.tensor(-average / deviation)) for average, deviation in zip(mean, std, strict=True)
-    )
+    return tuple((1 / scale, torch.tensor(-center / scale)) for center, scale in zip(mean, std, strict=True))
 
 
 def _apply(operation: Callable[..., None], planes_CBYX: Tensor, chosen_B: Tensor, *values_B: Tensor) -> None:
@@ -271,8 +233,7 @@ def _apply(operation: Callable[..., None], planes_CBYX: Tensor, chosen_B: Tensor
 
     The images are chosen on the CPU, because otherwise it would wait for the device to count them.
     """
-    device = planes_CBYX.device
-    chosen_N = chosen_B.nonzero()[:, 0]
+    device, chosen_N = planes_CBYX.device, chosen_B.nonzero()[:, 0]
     if not len(chosen_N):
         return
     values_N = send(torch.stack(values_B)[:, chosen_N], device).unbind(0) if values_B else ()

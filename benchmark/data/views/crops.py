@@ -22,7 +22,6 @@ from benchmark.data.images import Images, ImagesOnDemand
 if TYPE_CHECKING:
     from benchmark.data.views.augment import Augmenter
     from benchmark.data.views.sample import ViewParameters
-    from methods.views import ViewSpec
 
 
 def cropped_by_reader(images: Images) -> bool:
@@ -38,7 +37,6 @@ def read_crops(
     Args:
         images: images for which `cropped_by_reader` is true.
         indices_B: of all images of a batch, for which parameters are drawn.
-        augmenter: declares the views.
         generator: a CPU generator.
         own: which of the batch's images are read; all by default.
 
@@ -54,12 +52,17 @@ def read_crops(
     parameters = [view.slice(own.start, own.stop) for view in drawn]
     count = len(parameters[0]) if parameters else 0
     views = tuple(torch.empty(count, 3, size, size, dtype=torch.uint8) for size in augmenter.sizes)
-    boxes = [_boxes(view) for view in parameters]
+    boxes = [
+        torch.stack((p.top_B, p.left_B, p.height_B, p.width_B, p.flip_B.long()), dim=1).tolist() for p in parameters
+    ]
 
     def load(row: int, position: int) -> None:
         image = images.original(position)
         for view_BCSS, spec, view_boxes in zip(views, augmenter.specs, boxes, strict=True):
-            view_BCSS[row] = _crop(image, spec, view_boxes[row], view_BCSS.shape[-1])
+            *box, flip = view_boxes[row]
+            size, mode = list(view_BCSS.shape[2:]), InterpolationMode(spec.interpolation)
+            crop: Any = transforms.resized_crop(image, *box, size, mode, antialias=True)
+            view_BCSS[row] = crop.flip(-1) if flip else crop
 
     in_threads(load, indices_B[own].tolist())
     return views, parameters
@@ -73,18 +76,3 @@ def make_views(
         crops, parameters = read_crops(images, indices_B, augmenter, generator)
         return augmenter.finish([crop_BCSS.to(device) for crop_BCSS in crops], parameters)
     return augmenter.draw_views(images.read(indices_B).to(device), generator)
-
-
-def _boxes(parameters: ViewParameters) -> list[list[int]]:
-    """Top, left, height, width and flip of each image's crop."""
-    p = parameters
-    boxes: list[list[int]] = torch.stack((p.top_B, p.left_B, p.height_B, p.width_B, p.flip_B.long()), dim=1).tolist()
-    return boxes
-
-
-def _crop(image: Tensor, spec: ViewSpec, box: list[int], size: int) -> Tensor:
-    *crop_box, flip = box
-    mode = InterpolationMode(spec.interpolation)
-    crop: Any = transforms.resized_crop(image, *crop_box, [size, size], mode, antialias=True)
-    view: Tensor = crop.flip(-1) if flip else crop
-    return view

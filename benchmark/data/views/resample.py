@@ -49,7 +49,6 @@ def crop_taps(
         interpolation: `bilinear` or `bicubic`.
         size: S.
         source_size: rows and columns of the source images.
-        device: where the results go.
     """
     start_AB11, length_AB11, flip_AB11 = send(boxes_6B, device)[..., None, None].view(3, 2, -1, 1, 1)
     radius = _RADIUS[interpolation]

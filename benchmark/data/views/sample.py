@@ -27,20 +27,11 @@ class ViewParameters:
 
     Attributes:
         top_B: first row of the crop, an integer number of pixels, like the next three.
-        left_B: first column.
-        height_B: rows of the crop.
-        width_B: columns of the crop.
-        flip_B: whether the crop is flipped.
-        jitter_B: whether the colours are jittered.
-        jitter_order_4: in which order; 0 brightness, 1 contrast, 2 saturation, 3 hue. One order for the batch.
-        brightness_B: factor.
-        contrast_B: factor.
-        saturation_B: factor.
+        flip_B: whether the crop is flipped; likewise for jitter, grayscale, blur and solarise.
+        jitter_order_4: 0 brightness, 1 contrast, 2 saturation, 3 hue. One order for the batch.
+        brightness_B: factor, like the next two.
         hue_B: shift, in turns.
-        grayscale_B: whether the image becomes grey.
-        blur_B: whether it is blurred.
         sigma_B: the blur's standard deviation in pixels.
-        solarize_B: whether it is solarised.
     """
 
     top_B: Tensor
@@ -113,10 +104,9 @@ def _uniform(draws_B: Tensor, low: float, high: float) -> Tensor:
 def _crop_sizes(
     spec: ViewSpec, areas_TB: Tensor, ratios_TB: Tensor, rows_B: Tensor, columns_B: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Crop sizes as in torchvision's `RandomResizedCrop`: those of the first attempt that fits the image.
+    """Crop heights and widths as in torchvision's `RandomResizedCrop`: those of the first attempt that fits the image.
 
-    Returns:
-        Heights, widths, and whether an attempt fitted; where none did, the crop has to be central.
+    Also returns whether an attempt fitted; where none did, the crop has to be central.
     """
     low, high = spec.crop_scale
     area_TB = (low + areas_TB * (high - low)) * (rows_B * columns_B)

@@ -1,12 +1,12 @@
 """Loaders of the embedded datasets (`shapes`, `digits`) and of those that torchvision reads and downloads.
 
-Shape suffixes: N images, H W pixels.
+Shape suffixes: N images, H W pixels, K classes.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,15 +15,13 @@ from torchvision import datasets as published
 from benchmark.data.decode import canonical_side
 from benchmark.data.folder import list_folders
 from benchmark.data.shapes.scenes import CLASSES, render_shapes
-from benchmark.data.sources import RawSplit, Source, array_split
+from benchmark.data.sources import Source, array_split
 from benchmark.data.spec import not_found
 from benchmark.errors import UserError
 from benchmark.text import first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
+    from collections.abc import Iterator
 
     from benchmark.data.spec import LoadRequest
 
@@ -40,7 +38,7 @@ def load_shapes(request: LoadRequest) -> Source:
     for name, count in (("train", spec.shapes_train), ("test", spec.shapes_test)):
         scenes = render_shapes(spec.shapes_seed, name, count, side, request.progress)
         splits.append(array_split(scenes.pixels, scenes.labels, side, scenes.factors))
-    return Source(CLASSES, side, side, splits[0], splits[1])
+    return Source(CLASSES, side, side, *splits)
 
 
 def load_digits(request: LoadRequest) -> Source:
@@ -53,46 +51,38 @@ def load_digits(request: LoadRequest) -> Source:
     raw = read_digits()
     grey_NHW = torch.from_numpy(np.asarray(raw.images)).mul(255 / 16).round().to(torch.uint8)
     pixels_N3HW = grey_NHW.unsqueeze(1).expand(-1, 3, -1, -1).contiguous()
-    labels = torch.from_numpy(np.asarray(raw.target)).long()
-    rank_in_class = torch.empty_like(labels)
-    for label in range(10):
-        members = (labels == label).nonzero().squeeze(1)
-        rank_in_class[members] = torch.arange(len(members))
-    held_out = rank_in_class % _DIGITS_TEST_EVERY == _DIGITS_TEST_EVERY - 1
+    labels_N = torch.from_numpy(np.asarray(raw.target)).long()
+    count_so_far_NK = torch.nn.functional.one_hot(labels_N).cumsum(dim=0)
+    held_out_N = count_so_far_NK.gather(1, labels_N[:, None])[:, 0] % _DIGITS_TEST_EVERY == 0
     side = request.spec.size or DIGITS_SIZE
-    train, test = (array_split(pixels_N3HW[part], labels[part], side) for part in (~held_out, held_out))
+    train, test = (array_split(pixels_N3HW[part_N], labels_N[part_N], side) for part_N in (~held_out_N, held_out_N))
     return Source(tuple(map(str, range(10))), side, side, train, test)
 
 
 def load_cifar(request: LoadRequest) -> Source:
     """CIFAR-10 or CIFAR-100 (32 px), from torchvision's files."""
-    name = request.spec.name
-    kind = {"cifar10": published.CIFAR10, "cifar100": published.CIFAR100}[name]
+    kind = {"cifar10": published.CIFAR10, "cifar100": published.CIFAR100}[request.spec.name]
     side = request.spec.size or 32
     splits = []
     for train in (True, False):
-        raw = _published(request, partial(kind, request.path, train=train, download=request.download))
-        pixels_N3HW = torch.from_numpy(np.ascontiguousarray(np.asarray(raw.data).transpose(0, 3, 1, 2)))
+        with _fetching(request):
+            raw = kind(request.path, train=train, download=request.download)
+        pixels_N3HW = torch.from_numpy(np.ascontiguousarray(raw.data.transpose(0, 3, 1, 2)))
         splits.append(array_split(pixels_N3HW, torch.tensor(raw.targets), side))
-    return Source(tuple(raw.classes), side, side, splits[0], splits[1])
+    return Source(tuple(raw.classes), side, side, *splits)
 
 
 def load_stl10(request: LoadRequest) -> Source:
     """STL-10 (96 px): 5,000 train, 8,000 test, and if `pretrain` asks for them, 100,000 unlabelled images."""
     side = request.spec.size or 96
-
-    def split(name: str) -> tuple[RawSplit, Any]:
-        raw = _published(request, partial(published.STL10, request.path, split=name, download=request.download))
+    names = ["train", "test"] + ["unlabeled"] * (request.spec.pretrain == "train+unlabelled")
+    splits = []
+    for name in names:
+        with _fetching(request):
+            raw = published.STL10(request.path, split=name, download=request.download)
         pixels_N3HW = torch.from_numpy(np.ascontiguousarray(raw.data))
-        labels: Tensor = torch.full((len(pixels_N3HW),), -1)
-        if name != "unlabeled":
-            labels = torch.from_numpy(np.asarray(raw.labels))
-        return array_split(pixels_N3HW, labels, side), raw
-
-    train, raw = split("train")
-    test, _ = split("test")
-    extra = split("unlabeled")[0] if request.spec.pretrain == "train+unlabelled" else None
-    return Source(tuple(raw.classes), side, side, train, test, extra)
+        splits.append(array_split(pixels_N3HW, torch.from_numpy(np.asarray(raw.labels)), side))
+    return Source(tuple(raw.classes), side, side, *splits)
 
 
 def load_imagenette(request: LoadRequest) -> Source:
@@ -100,33 +90,25 @@ def load_imagenette(request: LoadRequest) -> Source:
     image_size = request.spec.size or IMAGENETTE_SIZE
     side = canonical_side(image_size)
     edition = "160px" if side <= 160 else "320px" if side <= 320 else "full"
-
-    def split(name: str) -> Any:
+    with _fetching(request):
         try:
-            return published.Imagenette(request.path, split=name, size=edition)
+            raw = published.Imagenette(request.path, split="train", size=edition)
         except RuntimeError:
             # Some versions of torchvision refuse to download files that exist: look first.
-            return published.Imagenette(request.path, split=name, size=edition, download=request.download)
-
-    raw = _published(request, lambda: split("train"))
+            raw = published.Imagenette(request.path, split="train", size=edition, download=request.download)
     root = request.path / {"160px": "imagenette2-160", "320px": "imagenette2-320", "full": "imagenette2"}[edition]
     folders = sorted(child.name for child in (root / "train").iterdir() if child.is_dir())
     names = [dict(zip(raw.wnids, raw.classes, strict=True))[folder][0] for folder in folders]
     return list_folders(root / "train", root / "val", image_size, request.progress, names)
 
 
-def _published(request: LoadRequest, read: Callable[[], Any]) -> Any:
-    """Reads a torchvision dataset.
-
-    Raises:
-        UserError: it is missing, incomplete, or cannot be downloaded.
-    """
+@contextmanager
+def _fetching(request: LoadRequest) -> Iterator[None]:
+    """Turns torchvision's errors for missing, incomplete and unavailable files into `UserError`s."""
     try:
-        return read()
+        yield
     except (RuntimeError, OSError, EOFError) as error:
-        if request.download:
-            reason = first_line(error)
-            raise UserError(
-                f"dataset '{request.spec.name}' could not be fetched to {request.path} ({reason})"
-            ) from None
-        raise not_found(request) from None
+        if not request.download:
+            raise not_found(request) from None
+        message = f"dataset '{request.spec.name}' could not be fetched to {request.path} ({first_line(error)})"
+        raise UserError(message) from None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torchvision.utils import make_grid
 
 from benchmark.data.decode import canonical, decode, in_order, write_png
 from benchmark.data.hdf5.format import Container, split_digest
@@ -15,8 +16,6 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from torch import Tensor
 
     from benchmark.data.decode import Progress
     from benchmark.data.hdf5.source import Encoded
@@ -37,15 +36,13 @@ def describe_contents(encoded: Encoded) -> list[tuple[str, str]]:
         return [*facts, ("layout", "one dataset per image, named by number (CNN-JEPA's converter)")]
     heights, widths = encoded.sizes_N2[:, 0], encoded.sizes_N2[:, 1]
     total, skipped = int(encoded.offsets_N1[-1]), encoded.skipped
+    left_out = ", ".join([*skipped[:3], *["..."] * (len(skipped) > 3)])
     return [
         *facts,
         ("layout", f"this project's, split '{encoded.split}'"),
         ("sizes", f"{widths.min()} to {widths.max()} px wide, {heights.min()} to {heights.max()} px high"),
         ("bytes", f"{total:,} in all, {total / len(encoded):,.0f} an image"),
-        (
-            "left out",
-            f"{len(skipped)}: {', '.join(skipped[:3])}{', ...' if len(skipped) > 3 else ''}" if skipped else "0",
-        ),
+        ("left out", f"{len(skipped)}: {left_out}" if skipped else "0"),
         ("made as", _made(encoded)),
         ("digest", encoded.digest or "not stored: the file is older than digests"),
     ]
@@ -73,26 +70,14 @@ def contact_sheet(encoded: Encoded, path: Path) -> None:
     Raises:
         UserError: an image cannot be decoded, or the PNG cannot be written.
     """
-    rows = []
-    for label in range(min(_ROWS, len(encoded.classes))):
-        members = np.flatnonzero(encoded.labels_N == label)[:_COLUMNS]
-        tiles = [_tile(encoded, int(index)) for index in members]
-        tiles += [torch.full((3, _SIDE, _SIDE), 255, dtype=torch.uint8)] * (_COLUMNS - len(tiles))
-        rows.append(_joined(tiles, axis=2))
-    write_png(path, _joined(rows, axis=1))
-
-
-def _tile(encoded: Encoded, index: int) -> Tensor:
-    return canonical(decode(encoded.read(index), f"{encoded.path}, image {index}"), _SIDE)
-
-
-def _joined(parts: list[Tensor], axis: int) -> Tensor:
-    """Joins images along an axis, with white gaps."""
-    shape = list(parts[0].shape)
-    shape[axis] = _GAP
-    gap = torch.full(shape, 255, dtype=torch.uint8)
-    spaced = [piece for part in parts for piece in (part, gap)][:-1]
-    return torch.cat(spaced, dim=axis)
+    rows = min(_ROWS, len(encoded.classes))
+    tiles = torch.full((rows, _COLUMNS, 3, _SIDE, _SIDE), 255, dtype=torch.uint8)
+    for row in range(rows):
+        for column, index in enumerate(np.flatnonzero(encoded.labels_N == row)[:_COLUMNS].tolist()):
+            image = decode(encoded.read(index), f"{encoded.path}, image {index}")
+            tiles[row, column] = canonical(image, _SIDE)
+    sheet = make_grid(tiles.flatten(0, 1), nrow=_COLUMNS, padding=_GAP, pad_value=255)
+    write_png(path, sheet[:, _GAP:-_GAP, _GAP:-_GAP])
 
 
 def unsound(encoded: Encoded, progress: Progress | None = None) -> Iterator[str]:

@@ -24,32 +24,24 @@ _REACH = 1.5
 _DETAIL = 3
 
 
-def inside_outline(name: str, x: Points, y: Points) -> NDArray[np.bool_]:
-    """Whether points are inside an outline whose radius is about 1; y points down.
+def inside_outlines(x: Points, y: Points) -> dict[str, NDArray[np.bool_]]:
+    """Whether points are inside each outline, by its name; the outlines' radius is about 1, and y points down.
 
     Radii are chosen so that all outlines cover similar areas, which then do not identify the class.
     """
-    squared, aside = x * x + y * y, np.abs(x)
-    if name == "disc":
-        return squared < 0.76**2
-    if name == "ring":
-        return (squared < 0.95**2) & (squared > 0.5**2)
-    if name == "square":
-        return (aside < 0.68) & (np.abs(y) < 0.68)
-    if name == "triangle":
-        return (y < 0.66) & (aside < (y + 1.0) * 0.62)
-    if name == "star":
-        return _star(x, y)
-    if name == "cross":
-        return (np.maximum(aside, np.abs(y)) < 0.95) & (np.minimum(aside, np.abs(y)) < 0.3)
-    if name == "crescent":
-        return (squared < 1.0) & ((x - 0.48) ** 2 + y * y > 0.74**2)
-    if name == "heart":
-        return _heart(x / 0.84, (0.1 - y) / 0.84)
-    if name == "arrow":
-        shaft = (np.abs(y) < 0.26) & (x > -1.0) & (x < 0.1)
-        return shaft | ((x >= 0.0) & (np.abs(y) < 0.85 * (1.0 - x)))
-    return (np.abs(y) < 0.9) & (aside < 0.06 + 0.82 * np.abs(y))
+    squared, aside, level = x * x + y * y, np.abs(x), np.abs(y)
+    return {
+        "disc": squared < 0.76**2,
+        "ring": (squared < 0.95**2) & (squared > 0.5**2),
+        "square": (aside < 0.68) & (level < 0.68),
+        "triangle": (y < 0.66) & (aside < (y + 1.0) * 0.62),
+        "star": _star(x, y),
+        "cross": (np.maximum(aside, level) < 0.95) & (np.minimum(aside, level) < 0.3),
+        "crescent": (squared < 1.0) & ((x - 0.48) ** 2 + y * y > 0.74**2),
+        "heart": _heart(x / 0.84, (0.1 - y) / 0.84),
+        "arrow": ((level < 0.26) & (x > -1.0) & (x < 0.1)) | ((x >= 0.0) & (level < 0.85 * (1.0 - x))),
+        "hourglass": (level < 0.9) & (aside < 0.06 + 0.82 * level),
+    }
 
 
 def _star(x: Points, y: Points) -> NDArray[np.bool_]:
@@ -69,7 +61,7 @@ def _heart(x: Points, y: Points) -> NDArray[np.bool_]:
 
 @lru_cache(maxsize=1)
 def distance_fields() -> Floats:
-    """Signed distance to each outline on [-1.5, 1.5] x [-1.5, 1.5], `(C, R, R)`, negative inside, in radii.
+    """Signed distance to each of `OUTLINES` on [-1.5, 1.5] x [-1.5, 1.5], `(C, R, R)`, negative inside, in radii.
 
     All classes are drawn from these fields by the same operations, and so have the same kind of edges. Values are
     rounded, so that images do not depend on a math library's last digit.
@@ -77,9 +69,9 @@ def distance_fields() -> Floats:
     fine = _CELLS * _DETAIL
     ticks = ((np.arange(fine) + 0.5) / fine * 2 - 1) * _REACH
     y, x = np.meshgrid(ticks, ticks, indexing="ij")
-    fields = []
+    masks, fields = inside_outlines(x, y), []
     for name in OUTLINES:
-        inside = inside_outline(name, x, y)
+        inside = masks[name]
         distance = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
         coarse = distance.reshape(_CELLS, _DETAIL, _CELLS, _DETAIL).mean(axis=(1, 3))
         fields.append(np.round(coarse * (2 * _REACH / fine), 4))
@@ -89,10 +81,8 @@ def distance_fields() -> Floats:
 def outline_distance(labels_N: NDArray[np.int64], u_NHW: Floats, v_NHW: Floats) -> Floats:
     """Signed distance `(N, H, W)` of points to each image's outline, in radii; bilinear between the field's cells.
 
-    Args:
-        labels_N: index into `OUTLINES`.
-        u_NHW: the points' first coordinate in the outline's frame, in radii, clamped to 1.5.
-        v_NHW: the second, likewise.
+    `labels_N` are indices into `OUTLINES`. u and v are the points' coordinates in the outline's frame, in radii,
+    clamped to 1.5.
     """
     flat = distance_fields().reshape(-1)
     scale, last = np.float32(_CELLS / (2 * _REACH)), np.float32(_CELLS - 1.001)

@@ -45,7 +45,7 @@ class Scenes:
 
     Attributes:
         pixels: uint8 `(N, 3, H, W)`.
-        labels: index into `CLASSES`, int64 `(N,)`.
+        labels: index into `CLASSES`.
         factors: float32 `(N,)` each: `count` (copies, 1 to 3), `scale` (their mean radius), `x` and `y` (their mean
             centre, from the upper left corner). Lengths are shares of the image's side.
     """
@@ -61,10 +61,8 @@ def render_shapes(
     """Draws the first `count` images of a split. Classes alternate, so that they are balanced.
 
     Args:
-        seed: of the whole dataset.
         split: name of an independent sequence of images (`train`, `test`).
-        count: number of images.
-        size: their side in pixels, 32 to 96; except for the grain, scenes are the same at every size.
+        size: side in pixels, 32 to 96; except for the grain, scenes are the same at every size.
         progress: called with (images drawn, `count`).
 
     Raises:
@@ -141,10 +139,6 @@ def _paint(draws: Draws, copies: _Copies, size: int) -> NDArray[np.uint8]:
     return pixels
 
 
-def _wide(values_N: Floats) -> Floats:
-    return values_N[:, None, None]
-
-
 def _frame(size: int, x: Floats, y: Floats, scale: Floats, turn: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
     """The pixels' coordinates `(N, H, W)` in a frame at (x, y), turned, whose unit is `scale` of the image's side."""
     ticks = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
@@ -176,7 +170,7 @@ def _texture(kinds_N: Integers, u_NHW: Floats, v_NHW: Floats, frequency: Floats,
     for kind in (1, 2, 3):
         chosen = np.flatnonzero(kinds_N == kind)
         u, v = u_NHW[chosen], v_NHW[chosen]
-        times, start = _wide(frequency[chosen]), _wide(phase[chosen])
+        times, start = frequency[chosen, None, None], phase[chosen, None, None]
         if kind == 1:
             values = u * half
         elif kind == 2:
@@ -245,9 +239,9 @@ def _add_mark(canvas: Floats, draws: Draws, name: str) -> None:
     x, y = (draws.uniform(f"{name} {axis}")[chosen] for axis in "xy")
     cosine, sine = draws.direction(f"{name} turn")
     u, v = _frame(size, x, y, np.ones_like(x), (cosine[chosen], sine[chosen]))
-    length = draws.uniform(f"{name} length", 0.02, 0.12)[chosen]
-    breadth = draws.uniform(f"{name} breadth", 0.015, 0.035)[chosen]
-    distance = np.maximum(np.abs(u) - _wide(length), np.abs(v) - _wide(breadth)) * np.float32(size)
+    length = draws.uniform(f"{name} length", 0.02, 0.12)[chosen, None, None]
+    breadth = draws.uniform(f"{name} breadth", 0.015, 0.035)[chosen, None, None]
+    distance = np.maximum(np.abs(u) - length, np.abs(v) - breadth) * np.float32(size)
     brightness = draws.uniform(f"{name} brightness", 0.5, 1.0)
     colours = _hsv(draws.uniform(f"{name} hue"), draws.uniform(f"{name} strength", 0.2, 0.9), brightness)
     _blend(canvas, chosen, distance, colours[chosen][:, :, None, None])
@@ -261,7 +255,7 @@ def _add_copy(canvas: Floats, draws: Draws, copies: _Copies, slot: int) -> None:
     radius = copies.radius[chosen, slot]
     turn = (cosine[chosen], sine[chosen])
     u, v = _frame(size, copies.x[chosen, slot], copies.y[chosen, slot], radius, turn)
-    distance = outline_distance(draws.indices[chosen] % len(CLASSES), u, v) * _wide(radius * np.float32(size))
+    distance = outline_distance(draws.indices[chosen] % len(CLASSES), u, v) * (radius * np.float32(size))[:, None, None]
     hue = _hue(draws) + np.float32(0.5) + draws.uniform(f"shade{slot}", -0.04, 0.04)
     tones = [
         _hsv(

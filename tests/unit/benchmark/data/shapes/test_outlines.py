@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmark.data.shapes.outlines import OUTLINES, distance_fields, inside_outline, outline_distance
+from benchmark.data.shapes.outlines import OUTLINES, distance_fields, inside_outlines, outline_distance
 
 
 def test_outlines_cover_similar_areas_and_fit_their_field() -> None:
@@ -49,4 +49,4 @@ def test_distances_are_those_of_geometry(name: str, point: tuple[float, float], 
 )
 def test_outlines_point_the_right_way(name: str, inside: tuple[float, float], outside: tuple[float, float]) -> None:
     x, y = (np.array(values) for values in zip(inside, outside, strict=True))
-    assert inside_outline(name, x, y).tolist() == [True, False]
+    assert inside_outlines(x, y)[name].tolist() == [True, False]

@@ -33,7 +33,7 @@ from benchmark.data.class_folders import class_files, split_folders
 from benchmark.data.datasets import load_dataset
 from benchmark.data.hdf5.convert import convert_folder
 from benchmark.data.hdf5.format import Container, open_container
-from benchmark.data.hdf5.numbered import NumberedFiles
+from benchmark.data.hdf5.source import NumberedFiles
 from benchmark.data.images import ImagesOnDemand
 from benchmark.data.spec import DatasetSpec
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from benchmark.data.spec import LoadRequest
 
-DIGITS_SIZE = 32
-IMAGENETTE_SIZE = 128
 _DIGITS_TEST_EVERY = 5
 
 
@@ -54,7 +52,7 @@ def load_digits(request: LoadRequest) -> Source:
     labels_N = torch.from_numpy(np.asarray(raw.target)).long()
     count_so_far_NK = torch.nn.functional.one_hot(labels_N).cumsum(dim=0)
     held_out_N = count_so_far_NK.gather(1, labels_N[:, None])[:, 0] % _DIGITS_TEST_EVERY == 0
-    side = request.spec.size or DIGITS_SIZE
+    side = request.spec.size or 32
     train, test = (array_split(pixels_N3HW[part_N], labels_N[part_N], side) for part_N in (~held_out_N, held_out_N))
     return Source(tuple(map(str, range(10))), side, side, train, test)
 
@@ -87,7 +85,7 @@ def load_stl10(request: LoadRequest) -> Source:
 
 def load_imagenette(request: LoadRequest) -> Source:
     """Imagenette, in the smallest published size whose short side is at least the side of the kept square."""
-    image_size = request.spec.size or IMAGENETTE_SIZE
+    image_size = request.spec.size or 128
     side = canonical_side(image_size)
     edition = "160px" if side <= 160 else "320px" if side <= 320 else "full"
     with _fetching(request):

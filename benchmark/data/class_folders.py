@@ -34,8 +34,11 @@ def class_files(train: Path, test: Path) -> tuple[list[str], list[list[list[Path
     Raises:
         UserError: a class or its files are missing.
     """
-    classes = _classes(train)
-    _same_classes(classes, _classes(test), train, test)
+    classes, others = _classes(train), _classes(test)
+    for root, other, extra in ((train, test, {*classes} - {*others}), (test, train, {*others} - {*classes})):
+        if extra:
+            listed = ", ".join(f"'{name}'" for name in sorted(extra)[:5]) + (", ..." if len(extra) > 5 else "")
+            raise UserError(f"{root}: class {listed} is missing from {other}; both need the same classes")
     return classes, [[_files(root / name) for name in classes] for root in (train, test)]
 
 
@@ -55,14 +58,6 @@ def _classes(root: Path) -> list[str]:
         except UnicodeEncodeError:
             raise UserError(f"{root}: class folder {name!r} is not named in UTF-8; rename it") from None
     return names
-
-
-def _same_classes(train: list[str], test: list[str], train_root: Path, test_root: Path) -> None:
-    for names, others, root, other in ((train, test, train_root, test_root), (test, train, test_root, train_root)):
-        extra = sorted(set(names) - set(others))
-        if extra:
-            listed = ", ".join(f"'{name}'" for name in extra[:5]) + (", ..." if len(extra) > 5 else "")
-            raise UserError(f"{root}: class {listed} is missing from {other}; both need the same classes")
 
 
 def _files(root: Path) -> list[Path]:

@@ -56,12 +56,12 @@ class Dataset:
         classes: names, in the order of the labels.
         image_size: the input size in pixels. Images larger than 96 px are kept as a square of 256/224 times that size.
         train: labelled, without the validation split.
+        pretraining: the training images of methods that read no labels; with the unlabelled ones, whose labels are -1,
+            if `pretrain` asks for them.
         validation: cut from train; everything that is selected is selected on it.
         test: scored once per run.
-        unlabelled: more images for pretraining, with labels -1; None unless `pretrain` asks for them.
         mean: of the normalisation, by channel, for values in [0, 1]. All datasets use ImageNet's: with constants of its
             own, a dataset's rows would differ in one more way, and batch norm compensates for the difference.
-        joined: train and unlabelled as one split, where methods are trained on both.
         seen_test_images: number of test images that are also in the source's train split.
     """
 
@@ -69,19 +69,13 @@ class Dataset:
     classes: tuple[str, ...]
     image_size: int
     train: Split
+    pretraining: Split
     validation: Split
     test: Split
-    unlabelled: Split | None
     manifest: Manifest
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
-    joined: Split | None = None
     seen_test_images: int = 0
-
-    @property
-    def pretraining(self) -> Split:
-        """The training images of methods that read no labels."""
-        return self.joined or self.train
 
     def trained_on(self, method: type[Method[Any]]) -> Split:
         """The training images of a method: only the labelled ones if it reads labels."""
@@ -145,19 +139,18 @@ def load_dataset(
         factors = {factor: values[indices_N] for factor, values in raw.factors.items()}
         splits[name] = Split(images, raw.labels[indices_N], factors)
         content[name] = (splits[name].labels.tolist(), [raw.checksums[index] for index in indices])
-    train, unlabelled, joined = splits["train"], splits.get("unlabelled"), None
-    if unlabelled is not None:
-        train, unlabelled, joined = _join(train, unlabelled)
+    train = pretraining = splits["train"]
+    if "unlabelled" in splits:
+        train, pretraining = _join(train, splits["unlabelled"])
     return Dataset(
         name=path.resolve().stem if path and dataset_info(spec.name).location == "path" else spec.name,
         classes=source.classes,
         image_size=source.image_size,
         train=train,
+        pretraining=pretraining,
         validation=splits["validation"],
         test=splits["test"],
-        unlabelled=unlabelled,
         manifest=build_manifest(source.classes, content),
-        joined=joined,
         seen_test_images=seen,
     )
 
@@ -201,10 +194,9 @@ def _subset(
     return draw(indices, quotas, labels, raw.checksums, f"{spec.split_seed}/{name}")[0]
 
 
-def _join(train: Split, unlabelled: Split) -> tuple[Split, Split, Split]:
-    """Train, unlabelled, and both as one split. All share one tensor, so that no image is held twice."""
+def _join(train: Split, unlabelled: Split) -> tuple[Split, Split]:
+    """Train alone and with the unlabelled images. Both share one tensor, so that no image is held twice."""
     parts = [split.images for split in (train, unlabelled)]
     pixels = torch.cat([part.pixels for part in parts if isinstance(part, ResidentImages)])
-    first = Split(ResidentImages(pixels[: len(train)]), train.labels, train.factors)
-    second = Split(ResidentImages(pixels[len(train) :]), unlabelled.labels)
-    return first, second, Split(ResidentImages(pixels), torch.cat([train.labels, unlabelled.labels]))
+    both = Split(ResidentImages(pixels), torch.cat([train.labels, unlabelled.labels]))
+    return replace(train, images=ResidentImages(pixels[: len(train)])), both

@@ -7,10 +7,11 @@ import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as transforms
@@ -121,14 +122,11 @@ def decode(encoded: bytes, name: str) -> Tensor:
                 return image
         except (RuntimeError, ValueError):
             pass
-    try:
-        with Image.open(io.BytesIO(encoded)) as picture:
-            # The upper 8 bits of 16-bit greys: Pillow's own conversion clips them at 255.
-            deep = picture.mode.startswith("I")
-            rgb = (picture.point(lambda value: value / 256).convert("L") if deep else picture).convert("RGB")
+    with _opened(encoded, name) as picture:
+        # The upper 8 bits of 16-bit greys: Pillow's own conversion clips them at 255.
+        deep = picture.mode.startswith("I")
+        rgb = (picture.point(lambda value: value / 256).convert("L") if deep else picture).convert("RGB")
         flat = torch.frombuffer(bytearray(rgb.tobytes()), dtype=torch.uint8)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{name}: not a readable image ({_problem(error)})") from None
     return flat.view(rgb.height, rgb.width, 3).permute(2, 0, 1).contiguous()
 
 
@@ -156,15 +154,18 @@ def encoded_size(encoded: bytes, name: str) -> tuple[int, int]:
     Raises:
         UserError: the bytes are not an image.
     """
+    with _opened(encoded, name) as picture:
+        return picture.size
+
+
+@contextmanager
+def _opened(encoded: bytes, name: str) -> Iterator[Image.Image]:
     try:
         with Image.open(io.BytesIO(encoded)) as picture:
-            return picture.size
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{name}: not a readable image ({_problem(error)})") from None
-
-
-def _problem(error: BaseException) -> str:
-    return re.sub(r"(image file )?<_io\.BytesIO object at 0x[0-9a-f]+>", "the file", first_line(error))
+            yield picture
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        problem = re.sub(r"(image file )?<_io\.BytesIO object at 0x[0-9a-f]+>", "the file", first_line(error))
+        raise UserError(f"{name}: not a readable image ({problem})") from None
 
 
 def resized(images: Tensor, side: int) -> Tensor:

@@ -37,11 +37,7 @@ def load_folder(request: LoadRequest) -> Source:
 
 
 def list_folders(
-    train: Path,
-    test: Path,
-    size: int | None,
-    progress: Progress | None = None,
-    names: Sequence[str] | None = None,
+    train: Path, test: Path, size: int | None, progress: Progress | None = None, names: Sequence[str] | None = None
 ) -> Source:
     """As `load_folder`, for two folders of class folders; `names` replaces the folders' names."""
     classes, files = class_files(train, test)

@@ -1,23 +1,96 @@
-"""The loader of datasets in HDF5 files."""
+"""The loader of datasets in HDF5 files, of this project's layout or CNN-JEPA's.
+
+CNN-JEPA's own converter writes one HDF5 dataset per image.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import operator
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import torch
 
+from benchmark.data.decode import encoded_size, in_order
 from benchmark.data.hdf5.format import Container, open_container, open_file
-from benchmark.data.hdf5.numbered import NumberedFiles
 from benchmark.data.hdf5.paths import split_paths
 from benchmark.data.sources import EncodedSplit, Source, encoded_source
+from benchmark.data.splits import checksum
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from benchmark.data.decode import Progress
     from benchmark.data.spec import LoadRequest
+
+_MOST_CLASSES = 1_000_000
+
+
+class NumberedFiles:
+    """A file with the groups `images` and `labels`, in each one dataset per image, named by number.
+
+    HDF5 reads one image at a time in the whole process. Classes have no names in this layout.
+
+    Raises:
+        UserError: the file is not of this layout, or is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.factors: dict[str, NDArray[np.float32]] = {}
+        self._opened: tuple[int, h5py.File] | None = None
+        with open_file(path) as file:
+            for name in ("images", "labels"):
+                if not isinstance(file.get(name), h5py.Group):
+                    raise UserError(f"{path}: has no group '{name}'; there are: {', '.join(sorted(file)) or 'none'}")
+            count = len(file["images"])
+            if not count or len(file["labels"]) != count:
+                raise UserError(
+                    f"{path}: {count} images and {len(file['labels'])} labels; expected as many of both, at least one"
+                )
+            if set(file["images"]) != set(map(str, range(count))):
+                raise UserError(f"{path}: images have to be numbered from 0 to {count - 1}")
+            try:
+                labels = [operator.index(np.asarray(file["labels"][str(n)][()]).item()) for n in range(count)]
+            except (KeyError, ValueError, TypeError, OSError) as error:
+                raise UserError(f"{path}: images and labels have to be numbered from 0 ({error})") from None
+        if min(labels) < 0 or max(labels) >= _MOST_CLASSES:
+            raise UserError(f"{path}: labels from {min(labels)} to {max(labels)}; expected 0 to {_MOST_CLASSES - 1}")
+        self.labels_N = np.array(labels, dtype=np.int32)
+        self.classes = tuple(map(str, range(int(self.labels_N.max()) + 1)))
+        self.sizes_N2 = np.zeros((0, 2), dtype=np.uint32)  # not stored in the file; `checksums` sets them
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
+
+    def read(self, index: int) -> bytes:
+        """The bytes of an image's file."""
+        if self._opened is None or self._opened[0] != os.getpid():  # HDF5's state does not outlive a fork
+            self._opened = (os.getpid(), open_file(self.path))
+        return np.asarray(self._opened[1]["images"][str(index)][()]).tobytes()
+
+    def checksums(self, progress: Progress | None = None) -> list[bytes]:
+        """One per image, of its file's bytes. Reads the whole file, and sets `sizes_N2` on the way."""
+
+        def examine(index: int) -> tuple[bytes, tuple[int, int]]:
+            encoded = self.read(index)
+            with suppress(UserError):  # an unreadable image is refused when it is decoded
+                return checksum(encoded), encoded_size(encoded, str(index))[::-1]
+            return checksum(encoded), (0, 0)
+
+        codes, sizes = zip(*in_order(examine, range(len(self)), progress), strict=True)
+        self.sizes_N2 = np.array(sizes, dtype=np.uint32)
+        return list(codes)
+
 
 Encoded = Container | NumberedFiles
 """A split's encoded images, accessed by number."""

@@ -106,15 +106,12 @@ def write_stl10(root: Path) -> dict[str, np.ndarray[Any, Any]]:
 def test_stl10_and_its_unlabelled_split(tmp_path: Path) -> None:
     images = write_stl10(tmp_path)
     plain = load_dataset(DatasetSpec(name="stl10"), tmp_path)
-    assert plain.unlabelled is None
     assert plain.pretraining is plain.train
     assert plain.image_size == 96
     assert pixel_set(plain.test) == {image.tobytes() for image in images["test"]}
     assert torch.bincount(plain.test.labels).tolist() == [2] * 10
     more = load_dataset(DatasetSpec(name="stl10", pretrain="train+unlabelled"), tmp_path)
     assert more.manifest.counts == {"train": 20, "validation": 10, "test": 20, "unlabelled": 7}
-    assert more.unlabelled is not None
-    assert more.unlabelled.labels.tolist() == [-1] * 7
     assert len(more.pretraining) == 27
     assert pixel_set(more.pretraining) == pixel_set(plain.train) | {image.tobytes() for image in images["unlabeled"]}
     assert only_resident(more.pretraining).pixels.data_ptr() == only_resident(more.train).pixels.data_ptr()

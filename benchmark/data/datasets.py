@@ -53,7 +53,6 @@ class Dataset:
 
     Attributes:
         name: in the registry; for a folder or an HDF5 file, its own name.
-        classes: names, in the order of the labels.
         image_size: the input size in pixels. Images larger than 96 px are kept as a square of 256/224 times that size.
         train: labelled, without the validation split.
         pretraining: the training images of methods that read no labels; with the unlabelled ones, whose labels are -1,
@@ -113,8 +112,6 @@ def load_dataset(
     """Loads a dataset and cuts its splits.
 
     Args:
-        path: where the files are; see `benchmark.data.spec.check_request`.
-        download: whether torchvision may fetch missing files.
         progress: called with (done, total) while files are read and decoded.
         resident_limit: bytes up to which decoded images of a folder or file are kept in memory; None takes
             `RESIDENT_BYTES`. Above it, training crops of images of several sizes are drawn from each whole image.

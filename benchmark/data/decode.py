@@ -56,11 +56,7 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def _threads() -> int:
-    """The number of decoding threads; the process's pool is made once, with the first number.
-
-    Raises:
-        UserError: `BENCH_DECODE_THREADS` is not a number of threads.
-    """
+    """The number of decoding threads; the process's pool is made once, with the first number."""
     if setting := os.environ.get(THREADS_VARIABLE):
         if not (setting.isascii() and setting.isdecimal() and 1 <= int(setting) <= _MOST_THREADS):
             raise UserError(f"{THREADS_VARIABLE} is '{setting}'; expected 1 to {_MOST_THREADS} decoding threads")
@@ -137,11 +133,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def write_png(path: Path, image_3HW: Tensor) -> None:
-    """Writes a uint8 image `(3, H, W)` as PNG, atomically.
-
-    Raises:
-        UserError: it cannot be written.
-    """
+    """Writes a uint8 image `(3, H, W)` as PNG, atomically; a `UserError` if it cannot be written."""
     buffer = io.BytesIO()
     Image.fromarray(image_3HW.permute(1, 2, 0).contiguous().numpy()).save(buffer, format="PNG")
     with writing(path):
@@ -149,11 +141,7 @@ def write_png(path: Path, image_3HW: Tensor) -> None:
 
 
 def encoded_size(encoded: bytes, name: str) -> tuple[int, int]:
-    """Width and height in pixels, from the file's header alone.
-
-    Raises:
-        UserError: the bytes are not an image.
-    """
+    """Width and height in pixels, from the file's header alone; a `UserError` if the bytes are not an image."""
     with _opened(encoded, name) as picture:
         return picture.size
 

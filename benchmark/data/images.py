@@ -92,11 +92,7 @@ class ImagesOnDemand:
         return len(self._indices)
 
     def read(self, indices: Tensor) -> Tensor:
-        """The images at `indices` `(n,)` as uint8 `(n, 3, side, side)`.
-
-        Raises:
-            UserError: a file is missing or cannot be decoded; names it.
-        """
+        """The images at `indices` `(n,)` as uint8 `(n, 3, side, side)`; a `UserError` names an unreadable file."""
         pixels = torch.empty(len(indices), 3, self.side, self.side, dtype=torch.uint8)
         rows = pixels.numpy()  # assigning to a row of the array costs half as much as to one of the tensor
 

@@ -17,8 +17,6 @@ from benchmark.errors import UserError
 from benchmark.randomness import generator
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from benchmark.data.datasets import Split
     from benchmark.data.views.augment import Augmenter
     from benchmark.data.views.sample import ViewParameters
@@ -60,7 +58,6 @@ class Batches:
     Args:
         batch_size: of all ranks together.
         rank: which part of each batch is fetched here: images `start` to `start + share`, B of them.
-        ranks: number of equal parts.
         augmenter: if given, images that are decoded on demand and differ in size are cropped when they are read, each
             from the whole image (`RawBatch.drawn`). Otherwise every batch holds whole images, or their central squares
             where sizes differ.
@@ -110,9 +107,7 @@ class Batches:
     def __enter__(self) -> Batches:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._reading.clear()
         if self._reader is not None:
             self._reader.shutdown(wait=True, cancel_futures=True)
@@ -125,11 +120,7 @@ class Batches:
         return self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
 
     def fetch(self, step: int) -> RawBatch:
-        """This rank's part of the batch of a step.
-
-        Raises:
-            UserError: an image cannot be read; names it.
-        """
+        """This rank's part of the batch of a step; a `UserError` names an image that cannot be read."""
         if self._pixels is not None:
             ids_B = self.sample_ids(step)[self._own]
             on_device_B = ids_B.to(self._device, non_blocking=True)
@@ -149,12 +140,9 @@ class Batches:
         return batch
 
     def views(self, batch: RawBatch, augmenter: Augmenter, step: int) -> tuple[Tensor, ...]:
-        """The views of a step's batch: drawn for all ranks' images together, made for this rank's.
+        """The views of a step's batch, drawn for all ranks' images together and made for this rank's.
 
         Where the reader has cropped the images, the augmenter has to be the one that the batches were given.
-
-        Returns:
-            One normalised float32 tensor `(B, 3, S, S)` per view, on the training device.
         """
         if batch.drawn is not None:
             return augmenter.finish(batch.pixels, batch.drawn)

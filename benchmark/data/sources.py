@@ -58,7 +58,6 @@ class Source:
         image_size: the input size in pixels.
         side: side in pixels of the images that `open` gives.
         train: the training and validation splits are cut from it.
-        unlabelled: images without labels, or None.
     """
 
     classes: tuple[str, ...]
@@ -83,12 +82,9 @@ def array_split(pixels_N3HW: Tensor, labels_N: Tensor, side: int, factors: dict[
 class EncodedSplit:
     """A split of image files, or of such files' bytes in a larger file.
 
-    Attributes:
-        labels: int64 `(N,)`.
-        checksums: one per image.
+    Attributes, further to those of `RawSplit`:
         sizes_N2: rows and columns.
         encoded: returns the bytes of the image with a number, and its name for messages.
-        factors: further labels by name, each `(N,)`.
     """
 
     labels: Tensor

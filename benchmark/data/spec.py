@@ -194,8 +194,7 @@ def _problem(loaded: Any, name: str) -> str | None:
 def check_request(spec: DatasetSpec, path: Path | None, download: bool = False) -> LoadRequest:
     """Resolves where a dataset's files are, and refuses what can be refused without torch and without reading images.
 
-    Args:
-        path: as given by `--data`; None for the dataset's default.
+    The path is as given by `--data`, or None for the dataset's default.
 
     Raises:
         UserError: the size is too small, an option does not apply, or the dataset's files are missing.

@@ -22,12 +22,10 @@ CHECKSUM_BYTES = 16
 
 @dataclass(frozen=True)
 class Manifest:
-    """The identity of a dataset as a run uses it.
+    """The identity of a dataset as a run uses it, and the number of images by split.
 
-    Attributes:
-        digest: hexadecimal hash over the classes, and for each split its name and its images' sorted checksums, each
-            with its label.
-        counts: images by split.
+    The digest is a hexadecimal hash over the classes, and for each split its name and its images' sorted checksums,
+    each with its label.
     """
 
     digest: str
@@ -135,9 +133,8 @@ def stratified_quotas(
 
     Args:
         labels: of the available images.
-        classes: number of classes.
-        total: number of images to take.
-        key: the configuration key that sets `total`, for messages; likewise `available`.
+        key: the configuration key that sets `total`, for messages.
+        available: describes the available images, for messages.
 
     Raises:
         UserError: `total` is larger than the number of images or smaller than the number of classes.

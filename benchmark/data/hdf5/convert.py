@@ -68,13 +68,11 @@ def convert_folder(
     """Converts an image folder. Every image is decoded once, so that unreadable ones are found.
 
     Args:
-        folder: with `train/<class>/` and `test/<class>/` or `val/<class>/`.
         out: `X.h5`, for `X-train.h5` and `X-test.h5`, which are returned.
         reencode: None keeps the files' bytes.
         skip: leave unreadable images out and list them in the file, instead of stopping.
-        progress: called with (done, total).
         say: receives messages about left-out images and removed remains of an interrupted conversion.
-        checked: called with (done, total) while the written files are read back.
+        checked: as `progress`, while the written files are read back.
 
     Raises:
         UserError: an image is unreadable, a file exists, or the disk is full; nothing incomplete is left.

@@ -50,11 +50,8 @@ class Container:
     """A file of this project's layout. The images stay in the file until they are read.
 
     Attributes:
-        sizes_N2: height and width.
         offsets_N1: the offset of each image in `bytes`, and the end of the last one.
         chunk_offsets: the offset of each chunk in the file.
-        chunk: bytes of a chunk.
-        stored_N16: checksums as stored.
         skipped: names of the images that the conversion left out.
         digest: of the content, as stored; empty in older files.
         resize: short side in pixels to which larger images were resized; None if nothing was re-encoded.
@@ -90,11 +87,7 @@ class Container:
             os.close(self._descriptor)
 
     def read(self, index: int) -> bytes:
-        """The bytes of an image's file.
-
-        Raises:
-            UserError: the file is missing or truncated.
-        """
+        """The bytes of an image's file; a `UserError` if this file is missing or truncated."""
         start, stop = int(self.offsets_N1[index]), int(self.offsets_N1[index + 1])
         parts = []
         while start < stop:
@@ -113,8 +106,8 @@ class Container:
             return os.open(self.path, os.O_RDONLY)
 
     def checksums(self, progress: Progress | None = None) -> list[bytes]:
-        """One checksum per image, as stored; takes `progress` as `NumberedFiles` does."""
-        del progress
+        """One checksum per image, as stored."""
+        del progress  # for files whose checksums have to be computed
         return [row.tobytes() for row in self.stored_N16]
 
 
@@ -176,11 +169,7 @@ def split_digest(split: str, classes: Sequence[str], labels: Sequence[int], chec
 
 
 def open_file(path: Path) -> h5py.File:
-    """Opens an HDF5 file for reading.
-
-    Raises:
-        UserError: it is missing, truncated or not HDF5.
-    """
+    """Opens an HDF5 file for reading; a `UserError` if it is missing, truncated or not HDF5."""
     existing_file(path)
     try:
         return h5py.File(path, "r")

@@ -65,11 +65,7 @@ def differs_from_digest(encoded: Encoded) -> bool:
 
 
 def contact_sheet(encoded: Encoded, path: Path) -> None:
-    """Writes a PNG of the first images of the first classes, one row per class.
-
-    Raises:
-        UserError: an image cannot be decoded, or the PNG cannot be written.
-    """
+    """Writes a PNG of the first images of the first classes, one row per class."""
     rows = min(_ROWS, len(encoded.classes))
     tiles = torch.full((rows, _COLUMNS, 3, _SIDE, _SIDE), 255, dtype=torch.uint8)
     for row in range(rows):

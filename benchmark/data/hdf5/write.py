@@ -43,7 +43,6 @@ class Writers:
     Args:
         out: `X.h5`, for `X-train.h5` and `X-test.h5`.
         attributes: attributes of the files that say how the images were made.
-        say: receives a message if remains of an interrupted conversion are removed.
 
     Raises:
         UserError: a file exists, or another process is writing it.
@@ -72,11 +71,7 @@ class Writers:
         return self._writers[-1]
 
     def publish(self) -> list[Path]:
-        """Gives the finished files their names.
-
-        Raises:
-            UserError: the system refuses one; then the others are removed, too.
-        """
+        """Gives the finished files their names; if the system refuses one, removes the others and says so."""
         named: list[Path] = []
         try:
             for writer in self._writers:
@@ -93,10 +88,6 @@ class _Temporary(io.FileIO):
 
     HDF5 buffers what it writes, much of it until a file is closed. An error at that point leaves its objects half
     closed, and the process crashes when it exits (seen with HDF5 2.0 through h5py 3.16).
-
-    Attributes:
-        failure: the system's error of the first failed write.
-        given_up: whether nothing is written any more.
     """
 
     def __init__(self, path: Path) -> None:
@@ -128,10 +119,7 @@ class _Temporary(io.FileIO):
 class Writer:
     """Writes one split's file image by image, with little memory: a few numbers per image.
 
-    Args:
-        path: of the finished file.
-        expected: approximate bytes of all images.
-        attributes: further attributes of the file.
+    `expected` is the approximate number of bytes of all images.
     """
 
     def __init__(
@@ -258,11 +246,7 @@ def damaged(container: Container, progress: Progress | None = None) -> Iterator[
 
 
 def _remains(path: Path) -> Iterator[Path]:
-    """The temporary files of killed conversions to a path.
-
-    Raises:
-        UserError: a conversion to it is running.
-    """
+    """The temporary files of killed conversions to a path; refuses a path to which a conversion is running."""
     for file in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         process = file.name.split(".")[-2]
         if not process.isdecimal():

@@ -44,10 +44,7 @@ _CHUNK_VALUES = 300_000
 class Augmenter:
     """Makes the views that a method declares.
 
-    Args:
-        specs: the method's views, in order.
-        image_size: side in pixels of the views without a size of their own.
-        mean: of each channel, in [0, 1].
+    `image_size` is the side in pixels of the views without a size of their own; mean and std are for values in [0, 1].
 
     Raises:
         UserError: a view's blur needs more pixels than the view has, or a standard deviation is not positive.
@@ -173,15 +170,10 @@ def center_view(images_BCHW: Tensor, image_size: int, mean: Channels, std: Chann
     """The view for evaluation: the normalised central square, without random operations.
 
     Images whose shorter side is below `image_size` are enlarged first (bilinear). Larger ones are cropped, not shrunk:
-    the reader has to do that.
-
-    Args:
-        images_BCHW: uint8 RGB images on any device.
-        image_size: side of the view in pixels.
-        mean: of each channel, in [0, 1].
+    the reader has to do that. Mean and std are for values in [0, 1].
 
     Returns:
-        Normalised float32 tensor `(B, 3, image_size, image_size)` in `channels_last`.
+        Normalised float32 tensor `(B, 3, image_size, image_size)` in `channels_last`, on the device of the images.
 
     Raises:
         UserError: the images are not `(B, 3, H, W)` in uint8, or a standard deviation is not positive.

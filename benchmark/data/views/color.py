@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 # ITU-R 601-2, with the digits that torchvision uses.
 _LUMA = (0.2989, 0.587, 0.114)
 # With 6 x hue = t, a pixel's channel is `low + chroma x ramp`, ramp = clamp(sign x |t - centre| + offset, 0, 1).
-_RAMP_CENTRE = (3.0, 2.0, 4.0)
-_RAMP_SIGN = (1.0, -1.0, -1.0)
-_RAMP_OFFSET = (-1.0, 2.0, 2.0)
+_RAMPS = ((3.0, 1, -1.0), (2.0, -1, 2.0), (4.0, -1, 2.0))  # centre, sign and offset by channel
 # Two values that differ as uint8 differ by 1 / 255. Sums of weights that should be 1 are off by a thousandth of that.
 _SLACK = 1e-3 / 255
 
@@ -60,11 +58,11 @@ def adjust_hue(images_CBYX: Tensor, shifts_B: Tensor) -> None:
     turn_BYX.div_(chroma_BYX.clamp(min=1e-12).mul_(6.0)).add_(shifts_B[:, None, None])
     turn_BYX.sub_(turn_BYX.floor()).mul_(6.0)
 
-    for channel, plane_BYX in enumerate((red_BYX, green_BYX, blue_BYX)):
-        ramp_BYX = (turn_BYX - _RAMP_CENTRE[channel]).abs_()
-        if _RAMP_SIGN[channel] < 0:
+    for plane_BYX, (centre, sign, offset) in zip(images_CBYX, _RAMPS, strict=True):
+        ramp_BYX = (turn_BYX - centre).abs_()
+        if sign < 0:
             ramp_BYX.neg_()
-        ramp_BYX.add_(_RAMP_OFFSET[channel]).clamp_(0.0, 1.0)
+        ramp_BYX.add_(offset).clamp_(0.0, 1.0)
         torch.addcmul(low_BYX, chroma_BYX, ramp_BYX, out=plane_BYX)
 
 

@@ -37,7 +37,6 @@ def read_crops(
     Args:
         images: images for which `cropped_by_reader` is true.
         indices_B: of all images of a batch, for which parameters are drawn.
-        generator: a CPU generator.
         own: which of the batch's images are read; all by default.
 
     Returns:

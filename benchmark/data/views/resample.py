@@ -46,7 +46,6 @@ def crop_taps(
 
     Args:
         boxes_6B: first row, first column, rows, columns, 0, and whether the columns are flipped; on the CPU, as floats.
-        interpolation: `bilinear` or `bicubic`.
         size: S.
         source_size: rows and columns of the source images.
     """

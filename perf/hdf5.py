@@ -29,8 +29,8 @@ from claims import about, claim
 from images import data_folder, describe, shapes_folder
 from torchvision.io import encode_png
 
-from benchmark.data.class_folders import class_files, split_folders
 from benchmark.data.datasets import load_dataset
+from benchmark.data.folder import class_files, split_folders
 from benchmark.data.hdf5.convert import convert_folder
 from benchmark.data.hdf5.format import Container, open_container
 from benchmark.data.hdf5.source import NumberedFiles

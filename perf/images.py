@@ -11,7 +11,7 @@ from pathlib import Path
 from torchvision.io import encode_jpeg
 from torchvision.transforms.v2.functional import resize
 
-from benchmark.data.class_folders import class_files, split_folders
+from benchmark.data.folder import class_files, split_folders
 from benchmark.data.shapes.scenes import CLASSES, render_shapes
 
 VARIABLE = "PERF_DATA"

@@ -28,7 +28,7 @@ def convert(
 ) -> None:
     """Write images into one HDF5 file per split: a folder's files as they are, a named dataset's images as PNG."""
     from benchmark.cli.console import ConsoleReporter, plain_console
-    from benchmark.data.class_folders import split_folders
+    from benchmark.data.folder import split_folders
     from benchmark.data.hdf5.paths import output_paths
     from benchmark.data.spec import DatasetSpec, check_request, dataset_names
     from benchmark.files import check_writable

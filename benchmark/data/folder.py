@@ -1,23 +1,88 @@
-"""The loader of image folders: `train/<class>/` and `test/<class>/` or `val/<class>/`."""
+"""Image folders: `train/<class>/` and `test/<class>/` or `val/<class>/`.
+
+This module imports torch only when it loads a folder, so that missing files are refused at once.
+"""
 
 from __future__ import annotations
 
+import os
 from functools import partial
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
-from benchmark.data.class_folders import class_files, split_folders
-from benchmark.data.decode import encoded_size, in_order, read_bytes
-from benchmark.data.sources import EncodedSplit, Source, encoded_source
-from benchmark.data.splits import checksum
+from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from benchmark.data.decode import Progress
+    from benchmark.data.sources import Source
     from benchmark.data.spec import LoadRequest
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+def split_folders(path: Path) -> tuple[Path, Path]:
+    """The folders of the train and test splits in an image folder.
+
+    Raises:
+        UserError: one is missing.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder; expected an image folder with train/<class>/ and test/<class>/")
+    train = path / "train"
+    if not train.is_dir():
+        contents = ", ".join(sorted(child.name for child in path.iterdir())[:5]) or "nothing"
+        raise UserError(f"{path}: has no train/ (it has: {contents}); expected train/<class>/ and test/<class>/")
+    test = next((path / name for name in ("test", "val") if (path / name).is_dir()), None)
+    if test is None:
+        raise UserError(f"{path}: has neither test/ nor val/; one of them is needed as the test split")
+    return train, test
+
+
+def class_files(train: Path, test: Path) -> tuple[list[str], list[list[list[Path]]]]:
+    """The classes' folder names, and the files by split and class, sorted.
+
+    Raises:
+        UserError: a class or its files are missing.
+    """
+    classes, others = _classes(train), _classes(test)
+    for root, other, extra in ((train, test, {*classes} - {*others}), (test, train, {*others} - {*classes})):
+        if extra:
+            listed = ", ".join(f"'{name}'" for name in sorted(extra)[:5]) + (", ..." if len(extra) > 5 else "")
+            raise UserError(f"{root}: class {listed} is missing from {other}; both need the same classes")
+    return classes, [[_files(root / name) for name in classes] for root in (train, test)]
+
+
+def _classes(root: Path) -> list[str]:
+    """The classes' folder names, sorted, without links back to this folder or its parents."""
+    real = root.resolve()
+    names = sorted(
+        child.name
+        for child in root.iterdir()
+        if child.is_dir() and not child.name.startswith(".") and child.resolve() not in (real, *real.parents)
+    )
+    if not names:
+        raise UserError(f"{root}: has no class folders; expected {root.name}/<class>/<image>")
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{root}: class folder {name!r} is not named in UTF-8; rename it") from None
+    return names
+
+
+def _files(root: Path) -> list[Path]:
+    files = []
+    for folder, children, names in os.walk(root):
+        children[:] = sorted(name for name in children if not name.startswith("."))
+        visible = (name for name in sorted(names) if not name.startswith("."))
+        paths = (Path(folder) / name for name in visible if name.lower().endswith(EXTENSIONS))
+        files += [path for path in paths if path.is_file() or not path.exists()]  # no pipes; broken links fail later
+    if not files:
+        raise UserError(f"{root}: no images in this class folder; expected files ending in {', '.join(EXTENSIONS)}")
+    return files
 
 
 def load_folder(request: LoadRequest) -> Source:
@@ -40,27 +105,25 @@ def list_folders(
     train: Path, test: Path, size: int | None, progress: Progress | None = None, names: Sequence[str] | None = None
 ) -> Source:
     """As `load_folder`, for two folders of class folders; `names` replaces the folders' names."""
+    import torch
+
+    from benchmark.data.decode import encoded_size, in_order, read_bytes
+    from benchmark.data.sources import EncodedSplit, encoded_source
+    from benchmark.data.splits import checksum
+
+    def inspect(path: Path) -> tuple[bytes, tuple[int, int]]:
+        encoded = read_bytes(path)
+        return checksum(encoded), encoded_size(encoded, str(path))
+
+    def read(paths: Sequence[Path], index: int) -> tuple[bytes, str]:
+        return read_bytes(paths[index]), str(paths[index])
+
     classes, files = class_files(train, test)
-    paths = [path for split in files for members in split for path in members]
-    infos = list(in_order(_inspect, paths, progress))
-    border = sum(map(len, files[0]))
-    splits = [
-        EncodedSplit(
-            torch.tensor([label for label, members in enumerate(files[number]) for _ in members]),
-            [code for code, _ in infos[part]],
-            torch.tensor([(height, width) for _, (width, height) in infos[part]], dtype=torch.int32),
-            partial(_read, paths[part]),
-        )
-        for number, part in enumerate((slice(border), slice(border, None)))
-    ]
+    splits, paths = [], [[path for members in split for path in members] for split in files]
+    infos = iter(list(in_order(inspect, [*paths[0], *paths[1]], progress)))
+    for part, members_by_class in zip(paths, files, strict=True):
+        labels = [label for label, members in enumerate(members_by_class) for _ in members]
+        codes, sizes = zip(*islice(infos, len(part)), strict=True)
+        sizes_N2 = torch.tensor(sizes, dtype=torch.int32).flip(1)  # from width and height to rows and columns
+        splits.append(EncodedSplit(torch.tensor(labels), list(codes), sizes_N2, partial(read, part)))
     return encoded_source(tuple(names or classes), size, *splits)
-
-
-def _read(paths: Sequence[Path], index: int) -> tuple[bytes, str]:
-    return read_bytes(paths[index]), str(paths[index])
-
-
-def _inspect(path: Path) -> tuple[bytes, tuple[int, int]]:
-    """A file's checksum, and the image's width and height."""
-    encoded = read_bytes(path)
-    return checksum(encoded), encoded_size(encoded, str(path))

@@ -84,7 +84,7 @@ _OURS = {
             "benchmark.data.folder:load_folder",
             location="path",
             path_help="a folder with train/<class>/ and test/<class>/",
-            check="benchmark.data.class_folders:split_folders",
+            check="benchmark.data.folder:split_folders",
         ),
         DatasetInfo(
             "hdf5",

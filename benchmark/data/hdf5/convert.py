@@ -11,8 +11,8 @@ import torch
 from torchvision.io import encode_jpeg, encode_png
 from torchvision.transforms.v2 import functional as transforms
 
-from benchmark.data.class_folders import class_files, split_folders
 from benchmark.data.decode import decode, in_order, read_bytes
+from benchmark.data.folder import class_files, split_folders
 from benchmark.data.hdf5.paths import SPLITS
 from benchmark.data.hdf5.write import Writers
 from benchmark.errors import UserError

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from benchmark.data.decode import Progress
 
 FORMAT, VERSION = "cnn-jepa-bench images", 1
-_ARRAYS = {"lengths": np.uint32, "labels": np.int32, "sizes": np.uint32, "checksums": np.uint8}
+ARRAYS = {"lengths": np.uint32, "labels": np.int32, "sizes": np.uint32, "checksums": np.uint8}
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _open_container(path: Path) -> Container:
         version = int(file.attrs.get("format_version", 0))
         if version != VERSION:
             raise UserError(f"{path}: format version is {version}; this program reads version {VERSION}")
-        arrays = {name: _array(file, path, name, kind) for name, kind in _ARRAYS.items()}
+        arrays = {name: _array(file, path, name, kind) for name, kind in ARRAYS.items()}
         names = _dataset(file, path, "classes")
         if h5py.check_string_dtype(names.dtype) is None:
             raise UserError(f"{path}: 'classes' holds {names.dtype}, expected text")

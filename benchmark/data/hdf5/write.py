@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 
 from benchmark.data.decode import in_order
-from benchmark.data.hdf5.format import FORMAT, VERSION, open_container, split_digest
+from benchmark.data.hdf5.format import ARRAYS, FORMAT, VERSION, open_container, split_digest
 from benchmark.data.hdf5.paths import NOTHING_KEPT, output_paths
 from benchmark.data.splits import CHECKSUM_BYTES, checksum
 from benchmark.errors import UserError
@@ -210,26 +210,20 @@ class Writer:
 
     def _write_tables(self, file: h5py.File) -> None:
         lengths, labels, sizes, checksums = zip(*self._rows, strict=True)
-        for name, values, kind in (
-            ("lengths", lengths, np.uint32),
-            ("labels", labels, np.int32),
-            ("sizes", sizes, np.uint32),
-        ):
-            file.create_dataset(name, data=np.array(values, dtype=kind), compression="gzip", shuffle=True)
+        for name, values in (("lengths", lengths), ("labels", labels), ("sizes", sizes)):
+            file.create_dataset(name, data=np.array(values, dtype=ARRAYS[name]), compression="gzip", shuffle=True)
         codes = np.frombuffer(b"".join(checksums), dtype=np.uint8).reshape(-1, CHECKSUM_BYTES)
         file.create_dataset("checksums", data=codes)
         file.create_dataset("classes", data=list(self.classes), dtype=h5py.string_dtype())
         for name, values in self.factors.items():
             file.create_dataset(f"factors/{name}", data=values.astype(np.float32))
         file.attrs.update(
-            {
-                "format": FORMAT,
-                "format_version": VERSION,
-                "split": self.split,
-                "skipped": json.dumps(self.skipped),
-                "digest": split_digest(self.split, self.classes, labels, checksums),
-                **self._attributes,
-            }
+            format=FORMAT,
+            format_version=VERSION,
+            split=self.split,
+            skipped=json.dumps(self.skipped),
+            digest=split_digest(self.split, self.classes, labels, checksums),
+            **self._attributes,
         )
 
     def publish(self) -> Path:

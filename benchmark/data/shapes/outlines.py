@@ -30,33 +30,21 @@ def inside_outlines(x: Points, y: Points) -> dict[str, NDArray[np.bool_]]:
     Radii are chosen so that all outlines cover similar areas, which then do not identify the class.
     """
     squared, aside, level = x * x + y * y, np.abs(x), np.abs(y)
+    heart_x, heart_y = x / 0.84, (0.1 - y) / 0.84
+    angles = [2 * math.pi * point / 5 for point in range(5)]
+    half_planes = np.sum([x * math.sin(angle) + y * math.cos(angle) < 0.36 for angle in angles], axis=0)
     return {
         "disc": squared < 0.76**2,
         "ring": (squared < 0.95**2) & (squared > 0.5**2),
         "square": (aside < 0.68) & (level < 0.68),
         "triangle": (y < 0.66) & (aside < (y + 1.0) * 0.62),
-        "star": _star(x, y),
+        "star": half_planes >= 4,  # a pentagram is inside at least four of its five half-planes
         "cross": (np.maximum(aside, level) < 0.95) & (np.minimum(aside, level) < 0.3),
         "crescent": (squared < 1.0) & ((x - 0.48) ** 2 + y * y > 0.74**2),
-        "heart": _heart(x / 0.84, (0.1 - y) / 0.84),
+        "heart": (heart_x * heart_x + heart_y * heart_y - 0.7) ** 3 < 1.3 * heart_x * heart_x * heart_y**3,
         "arrow": ((level < 0.26) & (x > -1.0) & (x < 0.1)) | ((x >= 0.0) & (level < 0.85 * (1.0 - x))),
         "hourglass": (level < 0.9) & (aside < 0.06 + 0.82 * level),
     }
-
-
-def _star(x: Points, y: Points) -> NDArray[np.bool_]:
-    """A pentagram: inside at least four of its five half-planes."""
-    within = np.zeros(x.shape, dtype=np.int64)
-    for point in range(5):
-        angle = 2 * math.pi * point / 5
-        within += (x * math.sin(angle) + y * math.cos(angle)) < 0.36
-    return within >= 4
-
-
-def _heart(x: Points, y: Points) -> NDArray[np.bool_]:
-    """The sextic heart curve; y points up."""
-    inside: NDArray[np.bool_] = (x * x + y * y - 0.7) ** 3 < 1.3 * x * x * y**3
-    return inside
 
 
 @lru_cache(maxsize=1)

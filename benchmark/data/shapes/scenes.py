@@ -115,10 +115,9 @@ def _place(draws: Draws) -> _Copies:
     alone = (count == 1)[:, None]
     radius = np.where(alone, draws.table("large", slots, 0.30, 0.44), draws.table("small", slots, 0.21, 0.26))
     quarter = np.argsort(draws.table("quarter", 4), axis=1, kind="stable")[:, :slots]
-    half = np.float32(0.5)
-    slack = np.where(alone, half - np.float32(0.9) * radius, np.float32(0.27) - radius)
+    slack = np.where(alone, 0.5 - 0.9 * radius, 0.27 - radius)
     x, y = (
-        np.where(alone, half, np.float32(0.25) + half * bit.astype(np.float32))
+        np.where(alone, np.float32(0.5), 0.25 + 0.5 * bit.astype(np.float32))
         + slack * draws.table(name, slots, -1.0, 1.0)
         for name, bit in (("x", quarter % 2), ("y", quarter // 2))
     )
@@ -134,14 +133,14 @@ def _paint(draws: Draws, copies: _Copies, size: int) -> NDArray[np.uint8]:
         _add_copy(canvas, draws, copies, slot)
     grain = draws.table("grain", size * size, -1.0, 1.0) * draws.uniform("grain strength", 0.0, 0.06)[:, None]
     canvas += grain.reshape(-1, 1, size, size)
-    levels = np.clip(canvas * np.float32(255) + np.float32(0.5), np.float32(0), np.float32(255))
+    levels = np.clip(canvas * 255 + 0.5, 0, 255)
     pixels: NDArray[np.uint8] = levels.astype(np.uint8)
     return pixels
 
 
 def _frame(size: int, x: Floats, y: Floats, scale: Floats, turn: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
     """The pixels' coordinates `(N, H, W)` in a frame at (x, y), turned, whose unit is `scale` of the image's side."""
-    ticks = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
+    ticks = (np.arange(size, dtype=np.float32) + 0.5) / np.float32(size)
     across = (ticks[None, :] - x[:, None]) / scale[:, None]
     down = (ticks[None, :] - y[:, None]) / scale[:, None]
     cosine, sine = turn[0][:, None], turn[1][:, None]
@@ -152,45 +151,40 @@ def _frame(size: int, x: Floats, y: Floats, scale: Floats, turn: tuple[Floats, F
 
 def _hsv(hue: Floats, saturation: Floats, value: Floats) -> Floats:
     """Colours `(N, 3)` from hue (in turns), saturation and value."""
-    sixths = (hue - np.floor(hue)) * np.float32(6)
-    channels = (
-        np.abs(sixths - np.float32(3)) - np.float32(1),
-        np.float32(2) - np.abs(sixths - np.float32(2)),
-        np.float32(2) - np.abs(sixths - np.float32(4)),
-    )
-    one = np.float32(1)
-    pure = np.clip(np.stack(channels, axis=1), np.float32(0), one)
-    colours: Floats = value[:, None] * (one - saturation[:, None] * (one - pure))
+    sixths = (hue - np.floor(hue)) * 6
+    channels = (np.abs(sixths - 3) - 1, 2 - np.abs(sixths - 2), 2 - np.abs(sixths - 4))
+    pure = np.clip(np.stack(channels, axis=1), 0, 1)
+    colours: Floats = value[:, None] * (1 - saturation[:, None] * (1 - pure))
     return colours
 
 
 def _texture(kinds_N: Integers, u_NHW: Floats, v_NHW: Floats, frequency: Floats, phase: Floats) -> Floats:
     """A texture `(N, H, W)` in [0, 1]: 0 plain, 1 gradient along u, 2 stripes across u, 3 checks, 4 or more plain."""
-    half, texture = np.float32(0.5), np.zeros_like(u_NHW)
+    texture = np.zeros_like(u_NHW)
     for kind in (1, 2, 3):
         chosen = np.flatnonzero(kinds_N == kind)
         u, v = u_NHW[chosen], v_NHW[chosen]
         times, start = frequency[chosen, None, None], phase[chosen, None, None]
         if kind == 1:
-            values = u * half
+            values = u * 0.5
         elif kind == 2:
-            values = _wave(u * times + start) * np.float32(1.5)
+            values = _wave(u * times + start) * 1.5
         else:
-            values = _wave(u * times + start) * _wave(v * times + start) * np.float32(4)
-        texture[chosen] = np.clip(values + half, np.float32(0), np.float32(1))
+            values = _wave(u * times + start) * _wave(v * times + start) * 4
+        texture[chosen] = np.clip(values + 0.5, 0, 1)
     return texture
 
 
 def _wave(points: Floats) -> Floats:
     """A triangular wave of period 1 between -1 and 1."""
-    wave: Floats = np.float32(4) * np.abs(points - np.floor(points) - np.float32(0.5)) - np.float32(1)
+    wave: Floats = 4 * np.abs(points - np.floor(points) - 0.5) - 1
     return wave
 
 
 def _clouds(draws: Draws, size: int) -> Floats:
     """Smooth noise `(N, H, W)` in [0, 1]: random heights on a coarse grid, bilinear between them."""
     heights = draws.table("clouds", _CLOUD_CELLS**2).reshape(-1, _CLOUD_CELLS, _CLOUD_CELLS)
-    points = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size) * np.float32(_CLOUD_CELLS - 1)
+    points = (np.arange(size, dtype=np.float32) + 0.5) / np.float32(size) * np.float32(_CLOUD_CELLS - 1)
     low = points.astype(np.int64)
     share = points - low.astype(np.float32)
     rows = heights[:, low] + (heights[:, low + 1] - heights[:, low]) * share[None, :, None]
@@ -226,8 +220,7 @@ def _background(draws: Draws, size: int) -> Floats:
 
 def _blend(canvas: Floats, chosen: Integers, distance_px: Floats, colours: Floats) -> None:
     """Paints colours `(n, 3, 1 or H, 1 or W)` over the chosen images, with edges one pixel wide."""
-    half = np.float32(0.5)
-    cover = np.clip(half - distance_px, np.float32(0), np.float32(1))[:, None]
+    cover = np.clip(0.5 - distance_px, 0, 1)[:, None]
     under = canvas[chosen]
     canvas[chosen] = under + (colours - under) * cover
 
@@ -235,7 +228,7 @@ def _blend(canvas: Floats, chosen: Integers, distance_px: Floats, colours: Float
 def _add_mark(canvas: Floats, draws: Draws, name: str) -> None:
     """Adds a small dot or dash of any colour, unrelated to the class, with edges and contrast like the copies'."""
     size = canvas.shape[-1]
-    chosen = np.flatnonzero(draws.uniform(f"{name} there") < np.float32(0.25))
+    chosen = np.flatnonzero(draws.uniform(f"{name} there") < 0.25)
     x, y = (draws.uniform(f"{name} {axis}")[chosen] for axis in "xy")
     cosine, sine = draws.direction(f"{name} turn")
     u, v = _frame(size, x, y, np.ones_like(x), (cosine[chosen], sine[chosen]))
@@ -256,7 +249,7 @@ def _add_copy(canvas: Floats, draws: Draws, copies: _Copies, slot: int) -> None:
     turn = (cosine[chosen], sine[chosen])
     u, v = _frame(size, copies.x[chosen, slot], copies.y[chosen, slot], radius, turn)
     distance = outline_distance(draws.indices[chosen] % len(CLASSES), u, v) * (radius * np.float32(size))[:, None, None]
-    hue = _hue(draws) + np.float32(0.5) + draws.uniform(f"shade{slot}", -0.04, 0.04)
+    hue = _hue(draws) + 0.5 + draws.uniform(f"shade{slot}", -0.04, 0.04)
     tones = [
         _hsv(
             hue + draws.uniform(f"{tone} shift", -0.06, 0.06),

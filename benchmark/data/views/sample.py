@@ -118,18 +118,10 @@ def _crop_sizes(
     # argmax finds the first of equal values.
     first_1B = fits_TB.byte().argmax(dim=0, keepdim=True)
     fits_B = fits_TB.any(dim=0)
-    height_B, width_B = _fallback_sizes(spec.crop_ratio, rows_B, columns_B)
-    return (
-        height_TB.gather(0, first_1B)[0].where(fits_B, height_B),
-        width_TB.gather(0, first_1B)[0].where(fits_B, width_B),
-        fits_B,
-    )
-
-
-def _fallback_sizes(crop_ratio: tuple[float, float], rows_B: Tensor, columns_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Height and width of the largest crop with an allowed ratio, for images where no attempt fits."""
-    low, high = crop_ratio
-    ratio_B = columns_B.double() / rows_B
-    height_B = (columns_B.double() / low).round().long().clamp(min=1)
-    width_B = (rows_B.double() * high).round().long().clamp(min=1)
-    return height_B.where(ratio_B < low, rows_B), width_B.where(ratio_B > high, columns_B)
+    # Where no attempt fits: the largest crop with an allowed ratio.
+    low, high = spec.crop_ratio
+    own_ratio_B = columns_B.double() / rows_B
+    height_B = (columns_B.double() / low).round().long().clamp(min=1).where(own_ratio_B < low, rows_B)
+    width_B = (rows_B.double() * high).round().long().clamp(min=1).where(own_ratio_B > high, columns_B)
+    chosen_height_B, chosen_width_B = (sizes_TB.gather(0, first_1B)[0] for sizes_TB in (height_TB, width_TB))
+    return chosen_height_B.where(fits_B, height_B), chosen_width_B.where(fits_B, width_B), fits_B

@@ -111,10 +111,8 @@ def load_dataset(
 ) -> Dataset:
     """Loads a dataset and cuts its splits.
 
-    Args:
-        progress: called with (done, total) while files are read and decoded.
-        resident_limit: bytes up to which decoded images of a folder or file are kept in memory; None takes
-            `RESIDENT_BYTES`. Above it, training crops of images of several sizes are drawn from each whole image.
+    Decoded images of a folder or file are kept in memory up to `resident_limit` bytes (`RESIDENT_BYTES` by default).
+    Above it, training crops of images of several sizes are drawn from each whole image.
 
     Raises:
         UserError: the data is missing, damaged or too small for the configuration.

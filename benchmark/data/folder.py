@@ -24,11 +24,7 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 def split_folders(path: Path) -> tuple[Path, Path]:
-    """The folders of the train and test splits in an image folder.
-
-    Raises:
-        UserError: one is missing.
-    """
+    """The folders of the train and test splits in an image folder; a `UserError` if one is missing."""
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; expected an image folder with train/<class>/ and test/<class>/")
     train = path / "train"
@@ -42,11 +38,7 @@ def split_folders(path: Path) -> tuple[Path, Path]:
 
 
 def class_files(train: Path, test: Path) -> tuple[list[str], list[list[list[Path]]]]:
-    """The classes' folder names, and the files by split and class, sorted.
-
-    Raises:
-        UserError: a class or its files are missing.
-    """
+    """The classes' folder names, and the files by split and class, sorted; a `UserError` if some are missing."""
     classes, others = _classes(train), _classes(test)
     for root, other, extra in ((train, test, {*classes} - {*others}), (test, train, {*others} - {*classes})):
         if extra:

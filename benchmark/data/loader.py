@@ -88,9 +88,7 @@ class Batches:
         self.share = batch_size // ranks
         self.start = rank * self.share
         self.steps_per_epoch = self.length // batch_size
-        self._seed = seed
-        self._device = device
-        self._images = split.images
+        self._seed, self._device, self._images = seed, device, split.images
         self._labels_N = split.labels.to(device)
         self.resident = isinstance(split.images, ResidentImages)
         self._pixels = split.images.pixels.to(device) if isinstance(split.images, ResidentImages) else None

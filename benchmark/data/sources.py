@@ -80,9 +80,9 @@ def array_split(pixels_N3HW: Tensor, labels_N: Tensor, side: int, factors: dict[
 
 @dataclass(frozen=True)
 class EncodedSplit:
-    """A split of image files, or of such files' bytes in a larger file.
+    """A split of image files, or of such files' bytes in a larger file; see `RawSplit`.
 
-    Attributes, further to those of `RawSplit`:
+    Attributes:
         sizes_N2: rows and columns.
         encoded: returns the bytes of the image with a number, and its name for messages.
     """

@@ -88,13 +88,8 @@ def draw(
     Images are taken by ascending hash of the stream and their checksum. Neither the order of the files nor the other
     images change an image's hash, and a smaller draw is a subset of a larger one.
 
-    Args:
-        indices: images to draw from; labels and checksums are those of all images.
-        quotas: number of images by class.
-        stream: names the draw, its seed included.
-
-    Returns:
-        The drawn indices and the remaining ones.
+    `indices` are the images to draw from, but labels and checksums are those of all images. `quotas` are numbers of
+    images by class. `stream` names the draw, its seed included. Returns the drawn indices and the remaining ones.
     """
     hashes = [checksum(stream.encode() + b"/" + checksums[index]) for index in indices]
     missing = dict(quotas)
@@ -110,11 +105,7 @@ def draw(
 
 
 def validation_quotas(labels: Sequence[int], classes: Sequence[str], share: float) -> dict[int, int]:
-    """How many images of each class the validation split takes: the share of it, at least one, never all.
-
-    Raises:
-        UserError: a class has fewer than two images.
-    """
+    """How many images of each class the validation split takes: the share of it, at least one, never all."""
     quotas, counts = {}, Counter(labels)
     for label, name in enumerate(classes):
         if (count := counts[label]) < 2:
@@ -131,10 +122,8 @@ def stratified_quotas(
 ) -> dict[int, int]:
     """How many images of each class make `total`, in proportion to the classes (largest remainders), at least one.
 
-    Args:
-        labels: of the available images.
-        key: the configuration key that sets `total`, for messages.
-        available: describes the available images, for messages.
+    `labels` are those of the available images. Messages name the configuration key that sets `total`, and describe what
+    is available.
 
     Raises:
         UserError: `total` is larger than the number of images or smaller than the number of classes.

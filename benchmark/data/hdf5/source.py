@@ -36,9 +36,6 @@ class NumberedFiles:
     """A file with the groups `images` and `labels`, in each one dataset per image, named by number.
 
     HDF5 reads one image at a time in the whole process. Classes have no names in this layout.
-
-    Raises:
-        UserError: the file is not of this layout, or is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -97,11 +94,7 @@ Encoded = Container | NumberedFiles
 
 
 def open_any(path: Path) -> Encoded:
-    """Opens a file of this project's layout or of CNN-JEPA's converter.
-
-    Raises:
-        UserError: it is neither, or damaged; see `open_container`.
-    """
+    """Opens a file of this project's layout or of CNN-JEPA's converter; a `UserError` if it is neither, or damaged."""
     with open_file(path) as file:
         numbered = "format" not in file.attrs and ("images" in file or "labels" in file)
     return NumberedFiles(path) if numbered else open_container(path)

@@ -40,9 +40,7 @@ _CHUNKS = 256  # per file, within these limits; chunks of the largest size would
 class Writers:
     """Writes the files of both splits; a context manager that removes what was not published.
 
-    Args:
-        out: `X.h5`, for `X-train.h5` and `X-test.h5`.
-        attributes: attributes of the files that say how the images were made.
+    `out` is `X.h5`, for `X-train.h5` and `X-test.h5`. The attributes say in the files how the images were made.
 
     Raises:
         UserError: a file exists, or another process is writing it.

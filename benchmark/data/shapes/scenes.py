@@ -41,13 +41,10 @@ _CLOUD_CELLS = 5
 
 @dataclass(frozen=True)
 class Scenes:
-    """Images with their labels and scene factors.
+    """Images, uint8 `(N, 3, H, W)`, with their labels (indices into `CLASSES`) and scene factors.
 
-    Attributes:
-        pixels: uint8 `(N, 3, H, W)`.
-        labels: index into `CLASSES`.
-        factors: float32 `(N,)` each: `count` (copies, 1 to 3), `scale` (their mean radius), `x` and `y` (their mean
-            centre, from the upper left corner). Lengths are shares of the image's side.
+    Factors are float32 `(N,)` each: `count` (copies, 1 to 3), `scale` (their mean radius), `x` and `y` (their mean
+    centre, from the upper left corner). Lengths are shares of the image's side.
     """
 
     pixels: Tensor
@@ -60,10 +57,7 @@ def render_shapes(
 ) -> Scenes:
     """Draws the first `count` images of a split. Classes alternate, so that they are balanced.
 
-    Args:
-        split: name of an independent sequence of images (`train`, `test`).
-        size: side in pixels, 32 to 96; except for the grain, scenes are the same at every size.
-        progress: called with (images drawn, `count`).
+    Each split is an independent sequence of images. Except for the grain, scenes are the same at every size.
 
     Raises:
         UserError: the size is out of range, or `count` is below 1.

@@ -71,11 +71,8 @@ class Augmenter:
     ) -> tuple[Tensor, ...]:
         """Draws the views of a batch of whole images and makes them, as a call does.
 
-        Args:
-            images_BCHW: uint8 RGB images on any device, this process's share of the batch.
-            generator: a CPU generator.
-            batch_size: images of the global batch, for all of which parameters are drawn; None where B is all of it.
-            start: position of the first of these images in the global batch.
+        The images are this process's share of the global batch, from position `start` on. Parameters are drawn for all
+        `batch_size` images of the global batch; None says that these images are all of it.
         """
         size = (images_BCHW.shape[2], images_BCHW.shape[3])
         parameters = self.sample(batch_size or len(images_BCHW), size, generator)
@@ -99,9 +96,7 @@ class Augmenter:
     def finish(self, crops: Sequence[Tensor], parameters: list[ViewParameters]) -> tuple[Tensor, ...]:
         """Makes the views, as a call does, of images that have already been cropped, resized and flipped.
 
-        Args:
-            crops: uint8 RGB images `(B, 3, S, S)` on any device, one tensor per view.
-            parameters: those with which they were cropped.
+        The crops are uint8 RGB images `(B, 3, S, S)` on any device, one tensor per view.
 
         Raises:
             UserError: the crops do not have the views' shapes.

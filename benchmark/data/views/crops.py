@@ -32,15 +32,10 @@ def cropped_by_reader(images: Images) -> bool:
 def read_crops(
     images: Images, indices_B: Tensor, augmenter: Augmenter, generator: torch.Generator, own: slice | None = None
 ) -> tuple[tuple[Tensor, ...], list[ViewParameters]]:
-    """Draws the views of some images, reads the images and crops them.
+    """Draws the views of a batch's images, reads its `own` images (all by default) and crops them.
 
-    Args:
-        images: images for which `cropped_by_reader` is true.
-        indices_B: of all images of a batch, for which parameters are drawn.
-        own: which of the batch's images are read; all by default.
-
-    Returns:
-        The crops of the images that are read, one uint8 tensor `(B, 3, S, S)` per view, and their parameters.
+    `cropped_by_reader` has to be true for the images. The result is one uint8 tensor `(B, 3, S, S)` per view, of the
+    images that were read, and their parameters.
 
     Raises:
         UserError: a file cannot be read or has changed; names it.

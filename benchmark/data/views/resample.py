@@ -44,10 +44,8 @@ def crop_taps(
     scale; taps outside the crop are left out. The weights of the columns, which are applied first, also map values from
     [0, 255] to [0, 1].
 
-    Args:
-        boxes_6B: first row, first column, rows, columns, 0, and whether the columns are flipped; on the CPU, as floats.
-        size: S.
-        source_size: rows and columns of the source images.
+    `boxes_6B` holds first row, first column, rows, columns, 0, and whether the columns are flipped; on the CPU, as
+    floats. `size` is S, and `source_size` the rows and columns of the source images.
     """
     start_AB11, length_AB11, flip_AB11 = send(boxes_6B, device)[..., None, None].view(3, 2, -1, 1, 1)
     radius = _RADIUS[interpolation]

@@ -15,6 +15,7 @@ from benchmark.errors import UserError
 from benchmark.records.schema import DatasetRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -159,34 +160,31 @@ def _count_seen_test_images(source: Source) -> int:
     return seen
 
 
-def _select(spec: DatasetSpec, source: Source) -> dict[str, tuple[RawSplit, list[int]]]:
+def _select(spec: DatasetSpec, source: Source) -> dict[str, tuple[RawSplit, Sequence[int]]]:
     """The raw split and the image indices that make each split, in canonical order."""
     labels, checksums = source.train.labels.tolist(), source.train.checksums
     quotas = validation_quotas(labels, source.classes, spec.validation_share)
     validation, train = draw(range(len(labels)), quotas, labels, checksums, f"{spec.split_seed}/validation")
-    train = _subset(spec, "train", train, source.train, spec.train_images, len(source.classes))
-    test = list(range(len(source.test.labels)))
-    test = _subset(spec, "test", test, source.test, spec.test_images, len(source.classes))
-    selections = {"train": (source.train, train), "validation": (source.train, validation), "test": (source.test, test)}
+    selections: dict[str, tuple[RawSplit, Sequence[int]]] = {
+        "train": (source.train, train),
+        "validation": (source.train, validation),
+        "test": (source.test, range(len(source.test.labels))),
+    }
     if source.unlabelled is not None:
-        selections["unlabelled"] = (source.unlabelled, list(range(len(source.unlabelled.labels))))
+        selections["unlabelled"] = (source.unlabelled, range(len(source.unlabelled.labels)))
+    for name, total in (("train", spec.train_images), ("test", spec.test_images)):
+        if total is not None:
+            raw, indices = selections[name]
+            labels = raw.labels.tolist()
+            # The most common mistake: a folder that is smaller than the experiment expects.
+            available = "all that the validation split leaves; null takes these" if name == "train" else "all there are"
+            own_labels = [labels[index] for index in indices]
+            quotas = stratified_quotas(own_labels, len(source.classes), total, f"{name}_images", available)
+            selections[name] = raw, draw(indices, quotas, labels, raw.checksums, f"{spec.split_seed}/{name}")[0]
     return {
         name: (raw, in_canonical_order(indices, raw.labels.tolist(), raw.checksums))
         for name, (raw, indices) in selections.items()
     }
-
-
-def _subset(
-    spec: DatasetSpec, name: str, indices: list[int], raw: RawSplit, total: int | None, classes: int
-) -> list[int]:
-    """A stratified draw of `total` of the images; all of them for None."""
-    if total is None:
-        return indices
-    labels = raw.labels.tolist()
-    # The most common mistake: a folder that is smaller than the experiment expects.
-    available = "all that the validation split leaves; null takes these" if name == "train" else "all there are"
-    quotas = stratified_quotas([labels[i] for i in indices], classes, total, f"{name}_images", available)
-    return draw(indices, quotas, labels, raw.checksums, f"{spec.split_seed}/{name}")[0]
 
 
 def _join(train: Split, unlabelled: Split) -> tuple[Split, Split]:

@@ -23,12 +23,9 @@ _DIRECTIONS = 1024
 
 
 class Draws:
-    """Uniform numbers by name, each a hash of (seed, stream, name, index, column).
+    """Uniform numbers by name, each a hash of (seed, stream, name, index, column), for images of some indices `(N,)`.
 
     NumPy's generators guarantee neither equal numbers in every version, nor one image's numbers without the others'.
-
-    Attributes:
-        indices: of the images, int64 `(N,)`.
     """
 
     def __init__(self, seed: int, stream: str, indices: Integers) -> None:

@@ -56,10 +56,8 @@ class Augmenter:
         for index, (spec, size) in enumerate(zip(self.specs, self.sizes, strict=True)):
             kernel = spec.kernel(size)
             if spec.blur > 0 and kernel // 2 >= size:
-                largest = 2 * size - 1
-                raise UserError(
-                    f"views[{index}].blur_kernel is {kernel}; a view of {size} pixels takes at most {largest}"
-                )
+                most = 2 * size - 1
+                raise UserError(f"views[{index}].blur_kernel is {kernel}; a view of {size} pixels takes at most {most}")
         self._normalisation = _normalisation(mean, std)
 
     def sample(self, batch_size: int, source_size: SourceSize, generator: torch.Generator) -> list[ViewParameters]:

@@ -1,7 +1,4 @@
-"""Image folders: `train/<class>/` and `test/<class>/` or `val/<class>/`.
-
-This module imports torch only when it loads a folder, so that missing files are refused at once.
-"""
+"""Image folders: `train/<class>/` and `test/<class>/` or `val/<class>/`. Imports torch only to load one."""
 
 from __future__ import annotations
 

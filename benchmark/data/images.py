@@ -107,11 +107,7 @@ class ImagesOnDemand:
         return pixels
 
     def original(self, position: int) -> Tensor:
-        """An image at its stored size, uint8 `(3, H, W)`.
-
-        Raises:
-            UserError: its file is missing, cannot be decoded, or has another size than when it was listed; names it.
-        """
+        """An image at its stored size, uint8 `(3, H, W)`; a `UserError` names an unreadable or changed file."""
         encoded, name = self.encoded(self._indices[position])
         image = decode(encoded, name)
         if self.sizes_N2 is not None and list(image.shape[1:]) != self.sizes_N2[position].tolist():

@@ -29,9 +29,8 @@ AHEAD = 2
 class RawBatch:
     """Images, labels (both on the training device) and sample ids (on the CPU) of a step.
 
-    Attributes:
-        pixels: uint8, whole images `(B, 3, H, W)`, or the reader's crops `(B, 3, S, S)`, one tensor per view.
-        drawn: the parameters of each view, where the reader has made the crops; None for whole images.
+    `pixels` are uint8, whole images `(B, 3, H, W)`, or the reader's crops `(B, 3, S, S)`, one tensor per view. Then
+    `drawn` has the parameters of each view; it is None for whole images.
     """
 
     pixels: tuple[Tensor, ...]
@@ -84,8 +83,7 @@ class Batches:
             raise UserError(
                 f"batch_size is {batch_size}, but the training split has {self.length} images; expected at most that"
             )
-        self.batch_size = batch_size
-        self.share = batch_size // ranks
+        self.batch_size, self.share = batch_size, batch_size // ranks
         self.start = rank * self.share
         self.steps_per_epoch = self.length // batch_size
         self._seed, self._device, self._images = seed, device, split.images

@@ -82,9 +82,7 @@ def array_split(pixels_N3HW: Tensor, labels_N: Tensor, side: int, factors: dict[
 class EncodedSplit:
     """A split of image files, or of such files' bytes in a larger file; see `RawSplit`.
 
-    Attributes:
-        sizes_N2: rows and columns.
-        encoded: returns the bytes of the image with a number, and its name for messages.
+    Sizes are rows and columns. `encoded` returns the bytes of the image with a number, and its name for messages.
     """
 
     labels: Tensor

@@ -29,11 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reencode:
-    """Re-encodes images as JPEG: the short side in pixels to which larger images shrink, and the quality.
-
-    Raises:
-        UserError: the side or the quality is out of range.
-    """
+    """Re-encodes images as JPEG: the short side in pixels to which larger images shrink, and the quality."""
 
     short_side: int
     quality: int = 95
@@ -94,7 +90,7 @@ def convert_folder(
                     writer.skipped.append(path.relative_to(folder).as_posix())
                 else:
                     raise UserError(f"{image}; nothing was written (--on-error skip leaves such images out)")
-            empty = sorted(set(range(len(classes))) - writer.labels_written)
+            empty = sorted(set(range(len(classes))) - writer.labels_written())
             if empty:
                 raise UserError(f"{folder}: {split} has no readable image of class '{classes[empty[0]]}'")
             writer.finish(checked)
@@ -119,11 +115,8 @@ def convert_dataset(
 ) -> list[Path]:
     """Converts a loaded dataset to PNGs of its images at the size it keeps them; train includes the validation split.
 
-    Nothing is lost at the dataset's input size. Unlabelled images are left out. The callbacks are those of
+    Nothing is lost at the dataset's input size. Unlabelled images are left out. Callbacks and errors are those of
     `convert_folder`.
-
-    Raises:
-        UserError: a file exists, or the disk is full.
     """
     parts = {"train": (dataset.train, dataset.validation), "test": (dataset.test,)}
     with Writers(out, {"dataset": dataset.name}, say) as writers:

@@ -20,10 +20,7 @@ def split_paths(path: Path) -> tuple[Path, Path]:
     """The files of the train and test splits, from the path that the user gives.
 
     The path is `X.h5` for `X-train.h5` and `X-test.h5` (or `-val`); the first of these two; or a folder that holds
-    `train.h5` and `test.h5`, or one such pair.
-
-    Raises:
-        UserError: they do not exist.
+    `train.h5` and `test.h5`, or one such pair. A `UserError` names a missing file.
     """
     if path.is_dir():
         trains = sorted(child for child in path.iterdir() if _sibling(child, "test") is not None)
@@ -53,11 +50,7 @@ def existing_file(path: Path) -> None:
 
 
 def output_paths(out: Path) -> dict[str, Path]:
-    """The files that a conversion to `X.h5` writes, by split: `X-train.h5` and `X-test.h5`.
-
-    Raises:
-        UserError: the name has another ending, or one of the files exists already.
-    """
+    """The files that a conversion to `X.h5` writes, by split: `X-train.h5` and `X-test.h5`; refuses existing ones."""
     if out.suffix not in SUFFIXES:
         raise UserError(f"{out}: the file's name has to end in {' or '.join(SUFFIXES)}")
     paths = {split: out.with_name(f"{out.stem}-{split}{out.suffix}") for split in SPLITS}

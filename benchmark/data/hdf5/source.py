@@ -1,7 +1,4 @@
-"""The loader of datasets in HDF5 files, of this project's layout or CNN-JEPA's.
-
-CNN-JEPA's own converter writes one HDF5 dataset per image.
-"""
+"""The loader of datasets in HDF5 files, of this project's layout or that of CNN-JEPA's own converter."""
 
 from __future__ import annotations
 
@@ -101,11 +98,7 @@ def open_any(path: Path) -> Encoded:
 
 
 def load_hdf5(request: LoadRequest) -> Source:
-    """Opens a dataset in HDF5 files (see `split_paths`); sizes are chosen as for a folder of the same images.
-
-    Raises:
-        UserError: a file is missing or damaged, or the two have different classes.
-    """
+    """Opens a dataset in HDF5 files (see `split_paths`); refuses damaged files, and two that differ in classes."""
     train, test = (open_any(part) for part in split_paths(request.path))
     if train.classes != test.classes and isinstance(train, Container):
         raise UserError(f"{train.path} and {test.path}: their classes differ; convert them together")

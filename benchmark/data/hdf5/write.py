@@ -175,7 +175,6 @@ class Writer:
         if self._held >= _LARGEST_CHUNK:
             self._flush()
 
-    @property
     def labels_written(self) -> set[int]:
         """The labels that have an image."""
         return {label for _, label, _, _ in self._rows}

@@ -103,7 +103,7 @@ class Augmenter:
         if [tuple(crop_BCSS.shape) for crop_BCSS in crops] != shapes or any(c.dtype != torch.uint8 for c in crops):
             raise UserError(f"crops are {[tuple(crop.shape) for crop in crops]}; expected {shapes} in torch.uint8")
         return tuple(
-            self._coloured(index, view, partial(_planes, crop_BCSS), crop_BCSS[0, 0].numel(), crop_BCSS.device)
+            self._coloured(index, view, partial(_planes, crop_BCSS), crop_BCSS.shape[-1] ** 2, crop_BCSS.device)
             for index, (crop_BCSS, view) in enumerate(zip(crops, parameters, strict=True))
         )
 
@@ -134,9 +134,8 @@ class Augmenter:
         pixels that an image has on the way, which sets the chunk.
         """
         spec, size, batch = self.specs[index], self.sizes[index], len(parameters)
-        views_BCYX = torch.empty(
-            (batch, 3, size, size), dtype=torch.float32, device=device, memory_format=torch.channels_last
-        )
+        shape, layout = (batch, 3, size, size), torch.channels_last
+        views_BCYX = torch.empty(shape, dtype=torch.float32, device=device, memory_format=layout)
         chunk = max(1, batch if device.type != "cpu" else _CHUNK_VALUES // (3 * pixels))
         soften = partial(blur, kernel=spec.kernel(size))
         solarize = partial(color.solarize, threshold=spec.solarize_threshold)

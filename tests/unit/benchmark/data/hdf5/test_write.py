@@ -34,7 +34,7 @@ def test_what_is_written_is_read_back(writer: Writer) -> None:
     writer.add(b"second", 0, (4, 5))
     writer.factors = {"scale": np.array([0.5, 2.0])}
     writer.skipped.append("train/ant/bad.png")
-    assert writer.labels_written == {0, 1}
+    assert writer.labels_written() == {0, 1}
     calls: list[tuple[int, int]] = []
     writer.finish(lambda done, total: calls.append((done, total)))
     assert calls == [(2, 2)] and not writer.path.exists()

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.columns import LEADERBOARD_VERSION, Column, count, number, text
-from benchmark.analysis.comparability import comparison_key, hardware_key
+from benchmark.analysis.columns import COMPARISON_KEY, LEADERBOARD_VERSION, SETTINGS, Column, again, count, number, text
+from benchmark.analysis.comparability import hardware_key
 from benchmark.analysis.statistics import Summary, summarise
-from benchmark.records.budgets import budget_text
 from benchmark.records.folder import read_probes
 
 if TYPE_CHECKING:
@@ -25,11 +24,7 @@ if TYPE_CHECKING:
 class FurtherTable:
     """One protocol on one dataset.
 
-    Attributes:
-        protocol: its name.
-        dataset: of the probe.
-        scores: their names, in the protocol's order.
-        rows: of the comparison, in its order, with a summary over seeds for each score; rows without any are left out.
+    `rows` are the comparison's, in its order, with a summary over seeds for each score; rows without any are left out.
     """
 
     protocol: str
@@ -92,7 +87,7 @@ def _summary(row: Row, kind: tuple[str, str, str], name: str, probes: Probes) ->
 class ProbeRow:
     """One score of one entry by one protocol on one dataset."""
 
-    first: Record
+    record: Record
     protocol: str
     dataset: str
     score: str
@@ -101,20 +96,15 @@ class ProbeRow:
 
 PROBES: tuple[Column[ProbeRow], ...] = (
     count("schema_version", "version of this table", lambda _: LEADERBOARD_VERSION),
-    text("experiment", "as above", lambda at: at.first.experiment),
-    text("dataset", "what was trained on", lambda at: at.first.dataset.name),
-    text("entry", "as above", lambda at: at.first.entry),
-    text("method", "as above", lambda at: at.first.method),
-    text("backbone", "as above", lambda at: at.first.backbone),
-    text("budget", "as above", lambda at: budget_text(at.first)),
-    text("protocol", "its name and version", lambda at: at.protocol),
-    text("probed_on", "the dataset of the probe; another one for a transfer", lambda at: at.dataset),
-    text("score", "which of the protocol's scores", lambda at: at.score),
-    count("n", "number of runs with this score", lambda at: at.summary.n),
-    number("mean", "mean over these runs; accuracies in percent", lambda at: at.summary.mean),
-    number("sd", "standard deviation over these runs", lambda at: at.summary.sd),
-    number("ci95", "half of the 95% interval", lambda at: at.summary.ci95),
-    text("comparison_key", "as above", lambda at: comparison_key(at.first)),
+    *again(SETTINGS, dataset="what was trained on"),
+    text("protocol", "its name and version", "protocol"),
+    text("probed_on", "the dataset of the probe; another one for a transfer", "dataset"),
+    text("score", "which of the protocol's scores", "score"),
+    count("n", "number of runs with this score", "summary.n"),
+    number("mean", "mean over these runs; accuracies in percent", "summary.mean"),
+    number("sd", "standard deviation over these runs", "summary.sd"),
+    number("ci95", "half of the 95% interval", "summary.ci95"),
+    *again([COMPARISON_KEY]),
 )
 
 

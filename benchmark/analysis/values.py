@@ -7,32 +7,17 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.differences import median_time_to, targets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from benchmark.analysis.comparison import Row
     from benchmark.records.schema import Metrics, Record
-
-
-def score(name: str) -> Callable[[Record], float | None]:
-    """Reads a score of the primary encoder on the test split."""
-    return lambda record: None if record.metrics is None else float(getattr(record.metrics.scores, name))
-
-
-def ledger_value(name: str) -> Callable[[Record], float | None]:
-    """Reads a value of the ledger."""
-
-    def read(record: Record) -> float | None:
-        value = getattr(record.ledger, name, None)
-        return None if value is None else float(value)
-
-    return read
 
 
 def linear_validation_top1(record: Record) -> float | None:
     """The final probe's top-1 on the validation split; a trial of a sweep has no other score."""
     if record.trial_metrics is not None:
         return record.trial_metrics.scores.linear_top1
-    return score("linear_validation_top1")(record)
+    return None if record.metrics is None else record.metrics.scores.linear_validation_top1
 
 
 def other_encoder(metrics: Metrics | None) -> str | None:
@@ -44,12 +29,6 @@ def other_linear_top1(record: Record) -> float | None:
     """Linear top-1 of the encoder that is not compared."""
     other = other_encoder(record.metrics)
     return None if record.metrics is None or other is None else record.metrics.encoders[other].linear_top1
-
-
-def images_per_second(record: Record) -> float | None:
-    """Median training throughput; None if nothing was trained or measured."""
-    ledger = record.ledger
-    return None if ledger is None or ledger.samples_per_second is None else ledger.samples_per_second.median
 
 
 def peak_memory_mib(record: Record) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.analysis.columns import count, explained, frame, names, number, text
+from benchmark.analysis.columns import again, attribute, count, explained, frame, names, number, text
 from benchmark.analysis.leaderboard_columns import LEADERBOARD
 from benchmark.analysis.probes import PROBES
 from benchmark.analysis.run_columns import RUNS
@@ -29,6 +29,18 @@ def test_unknown_texts_are_empty_and_unknown_numbers_are_missing() -> None:
     assert table["mean"].dtype == "Float64" and table["mean"].isna()[1]
     assert frame(COLUMNS, []).to_csv(index=False) == "name,runs,mean\n"
     assert isinstance(frame(COLUMNS, [{"runs": None}])["name"], pd.Series)
+
+
+def test_a_nested_attribute_of_something_unknown_is_unknown(make_record: Any) -> None:
+    record = make_record("byol")
+    assert attribute("ledger.samples_per_second.median")(record) == 1800.0
+    assert attribute("ledger.energy.joules")(record) is None
+
+
+def test_a_column_that_a_second_table_shares_is_read_alike_and_explained_once() -> None:
+    first, second, _ = again(COLUMNS, runs="of this table")
+    assert (first.meaning, second.meaning) == ("as above", "of this table")
+    assert second.read({"runs": 3}) == 3  # type: ignore[arg-type]
 
 
 def test_the_documentation_explains_every_column_of_all_tables_in_their_order() -> None:

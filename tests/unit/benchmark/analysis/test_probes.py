@@ -29,7 +29,7 @@ def test_scores_are_summarised_over_seeds_and_rows_without_any_are_left_out(make
     ((row, summaries),) = table.rows
     assert row.first.entry == "byol" and (summaries["top1"].n, summaries["top1"].mean) == (3, 51.0)
     rows = probe_rows(comparison, probes)
-    assert [(one.first.entry, one.score, one.summary.mean) for one in rows] == [
+    assert [(one.record.entry, one.score, one.summary.mean) for one in rows] == [
         ("byol", "top1", 51.0),
         ("byol", "r2", 0.5),
     ]

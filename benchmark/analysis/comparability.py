@@ -27,17 +27,17 @@ def _part(record: Record, name: str) -> dict[str, Any]:
 
 def backbone_text(record: Record) -> str:
     """The backbone with its settings, such as `resnet18 (stem small, width 16)`."""
-    shown = {name: value for name, value in _part(record, "backbone").items() if name != "name"}
-    parts = [f"{name.replace('_', ' ')} {value}" for name, value in shown.items() if value is not None]
+    settings = _part(record, "backbone").items()
+    parts = [f"{name.replace('_', ' ')} {value}" for name, value in settings if name != "name" and value is not None]
     return f"{record.backbone} ({', '.join(parts)})" if parts else record.backbone
 
 
 def machine_text(record: Record) -> str:
     """What the run ran on: the CPU's model and threads, or how many of which GPU."""
-    of = record.environment
-    if of.device != "cpu":
-        return f"{of.devices} x {of.device_model}"
-    return f"{of.cpu_model}, {of.threads} thread{'s' if of.threads > 1 else ''}"
+    machine = record.environment
+    if machine.device != "cpu":
+        return f"{machine.devices} x {machine.device_model}"
+    return f"{machine.cpu_model}, {machine.threads} thread{'s' if machine.threads > 1 else ''}"
 
 
 def is_vit(record: Record) -> bool:
@@ -54,11 +54,7 @@ def tags_of(record: Record) -> list[str]:
 
 def _quality_fields(record: Record) -> dict[str, Any]:
     evaluation = record.config.get("evaluation")
-    # Left out at their former fixed values, so that older records keep their keys.
-    crops = {} if record.crops == "device" else {"training crops": record.crops}
-    parts = record.config.get("accumulate", 1)
-    cut = {} if parts == 1 else {"micro-batches": parts}  # batch norm sees one at a time
-    return {
+    fields = {
         "dataset manifest": record.dataset.manifest,
         "pretraining images": _part(record, "dataset").get("pretrain", "train"),
         "image size": record.config.get("image_size"),
@@ -67,24 +63,28 @@ def _quality_fields(record: Record) -> dict[str, Any]:
         # Probes during a run change neither its weights nor its training time.
         "evaluation": evaluation.get("protocols", evaluation) if isinstance(evaluation, dict) else evaluation,
         "rules version": record.rules_version,
-        **crops,
-        **cut,
     }
+    # Left out at their former fixed values, so that older records keep their keys.
+    if record.crops != "device":
+        fields["training crops"] = record.crops
+    if (parts := record.config.get("accumulate", 1)) != 1:
+        fields["micro-batches"] = parts  # batch norm sees one at a time
+    return fields
 
 
 def _hardware_fields(record: Record) -> dict[str, Any]:
     environment = record.environment
     release = environment.packages.get("torch", "")
-    # With a GPU, CPU threads only prepare the data.
-    threads = {"threads": environment.threads} if environment.device == "cpu" else {}
-    return {
+    fields = {
         "device model": environment.device_model,
         "devices": environment.devices,
         "CPU model": environment.cpu_model,
         "visible cores": environment.visible_cores,
         "torch": ".".join(release.split("+")[0].split(".")[:2]),
-        **threads,
     }
+    if environment.device == "cpu":  # with a GPU, CPU threads only prepare the data
+        fields["threads"] = environment.threads
+    return fields
 
 
 def _quality(record: Record) -> dict[str, Any]:
@@ -104,11 +104,8 @@ def quality_key(record: Record) -> str:
 
 def cost_key(record: Record) -> str:
     """12 hex digits; times of records with the same one may be compared, too."""
-    return short_hash({**_quality(record), **_hardware_fields(record), "time budget": _time_budget(record)})
-
-
-def _time_budget(record: Record) -> dict[str, Any] | None:
-    return budget_of(record) if has_time_budget(record) else None
+    time_budget = budget_of(record) if has_time_budget(record) else None
+    return short_hash({**_quality(record), **_hardware_fields(record), "time budget": time_budget})
 
 
 def ladder_key(record: Record) -> str:
@@ -127,10 +124,7 @@ def comparison_key(record: Record) -> str:
 
 
 def fields_of(record: Record) -> dict[str, str]:
-    """The fields of the two keys as text.
-
-    Method and backbone are what is compared, so they are not among them.
-    """
+    """The fields of the two keys as text; method and backbone are what is compared, so they are not among them."""
     fields: dict[str, Any] = {
         "dataset": record.dataset.name,
         **_quality_fields(record),
@@ -151,9 +145,9 @@ def differing_fields(records: Iterable[Record]) -> dict[str, list[str]]:
     for record in records:
         for name, text in fields_of(record).items():
             values.setdefault(name, set()).add(text)
-    return {name: sorted(texts, key=_by_numbers) for name, texts in values.items() if len(texts) > 1}
 
+    def by_numbers(text: str) -> list[tuple[float, str]]:
+        """Sorts `2 epochs` before `10 epochs`."""
+        return [(float(part), "") if part.isdigit() else (-1.0, part) for part in re.split(r"(\d+)", text) if part]
 
-def _by_numbers(text: str) -> list[tuple[float, str]]:
-    """Sorts `2 epochs` before `10 epochs`."""
-    return [(float(part), "") if part.isdigit() else (-1.0, part) for part in re.split(r"(\d+)", text) if part]
+    return {name: sorted(texts, key=by_numbers) for name, texts in values.items() if len(texts) > 1}

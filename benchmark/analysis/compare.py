@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 ALPHA = 0.05
 _SETTINGS = ("entry", "method", "backbone", "recipe")  # of a configuration: what makes an entry what it is
 _RANKED = (
-    "dataset", "dataset manifest", "pretraining images", "image size", "precision", "batch size", "evaluation",
+    *("dataset", "dataset manifest", "pretraining images", "image size", "precision", "batch size", "evaluation"),
     "training crops",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,6 @@ class Change:
     """One entry under one budget, in both folders or in one of them.
 
     Attributes:
-        entry: its name.
-        budget: in words.
-        first: its row in the first folder, if any.
-        second: its row in the second folder, if any.
         difference: second - first in points of linear top-1: mean over common seeds, or of the means without any.
         ci95: half its 95% interval, over common seeds.
         p: of the paired t-test, Holm-corrected over all entries; None for fewer than three common seeds.
@@ -115,8 +111,7 @@ def _pairs(first: list[Row], second: list[Row]) -> list[tuple[Row | None, Row | 
 
 
 def _settings(row: Row) -> tuple[str, str]:
-    config = row.first.config
-    parts = {name: config.get(name) for name in _SETTINGS}
+    parts = {name: row.first.config.get(name) for name in _SETTINGS}
     return comparison_key(row.first), json.dumps(parts, sort_keys=True, default=str)
 
 
@@ -149,10 +144,9 @@ def _change(entry: str, first: Row | None, second: Row | None) -> Change:
 
 def unlike(first: Sequence[Record], second: Sequence[Record]) -> list[tuple[str, str, str]]:
     """Settings that differ between the two folders: name, values of the first, values of the second."""
-    asides = {"seed": lambda record: str(record.seed), "commit": commit_text}
     readers: list[Callable[[Record], dict[str, str]]] = [
         fields_of,
-        lambda record: {name: read(record) for name, read in asides.items()},
+        lambda record: {"seed": str(record.seed), "commit": commit_text(record)},
         lambda record: record.environment.packages,
     ]
     differing: dict[str, tuple[str, str, str]] = {}
@@ -179,10 +173,10 @@ def _unlike_settings(first: Sequence[Record], second: Sequence[Record]) -> list[
 
 def _values(records: Sequence[Record], read: Callable[[Record], dict[str, str]]) -> dict[str, str]:
     """Each field's values among some records, joined."""
-    values: dict[str, dict[str, None]] = {}
+    values: dict[str, set[str]] = {}
     for record in records:
         for name, text in read(record).items():
-            values.setdefault(name, {})[text] = None
+            values.setdefault(name, set()).add(text)
     return {name: ", ".join(sorted(texts)) for name, texts in values.items()}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from benchmark.analysis.columns import attribute
 from benchmark.analysis.comparability import backbone_text, comparison_key, cost_key, ladder_key, short_hash
 from benchmark.analysis.statistics import Summary, sampling_half_width, summarise
 from benchmark.records.budgets import budget_kind, budget_size, has_time_budget
@@ -38,11 +39,7 @@ def row_key(record: Record) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Row:
-    """The runs of one entry: its seeds under one configuration, in order of their seed.
-
-    Attributes:
-        records: at least one.
-    """
+    """The runs of one entry, at least one: its seeds under one configuration, in order of their seed."""
 
     records: tuple[Record, ...]
 
@@ -59,7 +56,7 @@ class Row:
     @cached_property
     def completed(self) -> tuple[Record, ...]:
         """The runs that completed and were probed."""
-        return tuple(record for record in self.records if record.status == "completed" and record.metrics is not None)
+        return tuple(record for record in self.measured if record.status == "completed")
 
     @cached_property
     def timed(self) -> tuple[Record, ...]:
@@ -101,10 +98,8 @@ class Row:
     def status(self) -> str:
         """One word if all runs ended alike, else a count for each ending; a failure names its cause."""
         endings = Counter(f"{r.status} ({r.cause})" if r.cause else r.status for r in self.records)
-        if len(endings) == 1:
-            return next(iter(endings))
         order = sorted(endings, key=lambda ending: (ending != "completed", ending))
-        return ", ".join(f"{endings[ending]} {ending}" for ending in order)
+        return order[0] if len(order) == 1 else ", ".join(f"{endings[ending]} {ending}" for ending in order)
 
     def summary(self, value: Callable[[Record], float | None]) -> Summary:
         """Mean and spread of a value over the measured runs."""
@@ -117,7 +112,7 @@ class Row:
     @cached_property
     def accuracy(self) -> Summary:
         """Linear top-1 of the primary encoder on the test split, in percent."""
-        return self.summary(_linear_top1)
+        return self.summary(attribute("metrics.scores.linear_top1"))
 
     @cached_property
     def sampling95(self) -> float | None:
@@ -138,10 +133,6 @@ class Row:
         return self.time_summary(training_cost)
 
 
-def _linear_top1(record: Record) -> float | None:
-    return None if record.metrics is None else record.metrics.scores.linear_top1
-
-
 def training_cost(record: Record) -> float | None:
     """Devices x training time in seconds; None without a ledger."""
     return None if record.ledger is None else record.ledger.training_time * max(1, record.ledger.devices)
@@ -151,9 +142,7 @@ def training_cost(record: Record) -> float | None:
 class Comparison:
     """The rows that are ranked together: records of one comparison key.
 
-    Attributes:
-        key: the comparison key.
-        rows: by falling mean accuracy; then those without one, by name; then the invalid ones.
+    Rows are by falling mean accuracy; then those without one, by name; then the invalid ones.
     """
 
     key: str
@@ -169,18 +158,16 @@ class Comparison:
         """All records."""
         return [record for row in self.rows for record in row.records]
 
+    @property
+    def floors(self) -> list[Row]:
+        """The valid rows of untrained networks that were measured."""
+        rows = [row for row in self.rows if row.first.method == "random_init" and row.invalid is None]
+        return [row for row in rows if row.accuracy.mean is not None]
+
     def floor(self, row: Row) -> Row | None:
         """The untrained network that a row is compared with: on its own backbone, else the most accurate one."""
-        floors = [
-            r
-            for r in self.rows
-            if r.first.method == "random_init" and r.accuracy.mean is not None and r.invalid is None
-        ]
-        return max(
-            floors,
-            key=lambda r: (backbone_text(r.first) == backbone_text(row.first), r.accuracy.mean or 0.0),
-            default=None,
-        )
+        own = backbone_text(row.first)
+        return max(self.floors, key=lambda r: (backbone_text(r.first) == own, r.accuracy.mean or 0.0), default=None)
 
     def beats_random_init(self, row: Row) -> str:
         """Whether a row exceeds the untrained network: `yes`, `no` (below it), `tie` (the intervals overlap), or empty.
@@ -235,8 +222,8 @@ def comparisons(records: Sequence[Record]) -> list[Comparison]:
         last = float("inf") if mean is None else -mean
         return (row.invalid is not None, last, row.first.entry, cost_key(row.first))
 
-    found = [Comparison(key, tuple(sorted(rows, key=by_accuracy))) for key, rows in groups.items()]
-    return sorted(found, key=lambda c: (c.first.dataset.name, ladder_key(c.first), budget_size(c.first), c.key))
+    every = [Comparison(key, tuple(sorted(rows, key=by_accuracy))) for key, rows in groups.items()]
+    return sorted(every, key=lambda c: (c.first.dataset.name, ladder_key(c.first), budget_size(c.first), c.key))
 
 
 def in_reading_order(rungs: Sequence[Comparison]) -> list[Comparison]:

@@ -18,14 +18,12 @@ from benchmark.analysis.statistics import (
     holm,
     paired_difference,
     probability_of_improvement,
-    time_to_target,
 )
 from benchmark.records.schema import TUNED, UNTUNED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmark.analysis.comparison import Comparison
     from benchmark.records.schema import Record
 
 ALPHA = 0.05
@@ -33,11 +31,9 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference between two rows.
+    """The difference between two rows, of which the second is in most tables the declared reference.
 
     Attributes:
-        row: the first one.
-        reference: the other one, in most tables the declared reference.
         paired: row - reference in percentage points, over the seeds that both were measured on.
         p: Holm-corrected over all that are tested together and have enough pairs; None for those that have not.
         improvement: how often a run of the row beats a run of the reference, over all pairs of runs.
@@ -64,8 +60,7 @@ def declared_references(comparison: Comparison) -> list[str]:
 
     The runs of a sweep are experiments of one entry each, so their declarations do not count.
     """
-    swept = {TUNED, UNTUNED}
-    results = [r for r in comparison.records if r.purpose == "result" and swept.isdisjoint(tags_of(r))]
+    results = [r for r in comparison.records if r.purpose == "result" and not {TUNED, UNTUNED} & set(tags_of(r))]
     return sorted({str(name) for record in results if (name := record.config.get("reference"))})
 
 
@@ -114,24 +109,15 @@ def tuning_differences(comparison: Comparison) -> list[Difference]:
 def all_pairs(rows: Sequence[Row], declared: Sequence[Difference] = ()) -> list[Difference]:
     """The difference of every row to every later one, Holm-corrected over all pairs together.
 
-    Args:
-        rows: in the order in which they are compared.
-        declared: differences to the declared reference. Pairs among them keep their p, so that a report has one verdict
-            for a pair; the others are a family of their own.
+    Pairs among the `declared` differences (to the declared reference) keep their p, so that a report has one verdict
+    for a pair; the others are a family of their own.
     """
-    before = {
-        frozenset((id(difference.row), id(difference.reference))): difference.p
-        for difference in declared
-        if difference.p is not None
-    }
-    pairs = list(itertools.combinations(rows, 2))
-    keys = [frozenset((id(row), id(other))) for row, other in pairs]
-    others = iter(_tested([pair for pair, key in zip(pairs, keys, strict=True) if key not in before]))
+    known = {frozenset((id(pair.row), id(pair.reference))): pair.p for pair in declared if pair.p is not None}
+    pairs = {frozenset(map(id, pair)): pair for pair in itertools.combinations(rows, 2)}
+    others = iter(_tested([pair for key, pair in pairs.items() if key not in known]))
     return [
-        Difference(row, other, _paired(row, other), before[key], _improvement(row, other))
-        if key in before
-        else next(others)
-        for (row, other), key in zip(pairs, keys, strict=True)
+        Difference(*pair, _paired(*pair), known[key], _improvement(*pair)) if key in known else next(others)
+        for key, pair in pairs.items()
     ]
 
 
@@ -187,18 +173,13 @@ def _time_to(record: Record, target: float) -> float | None:
     if not record.metrics.validation:
         return None
     times = {point.progress: point.training_time for point in record.ledger.evaluation_points}
-    points = [(times[p.progress], p.linear_top1) for p in record.metrics.validation if p.progress in times]
-    return time_to_target(sorted(points), target)
+    reached = [times[p.progress] for p in record.metrics.validation if p.progress in times and p.linear_top1 >= target]
+    return min(reached, default=math.inf)
 
 
 @dataclass(frozen=True)
 class Rank:
-    """A row's place among the rows that may be ranked.
-
-    Attributes:
-        place: 1 + the number of rows with a better rank.
-        tie: whether other rows share it.
-    """
+    """A row's place among the rows that may be ranked: 1 + the number of rows with a better rank."""
 
     place: int
     tie: bool
@@ -219,10 +200,9 @@ def ranks(comparison: Comparison) -> dict[int, Rank]:
     (fewer than three common seeds, or no spread) count as not different.
     """
     rows = [row for row in comparison.rows if row.may_be_ranked]
-    places = {id(row): place for place, row in enumerate(rows)}
-    apart = {(places[id(p.row)], places[id(p.reference)]) for p in all_pairs(rows) if p.verdict == "higher"}
+    apart = {(id(pair.row), id(pair.reference)) for pair in all_pairs(rows) if pair.verdict == "higher"}
     n = len(rows)
-    lines = [k for k in range(1, n) if all((i, j) in apart for i in range(k) for j in range(k, n))]
+    lines = [k for k in range(1, n) if all((id(row), id(o)) in apart for row in rows[:k] for o in rows[k:])]
     return {
         id(row): Rank(start + 1, tie=end - start > 1)
         for start, end in itertools.pairwise([0, *lines, n])

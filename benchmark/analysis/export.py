@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
+from benchmark.text import with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +34,7 @@ def sorted_by(board: pd.DataFrame, name: str) -> pd.DataFrame:
         UserError: there is no such column to sort by.
     """
     if name not in SORTS:
-        close = ", ".join(sorted(SORTS))
-        raise UserError(f"--by is '{name}'; choices: {close}")
+        raise UserError(f"--by is '{name}'; choices: {', '.join(sorted(SORTS))}")
     column, falling = SORTS[name]
     parts = [
         part.sort_values(column, ascending=not falling, kind="stable", na_position="last")
@@ -47,17 +47,14 @@ def sorted_by(board: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def short(board: pd.DataFrame) -> pd.DataFrame:
     """The columns that fit into a paper's table, as text."""
+    import pandas as pd
 
     def interval(row: Any, name: str, digits: int = 1) -> str:
         mean, width = row[f"{name}_mean"], row[f"{name}_ci95"]
-        if _missing(mean):
-            return ""
-        return f"{mean:.{digits}f}" + ("" if _missing(width) else f" ± {width:.{digits}f}")
+        return with_interval(None if pd.isna(mean) else mean, None if pd.isna(width) else width, digits)
 
     def number(row: Any, column: str, form: Callable[[float], str]) -> str:
-        return "" if _missing(row[column]) else form(float(row[column]))
-
-    import pandas as pd
+        return "" if pd.isna(row[column]) else form(float(row[column]))
 
     rows = [
         {
@@ -79,12 +76,6 @@ def short(board: pd.DataFrame) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows)
     return table[[name for name in table.columns if name == "Entry" or (table[name] != "").any()]]
-
-
-def _missing(value: Any) -> bool:
-    import pandas as pd
-
-    return bool(pd.isna(value))
 
 
 def to_markdown(table: pd.DataFrame) -> str:

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """The points that no other point dominates: none is both as cheap and as accurate, and better in one.
-
-    Args:
-        points: (cost, accuracy) pairs; less cost and more accuracy are better.
+    """The (cost, accuracy) points that no other point dominates: as cheap and as accurate, and better in one.
 
     Returns:
         Indices by rising cost; of equal points the first alone.

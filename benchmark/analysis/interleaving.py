@@ -27,11 +27,8 @@ class Break:
     """A time between two runs of a seed in which none of its runs was under way.
 
     Attributes:
-        seeds: those with such a break.
-        seconds: from the end of the runs before it to the start of the next one; the longest over these seeds.
-        before: entries with training time that ran before it, in order of their start.
-        after: those that ran after it, likewise.
-        machine: its name.
+        seconds: from the end of the runs before it to the start of the next one; the longest over `seeds`.
+        before: entries with training time that ran before it, in order of their start; `after` likewise.
     """
 
     seeds: tuple[int, ...]
@@ -67,12 +64,9 @@ def breaks(comparison: Comparison) -> list[Break]:
 
 @dataclass(frozen=True)
 class Distance:
-    """The idle time between the runs of two budgets on one machine.
+    """The idle time between the runs of two budgets on one machine, the longest over entries and seeds.
 
-    Attributes:
-        seeds: those with such a distance.
-        seconds: without any run of the two budgets; the longest over entries and seeds.
-        record: of a run on the machine.
+    `record` is one of a run on the machine.
     """
 
     seeds: tuple[int, ...]
@@ -132,17 +126,11 @@ def _longest(seed: int, records: Sequence[Record]) -> Break | None:
 
 def _span(record: Record) -> _Span | None:
     """When a run was under way; None if unknown. The record of a resumed run has the start of its last part only."""
-    start, end = _moment(record.started), _moment(record.ended)
-    if start is None or end is None:
+    try:
+        start, end = map(datetime.fromisoformat, (record.started, record.ended))
+    except ValueError:
         return None
+    start, end = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc) for moment in (start, end))
     if record.ledger is not None:
         start = min(start, end - timedelta(seconds=record.ledger.total_time))
     return _Span(start, end, record.entry, bool(training_cost(record)))
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

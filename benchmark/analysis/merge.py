@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from benchmark.files import cannot_be_written
-from benchmark.records.folder import find_records, read_record, run_folder
+from benchmark.records.folder import find_records, read_all, read_record, run_folder
 from benchmark.records.keys import recomputed_key
 from benchmark.records.schema import FINAL_STATUSES
 
@@ -33,7 +33,7 @@ class Merged:
         taken: folders that were copied.
         there: records that were in the folder already, or appear twice and are equal.
         refused: a line about each that was left out.
-        unverifiable: of the two, how many lack something that their key was made from.
+        unverifiable: how many of `taken` and `there` lack something that their key was made from.
     """
 
     taken: list[Path] = field(default_factory=list)
@@ -48,10 +48,6 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
     Refused are records that cannot be read or contradict themselves, whose key is not the hash of their settings,
     whose folder or configuration file belongs to another run; one run under two keys or seeds; and two different
     records of one key. Scores cannot be checked without training again.
-
-    Args:
-        sources: results folders.
-        out: the joint folder; made if it does not exist.
 
     Raises:
         UserError: the folder cannot be written.
@@ -71,12 +67,9 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
 
 def _readable(sources: Sequence[Path], merged: Merged, unverifiable: set[Path]) -> Iterator[tuple[Path, Record]]:
     """The records that agree with themselves; the others are noted as refused, those without a checked key as such."""
-    for path in sorted({path for source in sources for path in source.rglob("record.json")}):
-        try:
-            record = read_record(path)
-        except (ValueError, OSError) as error:
-            merged.refused.append(str(error))
-            continue
+    records, problems = find_records(list(sources))
+    merged.refused += problems
+    for path, record in records:
         wrong = next(_contradictions(path, record), None)
         try:
             key = recomputed_key(path.parent, record)
@@ -99,7 +92,8 @@ def _take(path: Path, record: Record, out: Path, merged: Merged) -> str | None:
     if place.resolve() == path.parent.resolve():
         merged.there += 1
     elif (place / "record.json").is_file():
-        if not _is_same(place / "record.json", record):
+        (same, _) = read_all([place / "record.json"], read_record)
+        if [other for _, other in same] != [record]:
             return f"another record of the same run is in {place}, and they are not equal"
         merged.there += 1
     elif place.exists():
@@ -143,13 +137,6 @@ def _contradictions(path: Path, record: Record) -> Iterator[str]:
                 yield f"encoder '{name}' has a higher top-1 than top-5"
 
 
-def _is_same(path: Path, record: Record) -> bool:
-    try:
-        return read_record(path) == record
-    except (ValueError, OSError):
-        return False
-
-
 def _unbalanced(ledger: LedgerRecord) -> Iterator[str]:
     phases = sum(ledger.phases.model_dump().values())
     if not math.isclose(phases, ledger.total_time, rel_tol=_TOLERANCE, abs_tol=1e-3):
@@ -189,9 +176,6 @@ def copies(records: Iterable[tuple[Path, Record]]) -> dict[Path, str]:
     Two runs may reach the same accuracies, but never in the same time to the last digit; and two seeds never end with
     the same loss and the same accuracies. Nothing tells which of the two was measured, so both are named. The same key
     and seed twice is one run that appears twice.
-
-    Returns:
-        A clause for each file that shares its measurements with a run of another key or seed.
     """
     groups: dict[tuple[str, str], list[tuple[Path, Record]]] = {}
     for path, record in records:
@@ -207,16 +191,13 @@ def copies(records: Iterable[tuple[Path, Record]]) -> dict[Path, str]:
     clauses: dict[Path, str] = {}
     for (equal, _), members in groups.items():
         for path, record in members:
-            other = next((pair for pair in members if _is_other(record, pair[1], equal)), None)
-            if other is not None and path not in clauses:
-                unlike = "seed" if other[1].seed != record.seed else "key"
-                clauses[path] = (
-                    f"its {equal} are to the last digit those of {other[0]}, which has another {unlike}; "
-                    "one of the two is a copy"
-                )
+            for other_path, other in members:
+                # A loss may stay the same under other settings.
+                unlike = "seed" if other.seed != record.seed else "key"
+                if unlike == "seed" or (equal == _LEDGER and other.key != record.key):
+                    clauses.setdefault(
+                        path,
+                        f"its {equal} are to the last digit those of {other_path}, which has another {unlike}; "
+                        "one of the two is a copy",
+                    )
     return clauses
-
-
-def _is_other(first: Record, second: Record, equal: str) -> bool:
-    """Whether two records claim to be different runs; a loss may stay the same under other settings."""
-    return first.seed != second.seed or (equal == _LEDGER and first.key != second.key)

@@ -25,12 +25,9 @@ class PublishedRun(BaseModel):
     """One published training on ImageNet-100.
 
     Attributes:
-        method: as this project names it.
-        backbone: as published.
         epochs: of training; None if the source does not say.
         device_hours: of the whole job; None if the source gives only a ratio.
         ratio: time relative to the source's own run of CNN-JEPA on a ResNet-50; None if it gives hours.
-        linear_top1: in percent.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,14 +52,7 @@ class PublishedRun(BaseModel):
 
 
 class PublishedSource(BaseModel):
-    """The runs of one source.
-
-    Attributes:
-        label: one or two words for tables.
-        citation: where the numbers come from.
-        conditions: under which they were measured.
-        runs: in the source's order.
-    """
+    """The runs of one source; `label` is one or two words for tables, `conditions` those of the measurements."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -85,13 +75,8 @@ class PublishedSource(BaseModel):
 
 
 @lru_cache
-def published() -> dict[str, PublishedSource]:
-    """The sources of this version by name."""
-    return read_published(_FILE)
-
-
-def read_published(path: Path) -> dict[str, PublishedSource]:
-    """The sources in a file.
+def published(path: Path = _FILE) -> dict[str, PublishedSource]:
+    """The sources in a file by name, by default those of this version.
 
     Raises:
         pydantic.ValidationError: the file does not have the form of `published.yaml`.

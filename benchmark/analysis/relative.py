@@ -30,13 +30,7 @@ class RelativeTime:
 
 
 def time_ratio(row: Row, base: Row, time: Callable[[Record], float | None] = training_cost) -> Summary | None:
-    """A row's time divided by another's, seed by seed; None on different machines or without common seeds.
-
-    Args:
-        row: the numerator.
-        base: the denominator.
-        time: of a run, in seconds; None if unknown.
-    """
+    """A row's time divided by another's, seed by seed; None on different machines or without common seeds."""
     if hardware_key(row.first) != hardware_key(base.first):
         return None
     own, other = ({r.seed: seconds for r in either.timed if (seconds := time(r))} for either in (row, base))
@@ -67,16 +61,11 @@ def relative_times(comparison: Comparison) -> list[RelativeTime]:
     rows = [row for row in comparison.rows if row.invalid is None and row.cost.mean]
 
     def against(row: Row) -> RelativeTime:
-        own_bases = {name: base.get((hardware_key(row.first), name)) for name in ENCODERS}
+        own = {name: base.get((hardware_key(row.first), name)) for name in ENCODERS}
         training, total = (
-            {
-                name: None if base_row is None else time_ratio(row, base_row, time)
-                for name, base_row in own_bases.items()
-            }
+            {name: None if other is None else time_ratio(row, other, time) for name, other in own.items()}
             for time in (training_cost, total_cost)
         )
-        return RelativeTime(
-            row, tuple(base_row for base_row in own_bases.values() if base_row is not None), training, total
-        )
+        return RelativeTime(row, tuple(filter(None, own.values())), training, total)
 
     return [against(row) for row in sorted(rows, key=lambda row: (hardware_key(row.first), row.cost.mean or 0.0))]

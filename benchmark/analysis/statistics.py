@@ -21,10 +21,9 @@ _ROUNDING = 1e-9  # a spread of this share of the mean is that of binary fractio
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean and spread of some values, in their unit.
+    """Mean and spread of `n` values, in their unit.
 
     Attributes:
-        n: how many values there are.
         mean: None without values.
         sd: standard deviation with n - 1 in the denominator; None for fewer than two values.
         ci95: half the width of the 95% interval of the mean (Student t); None for fewer than two values.
@@ -37,11 +36,7 @@ class Summary:
 
 
 def student_half_width(sd: float, n: int) -> float:
-    """Half the width of the 95% interval of a mean, by Student's t.
-
-    Args:
-        sd: standard deviation of the values (n - 1 in the denominator).
-        n: number of values, at least 2.
+    """Half the width of the 95% interval of a mean of `n` values, by Student's t.
 
     Raises:
         ValueError: fewer than two values have no interval.
@@ -66,10 +61,9 @@ def summarise(values: Sequence[float | None]) -> Summary:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """How much higher one entry's values are than another's, seed by seed.
+    """How much higher one entry's values are than another's, seed by seed, over `n` pairs.
 
     Attributes:
-        n: pairs.
         mean: of the differences; None without pairs.
         ci95: half the width of its 95% interval (Student t); None for fewer than two pairs, or without spread.
         p: of the two-sided paired t-test; None where there is nothing to test by.
@@ -86,11 +80,8 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Paired
 
     Pairing by seed takes out what both share: initial weights, order, the images that were easy to reach (Bouthillier
     et al. 2021, section 4). Differences that are all equal have no spread to test by: there is no interval, and p is 1
-    where they are zero, else None; seeds that happen to agree to the last digit prove nothing.
-
-    Args:
-        first: values, one per seed.
-        second: values of the same seeds, in the same order.
+    where they are zero, else None; seeds that happen to agree to the last digit prove nothing. Both lists are of the
+    same seeds in the same order.
 
     Raises:
         ValueError: unequal numbers of values.
@@ -138,28 +129,11 @@ def probability_of_improvement(first: Sequence[float], second: Sequence[float]) 
     return wins / (len(first) * len(second))
 
 
-def time_to_target(points: Sequence[tuple[float, float]], target: float) -> float:
-    """The time of the first point that reaches a target; infinite where none does (rule 18).
-
-    Args:
-        points: (time, accuracy) pairs in order of time.
-        target: in the accuracy's unit.
-    """
-    return next((time for time, accuracy in points if accuracy >= target), math.inf)
-
-
 def sampling_half_width(accuracy: float, images: int) -> float:
-    """The sampling error of a test split: what another draw of as many images could change.
+    """The sampling error of a test split in percentage points: what another draw of as many images could change.
 
     Half the width of Wilson's 95% score interval. Away from 0 and 100% it is 1.96 sqrt(p (1 - p) / images) to within
     a few per cent; at 0 and 100% it does not become zero, as that formula would.
-
-    Args:
-        accuracy: in percent.
-        images: number of images in the test split, at least 1.
-
-    Returns:
-        Percentage points.
 
     Raises:
         ValueError: an accuracy outside 0 to 100, or no images.

@@ -24,13 +24,9 @@ _MANY = 12  # values, above which a parameter is shown as a cloud of points rath
 
 @dataclass(frozen=True)
 class Level:
-    """One value of a parameter.
+    """One value of a parameter: the scores of every run, in order of the trials, and a summary over seeds.
 
-    Attributes:
-        value: as it was tried.
-        scores: of every run, in order of the trials.
-        knn: likewise.
-        summary: over seeds, each the mean of its runs.
+    In the summary, each seed is the mean of its runs.
     """
 
     value: Any
@@ -64,9 +60,7 @@ class Effect:
     """The effect of one parameter of one entry.
 
     Attributes:
-        name: of the parameter, in full.
         levels: by value where those are numbers, else in the order of the file.
-        pairs: all pairs of levels.
         chosen: whether the sweep's file lists the values, as opposed to a range to draw from.
     """
 
@@ -120,9 +114,7 @@ def _effect(study: EntryStudy, name: str) -> Effect:
     levels = [_level(groups[text], name) for text in texts]
     if all(is_number(level.value) for level in levels):
         levels.sort(key=lambda level: float(level.value))
-    by_text = {level.text: groups[level.text] for level in levels}
-    chosen = study.parameters[name].values is not None
-    return Effect(name, tuple(levels), tuple(_pairs(levels, by_text, name)), chosen)
+    return Effect(name, tuple(levels), tuple(_pairs(levels, groups, name)), study.parameters[name].values is not None)
 
 
 def _level(trials: Sequence[TrialOutcome], name: str) -> Level:
@@ -141,8 +133,8 @@ def _level(trials: Sequence[TrialOutcome], name: str) -> Level:
 
 def _pairs(levels: Sequence[Level], groups: dict[str, list[TrialOutcome]], name: str) -> list[Pair]:
     compared = list(itertools.combinations(levels, 2)) if len(levels) <= _MANY else []
-    paired = [_paired(groups[one.text], groups[other.text], name) for one, other in compared]
-    corrected = holm([one.p if one.n >= MIN_RESULT else None for one in paired])
+    paired = [_paired(groups[first.text], groups[second.text], name) for first, second in compared]
+    corrected = holm([difference.p if difference.n >= MIN_RESULT else None for difference in paired])
     return [Pair(*levels, difference, p) for levels, difference, p in zip(compared, paired, corrected, strict=True)]
 
 
@@ -198,9 +190,14 @@ def sentence(effect: Effect) -> str:
 
 
 def _significant(effect: Effect, best: Level, tested: Sequence[Pair]) -> str:
-    own = [pair for pair in tested if best in (pair.first, pair.second)]
-    below = [_against(pair, best) for pair in own if pair.differs]
-    near = [_other(pair, best).text for pair in own if not pair.differs]
+    # Each other value with its pair.
+    own = [
+        (pair.second if pair.first is best else pair.first, pair)
+        for pair in tested
+        if best in (pair.first, pair.second)
+    ]
+    below = [f"{other.text} by {_points(pair)}" for other, pair in own if pair.differs]
+    near = [other.text for other, pair in own if not pair.differs]
     parts = [f"{effect.name}: {best.text} has the highest mean ({_percent(best)})"]
     parts += [f"above {listing(below)}"] if below else []
     parts += [f"not significantly different from {listing(near)}"] if near else []
@@ -213,14 +210,6 @@ def _significant(effect: Effect, best: Level, tested: Sequence[Pair]) -> str:
 def _in_words(pair: Pair) -> str:
     higher, lower = (pair.first, pair.second) if (pair.paired.mean or 0.0) > 0 else (pair.second, pair.first)
     return f"{higher.text} above {lower.text}"
-
-
-def _other(pair: Pair, level: Level) -> Level:
-    return pair.second if pair.first is level else pair.first
-
-
-def _against(pair: Pair, best: Level) -> str:
-    return f"{_other(pair, best).text} by {_points(pair)}"
 
 
 def _points(pair: Pair) -> str:

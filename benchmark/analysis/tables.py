@@ -48,17 +48,12 @@ def leaderboard(records: Sequence[Record]) -> pd.DataFrame:
 def runs(records: Sequence[tuple[Path, Record]], folder: Path) -> pd.DataFrame:
     """One row per record, with the columns of `RUNS`, in the order of experiment, budget, entry and seed.
 
-    Args:
-        records: record files and what they hold.
-        folder: what the `record` column's paths are relative to.
+    The `record` column's paths are relative to `folder`.
     """
-    place = {id(record): index for index, record in enumerate(_in_order([record for _, record in records]))}
-    ordered = sorted(records, key=lambda pair: (place.get(id(pair[1]), len(place)), str(pair[0])))
-    return frame(RUNS, [RunRow(record, relative(path, folder)) for path, record in ordered])
-
-
-def _in_order(records: Sequence[Record]) -> list[Record]:
-    return [record for comparison in comparisons(records) for record in comparison.records]
+    ordered = [record for comparison in comparisons([record for _, record in records]) for record in comparison.records]
+    place = {id(record): index for index, record in enumerate(ordered)}
+    pairs = sorted(records, key=lambda pair: (place.get(id(pair[1]), len(place)), str(pair[0])))
+    return frame(RUNS, [RunRow(record, relative(path, folder)) for path, record in pairs])
 
 
 def relative(path: Path, folder: Path) -> str:
@@ -73,7 +68,6 @@ def write_leaderboard(
 
     Args:
         records: record files and what they hold, as `benchmark.records.find_records` gives them.
-        out_dir: made if it does not exist.
         name: of the leaderboard's file.
         by: sort its rows by this, inside each comparison; see `benchmark.analysis.export.SORTS`.
 

@@ -24,12 +24,12 @@ def budget_of(record: Record) -> dict[str, Any]:
     budget = record.config.get("budget")
     if not isinstance(budget, dict):
         return {}
-    return {name: _whole(value) for name, value in budget.items() if value is not None}
-
-
-def _whole(value: Any) -> Any:
-    """10.0 as 10: the same budget, however it was written."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    # 10.0 as 10: the same budget, however it was written.
+    return {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in budget.items()
+        if value is not None
+    }
 
 
 def budget_text(record: Record) -> str:

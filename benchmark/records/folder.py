@@ -11,8 +11,8 @@ from benchmark.files import write_atomically
 from benchmark.records.schema import SCHEMA_VERSION, Part, ProbeRecord, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
-
 
 PartT = TypeVar("PartT", bound=Part)
 
@@ -43,19 +43,15 @@ def read_record(path: Path) -> Record:
 
 def read_probes(record_path: Path, record: Record) -> tuple[list[ProbeRecord], list[str]]:
     """The records of further protocols on a run, and a line for each file that could not be read."""
-    probes: list[ProbeRecord] = []
-    problems: list[str] = []
-    for path in sorted((record_path.parent / "probes").glob("*.json")):
-        try:
-            probe = read_part(path, ProbeRecord, SCHEMA_VERSION)
-        except (ValueError, OSError) as error:
-            problems.append(str(error))
-            continue
-        if probe.key == record.key:
-            probes.append(probe)
-        else:
-            problems.append(f"{path}: belongs to run {probe.key[:8]}, not to {record.key[:8]} beside it")
-    return probes, problems
+
+    def read(path: Path) -> ProbeRecord:
+        probe = read_part(path, ProbeRecord, SCHEMA_VERSION)
+        if probe.key != record.key:
+            raise ValueError(f"{path}: belongs to run {probe.key[:8]}, not to {record.key[:8]} beside it")
+        return probe
+
+    probes, problems = read_all((record_path.parent / "probes").glob("*.json"), read)
+    return [probe for _, probe in probes], problems
 
 
 def read_part(path: Path, kind: type[PartT], expected: int) -> PartT:
@@ -79,13 +75,18 @@ def read_part(path: Path, kind: type[PartT], expected: int) -> PartT:
         raise ValueError(f"{path}: {where}: {first['msg']}") from None
 
 
-def find_records(roots: list[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
-    """All records below some folders, in a stable order, and a line for each file that could not be read."""
-    records: list[tuple[Path, Record]] = []
+def read_all(paths: Iterable[Path], read: Callable[[Path], PartT]) -> tuple[list[tuple[Path, PartT]], list[str]]:
+    """Different files with what they hold, in a stable order, and a line for each that could not be read."""
+    parts: list[tuple[Path, PartT]] = []
     problems: list[str] = []
-    for path in sorted({path for root in roots for path in root.rglob("record.json")}):
+    for path in sorted(set(paths)):
         try:
-            records.append((path, read_record(path)))
+            parts.append((path, read(path)))
         except (ValueError, OSError) as error:
             problems.append(str(error))
-    return records, problems
+    return parts, problems
+
+
+def find_records(roots: list[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
+    """All records below some folders, in a stable order, and a line for each file that could not be read."""
+    return read_all((path for root in roots for path in root.rglob("record.json")), read_record)

@@ -30,13 +30,8 @@ class Invalidation(BaseModel):
 
 
 @lru_cache
-def known_invalidations() -> tuple[Invalidation, ...]:
-    """All of this version."""
-    return read_invalidations(_FILE)
-
-
-def read_invalidations(path: Path) -> tuple[Invalidation, ...]:
-    """The bugs in a file.
+def known_invalidations(path: Path = _FILE) -> tuple[Invalidation, ...]:
+    """The bugs in a file, by default all of this version.
 
     Raises:
         pydantic.ValidationError: the file is not a list of reasons with keys of records.
@@ -48,11 +43,8 @@ def read_invalidations(path: Path) -> tuple[Invalidation, ...]:
 def why_invalid(record: Record) -> str | None:
     """The reason why a record is invalid; None if it is valid."""
     for invalidation in known_invalidations():
-        named = any(record.key.startswith(start) for start in invalidation.records)
-        if named and _day(record.ended) <= invalidation.until:
-            return invalidation.reason
+        if record.key.startswith(invalidation.records):
+            day = datetime.fromisoformat(record.ended).astimezone(timezone.utc).date()
+            if day <= invalidation.until:
+                return invalidation.reason
     return None
-
-
-def _day(moment: str) -> date:
-    return datetime.fromisoformat(moment).astimezone(timezone.utc).date()

@@ -33,12 +33,9 @@ def run_key(
     Args:
         rules: the version of the rules of fair comparison.
         manifest: the digest of the dataset.
-        config: the run's resolved configuration, with the budget, the batch size and so on.
-        method: its name.
-        settings: the method's settings that are not the defaults.
-        backbone: the backbone's settings that are not the defaults.
-        protocols: that every run is scored by.
-        seed: of the run.
+        config: the run's resolved configuration.
+        settings: the method's settings that are not the defaults; `backbone` likewise.
+        protocols: all that a run is scored by.
     """
     ((unit, limit),) = config["budget"].items()
     ingredients = {
@@ -66,9 +63,8 @@ def weights_key(weights: Iterable[tuple[str, bytes]], config: dict[str, Any], ru
 
     Args:
         weights: names and raw bytes, sorted by name.
-        config: the record's configuration. The file's name and format are left out.
-        rules: the version of the rules of fair comparison.
-        manifest: the digest of the dataset.
+        config: the record's configuration; the file's name and format do not count.
+        rules: as for `run_key`; `manifest` likewise.
     """
     digest = hashlib.blake2b(digest_size=16)
     for name, content in weights:
@@ -80,10 +76,6 @@ def weights_key(weights: Iterable[tuple[str, bytes]], config: dict[str, Any], ru
 
 def recomputed_key(folder: Path, record: Record) -> str | None:
     """The key that a record should have; None if the record lacks something that its key was made from.
-
-    Args:
-        folder: of the record, perhaps with its encoder.
-        record: of a run, or of an encoder trained elsewhere.
 
     Raises:
         ValueError: its configuration cannot be that of a run, or is not that of its key; its encoder is damaged.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from benchmark.records.folder import read_part
+from benchmark.records.folder import read_all, read_part
 from benchmark.records.schema import Amount, Number, Part, Percent, Status
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ class StudyRecord(Part):
     @property
     def runs(self) -> list[RunOutcome]:
         """All runs of all trials, each once: two trials of one point share theirs."""
-        found = {(trial.entry, run.key): run for study in self.studies for trial in study.trials for run in trial.runs}
-        return list(found.values())
+        runs = {(trial.entry, run.key): run for study in self.studies for trial in study.trials for run in trial.runs}
+        return list(runs.values())
 
     @property
     def device_hours(self) -> float:
@@ -140,14 +140,7 @@ def read_study(path: Path) -> StudyRecord:
 
 def find_studies(roots: list[Path]) -> tuple[list[tuple[Path, StudyRecord]], list[str]]:
     """All studies below some folders, in a stable order, and a line for each file that could not be read."""
-    studies: list[tuple[Path, StudyRecord]] = []
-    problems: list[str] = []
-    for path in sorted({path for root in roots for path in root.rglob(STUDY_FILE)}):
-        try:
-            studies.append((path, read_study(path)))
-        except (ValueError, OSError) as error:
-            problems.append(str(error))
-    return studies, problems
+    return read_all((path for root in roots for path in root.rglob(STUDY_FILE)), read_study)
 
 
 _COLUMNS = (
@@ -165,32 +158,17 @@ def trials_csv(study: StudyRecord) -> str:
     for entry_study in study.studies:
         for trial in entry_study.trials:
             common = {
+                **trial.model_dump(include={"point", "state", "value", "message"}),
                 "study": study.name,
                 "entry": entry_study.entry,
                 "trial": trial.number,
-                "point": trial.point,
-                "state": trial.state,
-                "value": trial.value,
-                "message": trial.message,
                 # With every digit: a rounded learning rate is a different one.
                 **{name: v if isinstance(v, float) else value_text(v) for name, v in trial.parameters.items()},
             }
             for run in trial.runs:
-                writer.writerow({**common, **_run_cells(run)})
+                cells = run.model_dump(exclude={"linear_top1", "knn20", "curve"})
+                cells |= {"linear_validation_top1": run.linear_top1, "knn20_validation": run.knn20}
+                writer.writerow({**common, **cells, "flags": "; ".join(run.flags)})
             if not trial.runs:
                 writer.writerow(common)
     return text.getvalue()
-
-
-def _run_cells(run: RunOutcome) -> dict[str, Any]:
-    return {
-        "seed": run.seed,
-        "status": run.status,
-        "linear_validation_top1": run.linear_top1,
-        "knn20_validation": run.knn20,
-        "device_hours": run.device_hours,
-        "total_hours": run.total_hours,
-        "flags": "; ".join(run.flags),
-        "key": run.key,
-        "record": run.record,
-    }

@@ -156,11 +156,7 @@ def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
 
 
 def _against_random(rows: Sequence[Row], comparison: Comparison) -> str:
-    floors = [
-        row
-        for row in comparison.rows
-        if row.first.method == "random_init" and row.accuracy.mean is not None and row.invalid is None
-    ]
+    floors = comparison.floors
     if not floors:
         return "This comparison has no untrained network (random init), so it is unknown what training added."
     verdicts: dict[str, list[str]] = {"yes": [], "tie": [], "no": []}

@@ -11,7 +11,6 @@ from benchmark.analysis.published import (
     on_published_axes,
     published,
     published_of,
-    read_published,
 )
 
 if TYPE_CHECKING:
@@ -64,4 +63,4 @@ def test_mistakes_in_the_file_are_errors(tmp_path: Path, run: str) -> None:
     run = run.replace("{", "{method: byol, backbone: ResNet-50, ")
     path.write_text(f"x: {{label: x, citation: y, conditions: z, runs: [{run}]}}")
     with pytest.raises(ValidationError):
-        read_published(path)
+        published(path)

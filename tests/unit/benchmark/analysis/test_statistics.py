@@ -15,7 +15,6 @@ from benchmark.analysis.statistics import (
     sampling_half_width,
     student_half_width,
     summarise,
-    time_to_target,
 )
 
 
@@ -114,13 +113,6 @@ def test_probability_of_improvement() -> None:
     first, second = [41.0, 44.0, 43.0], [42.0, 40.0, 43.5, 39.0]
     u = stats.mannwhitneyu(first, second).statistic
     assert probability_of_improvement(first, second) == pytest.approx(u / 12)
-
-
-def test_a_missed_target_is_infinite_time() -> None:
-    points = [(10.0, 30.0), (20.0, 41.0), (30.0, 39.0)]
-    assert time_to_target(points, 40.0) == 20.0
-    assert time_to_target(points, 42.0) == math.inf
-    assert time_to_target([], 0.0) == math.inf
 
 
 @pytest.mark.parametrize(("right", "images"), [(162, 360), (0, 50), (50, 50), (1, 1000)])

@@ -13,7 +13,7 @@ from benchmark.analysis.differences import differences, ranks
 from benchmark.analysis.tables import leaderboard
 from benchmark.records import invalid as invalidations
 from benchmark.records.folder import find_records
-from benchmark.records.invalid import Invalidation, known_invalidations, read_invalidations, why_invalid
+from benchmark.records.invalid import Invalidation, known_invalidations, why_invalid
 from benchmark.report.cost_figure import cost_vs_accuracy
 from benchmark.report.page import write_report
 
@@ -82,6 +82,6 @@ def test_this_versions_file_is_readable_and_mistakes_in_one_are_not_passed_over(
     ):
         path.write_text(text)
         with pytest.raises(ValidationError):
-            read_invalidations(path)
+            known_invalidations(path)
     path.write_text("- {reason: x, until: 2026-01-05, records: [0123abcd]}")
-    assert read_invalidations(path) == (Invalidation(reason="x", until=date(2026, 1, 5), records=("0123abcd",)),)
+    assert known_invalidations(path) == (Invalidation(reason="x", until=date(2026, 1, 5), records=("0123abcd",)),)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import Row, valid_rows
 from benchmark.report import style
-from benchmark.report.canvas import cost_unit, new_figure
+from benchmark.report.canvas import cost_unit, freeze, new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,12 +70,7 @@ def phase_seconds(record: Record) -> dict[str, float] | None:
 def time_shares(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -> Figure | None:
     """Each entry's total time by phase: one stacked bar per entry, the mean over its measured runs.
 
-    Args:
-        records: of one comparison and one machine.
-        width: in inches.
-
-    Returns:
-        The figure; None if no measured run has a ledger.
+    The records are of one comparison and one machine; None if no measured run has a ledger.
     """
     bars = []
     for row in valid_rows(records):
@@ -97,7 +92,6 @@ def step_parts(
     Args:
         records: of one comparison and one machine, so that all steps are over as many images.
         parts: seconds of a step by part, by `id` of the record; a part without a name of its own counts as other.
-        width: in inches.
 
     Returns:
         The figure; None if no run has any parts.
@@ -147,8 +141,7 @@ def _stacked(
         axes.set_xlabel(label)
         axes.grid(visible=False, axis="y")
         figure.legend(loc="outside upper left", ncols=columns, frameon=False, fontsize=6.5, handlelength=1.0)
-        figure.canvas.draw()
-        figure.set_layout_engine("none")
+        freeze(figure)
     return figure
 
 

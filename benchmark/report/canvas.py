@@ -1,8 +1,10 @@
-"""Shared parts of all figures: the canvas, the unit of cost, and writing a figure to a file."""
+"""Shared parts of all figures: the canvas, the unit of cost, a figure's files and its SVG as an HTML element."""
 
 from __future__ import annotations
 
 import io
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark.files import write_atomically
@@ -33,20 +35,64 @@ def new_figure(
 
 
 def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
-    """Writes `<stem>.svg` and `<stem>.png` (300 dpi); equal figures give equal bytes.
-
-    Returns:
-        The two files.
-    """
+    """Writes `<stem>.svg` and `<stem>.png` (300 dpi) and returns them; equal figures give equal bytes."""
     svg, png = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")
-    with style.applied():
+    metadata: dict[Path, dict[str, Any]] = {svg: {"Date": None, "Creator": None}, png: {"Software": None}}
+    for path, unnamed in metadata.items():
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        write_atomically(svg, buffer.getvalue())
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=300, metadata={"Software": None})
-        write_atomically(png, buffer.getvalue())
+        with style.applied():
+            figure.savefig(buffer, format=path.suffix[1:], dpi=300 if path is png else "figure", metadata=unnamed)
+        write_atomically(path, buffer.getvalue())
     return svg, png
+
+
+def freeze(figure: Figure) -> None:
+    """Lays a figure out once and for all, so that labels can be placed between what is drawn."""
+    figure.canvas.draw()
+    figure.set_layout_engine("none")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure in the page.
+
+    Attributes:
+        stem: its file without ending, relative to the page.
+        svg: inlined.
+        narrow: inlined, for narrow screens; empty where there is none.
+        images: whether it holds photographs, whose colours have to stay as they are.
+        width: in inches, of `svg`, so that the page does not enlarge small figures.
+    """
+
+    stem: str
+    svg: str
+    narrow: str
+    title: str
+    caption: str
+    images: bool = False
+    width: float = style.FULL_WIDTH
+
+
+def picture(
+    figure: Figure, narrow: Figure | None, out: Path, stem: str, title: str, caption: str, *, images: bool = False
+) -> Picture:
+    """Writes a figure's files into `<out>/figures/`: at full width, and for a column if there is a narrow one."""
+    svg, _ = save(figure, out / "figures" / stem)
+    small = "" if narrow is None else inline_svg(save(narrow, out / "figures" / f"{stem}-column")[0])
+    return Picture(f"figures/{stem}", inline_svg(svg), small, title, caption, images, figure.get_figwidth())
+
+
+def inline_svg(path: Path) -> str:
+    """An SVG file of matplotlib as an element for an HTML page: scalable, with ids unique to the file."""
+    text = path.read_text(encoding="utf-8")
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
+    head, body = text.split(">", 1)
+    head = re.sub(r'\s(?:xmlns(?::\w+)?|width|height|version)="[^"]*"', "", head)
+    prefix = re.sub(r"\W", "-", path.stem)
+    body = re.sub(r'(<[^<>]*\sid=")', rf"\g<1>{prefix}-", body)
+    body = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\g<1>{prefix}-", body)
+    return f'{head} role="img">{body}'
 
 
 def cost_unit(seconds: Sequence[float], devices: int = 1) -> tuple[float, str]:
@@ -71,15 +117,12 @@ def far_above(value: float, rest: Sequence[float]) -> bool:
 
 
 def draw_front(axes: Axes, points: Sequence[tuple[float, float]], floor: float) -> list[tuple[float, float]]:
-    """Draws a Pareto front as a step line.
+    """Draws a Pareto front as a step line and returns its corners; none without points.
 
     Args:
         axes: with final limits, because the line continues to the right edge.
         points: (cost, accuracy) pairs of the front, by rising cost.
         floor: the height from which the line rises to the first point.
-
-    Returns:
-        The line's corners; none without points.
     """
     if not points:
         return []

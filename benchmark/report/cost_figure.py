@@ -9,7 +9,7 @@ from benchmark.analysis.fronts import front_rows
 from benchmark.analysis.published import on_published_axes
 from benchmark.records.budgets import budget_text, has_time_budget
 from benchmark.report import style
-from benchmark.report.canvas import cost_unit, draw_front, far_above, ladders, new_figure, plain_log_ticks
+from benchmark.report.canvas import cost_unit, draw_front, far_above, freeze, ladders, new_figure, plain_log_ticks
 from benchmark.report.labels import Box, Label, place, segment
 from benchmark.report.plot import Plot
 from benchmark.report.published_figure import counted, draw_points
@@ -50,7 +50,6 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
     Args:
         records: of one ladder (equal but for the budget) and one machine, because times are compared; runs without
             metrics and invalid rows are not drawn.
-        width: in inches.
     """
     rows = [row for row in valid_rows(records) if row.accuracy.mean is not None]
     parts = {"Same data": [row for row in rows if not has_time_budget(row.first)]}
@@ -62,10 +61,11 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
         height = (0.56 * width if wide else 0.86 * width) if len(panels) == 1 or wide else 1.6 * width
         figure, axes = new_figure(width, height, **shape)
         plots = _plots(rows, panels, axes)
-        _share_accuracy(plots)
+        ends = [end for plot in plots for end in plot.axes.get_ylim()]
+        for plot in plots:  # one scale of accuracy for all panels, so that one can look across
+            plot.axes.set_ylim(min(ends), max(ends))
         fronts = [_draw_panel(plot) for plot in plots]
-        figure.canvas.draw()
-        figure.set_layout_engine("none")  # the labels' places hold for this layout alone
+        freeze(figure)
         for plot, front in zip(plots, fronts, strict=True):
             theirs = draw_points(plot.axes) if plot.published else []
             labels = [*_labels(plot, front), *(label for label, _ in theirs)]
@@ -107,14 +107,6 @@ def _rungs(plot: Plot) -> str:
 
 def _has_paid(row: Row) -> bool:
     return row.first.method != "random_init" and (row.cost.mean or 0.0) > 0.0
-
-
-def _share_accuracy(plots: list[Plot]) -> None:
-    """One scale of accuracy for all panels, so that one can look across."""
-    low = min(plot.axes.get_ylim()[0] for plot in plots)
-    high = max(plot.axes.get_ylim()[1] for plot in plots)
-    for plot in plots:
-        plot.axes.set_ylim(low, high)
 
 
 def _draw_panel(plot: Plot) -> list[tuple[float, float]]:

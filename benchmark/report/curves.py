@@ -8,7 +8,7 @@ from benchmark.analysis.comparability import is_vit
 from benchmark.analysis.comparison import MIN_RESULT, Row, valid_rows
 from benchmark.analysis.statistics import summarise
 from benchmark.report import style
-from benchmark.report.canvas import cost_unit, far_above, new_figure
+from benchmark.report.canvas import cost_unit, far_above, freeze, new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,12 +35,10 @@ NO_CURVES = "No learning curves: each run was evaluated only once."
 
 
 def curve(record: Record, history: Sequence[Mapping[str, Any]], score: str) -> Curve:
-    """One run's validation score over its training time.
+    """One run's validation score, such as `knn200`, over its training time.
 
-    Args:
-        record: its ledger says how much training time had been spent at each evaluation.
-        history: the run's lines; those of `kind` `evaluation` hold `progress` and scores.
-        score: which one, such as `knn200`.
+    The ledger says how much training time had been spent at each evaluation. Of the history's lines, those of `kind`
+    `evaluation` hold `progress` and scores.
     """
     points = [] if record.ledger is None else record.ledger.evaluation_points
     curve_points: Curve = []
@@ -81,14 +79,7 @@ def band(curves: Sequence[Curve]) -> tuple[list[float], list[float], list[float]
 def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Heights as near the wanted ones as possible, at least `gap` apart, between `low` and `high` if they fit.
 
-    Args:
-        wanted: in any order.
-        gap: smallest distance between two.
-        low: lower end.
-        high: upper end.
-
-    Returns:
-        The heights, in the order of `wanted`.
+    They are in the order of `wanted`, which may be any.
     """
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     groups: list[tuple[list[int], float]] = []  # indices and the middle of each run of touching labels
@@ -104,18 +95,12 @@ def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> 
     for members, middle in groups:
         for place, i in enumerate(members):
             heights[i] = middle + gap * (place - (len(members) - 1) / 2)
-    return _pressed_inside(heights, order, gap, low, high)
-
-
-def _pressed_inside(heights: list[float], order: list[int], gap: float, low: float, high: float) -> list[float]:
-    ceiling = high
-    for i in reversed(order):
-        heights[i] = min(heights[i], ceiling)
-        ceiling = heights[i] - gap
-    floor = low
+    for i in reversed(order):  # press them down below the upper end, then up above the lower one
+        heights[i] = min(heights[i], high)
+        high = heights[i] - gap
     for i in order:
-        heights[i] = max(heights[i], floor)
-        floor = heights[i] + gap
+        heights[i] = max(heights[i], low)
+        low = heights[i] + gap
     return heights
 
 
@@ -124,14 +109,8 @@ def learning_curves(
 ) -> Figure | None:
     """Validation accuracy over training time: linear probe and kNN, side by side.
 
-    A point in the middle is not the result of a shorter budget, whose learning-rate schedule would have ended there.
-
-    Args:
-        runs: records and the lines of their `history.jsonl`.
-        width: in inches.
-
-    Returns:
-        The figure, without runs that were evaluated only once; None if there are no others.
+    `runs` are records with the lines of their `history.jsonl`. Those that were evaluated only once are left out; None
+    if there are no others.
     """
     histories = {id(record): history for record, history in runs}
     rows = [row for row in valid_rows([record for record, _ in runs]) if row.first.method != "random_init"]
@@ -153,8 +132,7 @@ def learning_curves(
             panels[score] = _set_height(axis, panels[score])
             for row, curves in panels[score]:
                 _draw_curves(axis, row, curves, unit)
-        figure.canvas.draw()
-        figure.set_layout_engine("none")
+        freeze(figure)
         for axis, score in zip(axes, _PANELS, strict=True):
             _name_ends(axis, panels[score], max(times) / unit, unit)
     return figure

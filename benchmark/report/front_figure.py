@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.analysis.fronts import front_trials, scored_trials, trial_cost
 from benchmark.report import style
-from benchmark.report.canvas import draw_front, new_figure
+from benchmark.report.canvas import draw_front, freeze, new_figure
 from benchmark.report.labels import Box, Label, place, segment
 from benchmark.text import listing
 
@@ -36,14 +36,8 @@ def front_sentence(study: EntryStudy) -> str:
 def trial_front(study: EntryStudy, *, width: float = style.FULL_WIDTH) -> Figure | None:
     """The complete trials' scores over their cost, with runs as small points, and the Pareto front.
 
-    Trials on the front are filled and named by their number, as in the table; the others are hollow.
-
-    Args:
-        study: of one entry.
-        width: in inches.
-
-    Returns:
-        The figure; None below two complete trials.
+    Trials on the front are filled and named by their number, as in the table; the others are hollow. None below two
+    complete trials.
     """
     trials, front = scored_trials(study), front_trials(study)
     if len(trials) < 2:
@@ -69,8 +63,7 @@ def trial_front(study: EntryStudy, *, width: float = style.FULL_WIDTH) -> Figure
             )  # fmt: skip
         means = [(trial_cost(trial), trial.value or 0.0) for trial in front]
         corners = draw_front(axes, means, axes.get_ylim()[0])
-        figure.canvas.draw()
-        figure.set_layout_engine("none")
+        freeze(figure)
         text = style.text_colour(colour)
         labels = [Label(f"trial {t.point}", x, y, text) for t, (x, y) in zip(front, means, strict=True)]
         labels.append(Label("Pareto front", *corners[-1], style.FAINT))
@@ -95,5 +88,5 @@ def _obstacles(
     boxes = [(box, 1.0) for a, b in itertools.pairwise(shown) for box in segment(a, b, 1.4 * dot)]
     for places, half, weight in ((points, 3.4 * dot, 12.0), (seeds, 1.6 * dot, 4.0)):
         for x, y in map(axes.transData.transform, places):
-            boxes.append((Box(float(x) - half, float(y) - half, float(x) + half, float(y) + half), weight))
+            boxes.append((Box.around(float(x), float(y), half), weight))
     return boxes

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Text
 
-# RunFiles and above first: that is where a reader looks for a name.
+# Beside and above first: that is where a reader looks for a name.
 _ANGLES = (0, 180, 30, 150, 330, 210, 60, 120, 300, 240, 90, 270, 15, 165, 345, 195, 75, 105, 285, 255)
 _RADII = (6, 9, 13, 18, 25, 34, 45, 58, 72)  # points
 _PARTS = 8  # of a line, at whose ends its name is tried out
@@ -30,6 +30,11 @@ class Box:
     right: float
     top: float
 
+    @classmethod
+    def around(cls, x: float, y: float, half: float) -> Box:
+        """The square around a point, with half the length of its side."""
+        return cls(x - half, y - half, x + half, y + half)
+
     def overlap(self, other: Box) -> float:
         """The common area in square pixels."""
         width = min(self.right, other.right) - max(self.left, other.left)
@@ -38,12 +43,8 @@ class Box:
 
     def inside(self, other: Box) -> bool:
         """Whether it lies completely inside the other."""
-        return (
-            self.left >= other.left
-            and self.right <= other.right
-            and self.bottom >= other.bottom
-            and self.top <= other.top
-        )
+        beside = other.left <= self.left and self.right <= other.right
+        return beside and other.bottom <= self.bottom and self.top <= other.top
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,7 @@ def choose(
     """The first place around a point where a label covers nothing, or the one where it covers least.
 
     Args:
-        width: of the label.
-        height: of the label.
+        width: of the label; `height` likewise.
         point: in display coordinates.
         scale: pixels per point (1/72 inch).
         frame: the label stays inside it.
@@ -125,28 +125,20 @@ def segment(start: tuple[float, float], end: tuple[float, float], half_width: fl
     for i in range(count + 1):
         x = start[0] + (end[0] - start[0]) * i / count
         y = start[1] + (end[1] - start[1]) * i / count
-        boxes.append(Box(x - half_width, y - half_width, x + half_width, y + half_width))
+        boxes.append(Box.around(x, y, half_width))
     return boxes
 
 
 def place(
     axes: Axes, labels: Sequence[Label], obstacles: Sequence[tuple[Box, float]], size: float = 7
 ) -> list[Placement]:
-    """Writes labels next to their points; the axes' limits have to be final.
+    """Writes labels next to their points, from the top of the figure down, and returns their places in that order.
 
-    Args:
-        axes: of a figure with an Agg canvas.
-        labels: placed from the top of the figure down.
-        obstacles: boxes in display coordinates that labels should not cover, with their weights.
-        size: of the font, in points.
-
-    Returns:
-        The place of each label, in the order of placing.
+    The axes' limits have to be final. Obstacles are boxes in display coordinates that labels should not cover, with
+    their weights; the font's size is in points.
     """
-    figure = axes.figure
-    scale = figure.dpi / 72
-    extent = axes.get_window_extent()
-    frame = Box(extent.x0, extent.y0, extent.x1, extent.y1)
+    scale = axes.figure.dpi / 72
+    frame = Box(*axes.get_window_extent().extents)
     taken = list(obstacles)
     done: list[Placement] = []
     for label in sorted(labels, key=lambda label: (-label.y, label.x, label.text)):
@@ -155,9 +147,9 @@ def place(
         tried = []
         for number, point in enumerate(label.points()):
             x, y = axes.transData.transform(point)
-            found = choose(drawn.width + 2, drawn.height, (float(x), float(y)), scale, frame, taken)
-            tried.append(((found[2], found[1], number), point, found))
-        _, point, (box, distance, covered) = min(tried, key=lambda one: one[0])
+            box, distance, covered = choose(drawn.width + 2, drawn.height, (float(x), float(y)), scale, frame, taken)
+            tried.append((covered, distance, number, point, box))
+        covered, distance, _, point, box = min(tried, key=lambda attempt: attempt[:3])
         _move(axes, text, replace(label, x=point[0]), box, distance)
         taken.append((box, 8.0))
         done.append(Placement(label, box, covered))

@@ -31,12 +31,7 @@ _VIEWS = "The first images of the training split, and the method's views of them
 
 
 def seen(views: MethodViews, *, width: float = style.FULL_WIDTH) -> Figure:
-    """A column per image, a row per view, mask or feature map.
-
-    Args:
-        views: of one run.
-        width: in inches; a narrow figure shows half of the images.
-    """
+    """A column per image, a row per view, mask or feature map; a narrow figure shows half of the images."""
     rows = _rows(views)
     count = len(views["images"])
     shown = count if width > 4 else max(1, count // 2)
@@ -59,8 +54,7 @@ def seen(views: MethodViews, *, width: float = style.FULL_WIDTH) -> Figure:
         axes.set_xticks([])
         axes.tick_params(length=0)
         axes.grid(visible=False)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        axes.spines[:].set_visible(False)
     return figure
 
 

@@ -15,7 +15,7 @@ from benchmark.files import write_atomically
 from benchmark.records.budgets import budget_text
 from benchmark.report import published_figure as published
 from benchmark.report import style
-from benchmark.report.pictures import Picture, picture
+from benchmark.report.canvas import picture
 from benchmark.report.run_files import read_run_files
 from benchmark.report.sections import section
 from benchmark.report.study_sections import study_sections
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from benchmark.records.schema import Record
     from benchmark.records.study import StudyRecord
     from benchmark.report.run_files import RunFiles
-    from benchmark.report.tables import Table
 
 Found = tuple[Path, "Record"]
 
@@ -48,7 +47,6 @@ def write_report(
         records: record files with their records; next to them, `history.jsonl` has the learning curves,
             `breakdown.json` the parts of a step, `glimpse.npz` the views.
         problems: a line for each file that could not be read; the report names it.
-        out: made if it does not exist.
         looked_in: the folders that were searched; named if there are no records.
         studies: files of sweeps with their records; each gets a section and a table `trials-<study>.csv`.
         pictures: show the images of other people's datasets, too, and not only those that this project draws.
@@ -84,22 +82,21 @@ def _context(
     ladders: dict[str, list[Comparison]] = {}
     for comparison in every:
         ladders.setdefault(ladder_key(comparison.first), []).append(comparison)
+    published_numbers = None
+    if published.belongs(records):
+        wide, narrow = (published.published_figure(width=width) for width in (style.FULL_WIDTH, style.COLUMN_WIDTH))
+        drawn = picture(wide, narrow, out, "published", "Published cost and accuracy", published.caption())
+        published_numbers = drawn, published.published_table(), published.note()
     return {
         "title": listing(sorted({record.experiment for record in records} | {study.name for _, study in studies})),
         "sections": [section(rungs, found, files, out, alone=len(ladders) == 1) for rungs in ladders.values()],
         "studies": study_sections(studies, out),
-        "published": _published(out) if published.belongs(records) else None,
+        "published": published_numbers,
         "limits": limits(every, [*problems, *probes_of(found)[1], *files.problems]),
         "runs": len(found),
         "completed": sum(record.status == "completed" for record in records),
         "ended": max((record.ended for record in records), default="")[:10],
     }
-
-
-def _published(out: Path) -> tuple[Picture, Table, str]:
-    wide, narrow = (published.published_figure(width=width) for width in (style.FULL_WIDTH, style.COLUMN_WIDTH))
-    drawn = picture(wide, narrow, out, "published", "Published cost and accuracy", published.caption())
-    return drawn, published.published_table(), published.note()
 
 
 def _markdown(value: object) -> str:

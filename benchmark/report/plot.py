@@ -19,7 +19,6 @@ class Plot:
     """The contents of one panel.
 
     Attributes:
-        axes: to draw on.
         paid: rows with training time.
         floors: untrained networks.
         unit: of cost, in seconds.
@@ -54,14 +53,12 @@ class Plot:
     def seeds(self, row: Row) -> list[tuple[float, float]]:
         """The row's runs in the figure's units, likewise; a run with an unsafe time is at the mean cost."""
         mean = self.at(row)[0]
-        return [
-            (
-                cost / self.unit if not self.equal and record in row.timed else mean,
-                record.metrics.scores.linear_top1,
-            )
-            for record in row.measured
-            if record.metrics and (cost := training_cost(record)) is not None
-        ]
+        points = []
+        for record in row.measured:
+            if record.metrics and (cost := training_cost(record)) is not None:
+                x = cost / self.unit if not self.equal and record in row.timed else mean
+                points.append((x, record.metrics.scores.linear_top1))
+        return points
 
     def ladders(self) -> list[list[Row]]:
         """The paid rows that a line joins, by entry; each by itself if all costs are equal."""

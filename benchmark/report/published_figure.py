@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from benchmark.analysis.published import DESCRIPTION, REPOSITORY, PublishedRun, published
 from benchmark.report import style
-from benchmark.report.canvas import new_figure
+from benchmark.report.canvas import freeze, new_figure
 from benchmark.report.labels import Box, Label, place
-from benchmark.report.tables import Cell, Table, number_cell
+from benchmark.report.tables import Cell, Table, make_table, number_cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,10 +54,8 @@ def name_of(run: PublishedRun) -> str:
 def belongs(records: Sequence[Record]) -> bool:
     """Whether published numbers suit these records: CNN-JEPA and another published method are among them."""
     methods = {record.method for record in records}
-    return (
-        "cnn_jepa" in methods
-        and len(methods & {run.method for source in published().values() for run in source.runs}) > 1
-    )
+    known = {run.method for source in published().values() for run in source.runs}
+    return "cnn_jepa" in methods and len(methods & known) > 1
 
 
 def draw_points(axes: Axes) -> list[tuple[Label, tuple[Box, float]]]:
@@ -73,7 +71,7 @@ def draw_points(axes: Axes) -> list[tuple[Label, tuple[Box, float]]]:
             [x], [y], s=20, marker="s" if run.vit else "o", facecolors="none", edgecolors=GREY, linewidths=0.8, zorder=2
         )
         left, top = axes.transData.transform((x, y))
-        box = Box(left - 3.4 * dot, top - 3.4 * dot, left + 3.4 * dot, top + 3.4 * dot)
+        box = Box.around(left, top, 3.4 * dot)
         labels.append((Label(name_of(run), x, y, style.text_colour(GREY)), (box, 12.0)))
     return labels
 
@@ -89,29 +87,25 @@ def published_figure(*, width: float = style.COLUMN_WIDTH) -> Figure:
         axes.set(xlabel="Published cost, whole job (device-hours)", ylabel="Published linear top-1 (%)")
         key = "\u25cb CNN\u2003\u25a1 ViT\u2003published, not ours"
         axes.set_title(key, loc="right", fontsize=6.5, fontweight="normal", color=style.FAINT)
-        figure.canvas.draw()
+        freeze(figure)
         drawn = draw_points(axes)
-        figure.set_layout_engine("none")
         place(axes, [label for label, _ in drawn], [obstacle for _, obstacle in drawn])
     return figure
-
-
-_HEADS = ("Method", "Network", "Epochs", "Device-hours", "Relative to CNN-JEPA", "Linear top-1 (%)", "Source")
 
 
 def published_table() -> Table:
     """All published runs, source by source."""
     rows = [
-        (
-            Cell(style.display(run.method)),
-            Cell(run.backbone),
-            number_cell(run.epochs, lambda epochs: f"{epochs}"),
-            number_cell(run.device_hours, lambda hours: f"{hours:.1f}"),
-            number_cell(source.ratio(run), lambda ratio: f"{ratio:.2f}"),
-            number_cell(run.linear_top1, lambda score: f"{score:.1f}"),
-            Cell(source.label),
-        )
+        {
+            "Method": Cell(style.display(run.method)),
+            "Network": Cell(run.backbone),
+            "Epochs": number_cell(run.epochs, lambda epochs: f"{epochs}"),
+            "Device-hours": number_cell(run.device_hours, lambda hours: f"{hours:.1f}"),
+            "Relative to CNN-JEPA": number_cell(source.ratio(run), lambda ratio: f"{ratio:.2f}"),
+            "Linear top-1 (%)": number_cell(run.linear_top1, lambda score: f"{score:.1f}"),
+            "Source": Cell(source.label),
+        }
         for source in published().values()
         for run in source.runs
     ]
-    return Table(_HEADS, frozenset({2, 3, 4, 5}), tuple(rows))
+    return make_table(rows, "Epochs", "Device-hours", "Relative to CNN-JEPA", "Linear top-1 (%)")

@@ -31,7 +31,6 @@ class RunFiles:
         histories: the lines of `history.jsonl`.
         parts: of `breakdown.json`: seconds of a step by part.
         views: of `glimpse.npz`: arrays by name.
-        problems: a line for each file that could not be read.
         withheld: datasets of other people's images, whose views were not read.
     """
 
@@ -43,12 +42,7 @@ class RunFiles:
 
 
 def read_run_files(records: Sequence[tuple[Path, Record]], *, pictures: bool = False) -> RunFiles:
-    """Reads the files next to records; missing ones are no problem.
-
-    Args:
-        records: record files with their records.
-        pictures: read the views of other people's images, too.
-    """
+    """Reads the files next to records; missing ones are no problem. `pictures`: views of other people's images, too."""
     files = RunFiles()
     for path, record in records:
         files.histories[id(record)] = read_history(path.with_name("history.jsonl"))
@@ -110,6 +104,7 @@ def read_parts(path: Path) -> dict[str, float] | None:
     return {name: max(0.0, value) for name, value in seconds.items()}
 
 
+_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError)
 _SHAPES = {"images": "BHWC", "context": "Bhw", "targets": "BMhw", "target_pca": "BhwC", "predicted_pca": "BhwC"}
 
 
@@ -122,16 +117,7 @@ def read_views(path: Path) -> MethodViews:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {str(name): file[name] for name in file.files}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-        KeyError,
-        AttributeError,
-    ) as error:
+    except (*_DAMAGED, OSError, ValueError, EOFError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: not a file of views ({error})") from None
     images = arrays.get("images")
     if images is None or not len(images):

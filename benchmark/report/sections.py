@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparability import hardware_key, ladder_key, machine_text
@@ -14,22 +15,15 @@ from benchmark.analysis.published import on_published_axes
 from benchmark.records.budgets import budget_kind, budget_text
 from benchmark.report import bars, cost_figure, curves, method_views, style
 from benchmark.report.bars import step_parts, time_shares
+from benchmark.report.canvas import Picture, picture
 from benchmark.report.cost_figure import cost_vs_accuracy
 from benchmark.report.cost_tables import cost_table, relative_table
 from benchmark.report.curves import learning_curves, only_points
 from benchmark.report.difference_tables import differences_table, pairs_table, tuning_table
 from benchmark.report.method_views import seen
-from benchmark.report.pictures import Picture, picture
 from benchmark.report.published_figure import caption as published_caption
 from benchmark.report.summary import answer, further_sentences, name_of, question
-from benchmark.report.tables import (
-    Table,
-    environment_facts,
-    further_table,
-    leaderboard_table,
-    runs_table,
-    targets_table,
-)
+from benchmark.report.tables import environment_facts, further_table, leaderboard_table, runs_table, targets_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,75 +37,13 @@ if TYPE_CHECKING:
 Found = tuple["Path", "Record"]
 
 
-@dataclass(frozen=True)
-class Machine:
-    """The runs of one machine: its name, the main figure, other figures, a note on missing ones, its environment."""
+def section(
+    rungs: list[Comparison], found: Sequence[Found], files: RunFiles, out: Path, *, alone: bool
+) -> dict[str, Any]:
+    """What the page shows of one ladder, whose comparisons are equal but for their budgets; writes its figures.
 
-    letter: str
-    name: str
-    main: tuple[Picture, ...]
-    pictures: tuple[Picture, ...]
-    note: str
-    facts: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Board:
-    """The tables of one comparison; None for those that would be empty.
-
-    `unpaired` says which entries are not in `pairs`, and why.
-    """
-
-    title: str
-    key: str
-    rows: Table
-    costs: Table | None
-    relative: Table | None
-    reference: str
-    differences: Table | None
-    tuning: Table | None
-    pairs: Table | None
-    unpaired: str
-    targets: Table | None
-    further: tuple[tuple[str, Table], ...]
-
-
-@dataclass(frozen=True)
-class Section:
-    """The comparisons of one ladder: equal but for their budgets.
-
-    Attributes:
-        title: the dataset and the settings that all have in common.
-        question: that the section answers.
-        answer: at most three sentences, of the rung that is read first (`in_reading_order`).
-        further: sentences below it, and the answer under each other kind of budget.
-        tables: a board per comparison, in that order.
-        machines: where the runs ran.
-        seen: how each method sees, a figure per entry.
-        withheld: the dataset whose pictures are left out because they are other people's; empty otherwise.
-        runs: a row each.
-    """
-
-    title: str
-    question: str
-    answer: tuple[str, ...]
-    further: tuple[str, ...]
-    tables: tuple[Board, ...]
-    machines: tuple[Machine, ...]
-    seen: tuple[Picture, ...]
-    withheld: str
-    runs: Table
-
-
-def section(rungs: list[Comparison], found: Sequence[Found], files: RunFiles, out: Path, *, alone: bool) -> Section:
-    """The section of one ladder; writes its figures.
-
-    Args:
-        rungs: of the ladder, in any order.
-        found: all record files and what they hold.
-        files: those next to the records.
-        out: the report's folder.
-        alone: whether this is the only section, so that figures need no suffix.
+    The answer is that of the rung which is read first (`in_reading_order`). `withheld` is the dataset whose pictures
+    are left out because they are other people's. A section that is `alone` needs no suffix for its figures.
     """
     # A comparison counts a copied run once, so its records are looked up by identity.
     mine = {id(record) for comparison in rungs for record in comparison.records}
@@ -122,62 +54,56 @@ def section(rungs: list[Comparison], found: Sequence[Found], files: RunFiles, ou
     suffix = "" if alone else f"-{ladder_key(rungs[0].first)[:8]}"
     machines = []
     for index, records in enumerate(groups.values()):
-        letter = chr(ord("A") + index % 26)
+        letter = ascii_uppercase[index % 26]
         ending = suffix + (f"-{letter.lower()}" if len(groups) > 1 else "")
-        machines.append(_machine(letter, records, files, out, ending))
+        machines.append({"letter": letter, **_machine(records, files, out, ending)})
     ordered = in_reading_order(rungs)
     lead = ordered[0]
     leads = {budget_kind(rung.first): rung for rung in reversed(ordered)}  # the largest of each kind
     others = [" ".join(answer(rung)) for rung in reversed(list(leads.values())) if rung is not lead]
-    dataset = lead.first.dataset.name
-    return Section(
-        _title(lead.first),
-        question(lead),
-        tuple(answer(lead)),
-        (*further_sentences(lead), *others),
-        tuple(_board(comparison, list(groups), probes_of(pairs)[0]) for comparison in ordered),
-        tuple(machines),
-        tuple(_seen(lead, files, out, suffix)),
-        dataset if dataset in files.withheld else "",
-        runs_table(pairs, out),
-    )
+    dataset, config = lead.first.dataset.name, lead.first.config
+    settings = {"image_size": "{} px", "batch_size": "batch {}", "precision": "precision {}"}
+    probes, _ = probes_of(pairs)
+    return {
+        "title": ", ".join([dataset, *(text.format(config[k]) for k, text in settings.items() if config.get(k))]),
+        "question": question(lead),
+        "answer": answer(lead),
+        "further": [*further_sentences(lead), *others],
+        "tables": [_board(comparison, list(groups), probes) for comparison in ordered],
+        "machines": machines,
+        "seen": _seen(lead, files, out, suffix),
+        "withheld": dataset if dataset in files.withheld else "",
+        "runs": runs_table(pairs, out),
+    }
 
 
-def _board(comparison: Comparison, machines: list[str], probes: Mapping[tuple[str, str], list[ProbeRecord]]) -> Board:
+def _board(
+    comparison: Comparison, machines: list[str], probes: Mapping[tuple[str, str], list[ProbeRecord]]
+) -> dict[str, Any]:
+    """The tables of one comparison; None for those that would be empty."""
     reference = reference_of(comparison)
     pairs, unpaired = pairs_table(comparison)
-    return Board(
-        budget_text(comparison.first) or "No budget recorded",
-        comparison.key,
-        leaderboard_table(comparison, machines),
-        cost_table(comparison, machines),
-        relative_table(comparison, machines),
-        "" if reference is None else name_of(reference),
-        differences_table(comparison),
-        tuning_table(comparison),
-        pairs,
-        unpaired,
-        targets_table(comparison, machines),
-        tuple(
+    return {
+        "title": budget_text(comparison.first) or "No budget recorded",
+        "key": comparison.key,
+        "rows": leaderboard_table(comparison, machines),
+        "costs": cost_table(comparison, machines),
+        "relative": relative_table(comparison, machines),
+        "reference": "" if reference is None else name_of(reference),
+        "differences": differences_table(comparison),
+        "tuning": tuning_table(comparison),
+        "pairs": pairs,
+        "unpaired": unpaired,  # which entries are not in `pairs`, and why
+        "targets": targets_table(comparison, machines),
+        "further": [
             (f"{table.protocol} on {table.dataset}", further_table(table))
             for table in further_tables(comparison, probes)
-        ),
-    )
+        ],
+    }
 
 
-def _title(record: Record) -> str:
-    config = record.config
-    parts = [record.dataset.name]
-    if config.get("image_size"):
-        parts.append(f"{config['image_size']} px")
-    if config.get("batch_size"):
-        parts.append(f"batch {config['batch_size']}")
-    if config.get("precision"):
-        parts.append(f"precision {config['precision']}")
-    return ", ".join(parts)
-
-
-def _machine(letter: str, records: Sequence[Record], files: RunFiles, out: Path, suffix: str) -> Machine:
+def _machine(records: Sequence[Record], files: RunFiles, out: Path, suffix: str) -> dict[str, Any]:
+    """The runs of one machine: its name, the main figure, other figures, a note on missing ones, its environment."""
     main: list[Picture] = []
     if any(record.status in MEASURED and record.metrics for record in records):
         theirs = f" Hollow and grey markers: {published_caption()}" if all(map(on_published_axes, records)) else ""
@@ -199,9 +125,13 @@ def _machine(letter: str, records: Sequence[Record], files: RunFiles, out: Path,
             figure.title,
             figure.caption(largest, files) + shown,
         )
-    name = f"{machine_text(records[0])}, {records[0].environment.visible_cores} cores"
-    note = curves.NO_CURVES if only_points(_histories(largest, files)) else ""
-    return Machine(letter, name, tuple(main), tuple(pictures), note, tuple(environment_facts(records)))
+    return {
+        "name": f"{machine_text(records[0])}, {records[0].environment.visible_cores} cores",
+        "main": main,
+        "pictures": pictures,
+        "note": curves.NO_CURVES if only_points(_histories(largest, files)) else "",
+        "facts": environment_facts(records),
+    }
 
 
 @dataclass(frozen=True)
@@ -257,14 +187,14 @@ def _seen(comparison: Comparison, files: RunFiles, out: Path, suffix: str) -> li
     """A figure per entry: the views of its first run that saved them."""
     pictures: list[Picture] = []
     used: set[str] = set()
-    rows: list[tuple[Row, Record]] = []
+    firsts: dict[str, tuple[Row, Record]] = {}
     for row in valid_rows(comparison.records):
         record = next((record for record in row.records if id(record) in files.views), None)
-        if record is not None and row.first.entry not in {other.first.entry for other, _ in rows}:
-            rows.append((row, record))
-    for row, record in sorted(rows, key=lambda pair: pair[0].first.entry):
+        if record is not None:
+            firsts.setdefault(row.first.entry, (row, record))
+    for entry, (row, record) in sorted(firsts.items()):
         views = files.views[id(record)]
-        stem = "seen-" + re.sub(r"[^A-Za-z0-9_-]+", "-", row.first.entry)
+        stem = "seen-" + re.sub(r"[^A-Za-z0-9_-]+", "-", entry)
         while stem in used:
             stem += "-2"
         used.add(stem)

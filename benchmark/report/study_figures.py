@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparison import MIN_RESULT
 from benchmark.analysis.studies import Effect, complete_trials, mean_by_pair
 from benchmark.records.study import value_text
 from benchmark.report import style
-from benchmark.report.canvas import new_figure
+from benchmark.report.canvas import freeze, new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,13 +36,12 @@ def effect_plots(effects: Sequence[Effect], study: EntryStudy, *, span: float = 
 
     A parameter with many values is drawn as a cloud over its axis, without means.
 
+    None where no trial is complete.
+
     Args:
         effects: of one entry's parameters.
         study: tells which axes are logarithmic.
         span: show at least as many points of accuracy, so that the figures of several entries are on one scale.
-
-    Returns:
-        The figure; None where no trial is complete.
     """
     shown = [effect for effect in effects if effect.levels]
     if not shown:
@@ -64,8 +64,7 @@ def effect_plots(effects: Sequence[Effect], study: EntryStudy, *, span: float = 
         axes[0].set_ylim(low - more, high + more)
         for axis in axes[::columns]:
             axis.set_ylabel(_SCORE)
-        figure.canvas.draw()
-        figure.set_layout_engine("none")
+        freeze(figure)
     return figure
 
 
@@ -142,8 +141,7 @@ def heat_map(study: EntryStudy, first: str, second: str) -> Figure | None:
         axes.set_yticks(range(len(rows)), rows)
         axes.set(xlabel=_short(second, study.entry), ylabel=_short(first, study.entry))
         axes.grid(visible=False)
-        figure.canvas.draw()
-        figure.set_layout_engine("none")
+        freeze(figure)
     return figure
 
 
@@ -165,8 +163,7 @@ def importances(study: EntryStudy) -> Figure | None:
         axes.set_yticks(range(len(names)), [_short(name, study.entry) for name in names])
         axes.set_xlabel("Share of importance")
         axes.grid(visible=False, axis="y")
-        figure.canvas.draw()
-        figure.set_layout_engine("none")
+        freeze(figure)
     return figure
 
 
@@ -195,8 +192,7 @@ def trial_curves(study: EntryStudy) -> Figure | None:
         axes.set(xlabel="Progress", ylabel=_SCORE)
         if chosen:
             figure.legend(loc="outside right upper", frameon=False, fontsize=6.5)
-        figure.canvas.draw()
-        figure.set_layout_engine("none")
+        freeze(figure)
     return figure
 
 
@@ -221,5 +217,4 @@ def pairs_of(study: EntryStudy, limit: int = 6) -> list[tuple[str, str]]:
     """The pairs of parameters to draw a map of: those with listed values, the most important first."""
     names = [name for name, kind in study.parameters.items() if kind.values and len(_values(study, name)) > 1]
     names.sort(key=lambda name: -study.importances.get(name, 0.0))
-    pairs = [(one, other) for i, one in enumerate(names) for other in names[i + 1 :]]
-    return pairs[:limit]
+    return list(itertools.combinations(names, 2))[:limit]

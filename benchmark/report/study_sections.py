@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -14,9 +13,9 @@ from benchmark.files import write_atomically
 from benchmark.records.study import trials_csv, value_text
 from benchmark.report import study_figures as drawing
 from benchmark.report import style
+from benchmark.report.canvas import Picture, picture
 from benchmark.report.front_figure import front_sentence, trial_front
-from benchmark.report.pictures import Picture, picture
-from benchmark.report.tables import Cell, Table
+from benchmark.report.tables import Cell, Table, make_table
 from benchmark.text import listing, with_interval
 
 if TYPE_CHECKING:
@@ -43,49 +42,25 @@ _FRONT = (
 )
 
 
-@dataclass(frozen=True)
-class StudyPart:
-    """One entry's study: its findings, figures, a note on figures that are missing, and tables."""
-
-    entry: str
-    sentences: tuple[str, ...]
-    pictures: tuple[Picture, ...]
-    note: str
-    levels: Table
-    trials: Table
-
-
-@dataclass(frozen=True)
-class StudySection:
-    """The section of one sweep."""
-
-    title: str
-    summary: tuple[str, ...]
-    parts: tuple[StudyPart, ...]
-    csv: str
-
-
-def study_sections(studies: Sequence[tuple[Path, StudyRecord]], out: Path) -> list[StudySection]:
-    """A section per sweep; writes its figures, and its trials as `trials-<study>.csv`.
-
-    Args:
-        studies: files of sweeps and what they hold.
-        out: the report's folder.
-    """
+def study_sections(studies: Sequence[tuple[Path, StudyRecord]], out: Path) -> list[dict[str, Any]]:
+    """What the page shows of each sweep; writes its figures, and its trials as `trials-<study>.csv`."""
     return [_section(path, study, out) for path, study in studies]
 
 
-def _section(path: Path, study: StudyRecord, out: Path) -> StudySection:
+def _section(path: Path, study: StudyRecord, out: Path) -> dict[str, Any]:
     csv = f"trials-{_stem(study.name)}.csv"
     write_atomically(out / csv, trials_csv(study))
     every = [effects(entry_study) for entry_study in study.studies]
     span = max((drawing.span_of(shown) for shown in every if any(effect.levels for effect in shown)), default=0.0)
-    return StudySection(
-        f"{study.name}: a study on {study.dataset}, {study.budget}",
-        tuple(_summary(study)),
-        tuple(_part(path, study, entry_study, out, span) for entry_study in study.studies),
-        csv,
-    )
+    return {
+        "title": f"{study.name}: a study on {study.dataset}, {study.budget}",
+        "summary": _summary(study),
+        "parts": [
+            _part(path, study, entry_study, shown, out, span)
+            for entry_study, shown in zip(study.studies, every, strict=True)
+        ],
+        "csv": csv,
+    }
 
 
 def _summary(study: StudyRecord) -> list[str]:
@@ -114,19 +89,21 @@ def _summary(study: StudyRecord) -> list[str]:
     return sentences
 
 
-def _part(path: Path, study: StudyRecord, entry_study: EntryStudy, out: Path, span: float) -> StudyPart:
-    shown = effects(entry_study)
+def _part(
+    path: Path, study: StudyRecord, entry_study: EntryStudy, shown: Sequence[Effect], out: Path, span: float
+) -> dict[str, Any]:
+    """One entry's study: its findings, figures, a note on figures that are missing, and tables."""
     sentences = [sentence(effect) for effect in shown] if complete_trials(entry_study) else ["No trial is complete."]
     if front := front_sentence(entry_study) if _seeks_a_front(study) else "":
         sentences.append(front)
-    return StudyPart(
-        style.display(entry_study.entry),
-        tuple(sentences),
-        tuple(_pictures(study, entry_study, shown, out, span)),
-        _NO_CURVES if drawing.only_points(entry_study) else "",
-        _levels_table(shown, study.published, entry_study.entry),
-        _trials_table(entry_study, path.parent, out),
-    )
+    return {
+        "entry": style.display(entry_study.entry),
+        "sentences": sentences,
+        "pictures": _pictures(study, entry_study, shown, out, span),
+        "note": _NO_CURVES if drawing.only_points(entry_study) else "",
+        "levels": _levels_table(shown, study.published, entry_study.entry),
+        "trials": _trials_table(entry_study, path.parent, out),
+    }
 
 
 def _seeks_a_front(study: StudyRecord) -> bool:
@@ -164,57 +141,35 @@ def _stem(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name)
 
 
-_LEVELS = (
-    *("Parameter", "Value", "Runs", "Linear top-1 (%)", "kNN-20 (%)"),
-    *("Published linear (%)", "Published kNN (%)", "Published where"),
-)
-
-
 def _levels_table(shown: Sequence[Effect], published: Sequence[PublishedScore], entry: str) -> Table:
     """Each value's means and published scores; published values that the sweep did not try have rows, too."""
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[dict[str, Cell]] = []
     for effect in shown:
-        theirs = {
-            value_text(score.value): score
-            for score in published
-            if score.parameter in (effect.name, _starred(effect.name, entry))
-        }
+        names = (effect.name, f"*.{effect.name.removeprefix(f'{entry}.')}")
+        theirs = {value_text(score.value): score for score in published if score.parameter in names}
         if effect.listed or not effect.numeric or theirs:
-            rows += [_level_row(effect, level, theirs.pop(level.text, None)) for level in effect.levels]
-        rows += [
-            (Cell(effect.name), Cell(text), Cell("0", 0), Cell(""), Cell(""), *_published(score))
-            for text, score in theirs.items()
-        ]
-    kept = [i for i in range(len(_LEVELS)) if i < 5 or any(row[i].text for row in rows)]
-    return Table(
-        tuple(_LEVELS[i] for i in kept),
-        frozenset(new for new, old in enumerate(kept) if old in (2, 3, 4, 5, 6)),
-        tuple(tuple(row[i] for i in kept) for row in rows),
-    )
+            rows += [_level_row(effect, level.text, level, theirs.pop(level.text, None)) for level in effect.levels]
+        rows += [_level_row(effect, text, None, score) for text, score in theirs.items()]
+    heads = list(rows[0]) if rows else []
+    kept = [head for head in heads if not head.startswith("Published") or any(row[head].text for row in rows)]
+    numeric = [head for head in kept if head == "Runs" or head.endswith("(%)")]
+    return make_table([{head: row[head] for head in kept} for row in rows], *numeric)
 
 
-def _starred(name: str, entry: str) -> str:
-    return f"*.{name.removeprefix(f'{entry}.')}"
-
-
-def _level_row(effect: Effect, level: Level, published: PublishedScore | None) -> tuple[Cell, ...]:
-    knn = sum(level.knn) / len(level.knn) if level.knn else None
-    return (
-        Cell(effect.name),
-        Cell(level.text),
-        Cell(str(len(level.scores)), len(level.scores)),
-        Cell(with_interval(level.summary.mean, level.summary.ci95), level.summary.mean),
-        Cell(with_interval(knn), knn),
-        *(_published(published) if published else (Cell(""), Cell(""), Cell(""))),
-    )
-
-
-def _published(score: PublishedScore) -> tuple[Cell, ...]:
-    return (
-        Cell(with_interval(score.linear_top1), score.linear_top1),
-        Cell(with_interval(score.knn), score.knn),
-        Cell(score.source),
-    )
+def _level_row(effect: Effect, text: str, level: Level | None, published: PublishedScore | None) -> dict[str, Cell]:
+    runs, mean = (len(level.scores), level.summary.mean) if level else (0, None)
+    knn = sum(level.knn) / len(level.knn) if level and level.knn else None
+    linear, near = (published.linear_top1, published.knn) if published else (None, None)
+    return {
+        "Parameter": Cell(effect.name),
+        "Value": Cell(text),
+        "Runs": Cell(str(runs), runs),
+        "Linear top-1 (%)": Cell(with_interval(mean, level.summary.ci95 if level else None), mean),
+        "kNN-20 (%)": Cell(with_interval(knn), knn),
+        "Published linear (%)": Cell(with_interval(linear), linear),
+        "Published kNN (%)": Cell(with_interval(near), near),
+        "Published where": Cell(published.source if published else ""),
+    }
 
 
 def _trials_table(entry_study: EntryStudy, folder: Path, out: Path) -> Table:

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmark.analysis.comparison import rows_of
-from benchmark.report.canvas import cost_unit, draw_front, far_above, ladders, new_figure, plain_log_ticks, save
+from benchmark.report.canvas import (
+    cost_unit,
+    draw_front,
+    far_above,
+    inline_svg,
+    ladders,
+    new_figure,
+    plain_log_ticks,
+    save,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,3 +66,15 @@ def test_equal_figures_are_equal_files_without_a_date(tmp_path: Path) -> None:
         assert one.read_bytes() == two.read_bytes()
     text = files[0][0].read_text(encoding="utf-8")
     assert "<dc:date>" not in text and ">0.5</text>" in text and ">50</text>" in text
+
+
+def test_inlined_svg_carries_its_files_name_in_ids_and_their_uses(tmp_path: Path) -> None:
+    path = tmp_path / "a b.svg"
+    path.write_text(
+        '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns:xlink="http://x" width="10pt" height="5pt" viewBox="0 0 10 5">'
+        '<metadata>m</metadata><path id="p"/><use xlink:href="#p" clip-path="url(#c)"/></svg>',
+        encoding="utf-8",
+    )
+    assert inline_svg(path) == (
+        '<svg viewBox="0 0 10 5" role="img"><path id="a-b-p"/><use xlink:href="#a-b-p" clip-path="url(#a-b-c)"/></svg>'
+    )

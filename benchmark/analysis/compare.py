@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.comparability import comparison_key, differing_fields, fields_of, hardware_key
+from benchmark.analysis.comparability import comparison_key, differing_fields, fields_of, grouped, hardware_key
 from benchmark.analysis.comparison import MIN_RESULT, Row, rows_of
 from benchmark.analysis.statistics import holm, paired_difference
 from benchmark.analysis.values import commit_text
@@ -73,21 +73,16 @@ class Change:
 
 def changes(first: Sequence[Record], second: Sequence[Record]) -> list[Change]:
     """Every entry and budget of either folder, by budget and name; rows of one name are paired by their settings."""
-    rows = [_by_place(records) for records in (first, second)]
+    rows = [
+        grouped(rows_of(records), lambda row: (row.first.entry, budget_size(row.first), budget_text(row.first)))
+        for records in (first, second)
+    ]
     entries = []
     for place in sorted({**rows[0], **rows[1]}, key=lambda place: (place[1], place[0], place[2])):
         for first_row, second_row in _pairs(rows[0].get(place, []), rows[1].get(place, [])):
             entries.append(_change(place[0], first_row, second_row))
     corrected = holm([change.p for change in entries])
     return [replace(change, p=p) for change, p in zip(entries, corrected, strict=True)]
-
-
-def _by_place(records: Sequence[Record]) -> dict[tuple[str, float, str], list[Row]]:
-    """Rows by entry and budget."""
-    rows: dict[tuple[str, float, str], list[Row]] = {}
-    for row in rows_of(records):
-        rows.setdefault((row.first.entry, budget_size(row.first), budget_text(row.first)), []).append(row)
-    return rows
 
 
 def _pairs(first: list[Row], second: list[Row]) -> list[tuple[Row | None, Row | None]]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.columns import attribute
-from benchmark.analysis.comparability import backbone_text, comparison_key, cost_key, ladder_key, short_hash
+from benchmark.analysis.comparability import backbone_text, comparison_key, cost_key, grouped, ladder_key, short_hash
 from benchmark.analysis.statistics import Summary, sampling_half_width, summarise
 from benchmark.records.budgets import budget_kind, budget_size, has_time_budget
 from benchmark.records.invalid import why_invalid
@@ -200,9 +200,7 @@ def _newest_of_each_key(records: Sequence[Record]) -> list[Record]:
 
 def rows_of(records: Sequence[Record]) -> list[Row]:
     """The rows of some records, each with its runs by seed, in order of their first record."""
-    groups: dict[tuple[str, ...], list[Record]] = {}
-    for record in _newest_of_each_key(records):
-        groups.setdefault(row_key(record), []).append(record)
+    groups = grouped(_newest_of_each_key(records), row_key)
     return [Row(tuple(sorted(group, key=lambda r: (r.seed, r.key)))) for group in groups.values()]
 
 
@@ -213,9 +211,7 @@ def valid_rows(records: Sequence[Record]) -> list[Row]:
 
 def comparisons(records: Sequence[Record]) -> list[Comparison]:
     """All comparisons among some records, by dataset, ladder and rising budget."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows_of(records):
-        groups.setdefault(comparison_key(row.first), []).append(row)
+    groups = grouped(rows_of(records), lambda row: comparison_key(row.first))
 
     def by_accuracy(row: Row) -> tuple[bool, float, str, str]:
         mean = row.accuracy.mean
@@ -226,15 +222,18 @@ def comparisons(records: Sequence[Record]) -> list[Comparison]:
     return sorted(every, key=lambda c: (c.first.dataset.name, ladder_key(c.first), budget_size(c.first), c.key))
 
 
+def ladders(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
+    """The comparisons that differ in their budget alone, together."""
+    return list(grouped(comparisons, lambda comparison: ladder_key(comparison.first)).values())
+
+
 def in_reading_order(rungs: Sequence[Comparison]) -> list[Comparison]:
     """The rungs of one ladder in the order in which a report shows them; the first one has the answer.
 
     Kinds of budget are in order of the number of measured runs at their largest rung, data before cost if equal;
     within a kind the largest budget comes first.
     """
-    kinds: dict[str, list[Comparison]] = {}
-    for rung in rungs:
-        kinds.setdefault(budget_kind(rung.first), []).append(rung)
+    kinds = grouped(rungs, lambda rung: budget_kind(rung.first))
 
     def runs(rung: Comparison) -> int:
         return sum(len(row.measured) for row in rung.rows)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparability import hardware_key, machine_text
+from benchmark.analysis.comparability import grouped, hardware_key, machine_text
 from benchmark.analysis.comparison import training_cost
 
 if TYPE_CHECKING:
@@ -48,10 +48,7 @@ class _Span:
 
 def breaks(comparison: Comparison) -> list[Break]:
     """The longest break above `LONGEST_BREAK` of each seed on each machine; seeds with the same entries share one."""
-    groups: dict[tuple[str, int], list[Record]] = {}
-    for row in comparison.rows:
-        for record in row.records:
-            groups.setdefault((hardware_key(record), record.seed), []).append(record)
+    groups = grouped(comparison.records, lambda record: (hardware_key(record), record.seed))
     merged: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Break] = {}
     for (hardware, seed), records in sorted(groups.items()):
         if (longest := _longest(seed, records)) is None:

@@ -10,6 +10,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis.comparability import grouped
 from benchmark.analysis.comparison import MIN_RESULT
 from benchmark.analysis.differences import ALPHA
 from benchmark.analysis.statistics import PairedDifference, Summary, holm, paired_difference, summarise
@@ -106,9 +107,7 @@ def effects(study: EntryStudy) -> list[Effect]:
 
 def _effect(study: EntryStudy, name: str) -> Effect:
     trials = [trial for trial in complete_trials(study) if name in trial.parameters]
-    groups: dict[str, list[TrialOutcome]] = {}
-    for trial in trials:
-        groups.setdefault(value_text(trial.parameters[name]), []).append(trial)
+    groups = grouped(trials, lambda trial: value_text(trial.parameters[name]))
     order = [value_text(value) for value in study.parameters[name].values or ()]
     texts = sorted(groups, key=lambda text: order.index(text) if text in order else len(order))
     levels = [_level(groups[text], name) for text in texts]
@@ -119,15 +118,13 @@ def _effect(study: EntryStudy, name: str) -> Effect:
 
 def _level(trials: Sequence[TrialOutcome], name: str) -> Level:
     runs = [run for trial in trials for run in trial.runs]
-    seeds: dict[int, list[float]] = {}
-    for run in runs:
-        if run.linear_top1 is not None:
-            seeds.setdefault(run.seed, []).append(run.linear_top1)
+    scores = [(run.seed, run.linear_top1) for run in runs if run.linear_top1 is not None]
+    seeds = grouped(scores, lambda pair: pair[0]).values()
     return Level(
         trials[0].parameters[name],
-        tuple(run.linear_top1 for run in runs if run.linear_top1 is not None),
+        tuple(score for _, score in scores),
         tuple(run.knn20 for run in runs if run.knn20 is not None),
-        summarise([sum(scores) / len(scores) for scores in seeds.values()]),
+        summarise([sum(score for _, score in pairs) / len(pairs) for pairs in seeds]),
     )
 
 
@@ -178,8 +175,7 @@ def sentence(effect: Effect) -> str:
             f"{MIN_RESULT} seeds with all else equal, too few for a test."
         )
     if not any(pair.differs for pair in tested):
-        widest = max(tested, key=lambda pair: abs(pair.paired.mean or 0.0))
-        size = _points(widest)
+        size = _points(max(tested, key=lambda pair: abs(pair.paired.mean or 0.0)))
         least = min(pair.p or 0.0 for pair in tested)
         values = listing([level.text for level in levels])
         return (

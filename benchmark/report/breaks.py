@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparability import hardware_key, ladder_key, machine_text
+from benchmark.analysis.comparability import hardware_key, machine_text
+from benchmark.analysis.comparison import ladders
 from benchmark.analysis.interleaving import breaks, distances
 from benchmark.records.budgets import budget_size, budget_text, fixed_cost
 from benchmark.report import style
@@ -37,11 +38,7 @@ def breaks_between_rungs(comparisons: Sequence[Comparison]) -> list[str]:
     """The rungs of a ladder that were measured long after each other, though a line joins them."""
     several = _several_machines(comparisons)
     sentences = []
-    ladders: dict[str, list[Comparison]] = {}
-    for comparison in comparisons:
-        if fixed_cost(comparison.first) is None:
-            ladders.setdefault(ladder_key(comparison.first), []).append(comparison)
-    for rungs in ladders.values():
+    for rungs in ladders([comparison for comparison in comparisons if fixed_cost(comparison.first) is None]):
         rungs.sort(key=lambda comparison: budget_size(comparison.first))
         for lower, upper in itertools.pairwise(rungs):
             for gap in distances(lower, upper):

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis.comparability import grouped
 from benchmark.files import write_atomically
 from benchmark.records.budgets import budget_size
 from benchmark.report import style
@@ -105,9 +106,7 @@ def cost_unit(seconds: Sequence[float], devices: int = 1) -> tuple[float, str]:
 
 def ladders(rows: Sequence[Row]) -> list[list[Row]]:
     """The rows of each entry, by rising budget."""
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.first.experiment, row.first.entry, row.first.backbone), []).append(row)
+    groups = grouped(rows, lambda row: (row.first.experiment, row.first.entry, row.first.backbone))
     return [sorted(rungs, key=lambda row: budget_size(row.first)) for rungs in groups.values()]
 
 

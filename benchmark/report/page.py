@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.comparability import ladder_key
-from benchmark.analysis.comparison import Comparison, comparisons
+from benchmark.analysis.comparison import comparisons, ladders
 from benchmark.analysis.probes import probes_of
 from benchmark.analysis.tables import write_leaderboard
 from benchmark.errors import UserError
@@ -79,9 +78,7 @@ def _context(
     """The values that the templates show; writes the figures."""
     records = [record for _, record in found]
     every = comparisons(records)
-    ladders: dict[str, list[Comparison]] = {}
-    for comparison in every:
-        ladders.setdefault(ladder_key(comparison.first), []).append(comparison)
+    every_ladder = ladders(every)
     published_numbers = None
     if published.belongs(records):
         wide, narrow = (published.published_figure(width=width) for width in (style.FULL_WIDTH, style.COLUMN_WIDTH))
@@ -89,7 +86,7 @@ def _context(
         published_numbers = drawn, published.published_table(), published.note()
     return {
         "title": listing(sorted({record.experiment for record in records} | {study.name for _, study in studies})),
-        "sections": [section(rungs, found, files, out, alone=len(ladders) == 1) for rungs in ladders.values()],
+        "sections": [section(rungs, found, files, out, alone=len(every_ladder) == 1) for rungs in every_ladder],
         "studies": study_sections(studies, out),
         "published": published_numbers,
         "limits": limits(every, [*problems, *probes_of(found)[1], *files.problems]),

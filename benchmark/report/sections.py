@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.comparability import hardware_key, ladder_key, machine_text
+from benchmark.analysis.comparability import grouped, hardware_key, ladder_key, machine_text
 from benchmark.analysis.comparison import MEASURED, Comparison, Row, comparisons, in_reading_order, valid_rows
 from benchmark.analysis.differences import reference_of
 from benchmark.analysis.probes import further_tables, probes_of
@@ -48,9 +48,7 @@ def section(
     # A comparison counts a copied run once, so its records are looked up by identity.
     mine = {id(record) for comparison in rungs for record in comparison.records}
     pairs = [pair for pair in found if id(pair[1]) in mine]
-    groups: dict[str, list[Record]] = {}
-    for _, record in pairs:
-        groups.setdefault(hardware_key(record), []).append(record)
+    groups = grouped([record for _, record in pairs], hardware_key)
     suffix = "" if alone else f"-{ladder_key(rungs[0].first)[:8]}"
     machines = []
     for index, records in enumerate(groups.values()):

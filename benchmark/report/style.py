@@ -5,7 +5,8 @@ from __future__ import annotations
 import colorsys
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparability import is_vit
 
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
 COLUMN_WIDTH = 3.3  # inches, one column of a paper
 FULL_WIDTH = 6.9  # inches, both columns
 
-INK = "#1f2328"
 FAINT = "#6b7280"
-GRID = "#e5e7eb"
 
 # Dark to light, so that the order survives in grey; hues by Tol and by Okabe and Ito, which colour-blind readers can
 # distinguish. Related entries (SimCLR on two backbones, CNN-JEPA with two encoders) share a hue.
@@ -107,54 +106,9 @@ def marker(record: Record) -> str:
     return "s" if is_vit(record) else "o"
 
 
-def settings() -> dict[str, Any]:
-    """Matplotlib's settings for every figure; text stays text in SVG, and equal data gives equal files."""
+def applied() -> AbstractContextManager[None]:
+    """The style in force inside a `with` block, for drawing and for writing alike."""
+    import matplotlib.style
     import seaborn
 
-    style: dict[str, Any] = dict(seaborn.axes_style("ticks"))
-    style.update(
-        {
-            "font.family": ["sans-serif"],
-            "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
-            "font.size": 7.5,
-            "text.color": INK,
-            "text.parse_math": False,
-            "axes.titlesize": 8,
-            "axes.titleweight": "bold",
-            "axes.titlelocation": "left",
-            "axes.labelsize": 7.5,
-            "axes.labelcolor": INK,
-            "axes.edgecolor": FAINT,
-            "axes.linewidth": 0.6,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "grid.color": GRID,
-            "grid.linewidth": 0.5,
-            "xtick.labelsize": 7,
-            "ytick.labelsize": 7,
-            "xtick.color": INK,
-            "ytick.color": INK,
-            "xtick.major.width": 0.6,
-            "ytick.major.width": 0.6,
-            "xtick.minor.width": 0.4,
-            "xtick.major.size": 2.5,
-            "ytick.major.size": 2.5,
-            "xtick.minor.size": 1.5,
-            "lines.linewidth": 1.1,
-            "figure.facecolor": "white",
-            "savefig.facecolor": "white",
-            "figure.dpi": 100,
-            "svg.fonttype": "none",
-            "svg.hashsalt": "bench",
-        }
-    )
-    return style
-
-
-def applied() -> AbstractContextManager[None]:
-    """The settings in force inside a `with` block, for drawing and for writing alike."""
-    import matplotlib
-
-    return matplotlib.rc_context(cast("Any", settings()))
+    return matplotlib.style.context([seaborn.axes_style("ticks"), Path(__file__).with_name("figures.mplstyle")])

@@ -105,7 +105,7 @@ def test_nothing_in_the_reading_wing_needs_torch() -> None:
         f"import sys, {', '.join(names)}\n"
         "heavy = {'torch', 'timm', 'methods.registry', 'benchmark.data', 'pandas', 'matplotlib', 'seaborn'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
-        "benchmark.report.style.settings()\n"
+        "benchmark.report.style.applied()\n"
         "benchmark.analysis.tables.leaderboard([])\n"
         "print(sorted({'torch', 'timm', 'lightly', 'methods.registry'} & set(sys.modules)))\n"
     )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparability import comparison_key, differing_fields, fields_of, grouped, hardware_key
 from benchmark.analysis.comparison import MIN_RESULT, Row, rows_of
-from benchmark.analysis.statistics import holm, paired_difference
+from benchmark.analysis.differences import ALPHA, paired_by_seed
+from benchmark.analysis.statistics import holm
 from benchmark.analysis.values import commit_text
 from benchmark.records.budgets import budget_size, budget_text
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from benchmark.records.schema import Record
 
-ALPHA = 0.05
 _SETTINGS = ("entry", "method", "backbone", "recipe")  # of a configuration: what makes an entry what it is
 _RANKED = (
     *("dataset", "dataset manifest", "pretraining images", "image size", "precision", "batch size", "evaluation"),
@@ -118,9 +118,7 @@ def _change(entry: str, first: Row | None, second: Row | None) -> Change:
         return change
     if comparison_key(first.first) != comparison_key(second.first) or first.invalid or second.invalid:
         return change
-    scores = [{r.seed: r.metrics.scores.linear_top1 for r in row.measured if r.metrics} for row in (first, second)]
-    seeds = sorted(scores[0].keys() & scores[1].keys())
-    paired = paired_difference([scores[1][seed] for seed in seeds], [scores[0][seed] for seed in seeds])
+    paired = paired_by_seed(second, first)
     keys = {record.key: record for record in first.measured}
     shared = [(keys[record.key], record) for record in second.measured if record.key in keys]
     same = sum(ours.metrics == theirs.metrics for ours, theirs in shared)

@@ -116,14 +116,14 @@ def all_pairs(rows: Sequence[Row], declared: Sequence[Difference] = ()) -> list[
     pairs = {frozenset(map(id, pair)): pair for pair in itertools.combinations(rows, 2)}
     others = iter(_tested([pair for key, pair in pairs.items() if key not in known]))
     return [
-        Difference(*pair, _paired(*pair), known[key], _improvement(*pair)) if key in known else next(others)
+        Difference(*pair, paired_by_seed(*pair), known[key], _improvement(*pair)) if key in known else next(others)
         for key, pair in pairs.items()
     ]
 
 
 def _tested(pairs: Sequence[tuple[Row, Row]]) -> list[Difference]:
     """The differences of some pairs, which are one family for Holm's correction."""
-    paired = [_paired(row, other) for row, other in pairs]
+    paired = [paired_by_seed(row, other) for row, other in pairs]
     corrected = holm([difference.p if difference.n >= MIN_RESULT else None for difference in paired])
     return [
         Difference(row, other, difference, p, _improvement(row, other))
@@ -144,7 +144,8 @@ def _improvement(row: Row, other: Row) -> float | None:
     return probability_of_improvement(list(_by_seed(row).values()), list(_by_seed(other).values()))
 
 
-def _paired(row: Row, reference: Row) -> PairedDifference:
+def paired_by_seed(row: Row, reference: Row) -> PairedDifference:
+    """Row - reference in linear top-1, over the seeds that both were measured on."""
     own, other = _by_seed(row), _by_seed(reference)
     seeds = [seed for seed in own if seed in other]
     return paired_difference([own[seed] for seed in seeds], [other[seed] for seed in seeds])

@@ -6,7 +6,7 @@ another day, or resuming after a break, departs from that rule.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,12 @@ LONGEST_BREAK = 1800.0  # seconds
 
 @dataclass(frozen=True)
 class Break:
-    """A time between two runs of a seed in which none of its runs was under way.
+    """A time between two runs on one machine in which none was under way.
 
     Attributes:
         seconds: from the end of the runs before it to the start of the next one; the longest over `seeds`.
-        before: entries with training time that ran before it, in order of their start; `after` likewise.
+        before: entries with training time that ran before it, in order of their start; `after` likewise. Empty for
+            breaks between two budgets.
     """
 
     seeds: tuple[int, ...]
@@ -59,26 +60,14 @@ def breaks(comparison: Comparison) -> list[Break]:
     return list(merged.values())
 
 
-@dataclass(frozen=True)
-class Distance:
-    """The idle time between the runs of two budgets on one machine, the longest over entries and seeds.
-
-    `record` is one of a run on the machine.
-    """
-
-    seeds: tuple[int, ...]
-    seconds: float
-    record: Record
-
-
-def distances(lower: Comparison, upper: Comparison) -> list[Distance]:
+def distances(lower: Comparison, upper: Comparison) -> list[Break]:
     """The runs of one entry under two budgets with more idle time than `LONGEST_BREAK` in between, by machine.
 
     Runs of other entries and seeds in between are no break: the harness runs a ladder in that order.
     """
     spans: dict[str, list[_Span]] = {}
     places: list[dict[tuple[str, int, str, str], _Span]] = [{}, {}]
-    by_machine: dict[str, Distance] = {}
+    by_machine: dict[str, Break] = {}
     for number, comparison in enumerate((lower, upper)):
         for record in comparison.records:
             if (span := _span(record)) is not None:
@@ -86,15 +75,15 @@ def distances(lower: Comparison, upper: Comparison) -> list[Distance]:
                 if span.paid:
                     place = (hardware_key(record), record.seed, record.experiment, record.entry)
                     places[number][place] = span
-    machines = {hardware_key(record): record for record in lower.records}
+    machines = {hardware_key(record): machine_text(record) for record in lower.records}
     for place in sorted(places[0].keys() & places[1].keys()):
         first, second = sorted((places[0][place], places[1][place]), key=lambda span: span.start)
         hardware, seed, *_ = place
         seconds = _longest_idle(first.end, second.start, spans[hardware])
         if seconds > LONGEST_BREAK:
-            known = by_machine.get(hardware, Distance((), 0.0, machines[hardware]))
+            known = by_machine.get(hardware, Break((), 0.0, (), (), machines[hardware]))
             seeds = tuple(sorted({*known.seeds, seed}))
-            by_machine[hardware] = Distance(seeds, max(known.seconds, seconds), known.record)
+            by_machine[hardware] = replace(known, seeds=seeds, seconds=max(known.seconds, seconds))
     return list(by_machine.values())
 
 

@@ -56,31 +56,19 @@ def probes_of(records: Sequence[tuple[Path, Record]]) -> tuple[dict[tuple[str, s
 def further_tables(comparison: Comparison, probes: Probes) -> list[FurtherTable]:
     """A table for each protocol and dataset with any score; invalid rows are left out."""
     rows = [row for row in comparison.rows if row.invalid is None]
-    kinds: dict[tuple[str, str, str], dict[str, None]] = {}
+    kinds: dict[tuple[str, str, str], dict[str, dict[int, list[float]]]] = {}  # scores by name and `id` of the row
     for row in rows:
         for record in row.measured:
             for probe in probes.get(run_of(record), ()):
-                kinds.setdefault(_kind(probe), {}).update(dict.fromkeys(probe.scores))
+                names = kinds.setdefault((probe.protocol, probe.dataset.name, probe.dataset.manifest), {})
+                for name, score in probe.scores.items():
+                    names.setdefault(name, {}).setdefault(id(row), []).append(score)
     tables = []
-    for kind in sorted(kinds):
-        filled = [(row, {name: _summary(row, kind, name, probes) for name in kinds[kind]}) for row in rows]
-        kept = tuple((row, summaries) for row, summaries in filled if any(summary.n for summary in summaries.values()))
-        tables.append(FurtherTable(kind[0], kind[1], tuple(kinds[kind]), kept))
+    for (protocol, dataset, _), names in sorted(kinds.items()):
+        kept = [row for row in rows if any(id(row) in scores for scores in names.values())]
+        filled = [(row, {name: summarise(scores.get(id(row), ())) for name, scores in names.items()}) for row in kept]
+        tables.append(FurtherTable(protocol, dataset, tuple(names), tuple(filled)))
     return tables
-
-
-def _kind(probe: ProbeRecord) -> tuple[str, str, str]:
-    return probe.protocol, probe.dataset.name, probe.dataset.manifest
-
-
-def _summary(row: Row, kind: tuple[str, str, str], name: str, probes: Probes) -> Summary:
-    values = [
-        probe.scores.get(name)
-        for record in row.measured
-        for probe in probes.get(run_of(record), ())
-        if _kind(probe) == kind
-    ]
-    return summarise(values)
 
 
 @dataclass(frozen=True)

@@ -35,17 +35,6 @@ class Summary:
     ci95: float | None
 
 
-def student_half_width(sd: float, n: int) -> float:
-    """Half the width of the 95% interval of a mean of `n` values, by Student's t.
-
-    Raises:
-        ValueError: fewer than two values have no interval.
-    """
-    if n < 2:
-        raise ValueError(f"n is {n}; an interval needs at least 2 values")
-    return float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2)) * sd / math.sqrt(n)
-
-
 def summarise(values: Sequence[float | None]) -> Summary:
     """Mean, standard deviation and interval of what was measured; None values are left out."""
     known = [value for value in values if value is not None]
@@ -56,7 +45,7 @@ def summarise(values: Sequence[float | None]) -> Summary:
     if n == 1:
         return Summary(1, mean, None, None)
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / (n - 1))
-    return Summary(n, mean, sd, student_half_width(sd, n))
+    return Summary(n, mean, sd, float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2)) * sd / math.sqrt(n))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ that a folder with a record is a finished run.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -23,6 +23,7 @@ Purpose = Literal["result", "trial"]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 Amount = Annotated[float, Field(ge=0.0, le=1e30, allow_inf_nan=False)]
 Number = Annotated[int, Field(ge=0, lt=2**63)]
+ScoresT = TypeVar("ScoresT")
 
 
 class Part(BaseModel):
@@ -140,14 +141,24 @@ class ValidationPoint(Part):
     knn200: Percent
 
 
-class Metrics(Part):
+class _Results(Part, Generic[ScoresT]):
     """The results of a run, without times. `encoders[primary]` is compared with other runs."""
 
     primary: str
-    encoders: dict[str, EncoderScores]
+    encoders: dict[str, ScoresT]
     final_loss: float | None
     backbone_parameters: int
     trainable_parameters: int
+
+    @property
+    def scores(self) -> ScoresT:
+        """The primary encoder's scores."""
+        return self.encoders[self.primary]
+
+
+class Metrics(_Results[EncoderScores]):
+    """The results of a run on the test split."""
+
     extra: dict[str, float] = {}
     validation: list[ValidationPoint] = []
 
@@ -156,11 +167,6 @@ class Metrics(Part):
         if self.primary not in self.encoders:
             raise ValueError(f"primary is '{self.primary}', but the encoders are {', '.join(self.encoders)}")
         return self
-
-    @property
-    def scores(self) -> EncoderScores:
-        """The primary encoder's scores."""
-        return self.encoders[self.primary]
 
 
 class ValidationScores(Part):
@@ -178,20 +184,10 @@ class ValidationScores(Part):
     knn200: Percent
 
 
-class TrialMetrics(Part):
+class TrialMetrics(_Results[ValidationScores]):
     """The results of a trial of a sweep: as `Metrics`, but on the validation split."""
 
-    primary: str
-    encoders: dict[str, ValidationScores]
-    final_loss: float | None
-    backbone_parameters: int
-    trainable_parameters: int
     validation: list[ValidationPoint] = []
-
-    @property
-    def scores(self) -> ValidationScores:
-        """The primary encoder's scores."""
-        return self.encoders[self.primary]
 
 
 class DatasetRecord(Part):

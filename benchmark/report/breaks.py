@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparability import hardware_key, machine_text
+from benchmark.analysis.comparability import hardware_key
 from benchmark.analysis.comparison import ladders
-from benchmark.analysis.interleaving import breaks, distances
+from benchmark.analysis.interleaving import Break, breaks, distances
 from benchmark.records.budgets import budget_size, budget_text, fixed_cost
 from benchmark.report import style
 from benchmark.text import duration, listing
@@ -24,12 +24,11 @@ def breaks_between_runs(comparisons: Sequence[Comparison]) -> list[str]:
     sentences = []
     for comparison in comparisons:
         for gap in breaks(comparison) if fixed_cost(comparison.first) is None else []:
-            where = f" on {gap.machine}" if several else ""
             before, after = (listing(dict.fromkeys(map(style.display, part))) for part in (gap.before, gap.after))
             sentences.append(
-                f"{budget_text(comparison.first)} on {comparison.first.dataset.name}{where}, {_seeds(gap.seeds)}: the "
-                f"runs of {before} and those of {after} are {_up_to(gap.seeds)}{duration(gap.seconds)} apart; ratios "
-                "of their times include any change of the machine's speed in between."
+                f"{budget_text(comparison.first)}{_where(gap, comparison, several)}: the runs of {before} and those of "
+                f"{after} are {_apart(gap)}; ratios of their times include any change of the machine's speed in "
+                "between."
             )
     return sentences
 
@@ -42,12 +41,10 @@ def breaks_between_rungs(comparisons: Sequence[Comparison]) -> list[str]:
         rungs.sort(key=lambda comparison: budget_size(comparison.first))
         for lower, upper in itertools.pairwise(rungs):
             for gap in distances(lower, upper):
-                where = f" on {machine_text(gap.record)}" if several else ""
-                apart = f"{_up_to(gap.seeds)}{duration(gap.seconds)} apart"
                 sentences.append(
-                    f"{budget_text(lower.first)} and {budget_text(upper.first)} on {lower.first.dataset.name}{where}, "
-                    f"{_seeds(gap.seeds)}: the runs of the two budgets are {apart}; the line that joins them includes "
-                    "any change of the machine's speed in between."
+                    f"{budget_text(lower.first)} and {budget_text(upper.first)}{_where(gap, lower, several)}: the runs "
+                    f"of the two budgets are {_apart(gap)}; the line that joins them includes any change of the "
+                    "machine's speed in between."
                 )
     return sentences
 
@@ -56,9 +53,11 @@ def _several_machines(comparisons: Sequence[Comparison]) -> bool:
     return len({hardware_key(record) for comparison in comparisons for record in comparison.records}) > 1
 
 
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {listing(map(str, seeds))}"
+def _where(gap: Break, comparison: Comparison, several: bool) -> str:
+    machine = f" on {gap.machine}" if several else ""
+    seeds = f"seed{'s' if len(gap.seeds) > 1 else ''} {listing(map(str, gap.seeds))}"
+    return f" on {comparison.first.dataset.name}{machine}, {seeds}"
 
 
-def _up_to(seeds: Sequence[int]) -> str:
-    return "up to " if len(seeds) > 1 else ""
+def _apart(gap: Break) -> str:
+    return f"{'up to ' if len(gap.seeds) > 1 else ''}{duration(gap.seconds)} apart"

@@ -37,15 +37,12 @@ CAPTION = (
 
 
 def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -> Figure:
-    """Each entry's training time and linear top-1.
+    """Each entry's training time and linear top-1, as `CAPTION` says.
 
-    Seeds are faint points, means carry 95% bars on both axes from three seeds on: Student's interval of two is twelve
-    times their spread and would hide the rest, so that below three the bar is the test split's sampling error. A line
-    joins the rungs of a ladder. Dashed are the untrained networks, which cost nothing; the grey line is the Pareto
-    front of the self-supervised means above all of them. A supervised row far above all others is drawn at the upper
-    edge, with its value. Budgets of data and budgets of cost have a panel each, on one scale of accuracy (rule 21).
-    Entries with the same time budget are side by side, without a front. On ImageNet-100 at 224 px the published runs
-    are behind ours, hollow and grey: whole jobs on other machines, and no part of the front.
+    Below three seeds the bars are no intervals: Student's of two is twelve times their spread and would hide the rest.
+    A supervised row far above all others is drawn at the upper edge, with its value. The panels have one scale of
+    accuracy (rule 21). On ImageNet-100 at 224 px the published runs are behind ours: whole jobs on other machines, and
+    no part of the front.
 
     Args:
         records: of one ladder (equal but for the budget) and one machine, because times are compared; runs without

@@ -14,7 +14,6 @@ from benchmark.records.study import trials_csv, value_text
 from benchmark.report import study_figures as drawing
 from benchmark.report import style
 from benchmark.report.canvas import Picture, picture
-from benchmark.report.front_figure import front_sentence, trial_front
 from benchmark.report.tables import Cell, Table, make_table
 from benchmark.text import listing, with_interval
 
@@ -94,7 +93,7 @@ def _part(
 ) -> dict[str, Any]:
     """One entry's study: its findings, figures, a note on figures that are missing, and tables."""
     sentences = [sentence(effect) for effect in shown] if complete_trials(entry_study) else ["No trial is complete."]
-    if front := front_sentence(entry_study) if _seeks_a_front(study) else "":
+    if front := drawing.front_sentence(entry_study) if _seeks_a_front(study) else "":
         sentences.append(front)
     return {
         "entry": style.display(entry_study.entry),
@@ -115,7 +114,7 @@ def _pictures(
     study: StudyRecord, entry_study: EntryStudy, shown: Sequence[Effect], out: Path, span: float
 ) -> list[Picture]:
     stem = _stem(f"study-{study.name}-{entry_study.entry}")
-    front = trial_front(entry_study) if _seeks_a_front(study) else None
+    front = drawing.trial_front(entry_study) if _seeks_a_front(study) else None
     drawn: list[tuple[Any, str, str, str]] = [(front, "front", "Accuracy and cost", _FRONT)]
     drawn.append((drawing.effect_plots(shown, entry_study, span=span), "effects", "Effects", _EFFECTS))
     for number, (first, second) in enumerate(drawing.pairs_of(entry_study), 1):
@@ -126,7 +125,7 @@ def _pictures(
     return [
         picture(
             figure,
-            trial_front(entry_study, width=style.COLUMN_WIDTH) if figure is front else None,
+            drawing.trial_front(entry_study, width=style.COLUMN_WIDTH) if figure is front else None,
             out,
             f"{stem}-{kind}",
             f"{title}, {style.display(entry_study.entry)}",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.comparability import (
     backbone_text,
     differing_fields,
+    grouped,
     hardware_key,
     machine_text,
     tags_of,
@@ -57,14 +58,15 @@ def question(comparison: Comparison) -> str:
     entries = {row.first.entry for row in rows}  # an entry on two machines counts once
     seeds = {record.seed for record in comparison.records}
     budget = budget_text(comparison.first)
-    after = f" after {budget} on {comparison.first.dataset.name}" if budget else f" on {comparison.first.dataset.name}"
+    after = (f" after {budget}" if budget else "") + f" on {comparison.first.dataset.name}"
     if len(entries) == 1:
-        name = name_of(rows[0])
-        return f"How good are the features of {name}{after}, and what do they cost to train? ({_seeds(len(seeds))})"
-    if not rows:
-        return f"What do the references reach{after}? ({_seeds(len(seeds))})"
-    which = f"Which of {len(entries)} self-supervised entries has the best features"
-    return f"{which}{after}, and what does each cost to train? ({_seeds(len(seeds))})"
+        text = f"How good are the features of {name_of(rows[0])}{after}, and what do they cost to train?"
+    elif rows:
+        which = f"Which of {len(entries)} self-supervised entries has the best features"
+        text = f"{which}{after}, and what does each cost to train?"
+    else:
+        text = f"What do the references reach{after}?"
+    return f"{text} ({_seeds(len(seeds))})"
 
 
 def answer(comparison: Comparison) -> list[str]:
@@ -142,10 +144,8 @@ def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
     less = [
         f"{name_of(row)} took {duration(row.cost.mean)} but collapsed"
         for row in others
-        if row.collapsed
-        and not row.unsafe
-        and hardware_key(row.first) == hardware_key(rows[0].first)
-        and 0.0 < (row.cost.mean or 0.0) < (cheapest.cost.mean or 0.0)
+        if row.collapsed and not row.unsafe and hardware_key(row.first) == hardware_key(rows[0].first)
+        if 0.0 < (row.cost.mean or 0.0) < (cheapest.cost.mean or 0.0)
     ]
     besides = f"; {listing(less)}" if less else ""
     if cheapest is rows[0]:
@@ -159,19 +159,21 @@ def _against_random(rows: Sequence[Row], comparison: Comparison) -> str:
     floors = comparison.floors
     if not floors:
         return "This comparison has no untrained network (random init), so it is unknown what training added."
-    verdicts: dict[str, list[str]] = {"yes": [], "tie": [], "no": []}
-    for row in rows:
-        verdict = comparison.beats_random_init(row)
-        if verdict:
-            verdicts[verdict].append(f"{name_of(row)} (collapsed)" if row.collapsed else name_of(row))
+    by_verdict = grouped(rows, comparison.beats_random_init)
+    verdicts = {
+        verdict: listing(
+            name_of(row) + (" (collapsed)" if row.collapsed else "") for row in by_verdict.get(verdict, ())
+        )
+        for verdict in ("yes", "tie", "no")
+    }
     floor = listing(f"{with_interval(row.accuracy.mean, row.half_width)}%" for row in floors)
     networks = {backbone_text(row.first) for row in floors}
     own = len(networks) > 1 and all(backbone_text(row.first) in networks for row in rows)
     each = "; each entry with that of its own network" if own else ""
     parts = [
-        f"higher, beyond the intervals: {listing(verdicts['yes']) or 'none'}",
-        f"not different, as the intervals overlap: {listing(verdicts['tie'])}" if verdicts["tie"] else "",
-        f"lower: {listing(verdicts['no'])}" if verdicts["no"] else "",
+        f"higher, beyond the intervals: {verdicts['yes'] or 'none'}",
+        f"not different, as the intervals overlap: {verdicts['tie']}" if verdicts["tie"] else "",
+        f"lower: {verdicts['no']}" if verdicts["no"] else "",
     ]
     return f"Compared with random init ({floor}{each}): " + "; ".join(part for part in parts if part) + "."
 
@@ -182,14 +184,11 @@ def _against_reference(comparison: Comparison) -> list[str]:
     if not tested:
         return []
 
-    def named(verdict: str) -> str:
-        return listing(f"{name_of(d.row)} ({d.paired.mean or 0.0:+.1f} points)" for d in tested if d.verdict == verdict)
-
-    parts = [
-        f"{words}: {named(verdict)}"
-        for verdict, words in (("higher", "higher"), ("lower", "lower"), ("tie", "not significantly different"))
-        if named(verdict)
-    ]
+    parts = []
+    for verdict, words in {"higher": "higher", "lower": "lower", "tie": "not significantly different"}.items():
+        alike = [d for d in tested if d.verdict == verdict]
+        named = listing(f"{name_of(d.row)} ({d.paired.mean or 0.0:+.1f} points)" for d in alike)
+        parts += [f"{words}: {named}"] if alike else []
     return [
         f"Compared with {name_of(tested[0].reference)}, the declared reference (paired by seed, corrected for "
         f"{sum(d.p is not None for d in differences(comparison))} comparisons): {'; '.join(parts)}."
@@ -197,13 +196,9 @@ def _against_reference(comparison: Comparison) -> list[str]:
 
 
 def _by_word(rows: Iterable[Row], words: dict[int, list[str]], what: str) -> list[str]:
-    entries: dict[str, list[str]] = {}
-    for row in rows:
-        for word in words[id(row)]:
-            names = entries.setdefault(word, [])
-            if name_of(row) not in names:
-                names.append(name_of(row))
-    return [f"{what} “{word}”: {listing(names)}." for word, names in sorted(entries.items())]
+    named = dict.fromkeys((word, name_of(row)) for row in rows for word in words[id(row)])
+    by_word = sorted(grouped(named, lambda pair: pair[0]).items())
+    return [f"{what} “{word}”: {listing(name for _, name in pairs)}." for word, pairs in by_word]
 
 
 def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[str]:

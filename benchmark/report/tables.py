@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import partial
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -171,16 +170,15 @@ def further_table(scores: FurtherTable) -> Table:
     """One further protocol on one dataset: a column a score, mean and interval over seeds."""
     rows = []
     for row, summaries in scores.rows:
-        cells = [number_cell(summary.mean, partial(_with_width, width=summary.ci95)) for summary in summaries.values()]
+        # One digit for accuracies in percent, three for R2 and learning rates.
+        cells = [
+            Cell(with_interval(summary.mean, summary.ci95, 1 if abs(summary.mean or 0.0) >= 2 else 3), summary.mean)
+            for summary in summaries.values()
+        ]
         count = max(summary.n for summary in summaries.values())
         rows.append((row_cell(row), Cell(str(count), count), *cells))
     heads = ("Entry", "n", *(name.replace("_", " ") for name in scores.scores))
     return Table(heads, frozenset(range(1, len(heads))), tuple(rows))
-
-
-def _with_width(mean: float, width: float | None) -> str:
-    digits = 1 if abs(mean) >= 2 else 3  # accuracies in percent; R2 and learning rates
-    return f"{mean:.{digits}f}" + ("" if width is None else f" ± {width:.{digits}f}")
 
 
 def runs_table(found: Sequence[tuple[Path, Record]], out: Path) -> Table:

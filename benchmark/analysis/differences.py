@@ -131,11 +131,6 @@ def _tested(pairs: Sequence[tuple[Row, Row]]) -> list[Difference]:
     ]
 
 
-def difference_of(comparison: Comparison, row: Row) -> Difference | None:
-    """The row's difference to the reference; None for the reference itself, and without one."""
-    return next((difference for difference in differences(comparison) if difference.row is row), None)
-
-
 def _by_seed(row: Row) -> dict[int, float]:
     return {r.seed: r.metrics.scores.linear_top1 for r in row.measured if r.metrics is not None}
 

@@ -52,11 +52,10 @@ def breaks(comparison: Comparison) -> list[Break]:
     groups = grouped(comparison.records, lambda record: (hardware_key(record), record.seed))
     merged: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Break] = {}
     for (hardware, seed), records in sorted(groups.items()):
-        if (longest := _longest(seed, records)) is None:
-            continue
-        key = (hardware, longest.before, longest.after)
-        other = merged.get(key, Break((), 0.0, longest.before, longest.after, longest.machine))
-        merged[key] = Break((*other.seeds, seed), max(other.seconds, longest.seconds), *key[1:], longest.machine)
+        if longest := _longest(seed, records):
+            key = (hardware, longest.before, longest.after)
+            other = merged.get(key, replace(longest, seeds=()))
+            merged[key] = replace(other, seeds=(*other.seeds, seed), seconds=max(other.seconds, longest.seconds))
     return list(merged.values())
 
 

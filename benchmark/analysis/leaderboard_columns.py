@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.analysis.columns import KEYS, LEADERBOARD_VERSION, SETTINGS, Column, attribute, count, number, text
 from benchmark.analysis.comparability import tags_of
-from benchmark.analysis.differences import difference_of, ranks
+from benchmark.analysis.differences import differences, ranks
 from benchmark.analysis.values import (
     commit_text,
     data_wait_share,
@@ -52,7 +52,7 @@ class BoardRow:
     @cached_property
     def difference(self) -> Difference | None:
         """To the declared reference; None for the reference itself, and without one."""
-        return difference_of(self.comparison, self.row)
+        return next((pair for pair in differences(self.comparison) if pair.row is self.row), None)
 
     @cached_property
     def rank(self) -> Rank | None:

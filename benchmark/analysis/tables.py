@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benchmark.analysis.columns import frame, row_values
-from benchmark.analysis.comparison import Comparison, Row, comparisons
+from benchmark.analysis.columns import frame
+from benchmark.analysis.comparison import comparisons
 from benchmark.analysis.export import sorted_by
 from benchmark.analysis.leaderboard_columns import LEADERBOARD, BoardRow
 from benchmark.analysis.probes import PROBES, probe_rows, probes_of
@@ -24,16 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.records.schema import Record
-
-
-def leaderboard_row(comparison: Comparison, row: Row) -> dict[str, Any]:
-    """One row of the leaderboard as plain data, by column."""
-    return row_values(LEADERBOARD, BoardRow(comparison, row))
-
-
-def run_row(record: Record, path: str) -> dict[str, Any]:
-    """One row of the table of runs as plain data, by column; `path` leads to the record."""
-    return row_values(RUNS, RunRow(record, path))
 
 
 def leaderboard(records: Sequence[Record]) -> pd.DataFrame:

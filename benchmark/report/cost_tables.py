@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis.columns import row_values
+from benchmark.analysis.leaderboard_columns import LEADERBOARD, BoardRow
 from benchmark.analysis.published import DESCRIPTION, REPOSITORY, PublishedRun, PublishedSource, published, published_of
 from benchmark.analysis.relative import ENCODERS, relative_times, total_cost
-from benchmark.analysis.tables import leaderboard_row
 from benchmark.report.tables import Cell, Table, machine_cell, make_table, number_cell, row_cell, times_cell
 from benchmark.text import duration, with_interval
 
@@ -24,7 +25,7 @@ def cost_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
     if not rows:
         return None
     rows.sort(key=lambda row: row.cost.mean or 0.0)
-    cells = [_cost_cells(row, leaderboard_row(comparison, row), machines) for row in rows]
+    cells = [_cost_cells(row, row_values(LEADERBOARD, BoardRow(comparison, row)), machines) for row in rows]
     return make_table(cells, *(cells[0].keys() - {"Entry", "Times", "Machine"}), drop_empty=True)
 
 

@@ -40,10 +40,8 @@ class Plot:
     @cached_property
     def _places(self) -> dict[int, float]:
         """The places of rows of equal cost, by id: side by side from the most accurate on."""
-        ordered = sorted(
-            self.paid, key=lambda row: (-(row.accuracy.mean or 0.0), row.first.experiment, row.first.entry)
-        )
-        return {id(row): float(place) for place, row in enumerate(ordered)}
+        rows = sorted(self.paid, key=lambda row: (-(row.accuracy.mean or 0.0), row.first.experiment, row.first.entry))
+        return {id(row): float(place) for place, row in enumerate(rows)}
 
     def at(self, row: Row) -> tuple[float, float]:
         """The row's means in the figure's units; if all costs are equal, its place instead of its cost."""

@@ -67,34 +67,28 @@ def colour(entry: str, method: str = "") -> str:
 
     An unknown entry of a known method gets a shade of the method's colour; any other one a hue from its name's hash.
     """
+    from matplotlib.colors import to_hex, to_rgb
+
     if entry in COLOURS:
         return COLOURS[entry]
     digest = hashlib.sha256(entry.encode()).digest()
     if method in COLOURS:
-        red, green, blue = (int(COLOURS[method][i : i + 2], 16) / 255 for i in (1, 3, 5))
-        hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+        hue, lightness, saturation = colorsys.rgb_to_hls(*to_rgb(COLOURS[method]))
         shift = 0.12 + 0.14 * digest[0] / 255
         lightness += shift if lightness < 0.4 else -shift
-        return _hex(colorsys.hls_to_rgb(hue, lightness, saturation))
-    return _hex(colorsys.hls_to_rgb(digest[0] / 256, 0.32 + 0.2 * digest[1] / 255, 0.6))
-
-
-def _hex(rgb: tuple[float, float, float]) -> str:
-    return "#" + "".join(f"{round(255 * min(1.0, max(0.0, channel))):02x}" for channel in rgb)
+        return to_hex(colorsys.hls_to_rgb(hue, lightness, saturation))
+    return to_hex(colorsys.hls_to_rgb(digest[0] / 256, 0.32 + 0.2 * digest[1] / 255, 0.6))
 
 
 def text_colour(shade: str) -> str:
     """A darker shade of a colour, readable as small text on white (contrast of at least 4.5 to 1)."""
-    channels = [int(shade[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    while 1.05 / (_luminance(channels) + 0.05) < 4.5:
-        channels = [0.95 * channel for channel in channels]
-    return _hex((channels[0], channels[1], channels[2]))
+    from matplotlib.colors import to_hex, to_rgb
+    from seaborn.utils import relative_luminance
 
-
-def _luminance(channels: list[float]) -> float:
-    """Relative luminance of sRGB channels in [0, 1]."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    red, green, blue = to_rgb(shade)
+    while 1.05 / (relative_luminance((red, green, blue)) + 0.05) < 4.5:
+        red, green, blue = 0.95 * red, 0.95 * green, 0.95 * blue
+    return to_hex((red, green, blue))
 
 
 def marker(record: Record) -> str:

@@ -8,10 +8,13 @@ from string import ascii_uppercase
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from benchmark.analysis.columns import row_values
 from benchmark.analysis.comparability import backbone_text, hardware_key, short_hash
 from benchmark.analysis.comparison import UNSAFE_TIMES, Comparison, Row, row_key
-from benchmark.analysis.differences import median_time_to, ranks, targets_of
-from benchmark.analysis.tables import leaderboard_row, relative, run_row
+from benchmark.analysis.differences import median_time_to, targets_of
+from benchmark.analysis.leaderboard_columns import LEADERBOARD, BoardRow
+from benchmark.analysis.run_columns import RUNS, RunRow
+from benchmark.analysis.tables import relative
 from benchmark.analysis.values import commit_text
 from benchmark.records.invalid import why_invalid
 from benchmark.report import style
@@ -97,8 +100,8 @@ def leaderboard_table(comparison: Comparison, machines: Sequence[str]) -> Table:
 
 
 def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]) -> dict[str, Cell]:
-    values = leaderboard_row(comparison, row)
-    rank = ranks(comparison).get(id(row))
+    board_row = BoardRow(comparison, row)
+    values, rank = row_values(LEADERBOARD, board_row), board_row.rank
     n = f"{row.n}" if len(row.completed) == row.n else f"{len(row.completed)} of {row.n}"
     other = values["other_linear_top1_mean"]
     notes = "; ".join(filter(None, ("preliminary" if row.preliminary else "", values["tags"], values["flags"])))
@@ -196,7 +199,7 @@ def runs_table(found: Sequence[tuple[Path, Record]], out: Path) -> Table:
 
 def _run_cells(path: Path, record: Record, out: Path) -> dict[str, Cell]:
     where = relative(path, out)
-    values = run_row(record, where)
+    values = row_values(RUNS, RunRow(record, where))
     cause = f" ({record.cause})" if record.cause else ""
     wrong = why_invalid(record)
     cells = {

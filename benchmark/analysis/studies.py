@@ -198,14 +198,10 @@ def _significant(effect: Effect, best: Level, tested: Sequence[Pair]) -> str:
     parts += [f"above {listing(below)}"] if below else []
     parts += [f"not significantly different from {listing(near)}"] if near else []
     if not below:
-        elsewhere = [_in_words(pair) for pair in tested if pair.differs]
-        parts.append(f"significant: {listing(elsewhere)}")
+        apart = [(pair.first.text, pair.second.text, pair.paired.mean or 0.0) for pair in tested if pair.differs]
+        elsewhere = listing(f"{a} above {b}" if mean > 0 else f"{b} above {a}" for a, b, mean in apart)
+        parts.append(f"significant: {elsewhere}")
     return "; ".join(parts) + f" (paired by seed, corrected for {len(tested)} comparisons)."
-
-
-def _in_words(pair: Pair) -> str:
-    higher, lower = (pair.first, pair.second) if (pair.paired.mean or 0.0) > 0 else (pair.second, pair.first)
-    return f"{higher.text} above {lower.text}"
 
 
 def _points(pair: Pair) -> str:

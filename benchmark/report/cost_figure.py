@@ -86,8 +86,10 @@ def _plots(rows: Sequence[Row], panels: Mapping[str, list[Row]], every: Sequence
             unit,
             published and not all(has_time_budget(row.first) for row in part),
         )
-        same = f"{budget_text(plot.paid[0].first)} each" if plot.equal else None
-        axes.set(xlabel=same or label + _rungs(plot), ylabel="Linear probe, test top-1 (%)")
+        budgets = [budget_text(row.first) for row in max(plot.ladders(), key=len, default=[])]
+        lines = f", lines: {budgets[0].split()[0]} to {budgets[-1]}" if len(budgets) > 1 else ""
+        xlabel = f"{budget_text(plot.paid[0].first)} each" if plot.equal else label + lines
+        axes.set(xlabel=xlabel, ylabel="Linear probe, test top-1 (%)")
         _set_limits(plot)
         _draw_key(plot)
         if len(panels) > 1:
@@ -96,25 +98,21 @@ def _plots(rows: Sequence[Row], panels: Mapping[str, list[Row]], every: Sequence
     return plots
 
 
-def _rungs(plot: Plot) -> str:
-    """The budgets that the lines join, for the label of the cost axis; empty without lines."""
-    budgets = [budget_text(row.first) for row in max(plot.ladders(), key=len, default=[])]
-    return f", lines: {budgets[0].split()[0]} to {budgets[-1]}" if len(budgets) > 1 else ""
-
-
 def _has_paid(row: Row) -> bool:
     return row.first.method != "random_init" and (row.cost.mean or 0.0) > 0.0
 
 
 def _draw_panel(plot: Plot) -> list[tuple[float, float]]:
-    """Draws untrained networks, front and entries; returns the front's corners."""
+    """Draws untrained networks, front and entries; returns the front's corners, none if all costs are equal."""
     for rungs in ladders(plot.floors):
         level = rungs[-1].accuracy.mean or 0.0
         plot.axes.axhline(level, color=style.FAINT, linewidth=0.8, dashes=(5, 3), zorder=1.5)
-    front = _draw_front(plot)
+    front = [] if plot.equal else [plot.at(row) for row in front_rows([*plot.paid, *plot.floors])]
+    floor = max((row.accuracy.mean or 0.0 for row in plot.floors), default=plot.axes.get_ylim()[0])
+    corners = draw_front(plot.axes, front, floor)
     for rungs in plot.ladders():
         _draw_entry(plot, rungs)
-    return front
+    return corners
 
 
 def _off_scale(plot: Plot) -> set[int]:
@@ -231,14 +229,6 @@ def _draw_mean(plot: Plot, row: Row, colour: str, marker: str) -> None:
         zorder=5,
         clip_on=False,
     )
-
-
-def _draw_front(plot: Plot) -> list[tuple[float, float]]:
-    """Draws the Pareto front as a step line and returns its corners; none if all costs are equal."""
-    if plot.equal:
-        return []
-    floor = max((row.accuracy.mean or 0.0 for row in plot.floors), default=plot.axes.get_ylim()[0])
-    return draw_front(plot.axes, [plot.at(row) for row in front_rows([*plot.paid, *plot.floors])], floor)
 
 
 def _labels(plot: Plot, front: list[tuple[float, float]]) -> list[Label]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.columns import row_values
 from benchmark.analysis.leaderboard_columns import LEADERBOARD, BoardRow
-from benchmark.analysis.published import DESCRIPTION, REPOSITORY, PublishedRun, PublishedSource, published, published_of
+from benchmark.analysis.published import DESCRIPTION, REPOSITORY, published, published_of
 from benchmark.analysis.relative import ENCODERS, relative_times, total_cost
 from benchmark.report.tables import Cell, Table, machine_cell, make_table, number_cell, row_cell, times_cell
 from benchmark.text import duration, with_interval
@@ -78,15 +78,10 @@ def _ratio(ratio: Summary | None) -> Cell:
 
 
 def _published_cell(record: Record, name: str) -> Cell:
-    """The ratios that a source published for runs like this one."""
-    source, runs = published()[name], published_of(record, name)
-    if not runs:
-        return Cell("")
-    return Cell(", ".join(_published_ratio(source, run) for run in runs), source.ratio(runs[0]))
-
-
-def _published_ratio(source: PublishedSource, run: PublishedRun) -> str:
-    """The ratio, with the network and the epochs where they are not those of CNN-JEPA's run."""
-    notes = [run.backbone] if run.vit else []
-    notes += [f"{run.epochs} epochs against {source.base.epochs}"] if run.epochs != source.base.epochs else []
-    return f"{source.ratio(run):.2f}" + (f" ({', '.join(notes)})" if notes else "")
+    """The ratios that a source published for runs like this one, with what differs from its run of CNN-JEPA."""
+    source, ratios = published()[name], []
+    for run in (runs := published_of(record, name)):
+        notes = [run.backbone] if run.vit else []
+        notes += [f"{run.epochs} epochs against {source.base.epochs}"] if run.epochs != source.base.epochs else []
+        ratios.append(f"{source.ratio(run):.2f}" + (f" ({', '.join(notes)})" if notes else ""))
+    return Cell(", ".join(ratios), source.ratio(runs[0]) if runs else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.report import style
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
-    from matplotlib.text import Text
 
 # Beside and above first: that is where a reader looks for a name.
 _ANGLES = (0, 180, 30, 150, 330, 210, 60, 120, 300, 240, 90, 270, 15, 165, 345, 195, 75, 105, 285, 255)
@@ -137,7 +136,7 @@ def place(
     The axes' limits have to be final. Obstacles are boxes in display coordinates that labels should not cover, with
     their weights; the font's size is in points.
     """
-    scale = axes.figure.dpi / 72
+    scale, inverse = axes.figure.dpi / 72, axes.transData.inverted()
     frame = Box(*axes.get_window_extent().extents)
     taken = list(obstacles)
     done: list[Placement] = []
@@ -150,20 +149,15 @@ def place(
             box, distance, covered = choose(drawn.width + 2, drawn.height, (float(x), float(y)), scale, frame, taken)
             tried.append((covered, distance, number, point, box))
         covered, distance, _, point, box = min(tried, key=lambda attempt: attempt[:3])
-        _move(axes, text, replace(label, x=point[0]), box, distance)
+        x, y = inverse.transform(((box.left + box.right) / 2, (box.bottom + box.top) / 2))
+        text.set_position((float(x), float(y)))
+        text.set(ha="center", va="center", zorder=6)
+        # A white ground rather than an outline: matplotlib writes outlined text into an SVG as shapes, not as text.
+        text.set_bbox({"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.4})
+        if distance >= _LEADER_FROM:
+            x, y = axes.transData.transform(point)
+            end = inverse.transform((min(max(x, box.left), box.right), min(max(y, box.bottom), box.top)))
+            axes.plot(*zip(point, end, strict=True), color=style.FAINT, linewidth=0.4, zorder=2.5)
         taken.append((box, 8.0))
         done.append(Placement(label, box, covered))
     return done
-
-
-def _move(axes: Axes, text: Text, label: Label, box: Box, distance: float) -> None:
-    inverse = axes.transData.inverted()
-    x, y = inverse.transform(((box.left + box.right) / 2, (box.bottom + box.top) / 2))
-    text.set_position((float(x), float(y)))
-    text.set(ha="center", va="center", zorder=6)
-    # A white ground rather than an outline: matplotlib writes outlined text into an SVG as shapes, not as text.
-    text.set_bbox({"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.4})
-    if distance >= _LEADER_FROM:
-        x, y = axes.transData.transform((label.x, label.y))
-        end = inverse.transform((min(max(x, box.left), box.right), min(max(y, box.bottom), box.top)))
-        axes.plot([label.x, end[0]], [label.y, end[1]], color=style.FAINT, linewidth=0.4, zorder=2.5)

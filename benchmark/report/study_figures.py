@@ -61,7 +61,9 @@ def effect_plots(effects: Sequence[Effect], study: EntryStudy, *, span: float = 
             if effect.listed or not effect.numeric:
                 _draw_levels(axis, effect)
             else:
-                _draw_cloud(axis, effect, log=study.parameters[effect.name].log)
+                xs, ys = zip(*((level.value, score) for level in effect.levels for score in level.scores), strict=True)
+                axis.scatter(xs, ys, s=9, color=style.COLOURS["cnn_jepa"], alpha=0.6, linewidths=0, zorder=3)
+                axis.set_xscale("log" if study.parameters[effect.name].log else "linear")
         for axis in axes[len(shown) :]:
             axis.set_axis_off()
         low, high = _limits(shown)
@@ -115,14 +117,6 @@ def _limits(effects: Sequence[Effect]) -> tuple[float, float]:
         reach = width if level.summary.n >= MIN_RESULT else min(width, 0.5 * spread)
         ends += [] if level.summary.mean is None else [level.summary.mean - reach, level.summary.mean + reach]
     return min(ends) - 0.06 * spread, max(ends) + 0.06 * spread
-
-
-def _draw_cloud(axes: Axes, effect: Effect, *, log: bool) -> None:
-    points = [(float(level.value), score) for level in effect.levels for score in level.scores]
-    xs, ys = zip(*points, strict=True)
-    axes.scatter(xs, ys, s=9, color=style.COLOURS["cnn_jepa"], alpha=0.6, linewidths=0, zorder=3)
-    if log:
-        axes.set_xscale("log")
 
 
 def heat_map(study: EntryStudy, first: str, second: str) -> Figure | None:

@@ -93,7 +93,7 @@ def _part(
 ) -> dict[str, Any]:
     """One entry's study: its findings, figures, a note on figures that are missing, and tables."""
     sentences = [sentence(effect) for effect in shown] if complete_trials(entry_study) else ["No trial is complete."]
-    if front := drawing.front_sentence(entry_study) if _seeks_a_front(study) else "":
+    if front := drawing.front_sentence(entry_study) if study.sampler == "nsga2" else "":
         sentences.append(front)
     return {
         "entry": style.display(entry_study.entry),
@@ -105,16 +105,12 @@ def _part(
     }
 
 
-def _seeks_a_front(study: StudyRecord) -> bool:
-    """Whether the sampler minimised the cost as a second objective."""
-    return study.sampler == "nsga2"
-
-
 def _pictures(
     study: StudyRecord, entry_study: EntryStudy, shown: Sequence[Effect], out: Path, span: float
 ) -> list[Picture]:
     stem = _stem(f"study-{study.name}-{entry_study.entry}")
-    front = drawing.trial_front(entry_study) if _seeks_a_front(study) else None
+    # Of the samplers, this one minimises the cost as a second objective.
+    front = drawing.trial_front(entry_study) if study.sampler == "nsga2" else None
     drawn: list[tuple[Any, str, str, str]] = [(front, "front", "Accuracy and cost", _FRONT)]
     drawn.append((drawing.effect_plots(shown, entry_study, span=span), "effects", "Effects", _EFFECTS))
     for number, (first, second) in enumerate(drawing.pairs_of(entry_study), 1):

@@ -24,8 +24,6 @@ from benchmark.text import duration, listing, with_interval
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from benchmark.records.schema import Record
-
 
 def name_of(row: Row) -> str:
     """The row's entry as a reader writes it."""
@@ -214,7 +212,11 @@ def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[s
         sentences.append("No entry is tagged as tuned, so it is unknown how well the recipes suit this scale.")
     sentences += _by_word(rows, tags, "Tagged")
     sentences += _by_word(rows, {id(row): row_flags(row) for row in rows}, "Flagged")
-    sentences += [_failure(record) for record in records if record.status != "completed"]
+    for record in records:
+        if record.status != "completed":
+            cause = f" ({record.cause})" if record.cause else ""
+            run = f"{style.display(record.entry)}, seed {record.seed}, {budget_text(record)}"
+            sentences.append(f"{run}: {record.status}{cause}" + (f": {record.message}" if record.message else ""))
     commits = sorted({commit_text(record) or "unknown" for record in records})
     if len(commits) > 1:
         sentences.append(f"The runs come from {len(commits)} versions of the code: {', '.join(commits)}.")
@@ -229,15 +231,12 @@ def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[s
             )
     if len(comparisons) > 1:
         fields = differing_fields(records)
-        named = "; ".join(f"{name} ({', '.join(_short(v) for v in values)})" for name, values in fields.items())
+        cut = {name: [v if len(v) <= 48 else f"{v[:45]}..." for v in values] for name, values in fields.items()}
+        named = "; ".join(f"{name} ({', '.join(values)})" for name, values in cut.items())
         sentences.append(
             f"There are {len(comparisons)} comparisons; ranks hold only within one. They differ in: {named or '-'}."
         )
     return sentences + unreadable
-
-
-def _short(value: str) -> str:
-    return value if len(value) <= 48 else value[:45] + "..."
 
 
 def _counts(rows: Sequence[Row]) -> list[str]:
@@ -275,9 +274,3 @@ def _references(comparisons: Sequence[Comparison]) -> list[str]:
             f"Compared with the random init of another backbone, because there is none of their own: {names}."
         )
     return sentences
-
-
-def _failure(record: Record) -> str:
-    cause = f" ({record.cause})" if record.cause else ""
-    message = f": {record.message}" if record.message else ""
-    return f"{style.display(record.entry)}, seed {record.seed}, {budget_text(record)}: {record.status}{cause}{message}"

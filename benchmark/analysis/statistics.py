@@ -49,18 +49,12 @@ def summarise(values: Sequence[float | None]) -> Summary:
 
 
 @dataclass(frozen=True)
-class PairedDifference:
-    """How much higher one entry's values are than another's, seed by seed, over `n` pairs.
+class PairedDifference(Summary):
+    """How much higher one entry's values are than another's, seed by seed; without spread, there is no interval.
 
-    Attributes:
-        mean: of the differences; None without pairs.
-        ci95: half the width of its 95% interval (Student t); None for fewer than two pairs, or without spread.
-        p: of the two-sided paired t-test; None where there is nothing to test by.
+    `p` is that of the two-sided paired t-test; None where there is nothing to test by.
     """
 
-    n: int
-    mean: float | None
-    ci95: float | None
     p: float | None
 
 
@@ -78,13 +72,13 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Paired
     if len(first) != len(second):
         raise ValueError(f"{len(first)} and {len(second)} values cannot be paired")
     summary = summarise([a - b for a, b in zip(first, second, strict=True)])
-    if summary.mean is None or summary.sd is None:
-        return PairedDifference(summary.n, summary.mean, None, None)
-    if summary.sd <= _ROUNDING * max(1.0, abs(summary.mean)):
-        return PairedDifference(summary.n, summary.mean, None, None if summary.mean else 1.0)
-    t = summary.mean / (summary.sd / math.sqrt(summary.n))
-    p = min(1.0, 2.0 * float(stdtr(summary.n - 1, -abs(t))))
-    return PairedDifference(summary.n, summary.mean, summary.ci95, p)
+    n, mean, sd = summary.n, summary.mean, summary.sd
+    if mean is None or sd is None:
+        return PairedDifference(n, mean, sd, None, None)
+    if sd <= _ROUNDING * max(1.0, abs(mean)):
+        return PairedDifference(n, mean, sd, None, None if mean else 1.0)
+    p = min(1.0, 2.0 * float(stdtr(n - 1, -abs(mean / (sd / math.sqrt(n))))))
+    return PairedDifference(n, mean, sd, summary.ci95, p)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -35,7 +35,7 @@ from benchmark.machine.devices import choose_device
 from benchmark.machine.interrupt import StopSignal
 from benchmark.runs.run import Run
 from benchmark.training import loop
-from benchmark.training.loop import NoCallbacks, Training, run_step, train
+from benchmark.training.loop import Callbacks, Training, run_step, train
 from benchmark.training.profile import PARTS, breakdown, undone, warm_up
 
 PRODUCTS = (
@@ -110,7 +110,7 @@ def _loop_share(run: Run, steps: int) -> float:
 
     loop.run_step = timed
     try:
-        train(training, NoCallbacks(), points=1)
+        train(training, Callbacks(), points=1)
     finally:
         loop.run_step = real
     return 1 - inside / run.ledger.training_time

@@ -20,12 +20,15 @@ KINDS: tuple[BudgetKind, ...] = get_args(BudgetKind)
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 
-def parse_duration(text: str) -> float:
-    """Seconds of a duration such as `2h30m`, `90s`, `1.5h` or `3600`.
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is not a number") from None
 
-    Raises:
-        ValueError: it is not a duration.
-    """
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as `2h30m`, `90s`, `1.5h` or `3600`; ValueError if it is none."""
     text = text.strip().lower()
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return float(text)
@@ -36,16 +39,6 @@ def parse_duration(text: str) -> float:
 
 
 @dataclass(frozen=True)
-class Consumed:
-    """What a run has spent so far; `devices` is the mean, if their number has changed."""
-
-    steps: int = 0
-    samples: int = 0
-    training_time: float = 0.0
-    devices: float = 1
-
-
-@dataclass(frozen=True)
 class Budget:
     """One limit. `limit` is in epochs, steps, samples, seconds (`wall_clock`), device-hours or FLOPs."""
 
@@ -53,11 +46,7 @@ class Budget:
     limit: float
 
     def total_steps(self, steps_per_epoch: int, batch_size: int, flops_per_step: float | None) -> int | None:
-        """How many steps it allows, at least one; None for budgets of time.
-
-        Raises:
-            ValueError: a budget of FLOPs for steps that were not counted.
-        """
+        """How many steps it allows, at least one; None for budgets of time. One of FLOPs needs those of a step."""
         if self.kind == "epochs":
             return max(1, round(self.limit * steps_per_epoch))
         if self.kind == "steps":
@@ -75,16 +64,17 @@ class Budget:
         seconds = {"wall_clock": self.limit, "device_hours": self.limit * 3600 / devices}
         return seconds.get(self.kind)
 
-    def progress(self, consumed: Consumed, total_steps: int | None) -> float:
-        """Consumed / limit in [0, 1]. Never decreases as more is consumed (RULES 5)."""
+    def progress(
+        self, total_steps: int | None, *, steps: int = 0, training_time: float = 0.0, devices: float = 1.0
+    ) -> float:
+        """Consumed / limit in [0, 1]; never decreases as more is consumed (RULES 5). `devices` is their mean number."""
         if total_steps is not None:
-            return min(1.0, consumed.steps / total_steps)
-        seconds = self.training_time(consumed.devices)
+            return min(1.0, steps / total_steps)
+        seconds = self.training_time(devices)
         assert seconds is not None
-        return min(1.0, consumed.training_time / seconds)
+        return min(1.0, training_time / seconds)
 
     def __str__(self) -> str:
-        """As it is written on the command line."""
         return f"{self.kind}={self.limit:g}" + ("s" if self.kind == "wall_clock" else "")
 
 
@@ -139,21 +129,14 @@ class BudgetSpec(Config):
 
 
 def parse_budget(text: str) -> dict[str, Any]:
-    """A budget from the command line, `epochs=2,5,10` or `wall_clock=2h30m`, as plain data for `BudgetSpec`.
-
-    Raises:
-        ValueError: it is not a budget; the nearest kind is named.
-    """
+    """A budget from the command line, such as `epochs=2,5,10`, as data for `BudgetSpec`; ValueError if it is none."""
     kind, separator, limits = text.partition("=")
     if not separator:
         raise ValueError(f"--budget is '{text}'; expected KIND=LIMIT, for instance epochs=10 or wall_clock=30m")
     if kind not in KINDS:
         raise ValueError(f"--budget: unknown kind '{kind}'; {nearest(kind, KINDS)}")
-    values: list[float] = []
-    for limit in limits.split(","):
-        try:
-            values.append(parse_duration(limit) if kind == "wall_clock" else float(limit))
-        except ValueError as error:
-            detail = str(error) if kind == "wall_clock" else f"'{limit}' is not a number"
-            raise ValueError(f"--budget: {detail}") from None
-    return {kind: values}
+    parse = parse_duration if kind == "wall_clock" else _number
+    try:
+        return {kind: [parse(limit) for limit in limits.split(",")]}
+    except ValueError as error:
+        raise ValueError(f"--budget: {error}") from None

@@ -6,11 +6,12 @@ Norms, activations, optimizers and moving averages are not: they are bound by me
 
 from __future__ import annotations
 
+from inspect import unwrap
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,49 +26,26 @@ def count_flops(work: Callable[[], Any]) -> int:
 
 
 def _convolution_backward(
-    grad_shape: Sequence[int],
-    input_shape: Sequence[int],
-    weight_shape: Sequence[int],
-    _bias: Any,
-    _stride: Any,
-    _padding: Any,
-    _dilation: Any,
-    transposed: bool,
-    _output_padding: Any,
-    _groups: int,
-    output_mask: Sequence[bool],
-    **_: Any,
+    grad_shape: Sequence[int], input_shape: Sequence[int], weight_shape: Sequence[int], *settings: Any, **_: Any
 ) -> int:
     """The input gradient and the weight gradient cost as much as the forward pass, each.
 
     torch 2.14's own formula ignores groups in the weight gradient: for a depthwise layer of 2,000 channels it counts
     2,000 times too much. The weight's second dimension is channels / groups, so that its size counts each product once.
     """
+    _bias, _stride, _padding, _dilation, transposed, _output_padding, _groups, output_mask = settings
     positions = prod((input_shape if transposed else grad_shape)[2:])
     forward = 2 * input_shape[0] * positions * prod(weight_shape)
     return forward * (bool(output_mask[0]) + bool(output_mask[1]))
 
 
-def _added_product(_sum: Any, first: Sequence[int], second: Sequence[int], *_: Any, **__: Any) -> int:
-    """`addmm_` and `baddbmm_`: shapes `(..., m, k)` and `(..., k, n)`."""
-    return 2 * prod(first) * second[-1]
-
-
-def _attention(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
-
-
-def _attention_backward(
-    grad: Sequence[int], query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any
-) -> int:
-    return int(sdpa_backward_flop_count(grad, query, key, value))  # type: ignore[no-untyped-call]
-
-
+_ATEN = torch.ops.aten
 # In-place forms and the CPU's attention have no formula in torch, and would count as nothing.
-_OWN: dict[Any, Any] = {
-    torch.ops.aten.convolution_backward: _convolution_backward,
-    torch.ops.aten.addmm_: _added_product,
-    torch.ops.aten.baddbmm_: _added_product,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+_ALIKE = {
+    _ATEN.addmm_: _ATEN.addmm,
+    _ATEN.baddbmm_: _ATEN.baddbmm,
+    _ATEN._scaled_dot_product_flash_attention_for_cpu: _ATEN._scaled_dot_product_flash_attention,
+    _ATEN._scaled_dot_product_flash_attention_for_cpu_backward: _ATEN._scaled_dot_product_flash_attention_backward,
 }
+_OWN: dict[Any, Any] = {operation: unwrap(flop_registry[known]) for operation, known in _ALIKE.items()}
+_OWN[_ATEN.convolution_backward] = _convolution_backward

@@ -47,10 +47,7 @@ class Ledger:
         self._windows: list[float] = []
         self._window_start: tuple[float, int] | None = None
         self._points: list[Point] = []
-        self.steps = 0
-        self.samples = 0
-        self.views = 0
-        self.resumed = 0
+        self.steps = self.samples = self.views = self.resumed = 0
         self.flops_per_step: float | None = None
         self.tracked = False
 
@@ -123,18 +120,13 @@ class Ledger:
         return self._windows[-1] if self._windows else None
 
     def record(self, peak_memory_bytes: int | None, meter: Meter | None = None) -> LedgerRecord:
-        """Everything up to now, for the run's record.
-
-        Args:
-            peak_memory_bytes: see `benchmark.cost.memory.PeakMemory`.
-            meter: the samples taken meanwhile.
-        """
+        """Everything up to now, for the run's record; a meter adds the samples taken meanwhile."""
         self._switch(self._phase)
         training = self._seconds["training"]
         throughput = None
         if self._windows:
-            p10, median, p90 = np.percentile(self._windows, [10, 50, 90])
-            throughput = Throughput(median=float(median), p10=float(p10), p90=float(p90))
+            p10, median, p90 = map(float, np.percentile(self._windows, [10, 50, 90]))
+            throughput = Throughput(median=median, p10=p10, p90=p90)
         return LedgerRecord(
             phases=PhaseSeconds(**self._seconds),
             data_wait=self._data_wait,
@@ -148,10 +140,7 @@ class Ledger:
             samples_per_second=throughput,
             flops_per_step=self.flops_per_step,
             flops=self.flops,
-            energy=None if meter is None else meter.energy,
-            other_cores=None if meter is None else meter.other_cores,
-            clock_mhz=None if meter is None else meter.clock_mhz,
-            throttled=None if meter is None else meter.throttled,
+            **({} if meter is None else meter.record()),
             peak_memory_bytes=peak_memory_bytes,
             evaluation_points=self._points,
             resumed=self.resumed,

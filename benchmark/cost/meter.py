@@ -25,10 +25,7 @@ BUSY_SHARE = 0.05  # of the visible cores, taken by others: from here on a run's
 class Meter:
     """Samples counters and gauges in a thread of its own while a run trains.
 
-    Args:
-        sources: read together, about once a second.
-        training_time: seconds of training so far; an interval counts where nearly all of it was training.
-        interval: seconds between readings.
+    An interval between two readings counts where nearly all of it was training, by `training_time`.
     """
 
     def __init__(
@@ -45,12 +42,10 @@ class Meter:
         self._thread = threading.Thread(target=self._run, name="meter", daemon=True)
 
     def __enter__(self) -> Meter:
-        """Starts sampling."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stops sampling."""
         self._end.set()
         self._thread.join()
 
@@ -79,34 +74,21 @@ class Meter:
                     self.grown[name] += value - self._last[name]
         self._last, self._since = values, (now, trained)
 
-    @property
-    def other_cores(self) -> float | None:
-        """How many cores other processes kept busy, on average; None before a whole interval of training.
+    def record(self) -> dict[str, Any]:
+        """Fields of a ledger's record, over whole intervals of training; what was not measured is left out.
 
         The system counts in hundredths of a second: a few thousandths of a core are noise.
         """
-        return max(0.0, self.grown["others"] / self.seconds) if self.seconds and "others" in self.grown else None
-
-    @property
-    def clock_mhz(self) -> float | None:
-        """Mean clock; None if it cannot be read."""
-        return self._mean("clock")
-
-    @property
-    def throttled(self) -> float | None:
-        """Share of the training in which the device's clock was held down; None if it cannot be read."""
-        return self._mean("throttled")
-
-    def _mean(self, gauge: str) -> float | None:
-        return self.grown[gauge] / self.seconds if self.seconds and gauge in self.grown else None
-
-    @property
-    def energy(self) -> EnergyRecord | None:
-        """Energy of the sampled part of the training; None without a counter."""
-        if "energy" not in self.grown or not self.seconds:
-            return None
-        scope: str = self._sources["energy"].scope  # type: ignore[attr-defined]
-        return EnergyRecord(joules=self.grown["energy"], seconds=self.seconds, scope=scope)
+        if not self.seconds:
+            return {}
+        names = {"other_cores": "others", "clock_mhz": "clock", "throttled": "throttled"}
+        fields: dict[str, Any] = {
+            field: max(0.0, self.grown[name] / self.seconds) for field, name in names.items() if name in self.grown
+        }
+        if "energy" in self.grown:
+            scope = self._sources["energy"].scope
+            fields["energy"] = EnergyRecord(joules=self.grown["energy"], seconds=self.seconds, scope=scope)
+        return fields
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data for resuming."""

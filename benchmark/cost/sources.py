@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from abc import ABC, abstractmethod
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import psutil
 
@@ -27,19 +26,16 @@ class Source(Protocol):
 
     name: str
     grows: bool
+    scope: str  # what an energy counter covers
 
     def read(self) -> float:
         """The present value; OSError if it can no longer be read."""
 
 
 class OtherLoad:
-    """Core-seconds that other processes used of the cores this one may run on.
+    """Core-seconds that other processes than the run's `own` used of the cores this one may run on."""
 
-    Args:
-        own: the run's own processes; this one alone by default.
-    """
-
-    name, grows = "others", True
+    name, grows, scope = "others", True, ""
 
     def __init__(self, own: Sequence[int] = ()) -> None:
         self._own = [psutil.Process(number) for number in own] or [psutil.Process()]
@@ -50,18 +46,13 @@ class OtherLoad:
         cores = psutil.cpu_times(percpu=True)
         chosen = [cores[i] for i in self._cores if i < len(cores)] or cores
         # User time already includes guests; a hypervisor's steal is somebody else's work.
-        busy = sum(sum(times) - times.idle - _idle_extras(times) for times in chosen)
+        idle = ("idle", "iowait", "guest", "guest_nice")
+        busy = sum(sum(times) - sum(getattr(times, name, 0.0) for name in idle) for times in chosen)
         try:
             own = [process.cpu_times() for process in self._own]
         except psutil.Error as error:
             raise OSError(str(error)) from error
-        return float(
-            busy - sum(times.user + times.system + times.children_user + times.children_system for times in own)
-        )
-
-
-def _idle_extras(times: Any) -> float:
-    return float(sum(getattr(times, name, 0.0) for name in ("iowait", "guest", "guest_nice")))
+        return float(busy - sum(t.user + t.system + t.children_user + t.children_system for t in own))
 
 
 class Rapl:
@@ -97,7 +88,7 @@ class Rapl:
 class CpuClock:
     """Mean clock of the cores in MHz, as the system reports it; often constant in a virtual machine."""
 
-    name, grows = "clock", False
+    name, grows, scope = "clock", False, ""
 
     def read(self) -> float:
         """MHz now."""
@@ -107,67 +98,51 @@ class CpuClock:
         return float(frequency.current)
 
 
-class _Nvml(ABC):
-    """A value that the driver reports for one GPU."""
+def _throttled(nvml: Any, gpu: Any) -> bool:
+    # A GPU's own power limit is its normal state.
+    reasons = (
+        nvml.nvmlClocksThrottleReasonHwSlowdown
+        | nvml.nvmlClocksThrottleReasonSwThermalSlowdown
+        | nvml.nvmlClocksThrottleReasonHwThermalSlowdown
+        | nvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown
+    )
+    return bool(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu) & reasons)
 
-    def __init__(self, device: torch.device) -> None:
+
+class Nvml:
+    """A value that the driver reports for one GPU.
+
+    `energy`: joules since the driver was loaded, by the driver's own integration. `clock`: of its multiprocessors, in
+    MHz. `throttled`: 1 while heat or the power supply lower its clock, else 0.
+    """
+
+    scope = "GPU board (NVML)"
+    questions: ClassVar[dict[str, Callable[[Any, Any], float]]] = {
+        "energy": lambda nvml, gpu: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000,
+        "clock": lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM),
+        "throttled": _throttled,
+    }
+
+    def __init__(self, name: str, device: torch.device) -> None:
         import pynvml
         import torch
 
+        self.name, self.grows = name, name == "energy"
         try:
             pynvml.nvmlInit()
             uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-            self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+            self._gpu = pynvml.nvmlDeviceGetHandleByUUID(uuid)
         except pynvml.NVMLError as error:
             raise OSError(str(error)) from error
-        self.read()
 
     def read(self) -> float:
         """The present value."""
         import pynvml
 
         try:
-            return self._ask(pynvml)
+            return float(self.questions[self.name](pynvml, self._gpu))
         except pynvml.NVMLError as error:
             raise OSError(str(error)) from error
-
-    @abstractmethod
-    def _ask(self, nvml: Any) -> float:
-        """The driver's answer."""
-
-
-class NvmlEnergy(_Nvml):
-    """Energy of one GPU in joules since the driver was loaded, by the driver's own integration."""
-
-    name, grows = "energy", True
-    scope = "GPU board (NVML)"
-
-    def _ask(self, nvml: Any) -> float:
-        return float(nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1000
-
-
-class NvmlClock(_Nvml):
-    """Clock of one GPU's multiprocessors in MHz."""
-
-    name, grows = "clock", False
-
-    def _ask(self, nvml: Any) -> float:
-        return float(nvml.nvmlDeviceGetClockInfo(self._handle, nvml.NVML_CLOCK_SM))
-
-
-class NvmlThrottled(_Nvml):
-    """1 while heat or the power supply lower one GPU's clock, else 0. Its own power limit is its normal state."""
-
-    name, grows = "throttled", False
-
-    def _ask(self, nvml: Any) -> float:
-        reasons = (
-            nvml.nvmlClocksThrottleReasonHwSlowdown
-            | nvml.nvmlClocksThrottleReasonSwThermalSlowdown
-            | nvml.nvmlClocksThrottleReasonHwThermalSlowdown
-            | nvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown
-        )
-        return float(bool(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle) & reasons))
 
 
 def sources(device: torch.device, own: Sequence[int] = ()) -> list[Source]:
@@ -177,7 +152,7 @@ def sources(device: torch.device, own: Sequence[int] = ()) -> list[Source]:
     """
     kinds: list[Callable[[], Source]] = [partial(OtherLoad, own)]
     if len(own) <= 1 and device.type == "cuda":
-        kinds += [partial(kind, device) for kind in (NvmlEnergy, NvmlClock, NvmlThrottled)]
+        kinds += [partial(Nvml, name, device) for name in Nvml.questions]
     elif len(own) <= 1:
         kinds += [Rapl, CpuClock]
     readable: list[Source] = []

@@ -13,7 +13,6 @@ from methods.config import nearest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmark.records.schema import Record
     from methods.backbone_spec import BackboneSpec
     from methods.base import Encoder
 
@@ -22,12 +21,7 @@ _ONNX = ("onnx", "onnxscript")
 
 
 def export(run: Path, target: str, out: Path) -> str:
-    """Writes a run's primary encoder in another library's format.
-
-    Args:
-        run: a run's folder, or its record.
-        target: one of `TARGETS`.
-        out: the file to write; safetensors for timm and torchvision.
+    """Writes the primary encoder of a run (its folder or record) in another library's format.
 
     Returns:
         The code that loads the file.
@@ -48,28 +42,25 @@ def export(run: Path, target: str, out: Path) -> str:
         raise UserError(f"{path}: the run is {record.status}; it left no encoder")
     from safetensors.torch import save
 
-    from benchmark.encoders.load import load_encoder
+    from benchmark.training.checkpoint import load_encoder
 
     encoder = load_encoder(path.parent, record)
-    spec = encoder.backbone.spec
+    spec, size = encoder.backbone.spec, int(record.config["image_size"])
     if target == "onnx":
-        _write_onnx(encoder, record, out)
-        return (
-            f"onnxruntime.InferenceSession('{out.name}'): images (N, 3, {_size(record)}, {_size(record)}) to features"
-        )
-    hint = _timm_call(spec, _size(record)) if target == "timm" else _torchvision_call(spec)
+        _write_onnx(encoder, size, out)
+        return f"onnxruntime.InferenceSession('{out.name}'): images (N, 3, {size}, {size}) to features"
+    hint = _timm_call(spec, size) if target == "timm" else _torchvision_call(spec)
     tensors = {name: tensor.contiguous() for name, tensor in encoder.backbone.net.state_dict().items()}
     with writing(out):
         write_atomically(out, save(tensors))
     return f"{hint}.load_state_dict(safetensors.torch.load_file('{out.name}'), strict=False)"
 
 
-def _size(record: Record) -> int:
-    return int(record.config["image_size"])
-
-
-def _is_standard(spec: BackboneSpec) -> bool:
-    return spec.stem == "imagenet" and spec.width in (None, 64)
+def _check_standard(spec: BackboneSpec, library: str) -> None:
+    if spec.stem != "imagenet" or spec.width not in (None, 64):
+        raise UserError(
+            f"{library} has no {spec.name} with a small stem or another width; use --to onnx, which takes any network"
+        )
 
 
 def _timm_call(spec: BackboneSpec, size: int) -> str:
@@ -78,54 +69,34 @@ def _timm_call(spec: BackboneSpec, size: int) -> str:
             raise UserError(
                 f"timm has no {spec.name} of another width or depth; use --to onnx, which takes any network"
             )
-        patch = spec.patch_size or 16
-        token = spec.class_token is not None
         pool = "token" if spec.class_token == "features" else "avg"
         options = (
-            f"img_size={size}, patch_size={patch}, class_token={token}, global_pool='{pool}', fc_norm=False, "
-            f"num_classes=0{f', num_heads={spec.heads}' if spec.heads else ''}"
+            f"img_size={size}, patch_size={spec.patch_size or 16}, class_token={spec.class_token is not None}, "
+            f"global_pool='{pool}', fc_norm=False, num_classes=0{f', num_heads={spec.heads}' if spec.heads else ''}"
         )
         return f"timm.create_model('{spec.name}_patch16_224', {options})"
-    if not _is_standard(spec):
-        raise UserError(
-            f"timm has no {spec.name} with a small stem or another width; use --to onnx, which takes any network"
-        )
+    _check_standard(spec, "timm")
     return f"timm.create_model('{spec.name}', num_classes=0)"
 
 
 def _torchvision_call(spec: BackboneSpec) -> str:
     if not spec.name.startswith(("resnet", "wide_resnet")):
         raise UserError(f"torchvision names the parameters of {spec.name} differently; use --to timm or --to onnx")
-    if not _is_standard(spec):
-        raise UserError(
-            f"torchvision has no {spec.name} with a small stem or another width; use --to onnx, which takes any network"
-        )
+    _check_standard(spec, "torchvision")
     return f"torchvision.models.{spec.name}()"
 
 
-def _write_onnx(encoder: Encoder, record: Record, out: Path) -> None:
+def _write_onnx(encoder: Encoder, size: int, out: Path) -> None:
     missing = [name for name in _ONNX if find_spec(name) is None]
     if missing:
         raise UserError(f"--to onnx needs {' and '.join(missing)} (pip install 'cnn-jepa-bench[onnx]')")
     import torch
 
-    example = torch.zeros(2, 3, _size(record), _size(record))
-    temporary = out.with_name(f".{out.name}.tmp")
-    try:
-        with writing(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            # In two steps: given the module, the second would rather fix the number of images than fail.
-            batch = {"images": {0: torch.export.Dim("batch")}}
-            torch.onnx.export(
-                torch.export.export(encoder, (example,), dynamic_shapes=batch),
-                (),
-                temporary,
-                input_names=["images"],
-                output_names=["features"],
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
-            temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # In two steps: given the module, the second would rather fix the number of images than fail.
+    batch = {"images": {0: torch.export.Dim("batch")}}
+    exported = torch.export.export(encoder, (torch.zeros(2, 3, size, size),), dynamic_shapes=batch)
+    names = {"input_names": ["images"], "output_names": ["features"]}
+    program = torch.onnx.export(exported, (), **names, dynamo=True, verbose=False)  # type: ignore[arg-type]
+    assert program is not None
+    with writing(out):
+        write_atomically(out, program.model_proto.SerializeToString())

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from benchmark.encoders.formats import Foreign
     from benchmark.encoders.probe import Listener
 
-EXPERIMENT, METHOD, TAG = "evaluated", EXTERNAL, "trained elsewhere"
+EXPERIMENT = "evaluated"
 MOCO_V3_SMALL_HEADS = 12
 """Attention heads of MoCo v3's ViT-S (its `vits.py`); other ViT-S have 6. The weights have the same shapes."""
 
@@ -43,19 +43,10 @@ MOCO_V3_SMALL_HEADS = 12
 def evaluate_foreign(
     foreign: Foreign, dataset: Dataset, spec: DatasetSpec, out: Path, device: str, listener: Listener, *, share: bool
 ) -> Path:
-    """Scores a checkpoint's encoder on a dataset, and writes a record as a run would leave it, without a ledger.
+    """Scores a checkpoint's encoder on a dataset; returns the file of a record like a run's, without a ledger.
 
     Args:
-        foreign: the checkpoint.
-        dataset: the images and labels to score it on.
-        spec: the dataset's declaration, for the record.
-        out: the results folder.
-        device: as for `choose_device`.
-        listener: receives progress messages.
         share: use the device beside another process.
-
-    Returns:
-        The record's file.
 
     Raises:
         UserError: the weights do not fit, or cannot be read without executing code.
@@ -85,18 +76,12 @@ def evaluate_foreign(
 
 
 def _load(foreign: Foreign, image_size: int, listener: Listener) -> tuple[Foreign, Backbone, Match]:
-    """Reads a checkpoint into the network that it is of.
-
-    Returns:
-        The checkpoint with the backbone recognised, the network with its weights, and how they matched.
-
-    Raises:
-        UserError: the weights do not fit, or cannot be read without executing code.
-    """
+    """Reads a checkpoint: with the backbone recognised, the network with its weights, and how they matched."""
     foreign, backbone, matched = recognise(foreign, read_checkpoint(foreign.path), image_size)
     listener.say(f"{foreign.path}: {matched.report()}")
     if foreign.backbone.kind == "vit":
-        listener.say(f"{foreign.path}: {_heads(backbone)} heads; features: {backbone.pooling}")
+        heads = backbone.net.blocks[0].attn.num_heads
+        listener.say(f"{foreign.path}: {heads} heads; features: {backbone.pooling}")
     if foreign.kind == "solo-learn" and foreign.backbone.stem == "small":
         listener.say(f"{foreign.path}: solo-learn's networks for CIFAR pad by 2; for one of them, set stem=small_pad2")
     if not matched.whole and not foreign.allow_partial:
@@ -111,13 +96,9 @@ def _load(foreign: Foreign, image_size: int, listener: Listener) -> tuple[Foreig
 def recognise(foreign: Foreign, content: dict[str, Any], image_size: int) -> tuple[Foreign, Backbone, Match]:
     """Completes the backbone's settings from the file where the user left them open: class token, MoCo v3's heads.
 
-    Args:
-        foreign: the checkpoint.
-        content: of its file.
-        image_size: of the images to score it on.
-
     Returns:
-        The checkpoint with its complete backbone, the network with fresh weights, and the weights found for it.
+        The checkpoint with its complete backbone, the network with fresh weights, and the weights found in the file's
+        content.
 
     Raises:
         UserError: the backbone does not fit the input size, or the file holds no encoder of the format.
@@ -149,10 +130,6 @@ def _build(spec: BackboneSpec, image_size: int) -> Backbone:
         raise UserError(f"--backbone {spec.name}: {error}") from None
 
 
-def _heads(backbone: Backbone) -> int:
-    return int(backbone.net.blocks[0].attn.num_heads)
-
-
 def _linear(record: Record) -> float:
     return record.metrics.scores.linear_top1 if record.metrics else float("nan")
 
@@ -161,8 +138,8 @@ def _config(foreign: Foreign, dataset: Dataset, spec: DatasetSpec, *, partial: b
     return {
         "experiment": EXPERIMENT,
         "description": "encoders trained elsewhere",
-        "entry": {"name": foreign.name, "method": METHOD},
-        "tags": [TAG, *(["partly untrained"] if partial else [])],
+        "entry": {"name": foreign.name, "method": EXTERNAL},
+        "tags": ["trained elsewhere", *(["partly untrained"] if partial else [])],
         "format": foreign.kind,
         "backbone": plain(foreign.backbone),
         "dataset": plain(spec),
@@ -187,15 +164,15 @@ def _record(
     foreign: Foreign, encoder: Encoder, dataset: Dataset, config: dict[str, Any], key: str, device: torch.device
 ) -> Record:
     started = now()
-    moved = encoder.to(device)
+    encoder.to(device)
     if device.type == "cpu":
-        use_plain_attention(moved)
-    scores = evaluate(moved, probe_data(dataset, dataset.image_size), "test", device)
+        use_plain_attention(encoder)
+    scores = evaluate(encoder, probe_data(dataset, dataset.image_size), "test", device)
     return Record(
         key=key,
         experiment=EXPERIMENT,
         entry=foreign.name,
-        method=METHOD,
+        method=EXTERNAL,
         backbone=foreign.backbone.name,
         seed=0,
         status="completed",

@@ -20,7 +20,6 @@ class Format:
     """Where a library keeps the encoder that it publishes.
 
     Attributes:
-        description: one line for lists.
         holders: entries of the file; the first one present counts, or else the file itself.
         prefixes: text before the network's own parameter names; the first one present counts. All of them are names of
             the same encoder (with and without a wrapper, or of different versions). If none is present, a sibling such
@@ -79,11 +78,9 @@ class Foreign:
     """A checkpoint file, and what the user knows about it.
 
     Attributes:
-        path: of the file.
-        backbone: the network.
         name: the row's name; by default the file's.
         kind: one of `FORMATS`.
-        prefix: the text before the network's own parameter names, if the user gives it.
+        prefix: the text before the network's own parameter names; None where the format says it.
         allow_partial: load the weights that fit, even if some are missing or left over.
     """
 

@@ -16,11 +16,8 @@ from torch import Tensor
 
 from benchmark.encoders.formats import FORMATS
 from benchmark.errors import UserError
-from methods.config import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import nn
 
 Weights = dict[str, Tensor]
@@ -45,10 +42,8 @@ class Match:
     Attributes:
         holder: the entry of the file; empty where the file is a state dict itself.
         prefix: the text before the network's own parameter names.
-        weights: under the network's names.
         missing: names of the network that the file lacks.
-        unexpected: names under the prefix that the network lacks, without those of heads.
-        heads: names of heads, which are ignored.
+        unexpected: names under the prefix that the network lacks, without those of heads, which are ignored.
         unlike: names whose shapes differ, with both shapes.
     """
 
@@ -69,11 +64,8 @@ class Match:
         """A one-line summary for messages."""
         where = f"{self.holder or 'the file'}, prefix '{self.prefix}'"
         parts = [f"{len(self.weights)} tensors from {where}"]
-        for what, names in (
-            ("missing", self.missing),
-            ("unexpected", self.unexpected),
-            ("of another shape", self.unlike),
-        ):
+        problems = {"missing": self.missing, "unexpected": self.unexpected, "of another shape": self.unlike}
+        for what, names in problems.items():
             if names:
                 parts.append(f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})")
         if self.heads:
@@ -87,22 +79,16 @@ def match(content: Mapping[str, Any], network: nn.Module, kind: str, prefix: str
     Only the encoder that the format publishes is considered. What it lacks is missing, even if another one has it.
 
     Args:
-        content: of the file.
-        network: its names and shapes have to match.
         kind: one of `FORMATS`.
-        prefix: the text before the parameter names, if the user gives it.
+        prefix: the text before the network's own parameter names; None where the format says it.
 
     Raises:
-        UserError: there is no such format; the file has no encoder where the format keeps it; or, with `auto`, several
-            encoders fit equally.
+        UserError: the file has no encoder where the format keeps it; or, with `auto`, several encoders fit equally.
     """
-    if kind not in FORMATS:
-        raise UserError(f"--format is '{kind}'; {nearest(kind, FORMATS)}")
     if kind == "auto":
-        return _only(list(_tries(content, network, prefix)), content)
-    holders = [name for name in FORMATS[kind].holders if isinstance(content.get(name), Mapping)]
-    holder = holders[0] if holders else ""
-    tensors = _tensors(content[holder] if holders else content)
+        return _found(content, network, prefix)
+    holder = next((name for name in FORMATS[kind].holders if isinstance(content.get(name), Mapping)), "")
+    tensors = _tensors(content[holder] if holder else content)
     if not tensors:
         raise _nothing(content)
     prefixes = FORMATS[kind].prefixes if prefix is None else (prefix,)
@@ -114,8 +100,13 @@ def match(content: Mapping[str, Any], network: nn.Module, kind: str, prefix: str
 
 def has_class_token(content: Mapping[str, Any]) -> bool:
     """Whether a network in the file has a class token, under the name that timm, DINO and MoCo v3 give it."""
-    parts = [content, *(content[name] for name in _HOLDERS if isinstance(content.get(name), Mapping))]
-    return any(name.split(".")[-1] == "cls_token" for part in parts for name in _tensors(part))
+    return any(name.split(".")[-1] == "cls_token" for tensors in _parts(content).values() for name in tensors)
+
+
+def _parts(content: Mapping[str, Any]) -> dict[str, Weights]:
+    """The tensors of every entry that may hold weights, and those of the file itself."""
+    parts = {name: content[name] for name in _HOLDERS if isinstance(content.get(name), Mapping)} | {"": content}
+    return {name: _tensors(part) for name, part in parts.items()}
 
 
 def _nothing(content: Mapping[str, Any]) -> UserError:
@@ -134,52 +125,33 @@ def _misplaced(kind: str, prefixes: tuple[str, ...], holder: str, tensors: Weigh
     expected = " or ".join(f"'{prefix}'" if prefix else "its own names" for prefix in prefixes)
     matches = {prefix: _match(tensors, network, holder, prefix) for prefix in sorted(_prefixes(tensors, network))}
     others = [prefix for prefix, match in matches.items() if 2 * len(match.missing) < len(network.state_dict())]
-    content = (
-        f"there is {', '.join(repr(prefix) for prefix in others)}"
-        if others
-        else f"the names there begin with {', '.join(sorted({name.split('.')[0] for name in tensors})[:6])}"
-    )
+    content = f"the names there begin with {', '.join(sorted({name.split('.')[0] for name in tensors})[:6])}"
+    if others:
+        content = f"there is {', '.join(map(repr, others))}"
     return (
         f"--format {kind} keeps its encoder under {expected} in {holder or 'the file itself'}; {content}. "
         "Another encoder is not taken in its place; give --prefix or another --format if you mean that one"
     )
 
 
-def _only(matches: list[Match], content: Mapping[str, Any]) -> Match:
-    """The match that fits, or fits best.
-
-    Raises:
-        UserError: nothing fits, or several different encoders fit equally.
-    """
+def _found(content: Mapping[str, Any], network: nn.Module, prefix: str | None) -> Match:
+    """The match that fits, or fits best, of all entries and prefixes; several that fit equally are refused."""
+    matches = [
+        _match(tensors, network, holder, candidate)
+        for holder, tensors in _parts(content).items()
+        for candidate in ([prefix] if prefix is not None else sorted(_prefixes(tensors, network)))
+        if any(name.startswith(candidate) for name in tensors)
+    ]
     if not matches:
         raise _nothing(content)
     most = max(len(match.weights) for match in matches)
     best = [match for match in matches if match.whole] or [match for match in matches if len(match.weights) == most]
-    if len(best) > 1 and not _same(best):
+    first, *others = (match.weights for match in best)
+    if not all(torch.equal(first[name], other[name]) for other in others for name in first.keys() & other.keys()):
         places = ", ".join(f"'{match.holder}' with prefix '{match.prefix}'" for match in best)
         how = "that fit" if best[0].whole else f"none of which fits completely ({best[0].report()})"
         raise UserError(f"holds several encoders {how}: {places}; say which one with --format or --prefix")
     return best[0]
-
-
-def _same(matches: list[Match]) -> bool:
-    first = matches[0].weights
-    return all(
-        torch.equal(first[name], match.weights[name])
-        for match in matches[1:]
-        for name in first
-        if name in match.weights
-    )
-
-
-def _tries(content: Mapping[str, Any], network: nn.Module, prefix: str | None) -> Iterator[Match]:
-    """Matches under every entry and prefix that may hold the network, in order."""
-    places = [(name, content[name]) for name in _HOLDERS if isinstance(content.get(name), Mapping)]
-    for holder, part in [*places, ("", content)]:
-        tensors = _tensors(part)
-        for candidate in [prefix] if prefix is not None else sorted(_prefixes(tensors, network)):
-            if any(name.startswith(candidate) for name in tensors):
-                yield _match(tensors, network, holder, candidate)
 
 
 def _tensors(part: Mapping[str, Any]) -> Weights:
@@ -189,10 +161,8 @@ def _tensors(part: Mapping[str, Any]) -> Weights:
 def _prefixes(tensors: Weights, network: nn.Module) -> set[str]:
     """The prefixes under which the file has the network's first parameter."""
     anchor = next(iter(network.state_dict()))
-    sequence = {
-        f"{number}.{anchor.partition('.')[2]}" for number, part in _SEQUENCE.items() if part == anchor.split(".")[0]
-    }
-    ends = (anchor, *sequence)
+    part, _, rest = anchor.partition(".")
+    ends = (anchor, *(f"{number}.{rest}" for number, name in _SEQUENCE.items() if name == part))
     return {name[: -len(end)] for name in tensors for end in ends if name == end or name.endswith(f".{end}")}
 
 

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from benchmark.data.datasets import Dataset, load_dataset
 from benchmark.data.spec import DatasetSpec
-from benchmark.encoders.load import load_encoder
 from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.protocols import check_further, score
@@ -22,7 +21,7 @@ from benchmark.machine.devices import take_device
 from benchmark.machine.environment import describe, now
 from benchmark.records.folder import probe_path
 from benchmark.records.schema import ProbeRecord, Record
-from benchmark.training.checkpoint import ENCODER_FILE
+from benchmark.training.checkpoint import ENCODER_FILE, load_encoder
 from methods.backbones import use_plain_attention
 
 if TYPE_CHECKING:
@@ -47,14 +46,7 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Probes:
-    """The protocols to run, and the dataset to run them on.
-
-    Attributes:
-        protocols: of `FURTHER`.
-        other_dataset: a dataset other than the runs' own; None scores each run on its own.
-        data: folder of the dataset's files.
-        download: whether it may be fetched.
-    """
+    """The protocols to run, and the dataset to run them on; without `other_dataset`, each run's own."""
 
     protocols: tuple[str, ...]
     other_dataset: str | None = None
@@ -81,18 +73,11 @@ def _has_encoder(path: Path, record: Record) -> bool:
 def evaluate_runs(
     runs: Sequence[StoredRun], probes: Probes, device: str, listener: Listener, stop_signal: StopSignal, *, share: bool
 ) -> int:
-    """Runs protocols on finished runs, except those whose scores are already there.
+    """Runs protocols on finished runs, except those whose scores are already there; returns how many failed.
 
     Args:
-        runs: record files and their records.
-        probes: the protocols, and the dataset.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        listener: receives progress messages.
         stop_signal: checked between two protocols.
         share: use the device beside another process.
-
-    Returns:
-        How many protocols failed.
 
     Raises:
         UserError: no run has an encoder, or the dataset is not the one that a run was trained on.
@@ -151,7 +136,17 @@ def probe_run(
         if not acquired:
             listener.say(f"{path.parent}: is already being probed by another process; skipped")
             return 0
-        subject = _subject(path, record, dataset, device)
+        encoder = load_encoder(path.parent, record).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if device.type == "cpu":
+            use_plain_attention(encoder)
+        subject = Subject(
+            encoder=encoder,
+            data=probe_data(dataset, int(record.config["image_size"])),
+            device=device,
+            dataset=dataset,
+            seed=record.seed,
+            precision=record.config["precision"],
+        )
         for name, file in missing.items():
             if stop_signal.requested:
                 raise Interrupted
@@ -177,11 +172,7 @@ def _dataset_suffix(path: Path, record: Record, probes: Probes, dataset: Dataset
 
 
 def _run_protocol(name: str, subject: Subject, record: Record, file: Path, listener: Listener) -> bool:
-    """Runs one protocol and writes its scores; whether it succeeded.
-
-    Raises:
-        UserError: the dataset lacks what the protocol needs, or the scores cannot be written.
-    """
+    """Runs one protocol and writes its scores; whether it succeeded."""
     label = f"{_label(record)}: {name}"
     listener.say(f"{label} on {subject.dataset.name}")
     start = time.monotonic()
@@ -207,17 +198,3 @@ def _run_protocol(name: str, subject: Subject, record: Record, file: Path, liste
     shown = ", ".join(f"{key} {value:.4g}" for key, value in scores.items())
     listener.say(f"{label}: {shown} ({probe.seconds:.0f} s)")
     return True
-
-
-def _subject(path: Path, record: Record, dataset: Dataset, device: torch.device) -> Subject:
-    encoder = load_encoder(path.parent, record).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if device.type == "cpu":
-        use_plain_attention(encoder)
-    return Subject(
-        encoder=encoder,
-        data=probe_data(dataset, int(record.config["image_size"])),
-        device=device,
-        dataset=dataset,
-        seed=record.seed,
-        precision=record.config["precision"],
-    )

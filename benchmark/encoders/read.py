@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,30 +19,23 @@ if TYPE_CHECKING:
 # Many checkpoints hold objects of these packages beside the weights (DINO's arguments, Lightning's hyper-parameters),
 # and of plain types. They are never imported: `_Unread` replaces each.
 _SETTINGS = (
-    "argparse",
-    "lightning",
-    "lightning_fabric",
-    "numpy",
-    "omegaconf",
-    "pathlib",
-    "pytorch_lightning",
-    "typing",
+    *("argparse", "lightning", "lightning_fabric", "numpy", "omegaconf", "pathlib", "pytorch_lightning", "typing"),
 )
-_TYPES = ("bool", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "set", "str", "tuple")
+_TYPES = {
+    f"builtins.{kind.__name__}"
+    for kind in (bool, bytes, complex, dict, float, frozenset, int, list, object, set, str, tuple)
+}
 
 
 class _Unread:
     """Replaces a setting that is not read: accepts any arguments, and keeps none."""
 
     def __new__(cls, *_: Any) -> _Unread:
-        """An empty object."""
         return object.__new__(cls)
 
-    def __init__(self, *_: Any) -> None:
-        """Ignores the arguments."""
+    def __init__(self, *_: Any) -> None: ...
 
-    def __setstate__(self, _: Any) -> None:
-        """Ignores the state."""
+    def __setstate__(self, _: Any) -> None: ...
 
 
 def _plain_dict(*_: Any) -> dict[Any, Any]:
@@ -61,7 +54,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        with safe_globals(_stand_ins(path)):
+        with safe_globals([(_plain_dict, "collections.defaultdict"), *((_Unread, name) for name in _settings(path))]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, AttributeError) as error:
         reason = next((line for line in str(error).splitlines() if "Unsupported" in line or "GLOBAL" in line), "")
@@ -76,20 +69,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def _stand_ins(path: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """The unpickler's replacements for a checkpoint's settings, with the names that they replace."""
-    return [(_plain_dict, "collections.defaultdict"), *((_Unread, name) for name in _settings(path))]
-
-
 def _settings(path: Path) -> list[str]:
     """The classes that a checkpoint's settings refer to, found without unpickling it."""
     try:
         names = get_unsafe_globals_in_checkpoint(path)
     except (pickle.UnpicklingError, RuntimeError, ValueError, OSError, EOFError):
         return []  # an older format, or damaged: `torch.load` says what is wrong
-    return [name for name in names if _is_setting(name)]
-
-
-def _is_setting(name: str) -> bool:
-    module, _, last = name.rpartition(".")
-    return module.split(".")[0] in _SETTINGS or (module == "builtins" and last in _TYPES)
+    return [name for name in names if name.split(".")[0] in _SETTINGS or name in _TYPES]

@@ -17,9 +17,7 @@ FROM_PROGRESS = 0.4  # earlier, features may still be in the narrow cone that th
 def collapse(history: Iterable[Mapping[str, Any]], points: int) -> str | None:
     """An explanation if features have collapsed at two evaluation points in a row after progress 0.4; otherwise None.
 
-    Args:
-        history: a run's lines; those of kind `evaluation` hold `progress`, `feature_std` and `rankme`.
-        points: how many evaluation points the run has. A step rarely ends exactly at one; the last one passed counts.
+    A step rarely ends exactly at one of the run's `points`; the last one passed counts.
     """
     was_narrow = False
     for line in history:

@@ -40,10 +40,7 @@ def evaluate(
     The probe and the bank of neighbours see the train split alone; the probe's strength is chosen on validation.
 
     Args:
-        encoder: it is not changed.
-        data: the splits, and how images are normalised.
         split: `test` for a result; `validation` for a run that serves selection, which never reads the test split.
-        device: where features are extracted and probes are fitted.
 
     Raises:
         ValueError: a split is empty or the encoder's features are not finite.
@@ -58,9 +55,7 @@ def evaluate(
 def evaluate_point(encoder: Encoder, data: ProbeData, device: torch.device) -> dict[str, float]:
     """Scores an encoder on the validation split, at an evaluation point of its run. Never reads the test split.
 
-    Returns:
-        `linear_top1`, `knn20` and `knn200` in percent; `feature_std` and `rankme` of the validation features, which
-        show a collapse.
+    The scores are in percent; `feature_std` and `rankme` of the validation features show a collapse.
 
     Raises:
         ValueError: a split is empty or the encoder's features are not finite.
@@ -81,7 +76,5 @@ def ready(encoder: Encoder, data: ProbeData, device: torch.device) -> Encoder:
 
 
 def _scores(subject: FrozenSubject) -> dict[str, float]:
-    scores: dict[str, float] = {}
-    for protocol in PROTOCOLS.values():
-        scores |= protocol.load()(subject)
-    return scores
+    scores = (protocol.load()(subject) for protocol in PROTOCOLS.values())
+    return {name: value for part in scores for name, value in part.items()}

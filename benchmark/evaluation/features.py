@@ -55,33 +55,12 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
-@contextmanager
-def _placed(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Moves the module to `device` inside, and back afterwards."""
-    parameter = next(module.parameters(), None)
-    home = device if parameter is None else parameter.device
-    module.to(device)
-    try:
-        yield
-    finally:
-        module.to(home)
-
-
 class NonFiniteError(ValueError):
     """A loss or an encoder's features are NaN or infinite: the run has diverged."""
 
 
 def check_features(features_ND: Tensor, what: str) -> None:
-    """Checks that features are a matrix with at least one row, and finite.
-
-    Args:
-        features_ND: `(N, D)`.
-        what: their name in the message.
-
-    Raises:
-        ValueError: they are not a matrix, or are empty.
-        NonFiniteError: some are not finite.
-    """
+    """Raises ValueError unless the features are a matrix that is not empty, NonFiniteError unless they are finite."""
     if features_ND.ndim != 2 or features_ND.numel() == 0:
         raise ValueError(f"{what}: no features, shape {tuple(features_ND.shape)}; expected (images, dimension)")
     bad = int((~features_ND.isfinite().all(dim=1)).sum())
@@ -90,11 +69,7 @@ def check_features(features_ND: Tensor, what: str) -> None:
 
 
 def check_labels(features_ND: Tensor, labels_N: Tensor, num_classes: int, what: str) -> None:
-    """Checks that labels fit their features and the number of classes.
-
-    Raises:
-        ValueError: the number of labels differs from that of features, or a label is out of range.
-    """
+    """Raises ValueError unless every feature vector has a label in range."""
     if labels_N.shape != features_ND.shape[:1]:
         raise ValueError(f"{what}: labels of shape {tuple(labels_N.shape)} for {len(features_ND)} feature vectors")
     low, high = int(labels_N.min()), int(labels_N.max())
@@ -109,42 +84,28 @@ def _prepare(images: Images, indices: Tensor, normalise: Normalise, device: torc
 
 @torch.no_grad()
 def extract(
-    encoder: Encoder,
-    images: Images,
-    normalise: Normalise,
-    device: torch.device,
-    *,
-    batch_size: int = 512,
+    encoder: Encoder, images: Images, normalise: Normalise, device: torch.device, *, batch_size: int = 512
 ) -> Tensor:
-    """Features of all images, in their order.
+    """Features `(N, D)` of all images, in their order, float32 on the CPU.
 
-    They are in float32, whatever precision training had: bfloat16 keeps 8 bits of a number, and the rounding depends on
-    the device's kernels.
+    They are computed in float32, whatever precision training had: bfloat16 keeps 8 bits of a number, and the rounding
+    depends on the device's kernels.
 
     Args:
-        encoder: runs in evaluation mode, without gradients; its training flags are restored.
-        images: uint8.
+        encoder: on the device; runs in evaluation mode, without gradients, and its training flags are restored.
         normalise: turns uint8 `(B, 3, H, W)` into floats `(B, 3, S, S)`, resized and cropped where needed.
-        device: where the encoder runs; it is moved there and back if necessary.
-        batch_size: images at once.
-
-    Returns:
-        `(N, D)` float32 on the CPU.
 
     Raises:
         ValueError: there are no images.
     """
     if len(images) == 0:
         raise ValueError("no images to extract features from")
-    features_ND: Tensor | None = None
+    features_ND = torch.empty(len(images), encoder.info.dimension)
     autocast = torch.autocast(device.type, enabled=False)
-    with full_precision(), evaluation_mode(encoder), _placed(encoder, device), autocast:
+    with full_precision(), evaluation_mode(encoder), autocast:
         for indices in torch.split(torch.arange(len(images)), batch_size):
-            features_BD = encoder.features(_prepare(images, indices, normalise, device)).float()
-            if features_ND is None:
-                features_ND = torch.empty(len(images), features_BD.shape[1])
-            features_ND[int(indices[0]) : int(indices[-1]) + 1] = features_BD.cpu()
-    assert features_ND is not None
+            features_BD = encoder.features(_prepare(images, indices, normalise, device))
+            features_ND[int(indices[0]) : int(indices[-1]) + 1] = features_BD.float().cpu()
     return features_ND
 
 
@@ -164,15 +125,11 @@ def recalibrated(
     so that neither a dataset sorted by class nor a small last batch biases them.
 
     Args:
-        encoder: stays as it is.
-        images: uint8.
         normalise: as for `extract`.
-        device: where the pass runs and the copy stays.
-        batch_size: images at once, at most.
         limit: use at most this many images, drawn at random; None uses all.
 
     Returns:
-        The copy, in evaluation mode; the encoder itself where it needs no recalibration
+        The copy, in evaluation mode, on the device; the encoder itself where it needs no recalibration
         (`encoder.info.recalibrate`) or has no batch norm with running statistics.
 
     Raises:
@@ -183,10 +140,11 @@ def recalibrated(
     if len(images) == 0:
         raise ValueError("no images to recalibrate batch-norm statistics on")
     twin = copy.deepcopy(encoder).to(device).requires_grad_(False).eval()
-    _separate(twin, device)
     norms = _running_norms(twin)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
+        if isinstance(norm, nn.SyncBatchNorm):  # one rank evaluates alone, and would wait forever for others
+            norm.__class__ = nn.BatchNorm2d  # type: ignore[assignment]
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
@@ -197,17 +155,6 @@ def recalibrated(
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return twin.eval()
-
-
-def _separate(module: nn.Module, device: torch.device) -> None:
-    """Replaces synchronised batch norms by plain ones: one rank evaluates alone, and would wait forever for others."""
-    for parent in list(module.modules()):
-        for name, norm in list(parent.named_children()):
-            if isinstance(norm, nn.SyncBatchNorm):
-                shape = (norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
-                plain = nn.BatchNorm2d(*shape, device=device)
-                plain.load_state_dict(norm.state_dict())
-                setattr(parent, name, plain.requires_grad_(False).train(norm.training))
 
 
 def _running_norms(module: nn.Module) -> list[_BatchNorm]:

@@ -21,9 +21,11 @@ from benchmark.evaluation.features import check_features, check_labels, full_pre
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from benchmark.evaluation.subject import FrozenSubject
+    from benchmark.evaluation.subject import FrozenSubject, Labelled
 
-KNN_SETTINGS: dict[str, tuple[int, float]] = {"knn20": (20, 0.07), "knn200": (200, 0.1)}
+    Settings = Mapping[str, tuple[int, float]]
+
+KNN_SETTINGS: Settings = {"knn20": (20, 0.07), "knn200": (200, 0.1)}
 _CHUNK_ELEMENTS = 2**23
 _CPU = torch.device("cpu")
 
@@ -35,10 +37,10 @@ def knn_v1(subject: FrozenSubject) -> dict[str, float]:
 
 
 def knn_scores(
-    bank: tuple[Tensor, Tensor],
-    queries: tuple[Tensor, Tensor],
+    bank: Labelled,
+    queries: Labelled,
     num_classes: int,
-    settings: Mapping[str, tuple[int, float]] = KNN_SETTINGS,
+    settings: Settings = KNN_SETTINGS,
     *,
     device: torch.device = _CPU,
 ) -> dict[str, float]:
@@ -47,9 +49,7 @@ def knn_scores(
     Args:
         bank: features `(N, D)` and labels `(N,)` that vote.
         queries: features `(Q, D)` and labels `(Q,)` to predict.
-        num_classes: K.
         settings: the score's name, and its k (before the cap) and temperature.
-        device: where similarities are computed.
 
     Raises:
         ValueError: features are empty or not finite, labels do not fit, or k or a temperature is not positive.
@@ -79,11 +79,7 @@ def knn_scores(
 
 
 def nearest_neighbours(similarities_QN: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest similarities of each query, in descending order, ties in the bank's order.
-
-    Returns:
-        Similarities `(Q, k)` and indices in the bank `(Q, k)`.
-    """
+    """The k largest similarities `(Q, k)` in descending order, ties in the bank's order, and their indices in it."""
     width = min(k + 1, similarities_QN.shape[1])
     values, indices = similarities_QN.topk(width, dim=1)
     indices_Qk = indices[:, :k].clone()

@@ -7,7 +7,6 @@ Shape suffixes: N images, D feature dimension, K classes, S strengths.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,38 +24,10 @@ if TYPE_CHECKING:
 _CPU = torch.device("cpu")
 
 
-@dataclass(frozen=True)
-class LinearResult:
-    """The probe's accuracies in percent.
-
-    Attributes:
-        strength: chosen on the validation split; of equally good ones the largest.
-        validation_top1: at that strength.
-        test_top1: at that strength; None if there was no test split.
-        test_top5: likewise; top-K where there are K < 5 classes.
-    """
-
-    strength: float
-    validation_top1: float
-    test_top1: float | None = None
-    test_top5: float | None = None
-
-
 def linear_v1(subject: FrozenSubject) -> dict[str, float]:
-    """The protocol: `linear_top1` in percent and `linear_strength`, on the subject's split.
-
-    On the test split, `linear_top5` and `linear_validation_top1` as well.
-    """
+    """The protocol: `linear_probe` with the standard strengths, on the subject's split."""
     test = subject.test if subject.split == "test" else None
-    result = linear_probe(subject.train, subject.validation, test, subject.data.num_classes, device=subject.device)
-    if result.test_top1 is None or result.test_top5 is None:
-        return {"linear_top1": result.validation_top1, "linear_strength": result.strength}
-    return {
-        "linear_top1": result.test_top1,
-        "linear_top5": result.test_top5,
-        "linear_strength": result.strength,
-        "linear_validation_top1": result.validation_top1,
-    }
+    return linear_probe(subject.train, subject.validation, test, subject.data.num_classes, device=subject.device)
 
 
 def linear_probe(
@@ -67,36 +38,33 @@ def linear_probe(
     *,
     strengths: Sequence[float] = STRENGTHS,
     device: torch.device = _CPU,
-) -> LinearResult:
+) -> dict[str, float]:
     """Fits every strength on `train`, chooses one on `validation`, scores it on `test`.
 
-    Args:
-        train: features `(N, D)` and labels `(N,)`.
-        validation: likewise; the strength is chosen on it.
-        test: likewise; None during training, where only the validation split is scored.
-        num_classes: K.
-        strengths: of the penalty, all positive.
-        device: where the passes over the features run.
+    Each split has features `(N, D)` and labels `(N,)`. Of equally good strengths the largest is chosen.
+
+    Returns:
+        `linear_strength`, and `linear_top1` in percent. With a test split, `linear_top1` is of that one, and there are
+        `linear_top5` (top-K where there are K < 5 classes) and `linear_validation_top1` as well.
 
     Raises:
         ValueError: features are empty or not finite, labels or strengths do not fit.
     """
-    parts = {"training": train, "validation": validation, "test": test}
+    parts = {"training": train, "validation": validation} | ({} if test is None else {"test": test})
     for name, part in parts.items():
-        if part is not None:
-            check_features(part[0], f"{name} features")
-            check_labels(*part, num_classes, f"{name} features")
-            if part[0].shape[1] != train[0].shape[1]:
-                raise ValueError(f"{name} features have dimension {part[0].shape[1]}, training {train[0].shape[1]}")
+        check_features(part[0], f"{name} features")
+        check_labels(*part, num_classes, f"{name} features")
+        if part[0].shape[1] != train[0].shape[1]:
+            raise ValueError(f"{name} features have dimension {part[0].shape[1]}, training {train[0].shape[1]}")
     solution = fit(*train, num_classes, strengths, device=device)
     correct_S = (_ranks(solution, range(len(strengths)), *validation, device) == 0).sum(dim=1).tolist()
     best = max(range(len(strengths)), key=lambda index: (correct_S[index], strengths[index]))
     validation_top1 = 100.0 * correct_S[best] / len(validation[1])
     if test is None:
-        return LinearResult(strengths[best], validation_top1)
+        return {"linear_top1": validation_top1, "linear_strength": strengths[best]}
     ranks_N = _ranks(solution, [best], *test, device)[0]
-    top1, top5 = (100.0 * int((ranks_N < top).sum()) / len(ranks_N) for top in (1, 5))
-    return LinearResult(strengths[best], validation_top1, top1, top5)
+    scores = {f"linear_top{top}": 100.0 * int((ranks_N < top).sum()) / len(ranks_N) for top in (1, 5)}
+    return {**scores, "linear_strength": strengths[best], "linear_validation_top1": validation_top1}
 
 
 @torch.no_grad()

@@ -43,14 +43,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LinearFit:
-    """The fitted classifiers on standardised features, one for each strength.
+    """The fitted classifiers on standardised features, one for each strength, in float64.
 
     Attributes:
-        weights_SKD: float64.
-        bias_SK: float64.
         losses_S: the objective, penalty included.
-        mean_D: of the training features.
-        scale_D: their standard deviation, 1 where a feature is constant.
+        scale_D: the training features' standard deviation, 1 where a feature is constant.
         evaluations: passes over the training features.
     """
 
@@ -72,14 +69,9 @@ def fit(
     device: torch.device = _CPU,
     tolerance: float = TOLERANCE,
 ) -> LinearFit:
-    """Minimises the objective of every strength.
+    """Minimises the objective of every strength. The device holds a standardised copy of the features.
 
     Args:
-        features_ND: not standardised.
-        labels_N: integers below `num_classes`.
-        num_classes: K.
-        strengths: all positive.
-        device: where the passes over the features run; it holds a standardised copy of them.
         tolerance: norm of the preconditioned gradient at which a strength counts as solved.
 
     Raises:

@@ -26,18 +26,16 @@ class Protocol:
     """A way to score an encoder.
 
     Attributes:
-        version: as in its name.
-        description: one line for lists and reports.
         function: `module:function` in this package, imported at first use. It takes a `FrozenSubject`, or a `Subject`
             where the protocol is run on request, and returns scores by name, accuracies in percent.
         every_run: whether every run is scored by it. The others are run on request, on the primary encoder of a
             finished run, and leave a file of their own beside its record.
     """
 
-    version: int
     description: str
     function: str
     every_run: bool = False
+    version: int = 1
 
     def load(self) -> Callable[[Any], dict[str, float]]:
         """Imports the function, and torch with it."""
@@ -48,53 +46,45 @@ class Protocol:
 
 _TABLE: dict[str, Protocol] = {
     "linear-v1": Protocol(
-        1,
         "multinomial logistic regression (L-BFGS) on standardised frozen features; L2 strength chosen on the "
         "validation split, trained on train, test top-1 and top-5",
         "linear:linear_v1",
         every_run=True,
     ),
     "knn-v1": Protocol(
-        1,
         "weighted vote of nearest neighbours by cosine similarity in train: knn20 (temperature 0.07) and knn200 "
         "(0.1), k capped at the smallest class",
         "knn:knn_v1",
         every_run=True,
     ),
     "lowshot-v1": Protocol(
-        1,
         "linear-v1 on 1% and 10% of train's labels, the mean of five draws that are the same for every entry; strength "
         "chosen on the whole validation split",
         "further.frozen:lowshot",
     ),
     "linear-sgd-v1": Protocol(
-        1,
         "the field's usual probe: linear classifier on random crops and flips, SGD for 100 epochs with a cosine "
         "schedule, scored after the last; learning rate chosen on the validation split",
         "further.sgd:linear_sgd",
     ),
     "linear-cnnjepa": Protocol(
-        1,
         "as in CNN-JEPA's repository: linear classifier on features of centre crops, Adam 1e-3, 90 epochs, "
         "scored after the last",
         "further.sgd:linear_cnnjepa",
     ),
     "finetune-v1": Protocol(
-        1,
         "the whole network fine-tuned with labels: AdamW for 20 epochs on crops and flips; learning "
         "rate chosen on the validation split",
         "further.finetune:finetune",
     ),
     TRANSFER: Protocol(
-        1,
         "linear-v1 and knn-v1 of the frozen encoder on another dataset (--dataset)",
         "further.frozen:transfer",
     ),
     "lowlevel-v1": Protocol(
-        1,
         "properties of scenes predicted from frozen features, on shapes: number of objects (linear-v1), scale and "
         "position (ridge regression, R2)",
-        "further.lowlevel:lowlevel",
+        "further.frozen:lowlevel",
     ),
 }
 
@@ -103,15 +93,7 @@ FURTHER = {name: protocol for name, protocol in _TABLE.items() if not protocol.e
 
 
 def check_further(names: Iterable[str], other_dataset: str | None) -> None:
-    """Refuses further protocols that do not exist or cannot be scored.
-
-    Args:
-        names: of protocols.
-        other_dataset: the dataset to score on; None for the runs' own.
-
-    Raises:
-        UserError: names the nearest protocol, or the missing option.
-    """
+    """Raises UserError for further protocols that do not exist or lack their dataset; None is the runs' own."""
     for name in names:
         if name not in FURTHER:
             raise UserError(f"unknown protocol '{name}'; {nearest(name, FURTHER)}")
@@ -120,10 +102,7 @@ def check_further(names: Iterable[str], other_dataset: str | None) -> None:
 
 
 def score(protocol: str, subject: Subject) -> dict[str, float]:
-    """Runs one of the further protocols on a finished run's encoder. None chooses anything on the test split.
-
-    Returns:
-        Scores by name; accuracies in percent.
+    """Scores of a finished run's encoder by a further protocol. None chooses anything on the test split.
 
     Raises:
         UserError: the dataset lacks what the protocol needs.

@@ -26,13 +26,8 @@ if TYPE_CHECKING:
 class ProbeData:
     """The splits that encoders are scored on.
 
-    Attributes:
-        pretraining: for the batch-norm statistics of encoders that need recalibration.
-        train: fits the probe; is the bank of neighbours.
-        validation: chooses the strength; scored during training.
-        test: scored once, at the end.
-        num_classes: K.
-        normalise: turns uint8 images `(B, 3, H, W)` into the encoder's input `(B, 3, S, S)`.
+    `pretraining` gives the batch-norm statistics of encoders that need recalibration. `normalise` turns uint8 images
+    `(B, 3, H, W)` into the encoder's input `(B, 3, S, S)`.
     """
 
     pretraining: Images
@@ -46,25 +41,15 @@ class ProbeData:
 def probe_data(dataset: Dataset, image_size: int) -> ProbeData:
     """A dataset's splits for encoders that take images of `image_size` pixels."""
     normalise = partial(center_view, image_size=image_size, mean=dataset.mean, std=dataset.std)
-    return ProbeData(
-        pretraining=dataset.pretraining.images,
-        train=dataset.train,
-        validation=dataset.validation,
-        test=dataset.test,
-        num_classes=len(dataset.classes),
-        normalise=normalise,
-    )
+    splits = (dataset.pretraining.images, dataset.train, dataset.validation, dataset.test)
+    return ProbeData(*splits, num_classes=len(dataset.classes), normalise=normalise)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenSubject:
-    """A frozen encoder and the data to score it on. The features of a split are extracted once, at first use.
+    """A frozen, recalibrated encoder and the data to score it on. A split's features are extracted once, at first use.
 
-    Attributes:
-        encoder: already recalibrated; it is not changed.
-        data: the splits, and how images are normalised.
-        device: where features are extracted and probes are fitted.
-        split: the split to score; on `validation`, the test split is never read.
+    `split` is the one to score; on `validation`, the test split is never read.
     """
 
     encoder: Encoder
@@ -96,10 +81,8 @@ class FrozenSubject:
 class Subject(FrozenSubject):
     """A finished run's primary encoder, for the protocols that are run on request.
 
-    Attributes:
-        dataset: what `data` is of.
-        seed: the run's; heads and crops of a protocol that trains are drawn with it.
-        precision: of the run's training; used where a protocol trains the network itself.
+    Heads and crops of a protocol that trains are drawn with the run's seed. `precision` is that of the run's training,
+    used where a protocol trains the network itself.
     """
 
     dataset: Dataset

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,42 +12,24 @@ from benchmark.errors import UserError
 from benchmark.machine.locks import DeviceLock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import torch
 
 
 def check_device_name(name: str) -> None:
-    """Refuses what is not the name of a device, without importing torch.
-
-    Raises:
-        UserError: `--device` is neither `auto`, `cpu`, `cuda` nor `cuda:N`.
-    """
+    """Raises UserError unless the name is `auto`, `cpu`, `cuda` or `cuda:N`; does not import torch."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise UserError(f"--device is '{name}'; choices: auto, cpu, cuda, cuda:N")
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of this name; for `auto` the first GPU, or the CPU where there is none.
-
-    Args:
-        name: `auto`, `cpu`, `cuda`, or one of several GPUs, such as `cuda:1`.
-
-    Raises:
-        UserError: there is no such device.
-    """
+    """The device of this name, or UserError; for `auto` the first GPU, or the CPU where there is none."""
     return _candidates(name)[0]
 
 
 def check_device_free(name: str) -> None:
-    """Refuses a device that another process uses, before anything slow is done.
-
-    Args:
-        name: as for `choose_device`; of several that fit, one free device is enough.
-
-    Raises:
-        UserError: there is no such device, or all that fit are in use.
-    """
+    """Raises UserError unless a device of this name is free; of several, one is enough."""
     with take_device(name):
         pass
 
@@ -69,15 +52,7 @@ def _candidates(name: str) -> list[torch.device]:
 
 
 def local_devices(name: str, count: int) -> list[torch.device]:
-    """The devices of several processes on this machine: a GPU each, or the CPU for all of them.
-
-    Args:
-        name: as for `choose_device`.
-        count: how many processes.
-
-    Raises:
-        UserError: there are too few GPUs.
-    """
+    """The devices of `count` processes on this machine: a GPU each (UserError if too few), or the CPU for all."""
     devices = _candidates(name)
     if devices[0].type == "cpu":
         return devices
@@ -90,44 +65,25 @@ def local_devices(name: str, count: int) -> list[torch.device]:
 
 
 @contextmanager
-def take_devices(devices: Sequence[torch.device], *, share: bool = False) -> Iterator[list[DeviceLock]]:
-    """Locks several devices, for processes that train together.
-
-    Raises:
-        UserError: one of them is in use.
-    """
-    with ExitStack() as stack:
-        yield [stack.enter_context(DeviceLock(unique_name(device), share=share)) for device in devices]
-
-
-@contextmanager
 def take_device(name: str, *, share: bool = False) -> Iterator[tuple[torch.device, DeviceLock]]:
     """Locks a device: of those that fit the name, the first that no other process uses.
 
     Args:
-        name: as for `choose_device`.
         share: if none is free, use one beside other processes.
 
     Raises:
         UserError: there is no such device, or all that fit are in use.
     """
-    device, lock = _lock_first(_candidates(name), share=share)
-    try:
+    *others, last = itertools.product((False, True) if share else (False,), _candidates(name))
+    with ExitStack() as stack:
+        for shared, device in others:
+            with suppress(UserError):
+                lock = stack.enter_context(DeviceLock(unique_name(device), share=shared))
+                break
+        else:
+            shared, device = last
+            lock = stack.enter_context(DeviceLock(unique_name(device), share=shared))
         yield device, lock
-    finally:
-        lock.__exit__()
-
-
-def _lock_first(candidates: Sequence[torch.device], *, share: bool) -> tuple[torch.device, DeviceLock]:
-    refusal: UserError | None = None
-    for shared in (False, True) if share else (False,):
-        for device in candidates:
-            try:
-                return device, DeviceLock(unique_name(device), share=shared).__enter__()
-            except UserError as error:
-                refusal = error
-    assert refusal is not None
-    raise refusal
 
 
 def unique_name(device: torch.device) -> str:
@@ -145,10 +101,7 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for bfloat16.
-
-    A CPU without them is many times slower in bfloat16 than in float32 (`perf/precision.py`).
-    """
+    """Whether the device has instructions for bfloat16; a CPU without them is far slower (`perf/precision.py`)."""
     if device.type == "cuda":
         import torch
 

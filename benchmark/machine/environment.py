@@ -55,12 +55,10 @@ def visible_cores() -> int:
 @lru_cache
 def cpu_model() -> str:
     """The CPU's name, from the operating system."""
-    try:
+    with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    except OSError:
-        pass
     return platform.processor() or platform.machine()
 
 

@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
 
 
 class StopSignal:
     """Catches SIGINT and SIGTERM while entered: the first sets `requested`, the second ends the program at once.
 
     Args:
-        announce: receives the message about the first signal.
         patience: seconds after the first signal in which another one counts as the same. A terminal sends Ctrl-C to
             every process, and a launcher passes it on as well.
-        first: what the program does before it ends, in words.
         parent: the process that this one works for. When it has ended, this one is to stop too.
+        first: what the program does before it ends, in words.
     """
 
     def __init__(
@@ -33,11 +31,8 @@ class StopSignal:
         parent: int | None = None,
         first: str = "the state is saved after this step",
     ) -> None:
-        self._first = first
+        self._announce, self._patience, self._parent, self._first = announce, patience, parent, first
         self._received = False
-        self._parent = parent
-        self._announce = announce
-        self._patience = patience
         self._since = 0.0
         self._before: dict[signal.Signals, Any] = {}
 
@@ -61,9 +56,7 @@ class StopSignal:
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

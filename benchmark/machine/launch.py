@@ -21,9 +21,7 @@ class Launcher:
     """A program that starts all processes of a command, and the variables that it sets in each of them.
 
     Attributes:
-        name: the program's.
         environment: the class of `lightning_fabric.plugins.environments` that reads these variables.
-        has_started_this: whether it has started this process.
         size: the variable with the number of processes.
         local_size: the one with their number on this machine; without it, all are there.
         local_rank: the one with this process's number among those.
@@ -45,12 +43,6 @@ class Launcher:
         return [name for name in self.required if name not in os.environ]
 
 
-def _is_task_of_srun() -> bool:
-    # Only `srun` sets this. SLURM_NTASKS, which Fabric relies on, is also set in the shell of a batch job or `salloc`,
-    # where one process runs.
-    return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
-
-
 _TORCHRUN = Launcher(
     name="torchrun",
     environment="TorchElasticEnvironment",
@@ -64,7 +56,9 @@ _TORCHRUN = Launcher(
 _SRUN = Launcher(
     name="srun",
     environment="SLURMEnvironment",
-    has_started_this=_is_task_of_srun,
+    # Only `srun` sets this. SLURM_NTASKS, which Fabric relies on, is also set in the shell of a batch job or `salloc`,
+    # where one process runs.
+    has_started_this=lambda: int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1,
     size="SLURM_NTASKS",
     local_size="SLURM_NTASKS_PER_NODE",
     local_rank="SLURM_LOCALID",
@@ -76,12 +70,9 @@ LAUNCHERS = (_TORCHRUN, _SRUN)  # the first that has started this process counts
 
 @dataclass(frozen=True)
 class World:
-    """How many processes run a command.
+    """How many processes run a command, a device each, and how many of them on this machine.
 
-    Attributes:
-        size: all of them, a device each.
-        local_size: those on this machine.
-        launcher: what has started them; None where they start each other.
+    `launcher` has started them; without one, they start each other.
     """
 
     size: int = 1

@@ -39,7 +39,7 @@ class DeviceLock:
 
     Args:
         device: a name that no other device of the machine has.
-        share: use the device beside other processes; the runs of all of them are marked.
+        share: use the device beside other processes; without it, entering raises `DeviceInUseError` beside them.
     """
 
     def __init__(self, device: str, *, share: bool = False) -> None:
@@ -53,11 +53,6 @@ class DeviceLock:
         return self._folder / f"{self._stem}.{process}.{kind}"
 
     def __enter__(self) -> Self:
-        """Takes the device.
-
-        Raises:
-            UserError: another process uses it and `share` is not set, or the folder of the locks cannot be used.
-        """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with suppress(OSError):
@@ -85,10 +80,10 @@ class DeviceLock:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Gives the device back; its note stays until the processes named there have ended."""
         with suppress(OSError), self._guard():
-            if self._path(os.getpid(), "met").exists():
-                self._path(os.getpid(), "met").touch()
+            note = self._path(os.getpid(), "met")
+            if note.exists():  # it stays until the processes named there have ended
+                note.touch()
             self._path(os.getpid(), "lock").unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.release()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,15 +20,14 @@ from lightning_fabric.plugins import environments
 from lightning_fabric.strategies import DDPStrategy
 
 from benchmark.errors import FirstFailedError, GroupLostError, UserError
-from benchmark.machine.devices import choose_device, local_devices, take_device, take_devices
+from benchmark.machine.devices import choose_device, local_devices, take_device, unique_name
 from benchmark.machine.launch import World, is_spokesman
+from benchmark.machine.locks import DeviceLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from typing_extensions import Self
-
-    from benchmark.machine.locks import DeviceLock
 
 T = TypeVar("T")
 
@@ -44,14 +43,8 @@ _IGNORED_WARNINGS = (
 def join(device: str, world: World) -> Ranks:
     """Forms the group of all processes; starts the others where no launcher has.
 
-    The others run the same command line from its beginning, and join here too.
-
-    Args:
-        device: as for `choose_device`; of several GPUs each process gets its own.
-        world: from `find_world`.
-
-    Returns:
-        The group as this process sees it, once all have joined.
+    The others run the same command line from its beginning, and join here too. Of several GPUs each process gets its
+    own.
 
     Raises:
         UserError: there are too few devices, or the processes do not find each other.
@@ -91,13 +84,10 @@ def _distributed_fabric(kind: str, world: World, precision: str) -> Fabric:
 
 
 class Ranks:
-    """The processes of a command, as one of them sees them. The first one writes, prints and probes.
+    """The processes of a command, as one of them sees them. The first one (`is_first`) writes, prints and probes.
 
     Args:
-        device: of this process.
-        rank: number of this process; 0 is the first.
-        world: how many processes there are.
-        processes: the ids of those on this machine.
+        processes: the ids of those on this machine; this one alone if empty.
         agreement: the group on the CPU over which they agree; None for a single process.
     """
 
@@ -109,17 +99,12 @@ class Ranks:
         processes: tuple[int, ...] = (),
         agreement: Any = None,
     ) -> None:
-        self.device, self.rank = device, rank
+        self.device, self.rank, self.is_first = device, rank, rank == 0
         self.size, self.local_size = world.size, world.local_size
         self.processes = processes or (os.getpid(),)
         self._world = world
         self._agreement = agreement
         self._at_work = False
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this is the rank that writes, prints and probes."""
-        return self.rank == 0
 
     def fabric(self, precision: str) -> Fabric:
         """A Fabric on this process's device, in its place among the others."""
@@ -174,21 +159,19 @@ class Ranks:
         if self.size == 1:
             return work()
         if not self.is_first:
-            answer = self._broadcast(None)
-            if answer is None:
-                raise FirstFailedError("the first rank has ended")
+            ended: Any = (None, "the first rank has ended")
             result: T
-            result, failed = answer
-            if failed:
-                raise FirstFailedError("the first rank's part of the run failed")
+            result, failure = self._broadcast(None) or ended
+            if failure:
+                raise FirstFailedError(failure)
             return result
         try:
             result = work()
         except Exception:
             with suppress(GroupLostError):
-                self._broadcast((None, True))
+                self._broadcast((None, "the first rank's part of the run failed"))
             raise
-        self._broadcast((result, False))
+        self._broadcast((result, None))
         return result
 
     def _broadcast(self, value: Any) -> Any:
@@ -200,14 +183,12 @@ class Ranks:
 
     def in_turn(self, work: Callable[[], T]) -> T:
         """The result of `work`, done on every rank: first by one of each machine, whose files the others then find."""
-        if self.size == 1:
+        if self.size > 1 and not is_spokesman():
+            self.any(False)  # until the others have done it
             return work()
-        if is_spokesman():
-            result = work()
-            self.any(False)
-            return result
+        result = work()
         self.any(False)
-        return work()
+        return result
 
     def begin_run(self) -> None:
         """Begins a run. Until `finish_run`, ranks notice by themselves when another one has ended."""
@@ -253,7 +234,6 @@ def held(device: str, group: Ranks | None, *, share: bool) -> Iterator[tuple[Ran
     """Locks the devices that a command uses on this machine against all other processes.
 
     Args:
-        device: as for `choose_device`.
         group: the processes that train together; one on each machine locks the devices of all that are there. None for
             this process alone, which takes the first device that is free.
         share: use the devices beside other processes.
@@ -266,5 +246,5 @@ def held(device: str, group: Ranks | None, *, share: bool) -> Iterator[tuple[Ran
             yield Ranks(free), [lock]
         return
     devices = local_devices(device, group.local_size) if is_spokesman() else []
-    with take_devices(devices, share=share) as locks:
-        yield group, locks
+    with ExitStack() as stack:
+        yield group, [stack.enter_context(DeviceLock(unique_name(used), share=share)) for used in devices]

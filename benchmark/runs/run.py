@@ -28,7 +28,7 @@ from benchmark.runs.measure import Measurements
 from benchmark.runs.scores import result_metrics, trial_metrics
 from benchmark.runs.tracking import FOLDER, Subject, Tracker
 from benchmark.training.checkpoint import State, export_encoder, load_state, save_state
-from benchmark.training.loop import Training, train
+from benchmark.training.loop import Callbacks, Training, train
 from benchmark.training.profile import warm_up
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def never_prune(scores: Mapping[str, float]) -> bool:
     return False
 
 
-class Run:
+class Run(Callbacks):
     """A run under way; the loop's callbacks. Resumes by itself where the folder holds a saved state of the same run.
 
     Several ranks train it together: each builds it and calls the same methods in the same order. The first one

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import io
-import pickle
+from contextlib import suppress
 from dataclasses import dataclass
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 
+from benchmark.errors import UserError
 from benchmark.files import write_atomically
+from benchmark.text import first_line
+from methods.backbones import BackboneSpec, build_backbone
+from methods.base import Encoder, EncoderInfo
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from methods.base import Encoder
+    from benchmark.records.schema import Record
 
 STATE_FILE = "state.pt"
 ENCODER_FILE = "encoder.safetensors"
@@ -36,11 +42,7 @@ class State:
 
 
 def save_state(folder: Path, state: State) -> None:
-    """Writes `state.pt` atomically, so that a full disk leaves the earlier one intact. The last two are kept.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Writes `state.pt` atomically, so that a full disk leaves the earlier one intact. The last two are kept."""
     buffer = io.BytesIO()
     torch.save({"version": _VERSION, **state.__dict__}, buffer)
     last, previous = folder / STATE_FILE, folder / PREVIOUS_FILE
@@ -54,24 +56,14 @@ def save_state(folder: Path, state: State) -> None:
 
 
 def load_state(folder: Path, key: str) -> State | None:
-    """The last usable state of the run with this key, or None."""
+    """The last usable state of the run with this key, or None; a truncated or foreign one is passed over."""
+    unusable = (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, AttributeError, UnpicklingError)
     for name in (STATE_FILE, PREVIOUS_FILE):
-        state = _load(folder / name, key)
-        if state is not None:
-            return state
+        with suppress(*unusable):
+            data = torch.load(folder / name, map_location="cpu", weights_only=True)
+            if data.pop("version") == _VERSION and data["key"] == key:
+                return State(**data)
     return None
-
-
-def _load(path: Path, key: str) -> State | None:
-    if not path.is_file():
-        return None
-    try:
-        data = torch.load(path, map_location="cpu", weights_only=True)
-        if data.pop("version") != _VERSION or data["key"] != key:
-            return None
-        return State(**data)
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, AttributeError, pickle.UnpicklingError):
-        return None  # truncated or foreign
 
 
 def discard_state(folder: Path) -> None:
@@ -84,3 +76,25 @@ def export_encoder(folder: Path, encoder: Encoder) -> None:
     """Writes the network's weights as `encoder.safetensors`, under its own parameter names."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.backbone.net.state_dict().items()}
     write_atomically(folder / ENCODER_FILE, save(tensors))
+
+
+def load_encoder(folder: Path, record: Record) -> Encoder:
+    """The primary encoder of the run in `folder`, frozen, as it was scored.
+
+    Raises:
+        UserError: the file is missing, damaged or does not fit the record's backbone.
+    """
+    path = folder / ENCODER_FILE
+    config: dict[str, Any] = record.config
+    assert record.metrics is not None
+    if not path.exists():
+        raise UserError(
+            f"{path}: no such file; weights stay on the machine of the run and are not shared with its record"
+        )
+    try:
+        backbone = build_backbone(BackboneSpec.model_validate(config["backbone"]), int(config["image_size"]))
+        backbone.net.load_state_dict(load_file(path))
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError, OSError) as error:
+        raise UserError(f"{path}: is not the encoder of the record beside it ({first_line(error)})") from None
+    info = EncoderInfo(record.metrics.scores.weights, backbone.pooling, backbone.dimension)
+    return Encoder(backbone, info).requires_grad_(False).eval()

@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from benchmark.cost.budget import Consumed
 from benchmark.errors import Interrupted
 from benchmark.randomness import generator
 from benchmark.training.optim import set_schedule
@@ -43,19 +42,10 @@ class Objective(nn.Module):
         self.method = method
 
     def forward(
-        self,
-        views: tuple[Tensor, ...],
-        labels_B: Tensor,
-        sample_ids_B: Tensor,
-        progress: float,
-        index: int,
-        draws: Any,
-        start: int,
-        batch_size: int,
+        self, views: tuple[Tensor, ...], labels_B: Tensor, sample_ids_B: Tensor, *step: Any
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The method's loss and logged scalars."""
-        step = Step(progress, index, draws, start, batch_size)
-        output = self.method(Batch(views, labels_B, sample_ids_B), step)
+        """The method's loss and logged scalars; `step` holds the fields of a `Step`."""
+        output = self.method(Batch(views, labels_B, sample_ids_B), Step(*step))
         return output.loss, output.logs
 
 
@@ -92,48 +82,29 @@ class Training:
     def progress(self) -> float:
         """Consumed / limit, the same on every rank."""
         ledger = self.ledger
-        consumed = Consumed(ledger.steps, ledger.samples, self.elapsed, ledger.mean_devices(self.elapsed))
-        return self.spec.budget.progress(consumed, self.total_steps)
+        time, devices = self.elapsed, ledger.mean_devices(self.elapsed)
+        return self.spec.budget.progress(self.total_steps, steps=ledger.steps, training_time=time, devices=devices)
 
 
-class Callbacks(Protocol):
-    """What the loop calls: progress reports, evaluation, pruning, saving and interrupts."""
+class Callbacks:
+    """What the loop calls: progress reports, evaluation, pruning, saving and interrupts. These do nothing."""
 
     def advanced(self, training: Training, loss: float) -> None:
         """Called every `LOG_EVERY` steps and at evaluation points."""
 
     def evaluate(self, training: Training) -> dict[str, float]:
         """Scores on the validation split."""
+        return {}
 
     def should_prune(self, training: Training) -> bool:
         """Whether to give up a run that has just been evaluated."""
+        return False
 
     def save(self, training: Training) -> None:
         """Saves the state for resuming."""
 
     def stop_requested(self) -> bool:
         """Whether the user wants to interrupt."""
-
-
-class NoCallbacks:
-    """Callbacks that do nothing, for tests and measurements of the steps alone."""
-
-    def advanced(self, training: Training, loss: float) -> None:
-        """Reports nothing."""
-
-    def evaluate(self, training: Training) -> dict[str, float]:
-        """No scores."""
-        return {}
-
-    def should_prune(self, training: Training) -> bool:
-        """Never prunes."""
-        return False
-
-    def save(self, training: Training) -> None:
-        """Saves nothing."""
-
-    def stop_requested(self) -> bool:
-        """Never."""
         return False
 
 
@@ -143,8 +114,6 @@ def run_step(
     """One step: data, views, loss, backward, optimizer, the method's follow-up.
 
     Args:
-        training: what is trained.
-        progress: for the schedules of this step.
         mark: called with the name of each part of the step when it is done, to measure parts.
         ready: a batch to use instead of fetching the step's own, to measure without waiting for data.
 
@@ -174,11 +143,7 @@ def run_step(
 def _differentiate(
     training: Training, raw: RawBatch, views: tuple[Tensor, ...], progress: float, mark: Mark
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Forward and backward pass of this process's share, in as many micro-batches as the experiment says.
-
-    Returns:
-        The mean loss and logged scalars, detached.
-    """
+    """Forward and backward pass of this process's share, in micro-batches; returns the detached means."""
     spec, index, batches = training.spec, training.step, training.batches
     parts = spec.experiment.accumulate
     size = batches.share // parts
@@ -186,18 +151,11 @@ def _differentiate(
     logged: list[dict[str, Tensor]] = []
     for first in range(0, batches.share, size):
         own = slice(first, first + size)
+        batch = (tuple(view_BCHW[own] for view_BCHW in views), raw.labels_B[own], raw.sample_ids_B[own])
+        draws = generator(spec.seed, "masks", index)
         # Ranks exchange their gradients in the last backward pass.
         with training.fabric.no_backward_sync(training.objective, enabled=own.stop < batches.share):
-            loss, logs = training.objective(
-                tuple(view_BCHW[own] for view_BCHW in views),
-                raw.labels_B[own],
-                raw.sample_ids_B[own],
-                progress,
-                index,
-                generator(spec.seed, "masks", index),
-                batches.start + first,
-                batches.batch_size,
-            )
+            loss, logs = training.objective(*batch, progress, index, draws, batches.start + first, batches.batch_size)
             mark("loss")
             training.fabric.backward(loss / parts)
             mark("backward")
@@ -209,15 +167,10 @@ def _differentiate(
 
 
 def train(training: Training, callbacks: Callbacks, points: int) -> Literal["completed", "diverged", "pruned"]:
-    """Trains until the budget is spent.
+    """Trains until the budget is spent; `diverged` if a loss was not finite, `pruned` if the callbacks gave it up.
 
     Args:
-        training: at its start or as resumed.
-        callbacks: evaluate, save, report.
         points: number of evaluation points, evenly spaced in progress, the last at its end.
-
-    Returns:
-        How it ended: `diverged` if a loss was not finite, `pruned` if the callbacks gave it up.
 
     Raises:
         Interrupted: the callbacks requested it; the state is saved.
@@ -247,8 +200,9 @@ def train(training: Training, callbacks: Callbacks, points: int) -> Literal["com
                     callbacks.advanced(training, training.history[-1]["loss"])
             if at_point:
                 _evaluate(training, callbacks, progress, points)
-                if progress < 1.0 and _should_prune(training, callbacks):
-                    return "pruned"
+                with ledger.phase("evaluation"):  # the decision may take a while
+                    if progress < 1.0 and callbacks.should_prune(training):
+                        return "pruned"
                 stop = ranks.any(callbacks.stop_requested())
             if at_point or stop or training.elapsed - saved_at > SAVE_EVERY:
                 with ledger.phase("checkpointing"):
@@ -276,9 +230,3 @@ def _evaluate(training: Training, callbacks: Callbacks, progress: float, points:
     # A step may pass several points at once; they share one evaluation.
     training.points_done = math.floor(progress * points + 1e-9)
     training.history.append({"kind": "evaluation", "step": training.step, "progress": progress, **scores})
-
-
-def _should_prune(training: Training, callbacks: Callbacks) -> bool:
-    """Asks outside the training time, since the decision may take a while."""
-    with training.ledger.phase("evaluation"):
-        return callbacks.should_prune(training)

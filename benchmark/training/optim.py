@@ -17,17 +17,9 @@ def build_optimizer(groups: list[dict[str, Any]], spec: OptimizerSpec, lr: float
 
     Args:
         groups: parameters, and whether weight decay applies to them (`decay`).
-        spec: the recipe's declaration.
         lr: the learning rate, after the recipe's rule.
     """
-    prepared = [
-        {
-            "params": group["params"],
-            "weight_decay": spec.weight_decay if group["decay"] else 0.0,
-            "decay": group["decay"],
-        }
-        for group in groups
-    ]
+    prepared = [{**group, "weight_decay": spec.weight_decay if group["decay"] else 0.0} for group in groups]
     if spec.name == "adamw":
         return torch.optim.AdamW(prepared, lr=lr, betas=spec.betas, fused=True)
     if spec.name == "sgd":

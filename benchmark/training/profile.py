@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from benchmark.cost.flops import count_flops
 from benchmark.training.loop import run_step
@@ -56,13 +55,7 @@ def flops_per_step(training: Training) -> float:
 
 
 def seconds_per_step(training: Training, steps: int, ready: RawBatch | None = None) -> float:
-    """Mean seconds of a step, over steps that are undone.
-
-    Args:
-        training: warmed up.
-        steps: how many.
-        ready: a batch for every step, instead of waiting for its own.
-    """
+    """Mean seconds of a step, over steps that are undone; every step takes the `ready` batch if there is one."""
     synchronize = training.ledger.synchronize
     with undone(training):
         synchronize()
@@ -84,8 +77,8 @@ def ready_made_throughput(training: Training, steps: int = 20) -> float:
 @contextmanager
 def undone(training: Training) -> Iterator[None]:
     """Restores weights, buffers, optimizer state and step at the end of the block."""
-    method = _copied(training.method.state_dict())
-    optimizer = _copied(training.optimizer.state_dict())
+    method = deepcopy(training.method.state_dict())
+    optimizer = deepcopy(training.optimizer.state_dict())
     step, was_training = training.step, training.method.training
     training.method.train()
     try:
@@ -96,14 +89,6 @@ def undone(training: Training) -> Iterator[None]:
         training.optimizer.zero_grad(set_to_none=True)
         training.step = step
         training.method.train(was_training)
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.clone()
-    if isinstance(value, Mapping):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def breakdown(training: Training, steps: int = 20) -> dict[str, Any]:
@@ -152,12 +137,12 @@ def marked(method: Method[Any], mark: Mark) -> Iterator[None]:
     calls = _ForwardCalls(mark)
     modules = [(part, module) for part, modules in method.forward_parts().items() for module in modules]
     wrapped = {
-        (module, name): calls.of_part(part, getattr(module, name))
+        (module, name): calls.wrapped(part, getattr(module, name))
         for part, module in modules
         for name in _CALLS
         if isfunction(getattr(type(module), name, None))  # not a layer or a number of that name
     }
-    wrapped[method, "forward"] = calls.of_method(method.forward)
+    wrapped[method, "forward"] = calls.wrapped("forward", method.forward)
     before = {(module, name): vars(module).get(name) for module, name in wrapped}
     try:
         for (module, name), call in wrapped.items():
@@ -172,36 +157,27 @@ def marked(method: Method[Any], mark: Mark) -> Iterator[None]:
 
 
 class _ForwardCalls:
-    """Wraps calls so that they mark the parts of a forward pass."""
+    """Wraps calls so that they mark the parts of a forward pass; `inside` is the outermost call under way."""
 
     def __init__(self, mark: Mark) -> None:
         self._mark = mark
-        self._in_forward = self._in_part = False
+        self._inside = ""
 
-    def of_part(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The call of a module of this part."""
+    def wrapped(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The call of a module of this part, or of the whole pass (`forward`)."""
+        outer = "" if part == "forward" else "forward"
 
         def run(*arguments: Any, **options: Any) -> Any:
-            if self._in_part or not self._in_forward:
+            if self._inside != outer:
                 return call(*arguments, **options)
-            self._in_part = True
-            self._mark("loss")
+            self._inside = part
+            if outer:
+                self._mark("loss")
             try:
                 return call(*arguments, **options)
             finally:
-                self._in_part = False
-                self._mark(part)
-
-        return run
-
-    def of_method(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The call of the whole forward pass."""
-
-        def run(*arguments: Any, **options: Any) -> Any:
-            self._in_forward = True
-            try:
-                return call(*arguments, **options)
-            finally:
-                self._in_forward = False
+                self._inside = outer
+                if outer:
+                    self._mark(part)
 
         return run

@@ -28,7 +28,7 @@ from benchmark.machine.ranks import Ranks, join
 from benchmark.runs import build
 from benchmark.runs import run as run_module
 from benchmark.runs.progress import Reporter
-from benchmark.training.loop import NoCallbacks, train
+from benchmark.training.loop import Callbacks, train
 from methods import simclr
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def trained(todo: list[RunSpec], dataset: Any, ranks: Ranks, folder: Path) -> di
         reporter: Any = Reporter
         run = run_module.Run(plan, dataset, ranks.device, folder, reporter, StopSignal(print), ranks)
         assert run.training is not None
-        assert train(run.training, NoCallbacks(), points=STEPS) == "completed"
+        assert train(run.training, Callbacks(), points=STEPS) == "completed"
         lines = [line for line in run.training.history if line["kind"] == "train"]
         found[plan.entry.name] = {"lines": lines, "state": dict(run.method.state_dict())}
         run.close()

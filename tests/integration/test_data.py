@@ -19,7 +19,7 @@ from benchmark.experiment.spec import load_experiment
 from benchmark.machine.interrupt import StopSignal
 from benchmark.runs.progress import Reporter
 from benchmark.runs.run import Run
-from benchmark.training.loop import Training, train
+from benchmark.training.loop import Callbacks, Training, train
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,19 +134,11 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-class _Stopping:
-    """Callbacks that save, stop before a step, and evaluate nothing."""
+class _Stopping(Callbacks):
+    """Callbacks that save, and stop before a step."""
 
     def __init__(self, run: Run, stop: int | None) -> None:
         self.run, self.stop = run, stop
-
-    def advanced(self, training: Training, loss: float) -> None: ...
-
-    def evaluate(self, training: Training) -> dict[str, float]:
-        return {}
-
-    def should_prune(self, training: Training) -> bool:
-        return False
 
     def save(self, training: Training) -> None:
         self.run.save(training)

@@ -13,9 +13,9 @@ from torchvision.models import resnet18 as torchvision_resnet18
 
 from benchmark.encoders.foreign import recognise
 from benchmark.encoders.formats import Foreign
-from benchmark.encoders.load import load_encoder
 from benchmark.encoders.read import read_checkpoint
 from benchmark.records.folder import find_records
+from benchmark.training.checkpoint import load_encoder
 from methods.backbones import BackboneSpec, build_backbone
 from methods.base import Encoder, EncoderInfo
 

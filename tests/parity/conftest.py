@@ -21,7 +21,7 @@ from benchmark.experiment.run_spec import run_specs
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.interrupt import StopSignal
 from benchmark.runs.run import Run
-from benchmark.training.loop import NoCallbacks, train
+from benchmark.training.loop import Callbacks, train
 from methods.backbones import BackboneSpec, build_backbone
 from methods.base import Batch, LossOutput, Method, Step, Task
 from methods.registry import method_class
@@ -139,7 +139,7 @@ def our_steps(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Steps]:
         cast("Any", run.method).loss = watched
         assert run.training is not None
         try:
-            assert train(run.training, NoCallbacks(), points=1) == "completed"
+            assert train(run.training, Callbacks(), points=1) == "completed"
         finally:
             run.close()
         taken.end.update({name: value.clone() for name, value in run.method.state_dict().items()})

@@ -48,9 +48,6 @@ def finetune(subject: Subject) -> dict[str, float]:
     AdamW with weight decay 0.05 (not on norms and biases), random resized crops (0.2 to 1) and flips, batch 128,
     warm-up over a tenth, cosine. Trained once with each of two learning rates, of which the validation split chooses
     one. The settings are ours, and the same for every entry.
-
-    Returns:
-        `finetune_top1`, `finetune_top5`, `finetune_validation_top1`, and the learning rate chosen.
     """
     candidates: list[tuple[float, float, _Classifier]] = []
     for lr in LEARNING_RATES:
@@ -63,20 +60,15 @@ def finetune(subject: Subject) -> dict[str, float]:
     return {"finetune_top1": top1, "finetune_top5": top5, "finetune_validation_top1": validation, "finetune_lr": lr}
 
 
-def _autocast(subject: Subject) -> torch.autocast:
-    return torch.autocast(subject.device.type, dtype=torch.bfloat16, enabled=subject.precision == "bf16")
-
-
 def _train(subject: Subject, network: _Classifier, lr: float) -> None:
     groups = split_by_decay(network.named_parameters(), everything=False)
-    prepared = [
-        {"params": group["params"], "weight_decay": WEIGHT_DECAY if group["decay"] else 0.0} for group in groups
-    ]
+    prepared = [{"params": part["params"], "weight_decay": WEIGHT_DECAY if part["decay"] else 0.0} for part in groups]
     optimizer = torch.optim.AdamW(prepared, lr=lr, fused=True)
+    autocast = torch.autocast(subject.device.type, dtype=torch.bfloat16, enabled=subject.precision == "bf16")
     network.train()
 
     def loss(images_BCHW: Tensor, labels_B: Tensor) -> Tensor:
-        with _autocast(subject):
+        with autocast:
             return F.cross_entropy(network(images_BCHW).float(), labels_B)
 
     descend(subject, DESCENT, optimizer, loss, "finetune-v1")

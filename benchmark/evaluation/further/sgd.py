@@ -8,6 +8,7 @@ Shape suffixes: B images, N images, D feature dimension, K classes, H heads.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,10 +34,6 @@ def linear_sgd(subject: Subject) -> dict[str, float]:
 
     As the published probes of ResNets (2002.05709, 2006.07733 and lightly's benchmarks, with 90 or 100 epochs); several
     learning rates at once, of which the validation split chooses one after the last epoch.
-
-    Returns:
-        `linear_sgd_top1` and `linear_sgd_top5` on the test split, `linear_sgd_validation_top1`, in percent, and the
-        learning rate chosen.
     """
     heads = _heads(subject, len(LEARNING_RATES))
     batch = SGD.batch(len(subject.data.train))
@@ -69,34 +66,27 @@ def linear_cnnjepa(subject: Subject) -> dict[str, float]:
     """`linear-cnnjepa`: Adam 1e-3 on cached features in a fixed order, batch 512, 90 epochs, the last one reported.
 
     Source: CNN-JEPA's repository (its linear evaluation), without its choice of the best epoch on the test split.
-
-    Returns:
-        `linear_cnnjepa_top1` and `linear_cnnjepa_top5` on the test split, in percent.
     """
     head = _heads(subject, 1)[0]
     features_ND, labels_N = (part.to(subject.device) for part in subject.train)
     check_features(features_ND, "training features")
     optimizer = torch.optim.Adam(head.parameters(), lr=ADAM_LR)
+    batches = list(zip(torch.split(features_ND, ADAM_BATCH), torch.split(labels_N, ADAM_BATCH), strict=True))
     with full_precision():
-        for _ in range(ADAM_EPOCHS):
-            for rows, labels in zip(
-                torch.split(features_ND, ADAM_BATCH), torch.split(labels_N, ADAM_BATCH), strict=True
-            ):
-                loss = F.cross_entropy(head(rows), labels)
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
+        for rows, labels in batches * ADAM_EPOCHS:
+            loss = F.cross_entropy(head(rows), labels)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
     top1, top5 = _top(head, subject.test, subject.device)
     return {"linear_cnnjepa_top1": top1, "linear_cnnjepa_top5": top5}
 
 
 def _heads(subject: Subject, count: int) -> list[nn.Linear]:
     """Identical classifiers with torch's initialisation, drawn with the run's seed."""
-    heads = []
-    for _ in range(count):
-        with seeded(subject.seed, "probe head"):
-            heads.append(nn.Linear(subject.encoder.info.dimension, subject.data.num_classes).to(subject.device))
-    return heads
+    with seeded(subject.seed, "probe head"):
+        head = nn.Linear(subject.encoder.info.dimension, subject.data.num_classes).to(subject.device)
+    return [copy.deepcopy(head) for _ in range(count)]
 
 
 @torch.no_grad()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from benchmark.evaluation.subject import Subject
     from methods.views import ViewSpec
 
+    Loss = Callable[[Tensor, Tensor], Tensor]
+
 
 @dataclass(frozen=True)
 class Descent:
@@ -39,18 +41,10 @@ class Descent:
         return min(self.batch_size, images)
 
 
-def descend(
-    subject: Subject,
-    descent: Descent,
-    optimizer: torch.optim.Optimizer,
-    loss: Callable[[Tensor, Tensor], Tensor],
-    stream: str,
-) -> None:
+def descend(subject: Subject, descent: Descent, optimizer: torch.optim.Optimizer, loss: Loss, stream: str) -> None:
     """Minimises a loss over random crops of the train split. Order and crops are drawn with the run's seed.
 
     Args:
-        subject: the run and its dataset.
-        descent: the schedule, and the views.
         optimizer: its groups have their peak learning rates.
         loss: of normalised images `(B, 3, S, S)` and labels `(B,)`.
         stream: name of the random stream; also in the error message.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import made_records
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MORNING = datetime.fromisoformat("2026-01-05T08:00:00+00:00")
 
@@ -39,3 +42,27 @@ def ran(make_record: Any) -> Any:
         return make_record(entry, seed, **times, **options)
 
     return make
+
+
+@pytest.fixture
+def stored_run(make_record: Any, tmp_path: Path) -> Any:
+    """Writes a record and an untrained encoder of a backbone to `tmp_path`."""
+
+    import torch
+
+    from benchmark.records.folder import write_record
+    from benchmark.training.checkpoint import export_encoder
+    from methods.backbones import BackboneSpec, build_backbone
+    from methods.base import Encoder, EncoderInfo
+
+    def store(settings: dict[str, Any], **options: Any) -> Any:
+        torch.manual_seed(0)
+        backbone = build_backbone(BackboneSpec.model_validate(settings), 32)
+        info = EncoderInfo("online", backbone.pooling, backbone.dimension)
+        encoder = Encoder(backbone, info).requires_grad_(False).eval()
+        record = make_record(config={"backbone": settings, "image_size": 32}, **options)
+        write_record(tmp_path, record)
+        export_encoder(tmp_path, encoder)
+        return record, encoder
+
+    return store

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from benchmark.cost.budget import KINDS, Budget, BudgetSpec, Consumed, parse_budget, parse_duration
+from benchmark.cost.budget import KINDS, Budget, BudgetSpec, parse_budget, parse_duration
 from benchmark.records.budgets import budget_text
 
 
@@ -70,8 +70,8 @@ def test_a_budget_of_flops_is_a_number_of_steps_once_a_step_is_counted() -> None
 
 
 def test_time_budgets_charge_training_time_over_all_devices() -> None:
-    assert Budget("wall_clock", 60).progress(Consumed(training_time=15), None) == 0.25
-    assert Budget("device_hours", 1).progress(Consumed(training_time=900, devices=2), None) == 0.5
+    assert Budget("wall_clock", 60).progress(None, training_time=15) == 0.25
+    assert Budget("device_hours", 1).progress(None, training_time=900, devices=2) == 0.5
     assert Budget("wall_clock", 60).training_time(2) == 60
     assert Budget("device_hours", 1).training_time(2) == 1800
     assert Budget("epochs", 1).training_time(2) is None
@@ -87,8 +87,8 @@ def test_every_kind_can_be_asked_for_and_is_described_in_reports(make_record: An
 @given(st.integers(1, 500), st.lists(st.integers(0, 600), min_size=2, max_size=20))
 def test_progress_never_decreases_and_ends_at_one(total: int, steps: list[int]) -> None:
     budget = Budget("steps", total)
-    seen = [budget.progress(Consumed(steps=step), total) for step in sorted(steps)]
+    seen = [budget.progress(total, steps=step) for step in sorted(steps)]
     assert seen == sorted(seen)
     assert all(0 <= value <= 1 for value in seen)
-    assert budget.progress(Consumed(steps=total), total) == 1.0
-    assert budget.progress(Consumed(steps=total - 1), total) < 1.0
+    assert budget.progress(total, steps=total) == 1.0
+    assert budget.progress(total, steps=total - 1) < 1.0

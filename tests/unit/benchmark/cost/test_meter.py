@@ -7,6 +7,7 @@ import time
 import pytest
 
 from benchmark.cost.meter import Meter
+from benchmark.records.schema import EnergyRecord
 
 
 class Fake:
@@ -51,9 +52,8 @@ def test_only_intervals_of_training_count() -> None:
         meter.tick(float(now))
     # From 1 to 3 and from 4 to 6; moments of logging do not matter, an evaluation does.
     assert meter.seconds == 4.0
-    assert meter.energy is not None
-    assert (meter.energy.joules, meter.energy.seconds, meter.energy.scope) == (129.0, 4.0, "a toy")
-    assert meter.other_cores == pytest.approx(1.5 / 4)
+    energy_record = EnergyRecord(joules=129.0, seconds=4.0, scope="a toy")
+    assert meter.record() == {"energy": energy_record, "other_cores": pytest.approx(1.5 / 4)}
 
 
 def test_gauges_are_averaged_over_training() -> None:
@@ -69,21 +69,19 @@ def test_gauges_are_averaged_over_training() -> None:
         training.seconds += trained
         clock.value, throttled.value = mhz, held
         meter.tick(float(now))
-    assert meter.clock_mhz == (3000 + 2000 + 2 * 2000) / 4
-    assert meter.throttled == 1 / 4
+    assert meter.record() == {"clock_mhz": (3000 + 2000 + 2 * 2000) / 4, "throttled": 1 / 4}
 
 
-def test_what_was_not_measured_is_none() -> None:
+def test_what_was_not_measured_is_left_out() -> None:
     meter, _ = _meter(Fake("others"))
-    assert meter.other_cores is None and meter.energy is None
+    assert meter.record() == {}
     energy = Fake("energy")
     meter, training = _meter(energy, Fake("others"))
     for now in range(3):
         training.seconds = float(now)
         energy.broken = now == 2
         meter.tick(float(now))
-    assert meter.energy is None  # a part of the run's energy is not the run's energy
-    assert meter.other_cores == 0.0
+    assert meter.record() == {"other_cores": 0.0}  # a part of the run's energy is not the run's energy
 
 
 def test_a_resumed_run_goes_on_adding() -> None:
@@ -98,10 +96,10 @@ def test_a_resumed_run_goes_on_adding() -> None:
     second.tick(50.0)
     training.seconds = 2.0
     second.tick(52.0)
-    assert second.energy is not None and (second.energy.joules, second.energy.seconds) == (10.0, 3.0)
+    assert second.record() == {"energy": EnergyRecord(joules=10.0, seconds=3.0, scope="a toy")}
     without, _ = _meter(Fake("others"))
     without.load_state_dict(first.state_dict())
-    assert without.energy is None
+    assert without.record() == {}
 
 
 def test_the_thread_reads_until_it_is_told_to_end() -> None:

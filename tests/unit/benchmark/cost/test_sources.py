@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import psutil
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from benchmark.cost import sources as module
-from benchmark.cost.sources import OtherLoad, Rapl, sources
+from benchmark.cost.sources import Nvml, OtherLoad, Rapl, sources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,3 +76,27 @@ def test_what_cannot_be_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_energy_and_clocks_of_several_processes_are_not_added_up() -> None:
     own = [psutil.Process().pid, psutil.Process().ppid()]
     assert [source.name for source in sources(torch.device("cpu"), own)] == ["others"]
+
+
+def test_a_gpus_driver_is_asked_for_joules_megahertz_and_the_reasons_for_a_lower_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reasons = ("HwSlowdown", "SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown")
+    driver = SimpleNamespace(
+        NVMLError=KeyError,
+        NVML_CLOCK_SM=1,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID={"GPU-abc": "gpu"}.__getitem__,
+        nvmlDeviceGetTotalEnergyConsumption={"gpu": 2500}.__getitem__,
+        nvmlDeviceGetClockInfo=lambda gpu, kind: 1980,
+        nvmlDeviceGetCurrentClocksThrottleReasons=lambda gpu: 4 + 32,
+        **{f"nvmlClocksThrottleReason{reason}": 8 * 2**bit for bit, reason in enumerate(reasons)},
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="abc"))
+    read = {source.name: source.read() for source in sources(torch.device("cuda")) if source.name != "others"}
+    assert read == {"energy": 2.5, "clock": 1980.0, "throttled": 1.0}
+    driver.nvmlDeviceGetCurrentClocksThrottleReasons = lambda gpu: 4  # the limit of its own power
+    assert Nvml("throttled", torch.device("cuda")).read() == 0.0
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="another"))
+    assert [source.name for source in sources(torch.device("cuda"))] == ["others"]

@@ -9,12 +9,12 @@ import torch
 
 from benchmark.errors import Interrupted
 from benchmark.training import loop
-from benchmark.training.loop import NoCallbacks, run_step, train
+from benchmark.training.loop import Callbacks, run_step, train
 from benchmark.training.profile import undone
 from methods.base import LossOutput
 
 
-class Recorder(NoCallbacks):
+class Recorder(Callbacks):
     """Notes the steps at which the loop calls."""
 
     def __init__(self, *, prune_at: int = 0, stop_after: int = 0) -> None:
@@ -55,7 +55,7 @@ def test_a_run_takes_its_steps_and_is_evaluated_and_saved_at_each_point(make_tra
 
 def test_the_loss_falls(make_training: Any) -> None:
     training = make_training(budget={"steps": 40})
-    train(training, NoCallbacks(), points=8)
+    train(training, Callbacks(), points=8)
     losses = [line["loss"] for line in training.history if line["kind"] == "train"]
     assert losses[-1] < losses[0] - 0.1
 

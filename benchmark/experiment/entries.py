@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from benchmark.errors import UserError
-from benchmark.experiment.explain import explain
+from benchmark.experiment.explain import validate
 from benchmark.experiment.files import find_recipe, merge, read_recipe
 from methods.registry import method_class
 
@@ -35,8 +33,7 @@ class ResolvedEntry:
 def resolve_entries(experiment: Experiment, source: Path) -> list[ResolvedEntry]:
     """Each entry with its recipe and overrides, before any data is read.
 
-    Args:
-        source: the experiment's file; recipes may lie beside it.
+    Recipes may lie beside `source`, the experiment's file.
 
     Raises:
         UserError: an entry's settings are wrong, or its method does not run on its backbone or with micro-batches.
@@ -52,36 +49,24 @@ def _resolve(experiment: Experiment, entry: EntrySpec, source: Path) -> Resolved
         raise UserError(f"{where}: {error}") from error
     recipe = find_recipe(entry.recipe or experiment.recipe, entry.method, source.parent)
     settings = read_recipe(recipe, entry.method) if recipe else {}
-    try:
-        config = method.config_class.model_validate(merge(settings, entry.overrides))
-    except ValidationError as error:
-        raise UserError(explain(error, method.config_class, where)) from None
+    config = validate(method.config_class, merge(settings, entry.overrides), where)
     backbone = entry.backbone or experiment.backbone
     try:
         method.check_backbone(backbone.kind)
         if backbone.elsewhere:
             raise ValueError(f"{backbone.elsewhere} is for encoders trained elsewhere; nothing is trained with it here")
-        _check_accumulation(experiment, method, config)
+        if experiment.accumulate > 1 and method.compares_images(config):
+            raise ValueError(
+                f"accumulate is {experiment.accumulate}, but the loss compares all images of a batch with each other; "
+                "set accumulate to 1, with a smaller batch_size or more devices where memory is short"
+            )
     except ValueError as error:
         raise UserError(f"{where}, backbone {backbone.name}: {error}") from None
     return ResolvedEntry(entry, method, config, backbone)
 
 
-def _check_accumulation(experiment: Experiment, method: type[Method[Any]], config: MethodConfig) -> None:
-    """Refuses to cut a batch whose images the loss compares with each other."""
-    if experiment.accumulate > 1 and method.compares_images(config):
-        raise ValueError(
-            f"accumulate is {experiment.accumulate}, but the loss compares all images of a batch with each other; set "
-            "accumulate to 1, with a smaller batch_size or more devices where memory is short"
-        )
-
-
 def check_sizes(entries: Sequence[ResolvedEntry], image_size: int) -> None:
-    """Refuses entries whose patches, masks or views do not fit the image size; needs no data.
-
-    Raises:
-        UserError: names the entry and its backbone.
-    """
+    """Raises a `UserError` where an entry's patches, masks or views do not fit the image size; needs no data."""
     for resolved in entries:
         try:
             resolved.method.check(resolved.settings, resolved.backbone.grid(image_size))
@@ -91,7 +76,6 @@ def check_sizes(entries: Sequence[ResolvedEntry], image_size: int) -> None:
 
 
 def _check_views(resolved: ResolvedEntry, image_size: int) -> None:
-    """Refuses views that the method or its backbone cannot take."""
     method, views = resolved.method, resolved.settings.views
     if method.view_count is not None and len(views) != method.view_count:
         raise ValueError(f"views holds {len(views)}; {method.name} takes {method.view_count}")
@@ -104,10 +88,7 @@ def _check_views(resolved: ResolvedEntry, image_size: int) -> None:
 
 
 def check_devices(experiment: Experiment, entries: Sequence[ResolvedEntry], kind: str, devices: int) -> None:
-    """Refuses what cannot be shared among devices, before any process is started for them.
-
-    Args:
-        devices: how many, on all machines together.
+    """Refuses what cannot be shared among devices (of all machines), before any process is started for them.
 
     Raises:
         UserError: the batch does not divide, or a recipe asks for what the devices cannot do together.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ReadT = TypeVar("ReadT")
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 # The words of YAML for the kinds of data that pydantic expects.
 _KINDS = {
@@ -23,6 +24,18 @@ _KINDS = {
     "dict_type": "keys and values",
     "model_type": "keys and values",
 }
+
+
+def validate(model: type[ModelT], data: object, where: str) -> ModelT:
+    """The configuration that plain data describe.
+
+    Raises:
+        UserError: names `where`, the key, the value, what was expected and the nearest valid choice.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise UserError(explain(error, model, where)) from None
 
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
@@ -56,7 +69,6 @@ def with_settings(read: Callable[[Sequence[str]], ReadT], settings: Sequence[str
     """Reads a file with the settings of `--set`; an error that they cause names `--set` instead of the file.
 
     Args:
-        read: reads the file with some settings.
         settings: `a.b=value` each.
         files: the paths that errors of `read` begin with.
 
@@ -66,20 +78,14 @@ def with_settings(read: Callable[[Sequence[str]], ReadT], settings: Sequence[str
     try:
         return read(settings)
     except UserError as error:
-        if not settings or not _is_valid(read):
-            raise
+        try:
+            read(())
+        except UserError:  # the file itself is wrong
+            raise error from None
         text = str(error)
         for file in files:
             text = text.replace(f"{file}: ", "", 1)
         raise UserError(text if text.startswith("--set") else f"--set: {text}") from None
-
-
-def _is_valid(read: Callable[[Sequence[str]], object]) -> bool:
-    try:
-        read(())
-    except UserError:
-        return False
-    return True
 
 
 def _is_branch(part: int | str) -> bool:

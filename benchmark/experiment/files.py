@@ -29,11 +29,7 @@ def shipped_sweeps() -> list[str]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping.
-
-    Raises:
-        UserError: it cannot be read, or holds something else.
-    """
+    """The mapping in a YAML file; raises a `UserError` where it cannot be read, or holds something else."""
     try:
         with reading(path):
             data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -57,11 +53,7 @@ def _without_aliases(value: Any) -> Any:
 
 
 def find_experiment(config: str, beside: Path | None = None) -> Path:
-    """The file of an experiment: a path, or the name of a shipped one.
-
-    Args:
-        config: as the user wrote it.
-        beside: a folder that a path may be relative to.
+    """The file of an experiment: a path, which may be relative to the folder `beside`, or a shipped one's name.
 
     Raises:
         UserError: there is no such file or experiment.
@@ -72,11 +64,7 @@ def find_experiment(config: str, beside: Path | None = None) -> Path:
 
 
 def find_sweep(config: str) -> Path:
-    """The file of a sweep: a path, or the name of a shipped one.
-
-    Raises:
-        UserError: there is no such file or sweep.
-    """
+    """The file of a sweep: a path, or a shipped one's name; raises a `UserError` where there is neither."""
     return _find(config, "sweep", config_root() / "sweeps", shipped_sweeps())
 
 
@@ -115,17 +103,11 @@ def find_recipe(recipe: str, method: str, beside: Path | None) -> Path | None:
 
 
 def read_recipe(path: Path, method: str) -> dict[str, Any]:
-    """The settings of a recipe file.
-
-    Raises:
-        UserError: the file is not a recipe, or another method's.
-    """
+    """The settings of a recipe file; raises a `UserError` where it is not a recipe, or another method's."""
     data = read_yaml(path)
-    unknown = sorted(set(data) - {"method", "scale", "sources", "settings"})
-    if unknown:
-        raise UserError(
-            f"{path}: unknown key '{unknown[0]}'; {nearest(unknown[0], ['method', 'scale', 'sources', 'settings'])}"
-        )
+    known = ["method", "scale", "sources", "settings"]
+    if unknown := sorted(set(data) - set(known)):
+        raise UserError(f"{path}: unknown key '{unknown[0]}'; {nearest(unknown[0], known)}")
     if data.get("method") != method:
         raise UserError(f"{path}: is a recipe of method '{data.get('method')}', wanted for '{method}'")
     settings = data.get("settings") or {}
@@ -135,11 +117,7 @@ def read_recipe(path: Path, method: str) -> dict[str, Any]:
 
 
 def apply_setting(data: dict[str, Any], setting: str) -> None:
-    """Applies `a.b.c=value` to an experiment's raw data; the value is read as YAML.
-
-    Args:
-        data: changed in place.
-        setting: a key of the experiment, or `ENTRY.key` for an override of that entry's method.
+    """Applies `KEY=VALUE` to an experiment's raw data, in place: a key as in `set_key`, a value in YAML.
 
     Raises:
         UserError: the setting is not `KEY=VALUE`, or its value not YAML.
@@ -160,7 +138,6 @@ def set_key(data: dict[str, Any], path: str, value: Any, where: str) -> None:
     Args:
         data: changed in place.
         path: `a.b.c`, a key of the experiment, or `ENTRY.key` for an override of that entry's method.
-        value: plain data.
         where: what an error names.
 
     Raises:
@@ -168,14 +145,14 @@ def set_key(data: dict[str, Any], path: str, value: Any, where: str) -> None:
     """
     keys = path.split(".")
     target = data
-    if isinstance(data.get("entries"), list):
-        data["entries"] = [{"method": entry} if isinstance(entry, str) else entry for entry in data["entries"]]
-    entries = data.get("entries")
-    for entry in entries if isinstance(entries, list) else []:
-        is_entry = isinstance(entry, dict) and (entry.get("name") or entry.get("method")) == keys[0]
-        if is_entry and len(keys) == 1:
-            raise UserError(f"{where}: '{path}' is an entry; expected one of its settings, such as {path}.optimizer.lr")
-        if is_entry and len(keys) > 1:
+    entries: list[Any] = data["entries"] if isinstance(data.get("entries"), list) else []
+    entries[:] = [{"method": entry} if isinstance(entry, str) else entry for entry in entries]
+    for entry in entries:
+        if isinstance(entry, dict) and (entry.get("name") or entry.get("method")) == keys[0]:
+            if len(keys) == 1:
+                raise UserError(
+                    f"{where}: '{path}' is an entry; expected one of its settings, such as {path}.optimizer.lr"
+                )
             # `byol.backbone.width` is the entry's own backbone; every other key is one of its method's.
             target, keys = entry, keys[1:] if keys[1] in ("backbone", "recipe") else ["overrides", *keys[1:]]
             break

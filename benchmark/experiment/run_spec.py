@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     import torch
     from pydantic import BaseModel
-    from pydantic.fields import FieldInfo
 
     from benchmark.cost.budget import Budget
     from benchmark.data.datasets import Dataset
@@ -107,27 +106,22 @@ def _without_defaults(config: BaseModel) -> Any:
     Where a default has changed, its field names the first one (`FIRST_DEFAULT`), which is what older keys left out.
     """
     values = config.model_dump(mode="json")
-    defaults = {
-        name: _extra(field).get(FIRST_DEFAULT, field.get_default(call_default_factory=True))
-        for name, field in type(config).model_fields.items()
-        if not field.is_required()
-    }
+    defaults: dict[str, Any] = {}
+    for name, field in type(config).model_fields.items():
+        if not field.is_required():
+            extra: Any = field.json_schema_extra or {}
+            defaults[name] = extra.get(FIRST_DEFAULT, field.get_default(call_default_factory=True))
     dumped = type(config).model_construct(**defaults).model_dump(mode="json", warnings=False)
     return _difference(values, {name: dumped[name] for name in defaults if name in dumped})
-
-
-def _extra(field: FieldInfo) -> dict[str, Any]:
-    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
 def _difference(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     kept = {}
     for name, value in values.items():
         default = defaults.get(name)
-        if name in defaults and value == default:
-            continue
-        both = isinstance(value, dict) and isinstance(default, dict)
-        kept[name] = _difference(value, default) if both else value  # type: ignore[arg-type]
+        if name not in defaults or value != default:
+            both = isinstance(value, dict) and isinstance(default, dict)
+            kept[name] = _difference(value, default) if both else value  # type: ignore[arg-type]
     return kept
 
 
@@ -158,18 +152,19 @@ def plan_runs(
     """
     experiment = resolve_precision(experiment, device)
     specs = run_specs(experiment, entries, dataset.image_size, dataset.manifest.digest)
-    _check_batch(experiment, specs, dataset)
+    trained = [len(dataset.trained_on(spec.method).images) for spec in specs if spec.method.trainable]
+    if trained and experiment.batch_size > min(trained):
+        raise UserError(
+            f"batch_size is {experiment.batch_size}, but the training split of {dataset.name} has {min(trained)} "
+            "images; expected at most that"
+        )
     return specs
 
 
 def run_specs(
     experiment: Experiment, entries: Sequence[ResolvedEntry], image_size: int, manifest: str = ""
 ) -> list[RunSpec]:
-    """All runs, interleaved: each budget's first seed of every entry, then the second (RULES 13).
-
-    Raises:
-        UserError: an entry does not fit the image size.
-    """
+    """All runs, interleaved: each budget's first seed of every entry, then the second (RULES 13); see `check_sizes`."""
     check_sizes(entries, image_size)
     return [
         RunSpec(experiment, each.entry, each.method, each.settings, each.backbone, budget, seed, image_size, manifest)
@@ -177,14 +172,3 @@ def run_specs(
         for seed in experiment.seeds
         for each in entries
     ]
-
-
-def _check_batch(experiment: Experiment, specs: Sequence[RunSpec], dataset: Dataset) -> None:
-    """Refuses a batch that the training split cannot fill."""
-    trained = [len(dataset.trained_on(spec.method).images) for spec in specs if spec.method.trainable]
-    smallest = min(trained, default=None)
-    if smallest is not None and experiment.batch_size > smallest:
-        raise UserError(
-            f"batch_size is {experiment.batch_size}, but the training split of {dataset.name} has {smallest} images; "
-            "expected at most that"
-        )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from benchmark.cost.budget import BudgetSpec, parse_budget
 from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 from benchmark.evaluation.protocols import FURTHER, PROTOCOLS, TRANSFER
-from benchmark.experiment.explain import explain
+from benchmark.experiment.explain import validate
 from benchmark.experiment.files import apply_setting, find_experiment, find_recipe, read_recipe, read_yaml
 from methods.backbone_spec import BackboneSpec
 from methods.config import Config, Count, nearest
@@ -27,11 +27,7 @@ _RESERVED = ("report", "tracking", "experiment.yaml", "study.json", "study.db", 
 
 
 def check_name(value: str) -> str:
-    """A name, refused where it cannot be that of a folder of results.
-
-    Raises:
-        ValueError: it has other characters, or results folders use it themselves.
-    """
+    """A name; raises a `ValueError` where a folder of results cannot have it."""
     if not _NAME.fullmatch(value):
         raise ValueError(f"'{value}' names a folder; letters, digits, '.', '_' and '-' only, a letter or digit first")
     if value in _RESERVED:
@@ -145,10 +141,16 @@ class Experiment(Config):
     @model_validator(mode="before")
     @classmethod
     def _backbones_without_a_name(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or not isinstance(data.get("entries"), (list, tuple)):
+        """An entry's backbone without a name becomes the experiment's, with the entry's keys changed."""
+        entries, shared = (data.get("entries"), data.get("backbone")) if isinstance(data, dict) else (None, None)
+        if not isinstance(entries, (list, tuple)) or not isinstance(shared, dict):
             return data
-        shared = data.get("backbone")
-        return {**data, "entries": [_on_shared(entry, shared) for entry in data["entries"]]}
+        own = [entry.get("backbone") if isinstance(entry, dict) else None for entry in entries]
+        merged = [
+            {**entry, "backbone": {**shared, **keys}} if isinstance(keys, dict) and "name" not in keys else entry
+            for entry, keys in zip(entries, own, strict=True)
+        ]
+        return {**data, "entries": merged}
 
     @field_validator("precision", mode="before")
     @classmethod
@@ -157,14 +159,14 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _distinct(self) -> Experiment:
-        for what, values in (("seeds", self.seeds), ("entries", tuple(entry.name for entry in self.entries))):
+        names = [entry.name for entry in self.entries]
+        for what, values in (("seeds", self.seeds), ("entries", names)):
             if not values:
                 raise ValueError(f"{what} is empty; at least one is needed")
             twice = sorted({str(value) for value in values if list(values).count(value) > 1})
             if twice:
                 hint = "; give each a name of its own" if what == "entries" else ""
                 raise ValueError(f"{what}: {', '.join(twice)} appears twice{hint}")
-        names = [entry.name for entry in self.entries]
         if self.reference is not None and self.reference not in names:
             raise ValueError(f"reference is '{self.reference}', which is no entry; {nearest(self.reference, names)}")
         return self
@@ -175,14 +177,6 @@ class Experiment(Config):
         return self.reference or next((entry.name for entry in self.entries if entry.method == "cnn_jepa"), None)
 
 
-def _on_shared(entry: Any, shared: Any) -> Any:
-    """An entry's raw data; its backbone without a name becomes the experiment's with the entry's keys changed."""
-    own = entry.get("backbone") if isinstance(entry, dict) else None
-    if not isinstance(own, dict) or "name" in own or not isinstance(shared, dict):
-        return entry
-    return {**entry, "backbone": {**shared, **own}}
-
-
 def load_experiment(
     config: str,
     *,
@@ -191,17 +185,12 @@ def load_experiment(
     budget: str | None = None,
     settings: list[str] | None = None,
 ) -> tuple[Experiment, Path]:
-    """Reads an experiment and applies the command line's overrides.
+    """Reads an experiment, and applies the command line's overrides; returns it and its file.
 
     Args:
         config: a path, or the name of a shipped experiment.
         methods: entries to keep, by entry name or by method.
-        seeds: replace the file's.
-        budget: replaces the file's, for instance `epochs=2,5,10`.
         settings: `a.b=value` each; `ENTRY.key=value` sets an entry's override.
-
-    Returns:
-        The experiment, and the file it came from.
 
     Raises:
         UserError: names the file or key, the value, what was expected and the nearest valid choice.
@@ -219,11 +208,7 @@ def load_experiment(
 
 
 def check_recipes(experiment: Experiment, source: Path) -> None:
-    """Reads every entry's recipe; what its settings mean is known to the methods alone.
-
-    Raises:
-        UserError: there is no such recipe, or its file is not a recipe of the entry's method.
-    """
+    """Raises a `UserError` where an entry's recipe cannot be found, or is not one of its method."""
     for entry in experiment.entries:
         recipe = find_recipe(entry.recipe or experiment.recipe, entry.method, source.parent)
         if recipe is not None:
@@ -231,11 +216,7 @@ def check_recipes(experiment: Experiment, source: Path) -> None:
 
 
 def read_experiment(config: str, beside: Path | None = None) -> tuple[dict[str, Any], Path]:
-    """An experiment's raw data, not validated, and the file it came from.
-
-    Raises:
-        UserError: there is no such file, or it is not YAML.
-    """
+    """An experiment's raw data, not validated, and its file; raises the errors of `find_experiment`, `read_yaml`."""
     path = find_experiment(config, beside)
     data = read_yaml(path)
     data.setdefault("name", path.stem)
@@ -243,11 +224,7 @@ def read_experiment(config: str, beside: Path | None = None) -> tuple[dict[str, 
 
 
 def override(data: dict[str, Any], budget: str | None, settings: Sequence[str]) -> None:
-    """Applies the command line's `--budget` and `--set` to raw data.
-
-    Raises:
-        UserError: one of them is not valid.
-    """
+    """Applies the command line's `--budget` and `--set` to raw data; raises a `UserError` where one is not valid."""
     if budget is not None:
         try:
             data["budget"] = parse_budget(budget)
@@ -258,15 +235,8 @@ def override(data: dict[str, Any], budget: str | None, settings: Sequence[str]) 
 
 
 def validate_experiment(data: dict[str, Any], where: str) -> Experiment:
-    """The experiment that raw data describe.
-
-    Raises:
-        UserError: names `where`, the key, the value, what was expected and the nearest valid choice.
-    """
-    try:
-        return Experiment.model_validate(data)
-    except ValidationError as error:
-        raise UserError(explain(error, Experiment, where)) from None
+    """The experiment that raw data describe; see `validate`."""
+    return validate(Experiment, data, where)
 
 
 def _select(entries: tuple[EntrySpec, ...], wanted: list[str]) -> tuple[EntrySpec, ...]:

@@ -6,6 +6,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
@@ -14,9 +15,6 @@ from benchmark.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from rich.console import Console
-    from rich.progress import TaskID
 
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.records.schema import Record
@@ -28,24 +26,20 @@ PLAIN_EVERY = 10.0  # seconds between two plain lines of one run
 
 def plain_console() -> Console:
     """The terminal; for files and pipes, which have no width, a console that is wide enough for tables."""
-    from rich.console import Console
-
     console = Console()
     return console if console.is_terminal else Console(width=120)
 
 
 class ConsoleReporter:
-    """Shows the progress and the outcome of runs. Leaving its block removes a bar that is still shown.
+    """Shows the progress and the outcome of runs; if `quiet`, failures only.
 
-    Args:
-        quiet: show failures only.
-        console: where to print.
+    Leaving its block removes a bar that is still shown.
     """
 
-    def __init__(self, quiet: bool, console: Console) -> None:
+    def __init__(self, quiet: bool = False, console: Console | None = None) -> None:
         self._quiet = quiet
-        self._console = console
-        self._bar = LiveBar(console)
+        self._console = console or plain_console()
+        self._bar: Progress | None = None
         self._label = ""
         self._last_line = time.monotonic()
         self._counting = False
@@ -74,27 +68,36 @@ class ConsoleReporter:
         """A bar on a terminal, else a line now and then; none for quick work."""
         if self._quiet:
             return
+        now, state = time.monotonic(), f"{done:,} of {total:,}"
         if self._console.is_terminal:
-            self._count_live(what, done, total)
-            return
-        slow = time.monotonic() - self._last_line > PLAIN_EVERY / 4
-        if slow or (self._counting and done >= total):
-            self._last_line = time.monotonic()
+            if done >= total:
+                self.stop()
+                return
+            if not self._is_shown(what):
+                self._count_start = (now, done)
+            start, first = self._count_start
+            if done > first:
+                state += f", {duration((now - start) * (total - done) / (done - first))} left"
+            self._show(what, done / total, state)
+        elif now - self._last_line > PLAIN_EVERY / 4 or (self._counting and done >= total):
+            self._last_line = now
             self._counting = done < total
-            self.say(f"{what}: {done:,} of {total:,}")
+            self.say(f"{what}: {state}")
 
-    def _count_live(self, what: str, done: int, total: int) -> None:
-        if done >= total:
+    def _is_shown(self, label: str) -> bool:
+        return self._bar is not None and self._bar.tasks[0].description == label
+
+    def _show(self, label: str, share: float, state: str) -> None:
+        """Shows a bar with a progress from 0 to 1 in place of any other; it leaves nothing behind."""
+        if not self._is_shown(label):
             self.stop()
-            return
-        state = f"{done:,} of {total:,}"
-        if self._bar.label != what:
-            self._bar.start(what, done / total, state)
-            self._count_start = (time.monotonic(), done)
-        start, first = self._count_start
-        if done > first:
-            state += f", {duration((time.monotonic() - start) * (total - done) / (done - first))} left"
-        self._bar.advance(done / total, state)
+            columns = (BarColumn(), TextColumn("{task.percentage:>3.0f}%  {task.fields[state]}", markup=False))
+            label_column = TextColumn("{task.description}", markup=False)
+            self._bar = Progress(SpinnerColumn(), label_column, *columns, console=self._console, transient=True)
+            self._bar.add_task(label, total=1.0, state=state)
+            self._bar.start()
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=share, state=state)
 
     def planned(self, estimates: list[Estimate], *, whole: bool) -> None:
         """Prints what the runs will take: a table where the probes were measured too, else a line."""
@@ -119,7 +122,7 @@ class ConsoleReporter:
             self.say(f"{self._label}: nothing to train")
             return
         if self._console.is_terminal:
-            self._bar.start(self._label, resumed_at or 0.0, "starting")
+            self._show(self._label, resumed_at or 0.0, "starting")
         elif resumed_at is None:
             self.say(f"{self._label}: starting")
 
@@ -130,7 +133,7 @@ class ConsoleReporter:
         speed = f"{images_per_second:,.0f} images/s, " if images_per_second else ""
         state = f"loss {loss:.4f}, {speed}{duration(remaining)} left"
         if self._console.is_terminal:
-            self._bar.advance(progress, state)
+            self._show(self._label, progress, state)
         elif time.monotonic() - self._last_line > PLAIN_EVERY:
             self._last_line = time.monotonic()
             self.say(f"{self._label}: {progress:.0%}, {state}")
@@ -152,7 +155,9 @@ class ConsoleReporter:
 
     def stop(self) -> None:
         """Removes the live bar."""
-        self._bar.stop()
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
     def table(self, records: list[Record]) -> None:
         """Prints the outcome of all runs."""
@@ -164,44 +169,3 @@ class ConsoleReporter:
         if not self._quiet:
             self._console.print(trials_table(record))
             self.say(trials_text(record))
-
-
-class LiveBar:
-    """A progress bar that leaves nothing behind; one at a time.
-
-    Attributes:
-        label: of the bar that is shown; None where none is.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live: Progress | None = None
-        self._task: TaskID | None = None
-        self.label: str | None = None
-
-    def start(self, label: str, share: float, state: str) -> None:
-        """Shows a bar, and removes any other."""
-        self.stop()
-        self.label = label
-        self._live = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%  {task.fields[state]}", markup=False),
-            console=self._console,
-            transient=True,
-        )
-        self._live.start()
-        self._task = self._live.add_task(label, total=1.0, completed=0, state=state)
-        self._live.update(self._task, completed=share)
-
-    def advance(self, share: float, state: str) -> None:
-        """Sets the bar's progress, 0 to 1; does nothing where no bar is shown."""
-        if self._live is not None and self._task is not None:
-            self._live.update(self._task, completed=share, state=state)
-
-    def stop(self) -> None:
-        """Removes the bar."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = self._task = self.label = None

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmark.cli.console import ConsoleReporter
+from benchmark.cli.request import named_dataset
 from benchmark.errors import UserError
+from benchmark.files import check_writable
 
 if TYPE_CHECKING:
     from benchmark.data.decode import Progress
@@ -27,11 +30,9 @@ def convert(
     data: Annotated[Path | None, typer.Option(help="Folder of a dataset's files.")] = None,
 ) -> None:
     """Write images into one HDF5 file per split: a folder's files as they are, a named dataset's images as PNG."""
-    from benchmark.cli.console import ConsoleReporter, plain_console
-    from benchmark.data.folder import split_folders
+    from benchmark.data.class_folders import split_folders
     from benchmark.data.hdf5.paths import output_paths
-    from benchmark.data.spec import DatasetSpec, check_request, dataset_names
-    from benchmark.files import check_writable
+    from benchmark.data.spec import dataset_names
 
     if on_error not in ("fail", "skip"):
         raise UserError(f"--on-error is '{on_error}'; choices: fail, skip")
@@ -40,8 +41,7 @@ def convert(
         raise UserError("--quality is for images that are encoded anew; it needs --resize")
     if named:
         _check_named(source, out, resize, data, on_error)
-        spec = DatasetSpec(name=source)
-        check_request(spec, data)
+        spec = named_dataset(source, data)
     elif data is not None:
         raise UserError(f"--data says where a named dataset lies; '{source}' is taken for an image folder itself")
     else:
@@ -52,7 +52,7 @@ def convert(
     from benchmark.data.hdf5.convert import Reencode, convert_dataset, convert_folder
 
     reencode = None if resize is None else Reencode(resize, 95 if quality is None else quality)
-    with ConsoleReporter(False, plain_console()) as reporter:
+    with ConsoleReporter() as reporter:
         bars: dict[str, Progress] = {
             "progress": reporter.counting("converting images"),
             "checked": reporter.counting("reading back what was written"),
@@ -114,13 +114,12 @@ def verify(file: File) -> None:
     from benchmark.data.hdf5.paths import existing_file
 
     existing_file(file)
-    from benchmark.cli.console import ConsoleReporter, plain_console
     from benchmark.data.hdf5.inspect import differs_from_digest, unsound
     from benchmark.data.hdf5.source import open_any
 
     encoded = open_any(file)
     bad = 0
-    with ConsoleReporter(False, plain_console()) as reporter:
+    with ConsoleReporter() as reporter:
         for line in unsound(encoded, reporter.counting("checking images")):
             bad += 1
             reporter.say(f"bad: {line}")
@@ -143,13 +142,7 @@ def views(
     recipe: Annotated[str, typer.Option(help="Scale or file of the recipe.")] = "small",
 ) -> None:
     """Draw eight images and the views that a method sees of them."""
-    from pydantic import ValidationError
-
-    from benchmark.cli.console import ConsoleReporter, plain_console
-    from benchmark.data.spec import DatasetSpec, check_request
-    from benchmark.experiment.explain import explain
     from benchmark.experiment.files import find_recipe, read_recipe
-    from benchmark.files import check_writable
     from methods.config import nearest
     from methods.registry import method_names
 
@@ -158,17 +151,13 @@ def views(
     path = find_recipe(recipe, method, None)
     if path is not None:
         read_recipe(path, method)
-    try:
-        spec = DatasetSpec(name=dataset)
-    except ValidationError as error:
-        raise UserError(explain(error, DatasetSpec, "--dataset")) from None
-    check_request(spec, data)
+    spec = named_dataset(dataset, data)
     check_writable(out.parent)
     from benchmark.data.datasets import load_dataset
     from benchmark.runs.gallery import view_config, write_gallery
 
     view_config(method, recipe)
-    with ConsoleReporter(False, plain_console()) as reporter:
+    with ConsoleReporter() as reporter:
         loaded = load_dataset(spec, data, progress=reporter.data_progress)
     write_gallery(loaded, method, recipe, out)
     typer.echo(out)

@@ -27,10 +27,6 @@ _LEAST_DISK = 1 << 30
 def examine(device: str, out: Path) -> Iterator[tuple[str, str]]:
     """Names and values, in order; `missing:` names what a user may want to install or repair.
 
-    Args:
-        device: as for `bench run`.
-        out: the results folder.
-
     Raises:
         UserError: there is no such device.
     """
@@ -38,10 +34,8 @@ def examine(device: str, out: Path) -> Iterator[tuple[str, str]]:
     machine = describe(chosen, 1)
     yield "program", f"{machine.packages.get('cnn-jepa-bench', 'not installed')}, commit {machine.commit or 'unknown'}"
     yield "system", f"{machine.platform}, Python {machine.python}"
-    yield (
-        "packages",
-        ", ".join(f"{name} {version}" for name, version in machine.packages.items() if name != "cnn-jepa-bench"),
-    )
+    packages = [f"{name} {version}" for name, version in machine.packages.items() if name != "cnn-jepa-bench"]
+    yield "packages", ", ".join(packages)
     yield "cpu", f"{machine.cpu_model}, {machine.visible_cores} cores visible, {machine.threads} threads"
     memory = psutil.virtual_memory()
     yield "memory", f"{memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f}"
@@ -50,7 +44,8 @@ def examine(device: str, out: Path) -> Iterator[tuple[str, str]]:
     yield "in use by", _users(chosen)
     readable = [source.name for source in sources(chosen)]
     yield "measured", ", ".join(_MEASURED[name] for name in readable) or "only time and memory"
-    yield from _missing(chosen, readable, out)
+    for text in _missing(chosen, readable, out):
+        yield "missing:", text
 
 
 def _gpus() -> list[str]:
@@ -68,22 +63,16 @@ def _users(device: torch.device) -> str:
         return str(error)
 
 
-def _missing(device: torch.device, readable: list[str], out: Path) -> Iterator[tuple[str, str]]:
+def _missing(device: torch.device, readable: list[str], out: Path) -> Iterator[str]:
     if device.type == "cuda" and find_spec("pynvml") is None:
-        yield (
-            "missing:",
-            "nvidia-ml-py, without which energy and clocks are not measured (pip install 'cnn-jepa-bench[gpu]')",
-        )
+        yield "nvidia-ml-py, without which energy and clocks are not measured (pip install 'cnn-jepa-bench[gpu]')"
     elif "energy" not in readable:
-        yield (
-            "missing:",
-            "a readable energy counter (RAPL needs /sys/class/powercap to be readable); energy stays empty",
-        )
+        yield "a readable energy counter (RAPL needs /sys/class/powercap to be readable); energy stays empty"
     existing = next(folder for folder in (out, *out.resolve().parents) if folder.is_dir())
     free = shutil.disk_usage(existing).free
     if not os.access(existing, os.W_OK):
-        yield "missing:", f"the right to write to {existing}, where results would go"
+        yield f"the right to write to {existing}, where results would go"
     elif free < _LEAST_DISK:
-        yield "missing:", f"disk space at {existing}: {free / 2**20:.0f} MiB are free"
+        yield f"disk space at {existing}: {free / 2**20:.0f} MiB are free"
     if find_spec("solo") is None:
-        yield "missing:", "solo-learn, which the parity tests compare with (pip install --no-deps solo-learn==1.0.2)"
+        yield "solo-learn, which the parity tests compare with (pip install --no-deps solo-learn==1.0.2)"

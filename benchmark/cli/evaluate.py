@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
+from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.options import Data, Device, Download, Out, Quiet, Share, words
 from benchmark.cli.pages import read_results
-from benchmark.errors import UserError
+from benchmark.cli.request import named_dataset
+from benchmark.errors import Interrupted, UserError
+from benchmark.files import check_writable
 
 if TYPE_CHECKING:
-    from benchmark.cli.console import ConsoleReporter
     from benchmark.data.spec import DatasetSpec
     from benchmark.encoders.formats import Foreign
     from methods.backbone_spec import BackboneSpec
@@ -46,12 +48,14 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score finished runs by further protocols, or a checkpoint trained elsewhere as our runs are scored."""
-    from benchmark.cli.console import ConsoleReporter, plain_console
+    from benchmark.evaluation.protocols import check_further
 
-    reporter = ConsoleReporter(quiet, plain_console())
+    reporter = ConsoleReporter(quiet)
     is_checkpoint = len(targets) == 1 and not targets[0].is_dir() and (targets[0].is_file() or backbone is not None)
     # A checkpoint's own dataset is the one of `--dataset`: there is none to transfer to.
-    wanted = _protocols(protocols, None if is_checkpoint else dataset)
+    other = None if is_checkpoint else dataset
+    further = tuple(words(protocols) or ())
+    check_further(further, other)
     if is_checkpoint:
         if backbone is None:
             raise UserError(f"{targets[0]}: is a file; a checkpoint needs --backbone NAME")
@@ -62,20 +66,19 @@ def evaluate(
         from benchmark.encoders.formats import Foreign
 
         foreign = Foreign(targets[0], _backbone(backbone), name or targets[0].stem, form, prefix, allow_partial)
-        spec = _dataset(dataset, size, data, download=download)
+        spec = named_dataset(dataset, data, size=size, download=download)
         targets = [_checkpoint(foreign, spec, data, download, out, device, share, reporter)]
-        if wanted:
-            _further(targets, wanted, None, data, download, device, share, reporter)
-        return
-    given = {"--backbone": backbone, "--prefix": prefix, "--name": name, "--size": size}
-    given |= {"--format": None if form == "auto" else form, "--allow-partial": allow_partial or None}
-    if wrong := [option for option, value in given.items() if value is not None]:
-        raise UserError(f"{' and '.join(wrong)}: for one checkpoint file, not for results folders")
-    if dataset is not None:
-        _dataset(dataset, None, data, download=download)
-    if not wanted:
-        raise UserError("--protocols is missing; see bench list protocols")
-    _further(targets, wanted, dataset, data, download, device, share, reporter)
+    else:
+        given = {"--backbone": backbone, "--prefix": prefix, "--name": name, "--size": size}
+        given |= {"--format": None if form == "auto" else form, "--allow-partial": allow_partial or None}
+        if wrong := [option for option, value in given.items() if value is not None]:
+            raise UserError(f"{' and '.join(wrong)}: for one checkpoint file, not for results folders")
+        if dataset is not None:
+            named_dataset(dataset, data, download=download)
+        if not further:
+            raise UserError("--protocols is missing; see bench list protocols")
+    if further:
+        _further(targets, further, other, data, download, device, share, reporter)
 
 
 @app.command()
@@ -86,19 +89,9 @@ def export(
 ) -> None:
     """Write a run's encoder for another library; prints how it is loaded there."""
     from benchmark.encoders.export import export as export_encoder
-    from benchmark.files import check_writable
 
     check_writable(out.parent, "choose another --out")
     typer.echo(export_encoder(run, to, out))
-
-
-def _protocols(text: str | None, dataset: str | None) -> tuple[str, ...]:
-    """The value of `--protocols`; empty where it was left out."""
-    from benchmark.evaluation.protocols import check_further
-
-    names = tuple(words(text) or ())
-    check_further(names, dataset)
-    return names
 
 
 def _further(
@@ -114,7 +107,6 @@ def _further(
     """Scores finished runs by further protocols."""
     records, problems = read_results(results)
     from benchmark.encoders.probe import Probes, evaluate_runs
-    from benchmark.errors import Interrupted
     from benchmark.machine.interrupt import StopSignal
 
     for problem in problems:
@@ -142,8 +134,6 @@ def _checkpoint(
     reporter: ConsoleReporter,
 ) -> Path:
     """Scores a checkpoint; returns the folder of its record."""
-    from benchmark.files import check_writable
-
     check_writable(out, "choose another --out")
     from benchmark.data.datasets import load_dataset
     from benchmark.encoders.foreign import evaluate_foreign, recognise
@@ -160,26 +150,9 @@ def _checkpoint(
     return evaluate_foreign(foreign, dataset, spec, out, device, reporter, share=share).parent
 
 
-def _dataset(name: str, size: int | None, data: Path | None, *, download: bool) -> DatasetSpec:
-    """The dataset that `--dataset` names, checked as far as possible without reading its images."""
-    from pydantic import ValidationError
-
-    from benchmark.data.spec import DatasetSpec, check_request
-    from benchmark.experiment.explain import explain
-
-    try:
-        spec = DatasetSpec(name=name, size=size)
-    except ValidationError as error:
-        raise UserError(explain(error, DatasetSpec, "--dataset")) from None
-    check_request(spec, data, download)
-    return spec
-
-
 def _backbone(text: str) -> BackboneSpec:
     """The value of `--backbone`: `resnet18`, or `resnet18,stem=small,width=16`."""
-    from pydantic import ValidationError
-
-    from benchmark.experiment.explain import explain
+    from benchmark.experiment.explain import validate
     from methods.backbone_spec import BackboneSpec
 
     name, *settings = text.split(",")
@@ -192,7 +165,4 @@ def _backbone(text: str) -> BackboneSpec:
             values[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise UserError(f"--backbone: '{value}' is not a value for {key.strip()}") from None
-    try:
-        return BackboneSpec.model_validate(values)
-    except ValidationError as error:
-        raise UserError(explain(error, BackboneSpec, "--backbone")) from None
+    return validate(BackboneSpec, values, "--backbone")

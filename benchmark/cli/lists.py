@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 app = typer.Typer()
 
@@ -27,10 +28,10 @@ def _methods() -> Iterator[tuple[str, str]]:
         yield name, f"[{'/'.join(summary.kinds)}] {summary.text}{origin}"
 
 
-def _datasets() -> Iterator[tuple[str, str]]:
+def _datasets() -> Iterable[tuple[str, str]]:
     from benchmark.data.spec import describe_datasets
 
-    yield from describe_datasets()
+    return describe_datasets()
 
 
 def _backbones() -> Iterator[tuple[str, str]]:
@@ -42,42 +43,33 @@ def _backbones() -> Iterator[tuple[str, str]]:
         yield name, f"[{spec.kind}] {unit} {spec.stride}"
 
 
-def _protocols() -> Iterator[tuple[str, str]]:
+def _protocols() -> Iterable[tuple[str, str]]:
     from benchmark.evaluation.protocols import FURTHER, PROTOCOLS
 
-    for name, protocol in {**PROTOCOLS, **FURTHER}.items():
-        yield name, protocol.description
+    return [(name, protocol.description) for name, protocol in {**PROTOCOLS, **FURTHER}.items()]
 
 
-def _formats() -> Iterator[tuple[str, str]]:
+def _formats() -> Iterable[tuple[str, str]]:
     from benchmark.encoders.formats import FORMATS
 
-    for name, form in FORMATS.items():
-        yield name, form.description
+    return [(name, form.description) for name, form in FORMATS.items()]
 
 
-def _experiments() -> Iterator[tuple[str, str]]:
-    from benchmark.experiment.files import find_experiment, read_yaml, shipped_experiments
+def _shipped(folder: str) -> Iterator[tuple[str, str]]:
+    from benchmark.experiment.files import config_root, read_yaml
 
-    for name in shipped_experiments():
-        yield name, str(read_yaml(find_experiment(name)).get("description", ""))
-
-
-def _sweeps() -> Iterator[tuple[str, str]]:
-    from benchmark.experiment.files import find_sweep, read_yaml, shipped_sweeps
-
-    for name in shipped_sweeps():
-        yield name, str(read_yaml(find_sweep(name)).get("description", ""))
+    for path in sorted((config_root() / folder).glob("*.yaml"), key=lambda path: path.stem):
+        yield path.stem, str(read_yaml(path).get("description", ""))
 
 
-LISTS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
+LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
     "methods": _methods,
     "datasets": _datasets,
     "backbones": _backbones,
     "protocols": _protocols,
     "formats": _formats,
-    "experiments": _experiments,
-    "sweeps": _sweeps,
+    "experiments": partial(_shipped, "."),
+    "sweeps": partial(_shipped, "sweeps"),
 }
 
 

@@ -1,15 +1,23 @@
-"""Records and studies below some folders, and the report made from them."""
+"""Records and studies below some folders, and the report made from them, once or whenever they change."""
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
+from benchmark.files import writing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from benchmark.records.schema import Record
+
+# The files that a report is made from; others change during a run.
+_SOURCES = ("record.json", "study.json", "breakdown.json", "glimpse.npz", "probes/*.json")
+_INTERVAL = 2.0  # seconds
 
 
 def read_results(
@@ -18,7 +26,6 @@ def read_results(
     """Records below some folders, and what could not be read.
 
     Args:
-        folders: have to exist.
         trials: include the runs of sweeps, which were never tested.
         needed: whether it is an error to find no record.
 
@@ -44,23 +51,16 @@ def read_results(
 
 
 def _of_budget(records: list[tuple[Path, Record]], budget: str) -> list[tuple[Path, Record]]:
-    """The runs that had a budget, which is written as for `bench run`; several limits select several budgets.
-
-    Raises:
-        UserError: it is not a budget, or no run had it.
-    """
-    from pydantic import ValidationError
-
+    """The runs that had a budget, which is written as for `bench run`; several limits select several budgets."""
     from benchmark.cost.budget import BudgetSpec, parse_budget
-    from benchmark.experiment.explain import explain
+    from benchmark.experiment.explain import validate
     from benchmark.records.budgets import budget_of, budget_text
 
     try:
-        wanted = {(rung.kind, rung.limit) for rung in BudgetSpec(**parse_budget(budget)).rungs()}
-    except ValidationError as error:
-        raise UserError(explain(error, BudgetSpec, "--budget")) from None
+        limits = parse_budget(budget)
     except ValueError as error:
         raise UserError(str(error)) from None
+    wanted = {(rung.kind, rung.limit) for rung in validate(BudgetSpec, limits, "--budget").rungs()}
     matching = [pair for pair in records if wanted & set(budget_of(pair[1]).items())]
     if not matching:
         existing = ", ".join(sorted({budget_text(record) for _, record in records})) or "none"
@@ -74,16 +74,13 @@ def write_pages(
     """Writes the report of some results, with the studies found there.
 
     Args:
-        folders: have to exist.
-        out: the report's folder.
         trials: include the runs of sweeps.
         pictures: show images of other people's datasets.
         budget: only the runs of this budget.
 
     Raises:
-        UserError: there is nothing to report, or it cannot be written.
+        UserError: a folder is missing, there is nothing to report, or it cannot be written.
     """
-    from benchmark.files import writing
     from benchmark.records.study import find_studies
 
     studies, unreadable = find_studies(folders)
@@ -94,3 +91,49 @@ def write_pages(
 
     with writing(out, "choose another folder; the records are safe"):
         write_report(records, [*problems, *unreadable], out, studies=studies, pictures=pictures)
+
+
+def watch(
+    folders: list[Path],
+    write: Callable[[], str],
+    say: Callable[[str], object],
+    wait: Callable[[float], object] = time.sleep,
+) -> None:
+    """Writes a report, and writes it again whenever its records change, until the user interrupts.
+
+    Args:
+        folders: have to exist; there need not be a record yet.
+        write: writes it, and returns where.
+        say: prints a line for each report that was written, or why it could not be.
+
+    Raises:
+        UserError: a folder is missing.
+    """
+    read_results(folders, needed=False)
+    written: set[tuple[str, int, int]] | None = None
+    try:
+        while True:
+            state = _state(folders)
+            if state != written:
+                # Set before writing: records that arrive meanwhile are noticed next time.
+                written = state
+                try:
+                    say(f"{time.strftime('%H:%M:%S')} {write()}")
+                except UserError as error:
+                    say(f"waiting: {error}")
+            wait(_INTERVAL)
+    except KeyboardInterrupt:
+        say("stopped watching")
+
+
+def _state(folders: list[Path]) -> set[tuple[str, int, int]]:
+    """Path, time of change and size of the files below some folders that a report is made from."""
+    state = set()
+    for folder in folders:
+        for name in _SOURCES:
+            # A file that vanishes between two calls is noticed next time.
+            with suppress(FileNotFoundError):
+                for path in folder.rglob(name):
+                    status = path.stat()
+                    state.add((str(path), status.st_mtime_ns, status.st_size))
+    return state

@@ -1,4 +1,4 @@
-"""The options of `bench run`, `plan` and `check`, resolved; what is wrong is refused as early as possible."""
+"""The options of commands that say what is run on which data; what is wrong is refused as early as possible."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.cli.options import numbers, words
 from benchmark.errors import UserError
+from benchmark.files import check_writable
 from benchmark.machine.launch import is_spokesman
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from benchmark.cli.console import ConsoleReporter
     from benchmark.data.datasets import Dataset
+    from benchmark.data.spec import DatasetSpec
     from benchmark.experiment.entries import ResolvedEntry
     from benchmark.experiment.spec import Experiment
 
@@ -40,15 +42,10 @@ class RunRequest:
     debug: bool = False
 
     def experiment(self) -> Experiment:
-        """The experiment, its names, files and options checked without importing torch.
-
-        Raises:
-            UserError: names the file, key or option that is wrong.
-        """
+        """The experiment, its names, files and options checked (a `UserError` names one) without importing torch."""
         from benchmark.data.spec import check_request
         from benchmark.experiment.explain import with_settings
         from benchmark.experiment.files import find_experiment
-        from benchmark.files import check_writable
 
         experiment, _ = with_settings(self.parse, self.settings or [], find_experiment(self.config))
         check_request(experiment.dataset, self.data, self.download)
@@ -57,21 +54,16 @@ class RunRequest:
         return experiment
 
     def read(self) -> tuple[Experiment, list[ResolvedEntry]]:
-        """The experiment and its entries; checks all that can be checked before an image is read.
-
-        Raises:
-            UserError: names what is wrong; `experiment` finds most mistakes sooner.
-        """
+        """The experiment and its entries; checks all that can be checked before an image is read, as `experiment`."""
         experiment = self.experiment()
         from benchmark.experiment.entries import check_sizes, resolve_entries
         from benchmark.experiment.explain import with_settings
         from benchmark.experiment.files import find_experiment
         from benchmark.machine.devices import check_device_free, choose_device
 
-        def resolve(settings: Sequence[str]) -> list[ResolvedEntry]:
-            return resolve_entries(*self.parse(settings))
-
-        entries = with_settings(resolve, self.settings or [], find_experiment(self.config))
+        entries = with_settings(
+            lambda settings: resolve_entries(*self.parse(settings)), self.settings or [], find_experiment(self.config)
+        )
         if experiment.dataset.size is not None:
             check_sizes(entries, experiment.dataset.size)
         self._check_batch(experiment, entries)
@@ -85,13 +77,8 @@ class RunRequest:
         """The experiment with the options applied and some `--set` settings, and its file."""
         from benchmark.experiment.spec import load_experiment
 
-        return load_experiment(
-            self.config,
-            methods=words(self.methods),
-            seeds=numbers(self.seeds),
-            budget=self.budget,
-            settings=list(settings),
-        )
+        methods, seeds = words(self.methods), numbers(self.seeds)
+        return load_experiment(self.config, methods=methods, seeds=seeds, budget=self.budget, settings=list(settings))
 
     def _check_batch(self, experiment: Experiment, entries: Sequence[ResolvedEntry]) -> None:
         """Refuses a batch that cannot be filled, where the number of training images has an upper bound already."""
@@ -110,11 +97,10 @@ class RunRequest:
         """Whether every run has a record, as far as names of folders tell: then no device is needed."""
         if self.out is None:
             return False
-        runs = len(experiment.budget.rungs())
-        folders = [self.out / experiment.name / entry.name for entry in experiment.entries]
+        folder, runs = self.out / experiment.name, len(experiment.budget.rungs())
         return all(
-            len(list(folder.glob(f"seed-{seed}-*/record.json"))) >= runs
-            for folder in folders
+            len(list(folder.glob(f"{entry.name}/seed-{seed}-*/record.json"))) >= runs
+            for entry in experiment.entries
             for seed in experiment.seeds
         )
 
@@ -124,3 +110,13 @@ class RunRequest:
 
         with reporter:
             return load_dataset(experiment.dataset, self.data, self.download, progress=reporter.data_progress)
+
+
+def named_dataset(name: str, data: Path | None, *, size: int | None = None, download: bool = False) -> DatasetSpec:
+    """The dataset that `--dataset` names, checked as far as possible without reading its images."""
+    from benchmark.data.spec import DatasetSpec, check_request
+    from benchmark.experiment.explain import validate
+
+    spec = validate(DatasetSpec, {"name": name, "size": size}, "--dataset")
+    check_request(spec, data, download)
+    return spec

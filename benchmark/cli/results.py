@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.console import plain_console
 from benchmark.cli.options import Results, Trials
-from benchmark.cli.pages import read_results, write_pages
-from benchmark.cli.watch import watch_pages
+from benchmark.cli.pages import read_results, watch, write_pages
+from benchmark.files import write_atomically, writing
 
 app = typer.Typer()
 
@@ -25,16 +26,20 @@ def report(
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Show images of other people's datasets, too (shapes always are).")
     ] = False,
-    watch: Annotated[
+    keep: Annotated[
         bool, typer.Option("--watch", help="Keep the report current until Ctrl-C: write it again when results change.")
     ] = False,
 ) -> None:
     """Write the report of some results: page, figures, leaderboard, studies."""
-    if watch:
-        watch_pages(results, out, typer.echo, trials=trials, pictures=pictures, budget=budget)
-    else:
+
+    def write() -> str:
         write_pages(results, out, trials=trials, pictures=pictures, budget=budget)
-        typer.echo(f"{out / 'index.html'}")
+        return str(out / "index.html")
+
+    if keep:
+        watch(results, write, typer.echo)
+    else:
+        typer.echo(write())
 
 
 @app.command()
@@ -54,7 +59,6 @@ def leaderboard(
     """Print or write the leaderboard of some results: a row per entry and comparison."""
     records, problems = read_results(results, trials=trials)
     from benchmark.analysis import export, tables
-    from benchmark.files import write_atomically, writing
 
     board = tables.leaderboard([record for _, record in records])
     board = board if by is None else export.sorted_by(board, by)
@@ -89,7 +93,6 @@ def compare(
         records.append([record for _, record in pairs])
         for problem in problems:
             typer.echo(f"skipped: {problem}", err=True)
-    from benchmark.cli.console import plain_console
     from benchmark.cli.tables import change_table, unlike_table
 
     console = plain_console()

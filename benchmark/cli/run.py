@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import (
-    Config,
-    Data,
-    Device,
-    Devices,
-    Download,
-    Limit,
-    Methods,
-    Out,
-    Quiet,
-    Seeds,
-    Settings,
-    Share,
-    Track,
-)
+from benchmark.cli import options
+from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.pages import write_pages
 from benchmark.cli.request import RunRequest
+from benchmark.errors import FirstFailedError, GroupLostError, Interrupted
 
 if TYPE_CHECKING:
     from benchmark.records.schema import Record
@@ -35,19 +24,19 @@ app = typer.Typer()
 @app.command()
 def run(
     context: typer.Context,
-    config: Config = "quickstart",
-    methods: Methods = None,
-    seeds: Seeds = None,
-    budget: Limit = None,
-    settings: Settings = None,
-    data: Data = None,
-    out: Out = Path("results"),
-    device: Device = "auto",
-    devices: Devices = None,
-    share: Share = False,
-    download: Download = False,
-    track: Track = None,
-    quiet: Quiet = False,
+    config: options.Config = "quickstart",
+    methods: options.Methods = None,
+    seeds: options.Seeds = None,
+    budget: options.Limit = None,
+    settings: options.Settings = None,
+    data: options.Data = None,
+    out: options.Out = Path("results"),
+    device: options.Device = "auto",
+    devices: options.Devices = None,
+    share: options.Share = False,
+    download: options.Download = False,
+    track: options.Track = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train and evaluate what is missing of an experiment; then write its leaderboard, figure and report."""
     from benchmark.runs.tracking import chosen_tools
@@ -70,8 +59,6 @@ def _run(
     request: RunRequest, out: Path, devices: int | None = None, *, quiet: bool, track: tuple[str, ...] = ()
 ) -> list[Record]:
     experiment, entries = request.read()  # most mistakes are found before the imports below
-    from benchmark.cli.console import ConsoleReporter, plain_console
-    from benchmark.errors import FirstFailedError, GroupLostError, Interrupted
     from benchmark.experiment.entries import check_devices
     from benchmark.machine.devices import choose_device
     from benchmark.machine.interrupt import StopSignal
@@ -83,31 +70,27 @@ def _run(
     check_devices(experiment, entries, choose_device(request.device).type, world.size)
     ranks = join(request.device, world)  # from here on, this happens in every process
     several, first = ranks.size > 1, ranks.is_first
-    reporter = ConsoleReporter(quiet or not first, plain_console())
-    options = RunOptions(out, request.device, request.share, plan=not quiet, debug=request.debug, track=track)
+    reporter = ConsoleReporter(quiet or not first)
+    run_options = RunOptions(out, request.device, request.share, plan=not quiet, debug=request.debug, track=track)
     try:
-        load = partial(request.load, experiment, reporter)
-        dataset = ranks.in_turn(load) if request.download else load()
-        with StopSignal(reporter.say, patience=1.0 if several else 0.0) as stop_signal, ranks:
-            group = ranks if several else None
-            records = run_experiment(experiment, entries, dataset, options, reporter, stop_signal, group)
+        with reporter:
+            load = partial(request.load, experiment, reporter)
+            dataset = ranks.in_turn(load) if request.download else load()
+            with StopSignal(reporter.say, patience=1.0 if several else 0.0) as stop_signal, ranks:
+                group = ranks if several else None
+                records = run_experiment(experiment, entries, dataset, run_options, reporter, stop_signal, group)
     except Interrupted:
-        reporter.stop()
         reporter.say("interrupted; the same command resumes from here")
         raise typer.Exit(130 if first else 0) from None
     except KeyboardInterrupt:
-        reporter.stop()
         reporter.say("ended at once; the same command resumes from the last saved state")
         raise typer.Exit(130 if first else 0) from None
     except FirstFailedError:  # the first rank says why
         raise typer.Exit(0) from None
     except GroupLostError as error:
-        reporter.stop()
         if first:
             typer.secho(f"{error}; the same command resumes from the last saved state", err=True, fg="red")
         raise typer.Exit(1 if first else 0) from None
-    finally:
-        reporter.stop()
     if records:
         reporter.table(records)
     return records
@@ -115,21 +98,19 @@ def _run(
 
 @app.command()
 def plan(
-    config: Config = "quickstart",
-    methods: Methods = None,
-    seeds: Seeds = None,
-    budget: Limit = None,
-    settings: Settings = None,
-    data: Data = None,
-    device: Device = "auto",
+    config: options.Config = "quickstart",
+    methods: options.Methods = None,
+    seeds: options.Seeds = None,
+    budget: options.Limit = None,
+    settings: options.Settings = None,
+    data: options.Data = None,
+    device: options.Device = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many share each batch; steps are measured on one.")] = 1,
-    share: Share = False,
-    download: Download = False,
+    share: options.Share = False,
+    download: options.Download = False,
 ) -> None:
     """Estimate what an experiment would take on this machine, from a few real steps of each entry; trains nothing."""
-    from benchmark.cli.console import ConsoleReporter, plain_console
-
-    reporter = ConsoleReporter(False, plain_console())
+    reporter = ConsoleReporter()
     request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download)
     experiment, entries = request.read()
     from benchmark.experiment.entries import check_devices
@@ -146,18 +127,16 @@ def plan(
 
 @app.command(name="check")
 def check_(
-    methods: Methods = None,
+    methods: options.Methods = None,
     measure: Annotated[
         int | None, typer.Option(min=2, help="Print bands from so many seeds instead of comparing with them.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Keep the runs there; else nothing stays.")] = None,
-    device: Device = "auto",
-    share: Share = False,
-    quiet: Quiet = False,
+    device: options.Device = "auto",
+    share: options.Share = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train every method at a small fixed budget and compare what it reaches with its band; fails outside."""
-    import tempfile
-
     from benchmark.runs import bands
 
     seeds = None if measure is None else ",".join(map(str, range(measure)))

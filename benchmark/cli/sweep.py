@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.options import Data, Device, Download, Limit, Out, Seeds, Settings, Share, numbers
 from benchmark.cli.pages import write_pages
-from benchmark.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from benchmark.cli.console import ConsoleReporter
-    from benchmark.sweep.spec import BaseExperiment, SweepSpec
+from benchmark.errors import Interrupted, UserError
+from benchmark.files import check_writable
 
 app = typer.Typer()
 
@@ -44,20 +40,27 @@ def sweep(
     worker: Annotated[bool, typer.Option("--worker", hidden=True)] = False,
 ) -> None:
     """Try out settings of an experiment with Optuna; then write the study's table and report."""
-    from benchmark.cli.console import ConsoleReporter, plain_console
-
-    reporter = ConsoleReporter(False, plain_console())
+    reporter = ConsoleReporter()
     if show is not None:
         _show_study(show, out, reporter)
         return
     if config is None:
         raise UserError("a sweep is missing; `bench list sweeps` names the shipped ones, --show STUDY prints one")
-    from benchmark.sweep.spec import load_sweep
+    from benchmark.data.spec import check_request
+    from benchmark.experiment.explain import with_settings
+    from benchmark.experiment.files import find_experiment
+    from benchmark.sweep.spec import load_sweep, read_base
 
     spec, path = load_sweep(config, study=study, seeds=numbers(seeds), trials=trials)
-    _check(spec, path, budget, settings or [], data, out, storage, download=download)
+    files = (path, find_experiment(spec.experiment, path.parent))
+    base = with_settings(lambda settings: read_base(spec, path, budget, settings), settings or [], *files)
+    check_request(base.experiment.dataset, data, download)
+    check_writable(out / spec.name, "choose another --out")
+    if storage is not None:
+        from benchmark.sweep.study import check_storage
+
+        check_storage(storage)
     from benchmark.data.datasets import load_dataset
-    from benchmark.errors import Interrupted
     from benchmark.machine.devices import choose_device
     from benchmark.machine.interrupt import StopSignal
     from benchmark.sweep.resolve import check_on_data, resolve_sweep
@@ -97,36 +100,6 @@ def sweep(
     reporter.say(f"table and report: {running.folder / 'trials.csv'}, {running.folder / 'report'}")
     if failed or any(trial.state == "failed" for one in record.studies for trial in one.trials):
         raise typer.Exit(1)
-
-
-def _check(
-    spec: SweepSpec,
-    path: Path,
-    budget: str | None,
-    settings: list[str],
-    data: Path | None,
-    out: Path,
-    storage: str | None,
-    *,
-    download: bool,
-) -> None:
-    """Refuses what can be refused without importing torch."""
-    from benchmark.data.spec import check_request
-    from benchmark.experiment.explain import with_settings
-    from benchmark.experiment.files import find_experiment
-    from benchmark.files import check_writable
-    from benchmark.sweep.spec import read_base
-
-    def read(settings: Sequence[str]) -> BaseExperiment:
-        return read_base(spec, path, budget, settings)
-
-    base = with_settings(read, settings, path, find_experiment(spec.experiment, path.parent))
-    check_request(base.experiment.dataset, data, download)
-    check_writable(out / spec.name, "choose another --out")
-    if storage is not None:
-        from benchmark.sweep.study import check_storage
-
-        check_storage(storage)
 
 
 def _worker_arguments(arguments: list[str]) -> list[str]:

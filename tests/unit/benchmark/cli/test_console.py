@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
@@ -12,10 +12,18 @@ from rich.console import Console
 from benchmark.cli.console import ConsoleReporter
 from benchmark.errors import UserError
 
+if TYPE_CHECKING:
+    from rich.progress import Task
+
 
 def _reporter(*, terminal: bool, quiet: bool = False) -> tuple[ConsoleReporter, io.StringIO]:
     file = io.StringIO()
     return ConsoleReporter(quiet, Console(file=file, force_terminal=terminal, width=120)), file
+
+
+def _task(reporter: ConsoleReporter) -> Task:
+    assert reporter._bar is not None
+    return reporter._bar.tasks[0]
 
 
 def test_a_terminal_gets_a_bar_that_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,14 +34,13 @@ def test_a_terminal_gets_a_bar_that_is_taken_away(monkeypatch: pytest.MonkeyPatc
     count(1000, 5000)
     now[0] += 6.0
     count(2000, 5000)
-    bar: Any = reporter._bar
-    assert bar.label == "checking images"
-    task = bar._live.tasks[0]
+    task = _task(reporter)
+    assert task.description == "checking images"
     assert task.completed == pytest.approx(0.4) and task.fields["state"] == "2,000 of 5,000, 18 s left"
     reporter.data_progress(512, 5000)  # other work begins a bar of its own
-    assert bar.label == "reading images" and bar._live.tasks[0].fields["state"] == "512 of 5,000"
+    assert _task(reporter).description == "reading images" and _task(reporter).fields["state"] == "512 of 5,000"
     reporter.data_progress(5000, 5000)
-    assert bar.label is None and bar._live is None
+    assert reporter._bar is None
     assert "checking images" in file.getvalue()
 
 
@@ -42,7 +49,7 @@ def test_the_bar_goes_when_the_work_fails() -> None:
     with pytest.raises(UserError), reporter:
         reporter.data_progress(1, 2)
         raise UserError("bad")
-    assert reporter._bar.label is None
+    assert reporter._bar is None
     assert file.getvalue().rfind("\x1b[?25h") > file.getvalue().rfind("\x1b[?25l") >= 0  # the cursor is back
 
 

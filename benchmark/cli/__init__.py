@@ -1,1 +1,1 @@
-"""`bench`: one short function per command. Heavy imports stay inside them."""
+"""`bench`: one short function per command. Heavy imports (torch, Optuna) stay inside them."""

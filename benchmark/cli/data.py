@@ -9,8 +9,14 @@ import typer
 
 from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.request import named_dataset
+from benchmark.data.class_folders import split_folders
+from benchmark.data.hdf5.paths import existing_file, output_paths
+from benchmark.data.spec import DEFAULT_ROOT, dataset_names
 from benchmark.errors import UserError
+from benchmark.experiment.files import find_recipe, read_recipe
 from benchmark.files import check_writable
+from methods.config import nearest
+from methods.registry import method_names
 
 if TYPE_CHECKING:
     from benchmark.data.decode import Progress
@@ -30,10 +36,6 @@ def convert(
     data: Annotated[Path | None, typer.Option(help="Folder of a dataset's files.")] = None,
 ) -> None:
     """Write images into one HDF5 file per split: a folder's files as they are, a named dataset's images as PNG."""
-    from benchmark.data.class_folders import split_folders
-    from benchmark.data.hdf5.paths import output_paths
-    from benchmark.data.spec import dataset_names
-
     if on_error not in ("fail", "skip"):
         raise UserError(f"--on-error is '{on_error}'; choices: fail, skip")
     named = source in dataset_names() and not Path(source).is_dir()
@@ -71,8 +73,6 @@ def convert(
 
 def _check_named(name: str, out: Path, resize: int | None, data: Path | None, on_error: str) -> None:
     """Refuses a named dataset that has files to convert itself, and options that would lose something of it."""
-    from benchmark.data.spec import DEFAULT_ROOT
-
     if name in ("folder", "hdf5"):
         what = "an image folder is given itself" if name == "folder" else "its images lie in HDF5 files already"
         raise UserError(f"'{name}' is no dataset to convert: {what}; bench data convert FOLDER X.h5")
@@ -94,8 +94,6 @@ def inspect(
     file: File, sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet there, as PNG.")] = None
 ) -> None:
     """Show what a file holds."""
-    from benchmark.data.hdf5.paths import existing_file
-
     existing_file(file)
     from benchmark.data.hdf5.inspect import contact_sheet, describe_contents
     from benchmark.data.hdf5.source import open_any
@@ -111,8 +109,6 @@ def inspect(
 @app.command()
 def verify(file: File) -> None:
     """Check every checksum and decode every image; names what is bad."""
-    from benchmark.data.hdf5.paths import existing_file
-
     existing_file(file)
     from benchmark.data.hdf5.inspect import differs_from_digest, unsound
     from benchmark.data.hdf5.source import open_any
@@ -142,10 +138,6 @@ def views(
     recipe: Annotated[str, typer.Option(help="Scale or file of the recipe.")] = "small",
 ) -> None:
     """Draw eight images and the views that a method sees of them."""
-    from benchmark.experiment.files import find_recipe, read_recipe
-    from methods.config import nearest
-    from methods.registry import method_names
-
     if method not in method_names():
         raise UserError(f"unknown method '{method}'; {nearest(method, method_names())}")
     path = find_recipe(recipe, method, None)

@@ -12,13 +12,18 @@ from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.options import Data, Device, Download, Out, Quiet, Share, words
 from benchmark.cli.pages import read_results
 from benchmark.cli.request import named_dataset
+from benchmark.encoders.export import export as export_encoder
+from benchmark.encoders.formats import Foreign
 from benchmark.errors import Interrupted, UserError
+from benchmark.evaluation.protocols import check_further
+from benchmark.experiment.explain import validate
 from benchmark.files import check_writable
+from benchmark.machine.devices import check_device_free
+from benchmark.machine.interrupt import StopSignal
+from methods.backbone_spec import BackboneSpec
 
 if TYPE_CHECKING:
     from benchmark.data.spec import DatasetSpec
-    from benchmark.encoders.formats import Foreign
-    from methods.backbone_spec import BackboneSpec
 
 app = typer.Typer()
 
@@ -48,8 +53,6 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score finished runs by further protocols, or a checkpoint trained elsewhere as our runs are scored."""
-    from benchmark.evaluation.protocols import check_further
-
     reporter = ConsoleReporter(quiet)
     is_checkpoint = len(targets) == 1 and not targets[0].is_dir() and (targets[0].is_file() or backbone is not None)
     # A checkpoint's own dataset is the one of `--dataset`: there is none to transfer to.
@@ -63,8 +66,6 @@ def evaluate(
             raise UserError(f"{targets[0]}: no such file")
         if dataset is None:
             raise UserError("a checkpoint needs --dataset NAME to be probed on")
-        from benchmark.encoders.formats import Foreign
-
         foreign = Foreign(targets[0], _backbone(backbone), name or targets[0].stem, form, prefix, allow_partial)
         spec = named_dataset(dataset, data, size=size, download=download)
         targets = [_checkpoint(foreign, spec, data, download, out, device, share, reporter)]
@@ -88,8 +89,6 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="The file to write.")],
 ) -> None:
     """Write a run's encoder for another library; prints how it is loaded there."""
-    from benchmark.encoders.export import export as export_encoder
-
     check_writable(out.parent, "choose another --out")
     typer.echo(export_encoder(run, to, out))
 
@@ -107,7 +106,6 @@ def _further(
     """Scores finished runs by further protocols."""
     records, problems = read_results(results)
     from benchmark.encoders.probe import Probes, evaluate_runs
-    from benchmark.machine.interrupt import StopSignal
 
     for problem in problems:
         reporter.say(f"left out: {problem}")
@@ -138,7 +136,6 @@ def _checkpoint(
     from benchmark.data.datasets import load_dataset
     from benchmark.encoders.foreign import evaluate_foreign, recognise
     from benchmark.encoders.read import read_checkpoint
-    from benchmark.machine.devices import check_device_free
 
     content = read_checkpoint(foreign.path)
     if spec.size is not None:
@@ -152,9 +149,6 @@ def _checkpoint(
 
 def _backbone(text: str) -> BackboneSpec:
     """The value of `--backbone`: `resnet18`, or `resnet18,stem=small,width=16`."""
-    from benchmark.experiment.explain import validate
-    from methods.backbone_spec import BackboneSpec
-
     name, *settings = text.split(",")
     values: dict[str, Any] = {"name": name.strip()}
     for setting in settings:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmark.data.spec import describe_datasets
+from benchmark.encoders.formats import FORMATS
 from benchmark.errors import UserError
+from benchmark.evaluation.protocols import FURTHER, PROTOCOLS
+from benchmark.experiment.files import config_root, read_yaml
+from methods import registry
+from methods.backbone_spec import BACKBONES, BackboneSpec
+from methods.config import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -16,11 +23,9 @@ app = typer.Typer()
 
 
 def _methods() -> Iterator[tuple[str, str]]:
-    from methods.registry import describe_method, method_names
-
-    for name in method_names():
+    for name in registry.method_names():
         try:
-            summary = describe_method(name)
+            summary = registry.describe_method(name)
         except ValueError as error:  # one broken package does not hide the other methods
             yield name, f"unusable: {error}"
             continue
@@ -28,15 +33,7 @@ def _methods() -> Iterator[tuple[str, str]]:
         yield name, f"[{'/'.join(summary.kinds)}] {summary.text}{origin}"
 
 
-def _datasets() -> Iterable[tuple[str, str]]:
-    from benchmark.data.spec import describe_datasets
-
-    return describe_datasets()
-
-
 def _backbones() -> Iterator[tuple[str, str]]:
-    from methods.backbone_spec import BACKBONES, BackboneSpec
-
     for name in BACKBONES:
         spec = BackboneSpec(name=name)
         unit = "patch size" if spec.kind == "vit" else "total stride"
@@ -44,27 +41,21 @@ def _backbones() -> Iterator[tuple[str, str]]:
 
 
 def _protocols() -> Iterable[tuple[str, str]]:
-    from benchmark.evaluation.protocols import FURTHER, PROTOCOLS
-
     return [(name, protocol.description) for name, protocol in {**PROTOCOLS, **FURTHER}.items()]
 
 
 def _formats() -> Iterable[tuple[str, str]]:
-    from benchmark.encoders.formats import FORMATS
-
     return [(name, form.description) for name, form in FORMATS.items()]
 
 
 def _shipped(folder: str) -> Iterator[tuple[str, str]]:
-    from benchmark.experiment.files import config_root, read_yaml
-
     for path in sorted((config_root() / folder).glob("*.yaml"), key=lambda path: path.stem):
         yield path.stem, str(read_yaml(path).get("description", ""))
 
 
 LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
     "methods": _methods,
-    "datasets": _datasets,
+    "datasets": describe_datasets,
     "backbones": _backbones,
     "protocols": _protocols,
     "formats": _formats,
@@ -80,8 +71,6 @@ def list_(
     ] = None,
 ) -> None:
     """List what there is to choose from."""
-    from methods.config import nearest
-
     if what is None:
         raise UserError(f"bench list lists one of: {', '.join(sorted(LISTS))}")
     if what not in LISTS:

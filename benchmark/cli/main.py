@@ -1,4 +1,4 @@
-"""`bench`: one short function per command. Heavy imports stay inside them, so that `--help` answers at once."""
+"""`bench`: one short function per command. Heavy imports (torch, Optuna) stay inside, so that `--help` is quick."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ from benchmark.machine.launch import is_spokesman
 
 
 class _Bench(TyperGroup):
-    """The command `bench`, whose errors are one line each."""
-
     def invoke(self, ctx: Any) -> Any:
-        """Runs a subcommand; a user's mistake ends it with exit code 2, Ctrl-C with 130."""
+        """Runs a subcommand; a user's mistake ends it with a line and exit code 2, Ctrl-C with 130."""
         try:
             return super().invoke(ctx)
         except UserError as error:

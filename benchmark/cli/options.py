@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmark.errors import UserError
+from benchmark.machine.devices import check_device_name
 
 
 def words(text: str | None) -> list[str] | None:
@@ -29,15 +30,11 @@ def numbers(text: str | None) -> list[int] | None:
 
 
 def _device(name: str) -> str:
-    """The value of `--device`, checked without importing torch."""
-    from benchmark.machine.devices import check_device_name
-
     check_device_name(name)
     return name
 
 
 def _devices(count: int | None) -> int | None:
-    """The value of `--devices`."""
     if count is not None and count < 1:
         raise UserError(f"--devices is {count}; expected at least 1")
     return count

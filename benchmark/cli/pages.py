@@ -6,8 +6,14 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from benchmark.cost.budget import BudgetSpec, parse_budget
 from benchmark.errors import UserError
+from benchmark.experiment.explain import validate
 from benchmark.files import writing
+from benchmark.records.budgets import budget_of, budget_text
+from benchmark.records.folder import find_records
+from benchmark.records.study import find_studies
+from methods.config import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +38,6 @@ def read_results(
     Raises:
         UserError: a folder is missing, or there is no record.
     """
-    from benchmark.records.folder import find_records
-    from methods.config import nearest
-
     for folder in folders:
         if not folder.exists():
             parent = folder.parent
@@ -52,10 +55,6 @@ def read_results(
 
 def _of_budget(records: list[tuple[Path, Record]], budget: str) -> list[tuple[Path, Record]]:
     """The runs that had a budget, which is written as for `bench run`; several limits select several budgets."""
-    from benchmark.cost.budget import BudgetSpec, parse_budget
-    from benchmark.experiment.explain import validate
-    from benchmark.records.budgets import budget_of, budget_text
-
     try:
         limits = parse_budget(budget)
     except ValueError as error:
@@ -81,8 +80,6 @@ def write_pages(
     Raises:
         UserError: a folder is missing, there is nothing to report, or it cannot be written.
     """
-    from benchmark.records.study import find_studies
-
     studies, unreadable = find_studies(folders)
     records, problems = read_results(folders, trials=trials, needed=not studies)
     if budget is not None:

@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.cli.options import numbers, words
+from benchmark.data.spec import DatasetSpec, check_request, most_training_images
 from benchmark.errors import UserError
+from benchmark.experiment.entries import check_sizes, resolve_entries
+from benchmark.experiment.explain import validate, with_settings
+from benchmark.experiment.files import find_experiment
+from benchmark.experiment.spec import load_experiment
 from benchmark.files import check_writable
+from benchmark.machine.devices import check_device_free, choose_device
 from benchmark.machine.launch import is_spokesman
 
 if TYPE_CHECKING:
@@ -16,7 +22,6 @@ if TYPE_CHECKING:
 
     from benchmark.cli.console import ConsoleReporter
     from benchmark.data.datasets import Dataset
-    from benchmark.data.spec import DatasetSpec
     from benchmark.experiment.entries import ResolvedEntry
     from benchmark.experiment.spec import Experiment
 
@@ -43,10 +48,6 @@ class RunRequest:
 
     def experiment(self) -> Experiment:
         """The experiment, its names, files and options checked (a `UserError` names one) without importing torch."""
-        from benchmark.data.spec import check_request
-        from benchmark.experiment.explain import with_settings
-        from benchmark.experiment.files import find_experiment
-
         experiment, _ = with_settings(self.parse, self.settings or [], find_experiment(self.config))
         check_request(experiment.dataset, self.data, self.download)
         if self.out is not None:
@@ -56,11 +57,6 @@ class RunRequest:
     def read(self) -> tuple[Experiment, list[ResolvedEntry]]:
         """The experiment and its entries; checks all that can be checked before an image is read, as `experiment`."""
         experiment = self.experiment()
-        from benchmark.experiment.entries import check_sizes, resolve_entries
-        from benchmark.experiment.explain import with_settings
-        from benchmark.experiment.files import find_experiment
-        from benchmark.machine.devices import check_device_free, choose_device
-
         entries = with_settings(
             lambda settings: resolve_entries(*self.parse(settings)), self.settings or [], find_experiment(self.config)
         )
@@ -75,15 +71,11 @@ class RunRequest:
 
     def parse(self, settings: Sequence[str]) -> tuple[Experiment, Path]:
         """The experiment with the options applied and some `--set` settings, and its file."""
-        from benchmark.experiment.spec import load_experiment
-
         methods, seeds = words(self.methods), numbers(self.seeds)
         return load_experiment(self.config, methods=methods, seeds=seeds, budget=self.budget, settings=list(settings))
 
     def _check_batch(self, experiment: Experiment, entries: Sequence[ResolvedEntry]) -> None:
         """Refuses a batch that cannot be filled, where the number of training images has an upper bound already."""
-        from benchmark.data.spec import check_request, most_training_images
-
         request = check_request(experiment.dataset, self.data, self.download)
         most = most_training_images(request, enough=experiment.batch_size)
         trained = any(entry.method.trainable for entry in entries)
@@ -114,9 +106,6 @@ class RunRequest:
 
 def named_dataset(name: str, data: Path | None, *, size: int | None = None, download: bool = False) -> DatasetSpec:
     """The dataset that `--dataset` names, checked as far as possible without reading its images."""
-    from benchmark.data.spec import DatasetSpec, check_request
-    from benchmark.experiment.explain import validate
-
     spec = validate(DatasetSpec, {"name": name, "size": size}, "--dataset")
     check_request(spec, data, download)
     return spec

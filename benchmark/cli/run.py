@@ -14,6 +14,12 @@ from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.pages import write_pages
 from benchmark.cli.request import RunRequest
 from benchmark.errors import FirstFailedError, GroupLostError, Interrupted
+from benchmark.experiment.entries import check_devices
+from benchmark.machine.devices import choose_device
+from benchmark.machine.interrupt import StopSignal
+from benchmark.machine.launch import find_world
+from benchmark.runs import bands
+from benchmark.runs.tracking import chosen_tools
 
 if TYPE_CHECKING:
     from benchmark.records.schema import Record
@@ -39,8 +45,6 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Train and evaluate what is missing of an experiment; then write its leaderboard, figure and report."""
-    from benchmark.runs.tracking import chosen_tools
-
     tools = chosen_tools(track)
     debug = bool(context.find_root().params["debug"])
     request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download, out, debug)
@@ -59,10 +63,6 @@ def _run(
     request: RunRequest, out: Path, devices: int | None = None, *, quiet: bool, track: tuple[str, ...] = ()
 ) -> list[Record]:
     experiment, entries = request.read()  # most mistakes are found before the imports below
-    from benchmark.experiment.entries import check_devices
-    from benchmark.machine.devices import choose_device
-    from benchmark.machine.interrupt import StopSignal
-    from benchmark.machine.launch import find_world
     from benchmark.machine.ranks import join
     from benchmark.runs.runner import RunOptions, run_experiment
 
@@ -113,9 +113,6 @@ def plan(
     reporter = ConsoleReporter()
     request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download)
     experiment, entries = request.read()
-    from benchmark.experiment.entries import check_devices
-    from benchmark.machine.devices import choose_device
-    from benchmark.machine.interrupt import StopSignal
     from benchmark.runs.estimate import TRYING_OUT, plan_experiment
 
     check_devices(experiment, entries, choose_device(device).type, devices)
@@ -137,12 +134,9 @@ def check_(
     quiet: options.Quiet = False,
 ) -> None:
     """Train every method at a small fixed budget and compare what it reaches with its band; fails outside."""
-    from benchmark.runs import bands
-
     seeds = None if measure is None else ",".join(map(str, range(measure)))
     request = RunRequest(bands.EXPERIMENT, methods, seeds, device=device, share=share, out=out)
     request.experiment()
-    from benchmark.machine.devices import choose_device
     from benchmark.machine.environment import describe
 
     if out is not None:

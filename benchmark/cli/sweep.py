@@ -12,8 +12,16 @@ import typer
 from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.options import Data, Device, Download, Limit, Out, Seeds, Settings, Share, numbers
 from benchmark.cli.pages import write_pages
+from benchmark.data.spec import check_request
 from benchmark.errors import Interrupted, UserError
+from benchmark.experiment.explain import with_settings
+from benchmark.experiment.files import find_experiment
 from benchmark.files import check_writable
+from benchmark.machine.devices import choose_device
+from benchmark.machine.interrupt import StopSignal
+from benchmark.records.study import STUDY_FILE, read_study
+from benchmark.sweep.spec import load_sweep, read_base
+from methods.config import nearest
 
 app = typer.Typer()
 
@@ -46,11 +54,6 @@ def sweep(
         return
     if config is None:
         raise UserError("a sweep is missing; `bench list sweeps` names the shipped ones, --show STUDY prints one")
-    from benchmark.data.spec import check_request
-    from benchmark.experiment.explain import with_settings
-    from benchmark.experiment.files import find_experiment
-    from benchmark.sweep.spec import load_sweep, read_base
-
     spec, path = load_sweep(config, study=study, seeds=numbers(seeds), trials=trials)
     files = (path, find_experiment(spec.experiment, path.parent))
     base = with_settings(lambda settings: read_base(spec, path, budget, settings), settings or [], *files)
@@ -61,8 +64,6 @@ def sweep(
 
         check_storage(storage)
     from benchmark.data.datasets import load_dataset
-    from benchmark.machine.devices import choose_device
-    from benchmark.machine.interrupt import StopSignal
     from benchmark.sweep.resolve import check_on_data, resolve_sweep
     from benchmark.sweep.sweep import Sweep
     from benchmark.sweep.trial_runs import SweepOptions
@@ -108,11 +109,7 @@ def _worker_arguments(arguments: list[str]) -> list[str]:
 
 
 def _show_study(study: str, out: Path, reporter: ConsoleReporter) -> None:
-    from benchmark.records.study import STUDY_FILE, read_study
-    from methods.config import nearest
-
-    candidates = [Path(study) / STUDY_FILE, out / study / STUDY_FILE]
-    for path in candidates:
+    for path in (Path(study) / STUDY_FILE, out / study / STUDY_FILE):
         if path.is_file():
             try:
                 reporter.study(read_study(path))

@@ -8,6 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from benchmark.records.budgets import budget_text
+from benchmark.records.study import value_text
 from benchmark.text import duration
 
 if TYPE_CHECKING:
@@ -64,8 +66,6 @@ def runs_table(records: Sequence[Record]) -> Table:
 
 def record_cells(record: Record, *, top5: bool) -> list[str]:
     """A run as a row of `runs_table`."""
-    from benchmark.records.budgets import budget_text
-
     cells = [record.entry, budget_text(record), str(record.seed)]
     if record.metrics is not None:
         scores = record.metrics.scores
@@ -130,7 +130,6 @@ def trials_text(record: StudyRecord) -> str:
 def trials_table(record: StudyRecord) -> Table:
     """The trials of a sweep, the best of each entry first."""
     from benchmark.analysis.fronts import front_trials
-    from benchmark.records.study import value_text
 
     has_front = record.sampler == "nsga2"  # two objectives
     front = "; front: no other trial is as accurate for as little" if has_front else ""

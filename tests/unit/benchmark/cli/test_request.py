@@ -8,7 +8,6 @@ import pytest
 
 from benchmark.cli.request import RunRequest
 from benchmark.errors import UserError
-from benchmark.machine import devices
 from benchmark.machine.locks import DeviceInUseError
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def test_a_device_in_use_is_refused_unless_it_is_shared_or_not_needed(
     def in_use(name: str) -> None:
         raise DeviceInUseError(f"device {name} is in use by another bench")
 
-    monkeypatch.setattr(devices, "check_device_free", in_use)
+    monkeypatch.setattr("benchmark.cli.request.check_device_free", in_use)
     request: dict[str, Any] = {"config": str(tiny()), "device": "cpu", "out": tmp_path}
     with pytest.raises(DeviceInUseError):
         RunRequest(**request).read()

@@ -19,17 +19,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def folder_lock(folder: Path, *, wait: float = 0.0) -> Iterator[bool]:
-    """Locks a folder of results against other processes, by a hidden file in it.
+    """Locks a folder, which is made if need be, against other processes, by a hidden file; yields whether it could.
 
     The lock is the operating system's, so that it ends with its process, even a killed one. The file stays; only who
-    holds the lock may remove it. A process that waits for a removed file then takes a new one.
-
-    Args:
-        folder: made if it does not exist.
-        wait: seconds to wait for another process.
-
-    Yields:
-        Whether this process has the lock.
+    holds the lock may remove it. A process that waits (`wait` seconds) for a removed file then takes a new one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # `preserve_lock_file` also rules out a mere marker file, which would outlive a killed process.
@@ -60,11 +53,7 @@ def writing(path: Path | str, hint: str = "") -> Iterator[None]:
 
 
 def check_writable(folder: Path, hint: str = "") -> None:
-    """Refuses a folder that could not be written, as far as this can be told without writing.
-
-    Raises:
-        UserError: a file is in the way, or the nearest existing folder above cannot be written.
-    """
+    """Raises a `UserError` where a folder could not be written, as far as this can be told without writing."""
     with writing(folder, hint):
         nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
         if not nearest.is_dir():

@@ -31,10 +31,7 @@ def plain_console() -> Console:
 
 
 class ConsoleReporter:
-    """Shows the progress and the outcome of runs; if `quiet`, failures only.
-
-    Leaving its block removes a bar that is still shown.
-    """
+    """Shows the progress and the outcome of runs; if `quiet`, failures only. Leaving its block removes a bar."""
 
     def __init__(self, quiet: bool = False, console: Console | None = None) -> None:
         self._quiet = quiet

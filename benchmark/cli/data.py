@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.console import ConsoleReporter
-from benchmark.cli.request import named_dataset
+from benchmark.cli.request import load_images, named_dataset
 from benchmark.data.class_folders import split_folders
 from benchmark.data.hdf5.paths import existing_file, output_paths
 from benchmark.data.spec import DEFAULT_ROOT, dataset_names
@@ -50,7 +50,6 @@ def convert(
         split_folders(Path(source))
     output_paths(out)
     check_writable(out.parent)
-    from benchmark.data.datasets import load_dataset
     from benchmark.data.hdf5.convert import Reencode, convert_dataset, convert_folder
 
     reencode = None if resize is None else Reencode(resize, 95 if quality is None else quality)
@@ -62,8 +61,7 @@ def convert(
         if named:
             if source == "stl10":
                 reporter.say("stl10: its unlabelled images are left out; the files hold train and test")
-            dataset = load_dataset(spec, data, progress=reporter.data_progress)
-            paths = convert_dataset(dataset, out, say=reporter.say, **bars)
+            paths = convert_dataset(load_images(spec, data, reporter), out, say=reporter.say, **bars)
         else:
             skip = on_error == "skip"
             paths = convert_folder(Path(source), out, reencode, skip=skip, say=reporter.say, **bars)
@@ -145,11 +143,8 @@ def views(
         read_recipe(path, method)
     spec = named_dataset(dataset, data)
     check_writable(out.parent)
-    from benchmark.data.datasets import load_dataset
     from benchmark.runs.gallery import view_config, write_gallery
 
     view_config(method, recipe)
-    with ConsoleReporter() as reporter:
-        loaded = load_dataset(spec, data, progress=reporter.data_progress)
-    write_gallery(loaded, method, recipe, out)
+    write_gallery(load_images(spec, data, ConsoleReporter()), method, recipe, out)
     typer.echo(out)

@@ -25,11 +25,7 @@ _LEAST_DISK = 1 << 30
 
 
 def examine(device: str, out: Path) -> Iterator[tuple[str, str]]:
-    """Names and values, in order; `missing:` names what a user may want to install or repair.
-
-    Raises:
-        UserError: there is no such device.
-    """
+    """Names and values, in order; `missing:` names what to install or repair. Refuses a device that is not there."""
     chosen = choose_device(device)
     machine = describe(chosen, 1)
     yield "program", f"{machine.packages.get('cnn-jepa-bench', 'not installed')}, commit {machine.commit or 'unknown'}"

@@ -11,7 +11,7 @@ import yaml
 from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.options import Data, Device, Download, Out, Quiet, Share, words
 from benchmark.cli.pages import read_results
-from benchmark.cli.request import named_dataset
+from benchmark.cli.request import load_images, named_dataset
 from benchmark.encoders.export import export as export_encoder
 from benchmark.encoders.formats import Foreign
 from benchmark.errors import Interrupted, UserError
@@ -133,7 +133,6 @@ def _checkpoint(
 ) -> Path:
     """Scores a checkpoint; returns the folder of its record."""
     check_writable(out, "choose another --out")
-    from benchmark.data.datasets import load_dataset
     from benchmark.encoders.foreign import evaluate_foreign, recognise
     from benchmark.encoders.read import read_checkpoint
 
@@ -142,8 +141,7 @@ def _checkpoint(
         recognise(foreign, content, spec.size)
     if not share:
         check_device_free(device)
-    with reporter:
-        dataset = load_dataset(spec, data, download, progress=reporter.data_progress)
+    dataset = load_images(spec, data, reporter, download=download)
     return evaluate_foreign(foreign, dataset, spec, out, device, reporter, share=share).parent
 
 

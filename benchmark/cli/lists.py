@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.data.spec import describe_datasets
-from benchmark.encoders.formats import FORMATS
+from benchmark.encoders.formats import FORMATS, Format
 from benchmark.errors import UserError
-from benchmark.evaluation.protocols import FURTHER, PROTOCOLS
+from benchmark.evaluation.protocols import FURTHER, PROTOCOLS, Protocol
 from benchmark.experiment.files import config_root, read_yaml
 from methods import registry
 from methods.backbone_spec import BACKBONES, BackboneSpec
 from methods.config import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 app = typer.Typer()
 
@@ -40,12 +40,8 @@ def _backbones() -> Iterator[tuple[str, str]]:
         yield name, f"[{spec.kind}] {unit} {spec.stride}"
 
 
-def _protocols() -> Iterable[tuple[str, str]]:
-    return [(name, protocol.description) for name, protocol in {**PROTOCOLS, **FURTHER}.items()]
-
-
-def _formats() -> Iterable[tuple[str, str]]:
-    return [(name, form.description) for name, form in FORMATS.items()]
+def _described(table: Mapping[str, Protocol | Format]) -> Iterable[tuple[str, str]]:
+    return [(name, choice.description) for name, choice in table.items()]
 
 
 def _shipped(folder: str) -> Iterator[tuple[str, str]]:
@@ -57,8 +53,8 @@ LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
     "methods": _methods,
     "datasets": describe_datasets,
     "backbones": _backbones,
-    "protocols": _protocols,
-    "formats": _formats,
+    "protocols": partial(_described, {**PROTOCOLS, **FURTHER}),
+    "formats": partial(_described, FORMATS),
     "experiments": partial(_shipped, "."),
     "sweeps": partial(_shipped, "sweeps"),
 }

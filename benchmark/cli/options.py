@@ -17,11 +17,7 @@ def words(text: str | None) -> list[str] | None:
 
 
 def numbers(text: str | None) -> list[int] | None:
-    """The value of `--seeds`; None where it was left out.
-
-    Raises:
-        UserError: a word is not a whole number.
-    """
+    """The value of `--seeds`, None where it was left out; raises a `UserError` for other than whole numbers."""
     seeds = words(text)
     for word in seeds or []:
         if not (word.isascii() and word.isdecimal()):

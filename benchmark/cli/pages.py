@@ -96,15 +96,13 @@ def watch(
     say: Callable[[str], object],
     wait: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Writes a report, and writes it again whenever its records change, until the user interrupts.
+    """Writes a report, and writes it again whenever the records below some folders change, until the user interrupts.
 
     Args:
-        folders: have to exist; there need not be a record yet.
-        write: writes it, and returns where.
-        say: prints a line for each report that was written, or why it could not be.
+        write: writes the report, and returns its path.
 
     Raises:
-        UserError: a folder is missing.
+        UserError: a folder is missing; there need not be a record yet.
     """
     read_results(folders, needed=False)
     written: set[tuple[str, int, int]] | None = None

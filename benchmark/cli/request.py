@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from benchmark.cli.options import numbers, words
 from benchmark.data.spec import DatasetSpec, check_request, most_training_images
 from benchmark.errors import UserError
-from benchmark.experiment.entries import check_sizes, resolve_entries
+from benchmark.experiment.entries import ResolvedEntry, check_sizes, resolve_entries
 from benchmark.experiment.explain import validate, with_settings
 from benchmark.experiment.files import find_experiment
-from benchmark.experiment.spec import load_experiment
+from benchmark.experiment.spec import Experiment, load_experiment
 from benchmark.files import check_writable
 from benchmark.machine.devices import check_device_free, choose_device
 from benchmark.machine.launch import is_spokesman
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from benchmark.cli.console import ConsoleReporter
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment.entries import ResolvedEntry
-    from benchmark.experiment.spec import Experiment
 
 
 @dataclass(frozen=True)
@@ -96,16 +94,17 @@ class RunRequest:
             for seed in experiment.seeds
         )
 
-    def load(self, experiment: Experiment, reporter: ConsoleReporter) -> Dataset:
-        """The experiment's dataset, with its images."""
-        from benchmark.data.datasets import load_dataset
-
-        with reporter:
-            return load_dataset(experiment.dataset, self.data, self.download, progress=reporter.data_progress)
-
 
 def named_dataset(name: str, data: Path | None, *, size: int | None = None, download: bool = False) -> DatasetSpec:
     """The dataset that `--dataset` names, checked as far as possible without reading its images."""
     spec = validate(DatasetSpec, {"name": name, "size": size}, "--dataset")
     check_request(spec, data, download)
     return spec
+
+
+def load_images(spec: DatasetSpec, data: Path | None, reporter: ConsoleReporter, *, download: bool = False) -> Dataset:
+    """A dataset with its images; shows the progress."""
+    from benchmark.data.datasets import load_dataset
+
+    with reporter:
+        return load_dataset(spec, data, download, progress=reporter.data_progress)

@@ -12,7 +12,7 @@ import typer
 from benchmark.cli import options
 from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.pages import write_pages
-from benchmark.cli.request import RunRequest
+from benchmark.cli.request import RunRequest, load_images
 from benchmark.errors import FirstFailedError, GroupLostError, Interrupted
 from benchmark.experiment.entries import check_devices
 from benchmark.machine.devices import choose_device
@@ -74,7 +74,7 @@ def _run(
     run_options = RunOptions(out, request.device, request.share, plan=not quiet, debug=request.debug, track=track)
     try:
         with reporter:
-            load = partial(request.load, experiment, reporter)
+            load = partial(load_images, experiment.dataset, request.data, reporter, download=request.download)
             dataset = ranks.in_turn(load) if request.download else load()
             with StopSignal(reporter.say, patience=1.0 if several else 0.0) as stop_signal, ranks:
                 group = ranks if several else None
@@ -116,7 +116,7 @@ def plan(
     from benchmark.runs.estimate import TRYING_OUT, plan_experiment
 
     check_devices(experiment, entries, choose_device(device).type, devices)
-    dataset = request.load(experiment, reporter)
+    dataset = load_images(experiment.dataset, data, reporter, download=download)
     with StopSignal(reporter.say, first=TRYING_OUT) as stop_signal:
         estimates = plan_experiment(experiment, entries, dataset, device, share, reporter, stop_signal, devices)
         reporter.planned(estimates, whole=True)

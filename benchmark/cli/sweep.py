@@ -12,6 +12,7 @@ import typer
 from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.options import Data, Device, Download, Limit, Out, Seeds, Settings, Share, numbers
 from benchmark.cli.pages import write_pages
+from benchmark.cli.request import load_images
 from benchmark.data.spec import check_request
 from benchmark.errors import Interrupted, UserError
 from benchmark.experiment.explain import with_settings
@@ -63,15 +64,13 @@ def sweep(
         from benchmark.sweep.study import check_storage
 
         check_storage(storage)
-    from benchmark.data.datasets import load_dataset
     from benchmark.sweep.resolve import check_on_data, resolve_sweep
     from benchmark.sweep.sweep import Sweep
     from benchmark.sweep.trial_runs import SweepOptions
 
     chosen = choose_device(device)
     resolved = resolve_sweep(spec, path, budget=budget, settings=settings or [])
-    with reporter:
-        dataset = load_dataset(resolved.experiment.dataset, data, download, progress=reporter.data_progress)
+    dataset = load_images(resolved.experiment.dataset, data, reporter, download=download)
     check_on_data(resolved, dataset, chosen)
 
     def announce(text: str) -> None:

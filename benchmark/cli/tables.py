@@ -9,14 +9,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmark.records.budgets import budget_text
-from benchmark.records.study import value_text
+from benchmark.records.study import StudyRecord, TrialOutcome, value_text
 from benchmark.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmark.records.schema import Record
-    from benchmark.records.study import StudyRecord, TrialOutcome
     from benchmark.runs.progress import Estimate
 
 

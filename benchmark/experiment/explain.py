@@ -46,23 +46,22 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     location = [part for part in problem["loc"] if not _is_branch(part)]
     key = ".".join(map(str, location))
     prefix = f"{where}: {key}" if key else where
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = _keys_at(model, location[:-1])
-        return f"{where}: unknown key '{key}'; {nearest(str(location[-1]), known)}"
-    if problem["type"] == "missing":
+    kind, value = problem["type"], problem["input"]
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{where}: unknown key '{key}'; {nearest(str(location[-1]), _keys_at(model, location[:-1]))}"
+    if kind == "missing":
         return f"{prefix}: is missing"
-    if problem["type"] in _KINDS:
-        known = _keys_at(model, location) if problem["type"] == "model_type" else []
-        keys = f": {', '.join(known)}" if known else ""
-        return f"{prefix} is {problem['input']!r}; expected {_KINDS[problem['type']]}{keys}"
+    if kind in _KINDS:
+        known = _keys_at(model, location) if kind == "model_type" else []
+        return f"{prefix} is {value!r}; expected {_KINDS[kind]}" + (f": {', '.join(known)}" if known else "")
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    if problem["type"] == "value_error":
+    if kind == "value_error":
         return f"{prefix}: {message}"
-    if problem["type"] == "literal_error":
+    if kind == "literal_error":
         expected = problem.get("ctx", {}).get("expected", "")
         choices = [part.strip(" '") for part in expected.replace(" or ", ", ").split(",")]
-        return f"{prefix} is {problem['input']!r}; {nearest(str(problem['input']), choices)}"
-    return f"{prefix} is {problem['input']!r}: {message[0].lower()}{message[1:]}"
+        return f"{prefix} is {value!r}; {nearest(str(value), choices)}"
+    return f"{prefix} is {value!r}: {message[0].lower()}{message[1:]}"
 
 
 def with_settings(read: Callable[[Sequence[str]], ReadT], settings: Sequence[str], *files: Path) -> ReadT:

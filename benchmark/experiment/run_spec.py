@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
 from benchmark.evaluation.protocols import PROTOCOLS
-from benchmark.experiment.entries import check_sizes
+from benchmark.experiment.entries import ResolvedEntry, check_sizes
 from benchmark.machine.devices import has_bfloat16
 from benchmark.records.folder import run_folder
 from benchmark.records.keys import run_key
-from benchmark.records.schema import RULES_VERSION
-from methods.config import FIRST_DEFAULT, plain
+from benchmark.records.schema import RULES_VERSION, Purpose
+from methods.config import FIRST_DEFAULT, MethodConfig, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,12 +24,9 @@ if TYPE_CHECKING:
 
     from benchmark.cost.budget import Budget
     from benchmark.data.datasets import Dataset
-    from benchmark.experiment.entries import ResolvedEntry
     from benchmark.experiment.spec import EntrySpec, Experiment
-    from benchmark.records.schema import Purpose
     from methods.backbone_spec import BackboneSpec
     from methods.base import Method
-    from methods.config import MethodConfig
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,9 +17,6 @@ from benchmark.experiment.files import find_recipe, read_recipe
 from benchmark.files import check_writable
 from methods.config import nearest
 from methods.registry import method_names
-
-if TYPE_CHECKING:
-    from benchmark.data.decode import Progress
 
 app = typer.Typer(no_args_is_help=True, help="Convert, inspect and verify images; look at views.")
 
@@ -54,17 +51,16 @@ def convert(
 
     reencode = None if resize is None else Reencode(resize, 95 if quality is None else quality)
     with ConsoleReporter() as reporter:
-        bars: dict[str, Progress] = {
-            "progress": reporter.counting("converting images"),
-            "checked": reporter.counting("reading back what was written"),
-        }
+        progress = reporter.counting("converting images")
+        checked = reporter.counting("reading back what was written")
         if named:
             if source == "stl10":
                 reporter.say("stl10: its unlabelled images are left out; the files hold train and test")
-            paths = convert_dataset(load_images(spec, data, reporter), out, say=reporter.say, **bars)
+            dataset = load_images(spec, data, reporter)
+            paths = convert_dataset(dataset, out, say=reporter.say, progress=progress, checked=checked)
         else:
-            skip = on_error == "skip"
-            paths = convert_folder(Path(source), out, reencode, skip=skip, say=reporter.say, **bars)
+            skip, say = on_error == "skip", reporter.say
+            paths = convert_folder(Path(source), out, reencode, skip=skip, say=say, progress=progress, checked=checked)
     for path in paths:
         typer.echo(path)
 

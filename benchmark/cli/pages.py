@@ -40,8 +40,7 @@ def read_results(
     """
     for folder in folders:
         if not folder.exists():
-            parent = folder.parent
-            siblings = [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+            siblings = [path.name for path in folder.parent.glob("*/")]
             hint = f"; {nearest(folder.name, siblings)}" if siblings else ""
             raise UserError(f"{folder}: no such folder{hint}")
     records, problems = find_records(folders)
@@ -54,7 +53,6 @@ def read_results(
 
 
 def _of_budget(records: list[tuple[Path, Record]], budget: str) -> list[tuple[Path, Record]]:
-    """The runs that had a budget, which is written as for `bench run`; several limits select several budgets."""
     try:
         limits = parse_budget(budget)
     except ValueError as error:
@@ -75,7 +73,7 @@ def write_pages(
     Args:
         trials: include the runs of sweeps.
         pictures: show images of other people's datasets.
-        budget: only the runs of this budget.
+        budget: only the runs of this budget, written as for `bench run`; several limits select several budgets.
 
     Raises:
         UserError: a folder is missing, there is nothing to report, or it cannot be written.

@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """The options of `run`, `plan` and `check` that say what is run, on which data and device.
-
-    Attributes:
-        out: the results folder; None where nothing is kept.
-    """
+    """The options of `run`, `plan` and `check` that say what is run, on which data and device."""
 
     config: str
     methods: str | None = None
@@ -41,7 +37,7 @@ class RunRequest:
     device: str = "auto"
     share: bool = False
     download: bool = False
-    out: Path | None = None
+    out: Path | None = None  # where nothing is kept, none
     debug: bool = False
 
     def experiment(self) -> Experiment:

@@ -66,18 +66,14 @@ def runs_table(records: Sequence[Record]) -> Table:
 def record_cells(record: Record, *, top5: bool) -> list[str]:
     """A run as a row of `runs_table`."""
     cells = [record.entry, budget_text(record), str(record.seed)]
-    if record.metrics is not None:
-        scores = record.metrics.scores
-        linear = [scores.linear_top1, scores.linear_top5][: 2 if top5 else 1]
-        cells += [f"{score:.1f}" for score in (*linear, scores.knn20, scores.knn200)]
+    names = ("linear_top1", *(("linear_top5",) if top5 else ()), "knn20", "knn200")
+    cells += [f"{getattr(record.metrics.scores, name):.1f}" if record.metrics else "-" for name in names]
+    if record.ledger is None:
+        cells += ["-"] * 3
     else:
-        cells += ["-"] * (4 if top5 else 3)
-    if record.ledger is not None:
         speed = record.ledger.samples_per_second
         cells += [duration(record.ledger.training_time), duration(record.ledger.total_time)]
         cells += [f"{speed.median:,.0f}" if speed else "-"]
-    else:
-        cells += ["-"] * 3
     return [*cells, ", ".join([record.status, *record.flags])]
 
 
@@ -133,12 +129,9 @@ def trials_table(record: StudyRecord) -> Table:
     has_front = record.sampler == "nsga2"  # two objectives
     front = "; front: no other trial is as accurate for as little" if has_front else ""
     table = _captioned(f"validation split, primary encoder; mean of the seeds, in percent{front}")
-    for name in ("entry", "point"):
-        table.add_column(name)
-    for name in ("linear", "kNN-20", "runs", "device-hours"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("front", "state") if has_front else ("state",):
-        table.add_column(name)
+    for name in ("entry", "point", "linear", "kNN-20", "runs", "device-hours", *["front"] * has_front, "state"):
+        is_number = name in ("linear", "kNN-20", "runs", "device-hours")
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number)
     for study in record.studies:
         best = {trial.point for trial in front_trials(study)} if has_front else set()
         for trial in sorted(study.trials, key=lambda trial: -1.0 if trial.value is None else trial.value, reverse=True):

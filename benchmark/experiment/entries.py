@@ -31,9 +31,7 @@ class ResolvedEntry:
 
 
 def resolve_entries(experiment: Experiment, source: Path) -> list[ResolvedEntry]:
-    """Each entry with its recipe and overrides, before any data is read.
-
-    Recipes may lie beside `source`, the experiment's file.
+    """Each entry with its recipe and overrides, before any data is read; `source` is the experiment's file.
 
     Raises:
         UserError: an entry's settings are wrong, or its method does not run on its backbone or with micro-batches.

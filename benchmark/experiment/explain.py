@@ -65,14 +65,10 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
 
 
 def with_settings(read: Callable[[Sequence[str]], ReadT], settings: Sequence[str], *files: Path) -> ReadT:
-    """Reads a file with the settings of `--set`; an error that they cause names `--set` instead of the file.
-
-    Args:
-        settings: `a.b=value` each.
-        files: the paths that errors of `read` begin with.
+    """Reads a file with the settings of `--set` (`a.b=value` each).
 
     Raises:
-        UserError: the error of `read`.
+        UserError: that of `read`; where the settings cause it, it names `--set` in place of any of `files`.
     """
     try:
         return read(settings)

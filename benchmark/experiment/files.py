@@ -53,11 +53,7 @@ def _without_aliases(value: Any) -> Any:
 
 
 def find_experiment(config: str, beside: Path | None = None) -> Path:
-    """The file of an experiment: a path, which may be relative to the folder `beside`, or a shipped one's name.
-
-    Raises:
-        UserError: there is no such file or experiment.
-    """
+    """The file of an experiment, as `find_sweep`; a path may also be relative to the folder `beside`."""
     if beside is not None and config.endswith((".yaml", ".yml")) and (beside / config).is_file():
         return beside / config
     return _find(config, "experiment", config_root(), shipped_experiments())
@@ -117,10 +113,10 @@ def read_recipe(path: Path, method: str) -> dict[str, Any]:
 
 
 def apply_setting(data: dict[str, Any], setting: str) -> None:
-    """Applies `KEY=VALUE` to an experiment's raw data, in place: a key as in `set_key`, a value in YAML.
+    """Applies `KEY=VALUE` (a key as in `set_key`, a value in YAML) to an experiment's raw data, in place.
 
     Raises:
-        UserError: the setting is not `KEY=VALUE`, or its value not YAML.
+        UserError: it is not of this form, or `set_key` refuses it.
     """
     path, separator, text = setting.partition("=")
     if not separator or not all(path.strip().split(".")):
@@ -133,12 +129,7 @@ def apply_setting(data: dict[str, Any], setting: str) -> None:
 
 
 def set_key(data: dict[str, Any], path: str, value: Any, where: str) -> None:
-    """Sets one key of an experiment's raw data.
-
-    Args:
-        data: changed in place.
-        path: `a.b.c`, a key of the experiment, or `ENTRY.key` for an override of that entry's method.
-        where: what an error names.
+    """Sets a key of an experiment's raw data, in place: `a.b.c`, or `ENTRY.key` for an override of an entry's method.
 
     Raises:
         UserError: the path leads through a value that holds no keys, or is an entry's name.

@@ -98,10 +98,7 @@ class RunSpec:
 
 
 def _without_defaults(config: BaseModel) -> Any:
-    """The settings that differ from their class's defaults, nested ones too.
-
-    Where a default has changed, its field names the first one (`FIRST_DEFAULT`), which is what older keys left out.
-    """
+    """The settings that differ from their class's first defaults (`FIRST_DEFAULT`: older keys), nested ones too."""
     values = config.model_dump(mode="json")
     defaults: dict[str, Any] = {}
     for name, field in type(config).model_fields.items():

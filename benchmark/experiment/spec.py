@@ -185,12 +185,9 @@ def load_experiment(
     budget: str | None = None,
     settings: list[str] | None = None,
 ) -> tuple[Experiment, Path]:
-    """Reads an experiment, and applies the command line's overrides; returns it and its file.
+    """Reads an experiment (a path or a shipped one's name), and applies `--set` and so on; returns it and its file.
 
-    Args:
-        config: a path, or the name of a shipped experiment.
-        methods: entries to keep, by entry name or by method.
-        settings: `a.b=value` each; `ENTRY.key=value` sets an entry's override.
+    `methods` are entries to keep, by entry name or by method.
 
     Raises:
         UserError: names the file or key, the value, what was expected and the nearest valid choice.

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """Bad usage, configuration or input. Its message names the place, the value and what was expected.
-
-    The command line prints it without a traceback and ends with exit code 2.
-    """
+    """Bad usage, configuration or input (exit code 2). Its message names the place, the value and what was expected."""
 
 
 class GroupLostError(Exception):

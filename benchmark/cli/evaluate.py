@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,7 +54,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score finished runs by further protocols, or a checkpoint trained elsewhere as our runs are scored."""
-    reporter = ConsoleReporter(quiet)
+    evaluation = _Evaluation(data, download, device, share, ConsoleReporter(quiet))
     is_checkpoint = len(targets) == 1 and not targets[0].is_dir() and (targets[0].is_file() or backbone is not None)
     # A checkpoint's own dataset is the one of `--dataset`: there is none to transfer to.
     other = None if is_checkpoint else dataset
@@ -68,7 +69,7 @@ def evaluate(
             raise UserError("a checkpoint needs --dataset NAME to be probed on")
         foreign = Foreign(targets[0], _backbone(backbone), name or targets[0].stem, form, prefix, allow_partial)
         spec = named_dataset(dataset, data, size=size, download=download)
-        targets = [_checkpoint(foreign, spec, data, download, out, device, share, reporter)]
+        targets = [evaluation.score_checkpoint(foreign, spec, out)]
     else:
         given = {"--backbone": backbone, "--prefix": prefix, "--name": name, "--size": size}
         given |= {"--format": None if form == "auto" else form, "--allow-partial": allow_partial or None}
@@ -79,7 +80,7 @@ def evaluate(
         if not further:
             raise UserError("--protocols is missing; see bench list protocols")
     if further:
-        _further(targets, further, other, data, download, device, share, reporter)
+        evaluation.score_runs(targets, further, other)
 
 
 @app.command()
@@ -93,56 +94,50 @@ def export(
     typer.echo(export_encoder(run, to, out))
 
 
-def _further(
-    results: list[Path],
-    protocols: tuple[str, ...],
-    dataset: str | None,
-    data: Path | None,
-    download: bool,
-    device: str,
-    share: bool,
-    reporter: ConsoleReporter,
-) -> None:
-    """Scores finished runs by further protocols."""
-    records, problems = read_results(results)
-    from benchmark.encoders.probe import Probes, evaluate_runs
+@dataclass(frozen=True)
+class _Evaluation:
+    """With which data and on which device encoders are scored."""
 
-    for problem in problems:
-        reporter.say(f"left out: {problem}")
-    probes = Probes(protocols, dataset, data, download)
-    try:
-        first = "after the current protocol, whose scores are kept"
-        with reporter, StopSignal(reporter.say, first=first) as stop_signal:
-            failures = evaluate_runs(records, probes, device, reporter, stop_signal, share=share)
-    except Interrupted:
-        reporter.say("interrupted; the same command goes on from here")
-        raise typer.Exit(130) from None
-    if failures:
-        raise typer.Exit(1)
+    data: Path | None
+    download: bool
+    device: str
+    share: bool
+    reporter: ConsoleReporter
 
+    def score_runs(self, results: list[Path], protocols: tuple[str, ...], dataset: str | None) -> None:
+        """Scores finished runs by further protocols."""
+        records, problems = read_results(results)
+        from benchmark.encoders.probe import Probes, evaluate_runs
 
-def _checkpoint(
-    foreign: Foreign,
-    spec: DatasetSpec,
-    data: Path | None,
-    download: bool,
-    out: Path,
-    device: str,
-    share: bool,
-    reporter: ConsoleReporter,
-) -> Path:
-    """Scores a checkpoint; returns the folder of its record."""
-    check_writable(out, "choose another --out")
-    from benchmark.encoders.foreign import evaluate_foreign, recognise
-    from benchmark.encoders.read import read_checkpoint
+        say = self.reporter.say
+        for problem in problems:
+            say(f"left out: {problem}")
+        probes = Probes(protocols, dataset, self.data, self.download)
+        try:
+            with (
+                self.reporter,
+                StopSignal(say, first="after the current protocol, whose scores are kept") as stop_signal,
+            ):
+                failures = evaluate_runs(records, probes, self.device, self.reporter, stop_signal, share=self.share)
+        except Interrupted:
+            say("interrupted; the same command goes on from here")
+            raise typer.Exit(130) from None
+        if failures:
+            raise typer.Exit(1)
 
-    content = read_checkpoint(foreign.path)
-    if spec.size is not None:
-        recognise(foreign, content, spec.size)
-    if not share:
-        check_device_free(device)
-    dataset = load_images(spec, data, reporter, download=download)
-    return evaluate_foreign(foreign, dataset, spec, out, device, reporter, share=share).parent
+    def score_checkpoint(self, foreign: Foreign, spec: DatasetSpec, out: Path) -> Path:
+        """Scores a checkpoint; returns the folder of its record."""
+        check_writable(out, "choose another --out")
+        from benchmark.encoders.foreign import evaluate_foreign, recognise
+        from benchmark.encoders.read import read_checkpoint
+
+        content = read_checkpoint(foreign.path)
+        if spec.size is not None:
+            recognise(foreign, content, spec.size)
+        if not self.share:
+            check_device_free(self.device)
+        dataset = load_images(spec, self.data, self.reporter, download=self.download)
+        return evaluate_foreign(foreign, dataset, spec, out, self.device, self.reporter, share=self.share).parent
 
 
 def _backbone(text: str) -> BackboneSpec:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from benchmark import __version__
 from benchmark.cli.data import app as data_app
 from benchmark.cli.evaluate import app as evaluate_app
 from benchmark.cli.lists import app as lists_app
@@ -63,8 +64,6 @@ def doctor(device: Device = "auto", out: Out = Path("results")) -> None:
 @app.command()
 def version() -> None:
     """Print the version."""
-    from benchmark import __version__
-
     typer.echo(__version__)
 
 

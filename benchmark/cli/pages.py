@@ -47,8 +47,7 @@ def read_results(
     if not trials:
         records = [(path, record) for path, record in records if record.purpose == "result"]
     if needed and not records:
-        searched = ", ".join(map(str, folders))
-        raise UserError("\n".join([f"no record of a run below {searched}", *problems]))
+        raise UserError("\n".join([f"no record of a run below {', '.join(map(str, folders))}", *problems]))
     return records, problems
 
 
@@ -108,8 +107,7 @@ def watch(
         while True:
             state = _state(folders)
             if state != written:
-                # Set before writing: records that arrive meanwhile are noticed next time.
-                written = state
+                written = state  # before writing: records that arrive meanwhile are noticed next time
                 try:
                     say(f"{time.strftime('%H:%M:%S')} {write()}")
                 except UserError as error:
@@ -124,8 +122,7 @@ def _state(folders: list[Path]) -> set[tuple[str, int, int]]:
     state = set()
     for folder in folders:
         for name in _SOURCES:
-            # A file that vanishes between two calls is noticed next time.
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):  # a file that vanishes between two calls is noticed next time
                 for path in folder.rglob(name):
                     status = path.stat()
                     state.add((str(path), status.st_mtime_ns, status.st_size))

@@ -50,13 +50,18 @@ class RunRequest:
 
     def read(self) -> tuple[Experiment, list[ResolvedEntry]]:
         """The experiment and its entries; checks all that can be checked before an image is read, as `experiment`."""
-        experiment = self.experiment()
-        entries = with_settings(
-            lambda settings: resolve_entries(*self.parse(settings)), self.settings or [], find_experiment(self.config)
-        )
+        experiment, path = self.experiment(), find_experiment(self.config)
+        entries = with_settings(lambda settings: resolve_entries(*self.parse(settings)), self.settings or [], path)
         if experiment.dataset.size is not None:
             check_sizes(entries, experiment.dataset.size)
-        self._check_batch(experiment, entries)
+        request = check_request(experiment.dataset, self.data, self.download)
+        # An upper bound may be known before any image is read.
+        most = most_training_images(request, enough=experiment.batch_size)
+        if most is not None and experiment.batch_size > most and any(entry.method.trainable for entry in entries):
+            raise UserError(
+                f"batch_size is {experiment.batch_size}, but the training split of {experiment.dataset.name} has at "
+                f"most {most} images; expected at most that"
+            )
         choose_device(self.device)
         # Of several processes started together, one looks: another would find it looking.
         if not self.share and is_spokesman() and not self._is_done(experiment):
@@ -67,17 +72,6 @@ class RunRequest:
         """The experiment with the options applied and some `--set` settings, and its file."""
         methods, seeds = words(self.methods), numbers(self.seeds)
         return load_experiment(self.config, methods=methods, seeds=seeds, budget=self.budget, settings=list(settings))
-
-    def _check_batch(self, experiment: Experiment, entries: Sequence[ResolvedEntry]) -> None:
-        """Refuses a batch that cannot be filled, where the number of training images has an upper bound already."""
-        request = check_request(experiment.dataset, self.data, self.download)
-        most = most_training_images(request, enough=experiment.batch_size)
-        trained = any(entry.method.trainable for entry in entries)
-        if trained and most is not None and experiment.batch_size > most:
-            raise UserError(
-                f"batch_size is {experiment.batch_size}, but the training split of {experiment.dataset.name} has at "
-                f"most {most} images; expected at most that"
-            )
 
     def _is_done(self, experiment: Experiment) -> bool:
         """Whether every run has a record, as far as names of folders tell: then no device is needed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -18,12 +19,10 @@ ReadT = TypeVar("ReadT")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 # The words of YAML for the kinds of data that pydantic expects.
-_KINDS = {
-    "tuple_type": "a list",
-    "list_type": "a list",
-    "dict_type": "keys and values",
-    "model_type": "keys and values",
-}
+_KINDS = dict.fromkeys(("tuple_type", "list_type"), "a list") | dict.fromkeys(
+    ("dict_type", "model_type"), "keys and values"
+)
+_BRANCH = re.compile(r"function-|.*\[|(int|float)$")  # names of types and validators in pydantic's locations
 
 
 def validate(model: type[ModelT], data: object, where: str) -> ModelT:
@@ -40,10 +39,9 @@ def validate(model: type[ModelT], data: object, where: str) -> ModelT:
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     """The first problem of a validation: file, key, value, what was expected, the nearest valid choice."""
-    problems = error.errors()
     # Every branch of a union reports a problem; the deepest one belongs to the branch that was meant.
-    problem = max(problems, key=lambda item: len(item["loc"])) if len(problems) > 1 else problems[0]
-    location = [part for part in problem["loc"] if not _is_branch(part)]
+    problem = max(error.errors(), key=lambda item: len(item["loc"]))
+    location = [part for part in problem["loc"] if isinstance(part, int) or not _BRANCH.match(part)]
     key = ".".join(map(str, location))
     prefix = f"{where}: {key}" if key else where
     kind, value = problem["type"], problem["input"]
@@ -81,11 +79,6 @@ def with_settings(read: Callable[[Sequence[str]], ReadT], settings: Sequence[str
         for file in files:
             text = text.replace(f"{file}: ", "", 1)
         raise UserError(text if text.startswith("--set") else f"--set: {text}") from None
-
-
-def _is_branch(part: int | str) -> bool:
-    """Whether a part of pydantic's location is a type's or a validator's name, not a key."""
-    return isinstance(part, str) and (part.startswith("function-") or "[" in part or part in ("int", "float"))
 
 
 def _keys_at(model: Any, location: Sequence[int | str]) -> list[str]:

@@ -77,9 +77,7 @@ def _find(config: str, kind: str, folder: Path, names: list[str]) -> Path:
 
 
 def find_recipe(recipe: str, method: str, beside: Path | None) -> Path | None:
-    """The file of a recipe: `<scale>` means the shipped `recipes/<scale>/<method>.yaml`; else a path.
-
-    Returns None where a scale has no recipe of this method (a third party's method brings its defaults).
+    """The file of a recipe: a path, or a scale's `recipes/<scale>/<method>.yaml`; None where there is none of a method.
 
     Raises:
         UserError: there is no such scale or file.

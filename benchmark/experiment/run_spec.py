@@ -31,12 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One entry with one seed under one budget, resolved and validated.
-
-    Attributes:
-        purpose: a `result` is scored once on the test split, at its end; a `trial` serves selection and never reads it.
-        tags: what a reader has to know about the row beyond the configuration.
-    """
+    """One entry with one seed under one budget, resolved and validated."""
 
     experiment: Experiment
     entry: EntrySpec
@@ -47,8 +42,8 @@ class RunSpec:
     seed: int
     image_size: int
     manifest: str = ""
-    purpose: Purpose = "result"
-    tags: tuple[str, ...] = ()
+    purpose: Purpose = "result"  # scored once on the test split, at its end; a `trial`, for selection, never reads it
+    tags: tuple[str, ...] = ()  # what a reader has to know about the row beyond the configuration
 
     def config(self) -> dict[str, Any]:
         """The resolved configuration as plain data, for `config.yaml` and the record."""
@@ -126,11 +121,8 @@ def effective_lr(settings: MethodConfig, batch_size: int) -> float:
 
 
 def resolve_precision(experiment: Experiment, device: torch.device) -> Experiment:
-    """The experiment with a precision that says what is computed, in place of `auto`.
-
-    It is part of every run's key and of the quality key: where two machines settle it differently, their rows are not
-    ranked together.
-    """
+    """The experiment with a precision that says what is computed, in place of `auto`."""
+    # Keys of runs and the quality key have it: rows of machines that settle it differently are not ranked together.
     if experiment.precision != "auto":
         return experiment
     return experiment.model_copy(update={"precision": "bf16" if has_bfloat16(device) else "32"})

@@ -17,15 +17,15 @@ def scored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """The arguments that checkpoints and runs are scored with; nothing is scored."""
     seen: dict[str, Any] = {}
 
-    def checkpoint(foreign: Foreign, spec: Any, *rest: Any) -> Path:
+    def score_checkpoint(self: object, foreign: Foreign, spec: Any, out: Path) -> Path:
         seen.update(foreign=foreign, spec=spec)
         return tmp_path / "evaluated"
 
-    def further(results: list[Path], protocols: tuple[str, ...], dataset: str | None, *rest: Any) -> None:
+    def score_runs(self: object, results: list[Path], protocols: tuple[str, ...], dataset: str | None) -> None:
         seen.update(results=results, protocols=protocols, dataset=dataset)
 
-    monkeypatch.setattr(evaluate, "_checkpoint", checkpoint)
-    monkeypatch.setattr(evaluate, "_further", further)
+    monkeypatch.setattr(evaluate._Evaluation, "score_checkpoint", score_checkpoint)
+    monkeypatch.setattr(evaluate._Evaluation, "score_runs", score_runs)
     return seen
 
 

@@ -19,9 +19,8 @@ ReadT = TypeVar("ReadT")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 # The words of YAML for the kinds of data that pydantic expects.
-_KINDS = dict.fromkeys(("tuple_type", "list_type"), "a list") | dict.fromkeys(
-    ("dict_type", "model_type"), "keys and values"
-)
+_LIST, _MAPPING = "a list", "keys and values"
+_KINDS = {"tuple_type": _LIST, "list_type": _LIST, "dict_type": _MAPPING, "model_type": _MAPPING}
 _BRANCH = re.compile(r"function-|.*\[|(int|float)$")  # names of types and validators in pydantic's locations
 
 

@@ -9,7 +9,7 @@ import typer
 
 from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.request import load_images, named_dataset
-from benchmark.data.class_folders import split_folders
+from benchmark.data.folder import split_folders
 from benchmark.data.hdf5.paths import existing_file, output_paths
 from benchmark.data.spec import DEFAULT_ROOT, dataset_names
 from benchmark.errors import UserError

@@ -61,7 +61,7 @@ def sweep(
     check_request(base.experiment.dataset, data, download)
     check_writable(out / spec.name, "choose another --out")
     if storage is not None:
-        from benchmark.sweep.study import check_storage
+        from benchmark.sweep.storage import check_storage
 
         check_storage(storage)
     from benchmark.sweep.resolve import check_on_data, resolve_sweep

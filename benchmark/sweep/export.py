@@ -21,7 +21,8 @@ from benchmark.records.study import (
     trials_csv,
 )
 from benchmark.records.study import TrialState as State
-from benchmark.sweep.study import quiet, study_lock
+from benchmark.sweep.storage import quiet
+from benchmark.sweep.study import study_lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,7 @@ def export(
             sampler=sweep.sampler,
             pruner=sweep.pruner,
             seeds=list(sweep.seeds),
-            # ResolvedSweep for fewer trials than before, a study still has them.
+            # A study keeps its trials when it is resumed with fewer.
             trials_wanted=sum(max(len(queue.space.points()), len(queue.outcomes())) for queue in studies),
             confirm_seeds=list(sweep.confirm_seeds),
             published=[PublishedScore(**score.model_dump()) for score in sweep.published],
@@ -76,7 +77,7 @@ def _entry_study(queue: EntryTrials) -> EntryStudy:
         storage_name=queue.study.study_name,
         parameters={
             name: ParameterRange(
-                values=None if (listed := spec.listed()) is None else listed,
+                values=spec.listed(),
                 low=None if spec.low is None else float(spec.low),
                 high=None if spec.high is None else float(spec.high),
                 log=spec.log,
@@ -89,24 +90,21 @@ def _entry_study(queue: EntryTrials) -> EntryStudy:
 
 
 def _trial(queue: EntryTrials, trial: FrozenTrial) -> TrialOutcome:
-    stored = trial.params or trial.system_attrs.get("fixed_params", {})
-    point = queue.space.decoded(stored)
-    value = trial.values[0] if trial.state == TrialState.COMPLETE and trial.values else None
-    runs = [RunOutcome.model_validate(run) for run in trial.user_attrs.get("runs", [])]
+    point = queue.space.decoded(trial.params or trial.system_attrs.get("fixed_params", {}))
     return TrialOutcome(
         number=trial.number,
         point=trial.user_attrs["point"],
         state=_STATES[trial.state],
         entry=queue.space.name_of(point) if point else "",
         parameters=point,
-        value=value,
+        value=trial.values[0] if trial.state == TrialState.COMPLETE and trial.values else None,
         message=trial.user_attrs.get("message") or _died(trial),
-        runs=runs,
+        runs=[RunOutcome.model_validate(run) for run in trial.user_attrs.get("runs", [])],
     )
 
 
 def _died(trial: FrozenTrial) -> str:
-    """The message of a failed trial that left none: its worker died over it, again and again."""
+    """The message of a failed trial that left none: its worker died each time."""
     if trial.state != TrialState.FAIL:
         return ""
     times = len(trial.system_attrs.get("retry_history", [])) + 1

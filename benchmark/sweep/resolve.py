@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
 from benchmark.experiment.explain import with_settings
 from benchmark.experiment.files import find_experiment
 from benchmark.experiment.run_spec import plan_runs
-from benchmark.sweep.space import point_text, resolve_point, spaces
-from benchmark.sweep.spec import read_base
+from benchmark.sweep.space import Space, point_text, spaces
+from benchmark.sweep.spec import SweepSpec, read_base
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,25 +20,16 @@ if TYPE_CHECKING:
 
     from benchmark.data.datasets import Dataset
     from benchmark.experiment.spec import Experiment
-    from benchmark.sweep.space import Space
-    from benchmark.sweep.spec import SweepSpec
 
 
 @dataclass(frozen=True)
 class ResolvedSweep:
-    """A sweep, read and checked as far as that goes without data.
-
-    Attributes:
-        sweep: as its file has it, with the command line's overrides.
-        base: the experiment's raw data, with all settings.
-    """
+    """A sweep, read and checked as far as that is possible without data; command-line overrides are applied."""
 
     sweep: SweepSpec
-    base: dict[str, Any]
     experiment: Experiment
     source: Path
     spaces: list[Space]
-    where: str
 
 
 def resolve_sweep(sweep: SweepSpec, path: Path, *, budget: str | None, settings: Sequence[str]) -> ResolvedSweep:
@@ -52,12 +43,12 @@ def resolve_sweep(sweep: SweepSpec, path: Path, *, budget: str | None, settings:
     """
 
     def read(settings: Sequence[str]) -> ResolvedSweep:
-        base, experiment, source = read_base(sweep, path, budget, settings)
+        base = read_base(sweep, path, budget, settings)
         entry_spaces = spaces(sweep, base, str(path))
         for space in entry_spaces:
             for point in space.examples():
-                resolve_point(space, base, source, point, str(path))
-        return ResolvedSweep(sweep, base, experiment, source, entry_spaces, str(path))
+                space.resolve(point)
+        return ResolvedSweep(sweep, base.experiment, base.source, entry_spaces)
 
     return with_settings(read, settings, path, find_experiment(sweep.experiment, path.parent))
 
@@ -70,8 +61,8 @@ def check_on_data(resolved: ResolvedSweep, dataset: Dataset, device: torch.devic
     """
     for space in resolved.spaces:
         for point in space.examples():
-            experiment, entries = resolve_point(space, resolved.base, resolved.source, point, resolved.where)
+            experiment, entries = space.resolve(point)
             try:
                 plan_runs(experiment, entries, dataset, device)
             except UserError as error:
-                raise UserError(f"{resolved.where}: with {point_text(point)}: {error}") from None
+                raise UserError(f"{space.where}: with {point_text(point)}: {error}") from None

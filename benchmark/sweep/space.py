@@ -24,14 +24,12 @@ from benchmark.experiment.entries import resolve_entries
 from benchmark.experiment.files import set_key
 from benchmark.experiment.spec import validate_experiment
 from benchmark.randomness import generator
-from benchmark.sweep.spec import check_names, entry_name
+from benchmark.sweep.spec import entry_name
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from benchmark.experiment.entries import ResolvedEntry
     from benchmark.experiment.spec import Experiment
-    from benchmark.sweep.spec import ParameterSpec, SweepSpec
+    from benchmark.sweep.spec import BaseExperiment, ParameterSpec, SweepSpec
 
 Point = dict[str, Any]
 
@@ -44,20 +42,26 @@ _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class Space:
-    """The parameters of one entry's study, by full name (`cnn_jepa.optimizer.lr`), and how they are tried."""
+    """The parameters of one entry's study, by full name (`cnn_jepa.optimizer.lr`), and how they are tried.
+
+    Attributes:
+        where: the sweep's file, for messages.
+    """
 
     sweep: SweepSpec
+    base: BaseExperiment
     entry: str
     parameters: dict[str, ParameterSpec]
+    where: str
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """The parameters as Optuna knows them."""
         return {name: _distribution(spec) for name, spec in self.parameters.items()}
 
     def points(self) -> list[Point | None]:
-        """All points in the order of the trials; None where the sampler decides when it comes to it.
+        """All points in the order of the trials; None where the sampler chooses later, from earlier trials.
 
-        The grid's order is drawn, so that a machine that grows slower does not speak against the last value.
+        The grid's order is drawn, so that a machine that becomes slower does not disadvantage the last value.
         """
         sweep = self.sweep
         if sweep.sampler == "grid":
@@ -88,31 +92,60 @@ class Space:
     def decoded(self, stored: Point) -> Point:
         """The point behind what Optuna stored, in the order of the file."""
         point = {}
-        for name in (name for name in self.parameters if name in stored):
-            values = self.parameters[name].values
-            chosen = [value for value in values or () if _same(_label(value), stored[name])]
-            point[name] = chosen[0] if chosen else stored[name]
+        for name, spec in self.parameters.items():
+            if name in stored:
+                values = (value for value in spec.values or () if _same(_label(value), stored[name]))
+                point[name] = next(values, stored[name])
         return point
 
     def name_of(self, point: Point) -> str:
         """The entry that a point is in the folder of results: readable where that is short and exact, else hashed."""
         parts = [f"{name.rpartition('.')[2]}-{_short(value)}" for name, value in sorted(point.items())]
         text = ".".join((self.entry, *parts))
-        if len(text) <= _LONGEST_NAME and _PLAIN.fullmatch(text) and all(map(_is_exact, point.values())):
+        exact = all(float(_short(value)) == value for value in point.values() if isinstance(value, float))
+        if exact and len(text) <= _LONGEST_NAME and _PLAIN.fullmatch(text):
             return text
         digest = hashlib.blake2b(json.dumps(point, sort_keys=True).encode(), digest_size=4).hexdigest()
         return f"{re.sub(r'[^A-Za-z0-9._-]+', '', text)[:_LONGEST_NAME]}-{digest}"
 
+    def data(self, point: Point, seeds: list[int]) -> dict[str, Any]:
+        """The raw data of the experiment that a point stands for: one entry, under the study's name.
 
-def spaces(sweep: SweepSpec, base: dict[str, Any], where: str) -> list[Space]:
+        Raises:
+            UserError: a parameter's key leads through something that holds no keys.
+        """
+        data = copy.deepcopy(self.base.data)
+        for name, value in point.items():
+            set_key(data, name, value, self.where)
+        (entry,) = (entry for entry in data["entries"] if entry_name(entry) == self.entry)
+        entry = {"method": entry} if isinstance(entry, str) else entry
+        data["entries"] = [{**entry, "name": self.name_of(point)}]
+        data.update(name=self.sweep.name, seeds=seeds, reference=None)
+        return data
+
+    def resolve(self, point: Point) -> tuple[Experiment, list[ResolvedEntry]]:
+        """A point's experiment and its one entry, validated.
+
+        Raises:
+            UserError: no run would accept the point; says which value of which key.
+        """
+        try:
+            experiment = validate_experiment(self.data(point, list(self.sweep.seeds)), str(self.base.source))
+            if len(experiment.budget.rungs()) > 1:
+                raise UserError("the budget is a ladder; a sweep's trials share one limit")
+            return experiment, resolve_entries(experiment, self.base.source)
+        except UserError as error:
+            raise UserError(f"{self.where}: with {point_text(point)}: {error}") from None
+
+
+def spaces(sweep: SweepSpec, base: BaseExperiment, where: str) -> list[Space]:
     """A space per entry, in the order of the file.
 
     Raises:
-        UserError: an entry or a key's first part is unknown, an entry has no parameter, or a grid has more points for
-            one entry than for another.
+        UserError: an entry has no parameter, or a grid has more points for one entry than for another.
     """
-    names = check_names(sweep, base, where)
-    made = [Space(sweep, entry, _parameters(sweep, entry, names, where)) for entry in sweep.entries]
+    names = [entry_name(entry) for entry in base.data["entries"]]
+    made = [Space(sweep, base, entry, _parameters(sweep, entry, names, where), where) for entry in sweep.entries]
     counts = {space.entry: len(space.points()) for space in made}
     if len(set(counts.values())) > 1:
         each = ", ".join(f"{entry} {count}" for entry, count in counts.items())
@@ -127,62 +160,21 @@ def _parameters(sweep: SweepSpec, entry: str, names: list[str], where: str) -> d
     """An entry's parameters by full name."""
     own: dict[str, ParameterSpec] = {}
     for key, spec in sweep.parameters.items():
-        full = _full(key, entry, names)
+        head, _, rest = key.partition(".")
+        if head in names and head != entry:
+            continue
+        full = f"{entry}.{rest}" if head == "*" else key
         if full in own:
             raise UserError(f"{where}: parameters: '{full}' appears twice, once for every entry")
-        own.update({} if full is None else {full: spec})
+        own[full] = spec
     if not own:
         raise UserError(f"{where}: entry '{entry}' has no parameter; leave it out, or name one of its keys")
     return own
 
 
-def _full(key: str, entry: str, names: list[str]) -> str | None:
-    """A parameter's name in an entry's study; None for another entry's parameter."""
-    head, _, rest = key.partition(".")
-    if head == "*":
-        return f"{entry}.{rest}"
-    return None if head in names and head != entry else key
-
-
-def point_data(space: Space, base: dict[str, Any], point: Point, seeds: list[int], where: str) -> dict[str, Any]:
-    """The raw data of the experiment that a point stands for: one entry, under the study's name.
-
-    Raises:
-        UserError: a parameter's key leads through something that holds no keys.
-    """
-    data = copy.deepcopy(base)
-    for name, value in point.items():
-        set_key(data, name, value, where)
-    (entry,) = (entry for entry in data["entries"] if entry_name(entry) == space.entry)
-    entry = {"method": entry} if isinstance(entry, str) else entry
-    data["entries"] = [{**entry, "name": space.name_of(point)}]
-    data.update(name=space.sweep.name, seeds=seeds, reference=None)
-    return data
-
-
-def resolve_point(
-    space: Space, base: dict[str, Any], source: Path, point: Point, where: str
-) -> tuple[Experiment, list[ResolvedEntry]]:
-    """A point's experiment and its one entry, validated.
-
-    Raises:
-        UserError: no run would accept the point; says which value of which key.
-    """
-    try:
-        data = point_data(space, base, point, list(space.sweep.seeds), where)
-        experiment = validate_experiment(data, str(source))
-        if len(experiment.budget.rungs()) > 1:
-            raise UserError("the budget is a ladder; a sweep's trials share one limit")
-        return experiment, resolve_entries(experiment, source)
-    except UserError as error:
-        raise UserError(f"{where}: with {point_text(point)}: {error}") from None
-
-
 def point_text(point: Point) -> str:
     """A point for messages."""
-    if not point:
-        return "the recipe's own settings"
-    return ", ".join(f"{name}={json.dumps(value)}" for name, value in point.items())
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in point.items()) or "the recipe's own settings"
 
 
 def _distribution(spec: ParameterSpec) -> BaseDistribution:
@@ -224,8 +216,3 @@ def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
-
-
-def _is_exact(value: Any) -> bool:
-    """Whether `_short` writes a value in full."""
-    return not isinstance(value, float) or float(_short(value)) == value

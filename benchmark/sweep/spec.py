@@ -32,13 +32,7 @@ Seed = Annotated[int, Field(ge=0)]
 Bound = int | float
 _MANY = 64
 _FIXED_KEYS = ("name", "description", "entries", "seeds", "reference", "targets")
-
-
 _SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
-
-
-def _number(value: Any) -> Any:
-    return float(value) if isinstance(value, str) and _SCIENTIFIC.fullmatch(value) else value
 
 
 class ParameterSpec(Config):
@@ -62,7 +56,10 @@ class ParameterSpec(Config):
     @classmethod
     def _numbers(cls, values: Any) -> Any:
         """YAML reads `1e-3`, which has no point, as a text."""
-        return [_number(value) for value in values] if isinstance(values, (list, tuple)) else values
+        if not isinstance(values, (list, tuple)):
+            return values
+        texts = (isinstance(value, str) and _SCIENTIFIC.fullmatch(value) for value in values)
+        return [float(value) if is_number else value for value, is_number in zip(values, texts, strict=True)]
 
     @model_validator(mode="after")
     def _one_kind(self) -> ParameterSpec:
@@ -116,7 +113,7 @@ class ParameterSpec(Config):
 
 
 class PublishedSpec(Config):
-    """A published score to stand beside ours: of which value, and under which conditions."""
+    """A published score to show beside ours: of which value, and under which conditions."""
 
     parameter: str
     value: Any
@@ -140,7 +137,7 @@ class SweepSpec(Config):
         seed: of the sampler; it has nothing to do with the runs' seeds.
         seeds: of every trial's runs.
         trials: points of each study; the grid needs no number.
-        pruner: gives up runs on their validation kNN at the evaluation points.
+        pruner: ends weak runs early, by their validation kNN at the evaluation points.
         confirm_seeds: fresh seeds on which the best point is trained and tested once, when all trials are done.
         confirm_recipe: whether each entry as the experiment has it is trained and tested on them, too.
         published: scores of others that a report sets beside ours.
@@ -197,17 +194,9 @@ class SweepSpec(Config):
 
 
 def load_sweep(
-    config: str,
-    *,
-    study: str | None = None,
-    seeds: list[int] | None = None,
-    trials: int | None = None,
+    config: str, *, study: str | None = None, seeds: list[int] | None = None, trials: int | None = None
 ) -> tuple[SweepSpec, Path]:
-    """Reads a sweep and applies the command line's overrides.
-
-    Raises:
-        UserError: names the file or key, the value, what was expected and the nearest valid choice.
-    """
+    """Reads a sweep and applies the command line's overrides; mistakes are a `UserError`."""
     path = find_sweep(config)
     data = read_yaml(path)
     data.setdefault("name", path.stem)
@@ -220,11 +209,7 @@ def load_sweep(
 
 
 class BaseExperiment(NamedTuple):
-    """The experiment that a sweep varies.
-
-    Attributes:
-        data: raw, with the settings of the sweep and of the command line.
-    """
+    """The experiment that a sweep varies, raw and validated, with the settings of the sweep and of the command line."""
 
     data: dict[str, Any]
     experiment: Experiment
@@ -232,11 +217,7 @@ class BaseExperiment(NamedTuple):
 
 
 def read_base(sweep: SweepSpec, path: Path, budget: str | None, settings: Sequence[str]) -> BaseExperiment:
-    """Reads the experiment of a sweep, and checks the names of entries and keys; imports no torch.
-
-    Raises:
-        UserError: names the file, the key and the nearest valid choice.
-    """
+    """Reads the experiment of a sweep, and checks the names of entries and keys (`UserError`); imports no torch."""
     data, source = read_experiment(sweep.experiment, path.parent)
     for key, value in sweep.settings.items():
         set_key(data, key, value, f"{path}: settings.{key}")
@@ -245,38 +226,29 @@ def read_base(sweep: SweepSpec, path: Path, budget: str | None, settings: Sequen
     points = experiment.evaluation.points
     if sweep.pruner != "none" and (points < 2 or points * len(sweep.seeds) < 3):
         raise UserError(
-            f"{path}: pruner is '{sweep.pruner}', but evaluation.points is {points}, too few for a run to be given up "
+            f"{path}: pruner is '{sweep.pruner}', but evaluation.points is {points}, too few for a run to be pruned "
             "before its end; expected at least 3, for instance --set evaluation.points=5"
         )
-    check_names(sweep, data, str(path))
+    _check_names(sweep, data, str(path))
     check_recipes(experiment, source)
     return BaseExperiment(data, experiment, source)
 
 
 def entry_name(entry: Any) -> str:
     """The name of an entry in raw data."""
-    if not isinstance(entry, dict):
-        return str(entry)
-    return str(entry.get("name") or entry.get("method"))
+    return str(entry.get("name") or entry.get("method")) if isinstance(entry, dict) else str(entry)
 
 
-def check_names(sweep: SweepSpec, base: dict[str, Any], where: str) -> list[str]:
-    """Refuses a sweep of unknown entries or keys; the names of the experiment's entries.
-
-    Raises:
-        UserError: an entry or a key's first part is unknown, or cannot be varied.
-    """
+def _check_names(sweep: SweepSpec, base: dict[str, Any], where: str) -> None:
+    """Refuses unknown entries, and keys whose first part is unknown or cannot be varied."""
     names = [entry_name(entry) for entry in base.get("entries") or []]
     for entry in sweep.entries:
         if entry not in names:
             raise UserError(f"{where}: entries: no entry '{entry}' in {sweep.experiment}; {nearest(entry, names)}")
-    fields = [name for name in Experiment.model_fields if name not in _FIXED_KEYS]
+    heads = [*sweep.entries, *(name for name in Experiment.model_fields if name not in _FIXED_KEYS), "*"]
     for key in sweep.parameters:
         head = key.partition(".")[0]
         if head in _FIXED_KEYS:
             raise UserError(f"{where}: parameters: '{head}' cannot be swept")
-        if head not in (*sweep.entries, *fields, "*"):
-            raise UserError(
-                f"{where}: parameters: unknown key '{key}'; {nearest(head, [*sweep.entries, *fields, '*'])}"
-            )
-    return names
+        if head not in heads:
+            raise UserError(f"{where}: parameters: unknown key '{key}'; {nearest(head, heads)}")

@@ -1,189 +1,49 @@
-"""Storages of studies, their queues of trials, and how the trials of dead workers are queued again."""
+"""The study of one entry: what it must agree with when it is resumed, its queue of trials, and its workers' locks."""
 
 from __future__ import annotations
 
-import copy
-import errno
+import json
 import time
 import uuid
-import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, OptunaError, UpdateFinishedTrialError
-from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from benchmark.errors import UserError
+from benchmark.experiment.files import merge
 from benchmark.files import folder_lock, writing
+from benchmark.runs.claim import first_difference
+from benchmark.sweep.spec import ParameterSpec
+from benchmark.sweep.storage import GRACE, quiet, retry_dead, without_worker
+from methods.backbone_spec import BackboneSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from benchmark.sweep.question import Question
+    from benchmark.data.datasets import Dataset
     from benchmark.sweep.space import Space
 
-HEARTBEAT = 10
-"""Seconds between two signs of life of a trial, in a database."""
-GRACE = 60
-"""Seconds of silence after which a trial counts as dead."""
-RETRIES = 3
-"""How often a trial is tried again whose worker died over it (out of memory, a crash in a library, kill -9)."""
-
-_JOURNAL_ENDINGS = (".log", ".journal")
 _LIVE = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING)
 _PATIENCE = 60.0  # seconds for another process that creates the same study
 _WORKERS = ".workers"
 
 
-def check_storage(url: str) -> None:
-    """Refuses an address that cannot be opened, without opening it.
-
-    Raises:
-        UserError: it is not an address, its driver is not installed, or a journal's folder does not exist.
-    """
-    journal = _journal_path(url)
-    if journal is not None:
-        with writing(url):
-            if not journal.parent.is_dir():
-                raise FileNotFoundError(errno.ENOENT, "")
-        return
-    address = _address(url)
-    try:
-        address.get_dialect().import_dbapi()
-    except ImportError as error:
-        raise _no_driver(address, error) from None
-    except (SQLAlchemyError, AttributeError) as error:
-        raise UserError(f"--storage {_shown(address)}: cannot be used ({_reason(error)})") from None
-
-
-def _journal_path(url: str) -> Path | None:
-    """The journal file that an address means; None for a database."""
-    if url.startswith("journal:") or ("://" not in url and url.endswith(_JOURNAL_ENDINGS)):
-        return Path(url.removeprefix("journal:"))
-    return None
-
-
-def _address(url: str) -> URL:
-    try:
-        return make_url(url)
-    except ArgumentError:
-        expected = "sqlite:///PATH, postgresql+psycopg://USER@HOST/DATABASE, mysql+pymysql://..., or journal:PATH"
-        raise UserError(f"--storage: not the address of a storage; expected {expected}") from None
-
-
-def _shown(address: URL) -> str:
-    return address.render_as_string(hide_password=True)
-
-
-def _no_driver(address: URL, error: ImportError) -> UserError:
-    return UserError(f"--storage {_shown(address)}: its driver is not installed ({error.__cause__ or error})")
-
-
-def open_storage(url: str | None, folder: Path) -> BaseStorage:
-    """The storage of a study.
-
-    Args:
-        url: of a database; a path that ends in `.log` or `.journal`, or `journal:PATH`, for a journal file; None for
-            an SQLite file in the study's folder.
-        folder: the study's; made if it does not exist.
-
-    Raises:
-        UserError: it cannot be reached; never shows a password.
-    """
-    with writing(url or folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        journal = None if url is None else _journal_path(url)
-        if journal is not None:
-            return _open_journal(journal)
-    url = url or f"sqlite:///{(folder / 'study.db').resolve()}"
-    address = _address(url)
-    options: dict[str, Any] = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-    try:
-        with quiet():
-            return RDBStorage(
-                url,
-                engine_kwargs=options,
-                heartbeat_interval=HEARTBEAT,
-                grace_period=GRACE,
-                heartbeat_stale_trial_callback=retry_dead,
-            )
-    except ImportError as error:
-        raise _no_driver(address, error) from None
-    except (SQLAlchemyError, OptunaError, ValueError, RuntimeError) as error:  # the last: another Optuna's tables
-        raise UserError(f"--storage {_shown(address)}: cannot be used ({_reason(error)})") from None
-
-
-def _open_journal(path: Path) -> JournalStorage:
-    """A journal file, made if it does not exist; OSError where it cannot be used.
-
-    Raises:
-        UserError: it is a file of another kind, to which nothing should be added.
-    """
-    foreign = f"--storage {path}: is no journal of studies that this Optuna reads; expected one, or a new file's name"
-    if path.exists():
-        with path.open("rb") as file:
-            line = file.readline()
-        if line and b'"op_code"' not in line:
-            raise UserError(foreign)
-    try:
-        return JournalStorage(JournalFileBackend(str(path)))
-    except (ValueError, LookupError, TypeError, AssertionError):  # the last: a later Optuna's
-        raise UserError(foreign) from None
-
-
-def _reason(error: BaseException) -> str:
-    """Why a storage failed, in one line."""
-    return next(iter(str(error.__cause__ or error).splitlines()), type(error).__name__)
-
-
-@contextmanager
-def failures() -> Iterator[None]:
-    """Reports a storage that fails during a sweep (a database that is gone, a full disk).
-
-    Raises:
-        UserError: in place of what Optuna and SQLAlchemy raise.
-    """
-    try:
-        yield
-    except (OptunaError, SQLAlchemyError) as error:
-        raise UserError(f"the study's storage failed ({_reason(error)}); the same command resumes from here") from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without Optuna's own words: its heartbeat calls itself experimental, and failures are ours to report."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        warnings.filterwarnings("ignore", module="optuna")
-        yield
-
-
-def retry_dead(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Queues a trial again whose worker died over it, at most `RETRIES` times: it may have been the trial's fault."""
-    with quiet():
-        retry = RetryHeartbeatStaleTrialCallback(max_retry=RETRIES, inherit_intermediate_values=True)
-        retry(study, _without_worker(trial))
-
-
-def _without_worker(trial: FrozenTrial) -> FrozenTrial:
-    trial = copy.deepcopy(trial)
-    trial.user_attrs.pop("worker", None)
-    return trial
-
-
 @dataclass(frozen=True)
 class EntryTrials:
-    """One entry's study in a storage, and its queue."""
+    """One entry's study in a storage, and its queue.
+
+    Attributes:
+        folder: of the study's results, where the workers' locks lie.
+        heartbeat: whether the storage records signs of life of running trials.
+    """
 
     space: Space
     study: optuna.Study
@@ -191,7 +51,7 @@ class EntryTrials:
     heartbeat: bool
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """Its trials, those alone that are points of the sweep, in order."""
+        """The trials that are points of the sweep, in order; of all states by default."""
         trials = self.study.get_trials(deepcopy=False, states=states or None)
         return [trial for trial in trials if "point" in trial.user_attrs]
 
@@ -204,65 +64,60 @@ class EntryTrials:
         return [best[point] for point in sorted(best)]
 
     def decided(self) -> tuple[int, int]:
-        """How many points have their outcome (a value, or none for good), and how many there are."""
+        """How many points have their final outcome, with or without a value, and how many points there are."""
         states = [trial.state for trial in self.outcomes()]
         return sum(state in (TrialState.COMPLETE, TrialState.PRUNED) for state in states), len(states)
 
-    def is_decided(self) -> bool:
-        """Whether every point has its outcome."""
-        done, points = self.decided()
-        return done == points
+    def best(self) -> FrozenTrial | None:
+        """The complete trial with the highest mean; of equal ones the first point.
+
+        Where the cost is an objective, too, of equal ones the cheapest: the most accurate point of the front.
+        """
+        complete = [trial for trial in self.outcomes() if trial.state == TrialState.COMPLETE and trial.values]
+        return max(complete, key=lambda trial: (trial.values[0], *(-cost for cost in trial.values[1:])), default=None)
 
     def top_up(self) -> None:
-        """Queues every point that no trial stands for, and those whose trial failed."""
+        """Queues every point that has no trial, and those whose trial failed."""
         alive = {trial.user_attrs["point"] for trial in self.trials(*_LIVE)}
         for number, point in enumerate(self.space.points()):
             if number not in alive:
-                self.study.add_trial(
-                    create_trial(
-                        state=TrialState.WAITING,
-                        user_attrs={"point": number},
-                        system_attrs={} if point is None else {"fixed_params": self.space.encoded(point)},
-                    )
-                )
+                fixed = {} if point is None else {"fixed_params": self.space.encoded(point)}
+                waiting = create_trial(state=TrialState.WAITING, user_attrs={"point": number}, system_attrs=fixed)
+                self.study.add_trial(waiting)
 
     def take_up_dead(self) -> None:
         """Queues the trials of dead workers again: their lock is free, or their heartbeat has stopped."""
         with quiet():
             optuna.storages.fail_stale_trials(self.study)
         for trial in self.trials(TrialState.RUNNING):
-            if self.is_dead(trial):
-                with suppress(UpdateFinishedTrialError, ValueError), quiet():  # somebody else was faster
+            if self._is_dead(trial):
+                with suppress(UpdateFinishedTrialError, ValueError), quiet():  # another worker was faster
                     self.study.tell(trial.number, state=TrialState.FAIL)
                     retry_dead(self.study, self.study.trials[trial.number])
                 _remove_lock(self.folder / _WORKERS / str(trial.user_attrs.get("worker")))
 
     def put_back(self, number: int) -> None:
         """Queues a trial of this worker again that was interrupted."""
-        trial = self.study.trials[number]
-        if trial.state == TrialState.RUNNING:  # stopped before Optuna could take note
+        if self.study.trials[number].state == TrialState.RUNNING:  # interrupted before Optuna could record a failure
             with quiet():
                 self.study.tell(number, state=TrialState.FAIL)
-            trial = self.study.trials[number]
+        trial = without_worker(self.study.trials[number])
         if trial.state == TrialState.FAIL:
-            trial = _without_worker(trial)
-            self.study.add_trial(
-                create_trial(
-                    state=TrialState.WAITING,
-                    params=trial.params,
-                    distributions=trial.distributions,
-                    user_attrs=trial.user_attrs,
-                    system_attrs=trial.system_attrs,
-                    intermediate_values=trial.intermediate_values,
-                )
+            waiting = create_trial(
+                state=TrialState.WAITING,
+                params=trial.params,
+                distributions=trial.distributions,
+                user_attrs=trial.user_attrs,
+                system_attrs=trial.system_attrs,
+                intermediate_values=trial.intermediate_values,
             )
+            self.study.add_trial(waiting)
 
-    def is_dead(self, trial: FrozenTrial) -> bool:
+    def _is_dead(self, trial: FrozenTrial) -> bool:
         """Whether the worker of a running trial is known to have ended; on another machine nobody can know."""
         worker = trial.user_attrs.get("worker")
-        if worker is None:  # killed before it could say who it was
-            age = datetime.now() - (trial.datetime_start or datetime.now())
-            return age > timedelta(seconds=GRACE)
+        if worker is None:  # killed before it could write its name
+            return datetime.now() - (trial.datetime_start or datetime.now()) > timedelta(seconds=GRACE)
         lock = self.folder / _WORKERS / worker
         if not lock.is_dir():
             return False
@@ -272,31 +127,30 @@ class EntryTrials:
     def can_be_waited_for(self, trial: FrozenTrial) -> bool:
         """Whether a running trial will end or be known to be dead: its worker has a lock here or a heartbeat."""
         worker = trial.user_attrs.get("worker")
-        has_lock = worker is not None and (self.folder / _WORKERS / worker).is_dir()
-        return has_lock or self.heartbeat
+        return self.heartbeat or (worker is not None and (self.folder / _WORKERS / worker).is_dir())
 
 
-def open_study(storage: BaseStorage, space: Space, folder: Path, question: Question, *, multi: bool) -> EntryTrials:
-    """The study of one entry, created with its queue or as it stands.
+def open_study(storage: BaseStorage, space: Space, folder: Path, precision: str, dataset: Dataset) -> EntryTrials:
+    """The study of one entry, created with its queue, or resumed.
 
     Args:
-        folder: of the study's results, where locks lie.
-        question: a study answers no other one.
-        multi: whether it has the cost as its second objective.
+        folder: of the study's results, where the workers' locks lie.
+        precision: that every run has, resolved.
 
     Raises:
-        UserError: the storage holds another study under this name.
+        UserError: the storage holds a study under this name that differs in more than its number of trials.
     """
     name = f"{space.sweep.name}.{space.entry}"
-    directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE] if multi else [StudyDirection.MAXIMIZE]
+    costs = [StudyDirection.MINIMIZE] if space.sweep.sampler == "nsga2" else []
+    identity, defaults = _identity(space, precision, dataset)
     with quiet():
         try:
-            study = optuna.create_study(storage=storage, study_name=name, directions=directions)
+            study = optuna.create_study(storage=storage, study_name=name, directions=[StudyDirection.MAXIMIZE, *costs])
         except DuplicatedStudyError:
             study = optuna.load_study(study_name=name, storage=storage)
             _wait_until_ready(study)
     before = study.user_attrs.get("asked")
-    difference = None if before is None else question.differs_from(before)
+    difference = None if before is None else first_difference(merge(defaults, before), identity)
     if difference is not None:
         key, stored, wanted = difference
         raise UserError(
@@ -305,10 +159,38 @@ def open_study(storage: BaseStorage, space: Space, folder: Path, question: Quest
         )
     trials = EntryTrials(space, study, folder, heartbeat=isinstance(storage, RDBStorage))
     with quiet():
-        study.set_user_attr("asked", question.content)
+        study.set_user_attr("asked", identity)
         trials.top_up()
         study.set_user_attr("ready", True)
     return trials
+
+
+def _identity(space: Space, precision: str, dataset: Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a study may not change when it is resumed, and the defaults of keys that an earlier version did not write.
+
+    Its number of trials and its other entries are not part of it.
+    """
+    _, (first,) = space.resolve(space.examples()[0])
+    varied = ("entries", "seeds", "reference", "targets")
+    experiment = {key: value for key, value in space.base.data.items() if key not in varied}
+    identity = {
+        "experiment": {**experiment, "name": None, "description": None},
+        "first": first.settings.model_dump(mode="json"),
+        "backbone": first.backbone.model_dump(mode="json"),
+        "precision": precision,
+        "manifest": dataset.manifest.digest,
+        "image_size": dataset.image_size,
+        "parameters": {name: spec.model_dump(mode="json") for name, spec in space.parameters.items()},
+        "sampler": [space.sweep.sampler, space.sweep.seed],
+        "pruner": space.sweep.pruner,
+        "seeds": list(space.sweep.seeds),
+    }
+    defaults = {
+        "first": type(first.settings).model_construct().model_dump(mode="json", warnings=False),
+        "backbone": BackboneSpec().model_dump(mode="json"),
+        "parameters": {name: ParameterSpec.model_construct().model_dump(mode="json") for name in space.parameters},
+    }
+    return json.loads(json.dumps(identity, default=str)), json.loads(json.dumps(defaults, default=str))
 
 
 def _wait_until_ready(study: optuna.Study) -> None:
@@ -333,7 +215,7 @@ def study_lock(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def worker_lock(folder: Path) -> Iterator[str]:
-    """A name for this process, and a lock that is free again as soon as it has ended, however it ends."""
+    """A name for this process, and a lock that is free again as soon as the process has ended, however it ends."""
     name = uuid.uuid4().hex[:12]
     place = folder / _WORKERS / name
     with folder_lock(place):
@@ -347,4 +229,4 @@ def _remove_lock(place: Path) -> None:
     with suppress(OSError):
         (place / ".lock").unlink()
         place.rmdir()
-        place.parent.rmdir()  # while another worker has its lock there, it stays
+        place.parent.rmdir()  # fails while another worker has its lock there

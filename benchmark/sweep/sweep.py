@@ -6,32 +6,42 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import benchmark
 from benchmark.errors import Interrupted
 from benchmark.experiment.run_spec import resolve_precision
 from benchmark.machine.devices import choose_device
+from benchmark.records.schema import TUNED, UNCHANGED, UNTUNED
 from benchmark.runs.runner import finished_record
-from benchmark.sweep.confirm import Confirming
 from benchmark.sweep.export import export
 from benchmark.sweep.progress import Pace
-from benchmark.sweep.question import Question, question
-from benchmark.sweep.space import resolve_point
-from benchmark.sweep.study import failures, open_storage, open_study, study_lock, worker_lock
+from benchmark.sweep.storage import failures, open_storage
+from benchmark.sweep.study import open_study, study_lock, worker_lock
 from benchmark.sweep.trial_runs import SweepOptions, TrialRuns
-from benchmark.sweep.worker import Worker, best_trial
+from benchmark.sweep.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from optuna.trial import FrozenTrial
+
     from benchmark.data.datasets import Dataset
+    from benchmark.experiment.run_spec import RunSpec
     from benchmark.machine.interrupt import StopSignal
     from benchmark.records.study import StudyRecord
     from benchmark.sweep.resolve import ResolvedSweep
-    from benchmark.sweep.space import Space
     from benchmark.sweep.study import EntryTrials
+
+
+class Confirmation(NamedTuple):
+    """A run on a fresh seed, with its test, and two texts that describe it to the user."""
+
+    spec: RunSpec
+    label: str
+    description: str
 
 
 class Sweep:
@@ -55,17 +65,11 @@ class Sweep:
         self._signalled: list[subprocess.Popen[bytes]] = []
         self.folder = options.out / resolved.sweep.name
         storage = open_storage(options.storage, self.folder)
-        multi = resolved.sweep.sampler == "nsga2"
+        precision = resolve_precision(resolved.experiment, choose_device(options.device)).precision
         with study_lock(self.folder), failures():
             self.studies: list[EntryTrials] = [
-                open_study(storage, space, self.folder, self._question(space), multi=multi) for space in resolved.spaces
+                open_study(storage, space, self.folder, precision, dataset) for space in resolved.spaces
             ]
-
-    def _question(self, space: Space) -> Question:
-        resolved = self.resolved
-        _, (first,) = resolve_point(space, resolved.base, resolved.source, space.examples()[0], resolved.where)
-        precision = resolve_precision(resolved.experiment, choose_device(self.options.device)).precision
-        return question(space, resolved.base, first, precision, self.dataset)
 
     def stop_workers(self) -> None:
         """Passes the user's interruption on to the processes that work beside this one."""
@@ -76,7 +80,7 @@ class Sweep:
                 worker.send_signal(signal.SIGINT)
 
     def write(self) -> StudyRecord:
-        """Writes what readers want to know."""
+        """Writes the study's table and record."""
         resolved = self.resolved
         with failures():
             return export(self.folder, resolved.sweep, resolved.experiment, self.dataset.name, self.studies)
@@ -92,7 +96,6 @@ class Sweep:
             worker = Worker(
                 studies=self.studies,
                 runs=self.runs,
-                base=self.resolved.base,
                 name=name,
                 finished=self.write,
                 say=self._say,
@@ -119,54 +122,72 @@ class Sweep:
         for worker in self._workers:
             worker.wait()
         if self.runs.stop_signal.requested:
-            self._tidy()
+            with failures():  # so that a stopped study has no trial under way
+                for queue in self.studies:
+                    queue.take_up_dead()
+            self.write()
             raise Interrupted
-
-    def _tidy(self) -> None:
-        """Queues what workers left that were killed, so that a stopped study has no trial under way."""
-        with failures():
-            for queue in self.studies:
-                queue.take_up_dead()
-        self.write()
 
     def confirm(self) -> int:
         """Trains each entry's best point on the fresh seeds, and tests it, once; how many runs failed.
 
-        Of two objectives it is the front's most accurate point. With `confirm_recipe` the entry itself stands beside.
+        Of two objectives it is the front's most accurate point. With `confirm_recipe` the entry itself is trained, too.
 
         Raises:
             Interrupted: the user wants to stop.
             UserError: something the user can mend.
         """
-        seeds = self.resolved.sweep.confirm_seeds
-        if not seeds:
+        if not self.resolved.sweep.confirm_seeds:
             return 0
         with failures():
-            undecided = [queue for queue in self.studies if not queue.is_decided()]
-            best = [(queue, best_trial(queue)) for queue in self.studies]
+            undecided = [queue.space.entry for queue in self.studies if len(set(queue.decided())) > 1]
+            best = [(queue, queue.best()) for queue in self.studies]
         if undecided:
-            names = ", ".join(queue.space.entry for queue in undecided)
-            self._say(f"{names}: not all trials are done, so that no point is confirmed yet")
+            self._say(f"{', '.join(undecided)}: not all trials are done, so that no point is confirmed yet")
             return 0
         for queue, trial in best:
             if trial is None:
                 self._say(f"{queue.space.entry}: no trial is complete, so that there is nothing to confirm")
-        # One run of each entry by turns (rule 13).
-        fresh = Confirming(self.resolved, self.runs)
-        runs = [run for seed in seeds for queue, trial in best if trial for run in fresh.runs(queue, trial, seed)]
+        runs = [  # one run of each entry by turns (rule 13)
+            run
+            for seed in self.resolved.sweep.confirm_seeds
+            for queue, trial in best
+            if trial
+            for run in self._confirmations(queue, trial, seed)
+        ]
         missing = [run for run in runs if finished_record(self.options.out, run.spec) is None]
         done = len(runs) - len(missing)
         pace, failed = Pace(done), 0
         for run in missing:
-            self._say(f"{run.label}: {run.which}, with its test")
+            self._say(f"{run.label}: {run.description}, with its test")
             failed += self.runs.run(run.spec, run.label).status == "failed"
             done += 1
             self._say(f"on fresh seeds: {pace.text(done, len(runs))}")
         return failed
 
+    def _confirmations(self, queue: EntryTrials, best: FrozenTrial, seed: int) -> list[Confirmation]:
+        """An entry's best point on a fresh seed and, if the sweep says so, the entry as its recipe has it."""
+        space = queue.space
+        point = space.decoded(best.params)
+        tags = (TUNED, f"best of {len(queue.outcomes())} trials")
+        tuned = self.runs.plan(space.data(point, [seed]), "result", tags)
+        runs = [
+            Confirmation(
+                tuned,
+                f"{space.name_of(point)}, fresh seed {seed}",
+                "the front's most accurate point" if len(best.values) > 1 else "the best point",
+            )
+        ]
+        if self.resolved.sweep.confirm_recipe:
+            plain = self.runs.plan(space.data({}, [seed]), "result", (UNTUNED,))
+            if plain.key == tuned.key:  # the same run
+                return [runs[0]._replace(spec=replace(tuned, tags=(*tags, UNCHANGED)))]
+            runs.append(Confirmation(plain, f"{space.entry}, fresh seed {seed}", "the recipe itself"))
+        return runs
+
 
 def own_code() -> dict[str, str]:
-    """The environment of a process that runs this very code, whatever else is installed or lies in the folder."""
+    """The environment of a process that runs this very code, whatever else is installed or is in the folder."""
     root = str(Path(benchmark.__file__).parents[1])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}

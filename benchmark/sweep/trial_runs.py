@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import torch
 
     from benchmark.data.datasets import Dataset
+    from benchmark.data.spec import DatasetSpec
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.machine.interrupt import StopSignal
     from benchmark.machine.locks import DeviceLock
@@ -40,11 +41,11 @@ _PAUSE = 0.5  # seconds between two looks at a device or a folder that another p
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """Where and how; nothing here can change a score.
+    """Where studies are kept and how trials run; nothing here can change a score.
 
     Attributes:
         storage: of the studies; None for an SQLite file in the study's folder.
-        share: use a device beside others, and mark the times.
+        share: use a device beside other processes, and mark the times.
     """
 
     out: Path
@@ -60,7 +61,6 @@ class TrialRuns:
 
     Attributes:
         source: the experiment's file; recipes may be beside it.
-        stop_signal: checked between steps, and while a device is waited for.
     """
 
     source: Path
@@ -83,10 +83,7 @@ class TrialRuns:
         return replace(spec, purpose=purpose, tags=tags)
 
     def run(self, spec: RunSpec, label: str, should_prune: ShouldPrune = never_prune) -> Record:
-        """The record of a run, executed unless it is done; where another process is running it, of that.
-
-        Args:
-            should_prune: asked at each evaluation point but the last.
+        """The record of a run, executed unless it is done; waits for another process that is running it.
 
         Raises:
             Interrupted: the user wants to stop; the run's state is saved.
@@ -102,7 +99,7 @@ class TrialRuns:
                 self._pause()
         return record
 
-    def _dataset(self, spec: Any) -> Dataset:
+    def _dataset(self, spec: DatasetSpec) -> Dataset:
         """The base experiment's dataset, unless a parameter of the sweep changes it."""
         name = spec.model_dump_json()
         if name not in self._datasets:
@@ -111,14 +108,13 @@ class TrialRuns:
 
     def _take_device(self, stack: ExitStack, reporter: TrialReporter) -> tuple[torch.device, DeviceLock]:
         """Takes a device as soon as one is free."""
-        while True:
-            if self.stop_signal.requested:
-                raise Interrupted
+        while not self.stop_signal.requested:
             try:
                 return stack.enter_context(take_device(self.options.device, share=self.options.share))
             except DeviceInUseError:
                 reporter.say("waiting for a device that another run uses")
                 self._pause()
+        raise Interrupted
 
     def _pause(self) -> None:
         if self.stop_signal.requested:
@@ -127,11 +123,7 @@ class TrialRuns:
 
 
 def outcome(record: Record, out: Path, study_folder: Path) -> RunOutcome:
-    """A run in short, as studies hold it.
-
-    Args:
-        study_folder: what the record's path is relative to.
-    """
+    """The summary of a run that a study holds; the record's path is relative to the study's folder."""
     folder = run_folder(out, record.experiment, record.entry, record.seed, record.key)
     linear = knn = None
     if record.trial_metrics is not None:

@@ -11,7 +11,6 @@ import pytest
 from benchmark.cli.pages import write_pages
 from benchmark.records.study import read_study
 from benchmark.runs.run import never_prune
-from benchmark.sweep.worker import best_trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +29,7 @@ def test_a_trial_is_a_point_and_its_value_the_mean_of_its_seeds(open_sweep: Call
     assert record.device_hours == pytest.approx(6 * 0.01)
     assert {spec.purpose for spec in sweep.runs.executed} == {"trial"}
     assert set(sweep.runs.pruners) == {never_prune}
-    assert best_trial(sweep.studies[0]).params == {DEPTH: 3}
+    assert sweep.studies[0].best().params == {DEPTH: 3}
     assert read_study(sweep.folder / "study.json") == record
     rows = list(csv.DictReader((sweep.folder / "trials.csv").open()))
     assert len(rows) == 6

@@ -12,7 +12,6 @@ from benchmark.errors import UserError
 from benchmark.experiment.files import shipped_sweeps
 from benchmark.experiment.run_spec import run_specs
 from benchmark.sweep.resolve import check_on_data, resolve_sweep
-from benchmark.sweep.space import resolve_point
 from benchmark.sweep.spec import load_sweep
 
 if TYPE_CHECKING:
@@ -87,17 +86,17 @@ def test_mistakes_are_named(write_sweep: Callable[..., Any], changes: dict[str, 
 
 def test_a_value_that_does_not_fit_the_images_is_named(resolve: Callable[..., Any]) -> None:
     # 15 of 16 cells cannot be hidden; only the grid says so.
-    question = resolve(parameters={"cnn_jepa.masking.target_share": {"values": [0.25, 0.95]}})
+    resolved = resolve(parameters={"cnn_jepa.masking.target_share": {"values": [0.25, 0.95]}})
     with pytest.raises(UserError, match=r"with cnn_jepa.masking.target_share=0.95: .*target_share is 0.95"):
-        check_on_data(question, load_dataset(question.experiment.dataset, None), torch.device("cpu"))
+        check_on_data(resolved, load_dataset(resolved.experiment.dataset, None), torch.device("cpu"))
 
 
 def test_the_command_line_replaces_the_file(write_sweep: Callable[..., Any]) -> None:
     path = write_sweep()
     spec, _ = load_sweep(str(path), study="mine", seeds=[4], trials=2)
     assert (spec.name, spec.seeds, spec.trials) == ("mine", (4,), 2)
-    question = resolve_sweep(spec, path, budget="steps=7", settings=["cnn_jepa.kernel_size=5"])
-    experiment, (entry,) = resolve_point(question.spaces[0], question.base, question.source, {}, "here")
+    resolved = resolve_sweep(spec, path, budget="steps=7", settings=["cnn_jepa.kernel_size=5"])
+    experiment, (entry,) = resolved.spaces[0].resolve({})
     assert str(experiment.budget.rungs()[0]) == "steps=7"
     assert entry.settings.kernel_size == 5  # type: ignore[attr-defined]
 
@@ -106,11 +105,11 @@ def test_the_command_line_replaces_the_file(write_sweep: Callable[..., Any]) -> 
 def test_every_shipped_sweep_plans(name: str) -> None:
     spec, path = load_sweep(name)
     assert spec.name == name and spec.description
-    question = resolve_sweep(spec, path, budget=None, settings=[])
-    for space in question.spaces:
+    resolved = resolve_sweep(spec, path, budget=None, settings=[])
+    for space in resolved.spaces:
         assert len(space.points()) >= 3
         for point in space.examples():
-            assert run_specs(*resolve_point(space, question.base, question.source, point, name), 32)
+            assert run_specs(*space.resolve(point), 32)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_every_shipped_sweep_plans(name: str) -> None:
         ("batch_size=lots", "^--set: batch_size is 'lots'"),
     ],
 )
-def test_a_wrong_setting_of_the_command_line_is_not_said_of_a_file(
+def test_a_wrong_setting_of_the_command_line_is_not_attributed_to_a_file(
     write_sweep: Callable[..., Path], setting: str, message: str
 ) -> None:
     path = write_sweep()

@@ -18,8 +18,8 @@ DEPTH, LR = "cnn_jepa.predictor_depth", "cnn_jepa.optimizer.lr"
 RATE = {"low": 0.0001, "high": 0.01, "log": True}
 
 
-def _points(question: Any, entry: int = 0) -> list[Any]:
-    return question.spaces[entry].points()
+def _points(resolved: Any, entry: int = 0) -> list[Any]:
+    return resolved.spaces[entry].points()
 
 
 def test_the_grid_holds_every_combination_once_in_a_drawn_order(resolve: Callable[..., Any]) -> None:
@@ -52,9 +52,9 @@ def test_another_method_or_parameter_changes_no_value(resolve: Callable[..., Any
 
 
 def test_a_star_is_every_entrys_parameter_each_with_its_own_values(resolve: Callable[..., Any]) -> None:
-    question = resolve(parameters={"*.optimizer.lr": RATE}, entries=["cnn_jepa", "byol"], sampler="random", trials=3)
-    assert [list(space.parameters) for space in question.spaces] == [[LR], ["byol.optimizer.lr"]]
-    first, second = (_points(question, entry) for entry in (0, 1))
+    resolved = resolve(parameters={"*.optimizer.lr": RATE}, entries=["cnn_jepa", "byol"], sampler="random", trials=3)
+    assert [list(space.parameters) for space in resolved.spaces] == [[LR], ["byol.optimizer.lr"]]
+    first, second = (_points(resolved, entry) for entry in (0, 1))
     assert [list(p.values()) for p in first] != [list(p.values()) for p in second]
 
 
@@ -95,10 +95,10 @@ def test_parameters_as_optuna_knows_them(resolve: Callable[..., Any]) -> None:
 )
 def test_names_of_points_are_names_of_folders(resolve: Callable[..., Any], point: dict[str, Any], name: str) -> None:
     space = resolve().spaces[0]
-    found = space.name_of(point)
-    assert found == name or re.fullmatch(re.escape(name) + r".*-?[0-9a-f]{8}", found)
-    assert check_name(found) == found
-    assert space.name_of(dict(reversed(point.items()))) == found
+    folder = space.name_of(point)
+    assert folder == name or re.fullmatch(re.escape(name) + r".*-?[0-9a-f]{8}", folder)
+    assert check_name(folder) == folder
+    assert space.name_of(dict(reversed(point.items()))) == folder
 
 
 def test_values_that_are_nearly_equal_have_names_of_their_own(resolve: Callable[..., Any]) -> None:
@@ -110,5 +110,5 @@ def test_a_grid_gives_every_entry_as_many_trials(resolve: Callable[..., Any]) ->
     parameters = {"*.optimizer.lr": {"values": [0.001, 0.01]}, DEPTH: {"values": [1, 2, 3]}}
     with pytest.raises(UserError, match=r"unlike numbers of trials \(cnn_jepa 6, byol 2\).*trials: 2"):
         resolve(parameters=parameters, entries=["cnn_jepa", "byol"])
-    question = resolve(parameters=parameters, entries=["cnn_jepa", "byol"], trials=2)
-    assert [len(space.points()) for space in question.spaces] == [2, 2]
+    resolved = resolve(parameters=parameters, entries=["cnn_jepa", "byol"], trials=2)
+    assert [len(space.points()) for space in resolved.spaces] == [2, 2]

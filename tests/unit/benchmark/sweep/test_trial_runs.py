@@ -16,27 +16,25 @@ if TYPE_CHECKING:
 
 LR = "cnn_jepa.optimizer.lr"
 RATE = {"low": 0.0001, "high": 0.01, "log": True}
-HOPELESS = 4  # number of a trial that hyperband compares with the one before, in its strictest bracket
+WEAK = 4  # number of a trial that hyperband compares with the one before, in its strictest bracket
 
 
-def test_a_real_run_is_given_up_by_hyperband(
+def test_a_real_run_is_pruned_by_hyperband(
     open_sweep: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The runs before it are made up, and better than anything that so few steps can reach."""
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "locks"))
     sweep = open_sweep(
-        parameters={LR: RATE}, sampler="random", trials=HOPELESS + 1, pruner="hyperband", seeds=[0],
+        parameters={LR: RATE}, sampler="random", trials=WEAK + 1, pruner="hyperband", seeds=[0],
         score=lambda data, seed: 100.0,
     )  # fmt: skip
     made_up = sweep.runs.run
     real = TrialRuns(
         *(getattr(sweep.runs, name) for name in ("source", "dataset", "options", "stop_signal", "say"))
     ).run
-    sweep.runs.run = lambda *run, **options: (real if len(sweep.runs.executed) == HOPELESS else made_up)(
-        *run, **options
-    )
+    sweep.runs.run = lambda *run, **options: (real if len(sweep.runs.executed) == WEAK else made_up)(*run, **options)
     sweep.work()
-    trial = sweep.write().studies[0].trials[HOPELESS]
+    trial = sweep.write().studies[0].trials[WEAK]
     assert (trial.state, trial.message) == ("pruned", "seed 0: pruned (pruned at 50% of its budget)")
     (run,) = trial.runs
     record = read_record(sweep.folder / run.record)

@@ -20,7 +20,7 @@ RATE = {"low": 0.0001, "high": 0.01, "log": True}
 
 
 def _states(sweep: Any) -> list[str]:
-    return [trial.state.name for one in sweep.studies for trial in one.outcomes()]
+    return [trial.state.name for queue in sweep.studies for trial in queue.outcomes()]
 
 
 def test_a_failed_run_fails_its_trial_alone_and_is_tried_again(open_sweep: Callable[..., Any]) -> None:
@@ -68,8 +68,8 @@ def test_stopping_puts_the_trial_back_with_nothing_left_running(open_sweep: Call
 
 
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
-def test_hopeless_runs_are_given_up_and_say_what_they_cost(open_sweep: Callable[..., Any], pruner: str) -> None:
-    # Falling with the learning rate, so that some are given up.
+def test_weak_runs_are_pruned_and_their_cost_is_recorded(open_sweep: Callable[..., Any], pruner: str) -> None:
+    # Falling with the learning rate, so that some are pruned.
     sweep = open_sweep(
         parameters={LR: RATE}, sampler="random", trials=8, pruner=pruner, seeds=[0],
         score=lambda data, seed: 50 - 1000 * data["optimizer"]["lr"],
@@ -80,7 +80,7 @@ def test_hopeless_runs_are_given_up_and_say_what_they_cost(open_sweep: Callable[
     pruned = [trial for trial in trials if trial.state == "pruned"]
     complete = [trial for trial in trials if trial.state == "complete"]
     assert pruned and len(complete) >= 4 and len(pruned) + len(complete) == 8
-    assert min(trials, key=lambda trial: trial.parameters[LR]) in complete  # the best is never given up
+    assert min(trials, key=lambda trial: trial.parameters[LR]) in complete  # the best is never pruned
     assert all(trial.value is None and trial.runs[0].status == "pruned" for trial in pruned)
     # At the second of four points at the earliest, which is half of a run's 0.01 device-hours.
     costs = [trial.runs[0].device_hours for trial in pruned]
@@ -90,7 +90,7 @@ def test_hopeless_runs_are_given_up_and_say_what_they_cost(open_sweep: Callable[
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2"])
-def test_learning_samplers_go_on_from_drawn_points(open_sweep: Callable[..., Any], sampler: str) -> None:
+def test_learning_samplers_continue_from_drawn_points(open_sweep: Callable[..., Any], sampler: str) -> None:
     options = {"parameters": {LR: RATE, DEPTH: {"low": 1, "high": 4}}, "sampler": sampler, "seeds": [0]}
     sweep = open_sweep(**options, trials=12)
     sweep.work()

@@ -139,7 +139,7 @@ def views(
         read_recipe(path, method)
     spec = named_dataset(dataset, data)
     check_writable(out.parent)
-    from benchmark.runs.gallery import view_config, write_gallery
+    from benchmark.runs.method_views import view_config, write_gallery
 
     view_config(method, recipe)
     write_gallery(load_images(spec, data, ConsoleReporter()), method, recipe, out)

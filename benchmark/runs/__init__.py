@@ -1,1 +1,1 @@
-"""How an experiment is carried out: its runs in order, each built, trained, tested and recorded."""
+"""Running an experiment: its runs in order, each built, trained, tested and recorded."""

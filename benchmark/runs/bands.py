@@ -1,11 +1,11 @@
-"""Reference bands: what each method reaches at a small fixed budget, so that a change for the worse is seen (rule 23).
+"""Reference bands: what each method reaches at a small fixed budget, so that regressions are noticed (rule 23).
 
 Two numbers of each entry have a band, fixed beforehand from several seeds (`bench check --measure 3`): linear top-1 on
-the validation split, and the last training loss. At this small budget most methods are hardly above their untrained
-network: accuracy tells whether something is broken between images and probe, the loss whether anything is learnt at
-all. (Not SimCLR's on either network: its last batch says too little, and an optimizer that never steps would go
-unnoticed. Every other entry would fail one of the two bands; checked with seed 0.)
-A number on the better side of its band fails too: better than ever for no reason is a bug as likely as a discovery.
+the validation split, and the last training loss. At this small budget most methods are hardly better than their
+untrained network: accuracy shows whether something is broken between images and probe, the loss whether anything is
+learnt at all. (SimCLR's loss does not on either network: its last batch is too noisy, and an optimizer that never steps
+would go unnoticed. Every other entry would fail one of the two bands; checked with seed 0.)
+A number on the better side of its band fails too: an unexplained improvement is as likely a bug as a discovery.
 """
 
 from __future__ import annotations
@@ -34,12 +34,7 @@ _FILE = Path(__file__).with_name("bands.yaml")
 
 @dataclass(frozen=True)
 class Finding:
-    """One number of an entry against its band.
-
-    Attributes:
-        what: `ACCURACY` (on the validation split, in percent) or `LOSS`.
-        reached: None where the run did not come to its end.
-    """
+    """One number of an entry, `ACCURACY` in percent or `LOSS`, against its band; None if the run did not finish."""
 
     entry: str
     what: str
@@ -88,7 +83,7 @@ def measure(records: Sequence[Record]) -> str:
 
 
 def _band(what: str, values: Sequence[float]) -> str:
-    """A band in YAML, and in a comment what it was made from."""
+    """A band in YAML, with its source values in a comment."""
     mean = statistics.fmean(values)
     least, digits = (LEAST_POINTS, 1) if what == ACCURACY else (LEAST_SHARE * abs(mean), 4)
     width = max(DEVIATIONS * statistics.stdev(values), least)
@@ -100,31 +95,25 @@ def _band(what: str, values: Sequence[float]) -> str:
 
 
 def _numbers(record: Record) -> dict[str, float | None]:
-    """What of a run has a band; None where it did not come to its end. An entry that trains nothing has no loss."""
-    if record.metrics is None:
-        return {ACCURACY: None, LOSS: None}
-    numbers: dict[str, float | None] = {ACCURACY: record.metrics.scores.linear_validation_top1}
-    if record.metrics.final_loss is not None:
-        numbers[LOSS] = record.metrics.final_loss
-    return numbers
+    """The numbers of a run that have bands; None if it did not finish, or trains nothing and has no loss."""
+    metrics = record.metrics
+    accuracy = None if metrics is None else metrics.scores.linear_validation_top1
+    return {ACCURACY: accuracy, LOSS: None if metrics is None else metrics.final_loss}
 
 
 def refuse_older(out: Path, here: Environment) -> None:
-    """Refuses a folder with runs of another state of the code: they would be taken for the ones that are checked.
-
-    Args:
-        out: where runs are kept, and taken from where they are there.
+    """Refuses a folder with runs of another state of the code, since they would be reused instead of trained again.
 
     Raises:
-        UserError: there are such runs, or nobody can tell.
+        UserError: there are such runs, or the state of the code is unknown.
     """
     folder = out / EXPERIMENT
     if not folder.is_dir():
         return
     known = here.commit is not None and not here.dirty
     for path, record in find_records([folder])[0]:
-        of = record.environment
-        if not known or (of.commit, of.dirty) != (here.commit, here.dirty):
+        environment = record.environment
+        if not known or (environment.commit, environment.dirty) != (here.commit, here.dirty):
             raise UserError(
                 f"{path}: is of another state of the code, or of one with changes, and would not be trained again; "
                 "name another --out"
@@ -138,13 +127,11 @@ def compare(records: Sequence[Record]) -> list[Finding]:
         UserError: an entry has no band.
     """
     bands = read_bands()
-    findings = []
     for record in records:
         if record.entry not in bands:
             raise UserError(f"entry '{record.entry}' has no band; {', '.join(bands)} have")
-        numbers = _numbers(record)
-        findings += [
-            Finding(record.entry, what, numbers.get(what), low, high, record.status)
-            for what, (low, high) in bands[record.entry].items()
-        ]
-    return findings
+    return [
+        Finding(record.entry, what, _numbers(record)[what], low, high, record.status)
+        for record in records
+        for what, (low, high) in bands[record.entry].items()
+    ]

@@ -44,26 +44,18 @@ def build_training(spec: RunSpec, method: Method[Any], dataset: Dataset, ranks: 
     fabric = ranks.fabric("bf16-mixed" if spec.experiment.precision == "bf16" else "32-true")
     lr = spec.config()["lr"]
     optimizer = build_optimizer(method.parameter_groups(), spec.settings.optimizer, lr)
-    objective, wrapped = fabric.setup(Objective(method), optimizer)
+    objective, optimizer = fabric.setup(Objective(method), optimizer)
     augmenter = Augmenter(method.views, spec.image_size, dataset.mean, dataset.std)
-    batches = Batches(
-        dataset.trained_on(spec.method),
-        spec.experiment.batch_size,
-        spec.seed,
-        ranks.device,
-        ranks.rank,
-        ranks.size,
-        augmenter=augmenter,
-    )
+    images, batch_size = dataset.trained_on(spec.method), spec.experiment.batch_size
     return Training(
         spec=spec,
         fabric=fabric,
         method=method,
         objective=objective,
-        optimizer=wrapped,
+        optimizer=optimizer,
         lr=lr,
         augmenter=augmenter,
-        batches=batches,
+        batches=Batches(images, batch_size, spec.seed, ranks.device, ranks.rank, ranks.size, augmenter=augmenter),
         ledger=ledger,
         ranks=ranks,
     )

@@ -36,56 +36,48 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[ResolvedEntry]
     if experiment.accumulate != 1:
         shared["accumulate"] = experiment.accumulate
     shared["dataset"] = {"manifest": dataset.manifest.digest, "image_size": dataset.image_size}
-    named: dict[str, Any] = {
-        resolved.entry.name: {
-            "method": resolved.entry.method,
-            "backbone": resolved.backbone.model_dump(mode="json"),
-            "settings": resolved.settings.model_dump(mode="json"),
-        }
-        for resolved in entries
-    }
     try:
         with writing(folder, "choose another --out"), folder_lock(folder, wait=_PATIENCE) as mine:
             if not mine:
                 raise UserError(f"{folder}: another process holds it; try again when its runs have begun")
-            _claim(folder, path, shared, named, {resolved.entry.name: resolved.settings for resolved in entries})
-    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+            before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {"entries": {}}
+            # A name is taken once a run of it has begun, and the folder once any has.
+            named = {name: entry for name, entry in before["entries"].items() if (folder / name).is_dir()}
+            if named:
+                _refuse_difference(before["shared"], shared, folder)
+            for resolved in entries:
+                name, claimed = resolved.entry.name, _claimed(resolved)
+                if name in named:
+                    earlier = {**named[name], "settings": _filled(named[name]["settings"], resolved.settings)}
+                    _refuse_difference(earlier, claimed, folder, f"entries.{name}")
+                named[name] = claimed
+            write_atomically(path, yaml.safe_dump({"shared": shared, "entries": named}, sort_keys=False))
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: is not what `bench run` writes ({error}); choose another --out") from None
 
 
-def _claim(
-    folder: Path, path: Path, shared: dict[str, Any], named: dict[str, Any], settings: dict[str, MethodConfig]
-) -> None:
-    if path.is_file():
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        # A name is taken once a run of it has begun, and the folder once any has.
-        begun = [name for name in before["entries"] if (folder / name).is_dir()]
-        if begun:
-            _refuse_difference(before["shared"], shared, str(folder))
-        for name in named.keys() & set(begun):
-            there = {
-                **before["entries"][name],
-                "settings": _filled(before["entries"][name]["settings"], settings[name]),
-            }
-            _refuse_difference(there, named[name], str(folder), f"entries.{name}")
-        named = {**{name: before["entries"][name] for name in begun}, **named}
-    write_atomically(path, yaml.safe_dump({"shared": shared, "entries": named}, sort_keys=False))
+def _claimed(resolved: ResolvedEntry) -> dict[str, Any]:
+    return {
+        "method": resolved.entry.method,
+        "backbone": resolved.backbone.model_dump(mode="json"),
+        "settings": resolved.settings.model_dump(mode="json"),
+    }
 
 
 def _filled(settings: dict[str, Any], now: MethodConfig) -> dict[str, Any]:
-    """Settings as they were written down; options that came later have their defaults."""
+    """Settings as they were written down; newer options have their defaults."""
     try:
         return type(now).model_validate(settings).model_dump(mode="json")
     except ValidationError:
-        return settings  # of another method, or with options that are gone: the difference is named
+        return settings  # of another method, or with options that no longer exist: the difference is named
 
 
-def _refuse_difference(before: Any, now: Any, folder: str, key: str = "") -> None:
+def _refuse_difference(before: Any, now: Any, folder: Path, key: str = "") -> None:
     difference = first_difference(before, now, key)
     if difference is not None:
-        place, there, here = difference
+        place, earlier, here = difference
         raise UserError(
-            f"{folder} holds another experiment: {place} is {there!r} there and {here!r} here; "
+            f"{folder} holds another experiment: {place} is {earlier!r} there and {here!r} here; "
             "choose another --out, or give this one a name of its own with --set name=NAME"
         )
 

@@ -22,7 +22,7 @@ from benchmark.training.loop import run_step
 from benchmark.training.profile import flops_per_step, seconds_per_step, undone, warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from benchmark.data.datasets import Dataset
     from benchmark.experiment.entries import ResolvedEntry
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from benchmark.runs.progress import Reporter
 
 STEPS = 5  # timed, after the warm-up
-TRYING_OUT = "after the entry that is tried out"  # what an interruption waits for
+TRYING_OUT = "after the entry that is tried out"  # when an interruption takes effect
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,9 @@ def estimate(
     evaluation: bool,
     devices: int = 1,
 ) -> list[Estimate]:
-    """Tries out each entry among some runs, and estimates what the runs will take.
+    """Tries out each entry of some runs once on a free device, and estimates all its seeds and rungs from that.
 
     Args:
-        specs: the runs; each entry is tried once, its seeds and rungs follow from that.
-        device: where the steps are tried out; nobody else should use it meanwhile.
         evaluation: time a probe, too, which can take longer than the steps.
 
     Returns:
@@ -69,21 +67,21 @@ def estimate(
     groups: dict[tuple[str, str], list[RunSpec]] = {}
     for spec in specs:
         groups.setdefault((spec.entry.name, str(spec.budget)), []).append(spec)
+    flops = any(spec.budget.kind == "flops" for spec in specs)
     trials: dict[str, _Trial] = {}
     estimates = []
-    trained = list(dict.fromkeys(group[0].entry.name for group in groups.values() if group[0].method.trainable))
-    for (name, _), group in groups.items():
-        if name not in trials and group[0].method.trainable:
+    trained = {spec.entry.name for spec in specs if spec.method.trainable}
+    for (name, _), (spec, *others) in groups.items():
+        if name in trained and name not in trials:
             if stop_signal.requested:
                 raise KeyboardInterrupt
             reporter.say(f"trying out a few steps, for an estimate: {name} ({len(trials) + 1} of {len(trained)})")
-            flops = any(spec.budget.kind == "flops" for spec in specs)
             try:
-                trials[name] = _try_out(group[0], dataset, device, reporter, stop_signal, evaluation, flops)
+                trials[name] = _try_out(spec, dataset, device, reporter, stop_signal, evaluation, flops)
             except Exception as error:
                 # The entry's own run will report and record what is wrong (rule 18).
                 reporter.say(f"{name}: cannot be tried out ({type(error).__name__}: {error})")
-        estimates.append(_estimate(group[0], len(group), trials.get(name), dataset, devices))
+        estimates.append(_estimate(spec, 1 + len(others), trials.get(name), dataset, devices))
     return estimates
 
 
@@ -97,9 +95,7 @@ def plan_experiment(
     stop_signal: StopSignal,
     devices: int = 1,
 ) -> list[Estimate]:
-    """Estimates all runs of an experiment, finished ones included, with their probes.
-
-    Steps are tried out on one device, however many will share them.
+    """Estimates all runs of an experiment with their probes, finished ones included, from steps on one device.
 
     Raises:
         UserError: an entry does not fit, or the device is in use.
@@ -128,14 +124,14 @@ def _try_out(
             with undone(training):  # an optimizer has its state once it has made a step
                 run_step(training, 0.5)
                 state = _bytes((run.method.state_dict(), training.optimizer.state_dict()))
+            disk = 2 * state + _bytes(run.method.backbone.state_dict())
             counted = flops_per_step(training) if flops else None
             spent = None
             if evaluation:
                 start = time.perf_counter()
                 run.evaluate(training)
                 spent = _evaluation_time(spec, dataset, time.perf_counter() - start, len(run.method.encoders()))
-            encoder = _bytes(run.method.backbone.state_dict())
-            return _Trial(step, counted, spent, run.memory.largest(), 2 * state + encoder)
+            return _Trial(step, counted, spent, run.memory.largest(), disk)
         finally:
             run.close()
 
@@ -166,9 +162,9 @@ def _estimate(spec: RunSpec, runs: int, trial: _Trial | None, dataset: Dataset, 
 
 
 def _bytes(value: Any) -> int:
-    if isinstance(value, Tensor):
-        return value.numel() * value.element_size()
-    parts: Iterable[Any] = (
-        value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    )
-    return sum(map(_bytes, parts))
+    """The size of all tensors in nested containers."""
+    if isinstance(value, dict):
+        return _bytes(list(value.values()))
+    if isinstance(value, (list, tuple)):
+        return sum(map(_bytes, value))
+    return value.nbytes if isinstance(value, Tensor) else 0

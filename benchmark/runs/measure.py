@@ -24,11 +24,8 @@ class Measurements:
     def __init__(self, training: Training, dataset: Dataset, folder: Path) -> None:
         self._training, self._dataset, self._folder = training, dataset, folder
         self._ready_made: float | None = None
-
-    @property
-    def parts(self) -> tuple[tuple[str, Callable[[], None]], ...]:
-        """Names and work, the same on all ranks and in the same order."""
-        return (
+        # Names and work, the same on all ranks and in the same order.
+        self.parts: tuple[tuple[str, Callable[[], None]], ...] = (
             ("FLOPs", self.count_flops),
             ("the throughput without waiting", self._measure_throughput),
             ("the views", self._save_views),
@@ -42,8 +39,8 @@ class Measurements:
             ledger.flops_per_step = flops_per_step(self._training)
 
     def _measure_throughput(self) -> None:
-        resident = self._training.batches.resident
-        self._ready_made = None if resident else ready_made_throughput(self._training)
+        if not self._training.batches.resident:
+            self._ready_made = ready_made_throughput(self._training)
 
     def _save_views(self) -> None:
         path = self._folder / "glimpse.npz"
@@ -55,10 +52,5 @@ class Measurements:
 
     def added_to(self, record: LedgerRecord) -> LedgerRecord:
         """The ledger's record with what was counted and measured since."""
-        ledger = self._training.ledger
-        measured = {
-            "flops_per_step": ledger.flops_per_step,
-            "flops": ledger.flops,
-            "ready_made_per_second": self._ready_made,
-        }
-        return record.model_copy(update=measured)
+        flops = {name: getattr(self._training.ledger, name) for name in ("flops_per_step", "flops")}
+        return record.model_copy(update={**flops, "ready_made_per_second": self._ready_made})

@@ -1,4 +1,4 @@
-"""Saves eight images as a method sees them: views, masks, and a picture of its features. For reports, never for scores.
+"""Eight images as a method sees them, for people and reports, never for scores: views, masks, features.
 
 Shape suffixes: B images, D channels, h w cells, V views.
 """
@@ -10,37 +10,46 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
+from benchmark.data.decode import write_png
+from benchmark.data.views.augment import Augmenter
 from benchmark.data.views.crops import make_views
+from benchmark.errors import UserError
+from benchmark.experiment.explain import explain
+from benchmark.experiment.files import find_recipe, read_recipe
 from benchmark.files import write_atomically
 from benchmark.randomness import generator
 from benchmark.training.profile import undone
 from methods.base import Batch, Step
+from methods.registry import method_class
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.data.datasets import Dataset
     from benchmark.training.loop import Training
+    from methods.config import MethodConfig
 
 IMAGES = 8
+_DRAWS = 3  # of the views, in a gallery
+_GAP, _LEAST_SIDE = 4, 96  # pixels, in a gallery
 
 
 def write_glimpse(path: Path, training: Training, dataset: Dataset) -> None:
-    """Writes `glimpse.npz`: `images`, `view_0`, ... as uint8 `(8, H, W, 3)`, and where there are any `context`,
-    `targets` (boolean) and `predicted_pca`, `target_pca` `(8, h, w, 3)` in [0, 1], with one projection for both.
+    """Writes `glimpse.npz` of the first training images; the training is left as it was.
 
-    Args:
-        training: gives method, views and seed; is left as it was.
-        dataset: its first training images are shown.
-    """  # fmt: skip  # noqa: D205
+    Arrays: `images`, `view_0`, ... as uint8 `(8, H, W, 3)`, and if the method has them `context`, `targets` (boolean)
+    and `predicted_pca`, `target_pca` `(8, h, w, 3)` in [0, 1], with one projection for both.
+    """
     ids_B = torch.arange(min(IMAGES, len(dataset.train.images)))
     images, device, seed = dataset.train.images, training.fabric.device, training.spec.seed
     views = make_views(images, ids_B, training.augmenter, generator(seed, "glimpse views"), device)
     arrays = {"images": images.read(ids_B).permute(0, 2, 3, 1).numpy()}
     for number, view_BCHW in enumerate(views):
-        arrays[f"view_{number}"] = _as_pixels(view_BCHW, dataset.mean, dataset.std)
+        pixels = (without_normalisation(view_BCHW, dataset) * 255).round().to(torch.uint8)
+        arrays[f"view_{number}"] = pixels.permute(0, 2, 3, 1).cpu().numpy()
     batch = Batch(views, dataset.train.labels[ids_B].to(device), ids_B)
     with undone(training), torch.no_grad():
         seen = training.method.glimpse(batch, Step(1.0, training.step, generator(seed, "glimpse masks")))
@@ -55,10 +64,10 @@ def write_glimpse(path: Path, training: Training, dataset: Dataset) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def _as_pixels(view_BCHW: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
-    scale, shift = (torch.tensor(values, device=view_BCHW.device).view(1, 3, 1, 1) for values in (std, mean))
-    pixels = ((view_BCHW.float() * scale + shift).clamp(0, 1) * 255).round().to(torch.uint8)
-    return np.asarray(pixels.permute(0, 2, 3, 1).cpu().numpy())
+def without_normalisation(view_BCHW: Tensor, dataset: Dataset) -> Tensor:
+    """A view before its normalisation, in [0, 1]."""
+    mean, std = (torch.tensor(values, device=view_BCHW.device).view(3, 1, 1) for values in (dataset.mean, dataset.std))
+    return (view_BCHW.float() * std + mean).clamp(0, 1)
 
 
 def principal_components(target_BDhw: Tensor, predicted_BDhw: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,3 +81,54 @@ def principal_components(target_BDhw: Tensor, predicted_BDhw: Tensor) -> tuple[T
     low, high = projected[0].flatten(0, 2).quantile(torch.tensor([0.02, 0.98]), dim=0)
     target, predicted = (((x - low) / (high - low).clamp(min=1e-6)).clamp(0, 1) for x in projected)
     return target, predicted
+
+
+def view_config(method: str, recipe: str) -> MethodConfig:
+    """A method's configuration by a recipe (its scale or file), which says what views the method sees.
+
+    Raises:
+        UserError: there is no such method or recipe, they do not fit, or the method sees no views.
+    """
+    path = find_recipe(recipe, method, None)
+    try:
+        kind = method_class(method)
+        config: MethodConfig = kind.config_class.model_validate(read_recipe(path, method) if path else {})
+    except ValidationError as error:
+        raise UserError(explain(error, kind.config_class, str(path))) from None
+    except ValueError as error:  # unknown, or a plug-in that cannot be used
+        raise UserError(str(error)) from error
+    if not config.views:
+        raise UserError(f"{method} sees no views: it trains nothing")
+    return config
+
+
+def write_gallery(dataset: Dataset, method: str, recipe: str, path: Path, seed: int = 0) -> None:
+    """Writes a PNG of eight training images and of three draws of a method's views of them.
+
+    Raises:
+        UserError: the method has no views, or the file cannot be written.
+    """
+    config = view_config(method, recipe)
+    indices = torch.arange(min(IMAGES, len(dataset.train)))
+    augmenter = Augmenter(config.views, dataset.image_size, dataset.mean, dataset.std)
+    columns = [dataset.train.images.read(indices).float() / 255]
+    for draw in range(_DRAWS):
+        draws = generator(seed, "gallery", draw)
+        views = make_views(dataset.train.images, indices, augmenter, draws, torch.device("cpu"))
+        columns += [without_normalisation(view, dataset) for view in views]
+    write_png(path, _sheet(columns))
+
+
+def _sheet(columns: list[Tensor]) -> Tensor:
+    """All columns `(B, 3, H, W)` in [0, 1] as one image, uint8 `(3, Y, X)`; small images are shown larger."""
+    side = max(_LEAST_SIDE, max(column.shape[-1] for column in columns))
+    tiles = [torch.nn.functional.interpolate(column, (side, side), mode="nearest-exact") for column in columns]
+    rows, width = len(tiles[0]), len(tiles)
+    step = side + _GAP
+    sheet = torch.full((3, rows * step - _GAP, width * step - _GAP + _GAP * 3), 255, dtype=torch.uint8)
+    for column, tile in enumerate(tiles):
+        left = column * step + (_GAP * 3 if column else 0)  # a wider gap after the images themselves
+        for row in range(rows):
+            pixels = (tile[row] * 255).round().to(torch.uint8)
+            sheet[:, row * step : row * step + side, left : left + side] = pixels
+    return sheet

@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimate:
-    """One run of an entry: seconds, images, bytes. What was not tried out is None.
+    """What one run of an entry costs, the same for its other seeds. What was not tried out is None.
 
     With several devices the training is estimated as if they divided each step without loss, which was never
     measured; everything else is that of one device, on which the steps were tried out.
 
     Attributes:
-        spec: the run; other seeds of the entry cost the same.
-        step: of one training step on one device, data wait included.
-        evaluation: probes on the way and at the end.
+        step: seconds of one training step on one device, data wait included.
+        training: seconds.
+        evaluation: seconds of the probes during training and at its end.
         samples: images drawn.
-        memory: peak of what was tried out.
-        disk: what the run's folder holds at most, two saved states included.
+        memory: peak of what was tried out, in bytes.
+        disk: bytes that the run's folder holds at most, two saved states included.
         devices: how many share each step.
     """
 

@@ -25,7 +25,7 @@ from benchmark.files import write_atomically
 from benchmark.machine.ranks import Ranks
 from benchmark.runs.build import build_method, build_training
 from benchmark.runs.measure import Measurements
-from benchmark.runs.scores import result_metrics, trial_metrics
+from benchmark.runs.scores import History, final_metrics
 from benchmark.runs.tracking import FOLDER, Subject, Tracker
 from benchmark.training.checkpoint import State, export_encoder, load_state, save_state
 from benchmark.training.loop import Callbacks, Training, train
@@ -55,15 +55,15 @@ def never_prune(scores: Mapping[str, float]) -> bool:
 
 
 class Run(Callbacks):
-    """A run under way; the loop's callbacks. Resumes by itself where the folder holds a saved state of the same run.
+    """A run in progress; the loop's callbacks. Resumes by itself if its folder holds a saved state of the same run.
 
     Several ranks train it together: each builds it and calls the same methods in the same order. The first one
-    writes and probes, and the others wait for it meanwhile.
+    writes and probes while the others wait.
 
     Args:
         ranks: all processes of the run; this one alone by default.
-        should_prune: asked at each evaluation point but the last.
-        track: trackers that show the run too; the same on all ranks.
+        should_prune: called at each evaluation point but the last.
+        track: names of trackers; the same on all ranks.
 
     Attributes:
         memory: the peak of its training; probes are left out.
@@ -104,12 +104,12 @@ class Run(Callbacks):
 
     def _resume(self) -> float | None:
         """Loads a saved state, the first rank's; returns its progress."""
-        if self.training is None:
+        training = self.training
+        if training is None:
             return None
         state = self.ranks.first(lambda: load_state(self.folder, self.spec.key))
         if state is None:
             return None
-        training = self.training
         self.method.load_state_dict(state.method)
         training.optimizer.load_state_dict(state.optimizer)
         training.step, training.history = state.step, state.history
@@ -117,14 +117,14 @@ class Run(Callbacks):
         training.elapsed = self.ledger.training_time
         self.meter.load_state_dict(state.ledger["meter"])
         self._write_history()  # cut back to the saved step
-        # From what was evaluated: under a budget of time progress moves on while a state is saved, maybe past a point.
-        # Not from a number in the state, since that of all points may have been changed in between.
+        # From the last evaluation, since under a budget of time progress advances while a state is saved, and not from
+        # a number in the state, since `evaluation.points` may have changed.
         reached = max((line["progress"] for line in state.history if line["kind"] == "evaluation"), default=0.0)
         training.points_done = math.floor(reached * self.spec.experiment.evaluation.points + 1e-9)
         return training.progress
 
     def close(self) -> None:
-        """Ends the reader that runs beside the training."""
+        """Ends the thread that reads batches ahead."""
         if self.training is not None:
             self.training.batches.__exit__(None, None, None)
 
@@ -138,12 +138,10 @@ class Run(Callbacks):
         """
         history = self.training.history if self.training else []
         resumed = self.training.step if self.training and self.ledger.resumed else None
-        subject = Subject(self.folder.parents[1] / FOLDER, self.spec, resumed)
-        self._tracker.open(subject, sent=len(history))
-        ending: Ending
+        self._tracker.open(Subject(self.folder.parents[1] / FOLDER, self.spec, resumed), sent=len(history))
         try:
             with self.meter:
-                ending = self._train_and_test()
+                ending = self._train_and_test(history)
         except NonFiniteError:
             self._write_history()
             ending = "diverged", _NOT_FINITE, None
@@ -154,7 +152,7 @@ class Run(Callbacks):
         self._tracker.finish(self._final_numbers(ending[2]), well=ending[0] != "diverged")
         return ending
 
-    def _train_and_test(self) -> Ending:
+    def _train_and_test(self, history: History) -> Ending:
         collapsed: str | None = None
         if self.training is not None:
             ended = self._train(self.training)
@@ -162,11 +160,11 @@ class Run(Callbacks):
                 return ended, _NOT_FINITE, None
             if ended == "pruned":
                 return ended, f"pruned at {self.training.progress:.0%} of its budget", None
-            collapsed = collapse(self.training.history, self.spec.experiment.evaluation.points)
-        history = self.training.history if self.training else []
-        score = trial_metrics if self.spec.purpose == "trial" else result_metrics
+            collapsed = collapse(history, self.spec.experiment.evaluation.points)
         with self.ledger.phase("evaluation"), self.memory.left_out():
-            metrics = self.ranks.first(lambda: score(self.spec, self.method, history, self.probe_data, self.device))
+            metrics = self.ranks.first(
+                lambda: final_metrics(self.spec, self.method, history, self.probe_data, self.device)
+            )
         with self.ledger.phase("checkpointing"):
             primary = self.method.encoders()[self.spec.settings.primary]
             self.ranks.first(lambda: export_encoder(self.folder, ready(primary, self.probe_data, self.device)))
@@ -174,7 +172,7 @@ class Run(Callbacks):
 
     def _train(self, training: Training) -> Literal["completed", "diverged", "pruned"]:
         warm_up(training)
-        # For other budgets after the run: counting is slow, and slower for some methods than for others.
+        # Under other budgets after the run: counting is slow, and slower for some methods than for others.
         if self.spec.budget.kind == "flops" and self.measurements is not None:
             with self.ledger.phase("warmup"):
                 self.measurements.count_flops()
@@ -213,7 +211,7 @@ class Run(Callbacks):
             return self.ranks.first(lambda: evaluate_point(encoder, self._validation_data, self.device))
 
     def should_prune(self, training: Training) -> bool:
-        """Whether the scores of the last evaluation point are too low to go on."""
+        """Whether the run is pruned for its scores at the last evaluation point."""
         return self._should_prune(training.history[-1])
 
     def save(self, training: Training) -> None:

@@ -1,6 +1,6 @@
 """Runs an experiment: its runs in order, on all ranks, with one record each; resumes, and continues after a failure.
 
-`execute` is the one way in which a run is trained: `bench run`, sweeps and several ranks all call it.
+`execute` is the only way to train a run: `bench run`, sweeps and several ranks all call it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,6 @@ import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-import torch
-import yaml
 
 from benchmark.encoders.probe import Probes, probe_run, unprobed
 from benchmark.errors import FirstFailedError, GroupLostError, Interrupted, UserError
@@ -26,7 +23,7 @@ from benchmark.records.invalid import why_invalid
 from benchmark.records.schema import FINAL_STATUSES
 from benchmark.runs.claim import claim_folder
 from benchmark.runs.estimate import TRYING_OUT, estimate
-from benchmark.runs.record import Outcome, make_record
+from benchmark.runs.record import Outcome, cause_of, make_record, prepare_folder
 from benchmark.runs.run import Run, ShouldPrune, never_prune
 from benchmark.training.checkpoint import discard_state
 
@@ -40,7 +37,7 @@ if TYPE_CHECKING:
     from benchmark.experiment.spec import Experiment
     from benchmark.machine.interrupt import StopSignal
     from benchmark.machine.locks import DeviceLock
-    from benchmark.records.schema import Cause, LedgerRecord, Record
+    from benchmark.records.schema import LedgerRecord, Record
     from benchmark.runs.progress import Reporter
 
 _log = logging.getLogger(__name__)
@@ -53,7 +50,7 @@ class RunOptions:
     Attributes:
         share: use the device beside other processes, and mark the times.
         plan: try out each entry first, and print estimates.
-        track: trackers that show the runs too, names from `benchmark.runs.tracking.TOOLS`.
+        track: names from `benchmark.runs.tracking.TOOLS`.
     """
 
     out: Path
@@ -78,7 +75,7 @@ class RunContext:
 
     def was_shared(self) -> bool:
         """Whether another process used one of the devices since the last call."""
-        return any([lock.was_shared() for lock in self.locks])  # every lock is asked
+        return any([lock.was_shared() for lock in self.locks])  # a list, so that every lock is read
 
     def is_shared(self) -> bool:
         """Whether another process has one of the devices now."""
@@ -97,11 +94,11 @@ def run_experiment(
     """Trains and tests what is missing of an experiment. All ranks run this; the first one decides.
 
     Args:
-        reporter: receives progress messages; silent on all ranks but the first.
+        reporter: silent on all ranks but the first.
         group: the processes that train together, seen from this one; None for this process alone.
 
     Returns:
-        On the first rank the records of all runs, those that were there before included.
+        On the first rank the records of all runs, earlier ones included.
 
     Raises:
         UserError: something the user can mend.
@@ -148,19 +145,17 @@ def _missing(specs: list[RunSpec], options: RunOptions, ranks: Ranks) -> tuple[l
 def _claim_and_estimate(
     experiment: Experiment, entries: list[ResolvedEntry], missing: list[RunSpec], context: RunContext
 ) -> None:
-    options, reporter = context.options, context.reporter
-    claim_folder(options.out, experiment, entries, context.dataset)
+    options, dataset, reporter, stop_signal = context.options, context.dataset, context.reporter, context.stop_signal
+    claim_folder(options.out, experiment, entries, dataset)
     if not options.plan or context.ranks.size > 1:
         return
     try:
-        with context.stop_signal.first(TRYING_OUT):
-            estimates = estimate(
-                missing, context.dataset, context.ranks.device, reporter, context.stop_signal, evaluation=False
-            )
+        with stop_signal.first(TRYING_OUT):
+            estimates = estimate(missing, dataset, context.ranks.device, reporter, stop_signal, evaluation=False)
     except KeyboardInterrupt:  # nothing has begun, so that nothing can be lost
         raise Interrupted from None
     reporter.planned(estimates, whole=False)
-    claim_folder(options.out, experiment, entries, context.dataset)  # another process may have come first meanwhile
+    claim_folder(options.out, experiment, entries, dataset)  # another process may have claimed it meanwhile
 
 
 def _probe_further(
@@ -172,22 +167,21 @@ def _probe_further(
     stop_signal: StopSignal,
 ) -> bool:
     """Runs the experiment's further protocols on runs that lack them; whether there were any."""
-    folders = [run_folder(options.out, record.experiment, record.entry, record.seed, record.key) for record in records]
-    paths = [folder / "record.json" for folder in folders]
-    open_runs = unprobed(list(zip(paths, records, strict=True)), experiment.evaluation.further)
-    if open_runs:
+    runs = [
+        (run_folder(options.out, record.experiment, record.entry, record.seed, record.key) / "record.json", record)
+        for record in records
+    ]
+    runs = unprobed(runs, experiment.evaluation.further)
+    if runs:
         probes = Probes(experiment.evaluation.further)
         with take_device(options.device, share=options.share) as (device, _):
-            for path, record in open_runs:
+            for path, record in runs:
                 probe_run(path, record, probes, dataset, device, reporter, stop_signal)
-    return bool(open_runs)
+    return bool(runs)
 
 
 def finished_record(out: Path, spec: RunSpec) -> Record | None:
-    """The record of a run that is done; None for one that is missing.
-
-    A failed run is missing, and so is one that a known bug has made wrong. A result serves as a trial, too, but a trial
-    was never tested.
+    """The record of a run that is done; None for a missing, failed or invalid one, or a trial where a result is wanted.
 
     Raises:
         UserError: the record cannot be read.
@@ -242,11 +236,11 @@ def execute(spec: RunSpec, context: RunContext, position: tuple[int, int] = (1, 
 
 
 def _run_and_record(spec: RunSpec, context: RunContext, folder: Path, position: tuple[int, int]) -> Record | None:
-    """One run and its record, whatever happens to it; the record on the first rank."""
+    """Trains one run and writes its record, however it ends; returns the record on the first rank."""
     ranks = context.ranks
     ranks.begin_run()
-    context.was_shared()  # what was before does not concern this run
-    shared_at_start = context.is_shared()  # who is met is forgotten when the other process ends first
+    context.was_shared()  # forgets what was before this run
+    shared_at_start = context.is_shared()  # not seen later if the other process ends first
     started = now()
     outcome = _run(spec, context, folder, position)
     shared = context.was_shared() or shared_at_start
@@ -267,12 +261,12 @@ def _run_and_record(spec: RunSpec, context: RunContext, folder: Path, position: 
 
 
 def _run(spec: RunSpec, context: RunContext, folder: Path, position: tuple[int, int]) -> Outcome:
-    """One run from its start to its end; what goes wrong inside is its outcome."""
+    """Builds, trains, tests and measures one run; an error inside becomes its outcome."""
     options, ranks, reporter = context.options, context.ranks, context.reporter
     run: Run | None = None
     ledger: LedgerRecord | None = None
     try:
-        ranks.first(lambda: _prepare_folder(folder, spec))
+        ranks.first(lambda: prepare_folder(folder, spec))
         run = Run(
             spec,
             context.dataset,
@@ -290,14 +284,14 @@ def _run(spec: RunSpec, context: RunContext, folder: Path, position: tuple[int, 
         ledger = run.ledger.record(run.memory.read(), run.meter)
         if status not in ("diverged", "pruned"):
             ledger = _measured(context, run, ledger)
-    except (Interrupted, UserError, KeyboardInterrupt):
+    except (Interrupted, UserError):
         raise
     except FirstFailedError as error:
         outcome = Outcome("failed", str(error))
     except Exception as error:
         if options.debug or (isinstance(error, OSError) and ranks.is_first):
             raise
-        outcome = Outcome("failed", f"{type(error).__name__}: {error}", cause=_cause(error))
+        outcome = Outcome("failed", f"{type(error).__name__}: {error}", cause=cause_of(error))
         if ranks.is_first:
             _write_traceback(folder)
         else:
@@ -310,42 +304,20 @@ def _run(spec: RunSpec, context: RunContext, folder: Path, position: tuple[int, 
 
 
 def _measured(context: RunContext, run: Run, ledger: LedgerRecord) -> LedgerRecord:
-    """Adds FLOPs and the like to the ledger, and pictures to the folder; errors here do not fail the finished run."""
+    """The ledger with what is measured after a run (FLOPs and the like); errors here do not fail the finished run."""
     if run.measurements is None:
         return ledger
     for name, measure in run.measurements.parts:
         try:
             measure()
-        except (Interrupted, UserError, KeyboardInterrupt, OSError):
-            raise
         except Exception as error:
-            if context.options.debug or context.ranks.size > 1:  # the other ranks wait for this one's part
+            ends_command = isinstance(error, (Interrupted, UserError, OSError))
+            if ends_command or context.options.debug or context.ranks.size > 1:  # other ranks wait for this one's part
                 raise
             _write_traceback(run.folder)
             reason = f"{type(error).__name__}: {error}"
             context.reporter.say(f"{run.folder}: {name} could not be measured ({reason}; traceback.txt)")
     return run.measurements.added_to(ledger)
-
-
-def _prepare_folder(folder: Path, spec: RunSpec) -> None:
-    """Makes the folder; the record of an earlier try (failed, invalid, a trial) is kept under another name."""
-    write_atomically(folder / "config.yaml", yaml.safe_dump(spec.config(), sort_keys=False))
-    old = folder / "record.json"
-    if old.is_file():
-        before = read_record(old)
-        kind = "failed" if before.status == "failed" else "trial" if before.purpose == "trial" else "invalid"
-        number = 1
-        while (folder / f"record.{kind}-{number}.json").exists():
-            number += 1
-        old.rename(folder / f"record.{kind}-{number}.json")
-        if (folder / "probes").is_dir():  # they are of the encoder that was there
-            (folder / "probes").rename(folder / f"probes.{kind}-{number}")
-
-
-def _cause(error: Exception) -> Cause:
-    text = str(error).lower()
-    out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
-    return "out_of_memory" if out_of_memory else "exception"
 
 
 def _write_traceback(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run reached: its encoders' scores and what the history says, as records hold them."""
+"""The final scores of a run's encoders, with losses and validation points from its history, as records hold them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from benchmark.records.schema import Metrics, TrialMetrics, ValidationPoint
 from methods.backbones import count_parameters
 
 if TYPE_CHECKING:
-    from benchmark.data.datasets import Split
     from benchmark.evaluation.subject import ProbeData
     from benchmark.experiment.run_spec import RunSpec
     from methods.base import Method
@@ -19,26 +18,12 @@ if TYPE_CHECKING:
 History = list[dict[str, Any]]
 
 
-def result_metrics(
+def final_metrics(
     spec: RunSpec, method: Method[Any], history: History, data: ProbeData, device: torch.device
-) -> Metrics:
-    """The final scores of all encoders on the test split."""
-    scores = {name: evaluate(encoder, data, "test", device) for name, encoder in method.encoders().items()}
-    extra = _classifier_top1(method, data, device)
-    return Metrics(encoders=scores, extra=extra, **_common(spec, method, history))
-
-
-def trial_metrics(
-    spec: RunSpec, method: Method[Any], history: History, data: ProbeData, device: torch.device
-) -> TrialMetrics:
-    """The final scores of all encoders on the validation split; never reads the test split."""
-    scores = {name: evaluate(encoder, data, "validation", device) for name, encoder in method.encoders().items()}
-    return TrialMetrics(encoders=scores, **_common(spec, method, history))
-
-
-def _common(spec: RunSpec, method: Method[Any], history: History) -> dict[str, Any]:
+) -> Metrics | TrialMetrics:
+    """The final scores of all encoders: a result's on the test split, a trial's on the validation split alone."""
     losses = [line["loss"] for line in history if "loss" in line]
-    return {
+    common = {
         "primary": spec.settings.primary,
         "final_loss": losses[-1] if losses else None,
         "backbone_parameters": sum(parameter.numel() for parameter in method.backbone.parameters()),
@@ -49,12 +34,17 @@ def _common(spec: RunSpec, method: Method[Any], history: History) -> dict[str, A
             if line["kind"] == "evaluation"
         ],
     }
+    encoders = method.encoders().items()
+    if spec.purpose == "trial":
+        validation = {name: evaluate(encoder, data, "validation", device) for name, encoder in encoders}
+        return TrialMetrics(encoders=validation, **common)
+    test = {name: evaluate(encoder, data, "test", device) for name, encoder in encoders}
+    return Metrics(encoders=test, extra=_classifier_top1(method, data, device), **common)
 
 
 def _classifier_top1(method: Method[Any], data: ProbeData, device: torch.device) -> dict[str, float]:
     """The accuracy on the test split of a method's own classifier (supervised has one), in percent."""
-    test: Split = data.test
-    correct = 0
+    test, correct = data.test, 0
     method.eval()
     with torch.no_grad():
         for ids_B in torch.split(torch.arange(len(test.images)), 512):

@@ -2,8 +2,7 @@
 
 A tracker receives the lines of the history, the throughput and the final scores. It changes no result; one that fails
 is dropped. Nothing leaves the machine unless the user's environment says so: `WANDB_MODE=online` for
-Weights & Biases, `MLFLOW_TRACKING_URI` for MLflow. Fabric's own logger serves TensorBoard, Lightning's of the same
-interface the other two.
+Weights & Biases, `MLFLOW_TRACKING_URI` for MLflow.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from benchmark.errors import UserError
+from benchmark.text import first_line
 from methods.config import nearest
 
 if TYPE_CHECKING:
@@ -37,11 +37,9 @@ End = Literal["success", "failed", "interrupted"]
 
 @dataclass(frozen=True)
 class Subject:
-    """The run that a tracker is opened for.
+    """The run that a tracker is opened for, and the folder where the experiment's local trackers write.
 
-    Attributes:
-        folder: where local trackers of the experiment write.
-        resumed_step: the step that it resumes from; None at its start.
+    `resumed_step` is the step that the run resumes from; None at its start.
     """
 
     folder: Path
@@ -50,11 +48,11 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """Of the run among those of its entry, as its folder."""
+        """The name of the run's folder."""
         return f"seed-{self.spec.seed}-{self.spec.key[:8]}"
 
 
-def _tensorboard(subject: Subject) -> Logger:
+def _tensorboard(subject: Subject) -> Any:
     from lightning_fabric.loggers import TensorBoardLogger
 
     # Steps that an interrupted run has written, and that this one writes again, are removed.
@@ -64,18 +62,17 @@ def _tensorboard(subject: Subject) -> Logger:
     if subject.resumed_step is None:
         text = yaml.safe_dump(subject.spec.config(), sort_keys=False)
         logger.experiment.add_text("configuration", f"```yaml\n{text}```")
-    opened: Logger = logger
-    return opened
+    return logger
 
 
-def _wandb(subject: Subject) -> Logger:
+def _wandb(subject: Subject) -> Any:
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 
     spec = subject.spec
     subject.folder.mkdir(parents=True, exist_ok=True)
-    mode: Any = os.environ.get("WANDB_MODE", "offline")  # W&B itself says what else there is
+    mode: Any = os.environ.get("WANDB_MODE", "offline")  # W&B itself refuses unknown modes
     run = wandb.init(
         project=os.environ.get("WANDB_PROJECT", spec.experiment.name),
         group=spec.entry.name,
@@ -85,24 +82,23 @@ def _wandb(subject: Subject) -> Logger:
         dir=subject.folder,
         mode=mode,
         config=spec.config(),
-        # What it samples by itself would be load beside the run.
+        # What it samples by itself would slow the run down.
         settings=wandb.Settings(
             console="off", silent=True, disable_git=True, save_code=False, x_disable_stats=True, x_disable_meta=True
         ),
     )
     run.define_metric("trainer/global_step")  # under which the logger sends steps
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-    opened: Logger = WandbLogger(experiment=run)
-    return opened
+    return WandbLogger(experiment=run)
 
 
-def _mlflow(subject: Subject) -> Logger:
+def _mlflow(subject: Subject) -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
     from pytorch_lightning.loggers import MLFlowLogger
 
     for name in ("mlflow", "alembic", "pytorch_lightning.loggers.mlflow"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # they announce each table and experiment that they make
+        logging.getLogger(name).setLevel(logging.ERROR)  # they announce each table and experiment that they create
     spec, address = subject.spec, os.environ.get("MLFLOW_TRACKING_URI")
     local = subject.folder.resolve()
     if not address:
@@ -113,10 +109,10 @@ def _mlflow(subject: Subject) -> Logger:
     if subject.resumed_step is not None:
         client = mlflow.MlflowClient(address)
         known = client.get_experiment_by_name(experiment)
-        which = f"tags.bench_key = '{subject.spec.key}'"
-        runs = client.search_runs([known.experiment_id], which, max_results=1) if known else []  # the latest first
-        earlier = runs[0].info.run_id if runs else None
-        if earlier is not None:
+        query = f"tags.bench_key = '{spec.key}'"
+        runs = client.search_runs([known.experiment_id], query, max_results=1) if known else []
+        for latest in runs:
+            earlier = latest.info.run_id
             client.update_run(earlier, status="RUNNING")
     logger = MLFlowLogger(
         experiment_name=experiment,
@@ -128,8 +124,7 @@ def _mlflow(subject: Subject) -> Logger:
     )
     if earlier is None:  # parameters may not be set twice
         logger.log_hyperparams(spec.config())
-    opened: Logger = logger
-    return opened
+    return logger
 
 
 def _close_wandb(logger: Any, status: End) -> None:
@@ -142,13 +137,7 @@ def _close_mlflow(logger: Any, status: End) -> None:
 
 @dataclass(frozen=True)
 class Tool:
-    """How a tracker is used.
-
-    Attributes:
-        modules: that have to be installed, by the extra of the tool's name.
-        open: makes the logger of a run.
-        close: ends it; an interrupted run may be resumed later.
-    """
+    """The modules that a tracker needs, and how a run's logger is opened and closed."""
 
     modules: tuple[str, ...]
     open: Callable[[Subject], Logger]
@@ -181,7 +170,7 @@ def chosen_tools(options: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _is_installed(module: str) -> bool:
-    """Whether there is such a module; a folder of that name (`wandb/` holds what it tracked) is none."""
+    """Whether a module is installed; a mere folder of that name (such as W&B's own `wandb/`) does not count."""
     spec = find_spec(module)
     return spec is not None and spec.origin is not None
 
@@ -189,11 +178,11 @@ def _is_installed(module: str) -> bool:
 class Tracker:
     """Sends a run to its trackers. Its methods never fail; their time is charged to the ledger's logging.
 
-    On several ranks each calls the same methods: the first one sends, the others wait meanwhile, so that the time is
-    nobody's training.
+    On several ranks each calls the same methods: the first one sends and the others wait, so that no rank's training
+    is charged with the time.
 
     Args:
-        tools: names from `TOOLS`; with none of them nothing happens.
+        tools: names from `TOOLS`; without any nothing happens.
     """
 
     def __init__(self, tools: Sequence[str], ledger: Ledger, ranks: Ranks) -> None:
@@ -216,11 +205,11 @@ class Tracker:
     def finish(self, scores: Mapping[str, Mapping[str, Any]], *, well: bool) -> None:
         """Sends final numbers, by group, and ends."""
 
-        def last() -> None:
+        def finish() -> None:
             self._send({name: x for group, values in scores.items() for name, x in _numbers(group, values).items()})
             self._close_all("success" if well else "failed")
 
-        self._together(last)
+        self._together(finish)
 
     def give_up(self, *, interrupted: bool) -> None:
         """Ends after an exception, without waiting for the other ranks, which may have ended."""
@@ -267,11 +256,11 @@ def _surviving(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        first = (str(error).splitlines() or [""])[0]
-        _log.warning("--track %s: dropped for this run (%s: %s); the run continues", name, type(error).__name__, first)
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        _log.warning("--track %s: dropped for this run (%s); the run continues", name, reason)
 
 
 def _numbers(group: str, values: Mapping[str, Any]) -> dict[str, float]:
     """The values that are numbers, as `group/name`."""
-    kept = {name: value for name, value in values.items() if isinstance(value, int | float)}
-    return {f"{group}/{name}": float(value) for name, value in kept.items() if not isinstance(value, bool)}
+    numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+    return {f"{group}/{name}": float(value) for name, value in numbers.items() if not isinstance(value, bool)}

@@ -1,4 +1,4 @@
-"""What the user reads while the runs of a sweep go on: where each is, and what remains of them all."""
+"""Progress messages of a sweep: how far each run is, and the time that remains for all of them."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class TrialReporter:
 
 
 class Pace:
-    """How long what remains will take, at the pace since the beginning, whoever did the work."""
+    """Estimates the remaining time from the pace so far, of all workers together."""
 
     def __init__(self, done: int) -> None:
         self._before = done
         self._start = time.monotonic()
 
     def text(self, done: int, total: int) -> str:
-        """Such as `7 of 18 done, about 40m10s left`; without an estimate where nothing has been done yet."""
+        """Such as `7 of 18 done, about 40m10s left`; without an estimate at the beginning."""
         since = done - self._before
         left = (time.monotonic() - self._start) / since * (total - done) if since > 0 else 0.0
         return f"{done} of {total} done" + (f", about {duration(left)} left" if left else "")

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from benchmark.errors import UserError
 from benchmark.experiment.entries import resolve_entries
@@ -27,6 +26,8 @@ from benchmark.randomness import generator
 from benchmark.sweep.spec import entry_name
 
 if TYPE_CHECKING:
+    from optuna.trial import Trial
+
     from benchmark.experiment.entries import ResolvedEntry
     from benchmark.experiment.spec import Experiment
     from benchmark.sweep.spec import BaseExperiment, ParameterSpec, SweepSpec
@@ -54,9 +55,22 @@ class Space:
     parameters: dict[str, ParameterSpec]
     where: str
 
-    def distributions(self) -> dict[str, BaseDistribution]:
-        """The parameters as Optuna knows them."""
-        return {name: _distribution(spec) for name, spec in self.parameters.items()}
+    def suggest(self, trial: Trial) -> Point:
+        """The point that Optuna's sampler, or the queue, gives a trial."""
+        stored: Point = {}
+        for name, spec in self.parameters.items():
+            if spec.values is not None:
+                stored[name] = trial.suggest_categorical(name, [_label(value) for value in spec.values])
+                continue
+            assert spec.low is not None and spec.high is not None
+            listed = spec.listed()
+            high = listed[-1] if listed else spec.high
+            if spec.whole:
+                step = int(spec.step or 1)
+                stored[name] = trial.suggest_int(name, int(spec.low), int(high), log=spec.log, step=step)
+            else:
+                stored[name] = trial.suggest_float(name, float(spec.low), float(high), log=spec.log, step=spec.step)
+        return self.decoded(stored)
 
     def points(self) -> list[Point | None]:
         """All points in the order of the trials; None where the sampler chooses later, from earlier trials.
@@ -177,17 +191,6 @@ def point_text(point: Point) -> str:
     return ", ".join(f"{name}={json.dumps(value)}" for name, value in point.items()) or "the recipe's own settings"
 
 
-def _distribution(spec: ParameterSpec) -> BaseDistribution:
-    if spec.values is not None:
-        return CategoricalDistribution([_label(value) for value in spec.values])
-    assert spec.low is not None and spec.high is not None
-    listed = spec.listed()
-    high = listed[-1] if listed else spec.high
-    if spec.whole:
-        return IntDistribution(int(spec.low), int(high), log=spec.log, step=int(spec.step or 1))
-    return FloatDistribution(float(spec.low), float(high), log=spec.log, step=spec.step)
-
-
 def _draw(spec: ParameterSpec, seed: int, name: str, number: int) -> Any:
     uniform = torch.rand((), generator=generator(seed, f"sweep/{name}", number), dtype=torch.float64).item()
     listed = spec.listed()
@@ -198,7 +201,7 @@ def _draw(spec: ParameterSpec, seed: int, name: str, number: int) -> Any:
         value = math.exp(math.log(spec.low) + uniform * (math.log(spec.high) - math.log(spec.low)))
     else:
         value = spec.low + uniform * (spec.high - spec.low)
-    # Six digits say the value in full wherever it is written.
+    # Rounded to six digits, so that a value is written in full everywhere.
     value = min(max(float(f"{value:.6g}"), spec.low), spec.high)
     return round(value) if spec.whole else value
 

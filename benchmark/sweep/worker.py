@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import Trial, TrialState
@@ -127,7 +126,7 @@ class Worker:
         self._current = trial.number
         trial.set_user_attr("worker", self.name)
         space = queue.space
-        point = space.decoded({name: _suggest(trial, name, kind) for name, kind in space.distributions().items()})
+        point = space.suggest(trial)
         label = f"{space.entry}, trial {trial.user_attrs['point']}"
         self.say(f"{label}: {point_text(point)}")
         runs: list[RunOutcome] = []
@@ -172,15 +171,6 @@ class Worker:
             self.failed += 1
             raise RunFailedError(message)
         raise optuna.TrialPruned(message)
-
-
-def _suggest(trial: Trial, name: str, kind: BaseDistribution) -> Any:
-    if isinstance(kind, CategoricalDistribution):
-        return trial.suggest_categorical(name, kind.choices)
-    if isinstance(kind, IntDistribution):
-        return trial.suggest_int(name, kind.low, kind.high, step=kind.step, log=kind.log)
-    assert isinstance(kind, FloatDistribution)
-    return trial.suggest_float(name, kind.low, kind.high, step=kind.step, log=kind.log)
 
 
 def _sampler(kind: str, seed: int) -> BaseSampler:

@@ -1,16 +1,19 @@
-"""The pictures of what a method sees."""
+"""Pictures of what a method sees."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 import torch
+from PIL import Image
 
 from benchmark.cost.ledger import Ledger
+from benchmark.errors import UserError
 from benchmark.machine.ranks import Ranks
 from benchmark.runs.build import build_method, build_training
-from benchmark.runs.method_views import principal_components, write_glimpse
+from benchmark.runs.method_views import principal_components, write_gallery, write_glimpse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,3 +45,20 @@ def test_one_projection_serves_targets_and_predictions() -> None:
     assert target.shape == (2, 4, 4, 3) and torch.equal(target, predicted)
     longer, _ = principal_components(3.0 * target_BDhw, target_BDhw)
     assert torch.allclose(longer, target, atol=1e-5)  # of unit length
+
+
+def test_a_row_is_an_image_and_three_draws_of_its_views(dataset: Dataset, tmp_path: Path) -> None:
+    pictures = []
+    for seed in (0, 0, 1):
+        write_gallery(dataset, "simclr", "small", tmp_path / "views.png", seed=seed)
+        pictures.append(np.asarray(Image.open(tmp_path / "views.png")))
+    assert np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[0], pictures[2])
+    height, width, channels = pictures[0].shape
+    assert channels == 3 and height > 8 * 32 and width / height == pytest.approx(7 / 8, rel=0.1)
+
+
+def test_methods_without_views_and_unknown_ones_are_refused(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown method 'simcrl'; did you mean 'simclr'"):
+        write_gallery(dataset, "simcrl", "small", tmp_path / "views.png")
+    with pytest.raises(UserError, match="random_init sees no views"):
+        write_gallery(dataset, "random_init", "small", tmp_path / "views.png")

@@ -98,7 +98,7 @@ def test_a_disk_that_cannot_be_written_is_a_users_error(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runner, "_prepare_folder", full)
+    monkeypatch.setattr(runner, "prepare_folder", full)
     with pytest.raises(UserError, match=r"cannot be written \(No space left on device\)"):
         execute(spec, context)
 
@@ -149,7 +149,7 @@ def test_another_rank_follows_the_first_ones_decision(
     ranks = _SecondRank([FirstFailedError("the first rank has ended")], all_come=True)
     with pytest.raises(FirstFailedError):
         execute(spec, with_context(ranks=ranks))
-    # The first one's part failed: this one waits, and goes on with the next run.
+    # The first one's part failed: this one waits, and continues with the next run.
     ranks = _SecondRank([True, FirstFailedError("the first rank's part of the run failed")], all_come=True)
     assert execute(spec, with_context(ranks=ranks)) is None and ranks.begun == 1
     assert not spec.folder(with_context().options.out).joinpath("record.json").exists()

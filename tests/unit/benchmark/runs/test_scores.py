@@ -1,7 +1,8 @@
-"""What a run reached, as its record holds it."""
+"""Final scores, as a record holds them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,8 +10,9 @@ import torch
 
 from benchmark.evaluation.subject import probe_data
 from benchmark.machine.ranks import Ranks
+from benchmark.records.schema import Metrics, TrialMetrics
 from benchmark.runs.build import build_method
-from benchmark.runs.scores import result_metrics, trial_metrics
+from benchmark.runs.scores import final_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +34,8 @@ def test_both_encoders_are_scored_and_the_history_is_kept(
 ) -> None:
     (spec,) = make_specs("cnn_jepa")
     method = build_method(spec, dataset, Ranks(CPU))
-    metrics = result_metrics(spec, method, HISTORY, probe_data(dataset, 32), CPU)
-    assert set(metrics.encoders) == {"online", "ema"} and metrics.primary == "ema"
+    metrics = final_metrics(spec, method, HISTORY, probe_data(dataset, 32), CPU)
+    assert isinstance(metrics, Metrics) and set(metrics.encoders) == {"online", "ema"} and metrics.primary == "ema"
     assert metrics.final_loss == 2.0 and [point.knn20 for point in metrics.validation] == [11.0]
     assert metrics.extra == {} and metrics.trainable_parameters > metrics.backbone_parameters > 0
 
@@ -44,8 +46,9 @@ def test_a_method_with_a_classifier_of_its_own_is_tested_by_it_too(
     (spec,) = make_specs("supervised")
     method = build_method(spec, dataset, Ranks(CPU))
     data = probe_data(dataset, 32)
-    metrics = result_metrics(spec, method, [], data, CPU)
+    metrics = final_metrics(spec, method, [], data, CPU)
     logits = method.classify(data.normalise(dataset.test.images.read(torch.arange(len(dataset.test)))))
+    assert isinstance(metrics, Metrics)
     expected = 100.0 * (logits.argmax(1) == dataset.test.labels).float().mean().item()
     assert metrics.extra["classifier_top1"] == pytest.approx(expected, abs=1e-3)
     assert metrics.final_loss is None
@@ -56,7 +59,8 @@ def test_a_trials_scores_are_those_of_the_validation_split(
 ) -> None:
     (spec,) = make_specs("random_init")
     method, data = build_method(spec, dataset, Ranks(CPU)), probe_data(dataset, 32)
-    trial = trial_metrics(spec, method, [], data, CPU)
-    result = result_metrics(spec, method, [], data, CPU)
+    trial = final_metrics(replace(spec, purpose="trial"), method, [], data, CPU)
+    result = final_metrics(spec, method, [], data, CPU)
+    assert isinstance(trial, TrialMetrics) and isinstance(result, Metrics)
     assert trial.scores.linear_top1 == result.scores.linear_validation_top1
     assert trial.scores.linear_strength == result.scores.linear_strength

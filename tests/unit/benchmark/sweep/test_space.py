@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import RandomSampler
 
 from benchmark.errors import UserError
 from benchmark.experiment.spec import check_name
@@ -64,7 +66,7 @@ def test_learning_samplers_start_from_drawn_points(resolve: Callable[..., Any]) 
     assert points[:10] == _points(resolve(parameters={LR: RATE}, sampler="random", trials=10))
 
 
-def test_parameters_as_optuna_knows_them(resolve: Callable[..., Any]) -> None:
+def test_parameters_have_their_distributions_in_optuna(resolve: Callable[..., Any]) -> None:
     blocks = [[[1, 2]], [[2, 2], [1, 1]], None]
     space = resolve(
         parameters={
@@ -73,7 +75,10 @@ def test_parameters_as_optuna_knows_them(resolve: Callable[..., Any]) -> None:
         },
         sampler="random", trials=2,
     ).spaces[0]  # fmt: skip
-    kinds = space.distributions()
+    trial = optuna.create_study(sampler=RandomSampler(seed=0)).ask()
+    point = space.suggest(trial)
+    assert list(point) == list(space.parameters) and point["cnn_jepa.masking.block_sizes"] in blocks
+    kinds = trial.distributions
     assert kinds[LR] == FloatDistribution(0.0001, 0.01, log=True)
     assert kinds[DEPTH] == IntDistribution(1, 5, step=2)
     assert kinds["cnn_jepa.ema.start"] == FloatDistribution(0.5, 0.9, step=0.1)

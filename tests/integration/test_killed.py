@@ -26,7 +26,7 @@ def _run(arguments: tuple[Any, ...], kill_after: float) -> int | None:
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            if any(word in line for word in ("starting", "going on", "resuming")):
+            if any(word in line for word in ("starting", "resuming")):
                 break
         try:
             return process.wait(kill_after)

@@ -110,9 +110,9 @@ def test_each_budget_of_a_ladder_is_a_run_of_its_own(bench: Any, tmp_path: Path)
     out = tmp_path / "out"
     code, _ = bench("run", bench.config(), "--out", out, "--methods", "simclr", "--budget", "steps=4,8")
     assert code == 0
-    found, _ = find_records([out])
-    assert sorted(record.ledger.steps for _, record in found if record.ledger) == [4, 8]
-    assert len({record.key for _, record in found}) == 2
+    records, _ = find_records([out])
+    assert sorted(record.ledger.steps for _, record in records if record.ledger) == [4, 8]
+    assert len({record.key for _, record in records}) == 2
 
 
 @pytest.mark.slow
@@ -120,8 +120,8 @@ def test_the_same_seed_gives_the_same_history_bit_for_bit(bench: Any, tmp_path: 
     bench.finished(tmp_path / "one", "cnn_jepa", "simclr", "ijepa")
     assert bench("run", bench.config(), "--out", tmp_path / "two", "--methods", "cnn_jepa,simclr,ijepa")[0] == 0
     for entry in ("cnn_jepa", "simclr", "ijepa"):
-        (one,), (two,) = ((tmp_path / n).glob(f"*/{entry}/*/history.jsonl") for n in ("one", "two"))
-        assert one.read_bytes() == two.read_bytes()
+        (once,), (again,) = ((tmp_path / n).glob(f"*/{entry}/*/history.jsonl") for n in ("one", "two"))
+        assert once.read_bytes() == again.read_bytes()
         first, second = (bench.records(tmp_path / n)[entry].metrics for n in ("one", "two"))
         assert first == second
     losses = [line["loss"] for line in bench.history(tmp_path / "one", "simclr") if line["kind"] == "train"]

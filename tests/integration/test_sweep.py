@@ -30,13 +30,13 @@ def _sweep(bench: Any, experiment: dict[str, Any] | None = None, **changes: Any)
     """Writes a sweep over the predictor's depth of the tiny experiment."""
     bench.config(**(experiment or {}))
     path: Path = bench.folder / "depth.yaml"
-    asked = {
+    content = {
         "experiment": "tiny.yaml",
         "entries": ["cnn_jepa"],
         "parameters": {DEPTH: {"values": [1, 2]}},
         "seeds": [0],
     }
-    path.write_text(yaml.safe_dump({**asked, **changes}))
+    path.write_text(yaml.safe_dump({**content, **changes}))
     return path
 
 
@@ -88,19 +88,19 @@ def test_a_sweep_leaves_records_a_table_a_report_and_one_tested_winner(bench: An
     code, printed = bench("sweep", sweep, "--out", out)
     assert code == 0, printed
     assert "2 of 2 trials done; 2 runs took" in printed
-    found, problems = find_records([out])
+    records, problems = find_records([out])
     assert problems == []
-    purposes = sorted((record.purpose, record.seed) for _, record in found)
+    purposes = sorted((record.purpose, record.seed) for _, record in records)
     assert purposes == [("result", 7), ("result", 7), ("trial", 0), ("trial", 0)]
-    for _, record in found:
+    for _, record in records:
         assert record.status == "completed" and record.experiment == "depth"
         assert (record.metrics is None) == (record.purpose == "trial")
     study = _study(out)
     values = {trial.parameters[DEPTH]: trial.value for trial in study.studies[0].trials}
-    scores = {r.config["method"]["predictor_depth"]: r.trial_metrics for _, r in found if r.trial_metrics}
+    scores = {r.config["method"]["predictor_depth"]: r.trial_metrics for _, r in records if r.trial_metrics}
     assert values == {depth: metrics.scores.linear_top1 for depth, metrics in scores.items()}
     best = max(values, key=lambda depth: (values[depth], -depth))
-    confirmed = {record.entry: record for _, record in found if record.purpose == "result"}
+    confirmed = {record.entry: record for _, record in records if record.purpose == "result"}
     recipe = confirmed.pop("cnn_jepa")
     (winner,) = confirmed.values()
     assert values[winner.config["method"]["predictor_depth"]] == values[best]
@@ -111,7 +111,7 @@ def test_a_sweep_leaves_records_a_table_a_report_and_one_tested_winner(bench: An
     assert not (out / "depth" / ".workers").exists()
     report = out / "depth" / "report"
     assert (report / "trials-depth.csv").is_file() and list((report / "figures").glob("study-*.svg"))
-    # Trials stand in no leaderboard unless they are asked for.
+    # Trials are in no leaderboard unless requested.
     for options, rows in (((), 2), (("--trials",), 4)):
         assert bench("leaderboard", out, "--csv", tmp_path / "board.csv", *options)[0] == 0
         assert len(list(csv.DictReader((tmp_path / "runs.csv").open()))) == rows
@@ -146,14 +146,14 @@ def test_interrupted_killed_and_resumed(bench: Any, tmp_path: Path) -> None:
     study = _study(out)
     assert [trial.state for trial in study.studies[0].trials] == ["complete"]
     assert "RUNNING" not in _states(out) and "WAITING" not in _states(out)
-    found, _ = find_records([out])
-    ((_, record),) = found
+    records, _ = find_records([out])
+    ((_, record),) = records
     assert record.status == "completed" and record.ledger is not None
     assert record.ledger.steps == 50 and "resumed" in record.flags
 
 
 def _work_in_pairs(bench: Any, out: Path, *options: str) -> None:
-    """Two workers on one queue of two points: every point once, none twice."""
+    """Two workers on one queue of two points: every point once."""
     # Nothing is trained: this is about processes.
     points = {"backbone.width": {"values": [8, 16]}}
     sweep = _sweep(bench, entries=["random_init"], parameters=points)
@@ -162,8 +162,8 @@ def _work_in_pairs(bench: Any, out: Path, *options: str) -> None:
     trials = _study(out).studies[0].trials
     assert sorted(trial.parameters["backbone.width"] for trial in trials) == [8, 16]
     assert [trial.state for trial in trials] == ["complete"] * 2
-    found, _ = find_records([out])
-    assert len(found) == 2
+    records, _ = find_records([out])
+    assert len(records) == 2
     assert not list(out.rglob("record.failed-*.json"))
 
 
@@ -184,7 +184,7 @@ def test_one_of_two_workers_is_killed_and_then_the_sweep_interrupted(bench: Any,
     process = _start(*arguments, "--workers", "2")
     _wait_for(process, r"trial (\d), seed 0: \d+%", times=2)
     first, second = (child for child in psutil.Process(process.pid).children() if "--worker" in child.cmdline())
-    # kill -9 of one: its trial is put back into the queue, and the other one goes on.
+    # kill -9 of one: its trial is put back into the queue, and the other worker continues.
     first.kill()
     first.wait(30)
     assert second.is_running() and second.status() != psutil.STATUS_ZOMBIE
@@ -199,9 +199,9 @@ def test_one_of_two_workers_is_killed_and_then_the_sweep_interrupted(bench: Any,
     assert code == 0, printed
     left = _journal_states(journal)
     assert left.count("COMPLETE") == 2 and set(left) == {"COMPLETE", "FAIL"}
-    found, problems = find_records([out])
-    assert problems == [] and len(found) == 2
-    for _, record in found:
+    records, problems = find_records([out])
+    assert problems == [] and len(records) == 2
+    for _, record in records:
         assert record.status == "completed" and record.ledger is not None
         assert record.ledger.steps == 60 and "resumed" in record.flags
     assert not (out / "depth" / "study.db").exists()

@@ -26,25 +26,25 @@ class FakeLogger:
 
     def __init__(self, subject: Subject, phase: Callable[[], str], fails_at: int | None = None) -> None:
         self.subject, self._phase, self._fails_at = subject, phase, fails_at
-        self.told: list[tuple[dict[str, float], int]] = []
+        self.received: list[tuple[dict[str, float], int]] = []
         self.phases = [phase()]
         self.ended: list[str] = []
 
     def log_metrics(self, values: dict[str, float], step: int) -> None:
         torch.rand(3), random.random()
         self.phases.append(self._phase())
-        if len(self.told) == self._fails_at:
+        if len(self.received) == self._fails_at:
             raise ConnectionError("the server is gone\nand more about it")
-        self.told.append((values, step))
+        self.received.append((values, step))
 
     def finalize(self, status: str) -> None:
         self.phases.append(self._phase())
         self.ended.append(status)
 
     def lines(self, group: str) -> list[tuple[dict[str, float], int]]:
-        found = [({k.removeprefix(f"{group}/"): v for k, v in values.items() if k.startswith(f"{group}/")}, step)
-                 for values, step in self.told]  # fmt: skip
-        return [(values, step) for values, step in found if values]
+        lines = [({k.removeprefix(f"{group}/"): v for k, v in values.items() if k.startswith(f"{group}/")}, step)
+                 for values, step in self.received]  # fmt: skip
+        return [(values, step) for values, step in lines if values]
 
 
 @pytest.fixture
@@ -80,14 +80,14 @@ def test_a_tracker_receives_the_history_and_scores_and_changes_no_result(
     made, config = fake(), bench.config()
     assert bench("run", config, "--out", tmp_path / "plain", *_SIMCLR) == (0, "")
     assert not made
-    asked = ("--methods", "simclr,random_init", "--quiet", "--track", "fake")
-    assert bench("run", config, "--out", tmp_path / "out", *asked) == (0, "")
+    arguments = ("--methods", "simclr,random_init", "--quiet", "--track", "fake")
+    assert bench("run", config, "--out", tmp_path / "out", *arguments) == (0, "")
     logger, untrained = made
 
     history = bench.history(tmp_path / "out", "simclr")
     assert history == bench.history(tmp_path / "plain", "simclr")
-    (one,), (other,) = (tmp_path.glob(f"{out}/*/simclr/*/encoder.safetensors") for out in ("plain", "out"))
-    assert one.read_bytes() == other.read_bytes()
+    (plain,), (tracked,) = (tmp_path.glob(f"{out}/*/simclr/*/encoder.safetensors") for out in ("plain", "out"))
+    assert plain.read_bytes() == tracked.read_bytes()
 
     trained = logger.lines("train")
     speeds = [values.pop("images_per_second", None) for values, _ in trained]
@@ -125,7 +125,7 @@ def test_a_tracker_that_fails_is_dropped_and_the_others_continue(
         del tracking.TOOLS["never"]
     assert code == 0
     assert bench.records(tmp_path)["simclr"].status == "completed"
-    assert len(broken[0].told) == 1 and not broken[0].ended
+    assert len(broken[0].received) == 1 and not broken[0].ended
     assert len(sound[0].lines("validation")) == 2 and sound[0].ended == ["success"]
     assert [message for message in caplog.messages if "--track" in message] == [
         "--track never: dropped for this run (OSError: no space left); the run continues",

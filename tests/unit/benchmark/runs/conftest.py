@@ -45,7 +45,7 @@ CONTENT: dict[str, Any] = {
 
 
 class Notes:
-    """A reporter that remembers what it was told."""
+    """A reporter that remembers what it receives."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def test_a_result_outside_its_band_fails_in_either_direction(make_record: Any, monkeypatch: Any) -> None:
     bands = {"byol": {"linear top-1": (40.0, 50.0)}, "simclr": {"linear top-1": (40.0, 50.0), "final loss": (1.0, 2.0)}}
     monkeypatch.setattr(check, "read_bands", lambda: bands)
-    found = [make_record("byol", top1=top1) for top1 in (39.0, 39.5, 49.5, 49.6)]  # half a point less on test
-    assert [one.verdict for one in check.compare(found)] == ["below", "ok", "ok", "above"]
+    records = [make_record("byol", top1=top1) for top1 in (39.0, 39.5, 49.5, 49.6)]  # half a point less on test
+    assert [finding.verdict for finding in check.compare(records)] == ["below", "ok", "ok", "above"]
     failed = make_record("simclr", status="failed", cause="exception", measured=False)
-    assert [one.verdict for one in check.compare([failed])] == ["failed", "failed"]
-    assert [one.verdict for one in check.compare([_with_loss(make_record("simclr", top1=45.0), 2.5)])] == [
+    assert [finding.verdict for finding in check.compare([failed])] == ["failed", "failed"]
+    assert [finding.verdict for finding in check.compare([_with_loss(make_record("simclr", top1=45.0), 2.5)])] == [
         "ok",
         "above",
     ]
@@ -46,15 +46,15 @@ def test_runs_of_another_state_of_the_code_are_not_taken_for_new_ones(make_recor
 
 
 def test_bands_are_four_deviations_wide_but_never_narrow(make_record: Any) -> None:
-    found = [_with_loss(make_record("byol", s, top1=top1), -0.7) for s, top1 in enumerate((39.5, 40.5))]
-    found += [_with_loss(make_record("simclr", s, top1=99.5), 2.0 + s) for s in range(2)]
-    found += [_with_loss(make_record("random_init", s, top1=30.0), None) for s in range(2)]
-    bands = yaml.safe_load(check.measure(found))["bands"]
+    records = [_with_loss(make_record("byol", s, top1=top1), -0.7) for s, top1 in enumerate((39.5, 40.5))]
+    records += [_with_loss(make_record("simclr", s, top1=99.5), 2.0 + s) for s in range(2)]
+    records += [_with_loss(make_record("random_init", s, top1=30.0), None) for s in range(2)]
+    bands = yaml.safe_load(check.measure(records))["bands"]
     assert bands["byol"] == {"linear top-1": [36.5, 44.5], "final loss": [-0.714, -0.686]}
     assert bands["simclr"] == {"linear top-1": [96.0, 100.0], "final loss": [-0.3284, 5.3284]}
     assert list(bands["random_init"]) == ["linear top-1"]
     with pytest.raises(UserError, match="at least two seeds"):
-        check.measure(found[:1])
+        check.measure(records[:1])
 
 
 def test_every_entry_of_the_check_has_bands_that_tell_something() -> None:

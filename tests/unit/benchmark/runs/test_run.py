@@ -67,11 +67,11 @@ def test_an_interrupted_run_resumes_to_the_same_scores(
 
 def test_a_state_of_another_key_is_not_resumed(make_specs: Callable[..., list[RunSpec]], start: Any) -> None:
     (spec,) = make_specs("simclr")
-    run = start(spec, "one")
+    run = start(spec, "saved")
     run.save(run.training)
     (other,) = make_specs("simclr", seeds=[1])
-    assert start(other, "one").resumed_at is None
-    assert start(spec, "one").resumed_at == 0.0
+    assert start(other, "saved").resumed_at is None
+    assert start(spec, "saved").resumed_at == 0.0
 
 
 def test_pruning_is_asked_at_all_points_but_the_last(make_specs: Callable[..., list[RunSpec]], start: Any) -> None:
@@ -101,7 +101,7 @@ def test_a_loss_that_is_not_finite_diverges_with_its_history(
 
 def test_a_method_that_trains_nothing_is_scored(make_specs: Callable[..., list[RunSpec]], start: Any) -> None:
     (spec,) = make_specs("random_init")
-    run = start(spec, "floor")
+    run = start(spec, "untrained")
     status, _, metrics = run.train_and_test()
     assert (status, run.training, run.measurements) == ("completed", None, None)
     assert metrics.validation == [] and metrics.trainable_parameters == 0 and metrics.backbone_parameters > 0

@@ -1,4 +1,4 @@
-"""Trackers: which are chosen, what they receive, and that one that fails ends nothing else."""
+"""Trackers: which are chosen, what they receive, and that a failing tracker ends nothing else."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_each_line_is_sent_once_at_its_step(logger: MagicMock) -> None:
     assert ledger.tracked
 
 
-def test_a_tracker_that_fails_is_left_behind(logger: MagicMock, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_tracker_that_fails_is_dropped(logger: MagicMock, caplog: pytest.LogCaptureFixture) -> None:
     logger.log_metrics.side_effect = RuntimeError("server gone\nmore")
     tracker = Tracker(["notes"], Ledger(lambda: None), RANKS)
     tracker.open(MagicMock(resumed_step=None))

@@ -13,7 +13,7 @@ from benchmark.sweep.progress import Pace, TrialReporter
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, which stands still until it is set."""
+    """The time, which changes only when it is set."""
     now = [1000.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now

@@ -129,7 +129,7 @@ def test_a_wrong_setting_of_the_command_line_is_not_attributed_to_a_file(
 
 
 def test_the_recipe_itself_is_checked_where_it_will_be_trained(write_sweep: Callable[..., Path]) -> None:
-    """Valid with every value that is swept, and not as it stands."""
+    """Valid with every value that is swept, and not with its own settings."""
     entries = [{"method": "cnn_jepa", "overrides": {"predictor_depth": 0}}]
     path = write_sweep({"entries": entries}, confirm_seeds=[7])
     resolve_sweep(load_sweep(str(path))[0], path, budget=None, settings=[])

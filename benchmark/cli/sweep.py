@@ -64,7 +64,7 @@ def sweep(
         from benchmark.sweep.storage import check_storage
 
         check_storage(storage)
-    from benchmark.sweep.resolve import check_on_data, resolve_sweep
+    from benchmark.sweep.space import check_on_data, resolve_sweep
     from benchmark.sweep.sweep import Sweep
     from benchmark.sweep.trial_runs import SweepOptions
 

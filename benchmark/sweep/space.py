@@ -1,4 +1,4 @@
-"""What one entry's study tries: its parameters, its points, and the experiment that a point stands for.
+"""What a sweep tries: each entry's parameters and points, and the experiment that a point stands for.
 
 Every drawn value is a function of the sampler's seed, the parameter's full name and the point's number, so that neither
 another method nor another parameter changes it, and neither do workers or resuming. Learned points (`tpe`, `gp`,
@@ -20,14 +20,20 @@ import torch
 
 from benchmark.errors import UserError
 from benchmark.experiment.entries import resolve_entries
-from benchmark.experiment.files import set_key
+from benchmark.experiment.explain import with_settings
+from benchmark.experiment.files import find_experiment, set_key
+from benchmark.experiment.run_spec import plan_runs
 from benchmark.experiment.spec import validate_experiment
 from benchmark.randomness import generator
-from benchmark.sweep.spec import entry_name
+from benchmark.sweep.spec import entry_name, read_base
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from optuna.trial import Trial
 
+    from benchmark.data.datasets import Dataset
     from benchmark.experiment.entries import ResolvedEntry
     from benchmark.experiment.spec import Experiment
     from benchmark.sweep.spec import BaseExperiment, ParameterSpec, SweepSpec
@@ -184,6 +190,52 @@ def _parameters(sweep: SweepSpec, entry: str, names: list[str], where: str) -> d
     if not own:
         raise UserError(f"{where}: entry '{entry}' has no parameter; leave it out, or name one of its keys")
     return own
+
+
+@dataclass(frozen=True)
+class ResolvedSweep:
+    """A sweep, read and checked as far as that is possible without data; command-line overrides are applied."""
+
+    sweep: SweepSpec
+    experiment: Experiment
+    source: Path
+    spaces: list[Space]
+
+
+def resolve_sweep(sweep: SweepSpec, path: Path, *, budget: str | None, settings: Sequence[str]) -> ResolvedSweep:
+    """Resolves a sweep's experiment and every point that can be known before the first trial.
+
+    Args:
+        settings: `a.b=value` each, on top of the file's.
+
+    Raises:
+        UserError: a key is unknown, or a value is one that no run would accept.
+    """
+
+    def read(settings: Sequence[str]) -> ResolvedSweep:
+        base = read_base(sweep, path, budget, settings)
+        entry_spaces = spaces(sweep, base, str(path))
+        for space in entry_spaces:
+            for point in space.examples():
+                space.resolve(point)
+        return ResolvedSweep(sweep, base.experiment, base.source, entry_spaces)
+
+    return with_settings(read, settings, path, find_experiment(sweep.experiment, path.parent))
+
+
+def check_on_data(resolved: ResolvedSweep, dataset: Dataset, device: torch.device) -> None:
+    """Checks every point that can be known against the images: their size and number.
+
+    Raises:
+        UserError: no run would accept a point.
+    """
+    for space in resolved.spaces:
+        for point in space.examples():
+            experiment, entries = space.resolve(point)
+            try:
+                plan_runs(experiment, entries, dataset, device)
+            except UserError as error:
+                raise UserError(f"{space.where}: with {point_text(point)}: {error}") from None
 
 
 def point_text(point: Point) -> str:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.machine.interrupt import StopSignal
     from benchmark.records.study import StudyRecord
-    from benchmark.sweep.resolve import ResolvedSweep
+    from benchmark.sweep.space import ResolvedSweep
     from benchmark.sweep.study import EntryTrials
 
 

@@ -127,7 +127,7 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
         experiment, source = RunRequest(**{key: values[key] for key in wanted}).parse(values["settings"] or [])
         assert len(resolve_entries(experiment, source)) == len(experiment.entries)
     elif name == "sweep" and values["config"] is not None:
-        from benchmark.sweep.resolve import resolve_sweep
+        from benchmark.sweep.space import resolve_sweep
         from benchmark.sweep.spec import load_sweep
 
         spec, path = load_sweep(values["config"], study=values["study"], seeds=None, trials=values["trials"])

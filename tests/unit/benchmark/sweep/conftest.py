@@ -15,7 +15,7 @@ from benchmark.machine.interrupt import StopSignal
 from benchmark.records.folder import write_record
 from benchmark.records.schema import TrialMetrics, ValidationPoint, ValidationScores
 from benchmark.runs.run import never_prune
-from benchmark.sweep.resolve import ResolvedSweep, check_on_data, resolve_sweep
+from benchmark.sweep.space import ResolvedSweep, check_on_data, resolve_sweep
 from benchmark.sweep.spec import load_sweep
 from benchmark.sweep.sweep import Sweep
 from benchmark.sweep.trial_runs import SweepOptions, TrialRuns

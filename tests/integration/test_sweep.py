@@ -44,7 +44,7 @@ def _study(out: Path) -> StudyRecord:
     return read_study(out / "depth" / "study.json")
 
 
-_MAIN = "from benchmark.training import measure; measure.FLOP_DRAWS = 2; from benchmark.cli.main import main; main()"
+_MAIN = "from benchmark.training import profile; profile.FLOP_DRAWS = 2; from benchmark.cli.main import main; main()"
 
 
 def _start(*arguments: object) -> subprocess.Popen[str]:

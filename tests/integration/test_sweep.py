@@ -183,6 +183,9 @@ def test_one_of_two_workers_is_killed_and_then_the_sweep_interrupted(bench: Any,
     arguments = (sweep, "--out", out, "--storage", f"journal:{journal}", "--share")
     process = _start(*arguments, "--workers", "2")
     _wait_for(process, r"trial (\d), seed 0: \d+%", times=2)
+    end = time.monotonic() + 20
+    while len(list(out.rglob("state.pt"))) < 2 and time.monotonic() < end:  # both have a state to resume from
+        time.sleep(0.02)
     first, second = (child for child in psutil.Process(process.pid).children() if "--worker" in child.cmdline())
     # kill -9 of one: its trial is put back into the queue, and the other worker continues.
     first.kill()

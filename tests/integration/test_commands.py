@@ -71,6 +71,7 @@ _SWEEP = "trains a whole sweep: tests/integration/test_sweep.py runs a small one
 _CHECKPOINT = "needs somebody's weights and a dataset: tests/integration/test_foreign.py makes small ones"
 ONLY_READ: dict[str, str] = {
     "make demo": "installs an environment and trains for minutes",
+    "make test": "runs this test",
     "bench run quickstart --budget wall_clock=10m": f"{_HOURS}test_run.py, with two seconds",
     "bench evaluate results/quickstart --protocols lowshot-v1": "the same as on protocols.md, which is executed",
     "bench report results/quickstart --out reports/mine": "the same as in the README, which is executed",

@@ -103,7 +103,7 @@ def test_converting_stl10_says_that_unlabelled_images_are_left_out(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digits = datasets.load_dataset(DatasetSpec(name="digits"), None)
-    monkeypatch.setattr(datasets, "load_dataset", lambda spec, path, progress: digits)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: digits)
     code, printed = bench("data", "convert", "stl10", tmp_path / "x.h5", "--data", tmp_path)
     assert code == 0 and "unlabelled images are left out" in printed, printed
     code, printed = bench("data", "inspect", tmp_path / "x-train.h5")

@@ -23,7 +23,7 @@ KeyT = TypeVar("KeyT")
 
 
 def grouped(items: Iterable[ItemT], key: Callable[[ItemT], KeyT]) -> dict[KeyT, list[ItemT]]:
-    """Items by a key, keys and items in their order."""
+    """Groups items by key, keeping their order."""
     groups: dict[KeyT, list[ItemT]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)

@@ -37,7 +37,7 @@ class Level:
 
     @property
     def text(self) -> str:
-        """The value as a reader writes it."""
+        """The value as text, for tables and figures."""
         return value_text(self.value)
 
 

@@ -68,7 +68,7 @@ def list_(
 ) -> None:
     """List what there is to choose from."""
     if what is None:
-        raise UserError(f"bench list lists one of: {', '.join(sorted(LISTS))}")
+        raise UserError(f"say what to list: {', '.join(sorted(LISTS))}")
     if what not in LISTS:
         raise UserError(f"cannot list '{what}'; {nearest(what, LISTS)}")
     lines = list(LISTS[what]())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -19,6 +21,9 @@ from benchmark.cli.run import app as run_app
 from benchmark.cli.sweep import app as sweep_app
 from benchmark.errors import UserError
 from benchmark.machine.launch import is_spokesman
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 
 class _Bench(TyperGroup):
@@ -85,4 +90,18 @@ def _options(
 
 def main() -> None:
     """The console script. Exit codes: 0 all well, 1 some runs failed, 2 bad usage or input, 130 interrupted."""
-    app()
+    before = signal.signal(signal.SIGINT, _interrupt)
+    try:
+        app()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # During an import, libraries turn a KeyboardInterrupt into errors of their own. Nothing has begun then.
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            typer.secho("interrupted", err=True)
+            os._exit(130)
+        frame = frame.f_back
+    raise KeyboardInterrupt

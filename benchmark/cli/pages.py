@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from benchmark.cost.budget import BudgetSpec, parse_budget
@@ -13,7 +14,6 @@ from benchmark.files import writing
 from benchmark.records.budgets import budget_of, budget_text
 from benchmark.records.folder import find_records
 from benchmark.records.study import find_studies
-from methods.config import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,8 +40,8 @@ def read_results(
     """
     for folder in folders:
         if not folder.exists():
-            siblings = [path.name for path in folder.parent.glob("*/")]
-            hint = f"; {nearest(folder.name, siblings)}" if siblings else ""
+            close = get_close_matches(folder.name, [path.name for path in folder.parent.glob("*/")], n=1, cutoff=0.5)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
             raise UserError(f"{folder}: no such folder{hint}")
     records, problems = find_records(folders)
     if not trials:

@@ -46,7 +46,7 @@ def sweep(
     share: Share = False,
     download: Download = False,
     show: Annotated[str | None, typer.Option(metavar="STUDY", help="Print a study's trials (name or folder).")] = None,
-    worker: Annotated[bool, typer.Option("--worker", hidden=True)] = False,
+    worker: Annotated[int | None, typer.Option("--worker", hidden=True, help="Process of the caller.")] = None,
 ) -> None:
     """Try out settings of an experiment with Optuna; then write the study's table and report."""
     reporter = ConsoleReporter()
@@ -74,16 +74,16 @@ def sweep(
     check_on_data(resolved, dataset, chosen)
 
     def announce(text: str) -> None:
-        if not worker:  # the caller says it for all
+        if worker is None:  # the caller says it for all
             reporter.say(text)
         running.stop_workers()
 
     # A worker stops, too, where its caller was killed.
-    stop_signal = StopSignal(announce, parent=os.getppid() if worker else None)
+    stop_signal = StopSignal(announce, parent=worker)
     running = Sweep(resolved, dataset, SweepOptions(out, storage, data, device, share), reporter.say, stop_signal)
     try:
         with stop_signal:
-            if worker:
+            if worker is not None:
                 running.work(wait=False)
                 return
             running.write()
@@ -91,7 +91,7 @@ def sweep(
                 running.work_beside(workers, _worker_arguments(sys.argv[1:]))
             failed = running.work() + running.confirm()
     except (Interrupted, KeyboardInterrupt):
-        if not worker:
+        if worker is None:
             reporter.say("interrupted; the same command resumes from here")
         raise typer.Exit(130) from None
     record = running.write()
@@ -104,7 +104,7 @@ def sweep(
 
 def _worker_arguments(arguments: list[str]) -> list[str]:
     """This command's own arguments for one of its workers."""
-    return [*arguments[arguments.index("sweep") + 1 :], "--workers", "1", "--worker"]
+    return [*arguments[arguments.index("sweep") + 1 :], "--workers", "1", "--worker", str(os.getpid())]
 
 
 def _show_study(study: str, out: Path, reporter: ConsoleReporter) -> None:

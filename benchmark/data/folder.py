@@ -23,7 +23,8 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 def split_folders(path: Path) -> tuple[Path, Path]:
     """The folders of the train and test splits in an image folder; a `UserError` if one is missing."""
     if not path.is_dir():
-        raise UserError(f"{path}: no such folder; expected an image folder with train/<class>/ and test/<class>/")
+        problem = "is a file" if path.exists() else "no such folder"
+        raise UserError(f"{path}: {problem}; expected an image folder with train/<class>/ and test/<class>/")
     train = path / "train"
     if not train.is_dir():
         contents = ", ".join(sorted(child.name for child in path.iterdir())[:5]) or "nothing"

@@ -31,7 +31,7 @@ class Box:
 
     @classmethod
     def around(cls, x: float, y: float, half: float) -> Box:
-        """The square around a point, with half the length of its side."""
+        """The square with this centre and half side length."""
         return cls(x - half, y - half, x + half, y + half)
 
     def overlap(self, other: Box) -> float:

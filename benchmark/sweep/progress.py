@@ -41,7 +41,7 @@ class TrialReporter:
             self._say(f"{self._label}: {progress:.0%}, {duration(remaining)} left")
 
     def run_ended(self, record: Record) -> None:
-        """The score is for the trial to report."""
+        """Says nothing: the worker reports the trial's score."""
 
     def say(self, text: str) -> None:
         """A line for the user, once."""

@@ -223,6 +223,9 @@ def read_base(sweep: SweepSpec, path: Path, budget: str | None, settings: Sequen
         set_key(data, key, value, f"{path}: settings.{key}")
     override(data, budget, settings)
     experiment = validate_experiment(data, str(source))
+    if len(experiment.budget.rungs()) > 1:
+        where = f"--budget {budget}" if budget else str(source)
+        raise UserError(f"{where}: the budget is a ladder; a sweep's trials share one limit")
     points = experiment.evaluation.points
     if sweep.pruner != "none" and (points < 2 or points * len(sweep.seeds) < 3):
         raise UserError(

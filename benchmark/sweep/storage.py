@@ -38,7 +38,7 @@ def check_storage(url: str) -> None:
     """Refuses an address that cannot be opened, without opening it.
 
     Raises:
-        UserError: it is not an address, its driver is not installed, or a journal's folder does not exist.
+        UserError: it is not an address, its driver is not installed, or a file's folder does not exist.
     """
     if (journal := _journal_path(url)) is not None:
         with writing(url):
@@ -46,6 +46,9 @@ def check_storage(url: str) -> None:
                 raise FileNotFoundError(errno.ENOENT, "")
         return
     address = _address(url)
+    file = address.database if address.get_backend_name() == "sqlite" else None
+    if file and file != ":memory:" and not Path(file).parent.is_dir():
+        raise _unusable(address, FileNotFoundError(f"no folder {Path(file).parent}"))
     try:
         address.get_dialect().import_dbapi()
     except (ImportError, SQLAlchemyError, AttributeError) as error:

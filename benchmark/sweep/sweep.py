@@ -77,7 +77,7 @@ class Sweep:
             # A second signal would end it at once.
             if worker not in self._signalled and worker.poll() is None:
                 self._signalled.append(worker)
-                worker.send_signal(signal.SIGINT)
+                worker.send_signal(signal.SIGTERM)  # which ends one quietly that is still starting
 
     def write(self) -> StudyRecord:
         """Writes the study's table and record."""

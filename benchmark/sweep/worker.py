@@ -16,7 +16,7 @@ from benchmark.randomness import derive_seed
 from benchmark.runs.run import never_prune
 from benchmark.sweep.progress import Pace
 from benchmark.sweep.space import FIRST, point_text
-from benchmark.sweep.storage import quiet
+from benchmark.sweep.storage import failures, quiet
 from benchmark.sweep.trial_runs import outcome
 
 if TYPE_CHECKING:
@@ -152,8 +152,9 @@ class Worker:
         def should_prune(scores: Mapping[str, float]) -> bool:
             # Steps count on over the seeds, so that trials are compared at the same seed and progress.
             step = place * self.points + max(0, round(scores["progress"] * self.points) - 1)
-            trial.report(scores["knn20"], step)
-            return trial.should_prune()
+            with failures():  # of the storage, which are not the run's
+                trial.report(scores["knn20"], step)
+                return trial.should_prune()
 
         return should_prune
 

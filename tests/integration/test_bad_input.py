@@ -208,7 +208,7 @@ def test_a_folder_written_before_an_option_existed_is_still_accepted(bench: Any,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["list"], "bench list lists one of: backbones, datasets"),
+        (["list"], "say what to list: backbones, datasets"),
         (["list", "method"], "cannot list 'method'; did you mean 'methods'"),
         (["report", "{}/resluts", "--out", "x"], "resluts: no such folder; did you mean 'results'"),
         (["evaluate", "{}/none.pth", "--backbone", "resnet18", "--dataset", "shapes"], "none.pth: no such file"),

@@ -249,3 +249,19 @@ def test_bad_requests_end_before_the_first_trial(bench: Any, tmp_path: Path) -> 
     code, printed = bench("sweep", "mask_ratio", "--workers", "0")
     assert code == 2 and "--workers" in printed and "Traceback" not in printed
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.slow
+def test_workers_stop_when_their_caller_is_killed_while_they_start(bench: Any, tmp_path: Path) -> None:
+    tiny = {"budget": {"steps": 2000}, "evaluation": {"points": 5, "images": 100}}
+    sweep = _sweep(bench, tiny, entries=["simclr"], parameters={"simclr.temperature": {"values": [0.1, 0.5]}})
+    process = _start(sweep, "--out", tmp_path / "out", "--share", "--workers", "2")
+    workers: list[psutil.Process] = []
+    while len(workers) < 2:
+        assert process.poll() is None
+        workers = [child for child in psutil.Process(process.pid).children() if "--worker" in child.cmdline()]
+    process.kill()
+    process.wait()
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
+    (trials,) = (one.trials for one in _study(tmp_path / "out").studies)
+    assert "RUNNING" not in _states(tmp_path / "out", "depth.simclr") and len(trials) == 2

@@ -27,3 +27,9 @@ def test_every_module_has_its_test_file_and_every_test_file_its_module() -> None
     missing, stray = _modules() - _tests(), _tests() - _modules()
     assert not missing, f"without a test file below tests/unit: {sorted(map(str, missing))}"
     assert not stray, f"without a module: {sorted(map(str, stray))}"
+
+
+def test_every_test_file_holds_a_test() -> None:
+    files = [ROOT / "tests" / "unit" / path for path in _tests()]
+    empty = [str(path) for path in files if "\ndef test_" not in path.read_text(encoding="utf-8")]
+    assert files and not empty

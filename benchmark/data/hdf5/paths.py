@@ -41,7 +41,7 @@ def split_paths(path: Path) -> tuple[Path, Path]:
 
 
 def existing_file(path: Path) -> None:
-    """Refuses a path at which there is nothing, or a folder."""
+    """Refuses a missing path, or a folder."""
     if path.is_dir():
         raise UserError(f"{path}: is a folder; expected one HDF5 file")
     if not path.is_file():

@@ -56,7 +56,7 @@ _SWEEP: dict[str, Any] = {
 REFUSED = {
     # commands and their words
     "rnu": "No such command 'rnu'. Did you mean 'run'?",
-    "list": "bench list lists one of: backbones, datasets",
+    "list": "say what to list: backbones, datasets",
     "list method": "cannot list 'method'; did you mean 'methods'",
     "run --sed 0": "No such option: --sed",
     "run tiny.yaml --seeds a": "--seeds: 'a' is not a seed",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 def test_a_worker_gets_the_commands_arguments_and_works_alone() -> None:
     arguments = ["--debug", "sweep", "mask_ratio", "--workers", "4", "--share"]
     assert _worker_arguments(arguments) == [
-        "mask_ratio", "--workers", "4", "--share", "--workers", "1", "--worker",
+        "mask_ratio", "--workers", "4", "--share", "--workers", "1", "--worker", str(os.getpid()),
     ]  # fmt: skip
 
 

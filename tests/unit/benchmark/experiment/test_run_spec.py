@@ -70,7 +70,7 @@ def test_a_key_keeps_its_meaning_where_a_default_changed(
     assert spec.key == "b676c0562c51bed3adf383bd007640c1"  # as recorded then
 
 
-def test_every_shipped_experimentspecs() -> None:
+def test_every_shipped_experiment_has_runs() -> None:
     for name in shipped_experiments():
         experiment, source = load_experiment(name)
         size = experiment.dataset.size or 32

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
 import yaml
 
-from benchmark.sweep.spec import ParameterSpec, load_sweep
+from benchmark.errors import UserError
+from benchmark.sweep.spec import ParameterSpec, load_sweep, read_base
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 def test_a_range_of_whole_numbers_or_of_steps_is_a_list() -> None:
@@ -31,3 +39,10 @@ def test_the_named_ablations_have_four_values_and_three_seeds() -> None:
         spec, _ = load_sweep(name)
         (parameter,) = spec.parameters.values()
         assert len(parameter.listed() or []) >= 4 and len(spec.seeds) >= 3
+
+
+def test_a_ladder_of_budgets_is_refused_by_name(write_sweep: Callable[..., Path]) -> None:
+    path = write_sweep()
+    sweep, _ = load_sweep(str(path))
+    with pytest.raises(UserError, match=r"^--budget steps=2,4: the budget is a ladder"):
+        read_base(sweep, path, "steps=2,4", [])

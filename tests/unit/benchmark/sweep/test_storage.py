@@ -111,3 +111,10 @@ def test_a_trial_whose_workers_keep_dying_fails_until_the_next_command(open_swee
     assert outcome.state == "failed" and "its process died (4 times)" in outcome.message
     again = open_sweep(trials=1, seeds=[0])
     assert again.work() == 0 and _states(again) == ["COMPLETE"]
+
+
+def test_a_file_in_a_missing_folder_is_refused_without_opening_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--storage sqlite:///.*: cannot be used \(no folder .*nothere\)"):
+        check_storage(f"sqlite:///{tmp_path / 'nothere' / 'x.db'}")
+    check_storage(f"sqlite:///{tmp_path / 'x.db'}")
+    assert not (tmp_path / "x.db").exists()

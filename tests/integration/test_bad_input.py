@@ -76,6 +76,7 @@ def test_configuration(bench: Any, tmp_path: Path, options: list[str], message: 
     assert not list(out.rglob("record.json"))
 
 
+@pytest.mark.slow
 def test_data_folders(bench: Any, tmp_path: Path) -> None:
     config = bench.config(dataset={"name": "folder"}, batch_size=8)
     run = (config, "--out", tmp_path / "out", "--methods", "simclr")
@@ -107,6 +108,7 @@ def test_a_missing_dataset_is_not_downloaded(bench: Any, tmp_path: Path) -> None
     assert "--download" in message and str(tmp_path / "none") in message
 
 
+@pytest.mark.slow
 def test_an_output_folder_of_another_experiment(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     config = bench.config()
@@ -119,6 +121,7 @@ def test_an_output_folder_of_another_experiment(bench: Any, tmp_path: Path) -> N
     assert "entries.random_init.backbone.width is 8 there and 16 here" in message
 
 
+@pytest.mark.slow
 def test_a_refused_run_does_not_claim_its_folder(bench: Any, tmp_path: Path) -> None:
     run = (bench.config(), "--out", tmp_path / "out", "--methods", "random_init,simclr")
     _refused(bench, *run, "--set", "batch_size=1000")
@@ -131,6 +134,7 @@ def test_an_output_folder_that_cannot_be_written(bench: Any, tmp_path: Path) -> 
     assert "cannot be written" in message
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_keeps_the_last_state(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +176,7 @@ def test_missing_and_foreign_results(bench: Any, tmp_path: Path) -> None:
     assert "no record of a run" in printed and "record.json: not a JSON file" in printed
 
 
+@pytest.mark.slow
 def test_help_answers_without_torch() -> None:
     program = "import sys; sys.argv=['bench','--help']\nfrom benchmark.cli.main import main\n"
     check = program + (
@@ -194,6 +199,7 @@ def test_lists(bench: Any, what: str) -> None:
     assert (code, "did you mean 'methods'" in printed) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_folder_written_before_an_option_existed_is_still_accepted(bench: Any, tmp_path: Path) -> None:
     arguments = ("run", bench.config(), "--out", tmp_path, "--methods", "random_init")
     bench.finished(tmp_path, "random_init")

@@ -162,6 +162,7 @@ def _check_other(words: list[str]) -> None:
         assert words[0] == "optuna-dashboard"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", dict.fromkeys([*block_commands(), *config_commands()]), ids=lambda c: f"{c.page}: {c.text}"
 )

@@ -38,6 +38,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
+@pytest.mark.slow
 def test_a_converted_file_gives_the_same_runs_as_its_folder(bench: Any, folder: Path, tmp_path: Path) -> None:
     code, printed = bench("data", "convert", folder, tmp_path / "x.h5")
     assert code == 0 and "x-train.h5" in printed and "x-test.h5" in printed, printed
@@ -181,6 +182,7 @@ def test_reading_ahead_and_interruptions_do_not_change_runs_whose_reader_crops(
     assert found["ahead"] == found["late"] == found["parts"] == found["late parts"]
 
 
+@pytest.mark.slow
 def test_records_say_who_crops(bench: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = bench.config(dataset={"name": "folder", "size": 16}, entries=["random_init"])
     for out, limit, crops in (("memory", 1 << 30, "device"), ("disk", 0, "reader")):

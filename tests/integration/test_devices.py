@@ -59,6 +59,7 @@ def _difference(first: dict[str, Any], second: dict[str, Any]) -> float:
     return max(float(((a - b).abs() / b.abs().clamp(min=1)).max()) for a, b in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", _WHOLE)
 def test_two_processes_equal_one_at_the_same_batch(outcomes: dict[str, Any], entry: str) -> None:
     alone, pair = (outcomes[name]["whole"][entry] for name in ("alone", "pair"))

@@ -32,6 +32,7 @@ def run_folder(bench: Any, out: Path, backbone: dict[str, Any]) -> tuple[Path, E
     return path.parent, load_encoder(path.parent, record)
 
 
+@pytest.mark.slow
 def test_the_round_trip_through_timm_and_torchvision_changes_nothing(bench: Any, tmp_path: Path) -> None:
     folder, encoder = run_folder(bench, tmp_path / "out", {"name": "resnet18"})
     images = torch.randn(2, 3, 32, 32)
@@ -59,6 +60,7 @@ def test_the_round_trip_through_timm_and_torchvision_changes_nothing(bench: Any,
         assert all(torch.equal(weight, original[key]) for key, weight in match.weights.items())
 
 
+@pytest.mark.slow
 def test_a_vit_goes_to_timm(bench: Any, tmp_path: Path) -> None:
     folder, encoder = run_folder(bench, tmp_path / "out", {"name": "vit_tiny", "patch_size": 8})
     code, printed = bench("export", folder, "--to", "timm", "--out", tmp_path / "vit.safetensors")
@@ -77,6 +79,7 @@ def test_a_vit_goes_to_timm(bench: Any, tmp_path: Path) -> None:
     torch.testing.assert_close(theirs.eval()(images), encoder.features(images), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_vit_with_a_class_token_goes_to_timm(bench: Any, tmp_path: Path) -> None:
     torch.manual_seed(0)
     theirs = timm.create_model("vit_tiny_patch16_224", img_size=32, num_classes=10)
@@ -116,6 +119,7 @@ def test_networks_that_the_target_library_lacks_are_refused(bench: Any, tmp_path
     assert code == 2 and "not a run's folder" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("token", [None, "features"])
 def test_a_vit_can_be_exported_for_any_number_of_images(token: Any) -> None:
     spec = BackboneSpec(name="vit_tiny", patch_size=8, width=32, depth=1, class_token=token)

@@ -64,6 +64,7 @@ TOKEN_VIT = "vit_tiny,width=32,depth=1,patch_size=4"
 
 # Two formats are scored. The others have to give the same weights: then the record is there already.
 # torchvision and CNN-JEPA's repository have no vision transformers under timm's names.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "scored", "without"), [(NETWORK, "cnn-jepa", ()), (TOKEN_VIT, "ijepa", ("torchvision", "cnn-jepa"))]
 )

@@ -17,6 +17,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_library_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it stands, but for fewer epochs and smaller batches."""
     (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)

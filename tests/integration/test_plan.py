@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.estimates
 
 
+@pytest.mark.slow
 def test_every_entry_and_rung_is_estimated_and_nothing_is_trained(bench: Any, tmp_path: Path) -> None:
     before = set(tmp_path.rglob("*"))
     config = bench.config()
@@ -34,6 +35,7 @@ def test_every_entry_and_rung_is_estimated_and_nothing_is_trained(bench: Any, tm
     assert set(tmp_path.rglob("*")) - before <= {config, *(tmp_path / "locks").rglob("*"), tmp_path / "locks"}
 
 
+@pytest.mark.slow
 def test_a_budget_of_time_costs_that_time(bench: Any, tmp_path: Path) -> None:
     code, printed = bench("plan", bench.config(), "--methods", "simclr", "--budget", "wall_clock=2m")
     assert code == 0, printed
@@ -41,6 +43,7 @@ def test_a_budget_of_time_costs_that_time(bench: Any, tmp_path: Path) -> None:
     assert "2.0 min" in row and "0.03" in row  # device-hours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("budget", "training", "device_hours"),
     # The budget stays: the same wall-clock time at twice the device-hours, or the same device-hours in half the time.
@@ -57,6 +60,7 @@ def test_several_devices_are_assumed_to_divide_the_work(
     assert "assumes that 2 devices divide the work without loss, which was not measured" in printed
 
 
+@pytest.mark.slow
 def test_a_run_estimates_the_missing_runs(bench: Any, tmp_path: Path) -> None:
     arguments = ("run", bench.config(), "--out", tmp_path, "--methods", "simclr")
     code, printed = bench(*arguments)
@@ -78,6 +82,7 @@ def test_an_interruption_during_the_estimate_leaves_no_files(
     assert set(bench.records(tmp_path / "out")) == {"simclr", "vicreg"}
 
 
+@pytest.mark.slow
 def test_bad_requests_are_refused_as_in_run(bench: Any) -> None:
     for options, message in (
         (("--methods", "simcrl"), "did you mean 'simclr'"),
@@ -117,6 +122,7 @@ def test_cifar10_is_planned_on_a_folder_of_its_images(bench: Any, tmp_path: Path
     assert all(float(row[3].replace(",", "")) > 0 for row in rows.values())
 
 
+@pytest.mark.slow
 def test_the_published_batch_is_refused_on_too_few_images(bench: Any, tmp_path: Path) -> None:
     folder = _images(tmp_path / "images", (40, 50))
     assert bench("data", "convert", folder, tmp_path / "few.h5", "--resize", "256")[0] == 0

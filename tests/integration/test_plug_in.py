@@ -22,6 +22,7 @@ def test_the_example_is_as_short_as_the_documentation_says() -> None:
     assert lines < 80
 
 
+@pytest.mark.slow
 def test_an_installed_package_brings_its_method_onto_the_leaderboard(tmp_path: Path) -> None:
     pytest.importorskip("setuptools", minversion="77", reason="the example's build backend is not installed")
     package, site, out = tmp_path / "package", tmp_path / "site", tmp_path / "out"

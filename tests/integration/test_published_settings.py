@@ -40,6 +40,7 @@ def _lr(plan: RunSpec) -> float:
     return effective_lr(plan.settings, plan.experiment.batch_size)
 
 
+@pytest.mark.slow
 def test_the_experiments_are_of_published_size(plans: dict[str, dict[str, RunSpec]]) -> None:
     for name, (backbone, size, epochs, recipe, precision) in {
         "cifar10": (BackboneSpec(name="resnet18", stem="small"), None, 100, "small", "auto"),
@@ -61,6 +62,7 @@ def test_the_experiments_are_of_published_size(plans: dict[str, dict[str, RunSpe
         assert len(vit) == 1 and vit.pop().kind == "vit"
 
 
+@pytest.mark.slow
 def test_the_second_network_is_of_like_cost_or_size(plans: dict[str, dict[str, RunSpec]]) -> None:
     def forward(spec: BackboneSpec, size: int) -> tuple[float, float]:
         """Millions of multiply-adds of an image, millions of parameters."""

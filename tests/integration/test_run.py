@@ -90,6 +90,7 @@ def test_a_runs_folder_holds_these_files(bench: Any, tmp_path: Path) -> None:
     network.load_state_dict(load_file(folder / "encoder.safetensors"), strict=True)
 
 
+@pytest.mark.slow
 def test_finished_runs_are_not_repeated_and_missing_ones_are_added(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     config = bench.config()
@@ -148,6 +149,7 @@ def test_a_picture_that_fails_does_not_fail_the_run(
         bench("--debug", "run", bench.config(), "--out", tmp_path / "debug", "--methods", "simclr")
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_history(bench: Any, tmp_path: Path) -> None:
     bench.finished(tmp_path, "simclr")
     assert bench("run", bench.config(), "--out", tmp_path, "--methods", "simclr", "--seeds", "1")[0] == 0
@@ -213,6 +215,7 @@ def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(
     assert not list((tmp_path / "parts").rglob("state.pt"))
 
 
+@pytest.mark.slow
 def test_time_that_passes_while_a_state_is_saved_skips_no_evaluation(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +274,7 @@ def test_a_failing_run_is_recorded_and_does_not_stop_the_others(
 _WILD = ("--set", "simclr.optimizer.lr=1e30", "--set", "simclr.optimizer.name=sgd", "--set", "precision='32'")
 
 
+@pytest.mark.slow
 def test_weights_that_become_infinite_in_the_last_step_are_a_divergence(bench: Any, tmp_path: Path) -> None:
     options = ("--set", "supervised.optimizer.lr=1e30", "--set", "supervised.optimizer.warmup=0", "--budget", "steps=1")
     code, printed = bench("run", bench.config(), "--out", tmp_path, "--methods", "supervised", *options)
@@ -278,6 +282,7 @@ def test_weights_that_become_infinite_in_the_last_step_are_a_divergence(bench: A
     assert bench.records(tmp_path)["supervised"].status == "diverged"
 
 
+@pytest.mark.slow
 def test_divergence_is_a_status_without_scores(bench: Any, tmp_path: Path) -> None:
     code, _ = bench("run", bench.config(), "--out", tmp_path, "--methods", "simclr", *_WILD)
     record = bench.records(tmp_path)["simclr"]
@@ -289,6 +294,7 @@ def test_divergence_is_a_status_without_scores(bench: Any, tmp_path: Path) -> No
     assert record.ledger is not None and record.ledger.training_time > 0
 
 
+@pytest.mark.slow
 def test_a_time_budget_ends_within_a_step_and_drives_the_schedule(bench: Any, tmp_path: Path) -> None:
     code, _ = bench("run", bench.config(), "--out", tmp_path, "--methods", "simclr", "--budget", "wall_clock=2s")
     assert code == 0
@@ -301,6 +307,7 @@ def test_a_time_budget_ends_within_a_step_and_drives_the_schedule(bench: Any, tm
     assert [line["progress"] for line in lines] == sorted(line["progress"] for line in lines)
 
 
+@pytest.mark.slow
 def test_a_budget_of_flops_ends_with_the_step_that_reaches_it(bench: Any, tmp_path: Path) -> None:
     code, printed = bench("run", bench.config(), "--out", tmp_path, "--methods", "cnn_jepa", "--budget", "flops=1e8")
     assert code == 0, printed
@@ -320,6 +327,7 @@ def test_report_and_leaderboard_need_only_records(bench: Any, tmp_path: Path) ->
     assert [row["n"] for row in rows] == ["1", "1"]
 
 
+@pytest.mark.slow
 def test_a_device_in_use_is_refused_or_shared(bench: Any, tmp_path: Path) -> None:
     take = "import sys; from benchmark.machine.locks import DeviceLock"
     hold = f"{take}\nwith DeviceLock('cpu'): print(flush=True); sys.stdin.read()"

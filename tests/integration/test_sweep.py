@@ -220,6 +220,7 @@ def test_two_workers_on_one_postgresql_database(bench: Any, tmp_path: Path, post
     assert not (tmp_path / "out" / "depth" / "study.db").exists()
 
 
+@pytest.mark.slow
 def test_bad_requests_end_before_the_first_trial(bench: Any, tmp_path: Path) -> None:
     started = time.monotonic()
     for changes, options, message in (

@@ -110,6 +110,7 @@ def test_a_tracker_receives_the_history_and_scores_and_changes_no_result(
     assert [len(untrained.lines(group)) for group in ("train", "validation", "test/online")] == [0, 0, 1]
 
 
+@pytest.mark.slow
 def test_a_tracker_that_fails_is_dropped_and_the_others_continue(
     bench: Any, tmp_path: Path, fake: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_tracker_that_fails_is_dropped_and_the_others_continue(
     ]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_sends_only_what_is_new(
     bench: Any, tmp_path: Path, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

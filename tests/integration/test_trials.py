@@ -47,6 +47,7 @@ def run_once_fixture(bench: Any, tmp_path: Path) -> Any:
     return run_once
 
 
+@pytest.mark.slow
 def test_a_trial_never_reads_the_test_split(run_once: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def read(*_: Any) -> Any:
         raise AssertionError("the test split was read")
@@ -72,6 +73,7 @@ def test_a_trial_never_reads_the_test_split(run_once: Any, monkeypatch: pytest.M
     assert len(leaderboard([record, result])) == 2
 
 
+@pytest.mark.slow
 def test_a_pruned_run_says_what_it_cost(run_once: Any) -> None:
     seen: list[float] = []
 
@@ -87,6 +89,7 @@ def test_a_pruned_run_says_what_it_cost(run_once: Any) -> None:
     assert run_once("trial").status == "pruned"  # it is final
 
 
+@pytest.mark.slow
 def test_nobody_is_asked_at_the_end_of_a_run(run_once: Any) -> None:
     seen: list[float] = []
     record = run_once("trial", lambda scores: bool(seen.append(scores["progress"])))

@@ -286,6 +286,7 @@ def _assert_same(ours: Any, losses: list[float], end: State, method: str, optimi
         assert max((state[name] - ours.start[name]).abs().max() for state in (ours.end, end)) <= 1e-3 * STEPS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("method", ["byol", "simclr", "vicreg"])
 def test_steps_put_together_from_lightly(our_steps: Callable[..., Any], method: str, optimizer: str) -> None:
@@ -294,6 +295,7 @@ def test_steps_put_together_from_lightly(our_steps: Callable[..., Any], method: 
     _assert_same(ours, losses, end, method, optimizer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["byol", "simclr", "vicreg"])
 def test_steps_on_the_losses_of_solo_learn(
     our_steps: Callable[..., Any], solo_losses: dict[str, Any], method: str
@@ -310,6 +312,7 @@ def test_steps_on_the_losses_of_solo_learn(
     _assert_same(ours, losses, end, method, "sgd")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("method", ["byol", "simclr", "vicreg"])
 def test_steps_by_their_formulas_in_float64(our_steps: Callable[..., Any], method: str, optimizer: str) -> None:

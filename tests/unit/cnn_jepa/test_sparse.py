@@ -61,6 +61,7 @@ def contexts(batch: int, grid: tuple[int, int]) -> dict[str, Tensor]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spec", "patch", "grid"), ON_GRIDS)
 def test_equals_masked_dense(
     make_network: Network,
@@ -79,6 +80,7 @@ def test_equals_masked_dense(
                 raise AssertionError(f"{name}, training={training}: {error}") from error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["tiles", "columns", "taps", "dense"])
 def test_every_way_of_computing_gives_the_same(
     make_network: Network, assert_equal: Callable[..., None], monkeypatch: pytest.MonkeyPatch, way: str
@@ -102,6 +104,7 @@ def test_every_way_of_computing_a_depthwise_convolution_gives_the_same(
     assert_equal(network.double(), 8, images, contexts(3, (2, 3))["different counts"])
 
 
+@pytest.mark.slow
 def test_cells_larger_than_the_stride(make_network: Network, assert_equal: Callable[..., None]) -> None:
     images = torch.randn(3, 3, 32, 64, dtype=torch.float64)
     network = make_network(SLIM, 32).double()
@@ -123,6 +126,7 @@ def test_everything_visible_is_the_dense_network(make_network: Network) -> None:
         torch.testing.assert_close(other.grad, one.grad, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spec", "patch"), NETWORKS)
 def test_single_precision(
     fresh_network: Network, outcome: Callable[..., Any], spec: BackboneSpec | None, patch: int
@@ -174,6 +178,7 @@ def test_masks_and_their_context_tensor_give_the_same(make_network: Network) -> 
     assert features.permute(0, 2, 3, 1)[masks.context_Bhw].abs().max() > 0
 
 
+@pytest.mark.slow
 def test_two_encoders_and_two_batches_at_once(make_network: Network) -> None:
     """Forward passes interleaved, backward passes in another order, and threads."""
     networks = [make_network(SLIM, 32).double() for _ in range(2)]

@@ -197,6 +197,7 @@ def masks(draw: st.DrawFn) -> Tensor:
     return context
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(layers(), masks(), st.booleans())
 def test_networks_drawn_at_random(

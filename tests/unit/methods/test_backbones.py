@@ -11,6 +11,7 @@ import torch
 from methods.backbones import Backbone, BackboneSpec, build_backbone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", ["small", "imagenet"])
 @pytest.mark.parametrize("width", [8, 16, 32, 64])
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])

@@ -36,6 +36,7 @@ CALLS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_ten_steps_lower_the_loss(lab: Any, name: str, kind: str) -> None:
     method = lab.build(name, kind)
@@ -48,6 +49,7 @@ def test_ten_steps_lower_the_loss(lab: Any, name: str, kind: str) -> None:
     assert all(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_one_seed_gives_one_run(lab: Any, name: str, kind: str) -> None:
     first, second = lab.build(name, kind, seed=3), lab.build(name, kind, seed=3)
@@ -68,6 +70,7 @@ def test_state_dict_holds_everything(lab: Any, name: str, kind: str) -> None:
     assert torch.equal(*losses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_bf16_loss_is_float32_and_near(lab: Any, name: str, kind: str) -> None:
     method = lab.build(name, kind)

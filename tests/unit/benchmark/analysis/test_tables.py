@@ -94,6 +94,7 @@ def test_two_runs_with_one_seed_and_different_keys_are_flagged(make_record: Any)
     assert (table["n"][0], table["flags"][0]) == (2, "repeated seed")
 
 
+@pytest.mark.slow
 def test_nothing_in_the_reading_wing_needs_torch() -> None:
     modules = ["comparison", "statistics", "tables"]
     names = [f"benchmark.analysis.{name}" for name in modules]

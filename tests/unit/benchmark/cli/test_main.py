@@ -176,6 +176,7 @@ def answers(
     return {line: tuple(answer) for line, answer in zip(lines, json.loads(done.stdout), strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", REFUSED)
 def test_a_mistake_is_refused_without_torch(answers: dict[str, tuple[int, str, bool]], line: str) -> None:
     code, printed, torch_was_imported = answers[line]

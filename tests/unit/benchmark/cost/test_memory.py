@@ -48,6 +48,7 @@ def test_a_reset_without_effect_is_no_peak(monkeypatch: pytest.MonkeyPatch) -> N
     assert PeakMemory(torch.device("cpu")).read() == 700_000 * 1024
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the resident set's peak is read from /proc")
 def test_what_is_left_out_is_no_part_of_the_peak() -> None:
     memory = PeakMemory(torch.device("cpu"))

@@ -44,6 +44,7 @@ def test_rapl_sums_packages_and_takes_out_wrapping(tmp_path: Path) -> None:
         Rapl(tmp_path / "none")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_neighbours_work_is_others_and_ones_own_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same second of spinning, once in another process and once taken for this one's own."""

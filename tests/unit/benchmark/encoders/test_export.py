@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "options"),
     [
@@ -48,6 +49,7 @@ def test_timm_computes_the_same_features_from_the_call_that_is_printed(
     torch.testing.assert_close(theirs.eval()(images), encoder.features(images), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_torchvision_takes_all_but_the_classifier(stored_run: Any, tmp_path: Path) -> None:
     _, encoder = stored_run({"name": "resnet18"})
     out = tmp_path / "out.safetensors"

@@ -30,6 +30,7 @@ def test_runs_are_interleaved_rung_by_rung(write: Callable[..., str], specs: Cal
     assert order == [(b, s, e) for b in (4, 8) for s in (0, 1) for e in ("simclr", "tuned")]
 
 
+@pytest.mark.slow
 def test_the_key_changes_with_what_changes_the_result_and_with_nothing_else(
     write: Callable[..., str], specs: Callable[..., list[RunSpec]]
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_key_keeps_its_meaning_where_a_default_changed(
     assert spec.key == "b676c0562c51bed3adf383bd007640c1"  # as recorded then
 
 
+@pytest.mark.slow
 def test_every_shipped_experiment_has_runs() -> None:
     for name in shipped_experiments():
         experiment, source = load_experiment(name)

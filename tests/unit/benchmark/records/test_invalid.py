@@ -59,6 +59,7 @@ def test_the_same_run_with_the_fix_is_valid_again(records: list[Any]) -> None:
     assert why_invalid(records[3]) is None
 
 
+@pytest.mark.slow
 def test_it_is_struck_out_in_the_page_and_not_drawn(records: list[Any], store: Any, tmp_path: Path) -> None:
     for record in records:
         store(tmp_path / "results", record)

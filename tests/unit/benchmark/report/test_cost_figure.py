@@ -80,6 +80,7 @@ def test_random_init_is_a_line_at_its_accuracy_and_pays_nothing(make_record: Any
     )
 
 
+@pytest.mark.slow
 def test_axis_is_logarithmic_only_over_a_decade(make_record: Any) -> None:
     assert cost_vs_accuracy(compare(make_record)).axes[0].get_xscale() == "linear"
     assert cost_vs_accuracy(compare(make_record, budgets=(1, 10))).axes[0].get_xscale() == "log"
@@ -96,6 +97,7 @@ def test_rungs_of_a_ladder_are_joined_in_the_order_of_their_budgets(make_record:
     assert [list(line.get_xdata()) for line in joined] == [[20.0, 50.0, 100.0]]
 
 
+@pytest.mark.slow
 def test_files_are_equal_for_equal_records_and_keep_text_as_text(make_record: Any, tmp_path: Path) -> None:
     records = compare(make_record, seeds=2)
     records.append(make_record("<b>$x_1$ & y", method="byol", top1=42.0, seconds=99.0))
@@ -133,6 +135,7 @@ def test_same_data_and_same_cost_stand_beside_each_other_on_one_scale(make_recor
     assert named == [{"BYOL", "SimCLR", "Pareto front"}, {"BYOL", "SimCLR"}]
 
 
+@pytest.mark.slow
 def test_entries_of_one_cost_stand_side_by_side_without_a_front(make_record: Any) -> None:
     def timed(entry: str, top1: float, **options: Any) -> Any:
         options = {"seconds": 300.2, "budget": {"wall_clock": 300.0}, **options}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_differences_to_the_declared_reference_and_times_to_targets(
     make_record: Any, store: Any, tmp_path: Path
@@ -41,6 +42,7 @@ def test_differences_to_the_declared_reference_and_times_to_targets(
     assert "Training time to an accuracy" not in page.words  # without validation scores: not measured, not missed
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_one_seed_has_no_differences(make_record: Any, store: Any, tmp_path: Path) -> None:
     config = {"reference": "cnn_jepa"}
@@ -48,6 +50,7 @@ def test_one_seed_has_no_differences(make_record: Any, store: Any, tmp_path: Pat
     assert "Differences" not in page.words and "declared reference" not in page.words
 
 
+@pytest.mark.slow
 def test_each_against_each_is_turned_round_across_the_diagonal(make_record: Any, store: Any, tmp_path: Path) -> None:
     scores = {"byol": [50.0, 51.0, 50.4], "simclr": [45.2, 46.0, 45.6], "vicreg": [45.1, 46.2, 45.4], "ijepa": [30.0]}
     records = [make_record(e, seed, top1=v) for e, values in scores.items() for seed, v in enumerate(values)]
@@ -71,6 +74,7 @@ def test_each_against_each_is_turned_round_across_the_diagonal(make_record: Any,
     assert "+4.9 ± " in markdown and "Ranks use the same test" in markdown
 
 
+@pytest.mark.slow
 def test_too_few_common_seeds_give_a_sentence_instead_of_pairs(make_record: Any, store: Any, tmp_path: Path) -> None:
     sentence = "No two self-supervised entries have 3 seeds in common, so no pair is tested."
     page, markdown = report(store, tmp_path, [make_record(e, s) for e in ("byol", "simclr") for s in range(2)])
@@ -112,6 +116,7 @@ def test_rows_of_one_name_are_told_apart_in_the_table_of_pairs(make_record: Any)
     assert [row[0].text for row in table.rows] == ["BYOL (1)", "BYOL (2)"]
 
 
+@pytest.mark.slow
 def test_tuned_and_untuned_stand_in_a_table_of_their_own(make_record: Any, store: Any, tmp_path: Path) -> None:
     for seed in range(3):
         store(tmp_path / "results", make_record("simclr", seed, top1=43.0 + seed))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from benchmark.report.canvas import save
 from benchmark.report.method_views import _masked, _rows, seen
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 def test_a_jepas_rows_show_views_masks_and_features(make_views: Any, tmp_path: Path) -> None:
     rows = dict(_rows(make_views()))
     assert list(rows) == ["image", "view", "visible", "to predict", "target features", "predicted"]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 def test_whole_report(make_record: Any, store: Any, tmp_path: Path) -> None:
     records = [
         make_record("random_init", top1=33.0),
@@ -55,6 +56,7 @@ def test_whole_report(make_record: Any, store: Any, tmp_path: Path) -> None:
     assert len(page.ids) == len(set(page.ids)) and page.sources == []
 
 
+@pytest.mark.slow
 def test_markup_in_names_and_messages_stays_text(make_record: Any, store: Any, tmp_path: Path) -> None:
     name = "<script>alert(1)<script>|`*"
     records = [
@@ -73,6 +75,7 @@ def test_markup_in_names_and_messages_stays_text(make_record: Any, store: Any, t
     assert bars == sorted(heads)
 
 
+@pytest.mark.slow
 def test_other_comparisons_are_sections_and_say_in_what_they_differ(
     make_record: Any, store: Any, tmp_path: Path
 ) -> None:
@@ -90,6 +93,7 @@ def test_other_comparisons_are_sections_and_say_in_what_they_differ(
     assert "cost_vs_accuracy" in stems
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{}, {"status": "failed", "cause": "exception", "measured": False}, {"entry": "random_init"}]
 )
@@ -107,6 +111,7 @@ def test_no_records_is_the_users_error_and_names_the_place(tmp_path: Path) -> No
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_each_kind_of_budget_has_its_answer(make_record: Any, store: Any, tmp_path: Path) -> None:
     records = [make_record(*one) for one in (*(("byol", seed) for seed in range(4)), ("random_init", 0))]
     timed = {"seconds": 60.0, "budget": {"wall_clock": 60.0}}

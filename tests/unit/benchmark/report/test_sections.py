@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "there", "absent"),
     [
@@ -36,6 +37,7 @@ def test_the_steps_caption_explains_the_parts_that_are_there(
     assert "Forward is all that makes the loss" not in page.words
 
 
+@pytest.mark.slow
 def test_runs_that_were_evaluated_once_have_no_curve_and_the_report_says_so(
     make_record: Any, store: Any, tmp_path: Path
 ) -> None:

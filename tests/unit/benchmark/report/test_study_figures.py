@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from studies import DEPTH, STRATEGY, make_front_study, make_run, make_study
 
 from benchmark.analysis.fronts import front_trials
@@ -93,6 +94,7 @@ def test_maps_name_each_combination() -> None:
     assert len(panel.texts) == 8
 
 
+@pytest.mark.slow
 def test_a_study_of_accuracy_against_cost_shows_its_front(tmp_path: Path) -> None:
     (study,) = make_front_study().studies
     assert [trial.point for trial in front_trials(study)] == [0, 1, 3]

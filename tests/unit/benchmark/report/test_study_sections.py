@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from studies import DEPTH, make_run, make_study
 
 from benchmark.files import write_atomically
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 def test_a_report_of_a_study_alone(tmp_path: Path) -> None:
     path = tmp_path / "results" / "depth" / "study.json"
     write_atomically(path, make_study().model_dump_json())
@@ -48,6 +50,7 @@ def test_a_report_of_a_study_alone(tmp_path: Path) -> None:
     assert {"complete", "pruned"} == {row["state"] for row in rows}
 
 
+@pytest.mark.slow
 def test_a_study_stands_beside_results(tmp_path: Path, make_record: Any, store: Any) -> None:
     store(tmp_path / "r", make_record("byol"))
     write_atomically(tmp_path / "r" / "depth" / "study.json", make_study(seeds=1).model_dump_json())
@@ -59,6 +62,7 @@ def test_a_study_stands_beside_results(tmp_path: Path, make_record: Any, store: 
     assert len(re.findall(r'\sid="([^"]+)"', page)) == len(set(re.findall(r'\sid="([^"]+)"', page)))
 
 
+@pytest.mark.slow
 def test_studies_are_reported_without_torch_and_optuna(tmp_path: Path) -> None:
     write_atomically(tmp_path / "r" / "study.json", make_study().model_dump_json())
     program = (
@@ -84,6 +88,7 @@ def test_every_seed_of_a_trial_links_to_its_record(tmp_path: Path) -> None:
     assert "seed " + ", ".join(f"[{seed}](<{link}>)" for seed, link in enumerate(links)) in markdown
 
 
+@pytest.mark.slow
 def test_a_single_point_is_no_curve_and_the_report_says_so(tmp_path: Path) -> None:
     study = make_study().studies[0]
     once = [

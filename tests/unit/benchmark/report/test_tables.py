@@ -27,6 +27,7 @@ def _first_cells(text: str, label: str) -> dict[str, str]:
     return {re.sub("<[^>]+>", "", words): link for link, words in found}
 
 
+@pytest.mark.slow
 def test_an_entry_in_any_table_leads_to_its_runs(make_record: Any, store: Any, tmp_path: Path) -> None:
     name = '"><script>x</script>'
     config = {"reference": "cnn_jepa", "method": {"encoder": "sparse"}}
@@ -53,6 +54,7 @@ def test_an_entry_in_any_table_leads_to_its_runs(make_record: Any, store: Any, t
     assert ours == [(True, True), (False, True), (False, True)]
 
 
+@pytest.mark.slow
 def test_shared_ranks_stand_in_the_page_as_in_the_leaderboard(make_record: Any, store: Any, tmp_path: Path) -> None:
     scores = {"byol": [50.0, 51.0, 50.4, 51.3, 50.2], "simclr": [50.1, 50.8, 50.5, 51.2, 50.1]}
     records = [make_record(e, seed, top1=v) for e, values in scores.items() for seed, v in enumerate(values)]
@@ -63,6 +65,7 @@ def test_shared_ranks_stand_in_the_page_as_in_the_leaderboard(make_record: Any, 
     assert ",tie 1," in (tmp_path / "report" / "leaderboard.csv").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_times_to_the_declared_targets(make_record: Any, store: Any, tmp_path: Path) -> None:
     records = []

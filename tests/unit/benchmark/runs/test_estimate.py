@@ -30,6 +30,7 @@ def test_steps_take_half_the_time_on_two_devices() -> None:
     assert single.samples == double.samples == 7200 * 16
 
 
+@pytest.mark.slow
 def test_each_entry_is_tried_once_and_rungs_and_seeds_follow(
     make_specs: Callable[..., list[RunSpec]], dataset: Dataset, notes: Any
 ) -> None:

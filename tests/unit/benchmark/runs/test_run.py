@@ -45,6 +45,7 @@ def start(dataset: Dataset, notes: Any, tmp_path: Path) -> Any:
     return start
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_to_the_same_scores(
     make_specs: Callable[..., list[RunSpec]], start: Any, notes: Any
 ) -> None:
@@ -65,6 +66,7 @@ def test_an_interrupted_run_resumes_to_the_same_scores(
         run.close()
 
 
+@pytest.mark.slow
 def test_a_state_of_another_key_is_not_resumed(make_specs: Callable[..., list[RunSpec]], start: Any) -> None:
     (spec,) = make_specs("simclr")
     run = start(spec, "saved")
@@ -74,6 +76,7 @@ def test_a_state_of_another_key_is_not_resumed(make_specs: Callable[..., list[Ru
     assert start(spec, "saved").resumed_at == 0.0
 
 
+@pytest.mark.slow
 def test_pruning_is_asked_at_all_points_but_the_last(make_specs: Callable[..., list[RunSpec]], start: Any) -> None:
     (spec,) = make_specs("simclr", budget={"steps": 4}, evaluation={"points": 4})
     seen: list[float] = []
@@ -99,6 +102,7 @@ def test_a_loss_that_is_not_finite_diverges_with_its_history(
     assert isinstance([json.loads(line) for line in (run.folder / "history.jsonl").read_text().splitlines()], list)
 
 
+@pytest.mark.slow
 def test_a_method_that_trains_nothing_is_scored(make_specs: Callable[..., list[RunSpec]], start: Any) -> None:
     (spec,) = make_specs("random_init")
     run = start(spec, "untrained")

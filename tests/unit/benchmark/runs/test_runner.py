@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmark.runs.runner import RunContext
 
 
+@pytest.mark.slow
 def test_a_run_is_executed_once_and_then_read(make_specs: Callable[..., list[RunSpec]], context: RunContext) -> None:
     (spec,) = make_specs("simclr")
     record = execute(spec, context, (3, 7))
@@ -47,6 +48,7 @@ def test_a_run_that_another_process_has_is_skipped(
     assert context.reporter.lines == [f"{folder}: is already running in another process; skipped"]  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_failure_is_a_record_with_its_traceback_and_is_tried_again(
     make_specs: Callable[..., list[RunSpec]], context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +101,7 @@ def test_a_disk_that_cannot_be_written_is_a_users_error(
         execute(spec, context)
 
 
+@pytest.mark.slow
 def test_a_trial_serves_no_result_but_a_result_serves_as_a_trial(
     make_specs: Callable[..., list[RunSpec]], context: RunContext
 ) -> None:

@@ -29,6 +29,7 @@ HISTORY: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_both_encoders_are_scored_and_the_history_is_kept(
     make_specs: Callable[..., list[RunSpec]], dataset: Dataset
 ) -> None:
@@ -54,6 +55,7 @@ def test_a_method_with_a_classifier_of_its_own_is_tested_by_it_too(
     assert metrics.final_loss is None
 
 
+@pytest.mark.slow
 def test_a_trials_scores_are_those_of_the_validation_split(
     make_specs: Callable[..., list[RunSpec]], dataset: Dataset
 ) -> None:

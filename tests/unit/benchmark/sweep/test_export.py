@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 DEPTH = "cnn_jepa.predictor_depth"
 
 
+@pytest.mark.slow
 def test_a_trial_is_a_point_and_its_value_the_mean_of_its_seeds(open_sweep: Callable[..., Any]) -> None:
     sweep = open_sweep()
     assert sweep.work() == 0
@@ -36,6 +37,7 @@ def test_a_trial_is_a_point_and_its_value_the_mean_of_its_seeds(open_sweep: Call
     assert {(row[DEPTH], row["seed"], row["linear_validation_top1"]) for row in rows} >= {("3", "1", "44.0")}
 
 
+@pytest.mark.slow
 def test_where_all_trials_failed_there_is_a_table_and_a_report(open_sweep: Callable[..., Any]) -> None:
     sweep = open_sweep(confirm_seeds=[7])
     sweep.runs.outcomes = MagicMock(pop=lambda *_: "failed")
@@ -47,6 +49,7 @@ def test_where_all_trials_failed_there_is_a_table_and_a_report(open_sweep: Calla
     assert "depth" in (sweep.folder / "report" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_fewer_trials_than_before_are_no_more_than_all(open_sweep: Callable[..., Any]) -> None:
     open_sweep(trials=3).work()
     record = open_sweep(trials=2).write()

@@ -31,6 +31,7 @@ def _points(resolved: Any, entry: int = 0) -> list[Any]:
     return resolved.spaces[entry].points()
 
 
+@pytest.mark.slow
 def test_the_grid_holds_every_combination_once_in_a_drawn_order(resolve: Callable[..., Any]) -> None:
     parameters = {DEPTH: {"values": [1, 2, 3]}, "cnn_jepa.kernel_size": {"values": [3, 5]}}
     points = _points(resolve(parameters=parameters))
@@ -45,6 +46,7 @@ def test_the_grid_holds_every_combination_once_in_a_drawn_order(resolve: Callabl
     assert _points(resolve(parameters=parameters, trials=4)) == points[:4]
 
 
+@pytest.mark.slow
 def test_another_method_or_parameter_changes_no_value(resolve: Callable[..., Any]) -> None:
     alone = resolve(parameters={LR: RATE}, sampler="random", trials=5)
     more = resolve(
@@ -206,6 +208,7 @@ def test_the_command_line_replaces_the_file(write_sweep: Callable[..., Any]) -> 
     assert entry.settings.kernel_size == 5  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped_sweeps())
 def test_every_shipped_sweep_plans(name: str) -> None:
     spec, path = load_sweep(name)

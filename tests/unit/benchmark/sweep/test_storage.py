@@ -66,6 +66,7 @@ def test_an_address_is_checked_without_opening_it(tmp_path: Path) -> None:
             check_storage(url)
 
 
+@pytest.mark.slow
 def test_a_storage_that_fails_during_a_sweep_is_reported_in_a_line(
     open_sweep: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +83,7 @@ def test_a_storage_that_fails_during_a_sweep_is_reported_in_a_line(
     assert sweep.work() == 0
 
 
+@pytest.mark.slow
 def test_a_trial_that_fell_silent_elsewhere_is_taken_up(
     open_sweep: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +99,7 @@ def test_a_trial_that_fell_silent_elsewhere_is_taken_up(
     assert any("waiting for trials that other workers have: 1" in line for line in sweep.said)
 
 
+@pytest.mark.slow
 def test_a_trial_whose_workers_keep_dying_fails_until_the_next_command(open_sweep: Callable[..., Any]) -> None:
     sweep = open_sweep(trials=1, seeds=[0])
     queue = sweep.studies[0]

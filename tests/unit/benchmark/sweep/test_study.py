@@ -25,6 +25,7 @@ def _states(sweep: Any) -> list[str]:
     return [trial.state.name for queue in sweep.studies for trial in queue.outcomes()]
 
 
+@pytest.mark.slow
 def test_the_same_command_does_nothing_twice_and_continues_with_more_trials(open_sweep: Callable[..., Any]) -> None:
     first = open_sweep(trials=2)
     first.work()
@@ -37,6 +38,7 @@ def test_the_same_command_does_nothing_twice_and_continues_with_more_trials(open
     assert _states(more) == ["COMPLETE"] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_a_dead_workers_trial_is_taken_up_at_once_and_a_living_ones_left(
     open_sweep: Callable[..., Any], tmp_path: Path, kind: str
@@ -79,6 +81,7 @@ def _take_part(sweep: Any, everybody: Any, log: Path) -> None:
     mine.work()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_two_workers_share_a_queue_and_each_run_is_executed_once(
     open_sweep: Callable[..., Any], tmp_path: Path, kind: str
@@ -111,6 +114,7 @@ def test_an_interrupted_trial_may_be_interrupted_any_number_of_times(open_sweep:
         assert [trial.state.name for trial in queue.outcomes()] == ["WAITING"]
 
 
+@pytest.mark.slow
 def test_another_study_under_the_same_name_is_refused(open_sweep: Callable[..., Any]) -> None:
     open_sweep()
     for changes, message in (
@@ -125,6 +129,7 @@ def test_another_study_under_the_same_name_is_refused(open_sweep: Callable[..., 
             open_sweep(**changes)
 
 
+@pytest.mark.slow
 def test_a_study_from_before_an_option_came_is_resumed(open_sweep: Callable[..., Any]) -> None:
     sweep = open_sweep(parameters={"cnn_jepa.kernel_size": {"values": [3, 5]}})
     study = sweep.studies[0].study

@@ -24,6 +24,7 @@ def _states(sweep: Any) -> list[str]:
     return [trial.state.name for queue in sweep.studies for trial in queue.outcomes()]
 
 
+@pytest.mark.slow
 def test_entries_take_turns_and_have_as_many_trials(open_sweep: Callable[..., Any]) -> None:
     sweep = open_sweep(
         entries=["cnn_jepa", "byol"], parameters={"*.optimizer.lr": RATE}, sampler="random", trials=3, seeds=[0]
@@ -33,6 +34,7 @@ def test_entries_take_turns_and_have_as_many_trials(open_sweep: Callable[..., An
     assert methods == ["cnn_jepa", "byol"] * 3
 
 
+@pytest.mark.slow
 def test_what_a_run_says_the_user_can_mend_ends_the_sweep_and_loses_nothing(open_sweep: Callable[..., Any]) -> None:
     sweep = open_sweep()
     sweep.runs.outcomes = {(f"cnn_jepa.predictor_depth-{d}", 0): UserError("disk full") for d in (1, 2, 3)}
@@ -41,6 +43,7 @@ def test_what_a_run_says_the_user_can_mend_ends_the_sweep_and_loses_nothing(open
     assert set(_states(sweep)) == {"WAITING"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["grid", "nsga2"])
 def test_where_no_trial_is_complete_that_is_said_once(open_sweep: Callable[..., Any], sampler: str) -> None:
     sweep = open_sweep(sampler=sampler, trials=2, confirm_seeds=[7, 8])
@@ -50,6 +53,7 @@ def test_where_no_trial_is_complete_that_is_said_once(open_sweep: Callable[..., 
     assert sum("no trial is complete, so that there is nothing to confirm" in line for line in sweep.said) == 1
 
 
+@pytest.mark.slow
 def test_the_best_point_is_trained_on_fresh_seeds_and_tagged(open_sweep: Callable[..., Any]) -> None:
     sweep = open_sweep(confirm_seeds=[7, 8])
     sweep.work()
@@ -62,6 +66,7 @@ def test_the_best_point_is_trained_on_fresh_seeds_and_tagged(open_sweep: Callabl
     assert any(re.fullmatch("trials: 1 of 3 done, about .* left", line) for line in sweep.said)
 
 
+@pytest.mark.slow
 def test_the_entry_itself_is_trained_on_the_fresh_seeds_too(open_sweep: Callable[..., Any]) -> None:
     sweep = open_sweep(confirm_seeds=[7, 8], confirm_recipe=True, parameters={DEPTH: {"values": [1, 4]}})
     sweep.work()
@@ -75,6 +80,7 @@ def test_the_entry_itself_is_trained_on_the_fresh_seeds_too(open_sweep: Callable
     assert [spec.entry.overrides for spec in confirmed if "tuned" not in spec.tags] == [{}, {}]
 
 
+@pytest.mark.slow
 def test_a_recipe_that_is_its_own_best_point_is_trained_once(open_sweep: Callable[..., Any]) -> None:
     sweep = open_sweep(confirm_seeds=[7], confirm_recipe=True)  # three layers are both the best and the default
     sweep.work()
@@ -83,6 +89,7 @@ def test_a_recipe_that_is_its_own_best_point_is_trained_once(open_sweep: Callabl
     assert confirmed.tags == ("tuned", "best of 3 trials", "as the recipe has it")
 
 
+@pytest.mark.slow
 def test_of_a_front_the_most_accurate_point_is_confirmed(open_sweep: Callable[..., Any]) -> None:
     widths = {"backbone.width": {"values": [8, 16, 24, 32]}}
     sweep = open_sweep(parameters=widths, sampler="nsga2", trials=10, seeds=[0], confirm_seeds=[7])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from benchmark.machine.locks import FOLDER_VARIABLE
 from benchmark.records.folder import read_record
 from benchmark.sweep.trial_runs import TrialRuns
@@ -12,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import pytest
 
 LR = "cnn_jepa.optimizer.lr"
 RATE = {"low": 0.0001, "high": 0.01, "log": True}
 WEAK = 4  # number of a trial that hyperband compares with the one before, in its strictest bracket
 
 
+@pytest.mark.slow
 def test_a_real_run_is_pruned_by_hyperband(
     open_sweep: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

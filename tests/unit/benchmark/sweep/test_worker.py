@@ -23,6 +23,7 @@ def _states(sweep: Any) -> list[str]:
     return [trial.state.name for queue in sweep.studies for trial in queue.outcomes()]
 
 
+@pytest.mark.slow
 def test_a_failed_run_fails_its_trial_alone_and_is_tried_again(open_sweep: Callable[..., Any]) -> None:
     sweep = open_sweep()
     sweep.runs.outcomes = {
@@ -45,6 +46,7 @@ def test_a_failed_run_fails_its_trial_alone_and_is_tried_again(open_sweep: Calla
     assert _states(again) == ["COMPLETE"] * 3
 
 
+@pytest.mark.slow
 def test_a_diverged_run_leaves_its_trial_without_a_value_for_good(open_sweep: Callable[..., Any]) -> None:
     sweep = open_sweep()
     sweep.runs.outcomes = {("cnn_jepa.predictor_depth-2", 0): "diverged"}
@@ -55,6 +57,7 @@ def test_a_diverged_run_leaves_its_trial_without_a_value_for_good(open_sweep: Ca
     assert sorted(_states(open_sweep())) == ["COMPLETE", "COMPLETE", "PRUNED"]
 
 
+@pytest.mark.slow
 def test_stopping_puts_the_trial_back_with_nothing_left_running(open_sweep: Callable[..., Any]) -> None:
     sweep = open_sweep()
     sweep.runs.outcomes = {(f"cnn_jepa.predictor_depth-{d}", 1): Interrupted() for d in (1, 2, 3)}
@@ -67,6 +70,7 @@ def test_stopping_puts_the_trial_back_with_nothing_left_running(open_sweep: Call
     assert len(again.studies[0].trials(TrialState.COMPLETE)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
 def test_weak_runs_are_pruned_and_their_cost_is_recorded(open_sweep: Callable[..., Any], pruner: str) -> None:
     # Falling with the learning rate, so that some are pruned.
@@ -89,6 +93,7 @@ def test_weak_runs_are_pruned_and_their_cost_is_recorded(open_sweep: Callable[..
     assert never_prune not in sweep.runs.pruners
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2"])
 def test_learning_samplers_continue_from_drawn_points(open_sweep: Callable[..., Any], sampler: str) -> None:
     options = {"parameters": {LR: RATE, DEPTH: {"low": 1, "high": 4}}, "sampler": sampler, "seeds": [0]}

@@ -53,6 +53,7 @@ def test_a_run_takes_its_steps_and_is_evaluated_and_saved_at_each_point(make_tra
     assert [point.progress for point in training.ledger.record(None).evaluation_points] == [0.3, 0.5, 0.8, 1.0]
 
 
+@pytest.mark.slow
 def test_the_loss_falls(make_training: Any) -> None:
     training = make_training(budget={"steps": 40})
     train(training, Callbacks(), points=8)

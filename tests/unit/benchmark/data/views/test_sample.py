@@ -26,6 +26,7 @@ def test_switching_an_operation_off_leaves_the_other_draws() -> None:
         assert torch.equal(getattr(full, name), getattr(crop, name)), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [(32, 32), (96, 64), (50, 200)])
 def test_crops_are_distributed_as_torchvisions(source: tuple[int, int]) -> None:
     spec = ViewSpec(crop_scale=(0.2, 1.0))

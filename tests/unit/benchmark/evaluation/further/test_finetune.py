@@ -33,6 +33,7 @@ def test_the_test_split_chooses_nothing(subject):
         assert shifted[name] == scores[name]
 
 
+@pytest.mark.slow
 def test_the_whole_network_learns_more_than_a_classifier_on_frozen_features(subject, monkeypatch):
     monkeypatch.setattr(module, "DESCENT", Descent(15, 27, ViewSpec(crop_scale=(0.9, 1.0)), warmup=0.1))
     monkeypatch.setattr(module, "LEARNING_RATES", (1e-2,))

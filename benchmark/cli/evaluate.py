@@ -120,7 +120,7 @@ class _Evaluation:
             ):
                 failures = evaluate_runs(records, probes, self.device, self.reporter, stop_signal, share=self.share)
         except Interrupted:
-            say("interrupted; the same command goes on from here")
+            say("interrupted; the same command resumes from here")
             raise typer.Exit(130) from None
         if failures:
             raise typer.Exit(1)

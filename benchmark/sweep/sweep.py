@@ -108,7 +108,7 @@ class Sweep:
         """Starts processes that work on the studies, and waits for them.
 
         Args:
-            arguments: of `bench sweep` for each; what a worker cannot do is left to `work`, which says why.
+            arguments: of `bench sweep`, for each of them. A worker that fails leaves its trials in the queue.
 
         Raises:
             Interrupted: the user wants to stop.

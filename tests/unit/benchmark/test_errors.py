@@ -1,4 +1,4 @@
-"""The errors are told apart by their classes, also after they have come from another process."""
+"""Errors have classes of their own, which survive the way from another process."""
 
 from __future__ import annotations
 

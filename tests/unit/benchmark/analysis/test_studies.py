@@ -61,7 +61,7 @@ def test_no_difference_seen_where_seeds_vary_as_much() -> None:
 
 
 def test_the_correction_counts_all_pairs() -> None:
-    # One pair alone would be told apart (p = 0.03); of six, it is not.
+    # One pair alone would differ significantly (p = 0.03); one of six does not.
     scores = {(1,): [50.0, 50.0, 50.0], (2,): [49.0, 48.8, 48.2], (3,): [49.5, 50.9, 48.9], (4,): [50.6, 49.2, 50.9]}
     (effect,) = effects(study(scores))
     raw = min(pair.paired.p or 1.0 for pair in effect.pairs)

@@ -44,9 +44,12 @@ def test_seeds_budgets_and_entries_may_be_added_but_nothing_shared_changed(claim
         claim("simclr.temperature=0.3")
 
 
-def test_a_name_is_free_until_a_run_of_it_has_begun(claim: Any) -> None:
+def test_a_name_is_free_until_a_run_of_it_has_begun(claim: Any, tmp_path: Path) -> None:
     claim()
     claim("batch_size=16", "simclr.temperature=0.3")
+    claimed = yaml.safe_load((tmp_path / "out" / "few" / "experiment.yaml").read_text())
+    assert claimed["shared"]["batch_size"] == 16
+    assert claimed["entries"]["simclr"]["settings"]["temperature"] == 0.3
 
 
 def test_a_file_that_is_damaged_is_named(claim: Any, tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ def _hardware_fields(record: Record) -> dict[str, Any]:
     }
     if environment.device == "cpu":  # with a GPU, CPU threads only prepare the data
         fields["threads"] = environment.threads
+        if environment.instructions is not None:
+            fields["instructions"] = environment.instructions
     return fields
 
 

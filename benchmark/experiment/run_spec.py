@@ -12,7 +12,7 @@ from benchmark.evaluation.protocols import PROTOCOLS
 from benchmark.experiment.entries import ResolvedEntry, check_sizes
 from benchmark.machine.devices import has_bfloat16
 from benchmark.records.folder import run_folder
-from benchmark.records.keys import run_key
+from benchmark.records.keys import run_key, step_key
 from benchmark.records.schema import RULES_VERSION, Purpose
 from methods.config import FIRST_DEFAULT, MethodConfig, plain
 
@@ -82,6 +82,12 @@ class RunSpec:
             protocols=PROTOCOLS,
             seed=self.seed,
         )
+
+    @cached_property
+    def step_key(self) -> str:
+        """Hash of everything that can change the cost of a training step."""
+        parts = self.key_settings()
+        return step_key(manifest=self.manifest, config=self.config(), method=self.entry.method, **parts)
 
     def folder(self, out: Path) -> Path:
         """Where the run's files are, below a results folder."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_RESERVED = ("report", "tracking", "experiment.yaml", "study.json", "study.db", "trials.csv")
+_RESERVED = ("costs", "report", "tracking", "experiment.yaml", "study.json", "study.db", "trials.csv")
 
 
 def check_name(value: str) -> str:

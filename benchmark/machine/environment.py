@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from benchmark.machine.devices import has_bfloat16
 from benchmark.records.schema import Environment
 
 _PACKAGES = (
@@ -38,6 +39,7 @@ def describe(device: torch.device, devices: int, plugged: str | None = None) -> 
         cpu_model=cpu_model(),
         visible_cores=visible_cores(),
         threads=torch.get_num_threads(),
+        instructions=instructions(),
         memory_bytes=psutil.virtual_memory().total,
     )
 
@@ -50,6 +52,15 @@ def now() -> str:
 def visible_cores() -> int:
     """Cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def instructions() -> str:
+    """The vector instructions that torch uses here, such as `AVX2` or `AVX512 BF16`; limits set by the user count."""
+    widest = torch.backends.cpu.get_cpu_capability()
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
+    lower = f"oneDNN {limit}" if limit and limit.upper() not in ("ALL", "DEFAULT") else ""
+    extra = "BF16" if not lower and has_bfloat16(torch.device("cpu")) else ""
+    return " ".join(word for word in (widest, lower, extra) if word)
 
 
 @lru_cache

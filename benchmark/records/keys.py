@@ -58,6 +58,70 @@ def run_key(
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+# Settings that change numbers, but not the work of a step: two learning rates cost the same.
+FREE_SETTINGS = (
+    "primary",
+    *(
+        f"optimizer.{name}"
+        for name in ("lr", "lr_rule", "weight_decay", "weight_decay_end", "betas", "trust_coefficient", "warmup")
+    ),
+    *("optimizer.warmup_start", "optimizer.final_lr", "ema.start", "ema.end"),
+)
+
+
+def step_key(
+    *, manifest: str, config: dict[str, Any], method: str, settings: dict[str, Any], backbone: dict[str, Any]
+) -> str:
+    """The key of a training step's cost: the hash of everything in a configuration that can change it.
+
+    As `run_key`, without seed, budget, precision (which is the hardware's), rules, protocols and `FREE_SETTINGS`.
+    """
+    ingredients = {
+        "manifest": manifest,
+        "image_size": config["image_size"],
+        "pretrain": config["dataset"]["pretrain"],
+        "method": method,
+        "settings": _without(settings, FREE_SETTINGS),
+        "backbone": backbone,
+        "batch_size": config["batch_size"],
+        "accumulate": config.get("accumulate", 1),
+    }
+    text = json.dumps(ingredients, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def step_key_of(record: Record) -> str | None:
+    """The key of a run's step cost; None if the record lacks something that it is made from."""
+    made_from = record.key_settings
+    if made_from is None:
+        return None
+    try:
+        return step_key(
+            manifest=record.dataset.manifest,
+            config=record.config,
+            method=record.method,
+            settings=made_from.settings,
+            backbone=made_from.backbone,
+        )
+    except (KeyError, TypeError):
+        return None
+
+
+def _without(settings: dict[str, Any], names: Iterable[str], prefix: str = "") -> dict[str, Any]:
+    """Nested settings without some, by dotted name; a part that becomes empty goes too."""
+    kept = {}
+    for name, value in settings.items():
+        path = f"{prefix}{name}"
+        if path in names:
+            continue
+        if isinstance(value, dict):
+            value = _without(value, names, f"{path}.")
+            if not value:
+                continue
+        kept[name] = value
+    return kept
+
+
 def weights_key(weights: Iterable[tuple[str, bytes]], config: dict[str, Any], rules: str, manifest: str) -> str:
     """The key of an encoder trained elsewhere: a hash of its weights and of everything else that can change its scores.
 

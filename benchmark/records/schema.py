@@ -11,7 +11,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION = 1
-RULES_VERSION = "1.0"
+RULES_VERSION = "1.1"
 TUNED = "tuned"  # the tag of a sweep's best point, trained and tested on fresh seeds
 UNTUNED = "untuned"  # that of the entry itself, trained on the same seeds
 UNCHANGED = "as the recipe has it"  # an additional tag, if the best point is the entry's own settings
@@ -23,6 +23,7 @@ Purpose = Literal["result", "trial"]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 Amount = Annotated[float, Field(ge=0.0, le=1e30, allow_inf_nan=False)]
 Number = Annotated[int, Field(ge=0, lt=2**63)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 ScoresT = TypeVar("ScoresT")
 
 
@@ -33,7 +34,10 @@ class Part(BaseModel):
 
 
 class Environment(Part):
-    """The machine and the software. Never a host's name, a user's or a path."""
+    """The machine and the software. Never a host's name, a user's or a path.
+
+    `instructions`: the vector instructions that torch uses on the CPU; null in records of rules 1.0.
+    """
 
     python: str
     platform: str
@@ -47,6 +51,7 @@ class Environment(Part):
     cpu_model: str
     visible_cores: int
     threads: int
+    instructions: str | None = None
     memory_bytes: int
 
 
@@ -111,7 +116,7 @@ class LedgerRecord(Part):
     energy: EnergyRecord | None = None
     other_cores: Amount | None = None
     clock_mhz: Amount | None = None
-    throttled: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    throttled: Share | None = None
     peak_memory_bytes: Number | None
     evaluation_points: list[Point] = []
     resumed: int = 0

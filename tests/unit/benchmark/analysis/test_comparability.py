@@ -18,7 +18,7 @@ from benchmark.records.budgets import budget_text
         {"config": {"batch_size": 128}},
         {"config": {"evaluation": {"points": 5, "protocols": ["linear-v2", "knn-v1"]}}},
         {"config": {"dataset": {"pretrain": "train+unlabelled"}}},
-        {"rules_version": "1.1"},
+        {"rules_version": "0.9"},
         {"crops": "reader"},
         {"config": {"accumulate": 4}},
     ],

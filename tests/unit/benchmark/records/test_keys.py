@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmark.records.keys import EXTERNAL, recomputed_key, run_key, weights_key
+from benchmark.records.keys import EXTERNAL, recomputed_key, run_key, step_key, step_key_of, weights_key
 from benchmark.records.schema import KeySettings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from made_records import MakeRecord
 
 CONFIG: dict[str, Any] = {
     "budget": {"epochs": 10},
@@ -64,7 +66,10 @@ def test_what_cannot_change_the_result_does_not() -> None:
 def test_a_record_gives_its_key_again_or_says_why_not(make_record: Any, tmp_path: Path) -> None:
     config = {**CONFIG, "method": {"temperature": 0.2, "depth": 3}, "backbone": {"name": "resnet18", "width": None}}
     record = make_record("byol", config=config).model_copy(
-        update={"key_settings": KeySettings(settings=GIVEN["settings"], backbone=GIVEN["backbone"])}
+        update={
+            "rules_version": "1.0",
+            "key_settings": KeySettings(settings=GIVEN["settings"], backbone=GIVEN["backbone"]),
+        }
     )
     assert recomputed_key(tmp_path, record) == run_key(**GIVEN)
     assert recomputed_key(tmp_path, make_record("byol")) is None  # records from before `key_settings`
@@ -91,3 +96,25 @@ def test_the_key_of_a_foreign_encoder_is_that_of_its_weights(make_record: Any, t
     (tmp_path / "encoder.safetensors").write_bytes(b"torn")
     with pytest.raises(ValueError, match="cannot be made from its configuration and encoder"):
         recomputed_key(tmp_path, record)
+
+
+def test_the_cost_of_a_step_does_not_depend_on_what_changes_numbers_alone() -> None:
+    given: dict[str, Any] = {name: GIVEN[name] for name in ("manifest", "config", "method", "settings", "backbone")}
+    own = step_key(**given)
+    free = {**GIVEN["settings"], "optimizer": {"lr": 0.5, "warmup": 0.3}, "ema": {"start": 0.9}, "primary": "ema"}
+    assert step_key(**{**given, "settings": free}) == own
+    assert step_key(**{**given, "config": {**CONFIG, "budget": {"steps": 7}, "precision": "32"}}) == own
+    for settings in ({**GIVEN["settings"], "optimizer": {"name": "lars"}}, {}):
+        assert step_key(**{**given, "settings": settings}) != own
+    for config in ({**CONFIG, "batch_size": 7}, {**CONFIG, "accumulate": 2}, {**CONFIG, "image_size": 64}):
+        assert step_key(**{**given, "config": config}) != own
+    assert step_key(**{**given, "manifest": "other"}) != own
+
+
+def test_a_run_and_its_step_cost_have_one_step_key(make_record: MakeRecord) -> None:
+    made_from = KeySettings(settings=GIVEN["settings"], backbone=GIVEN["backbone"])
+    record = make_record("byol", method=GIVEN["method"], config=CONFIG)
+    assert step_key_of(record) is None  # records from before `key_settings`
+    record = record.model_copy(update={"key_settings": made_from})
+    parts: dict[str, Any] = {name: GIVEN[name] for name in ("method", "settings", "backbone")}
+    assert step_key_of(record) == step_key(manifest=record.dataset.manifest, config=record.config, **parts)

@@ -10,13 +10,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from benchmark.cli.tables import plan_table, runs_table, runs_text, sharing_text, trials_table, trials_text
+from benchmark.cli.tables import cost_table, plan_table, runs_table, runs_text, sharing_text, trials_table, trials_text
 from benchmark.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from benchmark.experiment.run_spec import RunSpec
+    from benchmark.records.cost import StepCost
     from benchmark.records.schema import Record
     from benchmark.records.study import StudyRecord
     from benchmark.runs.progress import Estimate
@@ -107,6 +109,17 @@ class ConsoleReporter:
             hint = "without probes (`bench plan` measures them too)"
             self.say(f"{runs_text(runs)} to come, about {total} of training, {hint}")
 
+    def measuring(self, state: str, share: float, left: float | None) -> None:
+        """A measurement has come so far; `share` from 0 to 1, `left` in seconds at most."""
+        if self._quiet:
+            return
+        remaining = "" if left is None else f", at most {duration(left)} left"
+        if self._console.is_terminal:
+            self._show("step costs", share, f"{state}{remaining}")
+        elif time.monotonic() - self._last_line > PLAIN_EVERY:
+            self._last_line = time.monotonic()
+            self.say(f"step costs: {share:.0%}, {state}{remaining}")
+
     def run_started(self, spec: RunSpec, position: int, total: int, resumed_at: float | None) -> None:
         """A run starts, or resumes from some progress."""
         self._label = f"[{position}/{total}] {spec.entry.name}, seed {spec.seed}, {spec.budget}"
@@ -160,6 +173,13 @@ class ConsoleReporter:
         """Prints the outcome of all runs."""
         if not self._quiet:
             self._console.print(runs_table(records))
+
+    def costs(self, cost: StepCost, path: Path) -> None:
+        """Prints the cost of a step of every entry, and where the record is."""
+        self.stop()
+        if not self._quiet:
+            self._console.print(cost_table(cost))
+            self.say(f"step costs: {path}")
 
     def study(self, record: StudyRecord) -> None:
         """Prints all trials of a sweep, and what they cost."""

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from benchmark import __version__
+from benchmark.cli.cost import app as cost_app
 from benchmark.cli.data import app as data_app
 from benchmark.cli.evaluate import app as evaluate_app
 from benchmark.cli.lists import app as lists_app
@@ -53,7 +54,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
-for part in (run_app, sweep_app, evaluate_app, results_app, lists_app):
+for part in (run_app, cost_app, sweep_app, evaluate_app, results_app, lists_app):
     app.registered_commands += part.registered_commands
 
 

@@ -15,6 +15,7 @@ from benchmark.text import duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmark.records.cost import StepCost
     from benchmark.records.schema import Record
     from benchmark.runs.progress import Estimate
 
@@ -47,6 +48,35 @@ def plan_table(estimates: list[Estimate]) -> Table:
         cells += [f"{hours:.2f}" if hours >= 0.095 else f"{hours:.2g}"]
         cells += ["-" if size is None else f"{size / 2**20:,.0f} MiB" for size in (estimate.memory, estimate.disk)]
         table.add_row(*map(escape, cells))
+    return table
+
+
+def cost_table(cost: StepCost) -> Table:
+    """What a step of each entry costs, the cheapest first; entries that could not be measured last."""
+    flags = f"; {', '.join(cost.flags)}" if cost.flags else ""
+    table = _captioned(
+        f"{cost.hardware.text}; {cost.rounds} rounds{flags}; medians with half of their 95% intervals, "
+        f"ratios to {cost.reference} within rounds"
+    )
+    for name in ("entry", "ms/step", "img/s", "ratio", "data wait", "memory", "GFLOPs/step", "J/step", "others"):
+        table.add_column(name, justify="left" if name == "entry" else "right", no_wrap=True)
+    last = float("inf")
+    for entry in sorted(cost.entries, key=lambda e: e.seconds_per_image.median if e.seconds_per_image else last):
+        seconds, ratio = entry.seconds_per_step, entry.ratio
+        if seconds is None:
+            table.add_row(escape(entry.entry), entry.status.replace("_", " "))
+            continue
+        cells = [
+            f"{1e3 * seconds.median:,.1f} ± {100 * seconds.half_width:.1f}%",
+            f"{entry.batch_size / seconds.median:,.0f}",
+            "-" if ratio is None else f"{ratio.median:.3f} ± {100 * ratio.half_width:.1f}%",
+            "-" if entry.data_wait_share is None else f"{entry.data_wait_share:.1%}",
+            "-" if entry.peak_memory_bytes is None else f"{entry.peak_memory_bytes / 2**20:,.0f} MiB",
+            "-" if entry.flops_per_step is None else f"{entry.flops_per_step / 1e9:,.1f}",
+            "-" if entry.joules_per_step is None else f"{entry.joules_per_step.median:.3g}",
+            "-" if entry.other_cores is None else f"{entry.other_cores:.2f}",
+        ]
+        table.add_row(escape(entry.entry), *cells)
     return table
 
 

@@ -102,6 +102,11 @@ class Ledger:
         running = self._clock() - self._since if self._phase == "training" else 0.0
         return self._seconds["training"] + running
 
+    @property
+    def data_wait(self) -> float:
+        """Seconds of training spent waiting for data so far."""
+        return self._data_wait
+
     def catch_up(self, training_time: float) -> None:
         """Charges training up to `training_time`, the slowest rank's (RULES 8)."""
         self._seconds["training"] += max(0.0, training_time - self.training_time)

@@ -15,6 +15,7 @@ import psutil
 import torch
 
 from benchmark.machine.devices import has_bfloat16
+from benchmark.records.cost import Hardware
 from benchmark.records.schema import Environment
 
 _PACKAGES = (
@@ -41,6 +42,21 @@ def describe(device: torch.device, devices: int, plugged: str | None = None) -> 
         threads=torch.get_num_threads(),
         instructions=instructions(),
         memory_bytes=psutil.virtual_memory().total,
+    )
+
+
+def hardware(device: torch.device, devices: int, precision: str) -> Hardware:
+    """The kind of hardware that a step's cost is measured on; `precision` is `32` or `bf16`."""
+    return Hardware(
+        device=device.type,
+        device_model=torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_model(),
+        devices=devices,
+        cpu_model=cpu_model(),
+        visible_cores=visible_cores(),
+        threads=torch.get_num_threads(),
+        instructions=instructions(),
+        precision=precision,
+        torch=".".join(torch.__version__.split("+")[0].split(".")[:2]),
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmark.cost.ledger import Ledger
 from benchmark.data.loader import Batches
 from benchmark.data.views.augment import Augmenter
 from benchmark.randomness import seeded
@@ -16,11 +18,16 @@ from methods.backbones import build_backbone, use_plain_attention
 from methods.base import Task
 
 if TYPE_CHECKING:
-    from benchmark.cost.ledger import Ledger
     from benchmark.data.datasets import Dataset
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.machine.ranks import Ranks
     from methods.base import Method
+
+
+def make_ledger(device: torch.device, devices: int) -> Ledger:
+    """The ledger of a run on some devices of this kind."""
+    synchronize = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+    return Ledger(synchronize, devices=devices)
 
 
 def build_method(spec: RunSpec, dataset: Dataset, ranks: Ranks) -> Method[Any]:

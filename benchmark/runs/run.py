@@ -6,12 +6,8 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
-from benchmark.cost.ledger import Ledger
 from benchmark.cost.memory import PeakMemory
 from benchmark.cost.meter import Meter
 from benchmark.cost.sources import sources
@@ -23,7 +19,7 @@ from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.subject import probe_data
 from benchmark.files import write_atomically
 from benchmark.machine.ranks import Ranks
-from benchmark.runs.build import build_method, build_training
+from benchmark.runs.build import build_method, build_training, make_ledger
 from benchmark.runs.measure import Measurements
 from benchmark.runs.scores import History, final_metrics
 from benchmark.runs.tracking import FOLDER, Subject, Tracker
@@ -33,6 +29,8 @@ from benchmark.training.profile import warm_up
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import torch
 
     from benchmark.data.datasets import Dataset
     from benchmark.experiment.run_spec import RunSpec
@@ -84,8 +82,7 @@ class Run(Callbacks):
         track: Sequence[str] = (),
     ) -> None:
         self.ranks = ranks = ranks or Ranks(device)
-        synchronize = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
-        self.ledger = Ledger(synchronize, devices=ranks.size)
+        self.ledger = make_ledger(device, ranks.size)
         self.meter = Meter(sources(device, ranks.processes), lambda: self.ledger.training_time)
         self.spec, self.dataset, self.device, self.folder = spec, dataset, device, folder
         self._reporter, self._stop_signal, self._should_prune = reporter, stop_signal, should_prune

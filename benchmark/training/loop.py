@@ -166,6 +166,28 @@ def _differentiate(
     return torch.stack(losses).mean(), {name: torch.stack([logs[name] for logs in logged]).mean() for name in logged[0]}
 
 
+def advance(
+    training: Training, progress: float, finite: Tensor, stop: bool = False
+) -> tuple[float, Tensor, dict[str, Tensor], bool]:
+    """One step with all that is charged to it: the schedule, the step, its count, and what the ranks agree on.
+
+    Args:
+        finite: becomes False, on the device, if the loss is not finite.
+        stop: whether this rank wants to interrupt.
+
+    Returns:
+        The learning rate, what `run_step` returns, and whether any rank wants to interrupt.
+    """
+    spec, ledger = training.spec, training.ledger
+    lr = set_schedule(training.optimizer, spec.settings.optimizer, training.lr, progress)
+    loss, logs = run_step(training, progress)
+    finite &= torch.isfinite(loss)
+    ledger.count(training.batches.batch_size, spec.method.encoder_passes)
+    training.step += 1
+    training.elapsed, stop = training.ranks.agree(ledger.training_time, stop)
+    return lr, loss, logs, stop
+
+
 def train(training: Training, callbacks: Callbacks, points: int) -> Literal["completed", "diverged", "pruned"]:
     """Trains until the budget is spent; `diverged` if a loss was not finite, `pruned` if the callbacks gave it up.
 
@@ -175,7 +197,7 @@ def train(training: Training, callbacks: Callbacks, points: int) -> Literal["com
     Raises:
         Interrupted: the callbacks requested it; the state is saved.
     """
-    ledger, spec, ranks = training.ledger, training.spec, training.ranks
+    ledger, ranks = training.ledger, training.ranks
     training.method.train()
     saved_at = training.elapsed
     finite = torch.ones((), dtype=torch.bool, device=training.fabric.device)
@@ -183,12 +205,7 @@ def train(training: Training, callbacks: Callbacks, points: int) -> Literal["com
         ledger.close_window()
         progress = training.progress
         while progress < 1.0:
-            lr = set_schedule(training.optimizer, spec.settings.optimizer, training.lr, progress)
-            loss, logs = run_step(training, progress)
-            finite &= torch.isfinite(loss)
-            ledger.count(training.batches.batch_size, spec.method.encoder_passes)
-            training.step += 1
-            training.elapsed, stop = ranks.agree(ledger.training_time, callbacks.stop_requested())
+            lr, loss, logs, stop = advance(training, progress, finite, callbacks.stop_requested())
             before, progress = progress, max(progress, training.progress)
             at_point = progress >= (training.points_done + 1) / points
             if training.step % LOG_EVERY == 0 or at_point:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
+from dataclasses import dataclass
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from benchmark.cost.flops import count_flops
-from benchmark.training.loop import run_step
+from benchmark.data.loader import AHEAD
+from benchmark.training.loop import advance, run_step
 from benchmark.training.optim import set_schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from benchmark.cost.sources import Source
     from benchmark.data.loader import RawBatch
     from benchmark.training.loop import Mark, Training
     from methods.base import Method
@@ -72,6 +75,50 @@ def ready_made_throughput(training: Training, steps: int = 20) -> float:
     ready = training.batches.fetch(training.step)
     training.batches.wait_for_reader()
     return training.batches.batch_size / seconds_per_step(training, steps, ready)
+
+
+@dataclass(frozen=True)
+class TimedBlock:
+    """Some training steps in a row: seconds, how many of them were spent waiting for data, and what counters grew by.
+
+    `wall`: the same seconds by the clock of the day, which shows whether one of the clocks jumped.
+    """
+
+    seconds: float
+    data_wait: float
+    wall: float
+    grown: dict[str, float]
+
+
+def timed_block(training: Training, steps: int, progress: float, counters: Sequence[Source] = ()) -> TimedBlock:
+    """Times some training steps, with everything that is charged to a run; the device is synchronised at both ends.
+
+    Steps before them are not timed: one, so that caches and memory are this entry's again, and where images are read
+    ahead one more than are read, so that no batch was read before the clock starts. Nothing is undone.
+    """
+    ledger, finite = training.ledger, torch.ones((), dtype=torch.bool, device=training.fabric.device)
+    training.method.train()
+    for _ in range(1 if training.batches.resident else AHEAD + 1):
+        advance(training, progress, finite)
+    ledger.synchronize()
+    before = _readings(counters)
+    seconds, waited, wall = ledger.training_time, ledger.data_wait, time.time()
+    with ledger.phase("training"):
+        for _ in range(steps):
+            advance(training, progress, finite)
+    seconds, waited, wall = ledger.training_time - seconds, ledger.data_wait - waited, time.time() - wall
+    after = _readings(counters)
+    training.batches.wait_for_reader()  # nothing is read during another entry's block
+    return TimedBlock(seconds, waited, wall, {name: after[name] - before[name] for name in before.keys() & after})
+
+
+def _readings(counters: Sequence[Source]) -> dict[str, float]:
+    """What the counters show; without those that can no longer be read."""
+    values = {}
+    for counter in counters:
+        with suppress(OSError):
+            values[counter.name] = counter.read()
+    return values
 
 
 @contextmanager

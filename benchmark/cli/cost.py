@@ -1,0 +1,198 @@
+"""`bench cost`: what a training step of each entry costs on this machine, measured apart from any run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.analysis.comparability import grouped
+from benchmark.cli import options
+from benchmark.cli.console import ConsoleReporter
+from benchmark.cli.options import words
+from benchmark.cli.pages import read_results
+from benchmark.cli.request import RunRequest, load_images
+from benchmark.cost.step_cost import BLOCK, PRECISE, ROUNDS
+from benchmark.data.spec import check_request, dataset_info
+from benchmark.errors import Interrupted, UserError
+from benchmark.experiment.entries import check_devices
+from benchmark.files import check_writable
+from benchmark.machine.devices import check_device_free, choose_device
+from benchmark.machine.interrupt import StopSignal
+from benchmark.machine.launch import find_world, is_spokesman
+from benchmark.records.cost import cost_path
+from methods.config import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmark.experiment.entries import ResolvedEntry
+    from benchmark.experiment.spec import Experiment
+    from benchmark.records.schema import Record
+    from benchmark.runs.step_cost import CostOptions
+
+app = typer.Typer()
+Run = tuple[Path, "Record"]
+
+
+def _percent(text: str) -> float:
+    """The share that `2%` or `0.02` says."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0.0 < share < 1.0:
+        raise UserError(f"--precise is '{text}'; expected a share such as 2%")
+    return share
+
+
+@app.command()
+def cost(
+    context: typer.Context,
+    targets: Annotated[
+        list[str] | None, typer.Argument(help="An experiment (name or YAML file), or results folders.")
+    ] = None,
+    methods: options.Methods = None,
+    settings: options.Settings = None,
+    rounds: Annotated[int, typer.Option(min=5, help="Rounds at most; in each, every entry has one block.")] = ROUNDS,
+    block: Annotated[float, typer.Option(min=0.01, help="Seconds of a block; one step at least.")] = BLOCK,
+    precise: Annotated[
+        str, typer.Option(help="End when half the 95% interval of every ratio is narrower.")
+    ] = f"{PRECISE:.0%}",
+    against: Annotated[
+        str | None, typer.Option(help="The entry that ratios are to; by default the experiment's reference.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Of results: 32, bf16 or auto instead of the recorded one.")
+    ] = None,
+    data: options.Data = None,
+    out: options.Out = Path("results"),
+    device: options.Device = "auto",
+    devices: options.Devices = None,
+    share: options.Share = False,
+    download: options.Download = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure what a training step of each entry costs here, by interleaved blocks of steps; trains nothing to its end.
+
+    The record goes to costs/ in the experiment's results folder. Reports, plans and budgets of calibrated time use it.
+    """
+    folders = [Path(target) for target in targets or [] if Path(target).is_dir()]
+    share_of = _percent(precise)
+    reporter = ConsoleReporter(quiet)
+    if folders:
+        _check_results(targets or [], settings, out)
+        jobs = _recorded(folders, words(methods), precision, data, download, reporter)
+        if not share and is_spokesman():
+            check_device_free(device)
+    else:
+        if len(targets or []) > 1:
+            raise UserError(f"{(targets or [])[1]}: no such folder; expected one experiment, or results folders")
+        config = targets[0] if targets else "quickstart"
+        settings = [*(settings or []), *([] if precision is None else [f"precision={precision}"])]
+        debug = bool(context.find_root().params["debug"])
+        request = RunRequest(config, methods, None, None, settings, data, device, share, download, out, debug)
+        jobs = [_Job(*request.read(), out, data)]
+    from benchmark.runs.step_cost import CostOptions
+
+    wanted = CostOptions(rounds, block, share_of, against)
+    _measure(jobs, wanted, device, devices, reporter, share=share, download=download)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is measured together: an experiment's entries, the results folder, and the runs that they are to price."""
+
+    experiment: Experiment
+    entries: list[ResolvedEntry]
+    out: Path
+    data: Path | None
+    runs: Sequence[Run] = ()
+
+
+def _check_results(targets: Sequence[str], settings: Sequence[str] | None, out: Path) -> None:
+    for target in targets:
+        if not Path(target).is_dir():
+            raise UserError(f"{target}: no such folder; expected results folders, or one experiment")
+    if settings:
+        raise UserError("--set applies to an experiment; results are measured as they were configured")
+    if out != Path("results"):
+        raise UserError("--out applies to an experiment; the costs of results go to their own folder")
+
+
+def _recorded(
+    folders: list[Path],
+    methods: list[str] | None,
+    precision: str | None,
+    data: Path | None,
+    download: bool,
+    reporter: ConsoleReporter,
+) -> list[_Job]:
+    """A job for each experiment below some results folders."""
+    records, problems = read_results(folders, trials=True)
+    for problem in problems:
+        reporter.say(f"left out: {problem}")
+    names = {name for _, record in records for name in (record.entry, record.method)}
+    for name in methods or []:
+        if name not in names:
+            raise UserError(f"--methods: unknown method or entry '{name}'; {nearest(name, names)}")
+    chosen = [run for run in records if methods is None or {run[1].entry, run[1].method} & set(methods)]
+    from benchmark.experiment.recorded import recorded_experiment
+
+    jobs = []
+    for folder, runs in grouped(chosen, lambda run: run[0].parents[2]).items():
+        experiment, entries = recorded_experiment(runs, precision)
+        own = None if dataset_info(experiment.dataset.name).location == "embedded" else data
+        check_request(experiment.dataset, own, download and own is not None)
+        check_writable(folder, "results have to be writable, for their costs")
+        jobs.append(_Job(experiment, entries, folder.parent, own, runs))
+    return jobs
+
+
+def _measure(
+    jobs: Sequence[_Job],
+    wanted: CostOptions,
+    device: str,
+    devices: int | None,
+    reporter: ConsoleReporter,
+    *,
+    share: bool,
+    download: bool,
+) -> None:
+    from benchmark.experiment.recorded import check_same_steps
+    from benchmark.experiment.run_spec import plan_runs
+    from benchmark.machine.ranks import held, join
+    from benchmark.runs.step_cost import measure_costs
+
+    world = find_world(devices)
+    for job in jobs:
+        check_devices(job.experiment, job.entries, choose_device(device).type, world.size)
+    ranks = join(device, world)
+    group = ranks if ranks.size > 1 else None
+    if not ranks.is_first:
+        reporter = ConsoleReporter(quiet=True)
+    failed = False
+    try:
+        with (
+            reporter,
+            StopSignal(reporter.say, first="after this block; complete rounds are kept") as stop_signal,
+            ranks,
+            held(device, group, share=share) as (own, locks),
+        ):
+            for job in jobs:
+                load = partial(load_images, job.experiment.dataset, job.data, reporter, download=download)
+                dataset = own.in_turn(load) if download else load()
+                specs = plan_runs(job.experiment, job.entries, dataset, own.device)
+                check_same_steps(job.runs, {spec.step_key for spec in specs})
+                folder = job.out / job.experiment.name
+                cost = measure_costs(specs, dataset, folder, wanted, reporter, stop_signal, own, locks)
+                reporter.costs(cost, cost_path(folder, cost))
+                failed |= any(entry.status != "measured" for entry in cost.entries)
+    except (Interrupted, KeyboardInterrupt):
+        reporter.say("interrupted; the same command resumes from the last complete round")
+        raise typer.Exit(130 if ranks.is_first else 0) from None
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,310 @@
+"""Measures what a training step of each entry costs: short blocks in turns, round after round (rules 29 to 32).
+
+A measurement is written after every round, resumes from there, and ends when it is precise enough.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from benchmark.cost import step_cost
+from benchmark.cost.sources import sources
+from benchmark.cost.step_cost import clocks_agree, order, progress_at, summarised, widest
+from benchmark.errors import Interrupted, UserError
+from benchmark.files import writing
+from benchmark.machine.environment import describe, hardware, now
+from benchmark.records.cost import Block, EntryCost, StepCost, cost_path, read_cost, write_cost
+from benchmark.runs.record import cause_of
+from benchmark.runs.workbench import Workbench
+from benchmark.training.profile import breakdown, flops_per_step, timed_block
+from methods.config import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment.run_spec import RunSpec
+    from benchmark.machine.interrupt import StopSignal
+    from benchmark.machine.locks import DeviceLock
+    from benchmark.machine.ranks import Ranks
+    from benchmark.training.loop import Training
+
+PART_STEPS = 3  # of which the parts are measured
+_SHARED = "shared device"
+_REPEATS = 3  # of a block for which two clocks disagree, before that is an error
+
+
+Work = Callable[["Training"], None]
+
+
+class CostReporter(Protocol):
+    """Shows the progress of a measurement."""
+
+    def say(self, text: str) -> None:
+        """A line for the user."""
+
+    def measuring(self, state: str, share: float, left: float | None) -> None:
+        """What is being done, the share of it that is done, and the seconds that remain at most."""
+
+
+@dataclass(frozen=True)
+class CostOptions:
+    """How a step's cost is measured.
+
+    Attributes:
+        rounds: at most.
+        block: seconds of a block; one step at least.
+        precise: half the width of every ratio's interval, relative to it, at which the measurement ends.
+        against: the entry that ratios are to; None for the experiment's reference.
+    """
+
+    rounds: int = step_cost.ROUNDS
+    block: float = step_cost.BLOCK
+    precise: float = step_cost.PRECISE
+    against: str | None = None
+
+
+def measure_costs(
+    specs: Sequence[RunSpec],
+    dataset: Dataset,
+    folder: Path,
+    options: CostOptions,
+    reporter: CostReporter,
+    stop_signal: StopSignal,
+    ranks: Ranks,
+    locks: Sequence[DeviceLock] = (),
+) -> StepCost:
+    """Measures the step costs of some entries, or goes on with the same measurement where it was left.
+
+    Args:
+        specs: a run of each entry, of any seed and budget.
+        folder: the experiment's results folder; the record goes below it.
+
+    Returns:
+        The record, which is written.
+
+    Raises:
+        UserError: no entry trains, the reference is none, or the record cannot be written.
+        Interrupted: the user interrupted; complete rounds are kept.
+    """
+    trained = list({spec.step_key: spec for spec in reversed(specs) if spec.method.trainable}.values())[::-1]
+    if not trained:
+        raise UserError("no entry trains anything, so that there is no cost to measure; choose others by --methods")
+    cost = _begun(trained, dataset, options, ranks)
+    path = cost_path(folder, cost)
+    with writing(path, "choose another --out"):
+        cost = ranks.first(lambda: _continued(path, cost, options))
+        if ranks.first(lambda: _is_done(cost, options)):
+            ranks.first(lambda: write_cost(path, cost))
+            reporter.say(f"measured already, in {cost.rounds} rounds: {path}")
+            return cost.sealed()
+        with Workbench(dataset, ranks) as bench:
+            measurement = _Measurement(trained, cost, path, options, reporter, stop_signal, bench, locks)
+            return measurement.carry_out()
+
+
+def _begun(specs: Sequence[RunSpec], dataset: Dataset, options: CostOptions, ranks: Ranks) -> StepCost:
+    """The record of a measurement before its first block."""
+    experiment = specs[0].experiment
+    names = [spec.entry.name for spec in specs]
+    reference = options.against or experiment.declared_reference
+    if options.against is not None and options.against not in names:
+        raise UserError(f"--against: '{options.against}' is not measured; {nearest(options.against, names)}")
+    kind, environment = hardware(ranks.device, ranks.size, experiment.precision), describe(ranks.device, ranks.size)
+    same = {
+        "hardware": kind.key,
+        "code": [environment.commit, environment.dirty, environment.packages],
+        "entries": sorted(spec.step_key for spec in specs),
+    }
+    digest = hashlib.blake2b(json.dumps(same, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return StepCost(
+        id=digest,
+        experiment=experiment.name,
+        reference=reference if reference in names else names[0],
+        block_seconds=options.block,
+        dataset=dataset.record(),
+        hardware=kind,
+        environment=environment,
+        entries=[_unmeasured(spec) for spec in specs],
+        started=now(),
+        ended=now(),
+    )
+
+
+def _unmeasured(spec: RunSpec) -> EntryCost:
+    left_out = ("seed", "budget", "evaluation", "targets", "reference", "lr", "precision", "tags")
+    return EntryCost(
+        entry=spec.entry.name,
+        method=spec.entry.method,
+        backbone=spec.backbone.name,
+        step_key=spec.step_key,
+        config={name: value for name, value in spec.config().items() if name not in left_out},
+        batch_size=spec.experiment.batch_size,
+    )
+
+
+def _continued(path: Path, cost: StepCost, options: CostOptions) -> StepCost:
+    """The record that a file holds, with the reference that is wanted now; the new one where there is none."""
+    if not path.is_file():
+        return cost
+    try:
+        earlier = read_cost(path)
+    except ValueError as error:
+        raise UserError(f"{error}; move it away to measure anew") from None
+    return summarised(earlier.model_copy(update={"reference": cost.reference}))
+
+
+def _is_done(cost: StepCost, options: CostOptions) -> bool:
+    measured = [entry for entry in cost.entries if entry.status == "measured"]
+    examined = all(entry.parts is not None for entry in measured)
+    return examined and (cost.rounds >= options.rounds or widest(cost) <= options.precise or not measured)
+
+
+class _Measurement:
+    """A measurement under way; `cost` is its record so far."""
+
+    def __init__(
+        self,
+        specs: Sequence[RunSpec],
+        cost: StepCost,
+        path: Path,
+        options: CostOptions,
+        reporter: CostReporter,
+        stop_signal: StopSignal,
+        bench: Workbench,
+        locks: Sequence[DeviceLock],
+    ) -> None:
+        self.cost, self._path, self._options = cost, path, options
+        self._specs = {spec.entry.name: spec for spec in specs}
+        self._reporter, self._stop_signal, self._bench, self._locks = reporter, stop_signal, bench, locks
+        self._ranks = bench.ranks
+        self._sources = [
+            source
+            for source in sources(self._ranks.device, self._ranks.processes)
+            if source.name in ("others", "energy")
+        ]
+        self._steps: dict[str, int] = {}
+
+    def carry_out(self) -> StepCost:
+        """Builds and examines every entry, then measures rounds until they are enough."""
+        for lock in self._locks:
+            lock.was_shared()  # forgets what was before
+        for number, name in enumerate(self._alive()):
+            self._reporter.measuring(f"building {name}", number / len(self._specs), None)
+            self._attempt(name, partial(self._examine, name))
+        if not self._alive():
+            self._write(complete=True)
+            reasons = "; ".join(f"{entry.entry}: {entry.message}" for entry in self.cost.entries)
+            raise UserError(f"no entry could be measured ({reasons})")
+        first, start = self.cost.rounds, time.monotonic()
+        while not self._ranks.first(lambda: _is_done(self.cost, self._options)):
+            done = self.cost.rounds - first
+            left = (time.monotonic() - start) / done * (self._options.rounds - self.cost.rounds) if done else None
+            self._round(self.cost.rounds, left)
+            self._write()
+        self._write(complete=True)
+        return self.cost.sealed()
+
+    def _alive(self) -> list[str]:
+        return [entry.entry for entry in self.cost.entries if entry.status == "measured"]
+
+    def _entry(self, name: str) -> EntryCost:
+        return next(entry for entry in self.cost.entries if entry.entry == name)
+
+    def _attempt(self, name: str, work: Work) -> bool:
+        """Does some work on an entry; one that fails is noted, and the others go on. Whether it succeeded."""
+        if self._ranks.any(self._stop_signal.requested):
+            raise Interrupted
+        try:
+            self._bench.use(self._specs[name], work)
+        except (UserError, Interrupted):
+            raise
+        except Exception as error:
+            if self._ranks.size > 1:  # the others wait for this one's part
+                raise
+            cause = cause_of(error)
+            status = "out_of_memory" if cause == "out_of_memory" else "failed"
+            message = f"{type(error).__name__}: {error}".splitlines()[0]
+            self._update(name, status=status, message=message)
+            self._reporter.say(f"{name}: cannot be measured, the others go on ({message})")
+            return False
+        return True
+
+    def _examine(self, name: str, training: Training) -> None:
+        """What is measured once for an entry: how many steps make a block, memory, FLOPs, parts of a step."""
+        self._count_steps(name, training)
+        if self._entry(name).parts is not None:
+            return
+        parts = breakdown(training, min(PART_STEPS, self._steps[name]))["parts"]
+        peak, flops = self._bench.peak(name), flops_per_step(training)
+        self._update(name, parts=parts, peak_memory_bytes=peak, flops_per_step=flops)
+        self._write()
+
+    def _count_steps(self, name: str, training: Training) -> None:
+        """Decides how many steps make a block, from a block of one step."""
+        step = self._ranks.slowest(timed_block(training, 1, 0.5).seconds)
+        self._steps[name] = max(1, round(self._options.block / max(step, 1e-6)))
+
+    def _round(self, number: int, left: float | None) -> None:
+        """One block of every entry; a round that is interrupted, or loses an entry, counts for those that are left."""
+        blocks: dict[str, Block] = {}
+        names = order(self._alive(), number)
+        for position, name in enumerate(names):
+            share = (number + position / len(names)) / self._options.rounds
+            self._reporter.measuring(f"round {number + 1} of at most {self._options.rounds}, {name}", share, left)
+            self._attempt(name, partial(self._block_into, blocks, name, number))
+        for name, block in blocks.items():
+            entry = self._entry(name)
+            if entry.status == "measured":
+                crowded = name in self._bench.crowded
+                self._update(name, blocks=[*entry.blocks, block], rebuilt=entry.rebuilt or crowded)
+
+    def _block_into(self, blocks: dict[str, Block], name: str, number: int, training: Training) -> None:
+        blocks[name] = self._block(name, training, number)
+
+    def _block(self, name: str, training: Training, number: int) -> Block:
+        """A block of an entry; repeated if the clocks disagree, as they do when one is set or the machine sleeps."""
+        if name not in self._steps:
+            self._count_steps(name, training)
+        steps = self._steps[name]
+        for _ in range(_REPEATS):
+            timed = timed_block(training, steps, progress_at(number), self._sources)
+            if not self._ranks.any(not clocks_agree(timed.seconds, timed.wall)):
+                seconds = self._ranks.slowest(timed.seconds)
+                others, joules = timed.grown.get("others"), timed.grown.get("energy")
+                return Block(
+                    round=number,
+                    steps=steps,
+                    seconds=seconds,
+                    data_wait=min(timed.data_wait, seconds),
+                    other_cores=None if others is None else max(0.0, others / timed.seconds),
+                    joules=joules,
+                )
+            self.cost = self.cost.model_copy(update={"jumps": self.cost.jumps + 1})
+            self._reporter.say(f"{name}: the clock jumped during a block; it is repeated")
+        raise UserError(f"the clock jumped in {_REPEATS} blocks in a row; measure again when it is steady")
+
+    def _update(self, name: str, **values: Any) -> None:
+        entries = [entry.model_copy(update=values) if entry.entry == name else entry for entry in self.cost.entries]
+        self.cost = self.cost.model_copy(update={"entries": entries})
+
+    def _write(self, *, complete: bool = False) -> None:
+        """Writes the record as it is, with its estimates."""
+        shared = any([lock.was_shared() for lock in self._locks])  # a list, so that every lock is read
+        flags = dict.fromkeys([*self.cost.flags, *([_SHARED] if shared else [])])
+        scope = next((source.scope for source in self._sources if source.name == "energy"), None)
+        for entry in self.cost.entries:
+            if entry.energy_scope != scope:
+                self._update(entry.entry, energy_scope=scope)
+        status = "complete" if complete else "unfinished"
+        update = {"flags": list(flags), "status": status, "block_seconds": self._options.block, "ended": now()}
+        self.cost = summarised(self.cost.model_copy(update=update)).sealed()
+        with writing(self._path, "complete rounds are kept"):
+            self._ranks.first(lambda: write_cost(self._path, self.cost))

@@ -22,6 +22,7 @@ from benchmark.machine.environment import describe, hardware, now
 from benchmark.records.cost import Block, EntryCost, StepCost, cost_path, read_cost, write_cost
 from benchmark.runs.record import cause_of
 from benchmark.runs.workbench import Workbench
+from benchmark.training import profile
 from benchmark.training.profile import breakdown, flops_per_step, timed_block
 from methods.config import nearest
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from benchmark.training.loop import Training
 
 PART_STEPS = 3  # of which the parts are measured
+_COUNTING = 20.0  # seconds in which the FLOPs of one entry are counted, over this many masks at least:
+_LEAST_DRAWS = 8
 _SHARED = "shared device"
 _REPEATS = 3  # of a block for which two clocks disagree, before that is an error
 
@@ -190,7 +193,8 @@ class _Measurement:
             for source in sources(self._ranks.device, self._ranks.processes)
             if source.name in ("others", "energy")
         ]
-        self._steps: dict[str, int] = {}
+        self._step: dict[str, float] = {}  # seconds, from a single one
+        self._steps: dict[str, int] = {}  # in a block
 
     def carry_out(self) -> StepCost:
         """Builds and examines every entry, then measures rounds until they are enough."""
@@ -243,14 +247,16 @@ class _Measurement:
         if self._entry(name).parts is not None:
             return
         parts = breakdown(training, min(PART_STEPS, self._steps[name]))["parts"]
-        peak, flops = self._bench.peak(name), flops_per_step(training)
+        draws = min(profile.FLOP_DRAWS, max(_LEAST_DRAWS, round(_COUNTING / self._step[name])))
+        peak, flops = self._bench.peak(name), flops_per_step(training, self._ranks.first(lambda: draws))
         self._update(name, parts=parts, peak_memory_bytes=peak, flops_per_step=flops)
         self._write()
 
     def _count_steps(self, name: str, training: Training) -> None:
         """Decides how many steps make a block, from a block of one step."""
-        step = self._ranks.slowest(timed_block(training, 1, 0.5).seconds)
-        self._steps[name] = max(1, round(self._options.block / max(step, 1e-6)))
+        step = max(self._ranks.slowest(timed_block(training, 1, 0.5).seconds), 1e-6)
+        self._step[name] = step
+        self._steps[name] = max(1, round(self._options.block / step))
 
     def _round(self, number: int, left: float | None) -> None:
         """One block of every entry; a round that is interrupted, or loses an entry, counts for those that are left."""

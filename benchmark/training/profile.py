@@ -40,13 +40,13 @@ def warm_up(training: Training, steps: int = WARM_UP_STEPS) -> None:
             training.step += 1
 
 
-def flops_per_step(training: Training) -> float:
+def flops_per_step(training: Training, draws: int | None = None) -> float:
     """FLOPs of a step over the whole batch, all ranks together, counted on steps that are undone.
 
     If a method's cost depends on its draws (masks, whose share may change with progress), they are averaged over
-    `FLOP_DRAWS` steps spread over progress; otherwise one step is counted.
+    `draws` steps (by default `FLOP_DRAWS`) spread over progress; otherwise one step is counted.
     """
-    steps = FLOP_DRAWS if training.method.cost_varies else 1
+    steps = (draws or FLOP_DRAWS) if training.method.cost_varies else 1
     total = 0
     with undone(training):
         training.step = 0

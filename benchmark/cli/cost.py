@@ -86,6 +86,7 @@ def cost(
     if folders:
         _check_results(targets or [], settings, out)
         jobs = _recorded(folders, words(methods), precision, data, download, reporter)
+        _check_against(against, {entry.entry.name for job in jobs for entry in job.entries})
         if not share and is_spokesman():
             check_device_free(device)
     else:
@@ -95,6 +96,7 @@ def cost(
         settings = [*(settings or []), *([] if precision is None else [f"precision={precision}"])]
         debug = bool(context.find_root().params["debug"])
         request = RunRequest(config, methods, None, None, settings, data, device, share, download, out, debug)
+        _check_against(against, {entry.name for entry in request.experiment().entries})
         jobs = [_Job(*request.read(), out, data)]
     from benchmark.runs.step_cost import CostOptions
 
@@ -111,6 +113,11 @@ class _Job:
     out: Path
     data: Path | None
     runs: Sequence[Run] = ()
+
+
+def _check_against(against: str | None, entries: set[str]) -> None:
+    if against is not None and against not in entries:
+        raise UserError(f"--against: '{against}' is not an entry; {nearest(against, entries)}")
 
 
 def _check_results(targets: Sequence[str], settings: Sequence[str] | None, out: Path) -> None:
@@ -140,15 +147,21 @@ def _recorded(
         if name not in names:
             raise UserError(f"--methods: unknown method or entry '{name}'; {nearest(name, names)}")
     chosen = [run for run in records if methods is None or {run[1].entry, run[1].method} & set(methods)]
-    from benchmark.experiment.recorded import recorded_experiment
+    from benchmark.experiment.recorded import measurable, recorded_experiment
 
     jobs = []
-    for folder, runs in grouped(chosen, lambda run: run[0].parents[2]).items():
+    by_folder = grouped(chosen, lambda run: run[0].parents[2])
+    for folder, runs in by_folder.items():
+        if len(by_folder) > 1 and not measurable(runs):
+            reporter.say(f"left out: {folder}: no run that trained and says what its key was made from")
+            continue
         experiment, entries = recorded_experiment(runs, precision)
         own = None if dataset_info(experiment.dataset.name).location == "embedded" else data
         check_request(experiment.dataset, own, download and own is not None)
         check_writable(folder, "results have to be writable, for their costs")
         jobs.append(_Job(experiment, entries, folder.parent, own, runs))
+    if not jobs:
+        raise UserError(f"{', '.join(map(str, folders))}: no run whose steps could be measured")
     return jobs
 
 

@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 _SHARED = ("batch_size", "accumulate", "image_size", "dataset")
 
 
+def measurable(runs: Sequence[tuple[Path, Record]]) -> dict[str, tuple[Path, Record]]:
+    """A run of each step key among some: of those that trained, and whose records say what their keys were made from.
+
+    Of entries that cost the same the one with the shortest name.
+    """
+    return {
+        key: (path, record)
+        for path, record in sorted(runs, key=lambda run: (-len(run[1].entry), run[1].entry))
+        if (key := step_key_of(record)) and record.ledger is not None and record.ledger.steps
+    }
+
+
 def recorded_experiment(
     runs: Sequence[tuple[Path, Record]], precision: str | None = None
 ) -> tuple[Experiment, list[ResolvedEntry]]:
@@ -35,11 +47,7 @@ def recorded_experiment(
     Raises:
         UserError: no run trained anything, or a configuration no longer resolves; names the record and the key.
     """
-    trained = {
-        key: (path, record)
-        for path, record in sorted(runs, key=lambda run: (-len(run[1].entry), run[1].entry))
-        if (key := step_key_of(record)) and record.ledger is not None and record.ledger.steps
-    }
+    trained = measurable(runs)
     if not trained:
         raise UserError(
             f"{runs[0][0].parents[2]}: no record of a run that trained anything and says what its key was made from; "

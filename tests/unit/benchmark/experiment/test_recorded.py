@@ -51,12 +51,12 @@ def test_configurations_that_no_longer_resolve_are_named() -> None:
     def changed(**config: Any) -> list[tuple[Path, Any]]:
         return [(path, record.model_copy(update={"config": {**record.config, **config}}))]
 
-    with pytest.raises(UserError, match="record.json: entry 'simclr': unknown key 'temprature'; did you mean 'temper"):
+    with pytest.raises(UserError, match=r"record\.json: entry 'simclr': unknown key 'temprature'; did you mean 'tem"):
         recorded_experiment(changed(method={"temprature": 1}))
-    with pytest.raises(UserError, match="record.json: entry 'simclr': no longer resolves"):
+    with pytest.raises(UserError, match=r"record\.json: entry 'simclr': no longer resolves"):
         recorded_experiment(changed(backbone={"name": "resnet19"}))
     gone = record.model_copy(update={"method": "simclr2"})
-    with pytest.raises(UserError, match="entry 'simclr': no longer resolves .*unknown method 'simclr2'"):
+    with pytest.raises(UserError, match=r"entry 'simclr': no longer resolves .*unknown method 'simclr2'"):
         recorded_experiment([(path, gone)])
     with pytest.raises(UserError, match="no longer resolves to the step that it recorded"):
         check_same_steps(runs, {"another"})

@@ -73,7 +73,7 @@ def measure(
 
 @pytest.mark.slow
 def test_a_measurement_holds_what_a_step_costs(measure: Any, tmp_path: Path) -> None:
-    cost, progress = measure("simclr", "cnn_jepa", "random_init")
+    cost, _ = measure("simclr", "cnn_jepa", "random_init")
     assert [(path.parent.name, found) for path, found in find_costs([tmp_path])[0]] == [("costs", cost)]
     assert (cost.status, cost.rounds, cost.reference, cost.jumps) == ("complete", 5, "cnn_jepa", 0)
     assert [entry.entry for entry in cost.entries] == ["simclr", "cnn_jepa"]  # what trains
@@ -180,7 +180,7 @@ def test_a_damaged_record_is_refused(measure: Any, tmp_path: Path) -> None:
     measure("supervised")
     ((path, _),), _ = find_costs([tmp_path])
     path.write_text(path.read_text().replace('"rounds": 5', '"rounds": 7'))
-    with pytest.raises(UserError, match="but its content gives .* move it away to measure anew"):
+    with pytest.raises(UserError, match=r"but its content gives .* move it away to measure anew"):
         measure("supervised")
 
 

@@ -179,8 +179,8 @@ class StepCost(Part):
 
     @property
     def prices(self) -> dict[str, EntryCost]:
-        """The measured entries by step key; empty for too few rounds (rule 30)."""
-        if self.rounds < MIN_ROUNDS:
+        """The measured entries by step key; empty while it is unfinished, and for too few rounds (rule 30)."""
+        if self.status != "complete" or self.rounds < MIN_ROUNDS:
             return {}
         return {entry.step_key: entry for entry in self.entries if entry.seconds_per_step is not None}
 

@@ -64,3 +64,4 @@ def test_a_gpu_does_not_depend_on_the_cpus_instructions() -> None:
 def test_too_few_rounds_price_nothing() -> None:
     assert set(make_cost(RECORDS, SECONDS).prices) == {entry.step_key for entry in make_cost(RECORDS, SECONDS).entries}
     assert make_cost(RECORDS, SECONDS, rounds=4).prices == {}
+    assert make_cost(RECORDS, SECONDS, status="unfinished").prices == {}

@@ -128,16 +128,19 @@ class Hardware(Part):
     def name(self) -> str:
         """A name for the command line, such as `amd-epyc-2-threads-avx2-32`; machines of one name may still differ."""
         model = f"{self.devices} {self.device_model}" if self.devices > 1 else self.device_model
-        own = [f"{self.threads} threads", self.instructions or ""] if self.device == "cpu" else []
+        own = [self._threads, self.instructions or ""] if self.device == "cpu" else []
         text = " ".join(word for word in (model, *own, self.precision) if word).lower()
         return re.sub(r"[^a-z0-9]+", "-", text).strip("-")
+
+    @property
+    def _threads(self) -> str:
+        return f"{self.threads} thread{'s' if self.threads > 1 else ''}"
 
     @property
     def text(self) -> str:
         """A name for readers, such as `AMD EPYC, 2 threads, AVX2, float32, torch 2.14`."""
         devices = f"{self.devices} x " if self.devices > 1 or self.device != "cpu" else ""
-        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        own = [threads, self.instructions or ""] if self.device == "cpu" else []
+        own = [self._threads, self.instructions or ""] if self.device == "cpu" else []
         precision = "float32" if self.precision == "32" else "bfloat16" if self.precision == "bf16" else self.precision
         parts = (f"{devices}{self.device_model}", *own, precision, f"torch {self.torch}")
         return ", ".join(part for part in parts if part)

@@ -13,7 +13,7 @@ from benchmark.cli import options
 from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.pages import write_pages
 from benchmark.cli.request import RunRequest, load_images
-from benchmark.errors import FirstFailedError, GroupLostError, Interrupted
+from benchmark.errors import FirstFailedError, GroupLostError, Interrupted, UserError
 from benchmark.experiment.entries import check_devices
 from benchmark.machine.devices import choose_device
 from benchmark.machine.interrupt import StopSignal
@@ -41,13 +41,14 @@ def run(
     devices: options.Devices = None,
     share: options.Share = False,
     download: options.Download = False,
+    costs: options.Costs = None,
     track: options.Track = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Train and evaluate what is missing of an experiment; then write its leaderboard, figure and report."""
     tools = chosen_tools(track)
     debug = bool(context.find_root().params["debug"])
-    request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download, out, debug)
+    request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download, out, debug, costs)
     records = _run(request, out, devices, quiet=quiet, track=tools)
     if not records:  # other processes have all of them
         return
@@ -63,15 +64,19 @@ def _run(
     request: RunRequest, out: Path, devices: int | None = None, *, quiet: bool, track: tuple[str, ...] = ()
 ) -> list[Record]:
     experiment, entries = request.read()  # most mistakes are found before the imports below
+    world = find_world(devices)
+    costs = request.cost_source(experiment, out, devices)
+    if experiment.budget.is_calibrated and world.size == 1:  # of several processes the first alone looks, later
+        costs.check()
     from benchmark.machine.ranks import join
     from benchmark.runs.runner import RunOptions, run_experiment
 
-    world = find_world(devices)
     check_devices(experiment, entries, choose_device(request.device).type, world.size)
     ranks = join(request.device, world)  # from here on, this happens in every process
     several, first = ranks.size > 1, ranks.is_first
     reporter = ConsoleReporter(quiet or not first)
-    run_options = RunOptions(out, request.device, request.share, plan=not quiet, debug=request.debug, track=track)
+    where = (out, request.device, request.share)
+    run_options = RunOptions(*where, plan=not quiet, debug=request.debug, track=track, costs=costs)
     try:
         with reporter:
             load = partial(load_images, experiment.dataset, request.data, reporter, download=request.download)
@@ -108,18 +113,31 @@ def plan(
     devices: Annotated[int, typer.Option(min=1, help="How many share each batch; steps are measured on one.")] = 1,
     share: options.Share = False,
     download: options.Download = False,
+    out: options.Out = Path("results"),
+    costs: options.Costs = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Measure a step-cost record first, as bench cost does.")] = False,
 ) -> None:
-    """Estimate what an experiment would take on this machine, from a few real steps of each entry; trains nothing."""
+    """Estimate what an experiment would take on this machine, from step costs or a few real steps; trains nothing."""
     reporter = ConsoleReporter()
-    request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download)
+    request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download, costs=costs)
     experiment, entries = request.read()
+    source = request.cost_source(experiment, out, devices)
+    if experiment.budget.is_calibrated and not keep:
+        source.check()
     from benchmark.runs.estimate import TRYING_OUT, plan_experiment
 
     check_devices(experiment, entries, choose_device(device).type, devices)
     dataset = load_images(experiment.dataset, data, reporter, download=download)
+    if keep:
+        # CALL SITE: measure_costs(...) of benchmark.runs.step_cost measures all entries that train and writes the
+        # record below `out / experiment.name / COSTS`; `source` then finds it.
+        raise UserError(f"--keep: not available yet; {source.advice}")
     with StopSignal(reporter.say, first=TRYING_OUT) as stop_signal:
-        estimates = plan_experiment(experiment, entries, dataset, device, share, reporter, stop_signal, devices)
+        planning = (device, share, reporter, stop_signal, devices, source)
+        estimates = plan_experiment(experiment, entries, dataset, *planning)
         reporter.planned(estimates, whole=True)
+    if any(estimate.step and estimate.source is None for estimate in estimates):
+        reporter.say("--keep measures these steps as bench cost does, and keeps them for plans, reports and budgets")
 
 
 @app.command(name="check")

@@ -23,7 +23,7 @@ BudgetKind = Literal[
     "epochs", "steps", "samples", "wall_clock", "device_hours", "calibrated_time", "calibrated_device_hours", "flops"
 ]
 KINDS: tuple[BudgetKind, ...] = get_args(BudgetKind)
-DURATIONS = ("wall_clock", "calibrated_time")
+DURATIONS: tuple[BudgetKind, ...] = ("wall_clock", "calibrated_time")
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 

@@ -189,4 +189,6 @@ def parse_budget(text: str) -> dict[str, Any]:
     try:
         return {kind: [parse(limit) for limit in limits.split(",")]}
     except ValueError as error:
-        raise ValueError(f"--budget: {error}") from None
+        other = {"device_hours": "wall_clock", "calibrated_device_hours": "calibrated_time"}.get(kind)
+        hint = f"; hours are a number, durations such as 30m are for {other}" if other else ""
+        raise ValueError(f"--budget: {error}{hint}") from None

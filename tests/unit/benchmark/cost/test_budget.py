@@ -37,6 +37,10 @@ def test_command_line_budgets() -> None:
         parse_budget("calibrated_tme=10m")
     with pytest.raises(ValueError, match="'10x' is not a duration"):
         parse_budget("calibrated_time=10x")
+    with pytest.raises(
+        ValueError, match=r"'10m' is not a number; hours .* durations such as 30m are for calibrated_time"
+    ):
+        parse_budget("calibrated_device_hours=10m")
     with pytest.raises(ValueError, match="did you mean 'epochs'"):
         parse_budget("epoch=3")
     with pytest.raises(ValueError, match="'ten' is not a number"):

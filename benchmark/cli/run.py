@@ -75,8 +75,9 @@ def _run(
     ranks = join(request.device, world)  # from here on, this happens in every process
     several, first = ranks.size > 1, ranks.is_first
     reporter = ConsoleReporter(quiet or not first)
-    where = (out, request.device, request.share)
-    run_options = RunOptions(*where, plan=not quiet, debug=request.debug, track=track, costs=costs)
+    run_options = RunOptions(
+        out, request.device, request.share, plan=not quiet, debug=request.debug, track=track, costs=costs
+    )
     try:
         with reporter:
             load = partial(load_images, experiment.dataset, request.data, reporter, download=request.download)
@@ -133,8 +134,7 @@ def plan(
         # record below `out / experiment.name / COSTS`; `source` then finds it.
         raise UserError(f"--keep: not available yet; {source.advice}")
     with StopSignal(reporter.say, first=TRYING_OUT) as stop_signal:
-        planning = (device, share, reporter, stop_signal, devices, source)
-        estimates = plan_experiment(experiment, entries, dataset, *planning)
+        estimates = plan_experiment(experiment, entries, dataset, device, share, reporter, stop_signal, devices, source)
         reporter.planned(estimates, whole=True)
     if any(estimate.step and estimate.source is None for estimate in estimates):
         reporter.say("--keep measures these steps as bench cost does, and keeps them for plans, reports and budgets")

@@ -87,8 +87,7 @@ def sweep(
 
     # A worker stops, too, where its caller was killed.
     stop_signal = StopSignal(announce, parent=worker)
-    say_once = (lambda text: None) if worker is not None else reporter.say
-    cost = sweep_cost(resolved, specs, dataset, source, chosen, say_once)
+    cost = sweep_cost(resolved, specs, dataset, source, chosen, ConsoleReporter(worker is not None).say)
     sweep_options = SweepOptions(out, storage, data, device, share)
     running = Sweep(resolved, dataset, sweep_options, reporter.say, stop_signal, cost)
     try:

@@ -158,9 +158,9 @@ def _try_out(
 
 
 def _of_price(price: Price) -> _Trial:
-    step = price.entry.seconds_per_step
-    assert step is not None, "else it would be no price"
-    return _Trial(step.median, price.entry.flops_per_step, None, price.entry.peak_memory_bytes, None, price)
+    return _Trial(
+        price.seconds_per_step.median, price.entry.flops_per_step, None, price.entry.peak_memory_bytes, None, price
+    )
 
 
 def _evaluation_time(spec: RunSpec, dataset: Dataset, probe: float, encoders: int) -> float:
@@ -180,12 +180,12 @@ def _estimate(spec: RunSpec, runs: int, trial: _Trial | None, dataset: Dataset, 
     images = len(dataset.trained_on(spec.method).images)
     steps: float | None = spec.budget.total_steps(images // batch, batch, trial.flops)
     interval = None
-    if steps is not None and trial.price and trial.price.entry.seconds_per_step:
-        interval = trial.price.entry.seconds_per_step.times(steps)
     if steps is None:
         seconds = spec.budget.training_time(devices)
         assert seconds is not None
         steps = seconds / step
+    elif trial.price is not None:
+        interval = trial.price.seconds_per_step.times(steps)
     return Estimate(
         spec,
         runs,

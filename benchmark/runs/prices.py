@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.experiment.run_spec import RunSpec
-    from benchmark.records.cost import EntryCost, Hardware, StepCost
+    from benchmark.records.cost import EntryCost, Hardware, Interval, StepCost
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,13 @@ class Price(NamedTuple):
 
     entry: EntryCost
     cost: StepCost
+
+    @property
+    def seconds_per_step(self) -> Interval:
+        """Of all devices together."""
+        interval = self.entry.seconds_per_step
+        assert interval is not None, "else it would be no price"
+        return interval
 
     @property
     def source(self) -> str:

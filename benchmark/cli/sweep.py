@@ -62,9 +62,8 @@ def sweep(
     check_request(base.experiment.dataset, data, download)
     check_writable(out / spec.name, "choose another --out")
     named = spec.experiment if spec.experiment in shipped_experiments() else str(files[1])
-    source = RunRequest(named, settings=settings, data=data, device=device, costs=costs).cost_source(
-        base.experiment, out
-    )
+    request = RunRequest(named, ",".join(spec.entries), settings=settings, data=data, device=device, costs=costs)
+    source = request.cost_source(base.experiment, out)
     if base.experiment.budget.is_calibrated:
         source.check()
     if storage is not None:

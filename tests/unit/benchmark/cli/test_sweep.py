@@ -53,4 +53,7 @@ def test_a_calibrated_budget_without_a_step_cost_is_refused(bench: Any, tiny: An
         "experiment": "tiny.yaml", "entries": ["simclr"], "parameters": {"simclr.temperature": {"values": [0.1, 0.2]}},
     }))  # fmt: skip
     code, printed = bench("sweep", path, "--budget", "calibrated_time=10m", "--out", tmp_path)
-    assert code == 2 and f"{tmp_path / 'tiny/costs'} has none; measure it with: bench cost" in printed
+    assert code == 2 and printed.endswith(
+        f"{tmp_path / 'tiny/costs'} has none; measure it with: bench cost {tmp_path / 'tiny.yaml'} --methods simclr "
+        f"--out {tmp_path}\n"
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.columns import attribute
 from benchmark.analysis.comparability import backbone_text, comparison_key, cost_key, grouped, ladder_key, short_hash
 from benchmark.analysis.statistics import Summary, sampling_half_width, summarise
-from benchmark.records.budgets import budget_kind, budget_size, has_time_budget
+from benchmark.records.budgets import budget_kind, budget_size, is_cost_budget
 from benchmark.records.invalid import why_invalid
 
 if TYPE_CHECKING:
@@ -242,6 +242,6 @@ def in_reading_order(rungs: Sequence[Comparison]) -> list[Comparison]:
         same_kind.sort(key=lambda rung: (-budget_size(rung.first), -runs(rung)))
 
     def place(kind: str) -> tuple[int, bool, str]:
-        return -runs(kinds[kind][0]), has_time_budget(kinds[kind][0].first), kind
+        return -runs(kinds[kind][0]), is_cost_budget(kinds[kind][0].first), kind
 
     return [rung for kind in sorted(kinds, key=place) for rung in kinds[kind]]

@@ -9,7 +9,7 @@ from benchmark.analysis.comparability import hardware_key
 from benchmark.analysis.comparison import Comparison, Row, training_cost
 from benchmark.analysis.published import encoder_of
 from benchmark.analysis.statistics import Summary, summarise
-from benchmark.records.budgets import has_time_budget
+from benchmark.records.budgets import is_cost_budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,9 +54,9 @@ def bases(comparison: Comparison) -> dict[tuple[str, str], Row]:
 
 
 def relative_times(comparison: Comparison) -> list[RelativeTime]:
-    """Every valid row with training time, by rising time; empty without CNN-JEPA and under a time budget."""
+    """Every valid row with training time, by rising time; empty without CNN-JEPA and under a budget of cost."""
     base = bases(comparison)
-    if not base or has_time_budget(comparison.first):
+    if not base or is_cost_budget(comparison.first):
         return []
     rows = [row for row in comparison.rows if row.invalid is None and row.cost.mean]
 

@@ -29,7 +29,7 @@ PLAIN_EVERY = 10.0  # seconds between two plain lines of one run
 def plain_console() -> Console:
     """The terminal; for files and pipes, which have no width, a console that is wide enough for tables."""
     console = Console()
-    return console if console.is_terminal else Console(width=120)
+    return console if console.is_terminal else Console(width=140)
 
 
 class ConsoleReporter:

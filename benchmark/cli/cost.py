@@ -176,15 +176,13 @@ def _measure(
     download: bool,
 ) -> None:
     from benchmark.experiment.recorded import check_same_steps
-    from benchmark.experiment.run_spec import plan_runs
-    from benchmark.machine.ranks import held, join
-    from benchmark.runs.step_cost import measure_costs
+    from benchmark.machine.ranks import join
+    from benchmark.runs.step_cost import measure_experiment
 
     world = find_world(devices)
     for job in jobs:
         check_devices(job.experiment, job.entries, choose_device(device).type, world.size)
     ranks = join(device, world)
-    group = ranks if ranks.size > 1 else None
     if not ranks.is_first:
         reporter = ConsoleReporter(quiet=True)
     failed = False
@@ -193,16 +191,24 @@ def _measure(
             reporter,
             StopSignal(reporter.say, first="after this block; complete rounds are kept") as stop_signal,
             ranks,
-            held(device, group, share=share) as (own, locks),
         ):
             for job in jobs:
                 load = partial(load_images, job.experiment.dataset, job.data, reporter, download=download)
-                dataset = own.in_turn(load) if download else load()
-                specs = plan_runs(job.experiment, job.entries, dataset, own.device)
-                check_same_steps(job.runs, {spec.step_key for spec in specs})
-                folder = job.out / job.experiment.name
-                cost = measure_costs(specs, dataset, folder, wanted, reporter, stop_signal, own, locks)
-                reporter.costs(cost, cost_path(folder, cost))
+                dataset = ranks.in_turn(load) if download else load()
+                cost = measure_experiment(
+                    job.experiment,
+                    job.entries,
+                    dataset,
+                    job.out,
+                    wanted,
+                    device,
+                    reporter,
+                    stop_signal,
+                    share=share,
+                    group=ranks if ranks.size > 1 else None,
+                    check=lambda specs, job=job: check_same_steps(job.runs, {spec.step_key for spec in specs}),  # type: ignore[misc]
+                )
+                reporter.costs(cost, cost_path(job.out / job.experiment.name, cost))
                 failed |= any(entry.status != "measured" for entry in cost.entries)
     except (Interrupted, KeyboardInterrupt):
         reporter.say("interrupted; the same command resumes from the last complete round")

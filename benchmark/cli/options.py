@@ -36,7 +36,21 @@ def _devices(count: int | None) -> int | None:
     return count
 
 
+def _costs(path: Path | None) -> Path | None:
+    if path is not None and not path.exists():
+        raise UserError(f"--costs: {path}: no such file or folder; bench cost writes a step-cost record")
+    return path
+
+
 Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default=True)]
+Costs = Annotated[
+    Path | None,
+    typer.Option(
+        "--costs",
+        callback=_costs,
+        help="Step-cost record or a folder of them (bench cost); by default costs/ in the experiment's results.",
+    ),
+]
 Results = Annotated[list[Path], typer.Argument(help="Results folders or parts of them.")]
 Trials = Annotated[bool, typer.Option("--trials", help="With the runs of sweeps, which were never tested.")]
 
@@ -47,7 +61,8 @@ Limit = Annotated[
     str | None,
     typer.Option(
         "--budget",
-        help="epochs=10, epochs=2,5,10 (a ladder), steps=, samples=, wall_clock=30m, device_hours= or flops=1e15.",
+        help="epochs=10, epochs=2,5,10 (a ladder), steps=, samples=, wall_clock=30m, device_hours=, "
+        "calibrated_time=30m, calibrated_device_hours= or flops=1e15.",
     ),
 ]
 Settings = Annotated[

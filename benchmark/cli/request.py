@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cli.options import numbers, words
@@ -15,10 +17,11 @@ from benchmark.experiment.spec import Experiment, load_experiment
 from benchmark.files import check_writable
 from benchmark.machine.devices import check_device_free, choose_device
 from benchmark.machine.launch import is_spokesman
+from benchmark.records.cost import COSTS
+from benchmark.runs.prices import CostSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from benchmark.cli.console import ConsoleReporter
     from benchmark.data.datasets import Dataset
@@ -39,6 +42,7 @@ class RunRequest:
     download: bool = False
     out: Path | None = None  # where nothing is kept, none
     debug: bool = False
+    costs: Path | None = None
 
     def experiment(self) -> Experiment:
         """The experiment, its names, files and options checked (a `UserError` names one) without importing torch."""
@@ -73,6 +77,16 @@ class RunRequest:
         methods, seeds = words(self.methods), numbers(self.seeds)
         return load_experiment(self.config, methods=methods, seeds=seeds, budget=self.budget, settings=list(settings))
 
+    def cost_source(self, experiment: Experiment, out: Path, devices: int | None = None) -> CostSource:
+        """Where step costs of the experiment are looked for, and the command that measures them."""
+        words = ["bench", "cost", self.config, *given("--methods", self.methods), *given("--data", self.data)]
+        words += [word for setting in self.settings or [] for word in ("--set", setting)]
+        words += given("--device", None if self.device == "auto" else self.device)
+        words += given("--devices", None if devices == 1 else devices)
+        words += given("--out", None if out == Path("results") else out)
+        folder = self.costs or out / experiment.name / COSTS
+        return CostSource(folder, f"measure it with: {shlex.join(words)}")
+
     def _is_done(self, experiment: Experiment) -> bool:
         """Whether every run has a record, as far as names of folders tell: then no device is needed."""
         if self.out is None:
@@ -83,6 +97,11 @@ class RunRequest:
             for entry in experiment.entries
             for seed in experiment.seeds
         )
+
+
+def given(option: str, value: object) -> list[str]:
+    """An option with its value as words of a command; none where there is no value."""
+    return [] if value is None else [option, str(value)]
 
 
 def named_dataset(name: str, data: Path | None, *, size: int | None = None, download: bool = False) -> DatasetSpec:

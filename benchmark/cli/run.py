@@ -18,10 +18,14 @@ from benchmark.experiment.entries import check_devices
 from benchmark.machine.devices import choose_device
 from benchmark.machine.interrupt import StopSignal
 from benchmark.machine.launch import find_world
+from benchmark.records.cost import cost_path
 from benchmark.runs import bands
 from benchmark.runs.tracking import chosen_tools
 
 if TYPE_CHECKING:
+    from benchmark.data.datasets import Dataset
+    from benchmark.experiment.entries import ResolvedEntry
+    from benchmark.experiment.spec import Experiment
     from benchmark.records.schema import Record
 
 app = typer.Typer()
@@ -41,13 +45,14 @@ def run(
     devices: options.Devices = None,
     share: options.Share = False,
     download: options.Download = False,
+    costs: options.Costs = None,
     track: options.Track = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Train and evaluate what is missing of an experiment; then write its leaderboard, figure and report."""
     tools = chosen_tools(track)
     debug = bool(context.find_root().params["debug"])
-    request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download, out, debug)
+    request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download, out, debug, costs)
     records = _run(request, out, devices, quiet=quiet, track=tools)
     if not records:  # other processes have all of them
         return
@@ -63,15 +68,20 @@ def _run(
     request: RunRequest, out: Path, devices: int | None = None, *, quiet: bool, track: tuple[str, ...] = ()
 ) -> list[Record]:
     experiment, entries = request.read()  # most mistakes are found before the imports below
+    world = find_world(devices)
+    costs = request.cost_source(experiment, out, devices)
+    if experiment.budget.is_calibrated and world.size == 1:  # of several processes the first alone looks, later
+        costs.check()
     from benchmark.machine.ranks import join
     from benchmark.runs.runner import RunOptions, run_experiment
 
-    world = find_world(devices)
     check_devices(experiment, entries, choose_device(request.device).type, world.size)
     ranks = join(request.device, world)  # from here on, this happens in every process
     several, first = ranks.size > 1, ranks.is_first
     reporter = ConsoleReporter(quiet or not first)
-    run_options = RunOptions(out, request.device, request.share, plan=not quiet, debug=request.debug, track=track)
+    run_options = RunOptions(
+        out, request.device, request.share, plan=not quiet, debug=request.debug, track=track, costs=costs
+    )
     try:
         with reporter:
             load = partial(load_images, experiment.dataset, request.data, reporter, download=request.download)
@@ -108,18 +118,51 @@ def plan(
     devices: Annotated[int, typer.Option(min=1, help="How many share each batch; steps are measured on one.")] = 1,
     share: options.Share = False,
     download: options.Download = False,
+    out: options.Out = Path("results"),
+    costs: options.Costs = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Measure a step-cost record first, as bench cost does.")] = False,
 ) -> None:
-    """Estimate what an experiment would take on this machine, from a few real steps of each entry; trains nothing."""
+    """Estimate what an experiment would take on this machine, from step costs or a few real steps; trains nothing."""
     reporter = ConsoleReporter()
-    request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download)
+    request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download, costs=costs)
     experiment, entries = request.read()
+    source = request.cost_source(experiment, out, devices)
+    if experiment.budget.is_calibrated and not keep:
+        source.check()
     from benchmark.runs.estimate import TRYING_OUT, plan_experiment
 
     check_devices(experiment, entries, choose_device(device).type, devices)
     dataset = load_images(experiment.dataset, data, reporter, download=download)
+    if keep:
+        _keep(experiment, entries, dataset, out, device, share, reporter)
     with StopSignal(reporter.say, first=TRYING_OUT) as stop_signal:
-        estimates = plan_experiment(experiment, entries, dataset, device, share, reporter, stop_signal, devices)
+        estimates = plan_experiment(experiment, entries, dataset, device, share, reporter, stop_signal, devices, source)
         reporter.planned(estimates, whole=True)
+    if any(estimate.step and estimate.source is None for estimate in estimates):
+        reporter.say("--keep measures these steps as bench cost does, and keeps them for plans, reports and budgets")
+
+
+def _keep(
+    experiment: Experiment,
+    entries: list[ResolvedEntry],
+    dataset: Dataset,
+    out: Path,
+    device: str,
+    share: bool,
+    reporter: ConsoleReporter,
+) -> None:
+    """Measures the step costs of an experiment's entries, and keeps them where plans, reports and budgets look."""
+    from benchmark.runs.step_cost import CostOptions, measure_experiment
+
+    try:
+        with reporter, StopSignal(reporter.say, first="after this block; complete rounds are kept") as stop_signal:
+            cost = measure_experiment(
+                experiment, entries, dataset, out, CostOptions(), device, reporter, stop_signal, share=share
+            )
+    except Interrupted:
+        reporter.say("interrupted; the same command resumes from the last complete round")
+        raise typer.Exit(130) from None
+    reporter.costs(cost, cost_path(out / experiment.name, cost))
 
 
 @app.command(name="check")

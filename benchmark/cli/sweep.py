@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.console import ConsoleReporter
-from benchmark.cli.options import Data, Device, Download, Limit, Out, Seeds, Settings, Share, numbers
+from benchmark.cli.options import Costs, Data, Device, Download, Limit, Out, Seeds, Settings, Share, numbers
 from benchmark.cli.pages import write_pages
-from benchmark.cli.request import load_images
+from benchmark.cli.request import RunRequest, load_images
 from benchmark.data.spec import check_request
 from benchmark.errors import Interrupted, UserError
 from benchmark.experiment.explain import with_settings
-from benchmark.experiment.files import find_experiment
+from benchmark.experiment.files import find_experiment, shipped_experiments
 from benchmark.files import check_writable
 from benchmark.machine.devices import choose_device
 from benchmark.machine.interrupt import StopSignal
@@ -45,6 +45,7 @@ def sweep(
     device: Device = "auto",
     share: Share = False,
     download: Download = False,
+    costs: Costs = None,
     show: Annotated[str | None, typer.Option(metavar="STUDY", help="Print a study's trials (name or folder).")] = None,
     worker: Annotated[int | None, typer.Option("--worker", hidden=True, help="Process of the caller.")] = None,
 ) -> None:
@@ -60,18 +61,23 @@ def sweep(
     base = with_settings(lambda settings: read_base(spec, path, budget, settings), settings or [], *files)
     check_request(base.experiment.dataset, data, download)
     check_writable(out / spec.name, "choose another --out")
+    named = spec.experiment if spec.experiment in shipped_experiments() else str(files[1])
+    request = RunRequest(named, ",".join(spec.entries), settings=settings, data=data, device=device, costs=costs)
+    source = request.cost_source(base.experiment, out)
+    if base.experiment.budget.is_calibrated:
+        source.check()
     if storage is not None:
         from benchmark.sweep.storage import check_storage
 
         check_storage(storage)
     from benchmark.sweep.space import check_on_data, resolve_sweep
     from benchmark.sweep.sweep import Sweep
-    from benchmark.sweep.trial_runs import SweepOptions
+    from benchmark.sweep.trial_runs import SweepOptions, sweep_cost
 
     chosen = choose_device(device)
     resolved = resolve_sweep(spec, path, budget=budget, settings=settings or [])
     dataset = load_images(resolved.experiment.dataset, data, reporter, download=download)
-    check_on_data(resolved, dataset, chosen)
+    specs = check_on_data(resolved, dataset, chosen)
 
     def announce(text: str) -> None:
         if worker is None:  # the caller says it for all
@@ -80,7 +86,9 @@ def sweep(
 
     # A worker stops, too, where its caller was killed.
     stop_signal = StopSignal(announce, parent=worker)
-    running = Sweep(resolved, dataset, SweepOptions(out, storage, data, device, share), reporter.say, stop_signal)
+    cost = sweep_cost(resolved, specs, dataset, source, chosen, ConsoleReporter(worker is not None).say)
+    sweep_options = SweepOptions(out, storage, data, device, share)
+    running = Sweep(resolved, dataset, sweep_options, reporter.say, stop_signal, cost)
     try:
         with stop_signal:
             if worker is not None:

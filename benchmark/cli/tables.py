@@ -27,7 +27,7 @@ def runs_text(count: int) -> str:
 
 def sharing_text(estimates: list[Estimate]) -> str:
     """The assumption behind an estimate for several devices; empty for one device."""
-    devices = max((estimate.devices for estimate in estimates), default=1)
+    devices = max((estimate.devices for estimate in estimates if estimate.source is None), default=1)
     if devices == 1:
         return ""
     return f"; assumes that {devices} devices divide the work without loss, which was not measured"
@@ -35,16 +35,14 @@ def sharing_text(estimates: list[Estimate]) -> str:
 
 def plan_table(estimates: list[Estimate]) -> Table:
     """The expected time, memory and disk space of each entry."""
-    table = _captioned(
-        "estimates from a few steps of each entry, per run; without probes of entries that train nothing"
-    )
+    table = _captioned(f"{_basis(estimates)}, per run; without probes of entries that train nothing")
     for name in ("entry", "budget", "runs", "ms/step", "img/s", "training", "probes", "device-hours", "memory", "disk"):
         table.add_column(name, justify="left" if name in ("entry", "budget") else "right", no_wrap=True)
     for estimate in estimates:
         spec, step, hours = estimate.spec, estimate.step, estimate.device_hours
         cells = [spec.entry.name, str(spec.budget), str(estimate.runs)]
         cells += [f"{1e3 * step:,.0f}", f"{spec.experiment.batch_size / step:,.0f}"] if step else ["-", "-"]
-        cells += [duration(estimate.training), "-" if estimate.evaluation is None else duration(estimate.evaluation)]
+        cells += [_training(estimate), "-" if estimate.evaluation is None else duration(estimate.evaluation)]
         cells += [f"{hours:.2f}" if hours >= 0.095 else f"{hours:.2g}"]
         cells += ["-" if size is None else f"{size / 2**20:,.0f} MiB" for size in (estimate.memory, estimate.disk)]
         table.add_row(*map(escape, cells))
@@ -78,6 +76,24 @@ def cost_table(cost: StepCost) -> Table:
         ]
         table.add_row(escape(entry.entry), *cells)
     return table
+
+
+def _basis(estimates: list[Estimate]) -> str:
+    """What the estimates are made from."""
+    priced: dict[str, dict[str, None]] = {}
+    for estimate in estimates:
+        if estimate.source is not None:
+            priced.setdefault(estimate.source, {})[estimate.spec.entry.name] = None
+    parts = [f"by {source}: {', '.join(names)}" for source, names in priced.items()]
+    if not parts or any(estimate.step and estimate.source is None for estimate in estimates):
+        parts.append("others from a few steps" if parts else "from a few steps of each entry")
+    return f"estimates {'; '.join(parts)}"
+
+
+def _training(estimate: Estimate) -> str:
+    """The expected training time, with half of its interval in percent where a record gives one."""
+    text = duration(estimate.training)
+    return text if estimate.interval is None else f"{text} ±{100 * estimate.interval.half_width:.1f}%"
 
 
 def runs_table(records: Sequence[Record]) -> Table:

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import field_validator, model_validator
 
+from benchmark.records.budgets import CALIBRATED_BUDGETS
 from methods.config import Config, nearest
 
-BudgetKind = Literal["epochs", "steps", "samples", "wall_clock", "device_hours", "flops"]
+if TYPE_CHECKING:
+    from benchmark.records.cost import StepCost
+
+BudgetKind = Literal[
+    "epochs", "steps", "samples", "wall_clock", "device_hours", "calibrated_time", "calibrated_device_hours", "flops"
+]
 KINDS: tuple[BudgetKind, ...] = get_args(BudgetKind)
+DURATIONS: tuple[BudgetKind, ...] = ("wall_clock", "calibrated_time")
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -40,13 +47,45 @@ def parse_duration(text: str) -> float:
 
 @dataclass(frozen=True)
 class Budget:
-    """One limit. `limit` is in epochs, steps, samples, seconds (`wall_clock`), device-hours or FLOPs."""
+    """One limit. `limit` is in epochs, steps, samples, seconds (of `DURATIONS`), device-hours or FLOPs.
+
+    A calibrated budget becomes a number of steps before its run begins (`calibrated`), and is then one of steps.
+
+    Attributes:
+        steps: that a calibrated budget allows an entry.
+        step_cost: key of the record that says so.
+    """
 
     kind: BudgetKind
     limit: float
+    steps: int | None = None
+    step_cost: str | None = None
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a step-cost record decides how many steps it allows."""
+        return self.kind in CALIBRATED_BUDGETS
+
+    def calibrated(self, cost: StepCost, step_key: str | None) -> Budget:
+        """A calibrated budget with the steps that it allows an entry that the record prices; 0 without a step key."""
+        if step_key is None:
+            return replace(self, steps=0, step_cost=cost.key)
+        step = cost.prices[step_key].seconds_per_step
+        assert step is not None, "else it would be no price"
+        seconds = self.limit * 3600 / cost.hardware.devices if self.kind == "calibrated_device_hours" else self.limit
+        return replace(self, steps=max(1, round(seconds / step.median)), step_cost=cost.key)
+
+    def data(self) -> dict[str, Any]:
+        """The budget as records and keys have it."""
+        priced = {"steps": self.steps, "step_cost": self.step_cost} if self.step_cost else {}
+        return {self.kind: self.limit, **priced}
 
     def total_steps(self, steps_per_epoch: int, batch_size: int, flops_per_step: float | None) -> int | None:
         """How many steps it allows, at least one; None for budgets of time. One of FLOPs needs those of a step."""
+        if self.is_calibrated:
+            if self.steps is None:
+                raise ValueError("a calibrated budget needs a step cost")
+            return self.steps
         if self.kind == "epochs":
             return max(1, round(self.limit * steps_per_epoch))
         if self.kind == "steps":
@@ -75,7 +114,8 @@ class Budget:
         return min(1.0, training_time / seconds)
 
     def __str__(self) -> str:
-        return f"{self.kind}={self.limit:g}" + ("s" if self.kind == "wall_clock" else "")
+        steps = f" ({self.steps} steps)" if self.steps else ""
+        return f"{self.kind}={self.limit:g}" + ("s" if self.kind in DURATIONS else "") + steps
 
 
 class BudgetSpec(Config):
@@ -87,6 +127,9 @@ class BudgetSpec(Config):
         samples: images.
         wall_clock: training time, for instance `2h30m` (evaluation is never charged).
         device_hours: devices x training time, in hours.
+        calibrated_time: training time like `wall_clock`, but as many steps of each entry as take so long by a step-cost
+            record (`bench cost`), so that the machine's load changes nothing.
+        calibrated_device_hours: devices x calibrated time, in hours.
         flops: of convolutions, matrix products and attention, forward and backward; for instance 1e15.
     """
 
@@ -95,6 +138,8 @@ class BudgetSpec(Config):
     samples: tuple[float, ...] | None = None
     wall_clock: tuple[float, ...] | None = None
     device_hours: tuple[float, ...] | None = None
+    calibrated_time: tuple[float, ...] | None = None
+    calibrated_device_hours: tuple[float, ...] | None = None
     flops: tuple[float, ...] | None = None
 
     @field_validator("*", mode="before")
@@ -103,7 +148,7 @@ class BudgetSpec(Config):
         if value is None:
             return None
         values = value if isinstance(value, (list, tuple)) else [value]
-        if info.field_name == "wall_clock":
+        if info.field_name in DURATIONS:
             values = [parse_duration(item) if isinstance(item, str) else item for item in values]
         return tuple(values)
 
@@ -122,6 +167,11 @@ class BudgetSpec(Config):
             raise ValueError(f"{given[0]} is {list(limits)}; each may appear once")
         return self
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a step-cost record decides how many steps it allows."""
+        return self.rungs()[0].is_calibrated
+
     def rungs(self) -> tuple[Budget, ...]:
         """The single budgets, smallest first."""
         kind = next(kind for kind in KINDS if getattr(self, kind) is not None)
@@ -135,8 +185,10 @@ def parse_budget(text: str) -> dict[str, Any]:
         raise ValueError(f"--budget is '{text}'; expected KIND=LIMIT, for instance epochs=10 or wall_clock=30m")
     if kind not in KINDS:
         raise ValueError(f"--budget: unknown kind '{kind}'; {nearest(kind, KINDS)}")
-    parse = parse_duration if kind == "wall_clock" else _number
+    parse = parse_duration if kind in DURATIONS else _number
     try:
         return {kind: [parse(limit) for limit in limits.split(",")]}
     except ValueError as error:
-        raise ValueError(f"--budget: {error}") from None
+        other = {"device_hours": "wall_clock", "calibrated_device_hours": "calibrated_time"}.get(kind)
+        hint = f"; hours are a number, durations such as 30m are for {other}" if other else ""
+        raise ValueError(f"--budget: {error}{hint}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from benchmark.cost.budget import Budget
     from benchmark.data.datasets import Dataset
     from benchmark.experiment.spec import EntrySpec, Experiment
+    from benchmark.records.cost import StepCost
     from methods.backbone_spec import BackboneSpec
     from methods.base import Method
 
@@ -59,7 +60,7 @@ class RunSpec:
             "backbone": plain(self.backbone),
             "dataset": plain(experiment.dataset),
             "image_size": self.image_size,
-            "budget": {self.budget.kind: self.budget.limit},
+            "budget": self.budget.data(),
             "batch_size": experiment.batch_size,
             "accumulate": experiment.accumulate,
             "precision": experiment.precision,
@@ -139,6 +140,8 @@ def plan_runs(
 ) -> list[RunSpec]:
     """All runs of an experiment on a dataset and a device, checked.
 
+    Under a calibrated budget they have neither steps nor a key before they are `priced`.
+
     Raises:
         UserError: an entry does not fit the image size, or the training split cannot fill a batch.
     """
@@ -151,6 +154,24 @@ def plan_runs(
             "images; expected at most that"
         )
     return specs
+
+
+def priced(specs: Sequence[RunSpec], cost: StepCost | None) -> list[RunSpec]:
+    """The runs with the steps that their calibrated budgets allow by a step-cost record; without one, as they are.
+
+    Raises:
+        UserError: the record has no price for an entry that trains.
+    """
+
+    def with_steps(spec: RunSpec) -> RunSpec:
+        if cost is None or not spec.budget.is_calibrated:
+            return spec
+        key = spec.step_key if spec.method.trainable else None
+        if key is not None and key not in cost.prices:
+            raise UserError(f"step cost {cost.key[:8]} has no price for {spec.entry.name}")
+        return replace(spec, budget=spec.budget.calibrated(cost, key))
+
+    return [with_steps(spec) for spec in specs]
 
 
 def run_specs(

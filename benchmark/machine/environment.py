@@ -34,7 +34,7 @@ def describe(device: torch.device, devices: int, plugged: str | None = None) -> 
         commit=commit,
         dirty=dirty,
         device=device.type,
-        device_model=torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_model(),
+        device_model=_device_model(device),
         devices=devices,
         driver=_driver() if device.type == "cuda" else None,
         cpu_model=cpu_model(),
@@ -46,10 +46,10 @@ def describe(device: torch.device, devices: int, plugged: str | None = None) -> 
 
 
 def hardware(device: torch.device, devices: int, precision: str) -> Hardware:
-    """The kind of hardware that a step's cost is measured on; `precision` is `32` or `bf16`."""
+    """The kind of hardware that training uses with `devices` devices of one kind, for step costs."""
     return Hardware(
         device=device.type,
-        device_model=torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_model(),
+        device_model=_device_model(device),
         devices=devices,
         cpu_model=cpu_model(),
         visible_cores=visible_cores(),
@@ -87,6 +87,10 @@ def cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def _device_model(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_model()
 
 
 def _versions(packages: tuple[str, ...]) -> dict[str, str]:

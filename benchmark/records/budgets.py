@@ -9,26 +9,34 @@ if TYPE_CHECKING:
 
 # What these buy depends on the hardware; for FLOPs, because devices compute convolutions differently.
 HARDWARE_BUDGETS = ("wall_clock", "device_hours", "flops")
+# What these buy, a step-cost record says; the same on every machine.
+CALIBRATED_BUDGETS = ("calibrated_time", "calibrated_device_hours")
 _BUDGET_UNITS = {
     "epochs": "epochs",
     "steps": "steps",
     "samples": "samples",
     "wall_clock": "s of training",
     "device_hours": "device-hours",
+    "calibrated_time": "s of calibrated time",
+    "calibrated_device_hours": "calibrated device-hours",
     "flops": "FLOPs",
 }
 
 
 def budget_of(record: Record) -> dict[str, Any]:
-    """The budget's limits that are set, by unit."""
+    """The budget's limits that are set, by unit.
+
+    Of a calibrated one its limit and the key of its step cost: its steps differ from entry to entry.
+    """
     budget = record.config.get("budget")
     if not isinstance(budget, dict):
         return {}
+    left_out = ("steps",) if any(name in budget for name in CALIBRATED_BUDGETS) else ()
     # 10.0 as 10: the same budget, however it was written.
     return {
         name: int(value) if isinstance(value, float) and value.is_integer() else value
         for name, value in budget.items()
-        if value is not None
+        if value is not None and name not in left_out
     }
 
 
@@ -36,6 +44,8 @@ def budget_text(record: Record) -> str:
     """The budget in words, such as `10 epochs`; empty where the record has none."""
     parts = []
     for name, value in budget_of(record).items():
+        if name == "step_cost":
+            continue
         unit = _BUDGET_UNITS.get(name)
         parts.append(f"{value} {unit[:-1] if unit == 'epochs' and value == 1 else unit}" if unit else f"{name}={value}")
     return ", ".join(parts)
@@ -57,9 +67,14 @@ def has_time_budget(record: Record) -> bool:
     return any(name in HARDWARE_BUDGETS for name in budget_of(record))
 
 
+def is_cost_budget(record: Record) -> bool:
+    """Whether the budget is one of cost, under which entries differ in how many images they see."""
+    return has_time_budget(record) or budget_kind(record) in CALIBRATED_BUDGETS
+
+
 def fixed_cost(record: Record) -> float | None:
-    """The training cost in device-seconds that a time budget sets; None under any other budget."""
-    budget = budget_of(record)
-    if "device_hours" in budget:
-        return 3600.0 * float(budget["device_hours"])
-    return float(budget["wall_clock"]) * max(1, record.environment.devices) if "wall_clock" in budget else None
+    """The training cost in device-seconds that a budget of time sets, calibrated or not; None under any other."""
+    kind, limit = budget_kind(record), budget_size(record)
+    if kind in ("device_hours", "calibrated_device_hours"):
+        return 3600.0 * limit
+    return limit * max(1, record.environment.devices) if kind in ("wall_clock", "calibrated_time") else None

@@ -7,6 +7,8 @@ import json
 import struct
 from typing import TYPE_CHECKING, Any
 
+from benchmark.records.budgets import CALIBRATED_BUDGETS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
@@ -37,7 +39,6 @@ def run_key(
         settings: the method's settings that are not the defaults; `backbone` likewise.
         protocols: all that a run is scored by.
     """
-    ((unit, limit),) = config["budget"].items()
     ingredients = {
         "rules": rules,
         "manifest": manifest,
@@ -46,7 +47,7 @@ def run_key(
         "method": method,
         "settings": settings,
         "backbone": backbone,
-        "budget": [unit, limit],
+        "budget": _budget(config["budget"]),
         "batch_size": config["batch_size"],
         "precision": config["precision"],
         "protocols": sorted(protocols),
@@ -56,6 +57,15 @@ def run_key(
         ingredients["accumulate"] = config["accumulate"]
     text = json.dumps(ingredients, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _budget(budget: dict[str, Any]) -> list[Any]:
+    """Unit and limit; of a calibrated budget its steps and the key of its step cost, too. ValueError for others."""
+    unit = next(iter(budget), "")
+    names = [unit, "steps", "step_cost"] if unit in CALIBRATED_BUDGETS else [unit]
+    if list(budget) != names:
+        raise ValueError(f"a budget of {', '.join(budget) or 'nothing'}; expected {', '.join(names)}")
+    return [unit, *budget.values()]
 
 
 # Settings that change numbers, but not the work of a step: two learning rates cost the same.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.comparison import MIN_RESULT, Row, valid_rows
 from benchmark.analysis.fronts import front_rows
 from benchmark.analysis.published import on_published_axes
-from benchmark.records.budgets import budget_text, has_time_budget
+from benchmark.records.budgets import budget_text, is_cost_budget
 from benchmark.report import style
 from benchmark.report.canvas import cost_unit, draw_front, far_above, freeze, ladders, new_figure, plain_log_ticks
 from benchmark.report.labels import Box, Label, place, segment
@@ -49,8 +49,8 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
             metrics and invalid rows are not drawn.
     """
     rows = [row for row in valid_rows(records) if row.accuracy.mean is not None]
-    parts = {"Same data": [row for row in rows if not has_time_budget(row.first)]}
-    parts["Same cost"] = [row for row in rows if has_time_budget(row.first)]
+    parts = {"Same data": [row for row in rows if not is_cost_budget(row.first)]}
+    parts["Same cost"] = [row for row in rows if is_cost_budget(row.first)]
     panels = {name: part for name, part in parts.items() if any(map(_has_paid, part))} or {"": rows}
     wide = width > 4
     with style.applied():
@@ -84,7 +84,7 @@ def _plots(rows: Sequence[Row], panels: Mapping[str, list[Row]], every: Sequence
             [row for row in part if _has_paid(row)],
             [row for row in part if row.first.method == "random_init"],
             unit,
-            published and not all(has_time_budget(row.first) for row in part),
+            published and not all(is_cost_budget(row.first) for row in part),
         )
         budgets = [budget_text(row.first) for row in max(plot.ladders(), key=len, default=[])]
         lines = f", lines: {budgets[0].split()[0]} to {budgets[-1]}" if len(budgets) > 1 else ""

@@ -50,7 +50,7 @@ def _cost_cells(row: Row, values: dict[str, Any], machines: Sequence[str]) -> di
 def relative_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
     """Training and total time relative to CNN-JEPA's with each encoder, next to published ratios.
 
-    None under a time budget and without a row of CNN-JEPA.
+    None under a budget of cost and without a row of CNN-JEPA.
     """
     rows = relative_times(comparison)
     if len(rows) < 2:

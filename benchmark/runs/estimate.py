@@ -1,4 +1,4 @@
-"""Estimates what an experiment will take on this machine, from a few real steps of each entry.
+"""Estimates what an experiment will take on this machine, from step-cost records or a few real steps of each entry.
 
 Estimates serve plans only; no schedule is made from them (rule 5).
 """
@@ -7,28 +7,31 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from benchmark.experiment.run_spec import plan_runs
+from benchmark.experiment.run_spec import plan_runs, priced
 from benchmark.machine.devices import choose_device, take_device
+from benchmark.machine.environment import hardware
+from benchmark.runs.prices import choose_cost, prices_here
 from benchmark.runs.progress import Estimate
 from benchmark.runs.run import Run
 from benchmark.training.loop import run_step
 from benchmark.training.profile import flops_per_step, seconds_per_step, undone, warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from benchmark.data.datasets import Dataset
     from benchmark.experiment.entries import ResolvedEntry
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.experiment.spec import Experiment
     from benchmark.machine.interrupt import StopSignal
+    from benchmark.runs.prices import CostSource, Price
     from benchmark.runs.progress import Reporter
 
 STEPS = 5  # timed, after the warm-up
@@ -37,13 +40,14 @@ TRYING_OUT = "after the entry that is tried out"  # when an interruption takes e
 
 @dataclass(frozen=True)
 class _Trial:
-    """What a few steps of an entry showed."""
+    """What is known of an entry's steps, from a few of them, or from its price."""
 
     step: float
     flops: float | None
     evaluation: float | None
     memory: int | None
-    disk: int
+    disk: int | None
+    price: Price | None = None
 
 
 def estimate(
@@ -55,11 +59,13 @@ def estimate(
     *,
     evaluation: bool,
     devices: int = 1,
+    prices: Mapping[str, Price] | None = None,
 ) -> list[Estimate]:
     """Tries out each entry of some runs once on a free device, and estimates all its seeds and rungs from that.
 
     Args:
         evaluation: time a probe, too, which can take longer than the steps.
+        prices: of steps on this hardware, by step key; steps that have one are not tried out.
 
     Returns:
         One estimate per entry and rung, in the order of the runs.
@@ -75,9 +81,14 @@ def estimate(
         if name in trained and name not in trials:
             if stop_signal.requested:
                 raise KeyboardInterrupt
-            reporter.say(f"trying out a few steps, for an estimate: {name} ({len(trials) + 1} of {len(trained)})")
+            price = (prices or {}).get(spec.step_key)
+            if price is not None and flops and price.entry.flops_per_step is None:
+                price = None
+            if price is None or evaluation:
+                what = "a few steps" if price is None else "a probe"
+                reporter.say(f"trying out {what}, for an estimate: {name} ({len(trials) + 1} of {len(trained)})")
             try:
-                trials[name] = _try_out(spec, dataset, device, reporter, stop_signal, evaluation, flops)
+                trials[name] = _try_out(spec, dataset, device, reporter, stop_signal, evaluation, flops, price)
             except Exception as error:
                 # The entry's own run will report and record what is wrong (rule 18).
                 reporter.say(f"{name}: cannot be tried out ({type(error).__name__}: {error})")
@@ -94,15 +105,19 @@ def plan_experiment(
     reporter: Reporter,
     stop_signal: StopSignal,
     devices: int = 1,
+    costs: CostSource | None = None,
 ) -> list[Estimate]:
     """Estimates all runs of an experiment with their probes, finished ones included, from steps on one device.
 
     Raises:
-        UserError: an entry does not fit, or the device is in use.
+        UserError: an entry does not fit, the device is in use, or there is no price for a calibrated budget.
     """
-    specs = plan_runs(experiment, entries, dataset, choose_device(device))
+    chosen = choose_device(device)
+    specs = plan_runs(experiment, entries, dataset, chosen)
+    here = hardware(chosen, devices, specs[0].experiment.precision)
+    specs, prices = priced(specs, choose_cost(specs, costs, here, reporter.say)), prices_here(costs, here)
     with take_device(device, share=share) as (taken, _):
-        return estimate(specs, dataset, taken, reporter, stop_signal, evaluation=True, devices=devices)
+        return estimate(specs, dataset, taken, reporter, stop_signal, evaluation=True, devices=devices, prices=prices)
 
 
 def _try_out(
@@ -113,27 +128,39 @@ def _try_out(
     stop_signal: StopSignal,
     evaluation: bool,
     flops: bool,
+    price: Price | None,
 ) -> _Trial:
+    if price is not None and not evaluation:
+        return _of_price(price)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(spec, dataset, device, Path(folder), reporter, stop_signal)
         try:
             training = run.training
             assert training is not None
-            warm_up(training)
-            step = seconds_per_step(training, STEPS)
+            if price is None:
+                warm_up(training)
+                step = seconds_per_step(training, STEPS)
             with undone(training):  # an optimizer has its state once it has made a step
                 run_step(training, 0.5)
                 state = _bytes((run.method.state_dict(), training.optimizer.state_dict()))
             disk = 2 * state + _bytes(run.method.backbone.state_dict())
-            counted = flops_per_step(training) if flops else None
+            counted = flops_per_step(training) if flops and price is None else None
             spent = None
             if evaluation:
                 start = time.perf_counter()
                 run.evaluate(training)
                 spent = _evaluation_time(spec, dataset, time.perf_counter() - start, len(run.method.encoders()))
+            if price is not None:
+                return replace(_of_price(price), evaluation=spent, disk=disk)
             return _Trial(step, counted, spent, run.memory.largest(), disk)
         finally:
             run.close()
+
+
+def _of_price(price: Price) -> _Trial:
+    return _Trial(
+        price.seconds_per_step.median, price.entry.flops_per_step, None, price.entry.peak_memory_bytes, None, price
+    )
 
 
 def _evaluation_time(spec: RunSpec, dataset: Dataset, probe: float, encoders: int) -> float:
@@ -149,15 +176,28 @@ def _estimate(spec: RunSpec, runs: int, trial: _Trial | None, dataset: Dataset, 
     if trial is None:
         return Estimate(spec, runs, None, 0.0, None, 0.0, None, None, devices)
     batch = spec.experiment.batch_size
-    step = trial.step / devices
+    step = trial.step if trial.price else trial.step / devices
     images = len(dataset.trained_on(spec.method).images)
     steps: float | None = spec.budget.total_steps(images // batch, batch, trial.flops)
+    interval = None
     if steps is None:
         seconds = spec.budget.training_time(devices)
         assert seconds is not None
         steps = seconds / step
+    elif trial.price is not None:
+        interval = trial.price.seconds_per_step.times(steps)
     return Estimate(
-        spec, runs, trial.step, steps * step, trial.evaluation, steps * batch, trial.memory, trial.disk, devices
+        spec,
+        runs,
+        trial.step,
+        steps * step,
+        trial.evaluation,
+        steps * batch,
+        trial.memory,
+        trial.disk,
+        devices,
+        interval,
+        trial.price.source if trial.price else None,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from benchmark.experiment.run_spec import RunSpec
+    from benchmark.records.cost import Interval
     from benchmark.records.schema import Record
 
 
@@ -18,13 +19,15 @@ class Estimate:
     measured; everything else is that of one device, on which the steps were tried out.
 
     Attributes:
-        step: seconds of one training step on one device, data wait included.
+        step: seconds of one training step on one device, data wait included; from a step-cost record, on all devices.
         training: seconds.
         evaluation: seconds of the probes during training and at its end.
         samples: images drawn.
         memory: peak of what was tried out, in bytes.
         disk: bytes that the run's folder holds at most, two saved states included.
         devices: how many share each step.
+        interval: 95% interval of `training`, from a step-cost record.
+        source: that record, for readers.
     """
 
     spec: RunSpec
@@ -36,6 +39,8 @@ class Estimate:
     memory: int | None
     disk: int | None
     devices: int = 1
+    interval: Interval | None = None
+    source: str | None = None
 
     @property
     def device_hours(self) -> float:

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 
 from benchmark.encoders.probe import Probes, probe_run, unprobed
 from benchmark.errors import FirstFailedError, GroupLostError, Interrupted, UserError
-from benchmark.experiment.run_spec import plan_runs
+from benchmark.experiment.run_spec import plan_runs, priced
 from benchmark.files import folder_lock, write_atomically, writing
 from benchmark.machine.devices import choose_device, has_bfloat16, take_device
-from benchmark.machine.environment import now
+from benchmark.machine.environment import hardware, now
 from benchmark.machine.ranks import Ranks, held
 from benchmark.records.folder import read_record, run_folder, write_record
 from benchmark.records.invalid import why_invalid
 from benchmark.records.schema import FINAL_STATUSES
 from benchmark.runs.claim import claim_folder
 from benchmark.runs.estimate import TRYING_OUT, estimate
+from benchmark.runs.prices import choose_cost, prices_here
 from benchmark.runs.record import Outcome, cause_of, make_record, prepare_folder
 from benchmark.runs.run import Run, ShouldPrune, never_prune
 from benchmark.training.checkpoint import discard_state
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from benchmark.machine.interrupt import StopSignal
     from benchmark.machine.locks import DeviceLock
     from benchmark.records.schema import LedgerRecord, Record
+    from benchmark.runs.prices import CostSource
     from benchmark.runs.progress import Reporter
 
 _log = logging.getLogger(__name__)
@@ -45,11 +47,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where and how runs are trained; nothing here can change a result.
+    """Where and how runs are trained; nothing here can change the result of a run.
 
     Attributes:
         share: use the device beside other processes, and mark the times.
         plan: try out each entry first, and print estimates.
+        costs: where step costs are looked for, which give calibrated budgets their steps.
         track: names from `benchmark.runs.tracking.TOOLS`.
     """
 
@@ -59,6 +62,7 @@ class RunOptions:
     plan: bool = False
     debug: bool = False
     track: tuple[str, ...] = ()
+    costs: CostSource | None = None
 
 
 @dataclass(frozen=True)
@@ -109,9 +113,12 @@ def run_experiment(
     device = group.device if group else choose_device(options.device)  # of several GPUs the first: they are alike
     if experiment.precision == "bf16" and not has_bfloat16(device):
         reporter.say("this device emulates bf16, many times slower than float32; consider --set precision=auto")
+    ranks = group or Ranks(device)
     specs = plan_runs(experiment, entries, dataset, device)
     experiment = specs[0].experiment  # with its precision resolved
-    records, missing = _missing(specs, options, group or Ranks(device))
+    here = hardware(device, ranks.size, experiment.precision)
+    specs = priced(specs, ranks.first(lambda: choose_cost(specs, options.costs, here, reporter.say)))
+    records, missing = _missing(specs, options, ranks)
     if not missing:
         if records and not _probe_further(experiment, records, dataset, options, reporter, stop_signal):
             reporter.say(f"nothing to do: all {len(specs)} runs are done")
@@ -151,7 +158,10 @@ def _claim_and_estimate(
         return
     try:
         with stop_signal.first(TRYING_OUT):
-            estimates = estimate(missing, dataset, context.ranks.device, reporter, stop_signal, evaluation=False)
+            prices = prices_here(options.costs, hardware(context.ranks.device, 1, missing[0].experiment.precision))
+            estimates = estimate(
+                missing, dataset, context.ranks.device, reporter, stop_signal, evaluation=False, prices=prices
+            )
     except KeyboardInterrupt:  # nothing has begun, so that nothing can be lost
         raise Interrupted from None
     reporter.planned(estimates, whole=False)

@@ -17,9 +17,11 @@ from benchmark.cost import step_cost
 from benchmark.cost.sources import sources
 from benchmark.cost.step_cost import clocks_agree, order, progress_at, summarised, widest
 from benchmark.errors import Interrupted, UserError
+from benchmark.experiment.run_spec import plan_runs
 from benchmark.files import writing
 from benchmark.machine.environment import describe, hardware, now
-from benchmark.records.cost import Block, EntryCost, StepCost, cost_path, read_cost, write_cost
+from benchmark.machine.ranks import held
+from benchmark.records.cost import MIN_ROUNDS, Block, EntryCost, StepCost, cost_path, read_cost, write_cost
 from benchmark.runs.record import cause_of
 from benchmark.runs.workbench import Workbench
 from benchmark.training import profile
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.data.datasets import Dataset
+    from benchmark.experiment.entries import ResolvedEntry
     from benchmark.experiment.run_spec import RunSpec
+    from benchmark.experiment.spec import Experiment
     from benchmark.machine.interrupt import StopSignal
     from benchmark.machine.locks import DeviceLock
     from benchmark.machine.ranks import Ranks
@@ -105,12 +109,40 @@ def measure_costs(
     with writing(path, "choose another --out"):
         cost = ranks.first(lambda: _continued(path, cost, options))
         if ranks.first(lambda: _is_done(cost, options)):
-            ranks.first(lambda: write_cost(path, cost))
             reporter.say(f"measured already, in {cost.rounds} rounds: {path}")
-            return cost.sealed()
+            if cost.status == "complete":
+                return cost
+            return ranks.first(lambda: write_cost(path, cost.model_copy(update={"status": "complete"})))
         with Workbench(dataset, ranks) as bench:
             measurement = _Measurement(trained, cost, path, options, reporter, stop_signal, bench, locks)
             return measurement.carry_out()
+
+
+def measure_experiment(
+    experiment: Experiment,
+    entries: Sequence[ResolvedEntry],
+    dataset: Dataset,
+    out: Path,
+    options: CostOptions,
+    device: str,
+    reporter: CostReporter,
+    stop_signal: StopSignal,
+    *,
+    share: bool = False,
+    group: Ranks | None = None,
+    check: Callable[[Sequence[RunSpec]], None] = lambda specs: None,
+) -> StepCost:
+    """Plans the runs of an experiment and measures their step costs on a device that this process locks meanwhile.
+
+    Args:
+        group: the processes that share each batch, seen from this one; None for this process alone.
+        check: refuses what was planned, by raising.
+    """
+    with held(device, group, share=share) as (ranks, locks):
+        specs = plan_runs(experiment, entries, dataset, ranks.device)
+        check(specs)
+        folder = out / experiment.name
+        return measure_costs(specs, dataset, folder, options, reporter, stop_signal, ranks, locks)
 
 
 def _begun(specs: Sequence[RunSpec], dataset: Dataset, options: CostOptions, ranks: Ranks) -> StepCost:
@@ -154,20 +186,32 @@ def _unmeasured(spec: RunSpec) -> EntryCost:
 
 
 def _continued(path: Path, cost: StepCost, options: CostOptions) -> StepCost:
-    """The record that a file holds, with the reference that is wanted now; the new one where there is none."""
+    """The record that a file holds, with the reference that is wanted now; the new one where there is none.
+
+    A complete record that is to be measured further, or had entries that failed, is kept under another name: runs may
+    have its key in theirs.
+    """
     if not path.is_file():
         return cost
     try:
         earlier = read_cost(path)
     except ValueError as error:
         raise UserError(f"{error}; move it away to measure anew") from None
-    return summarised(earlier.model_copy(update={"reference": cost.reference}))
+    failed = any(entry.status != "measured" for entry in earlier.entries)
+    continued = earlier
+    if earlier.reference != cost.reference:
+        continued = summarised(earlier.model_copy(update={"reference": cost.reference}))
+    if earlier.status == "complete" and (failed or not _is_done(continued, options)):
+        path.rename(path.with_stem(f"{path.stem}-{earlier.key[:8]}"))
+        return cost if failed else continued
+    return continued
 
 
 def _is_done(cost: StepCost, options: CostOptions) -> bool:
     measured = [entry for entry in cost.entries if entry.status == "measured"]
     examined = all(entry.parts is not None for entry in measured)
-    return examined and (cost.rounds >= options.rounds or widest(cost) <= options.precise or not measured)
+    enough = cost.rounds >= max(options.rounds, MIN_ROUNDS) or widest(cost) <= options.precise
+    return not measured or (examined and enough)
 
 
 class _Measurement:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from benchmark.data.datasets import Dataset
     from benchmark.experiment.entries import ResolvedEntry
+    from benchmark.experiment.run_spec import RunSpec
     from benchmark.experiment.spec import Experiment
     from benchmark.sweep.spec import BaseExperiment, ParameterSpec, SweepSpec
 
@@ -223,19 +224,21 @@ def resolve_sweep(sweep: SweepSpec, path: Path, *, budget: str | None, settings:
     return with_settings(read, settings, path, find_experiment(sweep.experiment, path.parent))
 
 
-def check_on_data(resolved: ResolvedSweep, dataset: Dataset, device: torch.device) -> None:
-    """Checks every point that can be known against the images: their size and number.
+def check_on_data(resolved: ResolvedSweep, dataset: Dataset, device: torch.device) -> list[RunSpec]:
+    """The runs of every point that can be known, checked against the images: their size and number.
 
     Raises:
         UserError: no run would accept a point.
     """
+    specs = []
     for space in resolved.spaces:
         for point in space.examples():
             experiment, entries = space.resolve(point)
             try:
-                plan_runs(experiment, entries, dataset, device)
+                specs += plan_runs(experiment, entries, dataset, device)
             except UserError as error:
                 raise UserError(f"{space.where}: with {point_text(point)}: {error}") from None
+    return specs
 
 
 def point_text(point: Point) -> str:

@@ -130,12 +130,15 @@ class EntryTrials:
         return self.heartbeat or (worker is not None and (self.folder / _WORKERS / worker).is_dir())
 
 
-def open_study(storage: BaseStorage, space: Space, folder: Path, precision: str, dataset: Dataset) -> EntryTrials:
+def open_study(
+    storage: BaseStorage, space: Space, folder: Path, precision: str, dataset: Dataset, step_cost: str | None = None
+) -> EntryTrials:
     """The study of one entry, created with its queue, or resumed.
 
     Args:
         folder: of the study's results, where the workers' locks lie.
         precision: that every run has, resolved.
+        step_cost: key of the record that gives a calibrated budget its steps.
 
     Raises:
         UserError: the storage holds a study under this name that differs in more than its number of trials.
@@ -143,6 +146,8 @@ def open_study(storage: BaseStorage, space: Space, folder: Path, precision: str,
     name = f"{space.sweep.name}.{space.entry}"
     costs = [StudyDirection.MINIMIZE] if space.sweep.sampler == "nsga2" else []
     identity, defaults = _identity(space, precision, dataset)
+    if step_cost is not None:
+        identity["step_cost"] = step_cost
     with quiet():
         try:
             study = optuna.create_study(storage=storage, study_name=name, directions=[StudyDirection.MAXIMIZE, *costs])

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from benchmark.data.datasets import Dataset
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.machine.interrupt import StopSignal
+    from benchmark.records.cost import StepCost
     from benchmark.records.study import StudyRecord
     from benchmark.sweep.space import ResolvedSweep
     from benchmark.sweep.study import EntryTrials
@@ -47,6 +48,9 @@ class Confirmation(NamedTuple):
 class Sweep:
     """A checked sweep with its studies open.
 
+    Args:
+        cost: the record that gives a calibrated budget its steps.
+
     Raises:
         UserError: the storage cannot be used, or holds another study of this name.
     """
@@ -58,9 +62,10 @@ class Sweep:
         options: SweepOptions,
         say: Callable[[str], None],
         stop_signal: StopSignal,
+        cost: StepCost | None = None,
     ) -> None:
         self.resolved, self.dataset, self.options, self._say = resolved, dataset, options, say
-        self.runs = TrialRuns(resolved.source, dataset, options, stop_signal, say)
+        self.runs = TrialRuns(resolved.source, dataset, options, stop_signal, say, cost)
         self._workers: list[subprocess.Popen[bytes]] = []
         self._signalled: list[subprocess.Popen[bytes]] = []
         self.folder = options.out / resolved.sweep.name
@@ -68,7 +73,8 @@ class Sweep:
         precision = resolve_precision(resolved.experiment, choose_device(options.device)).precision
         with study_lock(self.folder), failures():
             self.studies: list[EntryTrials] = [
-                open_study(storage, space, self.folder, precision, dataset) for space in resolved.spaces
+                open_study(storage, space, self.folder, precision, dataset, cost.key if cost else None)
+                for space in resolved.spaces
             ]
 
     def stop_workers(self) -> None:

@@ -11,21 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.data.datasets import load_dataset
-from benchmark.errors import Interrupted
+from benchmark.errors import Interrupted, UserError
 from benchmark.experiment.entries import resolve_entries
-from benchmark.experiment.run_spec import plan_runs
+from benchmark.experiment.run_spec import plan_runs, priced, run_specs
 from benchmark.experiment.spec import validate_experiment
 from benchmark.machine.devices import choose_device, take_device
+from benchmark.machine.environment import hardware
 from benchmark.machine.locks import DeviceInUseError
 from benchmark.machine.ranks import Ranks
 from benchmark.records.folder import run_folder
 from benchmark.records.study import RunOutcome
+from benchmark.runs.prices import choose_cost
 from benchmark.runs.run import ShouldPrune, never_prune
 from benchmark.runs.runner import RunContext, RunOptions, execute
 from benchmark.sweep.progress import TrialReporter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -34,8 +36,15 @@ if TYPE_CHECKING:
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.machine.interrupt import StopSignal
     from benchmark.machine.locks import DeviceLock
+    from benchmark.records.cost import StepCost
     from benchmark.records.schema import Purpose, Record
+    from benchmark.runs.prices import CostSource
+    from benchmark.sweep.space import ResolvedSweep
 
+STEP_CHANGES = (
+    "a parameter of the sweep changes what a step costs, so that each point needs a price of its own; expected another "
+    "kind of budget, or --costs with a record of all points"
+)
 _PAUSE = 0.5  # seconds between two looks at a device or a folder that another process has
 
 
@@ -61,6 +70,7 @@ class TrialRuns:
 
     Attributes:
         source: the experiment's file; recipes may be beside it.
+        cost: the record that gives a calibrated budget its steps.
     """
 
     source: Path
@@ -68,6 +78,7 @@ class TrialRuns:
     options: SweepOptions
     stop_signal: StopSignal
     say: Callable[[str], None]
+    cost: StepCost | None = None
     _datasets: dict[str, Dataset] = field(default_factory=dict)
 
     def plan(self, data: dict[str, Any], purpose: Purpose = "trial", tags: tuple[str, ...] = ()) -> RunSpec:
@@ -79,7 +90,11 @@ class TrialRuns:
         experiment = validate_experiment(json.loads(json.dumps(data, default=str)), str(self.source))
         dataset = self._dataset(experiment.dataset)
         entries = resolve_entries(experiment, self.source)
-        (spec,) = plan_runs(experiment, entries, dataset, choose_device(self.options.device))
+        specs = plan_runs(experiment, entries, dataset, choose_device(self.options.device))
+        try:
+            (spec,) = priced(specs, self.cost)
+        except UserError as error:
+            raise UserError(f"{error}: {STEP_CHANGES}") from None
         return replace(spec, purpose=purpose, tags=tags)
 
     def run(self, spec: RunSpec, label: str, should_prune: ShouldPrune = never_prune) -> Record:
@@ -120,6 +135,33 @@ class TrialRuns:
         if self.stop_signal.requested:
             raise Interrupted
         time.sleep(_PAUSE)
+
+
+def sweep_cost(
+    resolved: ResolvedSweep,
+    specs: Sequence[RunSpec],
+    dataset: Dataset,
+    costs: CostSource,
+    device: torch.device,
+    say: Callable[[str], None],
+) -> StepCost | None:
+    """The one record that gives the calibrated budget of all trials its steps; None for other budgets.
+
+    Args:
+        specs: of every point that is known.
+
+    Raises:
+        UserError: no record prices all points.
+    """
+    base = run_specs(
+        resolved.experiment,
+        resolve_entries(resolved.experiment, resolved.source),
+        dataset.image_size,
+        dataset.manifest.digest,
+    )
+    if not {spec.step_key for spec in specs} <= {spec.step_key for spec in base}:
+        costs = replace(costs, advice=STEP_CHANGES)
+    return choose_cost(specs, costs, hardware(device, 1, specs[0].experiment.precision), say)
 
 
 def outcome(record: Record, out: Path, study_folder: Path) -> RunOutcome:

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
+from made_costs import make_cost, store_cost
 from PIL import Image
 
+from benchmark.machine.environment import hardware
 from benchmark.runs import estimate as planning
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ def test_every_entry_and_rung_is_estimated_and_nothing_is_trained(bench: Any, tm
     rows = {tuple(line.split()[:2]): line.split() for line in printed.splitlines() if "steps=" in line}
     assert set(rows) == {(e, f"steps={n}") for e in ("simclr", "cnn_jepa", "random_init") for n in (10, 30)}
     assert all(row[2] == "2" for row in rows.values())  # runs
-    assert "12 runs, about" in printed
+    assert "12 runs, about" in printed and "--keep measures these steps" in printed
     speed = {n: float(rows["simclr", f"steps={n}"][3].replace(",", "")) for n in (10, 30)}
     assert speed[10] == speed[30] > 0  # tried out once
     assert set(tmp_path.rglob("*")) - before <= {config, *(tmp_path / "locks").rglob("*"), tmp_path / "locks"}
@@ -58,6 +61,26 @@ def test_several_devices_are_assumed_to_divide_the_work(
     (row,) = (line for line in printed.splitlines() if budget.partition("=")[0] in line)
     assert f" {training} " in row and f" {device_hours} " in row
     assert "assumes that 2 devices divide the work without loss, which was not measured" in printed
+
+
+@pytest.mark.slow
+def test_a_plan_reads_a_step_cost_instead_of_trying_steps_out(bench: Any, tmp_path: Path) -> None:
+    bench.finished(tmp_path / "trained", "simclr")
+    record = bench.records(tmp_path / "trained")["simclr"]
+    here = hardware(torch.device("cpu"), 1, record.config["precision"]).model_dump()
+    cost = make_cost([record], {"simclr": 0.5}, here, reference="simclr", experiment="tiny")
+    path = store_cost(tmp_path / "out", cost)
+    plan = ("plan", bench.config(), "--methods", "simclr,random_init", "--budget", "calibrated_time=10m,20m")
+    code, printed = bench(*plan, "--costs", path)
+    assert code == 0, printed
+    rows = [line.split() for line in printed.splitlines() if "calibrated_time=" in line and "simclr" in line]
+    assert [row[1:4] for row in rows] == [
+        ["calibrated_time=600s", "(1200", "steps)"],
+        ["calibrated_time=1200s", "(2400", "steps)"],
+    ]
+    assert [row[7:10] for row in rows] == [["10.0", "min", "±2.0%"], ["20.0", "min", "±2.0%"]]
+    assert f"estimates by step cost {cost.key[:8]}, 2026-01-06: simclr, per run" in printed
+    assert "--keep" not in printed and "a few steps" not in printed
 
 
 @pytest.mark.slow

@@ -76,6 +76,20 @@ def test_a_time_budget_belongs_to_the_cost_key_and_is_ranked_there(make_record: 
     assert len(comparisons([full, other])) == 2
 
 
+def test_entries_of_a_calibrated_budget_are_compared_whatever_their_steps_and_machine(make_record: Any) -> None:
+    def record(entry: str, steps: int, step_cost: str = "ab" * 16, **options: Any) -> Any:
+        return make_record(entry, budget={"calibrated_time": 600.0, "steps": steps, "step_cost": step_cost}, **options)
+
+    ours, theirs = record("byol", 100), record("simclr", 200, environment={"cpu_model": "EPYC"})
+    assert comparison_key(ours) == quality_key(ours) == quality_key(theirs)
+    assert cost_key(ours) != cost_key(theirs)
+    assert len(comparisons([ours, theirs, record("random_init", 0)])) == 1
+    other = record("vicreg", 100, "cd" * 16)
+    assert quality_key(other) != quality_key(ours)
+    assert differing_fields([ours, other]) == {"step cost": ["ab" * 16, "cd" * 16]}
+    assert ladder_key(ours) == ladder_key(make_record())
+
+
 def test_older_records_keep_their_keys_and_are_told_from_those_with_other_crops(make_record: Any) -> None:
     plain = make_record()
     assert "crops" in plain.model_dump() and quality_key(plain) == quality_key(make_record(crops="device"))

@@ -26,6 +26,17 @@ def test_a_report_of_one_budget_alone(make_record: Any, store: Any, tmp_path: Pa
             write_pages([tmp_path / "results"], tmp_path / "out", budget=budget)
 
 
+def test_a_calibrated_budget_is_selected_by_its_time(make_record: Any, store: Any, tmp_path: Path) -> None:
+    for minutes, entry in ((10, "byol"), (20, "simclr")):
+        budget = {"calibrated_time": 60.0 * minutes, "steps": 7 * minutes, "step_cost": "ab" * 16}
+        store(tmp_path / "results", make_record(entry, budget=budget))
+    write_pages([tmp_path / "results"], tmp_path / "out", budget="calibrated_time=10m")
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "600 s of calibrated time" in text and "BYOL" in text and "SimCLR" not in text
+    with pytest.raises(UserError, match="there are: 1200 s of calibrated time, 600 s of calibrated time"):
+        write_pages([tmp_path / "results"], tmp_path / "out", budget="steps=70")
+
+
 def test_runs_of_sweeps_are_left_out_unless_asked_for(make_record: Any, store: Any, tmp_path: Path) -> None:
     store(tmp_path, make_record("byol"))
     store(tmp_path, make_record("simclr", purpose="trial"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,6 @@ from benchmark.machine.locks import DeviceInUseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Tiny = Callable[..., Path]
 
@@ -74,6 +74,24 @@ def test_a_device_in_use_is_refused_unless_it_is_shared_or_not_needed(
     RunRequest(**request).read()
     with pytest.raises(DeviceInUseError):  # another seed has to be run
         RunRequest(**request, seeds="0,1").read()
+
+
+def test_where_prices_are_missing_the_command_has_the_users_options(tiny: Tiny, tmp_path: Path) -> None:
+    path = tiny()
+    plain = RunRequest(str(path))
+    source = plain.cost_source(plain.experiment(), Path("results"))
+    assert source.path == Path("results/tiny/costs")
+    assert source.advice == f"measure it with: bench cost {path}"
+    request = RunRequest(
+        str(path), methods="simclr", seeds="3", budget="epochs=1", settings=["batch_size=8", "description=two words"],
+        data=Path("images"), device="cpu", costs=tmp_path,
+    )  # fmt: skip
+    source = request.cost_source(plain.experiment(), Path("out"), devices=2)
+    assert source.path == tmp_path
+    assert source.advice.endswith(
+        "tiny.yaml --methods simclr --data images --set batch_size=8 --set 'description=two words' --device cpu "
+        "--devices 2 --out out"
+    )
 
 
 def test_options_reach_the_experiment(tiny: Tiny) -> None:

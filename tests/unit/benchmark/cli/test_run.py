@@ -52,6 +52,22 @@ def test_options_reach_the_run(bench: Bench, outcome: dict[str, Any], tmp_path: 
     assert outcome["reports"] == []  # other processes have all runs, and write it
 
 
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_calibrated_budget_without_a_step_cost_is_refused_with_the_command(
+    bench: Bench, tiny: Callable[..., Path], tmp_path: Path, command: str
+) -> None:
+    arguments = (command, tiny(), "--budget", "calibrated_time=10m", "--out", tmp_path)
+    code, printed = bench(*arguments)
+    assert code == 2 and printed == (
+        f"error: a calibrated budget needs a step cost, and {tmp_path / 'tiny/costs'} has none; measure it with: "
+        f"bench cost {tmp_path / 'tiny.yaml'} --out {tmp_path}\n"
+    )
+    code, printed = bench(*arguments, "--costs", tmp_path / "none.json")
+    assert code == 2 and f"--costs: {tmp_path / 'none.json'}: no such file or folder" in printed
+    code, printed = bench(*arguments[:3], "calibrated_tim=10m")
+    assert code == 2 and "unknown kind 'calibrated_tim'; did you mean 'calibrated_time'" in printed
+
+
 def test_check_compares_with_the_bands_and_measures_them(
     bench: Bench, outcome: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from studies import make_study
 
 from benchmark.cli.sweep import _worker_arguments
@@ -43,3 +44,16 @@ def test_a_study_that_cannot_be_shown(bench: Any, tmp_path: Path, name: str, mes
     code, printed = bench("sweep", "--show", name, "--out", tmp_path)
     assert code == 2
     assert message in printed
+
+
+def test_a_calibrated_budget_without_a_step_cost_is_refused(bench: Any, tiny: Any, tmp_path: Path) -> None:
+    tiny()
+    path = tmp_path / "rates.yaml"
+    path.write_text(yaml.safe_dump({
+        "experiment": "tiny.yaml", "entries": ["simclr"], "parameters": {"simclr.temperature": {"values": [0.1, 0.2]}},
+    }))  # fmt: skip
+    code, printed = bench("sweep", path, "--budget", "calibrated_time=10m", "--out", tmp_path)
+    assert code == 2 and printed.endswith(
+        f"{tmp_path / 'tiny/costs'} has none; measure it with: bench cost {tmp_path / 'tiny.yaml'} --methods simclr "
+        f"--out {tmp_path}\n"
+    )

@@ -7,6 +7,7 @@ from rich.console import Console
 from studies import make_front_study, make_study
 
 from benchmark.cli import tables
+from benchmark.records.cost import Interval
 from benchmark.runs.estimate import Estimate
 
 if TYPE_CHECKING:
@@ -57,6 +58,22 @@ def test_an_estimate_in_a_row() -> None:
     assert row == ["byol", "epochs=2", "3", "20", "3,200", "30.0 min", "60 s", "1.50", "3 MiB", "-"]
     (row,) = _rows(tables.plan_table([_estimate(step=None, evaluation=None, training=18.0)]))
     assert row[3:8] == ["-", "-", "18 s", "-", "0.015"]
+
+
+def test_what_comes_from_a_step_cost_record_is_named_with_its_interval() -> None:
+    assert tables.plan_table([_estimate()]).caption == (
+        "estimates from a few steps of each entry, per run; without probes of entries that train nothing"
+    )
+    interval = Interval(median=1800.0, low=1764.0, high=1836.0)
+    priced = _estimate(source="step cost abababab, 2026-01-06", interval=interval, devices=2)
+    (row,) = _rows(tables.plan_table([priced]))
+    assert row[5] == "30.0 min ±2.0%"
+    start = "estimates by step cost abababab, 2026-01-06: byol"
+    assert str(tables.plan_table([priced, priced]).caption).startswith(f"{start}, per run")
+    assert str(tables.plan_table([priced, _estimate()]).caption).startswith(f"{start}; others from a few steps, per")
+    untrained = _estimate(step=None)
+    assert str(tables.plan_table([priced, untrained]).caption).startswith(f"{start}, per run")
+    assert tables.sharing_text([priced, untrained]) == ""  # measured on both devices
 
 
 def test_estimates_for_several_devices_say_what_they_assume() -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_costs import GPU_A, make_cost, make_priced
 from pydantic import ValidationError
 
-from benchmark.cost.budget import KINDS, Budget, BudgetSpec, parse_budget, parse_duration
+from benchmark.cost.budget import DURATIONS, KINDS, Budget, BudgetSpec, parse_budget, parse_duration
 from benchmark.records.budgets import budget_text
+from benchmark.records.keys import step_key_of
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,16 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_command_line_budgets() -> None:
     assert parse_budget("epochs=2,5,10") == {"epochs": [2.0, 5.0, 10.0]}
     assert parse_budget("wall_clock=2h30m") == {"wall_clock": [9000.0]}
+    assert parse_budget("calibrated_time=10m,1h") == {"calibrated_time": [600.0, 3600.0]}
+    assert parse_budget("calibrated_device_hours=2") == {"calibrated_device_hours": [2.0]}
+    with pytest.raises(ValueError, match="did you mean 'calibrated_time'"):
+        parse_budget("calibrated_tme=10m")
+    with pytest.raises(ValueError, match="'10x' is not a duration"):
+        parse_budget("calibrated_time=10x")
+    with pytest.raises(
+        ValueError, match=r"'10m' is not a number; hours .* durations such as 30m are for calibrated_time"
+    ):
+        parse_budget("calibrated_device_hours=10m")
     with pytest.raises(ValueError, match="did you mean 'epochs'"):
         parse_budget("epoch=3")
     with pytest.raises(ValueError, match="'ten' is not a number"):
@@ -50,7 +62,8 @@ def test_exactly_one_kind_limits() -> None:
 
 def test_a_ladder_is_several_budgets_smallest_first() -> None:
     assert BudgetSpec(epochs=(10, 2)).rungs() == (Budget("epochs", 2), Budget("epochs", 10))
-    assert BudgetSpec.model_validate({"wall_clock": "30m"}).rungs() == (Budget("wall_clock", 1800.0),)
+    for kind in DURATIONS:
+        assert BudgetSpec.model_validate({kind: "30m"}).rungs() == (Budget(kind, 1800.0),)
 
 
 def test_steps_of_each_kind() -> None:
@@ -67,6 +80,38 @@ def test_a_budget_of_flops_is_a_number_of_steps_once_a_step_is_counted() -> None
     with pytest.raises(ValueError, match="needs the FLOPs of a step"):
         budget.total_steps(40, 128, None)
     assert BudgetSpec.model_validate(parse_budget("flops=1e15")).rungs() == (Budget("flops", 1e15),)
+
+
+@pytest.mark.parametrize(
+    ("budget", "devices", "steps"),
+    [
+        (Budget("calibrated_time", 10), 1, 100),
+        (Budget("calibrated_time", 10), 2, 100),
+        (Budget("calibrated_device_hours", 10 / 3600), 2, 50),  # seconds of a step are those of both devices together
+        (Budget("calibrated_time", 0.26), 1, 3),
+        (Budget("calibrated_time", 0.01), 1, 1),
+    ],
+)
+def test_a_calibrated_budget_becomes_a_number_of_steps(budget: Budget, devices: int, steps: int) -> None:
+    record = make_priced("byol")
+    cost = make_cost([record], {"byol": 0.1}, {**GPU_A, "devices": devices})
+    priced = budget.calibrated(cost, step_key_of(record))
+    assert (priced.steps, priced.step_cost) == (steps, cost.key)
+    assert priced.total_steps(40, 128, None) == steps
+    assert priced.progress(steps, steps=1) == 1 / steps
+    assert priced.data() == {budget.kind: budget.limit, "steps": steps, "step_cost": cost.key}
+    assert str(priced) == f"{budget} ({steps} steps)"
+    untrained = budget.calibrated(cost, None)
+    assert (untrained.steps, untrained.step_cost) == (0, cost.key)
+
+
+def test_a_calibrated_budget_has_no_steps_without_a_record() -> None:
+    budget = Budget("calibrated_time", 600)
+    assert (str(budget), budget.data()) == ("calibrated_time=600s", {"calibrated_time": 600})
+    with pytest.raises(ValueError, match="needs a step cost"):
+        budget.total_steps(40, 128, None)
+    assert BudgetSpec(calibrated_time=(600.0,)).is_calibrated
+    assert not BudgetSpec(wall_clock=(600.0,)).is_calibrated
 
 
 def test_time_budgets_charge_training_time_over_all_devices() -> None:

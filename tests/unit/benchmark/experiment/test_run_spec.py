@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from priced_specs import cost_of
 
 from benchmark.data.datasets import load_dataset
 from benchmark.errors import UserError
 from benchmark.experiment import run_spec
 from benchmark.experiment.entries import resolve_entries
 from benchmark.experiment.files import shipped_experiments
-from benchmark.experiment.run_spec import plan_runs, resolve_precision, run_specs
+from benchmark.experiment.run_spec import plan_runs, priced, resolve_precision, run_specs
 from benchmark.experiment.spec import Experiment, load_experiment
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def test_the_key_changes_with_what_changes_the_result_and_with_nothing_else(
 
 
 def test_a_key_keeps_its_meaning_where_a_default_changed(
-    write: Callable[..., str], specs: Callable[..., list[RunSpec]]
+    write: Callable[..., str], specs: Callable[..., list[RunSpec]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CNN-JEPA's encoder was masked dense before it was sparse: the runs recorded then are masked-dense ones."""
     path = write(entries=["cnn_jepa"])
@@ -67,8 +68,34 @@ def test_a_key_keeps_its_meaning_where_a_default_changed(
     assert sparse == specs(path, settings=["cnn_jepa.encoder=sparse"])[0].key != dense
     manifest = "4d7eb4eb8891340c0f4c1e832f87dd306677fd73f352ba0b1d445096cccca79f"
     settings = ["precision=bf16", "cnn_jepa.encoder=masked_dense"]
+    monkeypatch.setattr(run_spec, "RULES_VERSION", "1.0")
     (spec,) = specs("quickstart", manifest, methods=["cnn_jepa"], settings=settings)[:1]
     assert spec.key == "b676c0562c51bed3adf383bd007640c1"  # as recorded then
+
+
+def test_calibrated_budgets_become_steps_of_each_entry_by_one_record(
+    write: Callable[..., str], specs: Callable[..., list[RunSpec]]
+) -> None:
+    path = write(entries=["simclr", "byol", "random_init"])
+    plans = specs(path, budget="calibrated_time=20s,10s")
+    with pytest.raises(ValueError, match="a budget of calibrated_time"):
+        _ = plans[0].key
+    cost = cost_of(plans, {"simclr": 0.1, "byol": 0.3})
+    runs = priced(plans, cost)
+    steps = [(run.budget.limit, run.entry.name, run.budget.steps) for run in runs]
+    assert steps == [
+        (10, "simclr", 100), (10, "byol", 33), (10, "random_init", 0),
+        (20, "simclr", 200), (20, "byol", 67), (20, "random_init", 0),
+    ]  # fmt: skip
+    assert runs[1].config()["budget"] == {"calibrated_time": 10.0, "steps": 33, "step_cost": cost.key}
+    assert [run.step_key for run in runs] == [plan.step_key for plan in plans]
+    again = priced(plans, cost.model_copy(update={"jumps": 1}).sealed())
+    assert len({run.key for run in (*runs, *again)}) == 2 * len(runs)
+    by_steps = specs(path, budget="steps=7")
+    assert priced(by_steps, cost) == priced(by_steps, None) == by_steps
+    lacking = cost_of(plans, {"simclr": 0.1})
+    with pytest.raises(UserError, match=f"step cost {lacking.key[:8]} has no price for byol"):
+        priced(plans, lacking)
 
 
 @pytest.mark.slow

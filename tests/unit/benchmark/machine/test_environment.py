@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmark.machine import environment
-from benchmark.machine.environment import describe, now, visible_cores
+from benchmark.machine.environment import describe, hardware, now, visible_cores
 
 
 def test_the_environment_of_a_run() -> None:
@@ -24,6 +24,16 @@ def test_the_environment_of_a_run() -> None:
     assert described.packages["pytest"] == pytest.__version__
     assert "no-such-package" not in describe(torch.device("cpu"), 1, plugged="no-such-package").packages
     assert 1 <= visible_cores() <= described.memory_bytes
+
+
+def test_the_hardware_of_step_costs_is_that_of_the_environment() -> None:
+    device = torch.device("cpu")
+    here, described = hardware(device, 2, "bf16"), describe(device, 2).model_dump()
+    shared = here.model_dump(exclude={"precision", "torch"})
+    assert shared == {name: described[name] for name in shared}
+    assert (here.precision, len(here.torch.split("."))) == ("bf16", 2)
+    assert torch.__version__.startswith(f"{here.torch}.")
+    assert here.key == hardware(device, 2, "bf16").key != hardware(device, 2, "32").key
 
 
 def test_it_names_no_host_user_or_path() -> None:

@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from benchmark.records.budgets import budget_kind, budget_of, budget_size, budget_text, fixed_cost, has_time_budget
+from benchmark.records.budgets import (
+    budget_kind,
+    budget_of,
+    budget_size,
+    budget_text,
+    fixed_cost,
+    has_time_budget,
+    is_cost_budget,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,6 +25,8 @@ from benchmark.records.budgets import budget_kind, budget_of, budget_size, budge
         ({"samples": 5000}, "5000 samples", False),
         ({"wall_clock": 60.0}, "60 s of training", True),
         ({"device_hours": 2}, "2 device-hours", True),
+        ({"calibrated_time": 600.0}, "600 s of calibrated time", False),
+        ({"calibrated_device_hours": 2.5}, "2.5 calibrated device-hours", False),
         ({"flops": 1e15}, "1000000000000000 FLOPs", True),
         ({"parsecs": 3}, "parsecs=3", False),
     ],
@@ -36,9 +46,26 @@ def test_limits_that_are_not_set_are_left_out(make_record: Any) -> None:
     assert (budget_of(without), budget_text(without), budget_kind(without), budget_size(without)) == ({}, "", "", 0.0)
 
 
+def test_the_steps_of_a_calibrated_budget_are_not_part_of_it(make_record: Any) -> None:
+    record = make_record(budget={"calibrated_time": 600.0, "steps": 1234, "step_cost": "ab" * 16})
+    assert budget_of(record) == {"calibrated_time": 600, "step_cost": "ab" * 16}
+    assert (budget_text(record), budget_kind(record), budget_size(record)) == (
+        "600 s of calibrated time", "calibrated_time", 600.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["wall_clock", "device_hours", "flops", "calibrated_time", "calibrated_device_hours"])
+def test_budgets_of_cost_are_told_from_budgets_of_data(make_record: Any, kind: str) -> None:
+    assert is_cost_budget(make_record(budget={kind: 3}))
+    assert not is_cost_budget(make_record(budget={"steps": 3}))
+
+
 def test_a_time_budget_sets_the_cost_of_all_devices_together(make_record: Any) -> None:
     four = {"devices": 4}
     assert fixed_cost(make_record(budget={"wall_clock": 60}, environment=four)) == 240.0
     assert fixed_cost(make_record(budget={"device_hours": 0.5}, environment=four)) == 1800.0
+    steps = {"steps": 7, "step_cost": "ab" * 16}
+    assert fixed_cost(make_record(budget={"calibrated_time": 60, **steps}, environment=four)) == 240.0
+    assert fixed_cost(make_record(budget={"calibrated_device_hours": 0.5, **steps}, environment=four)) == 1800.0
     assert fixed_cost(make_record(budget={"flops": 1e9})) is None
     assert fixed_cost(make_record(budget={"epochs": 10})) is None

@@ -63,15 +63,38 @@ def test_what_cannot_change_the_result_does_not() -> None:
     assert run_key(**{**GIVEN, "config": {**CONFIG, "accumulate": 1, "name": "x"}}) == run_key(**GIVEN)
 
 
-def test_a_record_gives_its_key_again_or_says_why_not(make_record: Any, tmp_path: Path) -> None:
-    config = {**CONFIG, "method": {"temperature": 0.2, "depth": 3}, "backbone": {"name": "resnet18", "width": None}}
+def test_steps_and_record_of_a_calibrated_budget_are_part_of_the_key() -> None:
+    def key(**budget: Any) -> str:
+        return run_key(**{**GIVEN, "config": {**CONFIG, "budget": budget}})
+
+    budget = {"calibrated_time": 600.0, "steps": 7, "step_cost": "ab" * 16}
+    others = ({"steps": 8}, {"step_cost": "cd" * 16}, {"calibrated_time": 700.0})
+    keys = {key(**budget), key(steps=7), *(key(**{**budget, **other}) for other in others)}
+    assert len(keys) == len(others) + 2
+    for wrong in ({"calibrated_time": 600.0}, {"epochs": 1, "steps": 7}, {}):
+        with pytest.raises(ValueError, match="a budget of"):
+            key(**wrong)
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [{"epochs": 10}, {"calibrated_time": 600.0, "steps": 7, "step_cost": "ab" * 16}],
+    ids=lambda b: next(iter(b)),
+)
+def test_a_record_gives_its_key_again_or_says_why_not(make_record: Any, tmp_path: Path, budget: dict[str, Any]) -> None:
+    config = {
+        **CONFIG,
+        "budget": budget,
+        "method": {"temperature": 0.2, "depth": 3},
+        "backbone": {"name": "resnet18", "width": None},
+    }
     record = make_record("byol", config=config).model_copy(
         update={
             "rules_version": "1.0",
             "key_settings": KeySettings(settings=GIVEN["settings"], backbone=GIVEN["backbone"]),
         }
     )
-    assert recomputed_key(tmp_path, record) == run_key(**GIVEN)
+    assert recomputed_key(tmp_path, record) == run_key(**{**GIVEN, "config": {**CONFIG, "budget": budget}})
     assert recomputed_key(tmp_path, make_record("byol")) is None  # records from before `key_settings`
     other = record.model_copy(update={"config": {**record.config, "method": {"temperature": 0.5}}})
     with pytest.raises(ValueError, match="other settings of its method"):

@@ -116,13 +116,18 @@ def test_a_collapsed_entry_says_so(make_record: Any) -> None:
     assert {"BYOL (collapsed)", "SimCLR"} <= set(text_boxes(cost_vs_accuracy(records)))
 
 
-@pytest.mark.parametrize("width", [style.FULL_WIDTH, style.COLUMN_WIDTH])
-def test_same_data_and_same_cost_stand_beside_each_other_on_one_scale(make_record: Any, width: float) -> None:
+@pytest.mark.parametrize(
+    ("width", "kind"),
+    [(style.FULL_WIDTH, "wall_clock"), (style.COLUMN_WIDTH, "wall_clock"), (style.FULL_WIDTH, "calibrated_time")],
+)
+def test_same_data_and_same_cost_stand_beside_each_other_on_one_scale(
+    make_record: Any, width: float, kind: str
+) -> None:
     data = [
         make_record(entry, top1=top1, seconds=s) for entry, top1, s in (("byol", 40.0, 90.0), ("simclr", 45.0, 60.0))
     ]
     cost = [
-        make_record(entry, top1=top1, seconds=300.0, budget={"wall_clock": 300.0})
+        make_record(entry, top1=top1, seconds=300.0, budget={kind: 300.0})
         for entry, top1 in (("byol", 60.0), ("simclr", 55.0))
     ]
     assert len(cost_vs_accuracy(data, width=width).axes) == 1

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import MagicMock
 
 import pytest
 import torch
+from made_costs import GPU_A, make_cost, make_priced
+from priced_specs import cost_of
 
 from benchmark.machine.interrupt import StopSignal
+from benchmark.runs import estimate as planning
 from benchmark.runs.estimate import _estimate, _Trial, estimate
+from benchmark.runs.prices import Price
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,3 +61,50 @@ def test_what_is_wrong_with_one_entry_spoils_no_other_estimate(
         [broken], dataset, torch.device("cpu"), notes, StopSignal(notes.say), evaluation=False, devices=1
     )
     assert result.step is None and any("simclr: cannot be tried out" in line for line in notes.lines)
+
+
+def _priced(specs: list[RunSpec], **changes: Any) -> dict[str, Price]:
+    cost = cost_of(specs, {"simclr": 0.5}, **changes)
+    return {key: Price(entry, cost) for key, entry in cost.prices.items()}
+
+
+def test_steps_that_have_a_price_are_not_tried_out(
+    make_specs: Callable[..., list[RunSpec]], dataset: Dataset, notes: Any
+) -> None:
+    specs = make_specs("simclr", budget={"steps": [2, 8]}, seeds=[0, 1])
+    arguments = (specs, dataset, torch.device("cpu"), notes, StopSignal(notes.say))
+    prices = _priced(specs)
+    short, long = estimate(*arguments, evaluation=False, prices=prices)
+    assert (short.runs, short.step, short.training, long.training) == (2, 0.5, 1.0, 4.0)
+    assert long.interval is not None and (long.interval.low, long.interval.high) == pytest.approx((3.92, 4.08))
+    assert long.source == next(iter(prices.values())).source
+    assert (long.memory, long.disk, notes.lines) == (2**30, None, [])
+    (timed,) = estimate(
+        make_specs("simclr", budget={"wall_clock": 30}), *arguments[1:], evaluation=False, prices=prices
+    )
+    assert (timed.training, timed.samples, timed.interval) == (30.0, 60 * 8, None)
+    (counted,) = estimate(make_specs("simclr", budget={"flops": 3e9}), *arguments[1:], evaluation=False, prices=prices)
+    assert counted.training == 1.5  # of 1e9 FLOPs a step
+
+
+@pytest.mark.slow
+def test_a_probe_is_timed_beside_a_price(
+    make_specs: Callable[..., list[RunSpec]], dataset: Dataset, notes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(planning, "seconds_per_step")
+    specs = make_specs("simclr")
+    arguments = (specs, dataset, torch.device("cpu"), notes, StopSignal(notes.say))
+    (result,) = estimate(*arguments, evaluation=True, prices=_priced(specs))
+    assert (result.step, result.training, result.memory) == (0.5, 1.0, 2**30)
+    assert result.evaluation is not None and result.evaluation > 0
+    assert result.disk is not None and result.disk > 2**20
+    assert notes.lines == ["trying out a probe, for an estimate: simclr (1 of 1)"]
+
+
+def test_a_price_of_several_devices_is_of_all_together() -> None:
+    spec, dataset = MagicMock(), MagicMock()
+    spec.experiment.batch_size, spec.budget.total_steps.return_value = 16, 7200
+    cost = make_cost([make_priced("byol")], {"byol": 0.5}, {**GPU_A, "devices": 2})
+    trial = replace(TRIAL, price=Price(cost.entries[0], cost))
+    result = _estimate(spec, 1, trial, dataset, devices=2)
+    assert (result.training, result.device_hours) == (3600.0, 2.0)

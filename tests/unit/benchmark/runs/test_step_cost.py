@@ -106,6 +106,7 @@ def test_an_interrupted_measurement_keeps_its_rounds_and_resumes(measure: Any, t
     more, _ = measure("simclr", "supervised", options=replace(QUICK, rounds=6))
     assert more.rounds == 6 and more.entries[0].blocks[:5] == cost.entries[0].blocks
     assert read_cost(path) == more
+    assert read_cost(path.with_stem(f"{path.stem}-{cost.key[:8]}")) == cost  # runs may name it
 
 
 @pytest.mark.slow
@@ -130,6 +131,9 @@ def test_one_entry_out_of_memory_is_named_and_the_others_go_on(measure: Any, mon
     assert simclr.status == "measured" and len(simclr.blocks) == cost.rounds == 5
     assert any(line.startswith("supervised: cannot be measured, the others go on") for line in progress.lines)
     assert set(cost.prices) == {simclr.step_key}
+    monkeypatch.setattr(step_cost, "timed_block", timed)
+    again, _ = measure("simclr", "supervised")  # what failed is tried again, and with it all
+    assert len(again.prices) == 2
 
 
 @pytest.mark.slow

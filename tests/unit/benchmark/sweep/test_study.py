@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from optuna.trial import TrialState
 
+from benchmark.data.datasets import load_dataset
 from benchmark.errors import UserError
-from benchmark.sweep.storage import RETRIES, quiet
-from benchmark.sweep.study import worker_lock
+from benchmark.sweep.storage import RETRIES, open_storage, quiet
+from benchmark.sweep.study import open_study, worker_lock
 from benchmark.sweep.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -112,6 +113,16 @@ def test_an_interrupted_trial_may_be_interrupted_any_number_of_times(open_sweep:
             number = queue.study.ask().number
         queue.put_back(number)
         assert [trial.state.name for trial in queue.outcomes()] == ["WAITING"]
+
+
+def test_trials_of_a_calibrated_budget_keep_its_record(resolve: Callable[..., Any], tmp_path: Path) -> None:
+    resolved = resolve()
+    dataset, storage = load_dataset(resolved.experiment.dataset, None), open_storage(None, tmp_path)
+    arguments = (storage, resolved.spaces[0], tmp_path, "32", dataset)
+    open_study(*arguments, "ab" * 16)
+    assert open_study(*arguments, "ab" * 16).trials()
+    with pytest.raises(UserError, match=f"step_cost is '{'ab' * 16}' there and '{'cd' * 16}' here"):
+        open_study(*arguments, "cd" * 16)
 
 
 @pytest.mark.slow

@@ -32,6 +32,11 @@ class Price:
     cost: StepCost
     entry: EntryCost
 
+    @property
+    def short_key(self) -> str:
+        """12 hex digits of the record's key."""
+        return self.cost.key[:12]
+
     def seconds(self, steps: float) -> Interval:
         """The time of so many steps."""
         assert self.entry.seconds_per_step is not None  # or it would be no price

@@ -38,6 +38,14 @@ def _devices(count: int | None) -> int | None:
 
 Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default=True)]
 Results = Annotated[list[Path], typer.Argument(help="Results folders or parts of them.")]
+Hardware = Annotated[
+    str | None,
+    typer.Option(
+        "--hardware",
+        metavar="NAME",
+        help="Costs on this hardware, which `bench cost` measured; by default on the runs' own. A wrong name lists all.",
+    ),
+]
 Trials = Annotated[bool, typer.Option("--trials", help="With the runs of sweeps, which were never tested.")]
 
 Config = Annotated[str, typer.Argument(help="A shipped experiment's name, or a YAML file.")]

@@ -113,7 +113,7 @@ def hardware_names(costs: Collection[StepCost]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Prices:
-    """Step-cost records, and the hardware that costs are wanted for: a kind's key, or the runs' own where it is None."""
+    """Step-cost records, and the key of the hardware that costs are wanted for; None for that of the runs."""
 
     costs: tuple[StepCost, ...] = ()
     wish: str | None = None

@@ -1,7 +1,7 @@
 """What a column of a table is: its name, its kind, its explanation in docs/leaderboard.md, and how it is computed.
 
-A new column is one entry in `leaderboard_columns.py`, `run_columns.py`, `probes.py` or `cost_columns.py`; `make docs` then explains it in
-the documentation. Columns are stable within a `LEADERBOARD_VERSION`.
+A new column is one entry in `leaderboard_columns.py`, `run_columns.py`, `probes.py` or `cost_columns.py`; `make docs`
+then explains it in the documentation. Columns are stable within a `LEADERBOARD_VERSION`.
 """
 
 from __future__ import annotations

@@ -47,7 +47,9 @@ COSTS: tuple[Column[CostRow], ...] = (
     number("data_wait_share", "share of these seconds spent waiting for data, 0 to 1", "entry.data_wait_share"),
     number("other_cores", "how many cores other processes kept busy meanwhile", "entry.other_cores"),
     *_interval("joules_per_step", "median energy of a step; empty where no counter can be read"),
-    text("energy_scope", "what was measured: the GPU's board by NVML, or the CPU packages by RAPL", "entry.energy_scope"),
+    text(
+        "energy_scope", "what was measured: the GPU's board by NVML, or the CPU packages by RAPL", "entry.energy_scope"
+    ),
     number(
         "peak_memory_mib",
         "the peak while this entry alone trained",

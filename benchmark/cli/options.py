@@ -43,7 +43,7 @@ Hardware = Annotated[
     typer.Option(
         "--hardware",
         metavar="NAME",
-        help="Costs on this hardware, which `bench cost` measured; by default on the runs' own. A wrong name lists all.",
+        help="Costs on this hardware (`bench cost`), by default that of the runs; a wrong name lists all.",
     ),
 ]
 Trials = Annotated[bool, typer.Option("--trials", help="With the runs of sweeps, which were never tested.")]

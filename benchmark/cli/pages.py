@@ -107,9 +107,7 @@ def write_pages(
     from benchmark.report.page import write_report
 
     with writing(out, "choose another folder; the records are safe"):
-        write_report(
-            records, [*problems, *unreadable, *unread], out, studies=studies, pictures=pictures, prices=prices
-        )
+        write_report(records, [*problems, *unreadable, *unread], out, studies=studies, pictures=pictures, prices=prices)
 
 
 def watch(

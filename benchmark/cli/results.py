@@ -105,7 +105,7 @@ def compare(
 
 @app.command()
 def merge(results: Results, out: Annotated[Path, typer.Option("--out", help="Folder that all runs go to.")]) -> None:
-    """Join results of several machines, their step costs as well; runs that do not belong together are named and refused."""
+    """Join results of several machines, with their step costs; what does not belong together is named and refused."""
     read_results(results, trials=True)
     from benchmark.analysis.merge import merge as merge_results
 

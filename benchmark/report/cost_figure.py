@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparison import MIN_RESULT, Row, valid_rows
+from benchmark.analysis.comparison import MIN_RESULT, Row
 from benchmark.analysis.fronts import front_rows
 from benchmark.analysis.published import on_published_axes
-from benchmark.records.budgets import budget_text, has_time_budget
+from benchmark.records.budgets import budget_text, fixed_cost, has_time_budget
 from benchmark.report import style
 from benchmark.report.canvas import cost_unit, draw_front, far_above, freeze, ladders, new_figure, plain_log_ticks
 from benchmark.report.labels import Box, Label, place, segment
@@ -20,24 +21,36 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from benchmark.records.schema import Record
+    from benchmark.records.cost import StepCost
 
 _MARKER, _SEED, _BAR, _LINE = 12.0, 4.0, 3.0, 1.0  # what a square pixel weighs for a label that covers it
 
-CAPTION = (
-    "Training time against linear top-1 on the test split. Large markers are means over seeds; small ones are seeds. A "
-    "line joins the budgets of one entry. From three seeds on, bars are 95% intervals on both axes; below, a bar "
-    "without ends is the sampling error of the test split, which does not include the variation between seeds. Times "
-    "are means over the runs with safe times; an entry without any is hollow and on no front. The grey line is the "
-    "Pareto front of the self-supervised means above every untrained network, whether or not they differ "
+_CAPTION = (
+    "{time} against linear top-1 on the test split. Large markers are means over seeds; small ones are seeds. A line "
+    "joins the budgets of one entry. From three seeds on, bars are 95% intervals{axes}; below, a bar without ends is "
+    "the sampling error of the test split, which does not include the variation between seeds. {clock} The grey line "
+    "is the Pareto front of the self-supervised means above every untrained network, whether or not they differ "
     "significantly. Dashed lines are untrained networks, which cost nothing. Budgets of data and budgets of cost have "
     "a panel each. If all entries were given the same time, they are side by side in order of accuracy, without an "
     "axis of cost and without a front."
 )
+_OWN = "Times are means over the runs with safe times; an entry without any is hollow and on no front."
+_CALIBRATED = (
+    "Calibrated time is steps x seconds per step, from step-cost record {key} of {hardware}; its bars are the 95% "
+    "intervals of that measurement, whatever the number of seeds, which share it."
+)
 
 
-def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -> Figure:
-    """Each entry's training time and linear top-1, as `CAPTION` says.
+def caption(cost: StepCost | None) -> str:
+    """The figure's caption, for costs by the runs' own clocks or by a step-cost record."""
+    if cost is None:
+        return _CAPTION.format(time="Training time", axes=" on both axes", clock=_OWN)
+    clock = _CALIBRATED.format(key=cost.key[:12], hardware=cost.hardware.text)
+    return _CAPTION.format(time="Calibrated training time", axes=" of accuracy", clock=clock)
+
+
+def cost_vs_accuracy(entries: Sequence[Row], *, width: float = style.FULL_WIDTH) -> Figure:
+    """Each entry's training time and linear top-1, as `caption` says.
 
     Below three seeds the bars are no intervals: Student's of two is twelve times their spread and would hide the rest.
     A supervised row far above all others is drawn at the upper edge, with its value. The panels have one scale of
@@ -45,10 +58,10 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
     no part of the front.
 
     Args:
-        records: of one ladder (equal but for the budget) and one machine, because times are compared; runs without
-            metrics and invalid rows are not drawn.
+        entries: rows of one ladder (equal but for the budget) and one clock, because costs are compared: priced by one
+            record, or of one machine. Those without metrics and invalid ones are not drawn.
     """
-    rows = [row for row in valid_rows(records) if row.accuracy.mean is not None]
+    rows = [_drawn(row) for row in entries if row.invalid is None and row.accuracy.mean is not None]
     parts = {"Same data": [row for row in rows if not has_time_budget(row.first)]}
     parts["Same cost"] = [row for row in rows if has_time_budget(row.first)]
     panels = {name: part for name, part in parts.items() if any(map(_has_paid, part))} or {"": rows}
@@ -74,11 +87,13 @@ def _plots(rows: Sequence[Row], panels: Mapping[str, list[Row]], every: Sequence
     """The panels with their axes set up, but nothing drawn."""
     paid = [row for row in rows if _has_paid(row)]
     published = bool(paid) and all(on_published_axes(row.first) for row in paid)
-    devices = max((record.environment.devices for row in paid for record in row.records), default=1)
     # Published costs are in device-hours; several devices make ours so, too.
-    unit, label = cost_unit([row.cost.mean or 0.0 for row in paid], 2 if published else devices)
+    devices = 2 if published else max(map(_devices, paid), default=1)
+    costs = [row.cost.mean or 0.0 for row in paid]
     plots = []
     for axes, (name, part) in zip(every, panels.items(), strict=True):
+        hardware = next((row.price.cost.hardware for row in part if row.price is not None), None)
+        unit, label = cost_unit(costs, devices, "Training" if hardware is None else "Calibrated")
         plot = Plot(
             axes,
             [row for row in part if _has_paid(row)],
@@ -89,6 +104,7 @@ def _plots(rows: Sequence[Row], panels: Mapping[str, list[Row]], every: Sequence
         budgets = [budget_text(row.first) for row in max(plot.ladders(), key=len, default=[])]
         lines = f", lines: {budgets[0].split()[0]} to {budgets[-1]}" if len(budgets) > 1 else ""
         xlabel = f"{budget_text(plot.paid[0].first)} each" if plot.equal else label + lines
+        xlabel += f"\non {hardware.text}" if hardware is not None else ""
         axes.set(xlabel=xlabel, ylabel="Linear probe, test top-1 (%)")
         _set_limits(plot)
         _draw_key(plot)
@@ -96,6 +112,16 @@ def _plots(rows: Sequence[Row], panels: Mapping[str, list[Row]], every: Sequence
             axes.set_title(f"{name}\n", loc="left")  # above the key, which is as wide as a panel
         plots.append(plot)
     return plots
+
+
+def _drawn(row: Row) -> Row:
+    """The row as it is drawn: with its own clock under a budget that sets the cost."""
+    return row if fixed_cost(row.first) is None else replace(row, price=None)
+
+
+def _devices(row: Row) -> int:
+    own = max(record.environment.devices for record in row.records)
+    return own if row.price is None else row.price.cost.hardware.devices
 
 
 def _has_paid(row: Row) -> bool:
@@ -200,17 +226,23 @@ def _draw_entry(plot: Plot, rungs: list[Row]) -> None:
 
 
 def _draw_bars(plot: Plot, row: Row, colour: str) -> None:
-    """The row's intervals; a sampling error must not look like an interval over seeds, so it has no caps."""
-    over_seeds = row.accuracy.n >= MIN_RESULT
+    """The row's intervals; a sampling error must not look like an interval, so it has no caps."""
+    _draw_bar(plot, row, colour, xerr=plot.reach(row), interval=True)
+    _draw_bar(plot, row, colour, yerr=plot.height(row), interval=row.accuracy.n >= MIN_RESULT)
+
+
+def _draw_bar(
+    plot: Plot, row: Row, colour: str, *, interval: bool, xerr: float | None = None, yerr: float | None = None
+) -> None:
     plot.axes.errorbar(
         *plot.at(row),
-        xerr=plot.reach(row),
-        yerr=plot.height(row),
+        xerr=xerr,
+        yerr=yerr,
         color=colour,
-        elinewidth=0.8 if over_seeds else 0.6,
-        capsize=1.6 if over_seeds else 0.0,
+        elinewidth=0.8 if interval else 0.6,
+        capsize=1.6 if interval else 0.0,
         capthick=0.8,
-        alpha=1.0 if over_seeds else 0.6,
+        alpha=1.0 if interval else 0.6,
         zorder=4,
     )
 

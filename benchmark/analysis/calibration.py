@@ -51,6 +51,13 @@ class Price:
         energy = self.entry.joules_per_step
         return None if energy is None else energy.times(steps)
 
+    def own_clock_ratio(self, records: Sequence[Record]) -> float | None:
+        """Mean of training time by the runs' own clocks / calibrated time; None unless all ran on this hardware."""
+        ledgers = [record.ledger for record in records if record.ledger is not None and record.ledger.steps]
+        if not ledgers or not all(ran_on(self.cost.hardware, record) for record in records):
+            return None
+        return statistics.fmean(each.training_time / self.seconds(each.steps).median for each in ledgers)
+
     def ratio(self, base: Price) -> tuple[float, float | None]:
         """Seconds per step relative to another entry's, with half the width of the 95% interval if there is one.
 

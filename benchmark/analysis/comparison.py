@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.calibration import NO_PRICES, price_of, ran_on
+from benchmark.analysis.calibration import NO_PRICES, price_of
 from benchmark.analysis.columns import attribute
 from benchmark.analysis.comparability import (
     backbone_text,
@@ -19,7 +19,7 @@ from benchmark.analysis.comparability import (
     short_hash,
 )
 from benchmark.analysis.statistics import Summary, sampling_half_width, summarise
-from benchmark.records.budgets import budget_kind, budget_size, has_time_budget
+from benchmark.records.budgets import budget_size
 from benchmark.records.invalid import why_invalid
 
 if TYPE_CHECKING:
@@ -176,15 +176,7 @@ class Row:
     @property
     def own_clock_ratio(self) -> float | None:
         """Training time by the runs' own clocks divided by the calibrated one; None if they ran on other hardware."""
-        price = self.price
-        if price is None or not all(ran_on(price.cost.hardware, record) for record in self.timed):
-            return None
-
-        def ratio(record: Record) -> float | None:
-            expected = 0.0 if record.ledger is None else price.seconds(record.ledger.steps).median
-            return record.ledger.training_time / expected if record.ledger is not None and expected else None
-
-        return self.time_summary(ratio).mean
+        return None if self.price is None else self.price.own_clock_ratio(self.timed)
 
 
 def training_cost(record: Record) -> float | None:
@@ -296,28 +288,3 @@ def comparisons(records: Sequence[Record], prices: Prices = NO_PRICES) -> list[C
 
     every = [Comparison(key, tuple(sorted(rows, key=by_accuracy))) for key, rows in groups.items()]
     return sorted(every, key=lambda c: (c.first.dataset.name, ladder_key(c.first), budget_size(c.first), c.key))
-
-
-def ladders(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
-    """The comparisons that differ in their budget alone, together."""
-    return list(grouped(comparisons, lambda comparison: ladder_key(comparison.first)).values())
-
-
-def in_reading_order(rungs: Sequence[Comparison]) -> list[Comparison]:
-    """The rungs of one ladder in the order in which a report shows them; the first one has the answer.
-
-    Kinds of budget are in order of the number of measured runs at their largest rung, data before cost if equal;
-    within a kind the largest budget comes first.
-    """
-    kinds = grouped(rungs, lambda rung: budget_kind(rung.first))
-
-    def runs(rung: Comparison) -> int:
-        return sum(len(row.measured) for row in rung.rows)
-
-    for same_kind in kinds.values():
-        same_kind.sort(key=lambda rung: (-budget_size(rung.first), -runs(rung)))
-
-    def place(kind: str) -> tuple[int, bool, str]:
-        return -runs(kinds[kind][0]), has_time_budget(kinds[kind][0].first), kind
-
-    return [rung for kind in sorted(kinds, key=place) for rung in kinds[kind]]

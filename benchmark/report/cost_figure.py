@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import MIN_RESULT, Row
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from benchmark.records.cost import StepCost
 
 _MARKER, _SEED, _BAR, _LINE = 12.0, 4.0, 3.0, 1.0  # what a square pixel weighs for a label that covers it
+_LETTERS = 52  # of an axis label, that fit a panel
 
 _CAPTION = (
     "{time} against linear top-1 on the test split. Large markers are means over seeds; small ones are seeds. A line "
@@ -104,7 +106,7 @@ def _plots(rows: Sequence[Row], panels: Mapping[str, list[Row]], every: Sequence
         budgets = [budget_text(row.first) for row in max(plot.ladders(), key=len, default=[])]
         lines = f", lines: {budgets[0].split()[0]} to {budgets[-1]}" if len(budgets) > 1 else ""
         xlabel = f"{budget_text(plot.paid[0].first)} each" if plot.equal else label + lines
-        xlabel += f"\non {hardware.text}" if hardware is not None else ""
+        xlabel += "\n" + fill(f"on {hardware.text}", _LETTERS) if hardware is not None else ""
         axes.set(xlabel=xlabel, ylabel="Linear probe, test top-1 (%)")
         _set_limits(plot)
         _draw_key(plot)

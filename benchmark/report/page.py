@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.calibration import NO_PRICES
-from benchmark.analysis.comparison import comparisons, ladders
+from benchmark.analysis.comparison import comparisons
+from benchmark.analysis.ladders import ladders
 from benchmark.analysis.probes import probes_of
 from benchmark.analysis.tables import write_leaderboard
 from benchmark.errors import UserError

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.calibration import NO_PRICES
 from benchmark.analysis.comparability import grouped, hardware_key, ladder_key, machine_text
-from benchmark.analysis.comparison import Comparison, Row, comparisons, in_reading_order, valid_rows
+from benchmark.analysis.comparison import Comparison, Row, comparisons, valid_rows
 from benchmark.analysis.differences import reference_of
+from benchmark.analysis.ladders import in_reading_order
 from benchmark.analysis.probes import further_tables, probes_of
 from benchmark.analysis.published import on_published_axes
-from benchmark.records.budgets import budget_kind, budget_text, fixed_cost
+from benchmark.records.budgets import budget_kind, budget_text, fixed_cost, has_time_budget
 from benchmark.report import bars, cost_figure, curves, method_views, style
 from benchmark.report.bars import step_parts, time_shares
 from benchmark.report.canvas import Picture, picture
@@ -53,14 +54,14 @@ def section(
 
     The answer is that of the rung which is read first (`in_reading_order`). `withheld` is the dataset whose pictures
     are left out because they are other people's. A section that is `alone` needs no suffix for its figures. `main` is
-    the main figure where costs of several machines may be compared, else there is one per machine.
+    the main figure where costs are calibrated, else there is one per machine.
     """
     # A comparison counts a copied run once, so its records are looked up by identity.
     mine = {id(record) for comparison in rungs for record in comparison.records}
     pairs = [pair for pair in found if id(pair[1]) in mine]
     groups = grouped([record for _, record in pairs], hardware_key)
     suffix = "" if alone else f"-{ladder_key(rungs[0].first)[:8]}"
-    joined = len(groups) > 1 and _joined(rungs)
+    joined = _joined(rungs)
     main = _main([record for _, record in pairs], rungs, out, suffix) if joined else []
     machines = []
     for index, records in enumerate(groups.values()):
@@ -117,11 +118,16 @@ def _board(
 
 
 def _joined(rungs: Sequence[Comparison]) -> bool:
-    """Whether one main figure shows the runs of several machines: costs are calibrated, no entry is on two of them."""
+    """Whether one main figure shows the runs of all machines, because their costs are calibrated.
+
+    Not if an entry ran on several of them, since it would be there several times, or under a budget that buys something
+    else on each.
+    """
     rows = [row for rung in rungs for row in rung.rows if row.invalid is None]
     places = {(row.first.experiment, row.first.entry, budget_text(row.first)) for row in rows}
-    fixed = any(fixed_cost(row.first) is not None for row in rows)
-    return any(rung.step_cost for rung in rungs) and not fixed and len(places) == len(rows)
+    several = len({hardware_key(row.first) for row in rows}) > 1
+    apart = several and (len(places) < len(rows) or any(has_time_budget(row.first) for row in rows))
+    return any(rung.step_cost for rung in rungs) and not apart
 
 
 def _main(records: Sequence[Record], rungs: Sequence[Comparison], out: Path, suffix: str) -> list[Picture]:

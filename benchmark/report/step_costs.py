@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from benchmark.analysis.calibration import Price, hardware_names, lacking, price_of
 from benchmark.analysis.comparability import grouped
-from benchmark.analysis.comparison import Comparison, Row, ladders, to_price
+from benchmark.analysis.comparison import Comparison, Row, to_price
+from benchmark.analysis.ladders import ladders
 from benchmark.records.budgets import budget_text
 from benchmark.report import style
 from benchmark.report.tables import Cell, Table, row_cell

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from made_costs import CPU, GPU_A, make_cost, make_priced
+
+from benchmark.analysis.calibration import Prices
 from benchmark.analysis.comparability import backbone_text
 from benchmark.analysis.comparison import comparisons, rows_of
 
@@ -117,3 +121,29 @@ def test_times_are_those_of_the_runs_against_which_nothing_speaks(make_record: A
     assert (row.accuracy.mean, row.accuracy.n) == (46.0, 3)
     (row,) = rows_of(records[1:2])
     assert (row.cost.mean, row.unsafe) == (300.0, True)  # marked, and better than none
+
+
+def test_a_record_that_prices_a_ladder_gives_its_rows_their_cost() -> None:
+    runs = [make_priced("byol", seed, seconds=100.0 + 100 * seed, flags=["busy machine"]) for seed in range(2)]
+    runs += [make_priced("simclr", budget={"epochs": 2}), make_priced("random_init")]
+    cost = make_cost(runs, {"byol": 0.2, "simclr": 0.1}, {**GPU_A, "devices": 2}, spread=0.05)
+    rows = {row.first.entry: row for row in rows_of(runs, Prices((cost,)))}
+    byol = rows["byol"]
+    assert (byol.cost.n, byol.cost.sd, byol.unsafe) == (2, None, False)
+    assert [byol.cost.mean, byol.cost.ci95] == pytest.approx([2 * 140.0, 2 * 7.0])
+    assert byol.calibrated_time is not None and byol.calibrated_time.median == pytest.approx(140.0)
+    assert byol.own_cost.mean == 150.0 and byol.own_clock_ratio is None  # made elsewhere
+    assert rows["random_init"].price is None and rows["random_init"].cost.mean == 0.0
+    assert rows["byol"].clock == rows["simclr"].clock != rows["random_init"].clock
+    # One entry of one rung without a price, and none has one.
+    vicreg = make_priced("vicreg", budget={"epochs": 2})
+    assert [row.price for row in rows_of([*runs, vicreg], Prices((cost,)))] == [None] * 4
+    failed = make_priced("vicreg", status="failed", measured=False)
+    assert sum(row.price is not None for row in rows_of([*runs, failed], Prices((cost,)))) == 2
+
+
+def test_a_comparison_knows_its_step_cost() -> None:
+    runs = [make_priced("byol"), make_priced("random_init")]
+    cost = make_cost(runs, {"byol": 0.2}, CPU)
+    assert comparisons(runs, Prices((cost,)))[0].step_cost == cost
+    assert comparisons(runs)[0].step_cost is None

@@ -3,11 +3,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from made_costs import CPU, GPU_A, make_cost, make_priced
 
+from benchmark.analysis.calibration import NO_PRICES, Prices
 from benchmark.analysis.comparison import rows_of
 from benchmark.report import style
 from benchmark.report.canvas import cost_unit, save
-from benchmark.report.cost_figure import cost_vs_accuracy
+from benchmark.report.cost_figure import caption, cost_vs_accuracy
 from benchmark.report.labels import Box
 
 if TYPE_CHECKING:
@@ -42,8 +44,8 @@ def compare(make: Any, seeds: int = 1, budgets: tuple[int, ...] = (10,)) -> list
     ]
 
 
-def draw(records: list[Any], **options: Any) -> Any:
-    return cost_vs_accuracy(rows_of(records), **options)
+def draw(records: list[Any], prices: Prices = NO_PRICES, **options: Any) -> Any:
+    return cost_vs_accuracy(rows_of(records, prices), **options)
 
 
 def text_boxes(figure: Any) -> dict[str, Box]:
@@ -170,3 +172,37 @@ def test_few_or_no_points_still_make_a_figure(make_record: Any, entries: list[tu
     records = [make_record(entry, status=status, measured=status == "completed") for entry, status in entries]
     svg, _ = save(draw(records), tmp_path / "figure")
     assert "Training time" in svg.read_text(encoding="utf-8")
+
+
+def means(figure: Any) -> set[tuple[float, float]]:
+    marks = [marks for marks in figure.axes[0].collections if hasattr(marks, "get_sizes")]
+    return {tuple(round(float(value), 6) for value in marks.get_offsets()[0]) for marks in marks}
+
+
+def test_calibrated_costs_are_drawn_with_the_interval_of_their_measurement() -> None:
+    runs = [make_priced("byol", top1=45.0, flags=["busy machine"]), make_priced("simclr", top1=40.0)]
+    cost = make_cost(runs, {"byol": 0.05, "simclr": 0.1}, {**CPU, "cpu_model": "E" * 30}, spread=0.1)
+    figure = draw(runs, Prices((cost,)))
+    axes = figure.axes[0]
+    assert means(figure) == {(35.0, 45.0), (70.0, 40.0)}  # 700 steps
+    assert axes.get_xlabel() == "Calibrated time (seconds)\non cpu, 2 threads, AVX512 BF16, bfloat16, torch 2.14"
+    assert "hollow" not in axes.get_title(loc="right")
+    bars = [segment for bar in axes.containers for line in bar.lines[2] for segment in line.get_segments()]
+    across = sorted(tuple(map(float, segment[:, 0])) for segment in bars if segment[0, 1] == segment[1, 1])
+    assert across == [pytest.approx((31.5, 38.5)), pytest.approx((63.0, 77.0))]
+    assert cost.key[:12] in caption(cost) and caption(None).startswith("Training time against")
+
+
+def test_several_devices_are_counted_as_the_measurement_has_them() -> None:
+    runs = [make_priced("byol", top1=45.0), make_priced("simclr", top1=40.0)]
+    cost = make_cost(runs, {"byol": 36 / 7, "simclr": 72 / 7}, {**GPU_A, "devices": 2})
+    figure = draw(runs, Prices((cost,)))
+    assert means(figure) == {(2.0, 45.0), (4.0, 40.0)}
+    assert figure.axes[0].get_xlabel().startswith("Calibrated cost (device-hours)\non 2 x Imaginary A1")
+
+
+def test_where_the_budget_sets_the_cost_own_clocks_are_drawn() -> None:
+    runs = [make_priced("byol", top1=t, seconds=s, budget={"wall_clock": s}) for t, s in ((40.0, 100.0), (45.0, 300.0))]
+    figure = draw(runs, Prices((make_cost(runs, {"byol": 9.0}),)))
+    assert means(figure) == {(round(100 / 60, 6), 40.0), (5.0, 45.0)}
+    assert figure.axes[0].get_xlabel().startswith("Training time (minutes)")

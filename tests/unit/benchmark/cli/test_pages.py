@@ -97,7 +97,6 @@ def measured(store: Any, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hardware", "text", "cheapest", "times"),
     [
@@ -113,9 +112,6 @@ def test_a_report_is_priced_for_the_hardware_that_is_asked_for(
     assert f"{cheapest} the cheapest to train in calibrated time on {text}" in report
     assert f"Costs of 10 epochs on cifar10-jpeg are calibrated: steps x seconds per step, measured on {text}" in report
     assert "1 x Imaginary A1, bfloat16, torch 2.14 (÷ BYOL) | 1 x Imaginary B2" in report
-    assert report.count("figures/cost_vs_accuracy.svg") == 1
-    figure = (tmp_path / "out" / "figures" / "cost_vs_accuracy.svg").read_text(encoding="utf-8")
-    assert f"on {text}</text>" in figure and "Calibrated time (seconds)</text>" in figure
     with (tmp_path / "out" / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
         board = {row["entry"]: row for row in csv.DictReader(file) if row["step_cost"]}
     assert {entry: float(row["calibrated_time_mean"]) for entry, row in board.items()} == pytest.approx(times)

@@ -106,7 +106,7 @@ def _plots(rows: Sequence[Row], panels: Mapping[str, list[Row]], every: Sequence
         budgets = [budget_text(row.first) for row in max(plot.ladders(), key=len, default=[])]
         lines = f", lines: {budgets[0].split()[0]} to {budgets[-1]}" if len(budgets) > 1 else ""
         xlabel = f"{budget_text(plot.paid[0].first)} each" if plot.equal else label + lines
-        xlabel += "\n" + fill(f"on {hardware.text}", _LETTERS) if hardware is not None else ""
+        xlabel += "" if hardware is None else f"\n{_wrapped(f'on {hardware.text}')}"
         axes.set(xlabel=xlabel, ylabel="Linear probe, test top-1 (%)")
         _set_limits(plot)
         _draw_key(plot)
@@ -114,6 +114,12 @@ def _plots(rows: Sequence[Row], panels: Mapping[str, list[Row]], every: Sequence
             axes.set_title(f"{name}\n", loc="left")  # above the key, which is as wide as a panel
         plots.append(plot)
     return plots
+
+
+def _wrapped(text: str) -> str:
+    """A list in lines that fit a panel, broken at its commas."""
+    words = text.replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", ")
+    return fill(words, _LETTERS, break_long_words=False).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _drawn(row: Row) -> Row:

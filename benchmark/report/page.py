@@ -96,7 +96,6 @@ def _context(
             section(rungs, found, files, out, prices=prices, alone=len(every_ladder) == 1) for rungs in every_ladder
         ],
         "calibrated": step_costs.CALIBRATED,
-        "hardware_note": step_costs.HARDWARE,
         "studies": study_sections(studies, out),
         "published": published_numbers,
         "limits": limits(every, [*problems, *probes_of(found)[1], *files.problems], prices),

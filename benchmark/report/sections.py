@@ -24,7 +24,7 @@ from benchmark.report.curves import learning_curves, only_points
 from benchmark.report.difference_tables import differences_table, pairs_table, tuning_table
 from benchmark.report.method_views import seen
 from benchmark.report.published_figure import caption as published_caption
-from benchmark.report.step_costs import hardware_table
+from benchmark.report.step_costs import hardware_note, hardware_table
 from benchmark.report.summary import answer, further_sentences, name_of, question
 from benchmark.report.tables import environment_facts, further_table, leaderboard_table, runs_table, targets_table
 
@@ -83,6 +83,7 @@ def section(
         "further": [*further_sentences(lead), *others],
         "tables": [_board(comparison, list(groups), probes) for comparison in ordered],
         "hardware": hardware_table(lead, prices),
+        "hardware_note": hardware_note(prices),
         "main": main,
         "machines": machines,
         "seen": _seen(lead, files, out, suffix),

@@ -9,6 +9,7 @@ from benchmark.analysis.comparability import grouped
 from benchmark.analysis.comparison import Comparison, Row, to_price
 from benchmark.analysis.ladders import ladders
 from benchmark.records.budgets import budget_text
+from benchmark.records.keys import step_key_of
 from benchmark.report import style
 from benchmark.report.tables import Cell, Table, row_cell
 from benchmark.text import listing, with_interval
@@ -25,10 +26,10 @@ CALIBRATED = (
     "clocks; the column of times says where these differ from the calibrated time by more than 10% on the same "
     "hardware."
 )
-HARDWARE = (
+_HARDWARE = (
     "Seconds per step relative to a reference entry, paired within the rounds of the measurement, with half the 95% "
     "interval; the milliseconds of a step; the device-hours of a run under the budget of the first table. All columns: "
-    "costs.csv."
+    "costs.csv. Names for --hardware: {names}."
 )
 
 
@@ -64,13 +65,19 @@ def _sentence(rungs: Sequence[Comparison], prices: Prices) -> str:
     )
 
 
+def hardware_note(prices: Prices) -> str:
+    """How to read the table of all hardware, and the names that `--hardware` takes."""
+    return _HARDWARE.format(names=", ".join(sorted(hardware_names(prices.costs).values())))
+
+
 def hardware_table(comparison: Comparison, prices: Prices) -> Table | None:
     """The cost of every entry on every measured hardware; None if no record prices an entry of the comparison.
 
     A cell has the ratio to the record's reference entry; below, the milliseconds of a step and the device-hours of a
     run. Of several records of one kind of hardware it is the one with the most of these entries, then the newest.
     """
-    rows = [row for row in comparison.rows if to_price([row])]
+    # An entry that ran on several machines costs the same.
+    rows = list({step_key_of(row.first): row for row in reversed(comparison.rows) if to_price([row])}.values())[::-1]
     columns = []
     for costs in grouped(prices.costs, lambda cost: cost.hardware.key).values():
         best = max(costs, key=lambda cost: (sum(price_of(cost, row.first) is not None for row in rows), cost.ended))
@@ -79,13 +86,15 @@ def hardware_table(comparison: Comparison, prices: Prices) -> Table | None:
     if not columns:
         return None
     columns.sort(key=lambda cost: cost.hardware.text)
-    heads = ("Entry", *(_head(cost) for cost in columns))
+    texts = [cost.hardware.text for cost in columns]
+    heads = ("Entry", *(_head(cost, alone=texts.count(cost.hardware.text) == 1) for cost in columns))
     cells = tuple((row_cell(row), *(_cell(price_of(cost, row.first), row) for cost in columns)) for row in rows)
     return Table(heads, frozenset(range(1, len(heads))), cells)
 
 
-def _head(cost: StepCost) -> str:
-    return f"{cost.hardware.text} (÷ {style.display(cost.reference)})"
+def _head(cost: StepCost, *, alone: bool) -> str:
+    machine = "" if alone else f", {cost.hardware.cpu_model}, {cost.hardware.visible_cores} cores"
+    return f"{cost.hardware.text}{machine} (÷ {style.display(cost.reference)})"
 
 
 def _cell(price: Price | None, row: Row) -> Cell:

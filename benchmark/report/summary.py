@@ -133,12 +133,13 @@ def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
     cheapest = min(here, key=lambda row: row.cost.mean or 0.0)
     elsewhere = [row for row in rows if row.cost.mean and row not in here]
     where = f" on {machine_text(rows[0].first)}" if elsewhere else ""
+    took = "took"
     if rows[0].price is not None:
-        where = f" in calibrated time on {rows[0].price.cost.hardware.text}"
+        where, took = f" in calibrated time on {rows[0].price.cost.hardware.text}", "takes"
     also = "also " if cheapest is rows[0] else ""
     text = f"{name_of(cheapest)} is {also}the cheapest to train{where} ({duration(cheapest.cost.mean)})"
     less = [
-        f"{name_of(row)} took {duration(row.cost.mean)} but collapsed"
+        f"{name_of(row)} {took} {duration(row.cost.mean)} but collapsed"
         for row in others
         if row.collapsed and not row.unsafe and row.clock == rows[0].clock
         if 0.0 < (row.cost.mean or 0.0) < (cheapest.cost.mean or 0.0)
@@ -147,8 +148,8 @@ def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
     if cheapest is rows[0]:
         return [f"{text}{besides}."]
     ratio = (rows[0].cost.mean or 0.0) / (cheapest.cost.mean or 1.0)
-    took = f"{name_of(rows[0])} took {duration(rows[0].cost.mean)}, {ratio:.1f} times as long"
-    return [f"{text}; {took}{besides}."]
+    best = f"{name_of(rows[0])} {took} {duration(rows[0].cost.mean)}, {ratio:.1f} times as long"
+    return [f"{text}; {best}{besides}."]
 
 
 def _against_random(rows: Sequence[Row], comparison: Comparison) -> str:

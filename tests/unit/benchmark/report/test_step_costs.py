@@ -6,7 +6,7 @@ from made_costs import CPU, GPU_A, GPU_B, make_cost, make_priced
 
 from benchmark.analysis.calibration import Prices
 from benchmark.analysis.comparison import comparisons
-from benchmark.report.step_costs import hardware_table, sentences
+from benchmark.report.step_costs import hardware_note, hardware_table, sentences
 
 SECONDS = {"byol": 0.2, "simclr": 0.1}
 
@@ -75,3 +75,13 @@ def test_every_entry_on_every_hardware() -> None:
         hardware_table(comparison, Prices((make_cost([make_priced("vicreg")], {"vicreg": 1.0}, reference="vicreg"),)))
         is None
     )
+
+
+def test_an_entry_that_ran_on_two_machines_is_there_once_and_hardware_of_one_name_is_told_apart() -> None:
+    twice = [*runs(), make_priced("byol", 1, environment={"cpu_model": "EPYC"})]
+    prices = Prices(tuple(make_cost(twice, SECONDS, {**GPU_A, "cpu_model": cpu}) for cpu in ("Xeon", "EPYC")))
+    table = hardware_table(comparisons(twice)[0], prices)
+    assert table is not None
+    assert sorted(row[0].text for row in table.rows) == ["BYOL", "SimCLR"]
+    assert sorted(head.split(", ")[3] for head in table.heads[1:]) == ["EPYC", "Xeon"]
+    assert hardware_note(Prices((make_cost(runs(), SECONDS, GPU_B),))).endswith("for --hardware: imaginary-b2-bf16.")

@@ -129,5 +129,5 @@ def test_the_cheapest_follows_the_calibrated_cost_and_its_hardware_is_named() ->
     (comparison,) = comparisons(runs, Prices((cost,)))
     assert answer(comparison)[1] == (
         "SimCLR is the cheapest to train in calibrated time on 1 x Imaginary A1, bfloat16, torch 2.14 (70 s); BYOL "
-        "took 3.5 min, 3.0 times as long."
+        "takes 3.5 min, 3.0 times as long."
     )

@@ -11,10 +11,11 @@ from benchmark.analysis.fronts import front_rows
 from benchmark.analysis.published import on_published_axes
 from benchmark.records.budgets import budget_text, fixed_cost, has_time_budget
 from benchmark.report import style
-from benchmark.report.canvas import cost_unit, draw_front, far_above, freeze, ladders, new_figure, plain_log_ticks
+from benchmark.report.axis_limits import set_limits
+from benchmark.report.canvas import cost_unit, draw_front, freeze, ladders, new_figure
 from benchmark.report.labels import Box, Label, place, segment
 from benchmark.report.plot import Plot
-from benchmark.report.published_figure import counted, draw_points
+from benchmark.report.published_figure import draw_points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,7 +109,7 @@ def _plots(rows: Sequence[Row], panels: Mapping[str, list[Row]], every: Sequence
         xlabel = f"{budget_text(plot.paid[0].first)} each" if plot.equal else label + lines
         xlabel += "" if hardware is None else f"\n{_wrapped(f'on {hardware.text}')}"
         axes.set(xlabel=xlabel, ylabel="Linear probe, test top-1 (%)")
-        _set_limits(plot)
+        set_limits(plot)
         _draw_key(plot)
         if len(panels) > 1:
             axes.set_title(f"{name}\n", loc="left")  # above the key, which is as wide as a panel
@@ -147,50 +148,6 @@ def _draw_panel(plot: Plot) -> list[tuple[float, float]]:
     for rungs in plot.ladders():
         _draw_entry(plot, rungs)
     return corners
-
-
-def _off_scale(plot: Plot) -> set[int]:
-    """The rungs (by id) of supervised entries that end far above the rest."""
-    others = [row for row in [*plot.paid, *plot.floors] if row.first.method != "supervised"]
-    rest = [row.accuracy.mean or 0.0 for row in others]
-    rungs_above: set[int] = set()
-    for rungs in ladders([row for row in plot.paid if row.first.method == "supervised"]):
-        if far_above(plot.at(rungs[-1])[1], rest):
-            rungs_above.update(map(id, rungs))
-    return rungs_above
-
-
-def _set_limits(plot: Plot) -> None:
-    axes, off = plot.axes, _off_scale(plot)
-    ys = [y for row in plot.paid if id(row) not in off for _, y in plot.seeds(row)]
-    ys += [row.accuracy.mean or 0.0 for row in plot.floors]
-    theirs = counted() if plot.published else []
-    ys += [run.linear_top1 for run in theirs]
-    spread = max(max(ys, default=100.0) - min(ys, default=0.0), 2.0)
-    for row in plot.paid:
-        # The bar of a wide interval may leave the figure, points may not.
-        reach = plot.height(row) or 0.0
-        reach = min(reach, 0.25 * spread) if row.accuracy.n >= MIN_RESULT else reach
-        ys += [] if id(row) in off else [plot.at(row)[1] - reach, plot.at(row)[1] + reach]
-    low, high = min(ys, default=0.0), max(ys, default=100.0)
-    pad = max(0.1 * (high - low), 1.0 - (high - low) / 2)
-    axes.set_ylim(max(low - pad, 0.0) if low >= 0 else 0.0, min(high + pad * (2.0 if off else 1.0), 101.0))
-    if plot.equal:
-        axes.set_xlim(-0.8, len(plot.paid) - 0.2)
-        axes.set_xticks([])
-        return
-    xs = [x for row in plot.paid for x, _ in plot.seeds(row) if x > 0]
-    xs += [run.device_hours or 0.0 for run in theirs]
-    left, right = min(xs, default=0.0), max(xs, default=1.0)
-    if left > 0 and right / left >= 10:
-        axes.set_xscale("log")
-        axes.set_xlim(left / (right / left) ** 0.12, right * (right / left) ** 0.14)
-        plain_log_ticks(axes)
-    else:
-        # From zero on, so that lengths are costs, unless that would leave most of the figure empty.
-        start = 0.0 if left < 0.65 * right or left == right else left
-        pad = 0.14 * max(right - start, 0.5 * right)
-        axes.set_xlim(max(0.0, start - pad), right + pad)
 
 
 def _draw_key(plot: Plot) -> None:

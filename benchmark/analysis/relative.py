@@ -9,7 +9,7 @@ from benchmark.analysis.comparability import hardware_key
 from benchmark.analysis.comparison import Comparison, Row, training_cost
 from benchmark.analysis.published import encoder_of
 from benchmark.analysis.statistics import Summary, summarise
-from benchmark.records.budgets import has_time_budget
+from benchmark.records.budgets import fixed_cost, has_time_budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +43,9 @@ def cost_ratio(row: Row, base: Row) -> Summary | None:
 
     Calibrated: the ratio of their steps' seconds, paired within the rounds of the measurement, x that of their steps.
     """
-    if row.price is None or base.price is None or row.clock != base.clock or not row.steps or not base.steps:
-        return time_ratio(row, base) if row.clock == base.clock else None
+    fixed = fixed_cost(row.first) is not None  # equal by definition, so that its own clock says more
+    if fixed or row.price is None or base.price is None or not row.steps or not base.steps:
+        return time_ratio(row, base)
     median, half_width = row.price.ratio(base.price)
     factor = row.steps / base.steps
     width = None if half_width is None else factor * half_width

@@ -62,6 +62,8 @@ def leaderboard(
     records, problems = read_results(results, trials=trials)
     prices, unread = read_prices(results, hardware)
     from benchmark.analysis import export, tables
+    from benchmark.analysis.comparison import comparisons
+    from benchmark.report import step_costs
 
     board = tables.leaderboard([record for _, record in records], prices)
     board = board if by is None else export.sorted_by(board, by)
@@ -75,6 +77,9 @@ def leaderboard(
                 write_atomically(path, form(short))
     for problem in [*problems, *unread]:
         typer.echo(f"skipped: {problem}", err=True)
+    if hardware is not None:
+        for sentence in step_costs.sentences(comparisons([record for _, record in records], prices), prices):
+            typer.echo(sentence, err=True)
     written = [path for path in (csv, markdown, latex) if path is not None]
     for path in written:
         typer.echo(path)
@@ -106,7 +111,7 @@ def compare(
 @app.command()
 def merge(results: Results, out: Annotated[Path, typer.Option("--out", help="Folder that all runs go to.")]) -> None:
     """Join results of several machines, with their step costs; what does not belong together is named and refused."""
-    read_results(results, trials=True)
+    read_results(results, trials=True, needed=not read_prices(results)[0].costs)
     from benchmark.analysis.merge import merge as merge_results
 
     merged = merge_results(results, out)

@@ -97,3 +97,10 @@ def test_a_calibrated_ratio_is_one_of_costs_and_not_of_steps() -> None:
     rows = {row.first.entry: row for row in comparisons(runs, prices)[0].rows}
     ratio = cost_ratio(rows["byol"], rows["cnn_jepa"])
     assert ratio is not None and (ratio.mean, ratio.ci95) == (pytest.approx(2.0), pytest.approx(0.02))
+
+
+def test_under_a_budget_that_sets_the_cost_the_ratio_is_that_of_the_own_clocks() -> None:
+    runs = [make_priced(entry, seconds=60.0, budget={"wall_clock": 60}) for entry in ("byol", "simclr")]
+    byol, simclr = comparisons(runs, Prices((make_cost(runs, {"byol": 0.1, "simclr": 0.2}),)))[0].rows
+    ratio = cost_ratio(byol, simclr)
+    assert byol.price is not None and ratio is not None and ratio.mean == 1.0

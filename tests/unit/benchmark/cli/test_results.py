@@ -86,8 +86,9 @@ def test_the_leaderboard_is_priced_for_a_hardware_and_sorted_by_it(bench: Any, s
     assert code == 0 and "Calibrated" not in printed  # of two other kinds none is nearer
     for name, time, first in (("imaginary-a1-bf16", "14 ± 0", "byol"), ("imaginary-b2-bf16", "56 ± 1", "simclr")):
         code, printed = bench("leaderboard", folder, "--hardware", name, "--by", "calibrated_time")
-        rows = [line for line in printed.splitlines() if "byol" in line or "simclr" in line]
+        rows = [line for line in printed.splitlines() if "| byol |" in line or "| simclr |" in line]
         assert code == 0 and "Calibrated (s)" in printed and "Calibrated device-hours" in printed
+        assert "Costs of 10 epochs on cifar10-jpeg are calibrated: " in printed
         assert first in rows[0] and any(f"| {time} |" in row for row in rows if "byol" in row)
     code, printed = bench("leaderboard", folder, "--hardware", "imaginary-a1")
     assert code == 2 and "measured: imaginary-a1-bf16, imaginary-b2-bf16" in " ".join(printed.split())
@@ -95,3 +96,7 @@ def test_the_leaderboard_is_priced_for_a_hardware_and_sorted_by_it(bench: Any, s
     assert code == 0 and "calibrated_time" in printed and ",56.0," in printed
     code, printed = bench("merge", folder, "--out", tmp_path / "all")
     assert "; 2 step-cost records taken" in printed and len(list((tmp_path / "all").rglob("costs/*.json"))) == 2
+    (tmp_path / "costs alone").mkdir()
+    (folder / "cifar10" / "costs").rename(tmp_path / "costs alone" / "costs")
+    code, printed = bench("merge", tmp_path / "costs alone", "--out", tmp_path / "costs only")
+    assert code == 0 and "0 runs taken, 0 were there, 0 refused; 2 step-cost records taken" in printed

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/leaderboard.md: every column of the leaderboard, the runs and the further protocols.
+"""Writes the tables of docs/leaderboard.md: every column of the leaderboard, runs, further protocols and step costs.
 
 Usage: python docs/make_leaderboard.py [--check]
 
@@ -15,12 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.analysis.columns import explained
+from benchmark.analysis.cost_columns import COSTS
 from benchmark.analysis.leaderboard_columns import LEADERBOARD
 from benchmark.analysis.probes import PROBES
 from benchmark.analysis.run_columns import RUNS
 
 PAGE = Path(__file__).parent / "leaderboard.md"
-TABLES: dict[str, tuple[Any, ...]] = {"leaderboard.csv": LEADERBOARD, "runs.csv": RUNS, "probes.csv": PROBES}
+TABLES: dict[str, tuple[Any, ...]] = {
+    "leaderboard.csv": LEADERBOARD,
+    "runs.csv": RUNS,
+    "probes.csv": PROBES,
+    "costs.csv": COSTS,
+}
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """What a column of a table is: its name, its kind, its explanation in docs/leaderboard.md, and how it is computed.
 
-A new column is one entry in `leaderboard_columns.py`, `run_columns.py` or `probes.py`; `make docs` then explains it in
-the documentation. Columns are stable within a `LEADERBOARD_VERSION`.
+A new column is one entry in `leaderboard_columns.py`, `run_columns.py`, `probes.py` or `cost_columns.py`; `make docs`
+then explains it in the documentation. Columns are stable within a `LEADERBOARD_VERSION`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-LEADERBOARD_VERSION = 6
+LEADERBOARD_VERSION = 7
 
 Kind = Literal["text", "count", "number"]
 _DTYPES: dict[Kind, str] = {"count": "Int64", "number": "Float64"}

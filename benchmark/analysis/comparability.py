@@ -51,6 +51,11 @@ def machine_text(record: Record) -> str:
     return f"{machine.cpu_model}, {machine.threads} thread{'s' if machine.threads > 1 else ''}"
 
 
+def torch_release(record: Record) -> str:
+    """Major and minor version of torch, such as `2.14`."""
+    return ".".join(record.environment.packages.get("torch", "").split("+")[0].split(".")[:2])
+
+
 def is_vit(record: Record) -> bool:
     """Whether the backbone is a vision transformer."""
     return record.backbone.lower().startswith("vit")
@@ -85,13 +90,12 @@ def _quality_fields(record: Record) -> dict[str, Any]:
 
 def _hardware_fields(record: Record) -> dict[str, Any]:
     environment = record.environment
-    release = environment.packages.get("torch", "")
     fields = {
         "device model": environment.device_model,
         "devices": environment.devices,
         "CPU model": environment.cpu_model,
         "visible cores": environment.visible_cores,
-        "torch": ".".join(release.split("+")[0].split(".")[:2]),
+        "torch": torch_release(record),
     }
     if environment.device == "cpu":  # with a GPU, CPU threads only prepare the data
         fields["threads"] = environment.threads

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from benchmark.analysis.calibration import NO_PRICES, price_of
 from benchmark.analysis.columns import attribute
-from benchmark.analysis.comparability import backbone_text, comparison_key, cost_key, grouped, ladder_key, short_hash
+from benchmark.analysis.comparability import (
+    backbone_text,
+    comparison_key,
+    cost_key,
+    grouped,
+    hardware_key,
+    ladder_key,
+    short_hash,
+)
 from benchmark.analysis.statistics import Summary, sampling_half_width, summarise
-from benchmark.records.budgets import budget_kind, budget_size, is_cost_budget
+from benchmark.records.budgets import budget_size
 from benchmark.records.invalid import why_invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from benchmark.analysis.calibration import Price, Prices
+    from benchmark.records.cost import Interval, StepCost
     from benchmark.records.schema import Record
 
 REFERENCES = ("random_init", "supervised")
@@ -39,9 +50,13 @@ def row_key(record: Record) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Row:
-    """The runs of one entry, at least one: its seeds under one configuration, in order of their seed."""
+    """The runs of one entry, at least one: its seeds under one configuration, in order of their seed.
+
+    `price`: what a step of them costs, where a step-cost record prices all rows of the ladder.
+    """
 
     records: tuple[Record, ...]
+    price: Price | None = None
 
     @property
     def first(self) -> Record:
@@ -65,8 +80,8 @@ class Row:
 
     @property
     def unsafe(self) -> bool:
-        """Whether all of the row's times are unsafe (rules 12 to 14)."""
-        return any(UNSAFE_TIMES & set(record.flags) for record in self.timed)
+        """Whether all of the row's times are unsafe (rules 12 to 14); calibrated ones never are."""
+        return self.price is None and any(UNSAFE_TIMES & set(record.flags) for record in self.timed)
 
     @property
     def collapsed(self) -> bool:
@@ -129,8 +144,39 @@ class Row:
 
     @cached_property
     def cost(self) -> Summary:
-        """Training cost: devices x training time, in seconds."""
+        """Training cost in device-seconds: calibrated where the row has a price, else by the runs' own clocks.
+
+        A calibrated cost has the interval of the measurement, which is over its rounds and not over seeds.
+        """
+        if self.price is None or self.steps is None:
+            return self.own_cost
+        interval = self.price.device_seconds(self.steps)
+        return Summary(len(self.measured), interval.median, None, (interval.high - interval.low) / 2)
+
+    @cached_property
+    def own_cost(self) -> Summary:
+        """Training cost by the runs' own clocks: devices x training time, in seconds."""
         return self.time_summary(training_cost)
+
+    @cached_property
+    def steps(self) -> float | None:
+        """Mean number of steps of the measured runs, which differs by seed only under a budget of time."""
+        return self.summary(attribute("ledger.steps")).mean
+
+    @property
+    def clock(self) -> str:
+        """What the row's cost was measured by; costs may be compared where it is the same (rule 1)."""
+        return hardware_key(self.first) if self.price is None else self.price.cost.key
+
+    @property
+    def calibrated_time(self) -> Interval | None:
+        """Mean calibrated training time in seconds; None without a price."""
+        return None if self.price is None or self.steps is None else self.price.seconds(self.steps)
+
+    @property
+    def own_clock_ratio(self) -> float | None:
+        """Training time by the runs' own clocks divided by the calibrated one; None if they ran on other hardware."""
+        return None if self.price is None else self.price.own_clock_ratio(self.timed)
 
 
 def training_cost(record: Record) -> float | None:
@@ -157,6 +203,11 @@ class Comparison:
     def records(self) -> list[Record]:
         """All records."""
         return [record for row in self.rows for record in row.records]
+
+    @property
+    def step_cost(self) -> StepCost | None:
+        """The record that prices all rows; None if costs are those of the runs' own clocks."""
+        return next((row.price.cost for row in self.rows if row.price is not None), None)
 
     @property
     def floors(self) -> list[Row]:
@@ -198,20 +249,37 @@ def _newest_of_each_key(records: Sequence[Record]) -> list[Record]:
     return list(best.values())
 
 
-def rows_of(records: Sequence[Record]) -> list[Row]:
-    """The rows of some records, each with its runs by seed, in order of their first record."""
+def rows_of(records: Sequence[Record], prices: Prices = NO_PRICES) -> list[Row]:
+    """The rows of some records, each with its runs by seed, in order of their first record.
+
+    Those of a ladder have prices if one step-cost record prices them all.
+    """
     groups = grouped(_newest_of_each_key(records), row_key)
-    return [Row(tuple(sorted(group, key=lambda r: (r.seed, r.key)))) for group in groups.values()]
+    rows = [Row(tuple(sorted(group, key=lambda r: (r.seed, r.key)))) for group in groups.values()]
+    chosen = {
+        key: prices.choose(to_price(ladder)) for key, ladder in grouped(rows, lambda r: ladder_key(r.first)).items()
+    }
+    return [_priced(row, chosen[ladder_key(row.first)]) for row in rows]
 
 
-def valid_rows(records: Sequence[Record]) -> list[Row]:
+def to_price(rows: Sequence[Row]) -> list[Record]:
+    """The runs whose steps need a price: those of valid rows that trained."""
+    return [record for row in rows if row.invalid is None and row.own_cost.mean for record in row.measured]
+
+
+def _priced(row: Row, cost: StepCost | None) -> Row:
+    price = price_of(cost, row.first) if cost is not None and row.own_cost.mean else None
+    return row if price is None else replace(row, price=price)
+
+
+def valid_rows(records: Sequence[Record], prices: Prices = NO_PRICES) -> list[Row]:
     """The rows that figures show: without the invalid ones."""
-    return [row for row in rows_of(records) if row.invalid is None]
+    return [row for row in rows_of(records, prices) if row.invalid is None]
 
 
-def comparisons(records: Sequence[Record]) -> list[Comparison]:
+def comparisons(records: Sequence[Record], prices: Prices = NO_PRICES) -> list[Comparison]:
     """All comparisons among some records, by dataset, ladder and rising budget."""
-    groups = grouped(rows_of(records), lambda row: comparison_key(row.first))
+    groups = grouped(rows_of(records, prices), lambda row: comparison_key(row.first))
 
     def by_accuracy(row: Row) -> tuple[bool, float, str, str]:
         mean = row.accuracy.mean
@@ -220,28 +288,3 @@ def comparisons(records: Sequence[Record]) -> list[Comparison]:
 
     every = [Comparison(key, tuple(sorted(rows, key=by_accuracy))) for key, rows in groups.items()]
     return sorted(every, key=lambda c: (c.first.dataset.name, ladder_key(c.first), budget_size(c.first), c.key))
-
-
-def ladders(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
-    """The comparisons that differ in their budget alone, together."""
-    return list(grouped(comparisons, lambda comparison: ladder_key(comparison.first)).values())
-
-
-def in_reading_order(rungs: Sequence[Comparison]) -> list[Comparison]:
-    """The rungs of one ladder in the order in which a report shows them; the first one has the answer.
-
-    Kinds of budget are in order of the number of measured runs at their largest rung, data before cost if equal;
-    within a kind the largest budget comes first.
-    """
-    kinds = grouped(rungs, lambda rung: budget_kind(rung.first))
-
-    def runs(rung: Comparison) -> int:
-        return sum(len(row.measured) for row in rung.rows)
-
-    for same_kind in kinds.values():
-        same_kind.sort(key=lambda rung: (-budget_size(rung.first), -runs(rung)))
-
-    def place(kind: str) -> tuple[int, bool, str]:
-        return -runs(kinds[kind][0]), is_cost_budget(kinds[kind][0].first), kind
-
-    return [rung for kind in sorted(kinds, key=place) for rung in kinds[kind]]

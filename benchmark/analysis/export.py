@@ -19,6 +19,8 @@ SORTS: dict[str, tuple[str, bool]] = {
     "knn20": ("knn20_mean", True),
     "knn200": ("knn200_mean", True),
     "training_time": ("training_time_mean", False),
+    "calibrated_time": ("calibrated_time_mean", False),
+    "calibrated_device_hours": ("calibrated_device_hours_mean", False),
     "total_time": ("total_time_mean", False),
     "device_hours": ("device_hours_mean", False),
     "images_per_second": ("images_per_second_mean", True),
@@ -56,6 +58,10 @@ def short(board: pd.DataFrame) -> pd.DataFrame:
     def number(row: Any, column: str, form: Callable[[float], str]) -> str:
         return "" if pd.isna(row[column]) else form(float(row[column]))
 
+    def calibrated(row: Any) -> str:
+        low, mean, high = (row[f"calibrated_time_{part}"] for part in ("low", "mean", "high"))
+        return "" if pd.isna(mean) else with_interval(mean, (high - low) / 2, 0)
+
     rows = [
         {
             "Dataset": row["dataset"],
@@ -66,7 +72,9 @@ def short(board: pd.DataFrame) -> pd.DataFrame:
             "Linear top-1 (%)": interval(row, "linear_top1"),
             "kNN-20 (%)": interval(row, "knn20"),
             "kNN-200 (%)": interval(row, "knn200"),
+            "Calibrated (s)": calibrated(row),
             "Training (s)": interval(row, "training_time", 0),
+            "Calibrated device-hours": number(row, "calibrated_device_hours_mean", lambda v: f"{v:.3g}"),
             "Device-hours": number(row, "device_hours_mean", lambda v: f"{v:.3g}"),
             "Images/s": number(row, "images_per_second_mean", lambda v: f"{v:,.0f}"),
             "Status": row["status"] + (" (preliminary)" if row["preliminary"] == "yes" else ""),

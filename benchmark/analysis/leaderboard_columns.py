@@ -72,6 +72,24 @@ def _mean_time(value: str | Value, part: str = "mean") -> Callable[[BoardRow], f
     return lambda at: getattr(at.row.time_summary(read), part)
 
 
+def _calibrated(part: str, per: float = 1.0, *, devices: bool = False) -> Callable[[BoardRow], float | None]:
+    """A part of the interval of a row's calibrated time, or of its calibrated device-seconds."""
+
+    def read(at: BoardRow) -> float | None:
+        price, steps = at.row.price, at.row.steps
+        if price is None or steps is None:
+            return None
+        interval = price.device_seconds(steps) if devices else price.seconds(steps)
+        return float(getattr(interval, part)) / per
+
+    return read
+
+
+def _calibrated_joules(at: BoardRow) -> float | None:
+    energy = None if at.row.price is None or at.row.steps is None else at.row.price.joules(at.row.steps)
+    return None if energy is None else energy.median
+
+
 def _score(name: str, meaning: str) -> tuple[Column[BoardRow], Column[BoardRow]]:
     """A score's mean and its interval."""
     path = f"metrics.scores.{name}"
@@ -183,6 +201,41 @@ LEADERBOARD: tuple[Column[BoardRow], ...] = (
         _mean_time("ledger.training_time"),
     ),
     number("training_time_ci95", "half of its 95% interval", _mean_time("ledger.training_time", "ci95")),
+    number(
+        "calibrated_time_mean",
+        "optimizer steps x seconds per step, from the step-cost record that prices every entry of the ladder; empty "
+        "where there is none. The mean over the measured runs, whatever their flags",
+        _calibrated("median"),
+    ),
+    number(
+        "calibrated_time_low",
+        "lower end of its 95% interval, by bootstrap over the rounds of the measurement",
+        _calibrated("low"),
+    ),
+    number("calibrated_time_high", "upper end of that interval", _calibrated("high")),
+    number(
+        "calibrated_device_hours_mean",
+        "devices of the measurement x calibrated time, in hours",
+        _calibrated("median", 3600.0, devices=True),
+    ),
+    number(
+        "calibrated_joules_mean",
+        "optimizer steps x joules per step; `costs.csv` says of which device. Empty where no counter can be read",
+        _calibrated_joules,
+    ),
+    number(
+        "relative_cost",
+        "seconds per step relative to the reference entry of the measurement, paired within its rounds",
+        "row.price.entry.ratio.median",
+    ),
+    number(
+        "own_clock_ratio",
+        "training time by the runs' own clocks (over the `n_timed` runs) divided by the calibrated time; empty if "
+        "they were made on other hardware",
+        "row.own_clock_ratio",
+    ),
+    text("calibrated_on", "the hardware of the step-cost record", "row.price.cost.hardware.text"),
+    text("step_cost", "12 hex digits of the record's key", "row.price.short_key"),
     text(
         "time_to_targets",
         "for each accuracy of the experiment's `targets:`, the median over all runs of the training time at the first "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from benchmark.analysis.merge_costs import merge_costs
 from benchmark.files import cannot_be_written
 from benchmark.records.folder import find_records, read_all, read_record, run_folder
 from benchmark.records.keys import recomputed_key
@@ -33,17 +34,19 @@ class Merged:
         taken: folders that were copied.
         there: records that were in the folder already, or appear twice and are equal.
         refused: a line about each that was left out.
+        costs: how many step-cost records were copied.
         unverifiable: how many of `taken` and `there` lack something that their key was made from.
     """
 
     taken: list[Path] = field(default_factory=list)
     there: int = 0
+    costs: int = 0
     refused: list[str] = field(default_factory=list)
     unverifiable: int = 0
 
 
 def merge(sources: Sequence[Path], out: Path) -> Merged:
-    """Copies the runs of several results folders into one; nothing is overwritten.
+    """Copies the runs and step costs of several results folders into one; no run is overwritten.
 
     Refused are records that cannot be read or contradict themselves, whose key is not the hash of their settings,
     whose folder or configuration file belongs to another run; one run under two keys or seeds; and two different
@@ -62,6 +65,8 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
             merged.refused.append(f"{path}: {wrong}")
         else:
             merged.unverifiable += path in unverifiable
+    merged.costs, problems = merge_costs(sources, out)
+    merged.refused += problems
     return merged
 
 

@@ -9,7 +9,7 @@ from benchmark.analysis.comparability import hardware_key
 from benchmark.analysis.comparison import Comparison, Row, training_cost
 from benchmark.analysis.published import encoder_of
 from benchmark.analysis.statistics import Summary, summarise
-from benchmark.records.budgets import is_cost_budget
+from benchmark.records.budgets import fixed_cost, is_cost_budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,18 +38,32 @@ def time_ratio(row: Row, base: Row, time: Callable[[Record], float | None] = tra
     return ratios if ratios.n else None
 
 
+def cost_ratio(row: Row, base: Row) -> Summary | None:
+    """A row's training cost divided by another's; None on different machines or without common seeds.
+
+    Calibrated: the ratio of their steps' seconds, paired within the rounds of the measurement, x that of their steps.
+    """
+    fixed = fixed_cost(row.first) is not None  # equal by definition, so that its own clock says more
+    if fixed or row.price is None or base.price is None or not row.steps or not base.steps:
+        return time_ratio(row, base)
+    median, half_width = row.price.ratio(base.price)
+    factor = row.steps / base.steps
+    width = None if half_width is None else factor * half_width
+    return Summary(row.price.entry.rounds, factor * median, None, width)
+
+
 def total_cost(record: Record) -> float | None:
     """Devices x total time in seconds; None without a ledger."""
     return None if record.ledger is None else record.ledger.total_time * max(1, record.ledger.devices)
 
 
 def bases(comparison: Comparison) -> dict[tuple[str, str], Row]:
-    """CNN-JEPA's rows by machine and encoder; of several the shortest name, so that speed does not decide."""
+    """CNN-JEPA's rows by clock and encoder; of several the shortest name, so that speed does not decide."""
     by_encoder: dict[tuple[str, str], Row] = {}
     for row in sorted(comparison.rows, key=lambda row: (len(row.first.entry), row.first.entry)):
         known = row.first.method == "cnn_jepa" and encoder_of(row.first) in ENCODERS
         if known and row.invalid is None and row.cost.mean:
-            by_encoder.setdefault((hardware_key(row.first), encoder_of(row.first)), row)
+            by_encoder.setdefault((row.clock, encoder_of(row.first)), row)
     return by_encoder
 
 
@@ -61,11 +75,9 @@ def relative_times(comparison: Comparison) -> list[RelativeTime]:
     rows = [row for row in comparison.rows if row.invalid is None and row.cost.mean]
 
     def against(row: Row) -> RelativeTime:
-        own = {name: base.get((hardware_key(row.first), name)) for name in ENCODERS}
-        training, total = (
-            {name: None if other is None else time_ratio(row, other, time) for name, other in own.items()}
-            for time in (training_cost, total_cost)
-        )
+        own = {name: base.get((row.clock, name)) for name in ENCODERS}
+        training = {name: None if other is None else cost_ratio(row, other) for name, other in own.items()}
+        total = {name: None if other is None else time_ratio(row, other, total_cost) for name, other in own.items()}
         return RelativeTime(row, tuple(filter(None, own.values())), training, total)
 
-    return [against(row) for row in sorted(rows, key=lambda row: (hardware_key(row.first), row.cost.mean or 0.0))]
+    return [against(row) for row in sorted(rows, key=lambda row: (row.clock, row.cost.mean or 0.0))]

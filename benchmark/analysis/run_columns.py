@@ -17,15 +17,23 @@ from benchmark.analysis.values import (
 )
 
 if TYPE_CHECKING:
+    from benchmark.analysis.calibration import Price
     from benchmark.records.schema import Record
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run, and where its record is, seen from the table."""
+    """A run, where its record is, seen from the table, and what a step of it costs."""
 
     record: Record
     path: str
+    price: Price | None = None
+
+    @property
+    def calibrated_time(self) -> float | None:
+        """Steps x seconds per step; None without a price or a ledger."""
+        ledger = self.record.ledger
+        return None if self.price is None or ledger is None else self.price.seconds(ledger.steps).median
 
 
 RUNS: tuple[Column[RunRow], ...] = (
@@ -57,6 +65,8 @@ RUNS: tuple[Column[RunRow], ...] = (
     number("other_linear_top1", "its linear top-1", lambda run: other_linear_top1(run.record)),
     number("final_loss", "the last training loss", "record.metrics.final_loss"),
     number("training_time", "as above", "record.ledger.training_time"),
+    number("calibrated_time", "optimizer steps x seconds per step, as above", "calibrated_time"),
+    text("step_cost", "as above", "price.short_key"),
     number("total_time", "as above; with the phases below it adds up", "record.ledger.total_time"),
     number(
         "setup_time",

@@ -1,4 +1,4 @@
-"""The tables of results: the leaderboard, a row per entry; the runs, a row each; scores by further protocols.
+"""The tables of results: the leaderboard, a row per entry; the runs; scores by further protocols; step costs.
 
 Unknown values are empty.
 """
@@ -9,8 +9,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.analysis.calibration import NO_PRICES
 from benchmark.analysis.columns import frame
 from benchmark.analysis.comparison import comparisons
+from benchmark.analysis.cost_columns import COSTS, CostRow
 from benchmark.analysis.export import sorted_by
 from benchmark.analysis.leaderboard_columns import LEADERBOARD, BoardRow
 from benchmark.analysis.probes import PROBES, probe_rows, probes_of
@@ -23,27 +25,34 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from benchmark.analysis.calibration import Prices
     from benchmark.records.schema import Record
 
 
-def leaderboard(records: Sequence[Record]) -> pd.DataFrame:
+def leaderboard(records: Sequence[Record], prices: Prices = NO_PRICES) -> pd.DataFrame:
     """One row per entry and comparison, with the columns of `LEADERBOARD`.
 
     Comparisons are in order of dataset and rising budget, rows inside one by falling linear top-1. Rows whose runs all
     failed come last.
     """
-    return frame(LEADERBOARD, [BoardRow(c, row) for c in comparisons(records) for row in c.rows])
+    return frame(LEADERBOARD, [BoardRow(c, row) for c in comparisons(records, prices) for row in c.rows])
 
 
-def runs(records: Sequence[tuple[Path, Record]], folder: Path) -> pd.DataFrame:
+def runs(records: Sequence[tuple[Path, Record]], folder: Path, prices: Prices = NO_PRICES) -> pd.DataFrame:
     """One row per record, with the columns of `RUNS`, in the order of experiment, budget, entry and seed.
 
     The `record` column's paths are relative to `folder`.
     """
-    ordered = [record for comparison in comparisons([record for _, record in records]) for record in comparison.records]
-    place = {id(record): index for index, record in enumerate(ordered)}
+    rows = [row for comparison in comparisons([record for _, record in records], prices) for row in comparison.rows]
+    price = {id(record): row.price for row in rows for record in row.records}
+    place = {key: index for index, key in enumerate(price)}
     pairs = sorted(records, key=lambda pair: (place.get(id(pair[1]), len(place)), str(pair[0])))
-    return frame(RUNS, [RunRow(record, relative(path, folder)) for path, record in pairs])
+    return frame(RUNS, [RunRow(record, relative(path, folder), price.get(id(record))) for path, record in pairs])
+
+
+def costs(prices: Prices) -> pd.DataFrame:
+    """One row per entry and step-cost record, with the columns of `COSTS`, in the records' order."""
+    return frame(COSTS, [CostRow(cost, entry) for cost in prices.costs for entry in cost.entries])
 
 
 def relative(path: Path, folder: Path) -> str:
@@ -52,13 +61,21 @@ def relative(path: Path, folder: Path) -> str:
 
 
 def write_leaderboard(
-    records: Sequence[tuple[Path, Record]], out_dir: Path, *, name: str = "leaderboard.csv", by: str | None = None
+    records: Sequence[tuple[Path, Record]],
+    out_dir: Path,
+    *,
+    name: str = "leaderboard.csv",
+    by: str | None = None,
+    prices: Prices = NO_PRICES,
 ) -> tuple[Path, Path]:
-    """Writes the leaderboard and `runs.csv` into a folder, each in one move; `probes.csv` where there are any.
+    """Writes the leaderboard and `runs.csv` into a folder, each in one move.
+
+    There is `probes.csv` where runs have further scores, and `costs.csv` where there are step-cost records.
 
     Args:
         records: record files and what they hold, as `benchmark.records.find_records` gives them.
         name: of the leaderboard's file.
+        prices: the step-cost records.
         by: sort its rows by this, inside each comparison; see `benchmark.analysis.export.SORTS`.
 
     Returns:
@@ -67,11 +84,13 @@ def write_leaderboard(
     Raises:
         UserError: the leaderboard would have another table's name.
     """
-    if name in ("runs.csv", "probes.csv"):
+    if name in ("runs.csv", "probes.csv", "costs.csv"):
         raise UserError(f"the leaderboard cannot be called {name}: another table has that name")
-    board = leaderboard([record for _, record in records])
+    board = leaderboard([record for _, record in records], prices)
     board = board if by is None else sorted_by(board, by)
-    tables = {out_dir / name: board, out_dir / "runs.csv": runs(records, out_dir)}
+    tables = {out_dir / name: board, out_dir / "runs.csv": runs(records, out_dir, prices)}
+    if prices.costs:
+        tables[out_dir / "costs.csv"] = costs(prices)
     probes, _ = probes_of(records)
     if any(probes.values()):
         every = comparisons([record for _, record in records])

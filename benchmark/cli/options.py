@@ -52,6 +52,14 @@ Costs = Annotated[
     ),
 ]
 Results = Annotated[list[Path], typer.Argument(help="Results folders or parts of them.")]
+Hardware = Annotated[
+    str | None,
+    typer.Option(
+        "--hardware",
+        metavar="NAME",
+        help="Costs on this hardware (`bench cost`), by default that of the runs; a wrong name lists all.",
+    ),
+]
 Trials = Annotated[bool, typer.Option("--trials", help="With the runs of sweeps, which were never tested.")]
 
 Config = Annotated[str, typer.Argument(help="A shipped experiment's name, or a YAML file.")]

@@ -7,11 +7,13 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from benchmark.analysis.calibration import Prices
 from benchmark.cost.budget import BudgetSpec, parse_budget
 from benchmark.errors import UserError
 from benchmark.experiment.explain import validate
 from benchmark.files import writing
 from benchmark.records.budgets import budget_of, budget_text
+from benchmark.records.cost import find_costs
 from benchmark.records.folder import find_records
 from benchmark.records.study import find_studies
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from benchmark.records.schema import Record
 
 # The files that a report is made from; others change during a run.
-_SOURCES = ("record.json", "study.json", "breakdown.json", "glimpse.npz", "probes/*.json")
+_SOURCES = ("record.json", "study.json", "breakdown.json", "glimpse.npz", "probes/*.json", "costs/*.json")
 _INTERVAL = 2.0  # seconds
 
 
@@ -51,6 +53,18 @@ def read_results(
     return records, problems
 
 
+def read_prices(folders: list[Path], hardware: str | None = None) -> tuple[Prices, list[str]]:
+    """The step-cost records below some folders, for hardware of a name if one is given, and what could not be read.
+
+    Raises:
+        UserError: there is no record of such hardware.
+    """
+    costs, problems = find_costs(folders)
+    # A record that was copied to several places is one record.
+    prices = Prices(tuple({cost.key: cost for _, cost in costs}.values()))
+    return (prices if hardware is None else prices.on(hardware)), problems
+
+
 def _of_budget(records: list[tuple[Path, Record]], budget: str) -> list[tuple[Path, Record]]:
     try:
         limits = parse_budget(budget)
@@ -65,7 +79,13 @@ def _of_budget(records: list[tuple[Path, Record]], budget: str) -> list[tuple[Pa
 
 
 def write_pages(
-    folders: list[Path], out: Path, *, trials: bool = False, pictures: bool = False, budget: str | None = None
+    folders: list[Path],
+    out: Path,
+    *,
+    trials: bool = False,
+    pictures: bool = False,
+    budget: str | None = None,
+    hardware: str | None = None,
 ) -> None:
     """Writes the report of some results, with the studies found there.
 
@@ -73,18 +93,21 @@ def write_pages(
         trials: include the runs of sweeps.
         pictures: show images of other people's datasets.
         budget: only the runs of this budget, written as for `bench run`; several limits select several budgets.
+        hardware: what costs are wanted for, by its name; by default the hardware of the runs.
 
     Raises:
-        UserError: a folder is missing, there is nothing to report, or it cannot be written.
+        UserError: a folder is missing, there is nothing to report, nothing of this budget or hardware, or the report
+            cannot be written.
     """
     studies, unreadable = find_studies(folders)
     records, problems = read_results(folders, trials=trials, needed=not studies)
     if budget is not None:
         records = _of_budget(records, budget)
+    prices, unread = read_prices(folders, hardware)
     from benchmark.report.page import write_report
 
     with writing(out, "choose another folder; the records are safe"):
-        write_report(records, [*problems, *unreadable], out, studies=studies, pictures=pictures)
+        write_report(records, [*problems, *unreadable, *unread], out, studies=studies, pictures=pictures, prices=prices)
 
 
 def watch(

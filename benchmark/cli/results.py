@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.console import plain_console
-from benchmark.cli.options import Results, Trials
-from benchmark.cli.pages import read_results, watch, write_pages
+from benchmark.cli.options import Hardware, Results, Trials
+from benchmark.cli.pages import read_prices, read_results, watch, write_pages
 from benchmark.files import write_atomically, writing
 
 app = typer.Typer()
@@ -23,6 +23,7 @@ def report(
     budget: Annotated[
         str | None, typer.Option("--budget", help="Only the runs of this one, such as epochs=2; studies stay.")
     ] = None,
+    hardware: Hardware = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Show images of other people's datasets, too (shapes always are).")
     ] = False,
@@ -33,7 +34,7 @@ def report(
     """Write the report of some results: page, figures, leaderboard, studies."""
 
     def write() -> str:
-        write_pages(results, out, trials=trials, pictures=pictures, budget=budget)
+        write_pages(results, out, trials=trials, pictures=pictures, budget=budget, hardware=hardware)
         return str(out / "index.html")
 
     if keep:
@@ -53,30 +54,37 @@ def leaderboard(
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the short table there, as Markdown.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Write the short table there, as LaTeX (booktabs).")] = None,
+    hardware: Hardware = None,
     runs: Annotated[bool, typer.Option("--runs", help="Print a row per run.")] = False,
     trials: Trials = False,
 ) -> None:
     """Print or write the leaderboard of some results: a row per entry and comparison."""
     records, problems = read_results(results, trials=trials)
+    prices, unread = read_prices(results, hardware)
     from benchmark.analysis import export, tables
+    from benchmark.analysis.comparison import comparisons
+    from benchmark.report import step_costs
 
-    board = tables.leaderboard([record for _, record in records])
+    board = tables.leaderboard([record for _, record in records], prices)
     board = board if by is None else export.sorted_by(board, by)
     short = export.short(board)
     if csv is not None:
         with writing(csv):
-            tables.write_leaderboard(records, csv.parent, name=csv.name, by=by)
+            tables.write_leaderboard(records, csv.parent, name=csv.name, by=by, prices=prices)
     for path, form in ((markdown, export.to_markdown), (latex, export.to_latex)):
         if path is not None:
             with writing(path):
                 write_atomically(path, form(short))
-    for problem in problems:
+    for problem in [*problems, *unread]:
         typer.echo(f"skipped: {problem}", err=True)
+    if hardware is not None:
+        for sentence in step_costs.sentences(comparisons([record for _, record in records], prices), prices):
+            typer.echo(sentence, err=True)
     written = [path for path in (csv, markdown, latex) if path is not None]
     for path in written:
         typer.echo(path)
     if runs:
-        typer.echo(tables.runs(records, Path.cwd()).to_csv(index=False), nl=False)
+        typer.echo(tables.runs(records, Path.cwd(), prices).to_csv(index=False), nl=False)
     elif not written:
         typer.echo(export.to_markdown(short), nl=False)
 
@@ -102,14 +110,16 @@ def compare(
 
 @app.command()
 def merge(results: Results, out: Annotated[Path, typer.Option("--out", help="Folder that all runs go to.")]) -> None:
-    """Join results of several machines; runs that do not belong together are named and refused."""
-    read_results(results, trials=True)
+    """Join results of several machines, with their step costs; what does not belong together is named and refused."""
+    read_results(results, trials=True, needed=not read_prices(results)[0].costs)
     from benchmark.analysis.merge import merge as merge_results
 
     merged = merge_results(results, out)
     for line in merged.refused:
         typer.echo(f"refused: {line}", err=True)
     summary = f"{out}: {len(merged.taken)} runs taken, {merged.there} were there, {len(merged.refused)} refused"
+    if merged.costs:
+        summary += f"; {merged.costs} step-cost records taken"
     if merged.unverifiable:
         summary += f"; keys of {merged.unverifiable} unverifiable (their records do not say what they are made from)"
     typer.echo(summary)

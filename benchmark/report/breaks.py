@@ -6,8 +6,8 @@ import itertools
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparability import hardware_key
-from benchmark.analysis.comparison import ladders
 from benchmark.analysis.interleaving import Break, breaks, distances
+from benchmark.analysis.ladders import ladders
 from benchmark.records.budgets import budget_size, budget_text, fixed_cost
 from benchmark.report import style
 from benchmark.text import duration, listing

@@ -96,12 +96,12 @@ def inline_svg(path: Path) -> str:
     return f'{head} role="img">{body}'
 
 
-def cost_unit(seconds: Sequence[float], devices: int = 1) -> tuple[float, str]:
-    """The unit of training time in seconds, and the label of its axis."""
+def cost_unit(seconds: Sequence[float], devices: int = 1, word: str = "Training") -> tuple[float, str]:
+    """The unit of training time in seconds, and the label of its axis, which begins with a word."""
     longest = max(seconds, default=0.0)
     if devices > 1 or longest > 2 * 3600:
-        return 3600.0, "Training cost (device-hours)"
-    return (60.0, "Training time (minutes)") if longest > 120 else (1.0, "Training time (seconds)")
+        return 3600.0, f"{word} cost (device-hours)"
+    return (60.0, f"{word} time (minutes)") if longest > 120 else (1.0, f"{word} time (seconds)")
 
 
 def ladders(rows: Sequence[Row]) -> list[list[Row]]:

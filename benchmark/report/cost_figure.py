@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from textwrap import fill
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparison import MIN_RESULT, Row, valid_rows
+from benchmark.analysis.comparison import MIN_RESULT, Row
 from benchmark.analysis.fronts import front_rows
 from benchmark.analysis.published import on_published_axes
-from benchmark.records.budgets import budget_text, is_cost_budget
+from benchmark.records.budgets import budget_text, fixed_cost, is_cost_budget
 from benchmark.report import style
-from benchmark.report.canvas import cost_unit, draw_front, far_above, freeze, ladders, new_figure, plain_log_ticks
+from benchmark.report.axis_limits import set_limits
+from benchmark.report.canvas import cost_unit, draw_front, freeze, ladders, new_figure
 from benchmark.report.labels import Box, Label, place, segment
 from benchmark.report.plot import Plot
-from benchmark.report.published_figure import counted, draw_points
+from benchmark.report.published_figure import draw_points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,24 +23,37 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from benchmark.records.schema import Record
+    from benchmark.records.cost import StepCost
 
 _MARKER, _SEED, _BAR, _LINE = 12.0, 4.0, 3.0, 1.0  # what a square pixel weighs for a label that covers it
+_LETTERS = 52  # of an axis label, that fit a panel
 
-CAPTION = (
-    "Training time against linear top-1 on the test split. Large markers are means over seeds; small ones are seeds. A "
-    "line joins the budgets of one entry. From three seeds on, bars are 95% intervals on both axes; below, a bar "
-    "without ends is the sampling error of the test split, which does not include the variation between seeds. Times "
-    "are means over the runs with safe times; an entry without any is hollow and on no front. The grey line is the "
-    "Pareto front of the self-supervised means above every untrained network, whether or not they differ "
+_CAPTION = (
+    "{time} against linear top-1 on the test split. Large markers are means over seeds; small ones are seeds. A line "
+    "joins the budgets of one entry. From three seeds on, bars are 95% intervals{axes}; below, a bar without ends is "
+    "the sampling error of the test split, which does not include the variation between seeds. {clock} The grey line "
+    "is the Pareto front of the self-supervised means above every untrained network, whether or not they differ "
     "significantly. Dashed lines are untrained networks, which cost nothing. Budgets of data and budgets of cost have "
     "a panel each. If all entries were given the same time, they are side by side in order of accuracy, without an "
     "axis of cost and without a front."
 )
+_OWN = "Times are means over the runs with safe times; an entry without any is hollow and on no front."
+_CALIBRATED = (
+    "Calibrated time is steps x seconds per step, from step-cost record {key} of {hardware}; its bars are the 95% "
+    "intervals of that measurement, whatever the number of seeds, which share it."
+)
 
 
-def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -> Figure:
-    """Each entry's training time and linear top-1, as `CAPTION` says.
+def caption(cost: StepCost | None) -> str:
+    """The figure's caption, for costs by the runs' own clocks or by a step-cost record."""
+    if cost is None:
+        return _CAPTION.format(time="Training time", axes=" on both axes", clock=_OWN)
+    clock = _CALIBRATED.format(key=cost.key[:12], hardware=cost.hardware.text)
+    return _CAPTION.format(time="Calibrated training time", axes=" of accuracy", clock=clock)
+
+
+def cost_vs_accuracy(entries: Sequence[Row], *, width: float = style.FULL_WIDTH) -> Figure:
+    """Each entry's training time and linear top-1, as `caption` says.
 
     Below three seeds the bars are no intervals: Student's of two is twelve times their spread and would hide the rest.
     A supervised row far above all others is drawn at the upper edge, with its value. The panels have one scale of
@@ -45,10 +61,10 @@ def cost_vs_accuracy(records: Sequence[Record], *, width: float = style.FULL_WID
     no part of the front.
 
     Args:
-        records: of one ladder (equal but for the budget) and one machine, because times are compared; runs without
-            metrics and invalid rows are not drawn.
+        entries: rows of one ladder (equal but for the budget) and one clock, because costs are compared: priced by one
+            record, or of one machine. Those without metrics and invalid ones are not drawn.
     """
-    rows = [row for row in valid_rows(records) if row.accuracy.mean is not None]
+    rows = [_drawn(row) for row in entries if row.invalid is None and row.accuracy.mean is not None]
     parts = {"Same data": [row for row in rows if not is_cost_budget(row.first)]}
     parts["Same cost"] = [row for row in rows if is_cost_budget(row.first)]
     panels = {name: part for name, part in parts.items() if any(map(_has_paid, part))} or {"": rows}
@@ -74,11 +90,13 @@ def _plots(rows: Sequence[Row], panels: Mapping[str, list[Row]], every: Sequence
     """The panels with their axes set up, but nothing drawn."""
     paid = [row for row in rows if _has_paid(row)]
     published = bool(paid) and all(on_published_axes(row.first) for row in paid)
-    devices = max((record.environment.devices for row in paid for record in row.records), default=1)
     # Published costs are in device-hours; several devices make ours so, too.
-    unit, label = cost_unit([row.cost.mean or 0.0 for row in paid], 2 if published else devices)
+    devices = 2 if published else max(map(_devices, paid), default=1)
+    costs = [row.cost.mean or 0.0 for row in paid]
     plots = []
     for axes, (name, part) in zip(every, panels.items(), strict=True):
+        hardware = next((row.price.cost.hardware for row in part if row.price is not None), None)
+        unit, label = cost_unit(costs, devices, "Training" if hardware is None else "Calibrated")
         plot = Plot(
             axes,
             [row for row in part if _has_paid(row)],
@@ -89,13 +107,30 @@ def _plots(rows: Sequence[Row], panels: Mapping[str, list[Row]], every: Sequence
         budgets = [budget_text(row.first) for row in max(plot.ladders(), key=len, default=[])]
         lines = f", lines: {budgets[0].split()[0]} to {budgets[-1]}" if len(budgets) > 1 else ""
         xlabel = f"{budget_text(plot.paid[0].first)} each" if plot.equal else label + lines
+        xlabel += "" if hardware is None else f"\n{_wrapped(f'on {hardware.text}')}"
         axes.set(xlabel=xlabel, ylabel="Linear probe, test top-1 (%)")
-        _set_limits(plot)
+        set_limits(plot)
         _draw_key(plot)
         if len(panels) > 1:
             axes.set_title(f"{name}\n", loc="left")  # above the key, which is as wide as a panel
         plots.append(plot)
     return plots
+
+
+def _wrapped(text: str) -> str:
+    """A list in lines that fit a panel, broken at its commas."""
+    words = text.replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", ")
+    return fill(words, _LETTERS, break_long_words=False).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _drawn(row: Row) -> Row:
+    """The row as it is drawn: with its own clock under a budget that sets the cost."""
+    return row if fixed_cost(row.first) is None else replace(row, price=None)
+
+
+def _devices(row: Row) -> int:
+    own = max(record.environment.devices for record in row.records)
+    return own if row.price is None else row.price.cost.hardware.devices
 
 
 def _has_paid(row: Row) -> bool:
@@ -113,50 +148,6 @@ def _draw_panel(plot: Plot) -> list[tuple[float, float]]:
     for rungs in plot.ladders():
         _draw_entry(plot, rungs)
     return corners
-
-
-def _off_scale(plot: Plot) -> set[int]:
-    """The rungs (by id) of supervised entries that end far above the rest."""
-    others = [row for row in [*plot.paid, *plot.floors] if row.first.method != "supervised"]
-    rest = [row.accuracy.mean or 0.0 for row in others]
-    rungs_above: set[int] = set()
-    for rungs in ladders([row for row in plot.paid if row.first.method == "supervised"]):
-        if far_above(plot.at(rungs[-1])[1], rest):
-            rungs_above.update(map(id, rungs))
-    return rungs_above
-
-
-def _set_limits(plot: Plot) -> None:
-    axes, off = plot.axes, _off_scale(plot)
-    ys = [y for row in plot.paid if id(row) not in off for _, y in plot.seeds(row)]
-    ys += [row.accuracy.mean or 0.0 for row in plot.floors]
-    theirs = counted() if plot.published else []
-    ys += [run.linear_top1 for run in theirs]
-    spread = max(max(ys, default=100.0) - min(ys, default=0.0), 2.0)
-    for row in plot.paid:
-        # The bar of a wide interval may leave the figure, points may not.
-        reach = plot.height(row) or 0.0
-        reach = min(reach, 0.25 * spread) if row.accuracy.n >= MIN_RESULT else reach
-        ys += [] if id(row) in off else [plot.at(row)[1] - reach, plot.at(row)[1] + reach]
-    low, high = min(ys, default=0.0), max(ys, default=100.0)
-    pad = max(0.1 * (high - low), 1.0 - (high - low) / 2)
-    axes.set_ylim(max(low - pad, 0.0) if low >= 0 else 0.0, min(high + pad * (2.0 if off else 1.0), 101.0))
-    if plot.equal:
-        axes.set_xlim(-0.8, len(plot.paid) - 0.2)
-        axes.set_xticks([])
-        return
-    xs = [x for row in plot.paid for x, _ in plot.seeds(row) if x > 0]
-    xs += [run.device_hours or 0.0 for run in theirs]
-    left, right = min(xs, default=0.0), max(xs, default=1.0)
-    if left > 0 and right / left >= 10:
-        axes.set_xscale("log")
-        axes.set_xlim(left / (right / left) ** 0.12, right * (right / left) ** 0.14)
-        plain_log_ticks(axes)
-    else:
-        # From zero on, so that lengths are costs, unless that would leave most of the figure empty.
-        start = 0.0 if left < 0.65 * right or left == right else left
-        pad = 0.14 * max(right - start, 0.5 * right)
-        axes.set_xlim(max(0.0, start - pad), right + pad)
 
 
 def _draw_key(plot: Plot) -> None:
@@ -200,17 +191,23 @@ def _draw_entry(plot: Plot, rungs: list[Row]) -> None:
 
 
 def _draw_bars(plot: Plot, row: Row, colour: str) -> None:
-    """The row's intervals; a sampling error must not look like an interval over seeds, so it has no caps."""
-    over_seeds = row.accuracy.n >= MIN_RESULT
+    """The row's intervals; a sampling error must not look like an interval, so it has no caps."""
+    _draw_bar(plot, row, colour, xerr=plot.reach(row), interval=True)
+    _draw_bar(plot, row, colour, yerr=plot.height(row), interval=row.accuracy.n >= MIN_RESULT)
+
+
+def _draw_bar(
+    plot: Plot, row: Row, colour: str, *, interval: bool, xerr: float | None = None, yerr: float | None = None
+) -> None:
     plot.axes.errorbar(
         *plot.at(row),
-        xerr=plot.reach(row),
-        yerr=plot.height(row),
+        xerr=xerr,
+        yerr=yerr,
         color=colour,
-        elinewidth=0.8 if over_seeds else 0.6,
-        capsize=1.6 if over_seeds else 0.0,
+        elinewidth=0.8 if interval else 0.6,
+        capsize=1.6 if interval else 0.0,
         capthick=0.8,
-        alpha=1.0 if over_seeds else 0.6,
+        alpha=1.0 if interval else 0.6,
         zorder=4,
     )
 

@@ -8,19 +8,29 @@ from benchmark.analysis.columns import row_values
 from benchmark.analysis.leaderboard_columns import LEADERBOARD, BoardRow
 from benchmark.analysis.published import DESCRIPTION, REPOSITORY, published, published_of
 from benchmark.analysis.relative import ENCODERS, relative_times, total_cost
-from benchmark.report.tables import Cell, Table, machine_cell, make_table, number_cell, row_cell, times_cell
+from benchmark.report.tables import (
+    Cell,
+    Table,
+    calibrated_cell,
+    machine_cell,
+    make_table,
+    number_cell,
+    row_cell,
+    times_cell,
+)
 from benchmark.text import duration, with_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from benchmark.analysis.comparison import Comparison, Row
+    from benchmark.analysis.relative import RelativeTime
     from benchmark.analysis.statistics import Summary
     from benchmark.records.schema import Record
 
 
 def cost_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
-    """Time, throughput, FLOPs, memory and power of the valid rows by rising training time; None if no row has any."""
+    """Time, throughput, FLOPs, memory and power of the valid rows by rising cost; None if no row has any."""
     rows = [row for row in comparison.rows if row.invalid is None and row.cost.mean]
     if not rows:
         return None
@@ -34,6 +44,9 @@ def _cost_cells(row: Row, values: dict[str, Any], machines: Sequence[str]) -> di
     interval = "" if width is None else f" ± {duration(width)}"
     return {
         "Entry": row_cell(row),
+        "Calibrated": calibrated_cell(row),
+        "Device-hours": number_cell(values["calibrated_device_hours_mean"], lambda v: f"{v:.3g}"),
+        "Energy": number_cell(values["calibrated_joules_mean"], lambda v: f"{v / 1e3:,.3g} kJ"),
         "Training": number_cell(values["training_time_mean"], lambda v: duration(v) + interval),
         "Total": number_cell(values["total_time_mean"], duration),
         "Images/s": number_cell(values["images_per_second_mean"], lambda v: f"{v:,.0f}"),
@@ -50,19 +63,20 @@ def _cost_cells(row: Row, values: dict[str, Any], machines: Sequence[str]) -> di
 def relative_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
     """Training and total time relative to CNN-JEPA's with each encoder, next to published ratios.
 
-    None under a budget of cost and without a row of CNN-JEPA.
+    Calibrated, there is no total: probes and set-up are no steps. None under a budget of cost and without a row of
+    CNN-JEPA.
     """
     rows = relative_times(comparison)
     if len(rows) < 2:
         return None
     encoders = {name: text for name, text in ENCODERS.items() if any(row.training[name] is not None for row in rows)}
+    priced = comparison.step_cost is not None
     cells = [
         {
             "Entry": row_cell(times.row),
-            "Training": number_cell(times.row.cost.mean, duration),
+            "Calibrated" if priced else "Training": number_cell(times.row.cost.mean, duration),
             **{f"÷ {text}": _ratio(times.training[name]) for name, text in encoders.items()},
-            "Total": number_cell(times.row.time_summary(total_cost).mean, duration),
-            **{f"total ÷ {text}": _ratio(times.total[name]) for name, text in encoders.items()},
+            **({} if priced else _totals(times, encoders)),
             "Published": _published_cell(times.row.first, REPOSITORY),
             "Published elsewhere": _published_cell(times.row.first, DESCRIPTION),
             "Times": times_cell(times.row, *times.bases),
@@ -71,6 +85,11 @@ def relative_table(comparison: Comparison, machines: Sequence[str]) -> Table | N
         for times in rows
     ]
     return make_table(cells, *(cells[0].keys() - {"Entry", "Times", "Machine"}), drop_empty=True)
+
+
+def _totals(times: RelativeTime, encoders: Mapping[str, str]) -> dict[str, Cell]:
+    total = number_cell(times.row.time_summary(total_cost).mean, duration)
+    return {"Total": total, **{f"total ÷ {text}": _ratio(times.total[name]) for name, text in encoders.items()}}
 
 
 def _ratio(ratio: Summary | None) -> Cell:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.comparability import tags_of
 from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row
 from benchmark.analysis.differences import Difference, all_pairs, differences, tuning_differences
-from benchmark.analysis.relative import time_ratio
+from benchmark.analysis.relative import cost_ratio
 from benchmark.records.schema import UNCHANGED
 from benchmark.report.summary import name_of, self_supervised
 from benchmark.report.tables import Cell, Table, number_cell, row_cell
@@ -46,9 +46,9 @@ def tuning_table(comparison: Comparison) -> Table | None:
 
 
 def _difference_cells(pair: Difference) -> tuple[Cell, ...]:
-    # Only safe times of pair machine are compared (rules 1 and 12 to 14).
+    # Only safe times of one clock are compared (rules 1 and 12 to 14).
     safe = not pair.row.unsafe and not pair.reference.unsafe
-    ratio = time_ratio(pair.row, pair.reference) if safe else None
+    ratio = cost_ratio(pair.row, pair.reference) if safe else None
     return (
         row_cell(pair.row),
         Cell(str(pair.paired.n), pair.paired.n),

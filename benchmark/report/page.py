@@ -6,14 +6,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.analysis.comparison import comparisons, ladders
+from benchmark.analysis.calibration import NO_PRICES
+from benchmark.analysis.comparison import comparisons
+from benchmark.analysis.ladders import ladders
 from benchmark.analysis.probes import probes_of
 from benchmark.analysis.tables import write_leaderboard
 from benchmark.errors import UserError
 from benchmark.files import write_atomically
 from benchmark.records.budgets import budget_text
 from benchmark.report import published_figure as published
-from benchmark.report import style
+from benchmark.report import step_costs, style
 from benchmark.report.canvas import picture
 from benchmark.report.run_files import read_run_files
 from benchmark.report.sections import section
@@ -24,6 +26,7 @@ from benchmark.text import listing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmark.analysis.calibration import Prices
     from benchmark.records.schema import Record
     from benchmark.records.study import StudyRecord
     from benchmark.report.run_files import RunFiles
@@ -39,8 +42,9 @@ def write_report(
     looked_in: Sequence[Path] = (),
     studies: Sequence[tuple[Path, StudyRecord]] = (),
     pictures: bool = False,
+    prices: Prices = NO_PRICES,
 ) -> Path:
-    """Writes `index.html`, `report.md`, `leaderboard.csv`, `runs.csv` and `figures/` into a folder.
+    """Writes `index.html`, `report.md`, `figures/` and the tables of `write_leaderboard` into a folder.
 
     Args:
         records: record files with their records; next to them, `history.jsonl` has the learning curves,
@@ -49,6 +53,7 @@ def write_report(
         looked_in: the folders that were searched; named if there are no records.
         studies: files of sweeps with their records; each gets a section and a table `trials-<study>.csv`.
         pictures: show the images of other people's datasets, too, and not only those that this project draws.
+        prices: the step-cost records.
 
     Returns:
         The HTML file.
@@ -61,8 +66,8 @@ def write_report(
         hint = f"; {len(problems)} could not be read, the first: {problems[0]}" if problems else ""
         raise UserError(f"no records{where}: expected record.json files, as `bench run` writes them{hint}")
     found = sorted(records, key=lambda pair: (pair[1].entry, budget_text(pair[1]), pair[1].seed, str(pair[0])))
-    context = _context(found, problems, out, studies, read_run_files(found, pictures=pictures))
-    write_leaderboard(found, out)
+    context = _context(found, problems, out, studies, read_run_files(found, pictures=pictures), prices)
+    write_leaderboard(found, out, prices=prices)
     for template, name in (("report.md.j2", "report.md"), ("index.html.j2", "index.html")):
         write_atomically(out / name, _render(template, context))
     return out / "index.html"
@@ -74,10 +79,11 @@ def _context(
     out: Path,
     studies: Sequence[tuple[Path, StudyRecord]],
     files: RunFiles,
+    prices: Prices,
 ) -> dict[str, Any]:
     """The values that the templates show; writes the figures."""
     records = [record for _, record in found]
-    every = comparisons(records)
+    every = comparisons(records, prices)
     every_ladder = ladders(every)
     published_numbers = None
     if published.belongs(records):
@@ -86,10 +92,13 @@ def _context(
         published_numbers = drawn, published.published_table(), published.note()
     return {
         "title": listing(sorted({record.experiment for record in records} | {study.name for _, study in studies})),
-        "sections": [section(rungs, found, files, out, alone=len(every_ladder) == 1) for rungs in every_ladder],
+        "sections": [
+            section(rungs, found, files, out, prices=prices, alone=len(every_ladder) == 1) for rungs in every_ladder
+        ],
+        "calibrated": step_costs.CALIBRATED,
         "studies": study_sections(studies, out),
         "published": published_numbers,
-        "limits": limits(every, [*problems, *probes_of(found)[1], *files.problems]),
+        "limits": limits(every, [*problems, *probes_of(found)[1], *files.problems], prices),
         "runs": len(found),
         "completed": sum(record.status == "completed" for record in records),
         "ended": max((record.ended for record in records), default="")[:10],

@@ -49,12 +49,13 @@ class Plot:
         return x, row.accuracy.mean or 0.0
 
     def seeds(self, row: Row) -> list[tuple[float, float]]:
-        """The row's runs in the figure's units, likewise; a run with an unsafe time is at the mean cost."""
+        """The row's runs in the figure's units, likewise; a run with an unsafe time or a price is at the mean cost."""
         mean = self.at(row)[0]
+        own = not self.equal and row.price is None
         points = []
         for record in row.measured:
             if record.metrics and (cost := training_cost(record)) is not None:
-                x = cost / self.unit if not self.equal and record in row.timed else mean
+                x = cost / self.unit if own and record in row.timed else mean
                 points.append((x, record.metrics.scores.linear_top1))
         return points
 
@@ -64,7 +65,8 @@ class Plot:
 
     def reach(self, row: Row) -> float | None:
         """Half of the interval of its cost in the figure's units, cut at zero; None if there is none to draw."""
-        if row.cost.ci95 is None or row.cost.n < MIN_RESULT or row.unsafe or self.equal:
+        known = row.price is not None or row.cost.n >= MIN_RESULT
+        if row.cost.ci95 is None or not known or row.unsafe or self.equal:
             return None
         return min(row.cost.ci95 / self.unit, 0.999 * self.at(row)[0])
 

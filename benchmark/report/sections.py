@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis.calibration import NO_PRICES
 from benchmark.analysis.comparability import grouped, hardware_key, ladder_key, machine_text
-from benchmark.analysis.comparison import MEASURED, Comparison, Row, comparisons, in_reading_order, valid_rows
+from benchmark.analysis.comparison import Comparison, Row, comparisons, valid_rows
 from benchmark.analysis.differences import reference_of
+from benchmark.analysis.ladders import in_reading_order
 from benchmark.analysis.probes import further_tables, probes_of
 from benchmark.analysis.published import on_published_axes
-from benchmark.records.budgets import budget_kind, budget_text
+from benchmark.records.budgets import budget_kind, budget_text, fixed_cost, has_time_budget
 from benchmark.report import bars, cost_figure, curves, method_views, style
 from benchmark.report.bars import step_parts, time_shares
 from benchmark.report.canvas import Picture, picture
@@ -22,6 +24,7 @@ from benchmark.report.curves import learning_curves, only_points
 from benchmark.report.difference_tables import differences_table, pairs_table, tuning_table
 from benchmark.report.method_views import seen
 from benchmark.report.published_figure import caption as published_caption
+from benchmark.report.step_costs import hardware_note, hardware_table
 from benchmark.report.summary import answer, further_sentences, name_of, question
 from benchmark.report.tables import environment_facts, further_table, leaderboard_table, runs_table, targets_table
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from benchmark.analysis.calibration import Prices
     from benchmark.records.schema import ProbeRecord, Record
     from benchmark.report.run_files import RunFiles
 
@@ -38,23 +42,33 @@ Found = tuple["Path", "Record"]
 
 
 def section(
-    rungs: list[Comparison], found: Sequence[Found], files: RunFiles, out: Path, *, alone: bool
+    rungs: list[Comparison],
+    found: Sequence[Found],
+    files: RunFiles,
+    out: Path,
+    *,
+    prices: Prices = NO_PRICES,
+    alone: bool,
 ) -> dict[str, Any]:
     """What the page shows of one ladder, whose comparisons are equal but for their budgets; writes its figures.
 
     The answer is that of the rung which is read first (`in_reading_order`). `withheld` is the dataset whose pictures
-    are left out because they are other people's. A section that is `alone` needs no suffix for its figures.
+    are left out because they are other people's. A section that is `alone` needs no suffix for its figures. `main` is
+    the main figure where costs are calibrated, else there is one per machine.
     """
     # A comparison counts a copied run once, so its records are looked up by identity.
     mine = {id(record) for comparison in rungs for record in comparison.records}
     pairs = [pair for pair in found if id(pair[1]) in mine]
     groups = grouped([record for _, record in pairs], hardware_key)
     suffix = "" if alone else f"-{ladder_key(rungs[0].first)[:8]}"
+    joined = _joined(rungs)
+    main = _main([record for _, record in pairs], rungs, out, suffix) if joined else []
     machines = []
     for index, records in enumerate(groups.values()):
         letter = ascii_uppercase[index % 26]
         ending = suffix + (f"-{letter.lower()}" if len(groups) > 1 else "")
-        machines.append({"letter": letter, **_machine(records, files, out, ending)})
+        own = [] if joined else _main(records, rungs, out, ending)
+        machines.append({"letter": letter, "main": own, **_machine(records, files, out, ending)})
     ordered = in_reading_order(rungs)
     lead = ordered[0]
     leads = {budget_kind(rung.first): rung for rung in reversed(ordered)}  # the largest of each kind
@@ -68,6 +82,9 @@ def section(
         "answer": answer(lead),
         "further": [*further_sentences(lead), *others],
         "tables": [_board(comparison, list(groups), probes) for comparison in ordered],
+        "hardware": hardware_table(lead, prices),
+        "hardware_note": hardware_note(prices),
+        "main": main,
         "machines": machines,
         "seen": _seen(lead, files, out, suffix),
         "withheld": dataset if dataset in files.withheld else "",
@@ -84,6 +101,7 @@ def _board(
     return {
         "title": budget_text(comparison.first) or "No budget recorded",
         "key": comparison.key,
+        "calibrated": comparison.step_cost is not None,
         "rows": leaderboard_table(comparison, machines),
         "costs": cost_table(comparison, machines),
         "relative": relative_table(comparison, machines),
@@ -100,18 +118,38 @@ def _board(
     }
 
 
+def _joined(rungs: Sequence[Comparison]) -> bool:
+    """Whether one main figure shows the runs of all machines, because their costs are calibrated.
+
+    Not if an entry ran on several of them, since it would be there several times, or under a budget that buys something
+    else on each.
+    """
+    rows = [row for rung in rungs for row in rung.rows if row.invalid is None]
+    places = {(row.first.experiment, row.first.entry, budget_text(row.first)) for row in rows}
+    several = len({hardware_key(row.first) for row in rows}) > 1
+    apart = several and (len(places) < len(rows) or any(has_time_budget(row.first) for row in rows))
+    return any(rung.step_cost for rung in rungs) and not apart
+
+
+def _main(records: Sequence[Record], rungs: Sequence[Comparison], out: Path, suffix: str) -> list[Picture]:
+    """The main figure of some runs of a ladder; empty if none was measured."""
+    own = {id(row.first): row for rung in rungs for row in rung.rows}
+    rows = [own[id(record)] for record in records if id(record) in own]
+    if not any(row.measured for row in rows):
+        return []
+    cost = next((r.price.cost for r in rows if r.price is not None and fixed_cost(r.first) is None), None)
+    theirs = f" Hollow and grey markers: {published_caption()}" if all(map(on_published_axes, records)) else ""
+    return _drawn(
+        lambda width: cost_vs_accuracy(rows, width=width),
+        out,
+        f"cost_vs_accuracy{suffix}",
+        "Cost and accuracy",
+        cost_figure.caption(cost) + theirs,
+    )
+
+
 def _machine(records: Sequence[Record], files: RunFiles, out: Path, suffix: str) -> dict[str, Any]:
-    """The runs of one machine: its name, the main figure, other figures, a note on missing ones, its environment."""
-    main: list[Picture] = []
-    if any(record.status in MEASURED and record.metrics for record in records):
-        theirs = f" Hollow and grey markers: {published_caption()}" if all(map(on_published_axes, records)) else ""
-        main = _drawn(
-            lambda width: cost_vs_accuracy(records, width=width),
-            out,
-            f"cost_vs_accuracy{suffix}",
-            "Cost and accuracy",
-            cost_figure.CAPTION + theirs,
-        )
+    """The runs of one machine: its name, its own figures, a note on missing ones, its environment."""
     largest = in_reading_order(comparisons(records))[0].records
     shown = f" Shown: {budget_text(largest[0])}." if len({budget_text(record) for record in records}) > 1 else ""
     pictures: list[Picture] = []
@@ -125,7 +163,6 @@ def _machine(records: Sequence[Record], files: RunFiles, out: Path, suffix: str)
         )
     return {
         "name": f"{machine_text(records[0])}, {records[0].environment.visible_cores} cores",
-        "main": main,
         "pictures": pictures,
         "note": curves.NO_CURVES if only_points(_histories(largest, files)) else "",
         "facts": environment_facts(records),

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.comparability import (
-    backbone_text,
-    differing_fields,
-    grouped,
-    hardware_key,
-    machine_text,
-    tags_of,
-)
+from benchmark.analysis.calibration import NO_PRICES
+from benchmark.analysis.comparability import backbone_text, differing_fields, grouped, machine_text, tags_of
 from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
 from benchmark.analysis.differences import all_pairs, declared_references, differences
 from benchmark.analysis.values import commit_text, row_flags
 from benchmark.records.budgets import budget_text, fixed_cost
 from benchmark.records.schema import TUNED
-from benchmark.report import style
+from benchmark.report import step_costs, style
 from benchmark.report.breaks import breaks_between_rungs, breaks_between_runs
 from benchmark.text import duration, listing, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from benchmark.analysis.calibration import Prices
 
 
 def name_of(row: Row) -> str:
@@ -128,8 +124,8 @@ def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
     """The cheapest of the rows that did not collapse; a collapsed one that cost less is mentioned."""
     if fixed_cost(rows[0].first) is not None:
         return []  # equal by definition
-    # Only times that are safe (rules 12 to 14) and of one machine (rule 1) are compared.
-    here = [row for row in rows if row.cost.mean and hardware_key(row.first) == hardware_key(rows[0].first)]
+    # Only times that are safe (rules 12 to 14) and of one clock (rule 1) are compared.
+    here = [row for row in rows if row.cost.mean and row.clock == rows[0].clock]
     if any(row.unsafe for row in here):
         return ["Some times in this comparison are marked unsafe (see the limits), so no entry is called the cheapest."]
     if len(here) < 2:
@@ -137,20 +133,23 @@ def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
     cheapest = min(here, key=lambda row: row.cost.mean or 0.0)
     elsewhere = [row for row in rows if row.cost.mean and row not in here]
     where = f" on {machine_text(rows[0].first)}" if elsewhere else ""
+    took = "took"
+    if rows[0].price is not None:
+        where, took = f" in calibrated time on {rows[0].price.cost.hardware.text}", "takes"
     also = "also " if cheapest is rows[0] else ""
     text = f"{name_of(cheapest)} is {also}the cheapest to train{where} ({duration(cheapest.cost.mean)})"
     less = [
-        f"{name_of(row)} took {duration(row.cost.mean)} but collapsed"
+        f"{name_of(row)} {took} {duration(row.cost.mean)} but collapsed"
         for row in others
-        if row.collapsed and not row.unsafe and hardware_key(row.first) == hardware_key(rows[0].first)
+        if row.collapsed and not row.unsafe and row.clock == rows[0].clock
         if 0.0 < (row.cost.mean or 0.0) < (cheapest.cost.mean or 0.0)
     ]
     besides = f"; {listing(less)}" if less else ""
     if cheapest is rows[0]:
         return [f"{text}{besides}."]
     ratio = (rows[0].cost.mean or 0.0) / (cheapest.cost.mean or 1.0)
-    took = f"{name_of(rows[0])} took {duration(rows[0].cost.mean)}, {ratio:.1f} times as long"
-    return [f"{text}; {took}{besides}."]
+    best = f"{name_of(rows[0])} {took} {duration(rows[0].cost.mean)}, {ratio:.1f} times as long"
+    return [f"{text}; {best}{besides}."]
 
 
 def _against_random(rows: Sequence[Row], comparison: Comparison) -> str:
@@ -199,7 +198,7 @@ def _by_word(rows: Iterable[Row], words: dict[int, list[str]], what: str) -> lis
     return [f"{what} “{word}”: {listing(name for _, name in pairs)}." for word, pairs in by_word]
 
 
-def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[str]:
+def limits(comparisons: Sequence[Comparison], problems: Sequence[str], prices: Prices = NO_PRICES) -> list[str]:
     """The limits of the results: what a reader has to know before believing a report (rule 26)."""
     unreadable = [f"Could not be read and is missing here: {problem}" for problem in problems]
     if not comparisons:
@@ -222,7 +221,9 @@ def limits(comparisons: Sequence[Comparison], problems: Sequence[str]) -> list[s
         sentences.append(f"The runs come from {len(commits)} versions of the code: {', '.join(commits)}.")
     if any(record.environment.dirty for record in records):
         sentences.append("Some runs come from a working tree with uncommitted changes (+dirty).")
-    sentences += breaks_between_runs(comparisons) + breaks_between_rungs(comparisons)
+    sentences += step_costs.sentences(comparisons, prices)
+    own_clocks = [comparison for comparison in comparisons if comparison.step_cost is None]
+    sentences += breaks_between_runs(own_clocks) + breaks_between_rungs(own_clocks)
     for comparison in comparisons:
         if len(names := declared_references(comparison)) > 1:
             sentences.append(

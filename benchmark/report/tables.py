@@ -8,6 +8,7 @@ from string import ascii_uppercase
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from benchmark.analysis.calibration import DIFFERS
 from benchmark.analysis.columns import row_values
 from benchmark.analysis.comparability import backbone_text, hardware_key, short_hash
 from benchmark.analysis.comparison import UNSAFE_TIMES, Comparison, Row, row_key
@@ -95,8 +96,8 @@ def runs_of(record: Record) -> str:
 def leaderboard_table(comparison: Comparison, machines: Sequence[str]) -> Table:
     """The rows of one comparison, in their order; `machines` are hardware keys in the report's order."""
     rows = [_leaderboard_cells(comparison, row, machines) for row in comparison.rows]
-    numeric = ("Rank", "n", "Linear top-1 (%)", "Top-5 (%)", "kNN-20 (%)", "kNN-200 (%)", "Training", "Total")
-    return make_table(rows, *numeric, drop_empty=True)
+    numeric = ("Rank", "n", "Linear top-1 (%)", "Top-5 (%)", "kNN-20 (%)", "kNN-200 (%)")
+    return make_table(rows, *numeric, "Calibrated", "Training", "Total", drop_empty=True)
 
 
 def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]) -> dict[str, Cell]:
@@ -120,6 +121,7 @@ def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]
         "kNN-20 (%)": score("knn20", values["knn20_ci95"]),
         "kNN-200 (%)": score("knn200", values["knn200_ci95"]),
         "Beats random init": Cell(values["beats_random_init"]),
+        "Calibrated": calibrated_cell(row),
         "Training": number_cell(values["training_time_mean"], duration),
         "Total": number_cell(values["total_time_mean"], duration),
         "Status": Cell(row.status),
@@ -152,10 +154,24 @@ def targets_table(comparison: Comparison, machines: Sequence[str]) -> Table | No
 
 
 def times_cell(row: Row, *bases: Row) -> Cell:
-    """Whether the row's times, or those that they are divided by, are unsafe (rules 12 to 14)."""
+    """Whether the row's times, or those that they are divided by, are unsafe (rules 12 to 14).
+
+    Calibrated times never are; the cell then says how far the runs' own clocks are from them, if that is far.
+    """
+    if row.price is not None:
+        ratio = row.own_clock_ratio
+        return Cell("" if ratio is None or abs(ratio - 1) <= DIFFERS else f"own clock {100 * (ratio - 1):+.0f}%", ratio)
     if row.unsafe or any(base.unsafe for base in bases):
         return Cell("unsafe")
     return Cell("" if len(row.timed) == len(row.measured) else f"of {len(row.timed)} of {len(row.measured)} runs")
+
+
+def calibrated_cell(row: Row) -> Cell:
+    """The row's calibrated time, with half the width of its interval; empty without one."""
+    time = row.calibrated_time
+    if time is None:
+        return Cell("")
+    return Cell(f"{duration(time.median)} ± {duration((time.high - time.low) / 2)}", time.median)
 
 
 def machine_cell(row: Row, machines: Sequence[str]) -> Cell:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.analysis.columns import again, attribute, count, explained, frame, names, number, text
+from benchmark.analysis.cost_columns import COSTS
 from benchmark.analysis.leaderboard_columns import LEADERBOARD
 from benchmark.analysis.probes import PROBES
 from benchmark.analysis.run_columns import RUNS
@@ -45,10 +46,10 @@ def test_a_column_that_a_second_table_shares_is_read_alike_and_explained_once() 
 
 def test_the_documentation_explains_every_column_of_all_tables_in_their_order() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    for columns in (LEADERBOARD, RUNS, PROBES):
+    for columns in (LEADERBOARD, RUNS, PROBES, COSTS):
         assert explained(columns) in page, "make docs"  # type: ignore[arg-type]
         assert all(column.meaning for column in columns)  # type: ignore[attr-defined]
-    assert re.findall(r"^## (\w+\.csv)", page, flags=re.M) == ["leaderboard.csv", "runs.csv", "probes.csv"]
+    assert re.findall(r"^## (\w+\.csv)", page, flags=re.M) == ["leaderboard.csv", "runs.csv", "probes.csv", "costs.csv"]
 
 
 def test_the_script_that_writes_the_page_leaves_it_as_it_is() -> None:

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from made_costs import CPU, GPU_A, make_cost, make_priced
+
+from benchmark.analysis.calibration import Prices
 from benchmark.analysis.comparability import backbone_text
-from benchmark.analysis.comparison import comparisons, in_reading_order, rows_of
+from benchmark.analysis.comparison import comparisons, rows_of
 
 
 def several(make: Any, entry: str, values: list[float], **options: Any) -> list[Any]:
@@ -106,20 +110,6 @@ def test_collapsed_runs_stand_in_the_means_and_are_not_ranked(make_record: Any) 
     assert simclr.accuracy.mean is None and simclr.measured == ()
 
 
-def test_rungs_are_read_by_kind_of_budget_the_better_supported_one_first(make_record: Any) -> None:
-    def read(timed_seeds: int) -> list[dict[str, Any]]:
-        records = [make_record("byol", budget={"epochs": epochs}) for epochs in (2, 10)]
-        records += [make_record("byol", 1, budget={"epochs": 10})]
-        for seconds, seeds in ((60.0, 5), (150.0, timed_seeds)):
-            records += several(make_record, "byol", [44.0] * seeds, budget={"wall_clock": seconds})
-        return [rung.first.config["budget"] for rung in in_reading_order(comparisons(records))]
-
-    data, cost = [{"epochs": 10}, {"epochs": 2}], [{"wall_clock": 150.0}, {"wall_clock": 60.0}]
-    assert read(1) == data + cost  # two seeds at the largest number of epochs
-    assert read(2) == data + cost  # data first where both have as many
-    assert read(3) == cost + data
-
-
 def test_times_are_those_of_the_runs_against_which_nothing_speaks(make_record: Any) -> None:
     records = [
         make_record("byol", 0, top1=44.0, seconds=100.0),
@@ -131,3 +121,29 @@ def test_times_are_those_of_the_runs_against_which_nothing_speaks(make_record: A
     assert (row.accuracy.mean, row.accuracy.n) == (46.0, 3)
     (row,) = rows_of(records[1:2])
     assert (row.cost.mean, row.unsafe) == (300.0, True)  # marked, and better than none
+
+
+def test_a_record_that_prices_a_ladder_gives_its_rows_their_cost() -> None:
+    runs = [make_priced("byol", seed, seconds=100.0 + 100 * seed, flags=["busy machine"]) for seed in range(2)]
+    runs += [make_priced("simclr", budget={"epochs": 2}), make_priced("random_init")]
+    cost = make_cost(runs, {"byol": 0.2, "simclr": 0.1}, {**GPU_A, "devices": 2}, spread=0.05)
+    rows = {row.first.entry: row for row in rows_of(runs, Prices((cost,)))}
+    byol = rows["byol"]
+    assert (byol.cost.n, byol.cost.sd, byol.unsafe) == (2, None, False)
+    assert [byol.cost.mean, byol.cost.ci95] == pytest.approx([2 * 140.0, 2 * 7.0])
+    assert byol.calibrated_time is not None and byol.calibrated_time.median == pytest.approx(140.0)
+    assert byol.own_cost.mean == 150.0 and byol.own_clock_ratio is None  # made elsewhere
+    assert rows["random_init"].price is None and rows["random_init"].cost.mean == 0.0
+    assert rows["byol"].clock == rows["simclr"].clock != rows["random_init"].clock
+    # One entry of one rung without a price, and none has one.
+    vicreg = make_priced("vicreg", budget={"epochs": 2})
+    assert [row.price for row in rows_of([*runs, vicreg], Prices((cost,)))] == [None] * 4
+    failed = make_priced("vicreg", status="failed", measured=False)
+    assert sum(row.price is not None for row in rows_of([*runs, failed], Prices((cost,)))) == 2
+
+
+def test_a_comparison_knows_its_step_cost() -> None:
+    runs = [make_priced("byol"), make_priced("random_init")]
+    cost = make_cost(runs, {"byol": 0.2}, CPU)
+    assert comparisons(runs, Prices((cost,)))[0].step_cost == cost
+    assert comparisons(runs)[0].step_cost is None

@@ -23,7 +23,7 @@ def test_rows_are_sorted_inside_their_comparison_and_missing_values_come_last(bo
     assert list(sorted_by(board, "training_time")["entry"]) == ["random_init", "byol", "simclr", "vicreg", "we_ird&co"]
     assert list(sorted_by(board, "knn200")["entry"])[:2] == ["simclr", "byol"]
     assert all(len(sorted_by(board, name)) == len(board) for name in SORTS)
-    with pytest.raises(UserError, match="--by is 'time'; choices: device_hours"):
+    with pytest.raises(UserError, match="--by is 'time'; choices: calibrated_device_hours"):
         sorted_by(board, "time")
 
 

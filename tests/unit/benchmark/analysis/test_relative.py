@@ -3,9 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from made_costs import make_cost, make_priced
 
+from benchmark.analysis.calibration import Prices
 from benchmark.analysis.comparison import comparisons
-from benchmark.analysis.relative import relative_times, time_ratio
+from benchmark.analysis.relative import cost_ratio, relative_times, time_ratio
 
 SPARSE, DENSE = ({"method": {"encoder": name}} for name in ("sparse", "masked_dense"))
 
@@ -65,3 +67,41 @@ def test_a_ratio_needs_both_times(make_record: Any) -> None:
     (comparison,) = comparisons([make_record("byol"), make_record("simclr", status="failed", measured=False)])
     byol, simclr = sorted(comparison.rows, key=lambda row: row.first.entry)
     assert time_ratio(byol, simclr) is None
+
+
+def test_calibrated_ratios_are_those_of_the_record_on_whatever_machine_the_runs_were_made() -> None:
+    runs = [
+        make_priced("cnn_jepa", config=SPARSE, seconds=100.0),
+        make_priced("byol", seconds=900.0, environment={"device_model": "H200"}),
+        make_priced("simclr", 7, seconds=900.0),
+    ]
+    seconds = {"cnn_jepa": 0.1, "byol": 0.15, "simclr": 0.12}
+    prices = Prices((make_cost(runs, seconds, reference="cnn_jepa", spread=0.02),))
+    (comparison,) = comparisons(runs, prices)
+    found = {one.row.first.entry: one.training["sparse"] for one in relative_times(comparison)}
+    assert list(found) == ["cnn_jepa", "simclr", "byol"]
+    byol = found["byol"]
+    assert byol is not None
+    assert (byol.n, byol.mean, byol.ci95) == (8, pytest.approx(1.5), pytest.approx(0.03))
+    other_base = Prices((make_cost(runs, seconds, reference="byol"),))
+    rows = {row.first.entry: row for row in comparisons(runs, other_base)[0].rows}
+    ratio = cost_ratio(rows["byol"], rows["cnn_jepa"])
+    assert ratio is not None and (ratio.mean, ratio.ci95) == (pytest.approx(1.5), None)
+
+
+def test_a_calibrated_ratio_is_one_of_costs_and_not_of_steps() -> None:
+    runs = [make_priced("cnn_jepa", config=SPARSE), make_priced("byol")]
+    ledger = runs[1].ledger
+    assert ledger is not None
+    runs[1] = runs[1].model_copy(update={"ledger": ledger.model_copy(update={"steps": 1400})})  # twice as many
+    prices = Prices((make_cost(runs, {"cnn_jepa": 0.1, "byol": 0.1}, reference="cnn_jepa", spread=0.01),))
+    rows = {row.first.entry: row for row in comparisons(runs, prices)[0].rows}
+    ratio = cost_ratio(rows["byol"], rows["cnn_jepa"])
+    assert ratio is not None and (ratio.mean, ratio.ci95) == (pytest.approx(2.0), pytest.approx(0.02))
+
+
+def test_under_a_budget_that_sets_the_cost_the_ratio_is_that_of_the_own_clocks() -> None:
+    runs = [make_priced(entry, seconds=60.0, budget={"wall_clock": 60}) for entry in ("byol", "simclr")]
+    byol, simclr = comparisons(runs, Prices((make_cost(runs, {"byol": 0.1, "simclr": 0.2}),)))[0].rows
+    ratio = cost_ratio(byol, simclr)
+    assert byol.price is not None and ratio is not None and ratio.mean == 1.0

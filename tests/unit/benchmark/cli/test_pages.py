@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import csv
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from made_costs import CPU, GPU_A, GPU_B, make_cost, make_priced, store_cost
 
-from benchmark.cli.pages import read_results, watch, write_pages
+from benchmark.cli.pages import read_prices, read_results, watch, write_pages
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -92,3 +94,66 @@ def test_a_watched_report_follows_its_records_and_ends_with_ctrl_c(
 def test_watching_a_folder_that_is_missing_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         watch([tmp_path / "nowhere"], lambda: "", print)
+
+
+@pytest.fixture
+def measured(store: Any, tmp_path: Path) -> Path:
+    """Runs of two entries, and what their steps cost on two invented GPUs: BYOL is cheap on A1, SimCLR on B2."""
+    folder = tmp_path / "results"
+    runs = [make_priced(entry, top1=top1) for entry, top1 in (("byol", 45.0), ("simclr", 40.0), ("random_init", 30.0))]
+    for record in runs:
+        store(folder, record)
+    store_cost(folder, make_cost(runs, {"byol": 0.02, "simclr": 0.03}, GPU_A))
+    store_cost(folder, make_cost(runs, {"byol": 0.08, "simclr": 0.01}, GPU_B))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("hardware", "text", "cheapest", "times"),
+    [
+        ("imaginary-a1-bf16", "1 x Imaginary A1, bfloat16, torch 2.14", "BYOL is also", {"byol": 14.0, "simclr": 21.0}),
+        ("imaginary-b2-bf16", "1 x Imaginary B2, bfloat16, torch 2.14", "SimCLR is", {"byol": 56.0, "simclr": 7.0}),
+    ],
+)
+def test_a_report_is_priced_for_the_hardware_that_is_asked_for(
+    measured: Path, tmp_path: Path, hardware: str, text: str, cheapest: str, times: dict[str, float]
+) -> None:
+    write_pages([measured], tmp_path / "out", hardware=hardware)
+    report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert f"{cheapest} the cheapest to train in calibrated time on {text}" in report
+    assert f"Costs of 10 epochs on cifar10-jpeg are calibrated: steps x seconds per step, measured on {text}" in report
+    assert "1 x Imaginary A1, bfloat16, torch 2.14 (÷ BYOL) | 1 x Imaginary B2" in report
+    with (tmp_path / "out" / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
+        board = {row["entry"]: row for row in csv.DictReader(file) if row["step_cost"]}
+    assert {entry: float(row["calibrated_time_mean"]) for entry, row in board.items()} == pytest.approx(times)
+    assert {row["calibrated_on"] for row in board.values()} == {text}
+    assert len((tmp_path / "out" / "costs.csv").read_text().splitlines()) == 5  # a head, and two entries on two GPUs
+
+
+def test_step_costs_below_the_folders_are_read_once_and_changed_ones_are_named(measured: Path, tmp_path: Path) -> None:
+    prices, problems = read_prices([measured, measured / "cifar10"])
+    assert (len(prices.costs), prices.wish, problems) == (2, None, [])
+    path = next(measured.rglob("costs/*.json"))
+    path.write_text(path.read_text().replace('"steps": 10', '"steps": 11'))
+    prices, problems = read_prices([measured])
+    assert len(prices.costs) == 1 and "its content gives" in problems[0]
+    with pytest.raises(UserError, match="--hardware is 'h100', which was not measured; measured: "):
+        read_prices([measured], "h100")
+
+
+def test_a_watched_report_notices_a_new_step_cost(measured: Path) -> None:
+    runs = [make_priced("byol"), make_priced("simclr")]
+    acts = [lambda: store_cost(measured, make_cost(runs, {"byol": 1.0, "simclr": 1.0}, CPU)), lambda: None]
+    written: list[int] = []
+
+    def write() -> str:
+        written.append(len(read_prices([measured])[0].costs))
+        return "page"
+
+    def wait(seconds: float) -> None:
+        if not acts:
+            raise KeyboardInterrupt
+        acts.pop(0)()
+
+    watch([measured], write, lambda line: None, wait)
+    assert written == [2, 3]

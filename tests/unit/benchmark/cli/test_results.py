@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from made_costs import GPU_A, GPU_B, make_cost, make_priced, store_cost
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,3 +71,32 @@ def test_merged_results_are_counted_and_refused_ones_are_exit_code_1(
     assert "0 runs taken, 1 were there" in bench("merge", good, "--out", out)[1]
     code, printed = bench("merge", results, "--out", out)  # their configurations name no seed
     assert code == 1 and printed.count("refused: ") == 4
+
+
+def test_the_leaderboard_is_priced_for_a_hardware_and_sorted_by_it(bench: Any, store: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    runs = [make_priced("byol", top1=45.0), make_priced("simclr", top1=40.0)]
+    for record in runs:
+        store(folder, record)
+    code, printed = bench("leaderboard", folder, "--hardware", "imaginary-a1-bf16")
+    assert code == 2 and "there is no step-cost record; `bench cost FOLDER` makes one" in " ".join(printed.split())
+    store_cost(folder, make_cost(runs, {"byol": 0.02, "simclr": 0.03}, GPU_A))
+    store_cost(folder, make_cost(runs, {"byol": 0.08, "simclr": 0.01}, GPU_B))
+    code, printed = bench("leaderboard", folder)
+    assert code == 0 and "Calibrated" not in printed  # of two other kinds none is nearer
+    for name, time, first in (("imaginary-a1-bf16", "14 ± 0", "byol"), ("imaginary-b2-bf16", "56 ± 1", "simclr")):
+        code, printed = bench("leaderboard", folder, "--hardware", name, "--by", "calibrated_time")
+        rows = [line for line in printed.splitlines() if "| byol |" in line or "| simclr |" in line]
+        assert code == 0 and "Calibrated (s)" in printed and "Calibrated device-hours" in printed
+        assert "Costs of 10 epochs on cifar10-jpeg are calibrated: " in printed
+        assert first in rows[0] and any(f"| {time} |" in row for row in rows if "byol" in row)
+    code, printed = bench("leaderboard", folder, "--hardware", "imaginary-a1")
+    assert code == 2 and "measured: imaginary-a1-bf16, imaginary-b2-bf16" in " ".join(printed.split())
+    code, printed = bench("leaderboard", folder, "--runs", "--hardware", "imaginary-b2-bf16")
+    assert code == 0 and "calibrated_time" in printed and ",56.0," in printed
+    code, printed = bench("merge", folder, "--out", tmp_path / "all")
+    assert "; 2 step-cost records taken" in printed and len(list((tmp_path / "all").rglob("costs/*.json"))) == 2
+    (tmp_path / "costs alone").mkdir()
+    (folder / "cifar10" / "costs").rename(tmp_path / "costs alone" / "costs")
+    code, printed = bench("merge", tmp_path / "costs alone", "--out", tmp_path / "costs only")
+    assert code == 0 and "0 runs taken, 0 were there, 0 refused; 2 step-cost records taken" in printed

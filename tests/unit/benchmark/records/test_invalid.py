@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from benchmark.analysis.comparison import comparisons
+from benchmark.analysis.comparison import comparisons, rows_of
 from benchmark.analysis.differences import differences, ranks
 from benchmark.analysis.tables import leaderboard
 from benchmark.records import invalid as invalidations
@@ -68,7 +68,7 @@ def test_it_is_struck_out_in_the_page_and_not_drawn(records: list[Any], store: A
     assert "<s>BYOL</s>" in page and "<s>SimCLR</s>" not in page and REASON in page
     markdown = (tmp_path / "report" / "report.md").read_text()
     assert "~~BYOL~~" in markdown and "SimCLR has the highest linear top-1" in markdown
-    texts = {text.get_text() for text in cost_vs_accuracy(records).findobj(lambda a: hasattr(a, "get_text"))}
+    texts = {text.get_text() for text in cost_vs_accuracy(rows_of(records)).findobj(lambda a: hasattr(a, "get_text"))}
     assert not any("BYOL" in text for text in texts) and any("SimCLR" in text for text in texts)
 
 

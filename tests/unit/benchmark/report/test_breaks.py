@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from made_costs import make_cost, make_priced
+
+from benchmark.analysis.calibration import Prices
 from benchmark.analysis.comparison import comparisons
 from benchmark.report.breaks import breaks_between_rungs
 from benchmark.report.summary import limits
@@ -30,3 +33,15 @@ def test_rungs_that_were_measured_long_after_each_other_are_named(ran: Any) -> N
     assert breaks_between_rungs(comparisons([*records, between])) == []
     floors = [ran("random_init", 2, 0, budget=short), ran("random_init", 2, 900, budget=long)]
     assert breaks_between_rungs(comparisons(floors)) == []  # nothing was paid for
+
+
+def test_breaks_do_not_bend_a_calibrated_cost() -> None:
+    runs = [
+        make_priced(entry, started=f"2026-01-05T{hour}:00:00+00:00", ended=f"2026-01-05T{hour}:05:00+00:00")
+        for entry, hour in (("byol", 10), ("simclr", 14))
+    ]
+    priced = Prices((make_cost(runs, {"byol": 0.2, "simclr": 0.1}),))
+    for prices, bent in ((Prices(), True), (priced, False)):
+        lines = limits(comparisons(runs, prices), [], prices)
+        assert any(" apart; " in line for line in lines) is bent
+        assert any(line.startswith("Costs of 10 epochs") for line in lines) is not bent

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from made_costs import make_cost, make_priced
+
+from benchmark.analysis.calibration import Prices
 from benchmark.analysis.comparability import hardware_key
 from benchmark.analysis.comparison import comparisons
 from benchmark.records.schema import EnergyRecord
@@ -73,3 +76,30 @@ def test_times_say_how_many_runs_they_are_of_and_what_they_are_divided_by(make_r
     )
     assert costs == {"CNN-JEPA": "unsafe", "BYOL": "of 1 of 2 runs"}
     assert ratios == {"CNN-JEPA": "unsafe", "BYOL": "unsafe"}
+
+
+def test_calibrated_costs_stand_beside_the_own_clock_which_is_pointed_out_where_it_is_far() -> None:
+    runs = [
+        make_priced("cnn_jepa", config=_SPARSE, seconds=90.0, flags=["busy machine"]),
+        make_priced("byol", seconds=172.2),
+        make_priced("simclr", seconds=80.0),
+    ]
+    cost = make_cost(runs, {"cnn_jepa": 0.12, "byol": 0.2, "simclr": 0.11}, reference="cnn_jepa", joules=10.0)
+    (comparison,) = comparisons(runs, Prices((cost,)))
+    table, ratios = cost_table(comparison, ["one"]), relative_table(comparison, ["one"])
+    assert table is not None and ratios is not None
+    found = rows(table)
+    assert list(found) == ["SimCLR", "CNN-JEPA", "BYOL"]  # by calibrated time; by their own clocks BYOL is last, too
+    byol = found["BYOL"]
+    assert (byol["Calibrated"], byol["Training"]) == ("2.3 min ± 2.8 s", "2.9 min")
+    assert (byol["Device-hours"], byol["Energy"]) == ("0.0389", "1.4 kJ")
+    # 84 s and 90 s are within 10% of each other, and a calibrated time is safe whatever the flags.
+    assert [found[name]["Times"] for name in found] == ["", "", "own clock +23%"]
+    assert rows(ratios)["BYOL"] == {
+        "Entry": "BYOL",
+        "Calibrated": "2.3 min",
+        "÷ sparse": "1.67 ± 0.03",
+        "Published": "1.54",
+        "Published elsewhere": "1.35",
+        "Times": "own clock +23%",
+    }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis.comparison import rows_of
 from benchmark.report.canvas import save
 from benchmark.report.cost_figure import cost_vs_accuracy
 from benchmark.report.published_figure import belongs, counted, published_figure, published_table
@@ -22,7 +23,7 @@ def test_published_runs_have_a_figure_and_a_table_of_their_own(make_record: Any,
 
 def test_published_points_stand_behind_ours_on_their_own_axes_alone(make_record: Any) -> None:
     def drawn(**options: Any) -> Any:
-        figure = cost_vs_accuracy([make_record("byol", top1=70.0, seconds=50 * 3600.0, **options)])
+        figure = cost_vs_accuracy(rows_of([make_record("byol", top1=70.0, seconds=50 * 3600.0, **options)]))
         return figure.axes[0]
 
     there = drawn(dataset={"name": "imagenet100"}, config={"image_size": 224})

@@ -4,8 +4,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from made_costs import GPU_A, GPU_B, make_cost, make_priced, store_cost
 from report_page import report
 
+from benchmark.cli.pages import write_pages
+from benchmark.report import sections
 from benchmark.report.run_files import RunFiles
 from benchmark.report.sections import FIGURES
 
@@ -56,3 +59,35 @@ def test_every_figure_of_a_machine_has_a_file_a_title_and_a_caption(make_record:
     assert all(figure.title and figure.caption(records, files).endswith(".") for figure in FIGURES)
     drawn = {figure.stem: figure.draw(records, files, 3.3) is not None for figure in FIGURES}
     assert drawn == {"learning_curves": False, "time": True, "step": False}
+
+
+@pytest.mark.slow
+def test_the_main_figure_follows_the_hardware_and_joins_machines_where_cost_is_calibrated(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sections, "FIGURES", ())  # the others take long and have no costs
+    results = tmp_path / "results"
+    there = {"device_model": "H200", "device": "cuda"}
+    runs = [make_priced("byol", top1=45.0), make_priced("simclr", top1=40.0, environment=there)]
+    for record in runs:
+        store(results, record)
+    store_cost(results, make_cost(runs, {"byol": 0.02, "simclr": 0.03}, GPU_A))
+    store_cost(results, make_cost(runs, {"byol": 0.08, "simclr": 0.01}, GPU_B))
+
+    def figures(name: str, **options: Any) -> dict[str, str]:
+        write_pages([results], tmp_path / name, **options)
+        return {
+            path.stem: path.read_text(encoding="utf-8") for path in (tmp_path / name / "figures").glob("cost*[!n].svg")
+        }
+
+    assert sorted(figures("own")) == ["cost_vs_accuracy-a", "cost_vs_accuracy-b"]  # a clock each
+    drawn = [figures(name, hardware=f"imaginary-{name}-bf16") for name in ("a1", "b2")]
+    assert list(map(list, drawn)) == [["cost_vs_accuracy"]] * 2
+    a1, b2 = (figure["cost_vs_accuracy"] for figure in drawn)
+    assert ">on 1 x Imaginary A1, bfloat16, torch 2.14</text>" in a1 and ">SimCLR</text>" in a1 and ">BYOL</text>" in a1
+    assert ">on 1 x Imaginary B2, bfloat16, torch 2.14</text>" in b2 and ">Calibrated time (seconds)</text>" in b2
+    page = (tmp_path / "b2" / "index.html").read_text(encoding="utf-8")
+    assert page.count("Cost and accuracy</strong>") == 1
+    # The same entry on two machines is not drawn twice.
+    store(results, make_priced("byol", 1, top1=44.0, environment=there))
+    assert sorted(figures("twice", hardware="imaginary-a1-bf16")) == ["cost_vs_accuracy-a", "cost_vs_accuracy-b"]

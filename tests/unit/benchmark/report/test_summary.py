@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from made_costs import GPU_A, make_cost, make_priced
+
+from benchmark.analysis.calibration import Prices
 from benchmark.analysis.comparison import comparisons
 from benchmark.analysis.fronts import front_rows
 from benchmark.report.summary import answer, further_sentences, limits, question
@@ -117,3 +120,14 @@ def test_the_answer_follows_the_paired_test_where_there_is_one(make_record: Any)
     values = {"byol": [40.0, 45.0, 50.0], "simclr": [39.0, 44.1, 48.9]}
     (comparison,) = comparisons([make_record(e, s, top1=v) for e, vs in values.items() for s, v in enumerate(vs)])
     assert "order is open" not in answer(comparison)[0]
+
+
+def test_the_cheapest_follows_the_calibrated_cost_and_its_hardware_is_named() -> None:
+    runs = [make_priced("byol", top1=45.0, seconds=10.0, flags=["busy machine"])]
+    runs.append(make_priced("simclr", top1=40.0, seconds=99.0, environment={"device_model": "H200"}))
+    cost = make_cost(runs, {"byol": 0.3, "simclr": 0.1}, GPU_A)
+    (comparison,) = comparisons(runs, Prices((cost,)))
+    assert answer(comparison)[1] == (
+        "SimCLR is the cheapest to train in calibrated time on 1 x Imaginary A1, bfloat16, torch 2.14 (70 s); BYOL "
+        "takes 3.5 min, 3.0 times as long."
+    )

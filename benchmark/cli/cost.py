@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.analysis.comparability import grouped
 from benchmark.cli import options
 from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.options import words
@@ -138,7 +137,7 @@ def _recorded(
     download: bool,
     reporter: ConsoleReporter,
 ) -> list[_Job]:
-    """A job for each experiment below some results folders."""
+    """What is measured together, from the runs below some results folders."""
     records, problems = read_results(folders, trials=True)
     for problem in problems:
         reporter.say(f"left out: {problem}")
@@ -147,17 +146,19 @@ def _recorded(
         if name not in names:
             raise UserError(f"--methods: unknown method or entry '{name}'; {nearest(name, names)}")
     chosen = [run for run in records if methods is None or {run[1].entry, run[1].method} & set(methods)]
-    from benchmark.experiment.recorded import measurable, recorded_experiment
+    from benchmark.experiment.recorded import measurable, measured_together, recorded_experiment
 
     jobs = []
-    by_folder = grouped(chosen, lambda run: run[0].parents[2])
-    for folder, runs in by_folder.items():
-        if len(by_folder) > 1 and not measurable(runs):
-            reporter.say(f"left out: {folder}: no run that trained and says what its key was made from")
+    groups = measured_together(chosen)
+    for runs in groups:
+        if len(groups) > 1 and not measurable(runs):
+            where = sorted({str(path.parents[2]) for path, _ in runs})
+            reporter.say(f"left out: {', '.join(where)}: no run that trained and says what its key was made from")
             continue
         experiment, entries = recorded_experiment(runs, precision)
         own = None if dataset_info(experiment.dataset.name).location == "embedded" else data
         check_request(experiment.dataset, own, download and own is not None)
+        folder = next(path.parents[2] for path, record in runs if record.experiment == experiment.name)
         check_writable(folder, "results have to be writable, for their costs")
         jobs.append(_Job(experiment, entries, folder.parent, own, runs))
     if not jobs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 
     from benchmark.records.schema import Record
 
-_SHARED = ("batch_size", "accumulate", "image_size", "dataset")
-
 
 def measurable(runs: Sequence[tuple[Path, Record]]) -> dict[str, tuple[Path, Record]]:
     """A run of each step key among some: of those that trained, and whose records say what their keys were made from.
@@ -35,13 +35,28 @@ def measurable(runs: Sequence[tuple[Path, Record]]) -> dict[str, tuple[Path, Rec
     }
 
 
+def measured_together(runs: Sequence[tuple[Path, Record]]) -> list[list[tuple[Path, Record]]]:
+    """Runs by what all entries of a measurement share (images, batch, precision); those of several experiments too."""
+
+    def shared(run: tuple[Path, Record]) -> str:
+        _, record = run
+        fields = {name: record.config.get(name) for name in ("batch_size", "accumulate", "image_size", "precision")}
+        return json.dumps([fields, record.dataset.manifest], sort_keys=True)
+
+    groups: dict[str, list[tuple[Path, Record]]] = {}
+    for run in runs:
+        groups.setdefault(shared(run), []).append(run)
+    return list(groups.values())
+
+
 def recorded_experiment(
     runs: Sequence[tuple[Path, Record]], precision: str | None = None
 ) -> tuple[Experiment, list[ResolvedEntry]]:
     """The experiment of some runs with each configuration once, whatever its seed, budget and learning rate.
 
     Args:
-        runs: of one experiment; those that trained nothing, or whose step cannot be told from others', are left out.
+        runs: one of the groups of `measured_together`, each configuration of which is an entry; if it is of several
+            experiments, the result has the name of the one with the most runs.
         precision: instead of the recorded one.
 
     Raises:
@@ -53,29 +68,29 @@ def recorded_experiment(
             f"{runs[0][0].parents[2]}: no record of a run that trained anything and says what its key was made from; "
             "nothing can be measured"
         )
-    chosen = sorted(trained.values(), key=lambda run: (run[1].seed, run[1].started))
+    ((name, _),) = Counter(record.experiment for _, record in runs).most_common(1)
+    chosen = sorted(trained.values(), key=lambda run: (run[1].experiment != name, run[1].seed, run[1].started))
     first_path, first = chosen[0]
+    entries: dict[str, ResolvedEntry] = {}
     for path, record in chosen:
-        if any(record.config.get(name) != first.config.get(name) for name in _SHARED):
-            raise UserError(f"{path}: has other data or another batch than {first_path}; measure their folders apart")
-    entries = [_resolved(path, record) for path, record in chosen]
+        unique = record.entry if record.entry not in entries else f"{record.experiment}.{record.entry}"
+        entries[unique] = _resolved(path, record, unique)
     data = {
-        "name": first.experiment,
+        "name": name,
         "dataset": first.config["dataset"],
         "backbone": first.config["backbone"],
         "budget": {"steps": 1},
         "batch_size": first.config["batch_size"],
         "accumulate": first.config.get("accumulate", 1),
         "precision": precision or first.config["precision"],
-        "entries": [entry.entry.model_dump(exclude={"overrides"}) for entry in entries],
+        "entries": [entry.entry.model_dump(exclude={"overrides"}) for entry in entries.values()],
     }
-    reference = first.config.get("reference")
-    if reference in {entry.entry.name for entry in entries}:
-        data["reference"] = reference
-    return validate(Experiment, data, str(first_path)), entries
+    if first.config.get("reference") in entries:
+        data["reference"] = first.config["reference"]
+    return validate(Experiment, data, str(first_path)), list(entries.values())
 
 
-def _resolved(path: Path, record: Record) -> ResolvedEntry:
+def _resolved(path: Path, record: Record, name: str) -> ResolvedEntry:
     where = f"{path}: entry '{record.entry}'"
     if record.method == EXTERNAL:
         raise UserError(f"{where} was trained elsewhere; its steps cannot be measured")
@@ -86,7 +101,7 @@ def _resolved(path: Path, record: Record) -> ResolvedEntry:
     except (ValueError, KeyError, ValidationError) as error:
         raise UserError(f"{where}: no longer resolves ({error})") from None
     settings = validate(method.config_class, config["method"], where)
-    entry = EntrySpec(name=record.entry, method=record.method, backbone=backbone)
+    entry = EntrySpec(name=name, method=record.method, backbone=backbone)
     return ResolvedEntry(entry, method, settings, backbone)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.cost.memory import PeakMemory
+from benchmark.cost.memory import PeakMemory, free, held
 
 MEBIBYTE = 2**20
 
@@ -44,7 +44,7 @@ def test_a_reset_without_effect_is_no_peak(monkeypatch: pytest.MonkeyPatch) -> N
     assert memory.read() is None and memory.largest() is None
     assert PeakMemory(torch.device("cpu")).read() is None
     # A lower peak than before is a new one, though a thread has given much back since.
-    _status(monkeypatch, 900_000, 700_000, now=400_000)
+    _status(monkeypatch, 900_000, 900_000, 700_000, now=400_000)
     assert PeakMemory(torch.device("cpu")).read() == 700_000 * 1024
 
 
@@ -67,3 +67,11 @@ def test_what_is_left_out_is_no_part_of_the_peak() -> None:
     assert start is not None and inside is not None and everything is not None
     assert 75 * MEBIBYTE < inside - start < 200 * MEBIBYTE
     assert 350 * MEBIBYTE < everything - start < 500 * MEBIBYTE
+
+
+def test_the_growth_is_what_was_taken_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    _status(monkeypatch, 900_000, now=900_000)
+    memory = PeakMemory(torch.device("cpu"))
+    _status(monkeypatch, 950_000, now=920_000)
+    assert memory.growth() == 50_000 * 1024
+    assert held(torch.device("cpu")) == 920_000 * 1024 and free(torch.device("cpu")) > 0

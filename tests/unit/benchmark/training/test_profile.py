@@ -17,6 +17,7 @@ from benchmark.training.profile import (
     flops_per_step,
     ready_made_throughput,
     seconds_per_step,
+    timed_block,
     undone,
     warm_up,
 )
@@ -110,3 +111,43 @@ def test_a_forward_pass_without_a_call_of_the_encoder_is_one_part(
     monkeypatch.setattr(training.method, "forward_parts", dict)
     parts = breakdown(training, steps=1)["parts"]
     assert set(parts) == {"data", "views", "forward", "backward", "optimizer", "ema", "other"}
+
+
+def test_a_block_times_its_own_steps_alone(make_training: Any) -> None:
+    training = make_training()
+
+    class Counter:
+        name, grows, scope, value = "energy", True, "", 0.0
+
+        def read(self) -> float:
+            self.value += 5.0
+            return self.value
+
+    block = timed_block(training, 3, 0.5, [Counter()])
+    assert training.step == 4  # the first is not timed, and nothing is undone
+    assert training.ledger.steps == 4 and training.ledger.training_time == pytest.approx(block.seconds)
+    assert 0 <= block.data_wait < block.seconds == pytest.approx(block.wall, rel=0.2, abs=0.05)
+    assert block.grown == {"energy": 5.0}
+
+
+def test_a_counter_that_can_no_longer_be_read_is_left_out(make_training: Any) -> None:
+    class Broken:
+        name, grows, scope, calls = "energy", True, "", 0
+
+        def read(self) -> float:
+            self.calls += 1
+            if self.calls > 1:
+                raise OSError
+            return 1.0
+
+    assert timed_block(make_training(), 1, 0.5, [Broken()]).grown == {}
+
+
+def test_batches_that_were_read_before_the_clock_started_are_not_timed(make_training: Any) -> None:
+    training = make_training()
+    fetched: list[int] = []
+    fetch = training.batches.fetch
+    training.batches.resident = False
+    training.batches.fetch = lambda step: fetched.append(step) or fetch(step)
+    timed_block(training, 2, 0.5)
+    assert fetched == [0, 1, 2, 3, 4]  # two are read ahead: three come before the clock

@@ -37,6 +37,8 @@ EXECUTED: dict[str, dict[str, str]] = {
         "bench run quickstart --set simclr.temperature=0.5 --set name=warm": f"{_SMALL} --budget steps=2 "
         "--methods simclr",
         "bench plan quickstart --budget epochs=100": f"{_SMALL} --methods simclr,random_init",
+        "bench cost quickstart": f"{_SMALL} --methods simclr --rounds 5 --block 0.01",
+        "bench run quickstart --budget calibrated_time=2m": f"{_SMALL} --methods simclr --budget calibrated_time=0.5s",
         "bench report results/quickstart --out reports/mine": "",
         "bench leaderboard results/quickstart --by training_time": "",
         "bench compare results/quickstart results/warm": "",
@@ -69,6 +71,8 @@ _HOURS = "takes minutes to hours: the same path runs small in "
 _DEVICES = "starts processes, which tests/integration/test_devices.py does (gloo); "
 _SWEEP = "trains a whole sweep: tests/integration/test_sweep.py runs a small one, --show and its report included"
 _CHECKPOINT = "needs somebody's weights and a dataset: tests/integration/test_foreign.py makes small ones"
+_HARDWARE = "another machine's measurement: unit tests of cli and report, with invented ones"
+_COST = "minutes of measurement: tests/integration/test_cost.py, on fewer images"
 ONLY_READ: dict[str, str] = {
     "make demo": "installs an environment and trains for minutes",
     "make test": "runs this test",
@@ -78,6 +82,14 @@ ONLY_READ: dict[str, str] = {
     "bench report results/quickstart --out reports/mine --watch": "never ends: unit tests of cli",
     "bench report results/cifar10 --out reports/mine --pictures": "needs results of days: unit tests of report",
     "bench report results/cifar10 --out reports/mine --budget epochs=100": "needs results of days: unit tests of cli",
+    "bench report results/quickstart --hardware NAME --out mine": _HARDWARE,
+    "bench report results/cifar10 --out reports/mine --hardware nvidia-h200-bf16": _HARDWARE,
+    "bench report results/cpu --out mine --hardware NAME": _HARDWARE,
+    "bench leaderboard results/cpu --hardware NAME": _HARDWARE,
+    "bench cost cpu --data FOLDER": _COST,
+    "bench cost results/cpu --data FOLDER": _COST,
+    "bench cost results/cpu --data FOLDER --against byol": _COST,
+    "bench run cpu --data FOLDER --budget calibrated_time=10m": "as the README's, which is executed",
     "bench run quickstart --track tensorboard": "needs an extra: tests/integration/test_track.py, where it is there",
     "bench run quickstart --devices 2": f"{_DEVICES}of slow tests",
     "bench run imagenet100 --data imagenet100.h5 --devices 4": f"{_DEVICES}four GPUs and days",

@@ -3,11 +3,11 @@
 Usage: python perf/page.py [--only a,b] [--out FILE] [-- ARGUMENTS]
 
 Each script runs in a process of its own, one after the other; measure on a machine that does nothing else. The page
-says which scripts failed, were left out by `--only` or cannot run on this machine, and which rows could not be
-measured. ARGUMENTS go to every script that runs. The environment variable `PERF_DATA` names an image folder with
-`train/<class>/` and `test/<class>/` (small square images, such as CIFAR-10 as JPEGs) for the scripts that measure on
-images; without it they make their own. Exit code 1 if a script failed. A missed claim is named on the page and does not
-change the exit code.
+says which scripts failed or cannot run on this machine, and which rows could not be measured. Of scripts that `--only`
+leaves out, the page keeps what it says, with the time and the commit of that measurement. ARGUMENTS go to every script
+that runs. The environment variable `PERF_DATA` names an image folder with `train/<class>/` and `test/<class>/` (small
+square images, such as CIFAR-10 as JPEGs) for the scripts that measure on images; without it they make their own. Exit
+code 1 if a script failed. A missed claim is named on the page and does not change the exit code.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -44,11 +45,12 @@ class Outcome:
     Attributes:
         script: its file name.
         purpose: the first paragraph of its docstring.
-        status: `ran`, `failed` or `skipped`.
+        status: `ran`, `failed`, `skipped` or `kept`, from an earlier measurement.
         reason: why it failed or was skipped.
         notes: the conditions of its measurements.
         claims: its measurements, as `claims.claim` wrote them.
         seconds: its running time.
+        text: the section of a kept one.
     """
 
     script: str
@@ -58,6 +60,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     claims: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+    text: str = ""
 
 
 def main() -> None:
@@ -72,16 +75,35 @@ def main() -> None:
     if unknown := sorted(set(wanted) - {path.stem for path in scripts}):
         parser.error(f"--only: no script '{unknown[0]}'; choices: {', '.join(path.stem for path in scripts)}")
     machine = describe_machine()
+    earlier = sections(options.out)
     outcomes = []
     for path in scripts:
         if path.stem in wanted:
             print(f"== {path.name}", flush=True)
             outcomes.append(run(path, options.arguments))
         else:
-            outcomes.append(Outcome(path.name, purpose(path), "skipped", "left out of this measurement"))
+            kept = earlier.get(path.name, "")
+            outcomes.append(
+                Outcome(path.name, purpose(path), "kept" if kept else "skipped", "never measured", text=kept)
+            )
     options.out.write_text(render(outcomes, machine), encoding="utf-8")
     print(f"== {options.out}")
     sys.exit(any(outcome.status == "failed" for outcome in outcomes))
+
+
+def sections(page: Path) -> dict[str, str]:
+    """The sections of a page by script, each saying when and on which commit it was measured."""
+    if not page.is_file():
+        return {}
+    head, *parts = page.read_text(encoding="utf-8").split("\n## ")
+    facts = dict(re.findall(r"^\| (Measured|Commit) \| (.*) \|$", head, flags=re.M))
+    stamp = f"From {facts.get('Measured', 'an unknown time')}, commit {facts.get('Commit', 'unknown')}."
+    kept = {}
+    for part in parts:
+        name, _, text = part.partition("\n")
+        if "**Skipped**: never measured" not in text:
+            kept[name] = text.strip("\n") if "\nFrom 20" in text else f"{stamp}\n\n{text.strip()}"
+    return kept
 
 
 def run(path: Path, arguments: list[str]) -> Outcome:
@@ -130,6 +152,7 @@ def describe_machine() -> dict[str, str]:
 
 def render(outcomes: list[Outcome], machine: dict[str, str]) -> str:
     """The page."""
+    kept = sum(outcome.status == "kept" for outcome in outcomes)
     judged = [(outcome.script, claim) for outcome in outcomes for claim in outcome.claims if claim["holds"] is not None]
     missed = [f"{claim['name']} (`{script}`)" for script, claim in judged if not claim["holds"]]
     lines = [
@@ -142,8 +165,10 @@ def render(outcomes: list[Outcome], machine: dict[str, str]) -> str:
         "| --- | --- |",
         *(f"| {key} | {_cell(value)} |" for key, value in machine.items()),
         "",
-        f"{sum(outcome.status == 'ran' for outcome in outcomes)} of {len(outcomes)} scripts ran; "
-        f"{len(judged) - len(missed)} of {len(judged)} claims held."
+        f"{sum(outcome.status == 'ran' for outcome in outcomes)} of {len(outcomes)} scripts ran"
+        + (f", {kept} kept from earlier measurements" if kept else "")
+        + f"; "
+        f"{len(judged) - len(missed)} of {len(judged)} claims of this measurement held."
         + (f" Missed: {'; '.join(missed)}." if missed else ""),
         "",
     ]
@@ -153,6 +178,8 @@ def render(outcomes: list[Outcome], machine: dict[str, str]) -> str:
 
 
 def _section(outcome: Outcome) -> list[str]:
+    if outcome.status == "kept":
+        return [f"## {outcome.script}", "", outcome.text.lstrip("\n"), ""]
     lines = [f"## {outcome.script}", "", outcome.purpose, ""]
     if outcome.status != "ran":
         lines += [f"**{outcome.status.capitalize()}**: {outcome.reason}.", ""]

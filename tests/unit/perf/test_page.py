@@ -88,7 +88,7 @@ def test_the_page_has_the_outcome_of_each_script(page: Any, tmp_path: Path, monk
     assert stop.value.code == 1  # one failed
     text = out.read_text()
     assert r"| CPU | a \| b |" in text and "| Measured | 2026-01-02 |" in text
-    assert "3 of 6 scripts ran; 1 of 2 claims held. Missed: too slow (`missed.py`)." in text
+    assert "3 of 6 scripts ran; 1 of 2 claims of this measurement held. Missed: too slow (`missed.py`)." in text
     sections = {part.partition("\n")[0]: part for part in text.split("\n## ")[1:]}
     assert list(sections) == sorted(SCRIPTS)  # neither of the helpers
     assert r"| ratio \| of | 2.5 x | at least 2 x | held | &lt;a> 1 ms |" in sections["good.py"]
@@ -99,7 +99,17 @@ def test_the_page_has_the_outcome_of_each_script(page: Any, tmp_path: Path, monk
     assert "**Failed**: exit code 3." in sections["broken.py"] and "| before | 1 x |" in sections["broken.py"]
     assert "**Skipped**: there is no CUDA device." in sections["elsewhere.py"]
     assert "reports nothing here" in sections["silent.py"]
-    assert "**Skipped**: left out of this measurement." in sections["left.py"]
+    assert "**Skipped**: never measured." in sections["left.py"]
+    monkeypatch.setattr(page, "describe_machine", lambda: {**HERE, "Measured": "2026-02-03"})
+    for name in ("left", "silent"):  # the others keep what they say, with the time of the first measurement
+        monkeypatch.setattr("sys.argv", ["page.py", "--only", name, "--out", str(out)])
+        with pytest.raises(SystemExit):
+            page.main()
+    kept = {part.partition("\n")[0]: part for part in out.read_text().split("\n## ")[1:]}
+    assert "1 of 6 scripts ran, 5 kept from earlier measurements" in out.read_text()
+    assert kept["good.py"].count("From 2026-01-02, commit unknown.") == 1
+    assert r"| ratio \| of | 2.5 x | at least 2 x | held | &lt;a> 1 ms |" in kept["good.py"]
+    assert "From 2026-02-03" in kept["left.py"] and "never measured" not in kept["left.py"]
 
 
 def test_one_variable_names_the_images_of_all_scripts_and_the_page_hides_their_path(

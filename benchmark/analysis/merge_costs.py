@@ -11,14 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from benchmark.records.cost import Block
-
 
 def merge_costs(sources: Sequence[Path], out: Path) -> tuple[int, list[str]]:
     """Copies the step-cost records of several results folders into one.
 
-    Of two stages of one measurement the one with more rounds is kept. Refused are files that cannot be read or were
-    changed since they were written, and two different records of one name of which neither continues the other.
+    An unfinished measurement gives way to what continues it. All others stay, since runs may have their keys in theirs:
+    of two with one name (machines of one kind) the second gets a name with its key. Refused are files that cannot be
+    read or were changed since they were written.
 
     Returns:
         How many were copied, and a line about each that was refused.
@@ -27,6 +26,7 @@ def merge_costs(sources: Sequence[Path], out: Path) -> tuple[int, list[str]]:
         UserError: the folder cannot be written.
     """
     found, refused = find_costs(sources)
+    known = {cost.key for _, cost in find_costs([out])[0]}
     copied = 0
     for path, cost in found:
         place = out / cost.experiment / COSTS / path.name
@@ -35,18 +35,22 @@ def merge_costs(sources: Sequence[Path], out: Path) -> tuple[int, list[str]]:
         except ValueError as error:
             refused.append(f"{path}: in its place is a damaged file; {error}")
             continue
-        if there is not None and there.id != cost.id:
-            refused.append(f"{path}: another measurement is in {place}")
-        elif there is not None and there.rounds == cost.rounds and _blocks(there) != _blocks(cost):
-            refused.append(f"{path}: other numbers of the same measurement and as many rounds are in {place}")
-        elif there is None or (cost.rounds, cost.ended) > (there.rounds, there.ended):
-            try:
-                write_cost(place, cost)
-            except OSError as error:
-                raise cannot_be_written(place, error) from None
-            copied += 1
+        if cost.key in known or (there is not None and _continues(there, cost)):
+            continue
+        if there is not None and not _continues(cost, there):
+            place = place.with_stem(f"{place.stem}-{cost.key[:8]}")
+        try:
+            write_cost(place, cost)
+        except OSError as error:
+            raise cannot_be_written(place, error) from None
+        known.add(cost.key)
+        copied += 1
     return copied, refused
 
 
-def _blocks(cost: StepCost) -> list[tuple[str, list[Block]]]:
-    return [(entry.entry, entry.blocks) for entry in cost.entries]
+def _continues(later: StepCost, earlier: StepCost) -> bool:
+    """Whether a record is a later stage of an unfinished measurement."""
+    if earlier.status == "complete" or later.id != earlier.id:
+        return False
+    blocks = {entry.entry: entry.blocks for entry in later.entries}
+    return all(blocks.get(e.entry, [])[: len(e.blocks)] == e.blocks for e in earlier.entries)

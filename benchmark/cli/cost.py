@@ -16,7 +16,7 @@ from benchmark.cli.pages import read_results
 from benchmark.cli.request import RunRequest, load_images
 from benchmark.cost.step_cost import BLOCK, PRECISE, ROUNDS
 from benchmark.data.spec import check_request, dataset_info
-from benchmark.errors import Interrupted, UserError
+from benchmark.errors import FirstFailedError, GroupLostError, Interrupted, UserError
 from benchmark.experiment.entries import check_devices
 from benchmark.files import check_writable
 from benchmark.machine.devices import check_device_free, choose_device
@@ -214,5 +214,11 @@ def _measure(
     except (Interrupted, KeyboardInterrupt):
         reporter.say("interrupted; the same command resumes from the last complete round")
         raise typer.Exit(130 if ranks.is_first else 0) from None
+    except FirstFailedError:  # the first rank says why
+        raise typer.Exit(0) from None
+    except GroupLostError as error:
+        if ranks.is_first:
+            typer.secho(f"{error}; the same command resumes from the last complete round", err=True, fg="red")
+        raise typer.Exit(1 if ranks.is_first else 0) from None
     if failed:
         raise typer.Exit(1)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,7 +19,7 @@ from benchmark.cost.sources import sources
 from benchmark.cost.step_cost import clocks_agree, order, progress_at, summarised, widest
 from benchmark.errors import Interrupted, UserError
 from benchmark.experiment.run_spec import plan_runs
-from benchmark.files import writing
+from benchmark.files import folder_lock, writing
 from benchmark.machine.environment import describe, hardware, now
 from benchmark.machine.ranks import held
 from benchmark.records.cost import MIN_ROUNDS, Block, EntryCost, StepCost, cost_path, read_cost, write_cost
@@ -106,7 +107,11 @@ def measure_costs(
         raise UserError("no entry trains anything, so that there is no cost to measure; choose others by --methods")
     cost = _begun(trained, dataset, options, ranks)
     path = cost_path(folder, cost)
-    with writing(path, "choose another --out"):
+    with writing(path, "choose another --out"), ExitStack() as stack:
+        if not ranks.first(lambda: stack.enter_context(folder_lock(path.parent))):
+            raise UserError(f"{path.parent}: another process is measuring into it; try again when it has ended")
+        if ranks.is_first:  # removed while it is held, so that two processes never have it
+            stack.callback(lambda: (path.parent / ".lock").unlink(missing_ok=True))
         cost = ranks.first(lambda: _continued(path, cost, options))
         if ranks.first(lambda: _is_done(cost, options)):
             reporter.say(f"measured already, in {cost.rounds} rounds: {path}")

@@ -37,16 +37,15 @@ def test_of_two_stages_of_a_measurement_the_later_one_is_kept(tmp_path: Path, or
     assert [record.rounds for _, record in find_costs([tmp_path / "all"])[0]] == [8]
 
 
-def test_other_numbers_under_the_same_name_are_refused(tmp_path: Path) -> None:
-    store_cost(tmp_path / "a", cost())
-    store_cost(tmp_path / "same", cost(seconds=0.3))
-    store_cost(tmp_path / "other", cost(seconds=0.4, rounds=20, id="ab" * 15 + "cd"))
-    copied, refused = merge_costs([tmp_path / "a", tmp_path / "other", tmp_path / "same"], tmp_path / "all")
-    assert copied == 1
-    assert "other/cifar10/costs" in refused[0] and "another measurement is in" in refused[0]
-    assert "same/cifar10/costs" in refused[1] and "other numbers of the same measurement" in refused[1]
-    (kept,) = find_costs([tmp_path / "all"])[0]
-    assert kept[1] == cost()
+def test_two_complete_measurements_of_one_kind_of_machine_both_stay(tmp_path: Path) -> None:
+    records = [cost(), cost(seconds=0.3), cost(seconds=0.4, rounds=20)]
+    for name, record in zip(("a", "b", "c"), records, strict=True):
+        store_cost(tmp_path / name, record)
+    sources = [tmp_path / name for name in ("a", "b", "c")]
+    assert merge_costs(sources, tmp_path / "all") == (3, [])
+    assert merge_costs(sources, tmp_path / "all") == (0, [])
+    found = find_costs([tmp_path / "all"])[0]
+    assert {record.key for _, record in found} == {record.key for record in records}
 
 
 def test_changed_files_are_refused_and_never_overwritten(tmp_path: Path) -> None:

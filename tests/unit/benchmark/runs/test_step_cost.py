@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from benchmark.errors import Interrupted, UserError
+from benchmark.files import folder_lock
 from benchmark.machine.ranks import Ranks
 from benchmark.records.cost import find_costs, read_cost
 from benchmark.runs import step_cost
@@ -170,6 +171,11 @@ def test_a_block_during_which_the_clock_jumped_is_repeated(measure: Any, monkeyp
     monkeypatch.setattr(step_cost, "timed_block", lambda *a: replace(timed(*a), wall=-5.0))
     with pytest.raises(UserError, match="the clock jumped in 3 blocks in a row"):
         measure("simclr", options=replace(QUICK, rounds=6))
+
+
+def test_two_processes_never_measure_into_one_folder(measure: Any, tmp_path: Path) -> None:
+    with folder_lock(tmp_path / "few" / "costs"), pytest.raises(UserError, match="another process is measuring into"):
+        measure("simclr")
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from benchmark.experiment.entries import ResolvedEntry
     from benchmark.experiment.spec import Experiment
     from benchmark.records.schema import Record
-    from benchmark.runs.step_cost import CostOptions
+    from benchmark.runs.cost_rounds import CostOptions
 
 app = typer.Typer()
 Run = tuple[Path, "Record"]
@@ -97,7 +97,7 @@ def cost(
         request = RunRequest(config, methods, None, None, settings, data, device, share, download, out, debug)
         _check_against(against, {entry.name for entry in request.experiment().entries})
         jobs = [_Job(*request.read(), out, data)]
-    from benchmark.runs.step_cost import CostOptions
+    from benchmark.runs.cost_rounds import CostOptions
 
     wanted = CostOptions(rounds, block, share_of, against)
     _measure(jobs, wanted, device, devices, reporter, share=share, download=download)

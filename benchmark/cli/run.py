@@ -152,7 +152,8 @@ def _keep(
     reporter: ConsoleReporter,
 ) -> None:
     """Measures the step costs of an experiment's entries, and keeps them where plans, reports and budgets look."""
-    from benchmark.runs.step_cost import CostOptions, measure_experiment
+    from benchmark.runs.cost_rounds import CostOptions
+    from benchmark.runs.step_cost import measure_experiment
 
     try:
         with reporter, StopSignal(reporter.say, first="after this block; complete rounds are kept") as stop_signal:

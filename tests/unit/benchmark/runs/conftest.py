@@ -17,7 +17,9 @@ from benchmark.experiment.spec import load_experiment
 from benchmark.machine.interrupt import StopSignal
 from benchmark.machine.ranks import Ranks
 from benchmark.runs import measure
+from benchmark.runs.cost_rounds import CostOptions
 from benchmark.runs.runner import RunContext, RunOptions
+from benchmark.runs.step_cost import measure_costs
 from benchmark.training import profile
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from benchmark.data.datasets import Dataset
     from benchmark.experiment.run_spec import RunSpec
+    from benchmark.records.cost import StepCost
 
 CPU = torch.device("cpu")
 CONTENT: dict[str, Any] = {
@@ -110,3 +113,46 @@ def context(tmp_path: Path, dataset: Dataset, notes: Notes, monkeypatch: pytest.
 def with_context(context: RunContext) -> Callable[..., RunContext]:
     """The same with some fields changed."""
     return partial(replace, context)
+
+
+class Stop:
+    """Wants to stop after so many questions."""
+
+    def __init__(self, after: float) -> None:
+        self.left = after
+
+    @property
+    def requested(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+class Progress:
+    """A reporter of step costs that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.states: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def measuring(self, state: str, share: float, left: float | None) -> None:
+        assert 0.0 <= share <= 1.0
+        self.states.append(state)
+
+
+@pytest.fixture
+def measured(
+    make_specs: Callable[..., list[RunSpec]], dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[StepCost, Progress]]:
+    """Measures step costs of the small experiment into one folder; further arguments are of `CostOptions`."""
+    monkeypatch.setattr(profile, "FLOP_DRAWS", 2)
+    quick = {"rounds": 5, "block": 0.001, "precise": 1e-9}
+
+    def run(*entries: str, stop_after: float = 1e9, specs: Any = None, **options: Any) -> tuple[StepCost, Progress]:
+        progress, made, stop = Progress(), specs or make_specs(*entries), Stop(stop_after)
+        wanted: Any = CostOptions(**{**quick, **options})
+        return measure_costs(made, dataset, tmp_path / "few", wanted, progress, stop, Ranks(CPU)), progress  # type: ignore[arg-type]
+
+    return run

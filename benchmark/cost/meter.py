@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 INTERVAL = 1.0  # seconds
 MOSTLY = 0.9  # share of an interval that has to be training
-BUSY_SHARE = 0.05  # of the visible cores, taken by others: from here on a run's times are marked
 
 
 class Meter:

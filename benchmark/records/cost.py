@@ -70,10 +70,11 @@ class EntryCost(Part):
     """The cost of a training step of one entry. Seconds and bytes; null if not measured.
 
     `step_key`: hash of the configuration without seed, budget and what changes numbers alone (`keys.step_key`).
-    `ratio`: to the reference entry's seconds per step and image, paired within rounds. `parts`: seconds of each part of
-    a step, the device synchronised after each. `peak_memory_bytes`: while this entry alone trained. `flops_per_step`:
-    averaged over masks. `joules_per_step` is energy within `energy_scope`. `rebuilt`: it did not fit beside the others
-    and was built anew for every block. `blocks` has every block, those left out of the medians as well.
+    `rounds`: those that the medians are over. `ratio`: to the reference entry's seconds per image, paired within
+    rounds. `parts`: seconds of each part of a step, the device synchronised after each. `peak_memory_bytes`: while this
+    entry alone was built and warmed up. `flops_per_step`: averaged over masks. `joules_per_step` is energy within
+    `energy_scope`. `rebuilt`: it did not fit beside the others and was built anew for every block. `blocks` has every
+    block, those left out of the medians as well.
     """
 
     entry: str
@@ -185,7 +186,8 @@ class StepCost(Part):
         """The measured entries by step key; empty while it is unfinished, and for too few rounds (rule 30)."""
         if self.status != "complete" or self.rounds < MIN_ROUNDS:
             return {}
-        return {entry.step_key: entry for entry in self.entries if entry.seconds_per_step is not None}
+        sound = [entry for entry in self.entries if entry.status == "measured" and entry.rounds >= MIN_ROUNDS]
+        return {entry.step_key: entry for entry in sound if entry.seconds_per_step is not None}
 
 
 def cost_path(folder: Path, cost: StepCost) -> Path:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 import yaml
 
-from benchmark.cost.meter import BUSY_SHARE
 from benchmark.data.views.crops import cropped_by_reader
 from benchmark.files import write_atomically
 from benchmark.machine.environment import describe, now, visible_cores
+from benchmark.records.estimates import BUSY_SHARE
 from benchmark.records.folder import read_record
 from benchmark.records.schema import Cause, KeySettings, LedgerRecord, Metrics, Record, Status, TrialMetrics
 from methods.registry import package_of

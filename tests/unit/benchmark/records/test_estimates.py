@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from made_costs import make_cost, make_priced
+
+from benchmark.records.cost import Block
+from benchmark.records.estimates import counted, interval, is_quiet, paired
+
+
+def _block(number: int, seconds: float = 1.0, others: float | None = 0.0) -> Block:
+    return Block(round=number, steps=10, seconds=seconds, data_wait=0.0, other_cores=others)
+
+
+def _entries(own: list[Block], base: list[Block]) -> Any:
+    cost = make_cost([make_priced("simclr"), make_priced("byol")], {"simclr": 0.1, "byol": 0.2})
+    return [e.model_copy(update={"blocks": b}) for e, b in zip(cost.entries, (own, base), strict=True)]
+
+
+def test_a_twentieth_of_the_cores_is_where_a_disturbance_begins() -> None:
+    assert is_quiet(_block(0, others=0.1), 2) and not is_quiet(_block(0, others=0.11), 2)
+    assert is_quiet(_block(0, others=0.11), 4) and is_quiet(_block(0, others=None), 1)
+
+
+def test_quiet_blocks_count_where_five_are_left() -> None:
+    blocks = [_block(n, others=1.0 if n % 2 else 0.0) for n in range(10)]
+    assert counted(blocks, 2) == (blocks[::2], True)
+    assert counted(blocks[:8], 2) == (blocks[:8], False)
+    assert counted(blocks[:1], 2) == (blocks[:1], True)
+
+
+def test_a_ratio_needs_rounds_in_which_both_were_undisturbed() -> None:
+    own = [_block(n, 1.0 if n % 2 else 3.0, 0.0 if n % 2 else 1.0) for n in range(12)]
+    steady = [_block(n, 2.0) for n in range(12)]
+    assert paired(*_entries(own, steady), 2) == ([0.5] * 6, True)
+    other = [_block(n, 6.0 if n % 2 else 2.0, 1.0 if n % 2 else 0.0) for n in range(12)]  # never both
+    ratios, quiet = paired(*_entries(own, other), 2)
+    assert len(ratios) == 12 and not quiet
+    assert paired(*_entries(own[:3], steady[1:]), 2)[0] == [0.5, 1.5]  # common rounds only
+
+
+def test_an_interval_is_of_the_median() -> None:
+    assert interval([2.0] * 7).half_width == 0.0
+    wide = interval([1.0, 2.0, 3.0, 4.0, 100.0])
+    assert (wide.median, wide.low, wide.high) == (3.0, 1.0, 100.0)
+    assert interval([1.0, 2.0, 3.0]) == interval([1.0, 2.0, 3.0])
+    assert interval(list(map(float, range(101)))).half_width == pytest.approx(0.3, abs=0.12)

@@ -141,3 +141,25 @@ def test_the_steps_of_any_number_of_rounds_are_spread_over_progress() -> None:
 )  # fmt: skip
 def test_a_clock_that_jumps_is_noticed(seconds: float, other: float, agree: bool) -> None:
     assert clocks_agree(seconds, other) is agree
+
+
+def test_what_failed_on_the_way_prices_nothing() -> None:
+    cost = _measured(_block)
+    entries = [
+        entry.model_copy(update={"status": "out_of_memory", "blocks": entry.blocks[:2]})
+        if entry.entry == "byol"
+        else entry
+        for entry in cost.entries
+    ]
+    cost = summarised(cost.model_copy(update={"entries": entries}))  # the reference, of all
+    assert _entry(cost, "byol").seconds_per_step is None and len(cost.prices) == 2
+    assert _entry(cost, "simclr").ratio is None and cost.rounds == 20
+
+
+def test_a_ratio_that_holds_disturbed_rounds_is_flagged() -> None:
+    def apart(name: str, number: int) -> Block:
+        busy = (name == "simclr") == (number % 2 == 0)  # never both quiet
+        return _block(name, number, 2.0 if busy else 1.0, other_cores=1.0 if busy else 0.0)
+
+    cost = _measured(apart, rounds=12, entries=["byol", "simclr"])
+    assert cost.flags == [BUSY] and _entry(cost, "simclr").rounds == 6

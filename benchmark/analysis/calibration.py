@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparability import grouped, torch_release
 from benchmark.errors import UserError
+from benchmark.records.estimates import interval, paired
 from benchmark.records.keys import step_key_of
 
 if TYPE_CHECKING:
@@ -58,25 +59,15 @@ class Price:
             return None
         return statistics.fmean(each.training_time / self.seconds(each.steps).median for each in ledgers)
 
-    def ratio(self, base: Price) -> tuple[float, float | None]:
-        """Seconds per step relative to another entry's, with half the width of the 95% interval if there is one.
-
-        Both are of one record, which has intervals for ratios to its reference; others are medians over common rounds.
-        """
-        ratio = self.entry.ratio
-        if base.entry.entry == self.cost.reference and ratio is not None:
-            return ratio.median, (ratio.high - ratio.low) / 2
-        own, other = _seconds_by_round(self.entry), _seconds_by_round(base.entry)
-        paired = [own[number] / other[number] for number in own.keys() & other.keys() if other[number]]
-        assert self.entry.seconds_per_step is not None and base.entry.seconds_per_step is not None
-        medians = self.entry.seconds_per_step.median / base.entry.seconds_per_step.median
-        return (statistics.median(paired) if paired else medians), None
+    def ratio(self, base: Price) -> Interval | None:
+        """Seconds per step relative to another entry's of the same record, paired within the rounds that count."""
+        per_image, _ = paired(self.entry, base.entry, self.cost.hardware.visible_cores)
+        return interval(per_image).times(self.entry.batch_size / base.entry.batch_size) if per_image else None
 
 
-def _seconds_by_round(entry: EntryCost) -> dict[int, float]:
-    """Seconds per step in each round."""
-    rounds = grouped((block for block in entry.blocks if block.steps), lambda block: block.round)
-    return {n: sum(b.seconds for b in blocks) / sum(b.steps for b in blocks) for n, blocks in rounds.items()}
+def own_clock_text(ratio: float | None) -> str:
+    """How far the runs' own clocks are from the calibrated time, such as `+23%`; empty if that is not far."""
+    return "" if ratio is None or abs(ratio - 1) <= DIFFERS else f"{100 * (ratio - 1):+.0f}%"
 
 
 def price_of(cost: StepCost, record: Record) -> Price | None:
@@ -145,15 +136,19 @@ class Prices:
     def choose(self, records: Sequence[Record]) -> StepCost | None:
         """The record that prices all of some runs, so that their costs are of one measurement; None without one.
 
-        Of the wished hardware. Without a wish: of the hardware that most of the runs were made on; else of other
-        hardware, if no second kind covers the runs. Of several records of one kind the newest.
+        Of the wished hardware. Without a wish: of the runs' precision, and of the hardware that most of the runs were
+        made on; else of other hardware, if no second kind covers the runs. Of several records of one kind one without
+        flags, then the newest.
         """
-        kinds = grouped([cost for cost in self._wished if not lacking(cost, records)], lambda c: c.hardware.key)
+        fitting = [cost for cost in self._wished if not lacking(cost, records)]
+        if self.wish is None:
+            fitting = [cost for cost in fitting if all(_of_its_precision(cost, record) for record in records)]
+        kinds = grouped(fitting, lambda c: c.hardware.key)
         runs = {key: sum(ran_on(costs[0].hardware, record) for record in records) for key, costs in kinds.items()}
         if not records or not kinds or (not any(runs.values()) and len(kinds) > 1):
             return None
         best = max(runs.values())
-        return max((cost for key in kinds if runs[key] == best for cost in kinds[key]), key=lambda c: c.ended)
+        return max((cost for key in kinds if runs[key] == best for cost in kinds[key]), key=preference)
 
     def nearly(self, records: Sequence[Record]) -> tuple[StepCost, list[str]] | None:
         """The record that lacks the fewest entries of some runs, and their names; None if no record prices any."""
@@ -168,6 +163,15 @@ class Prices:
 
 
 NO_PRICES = Prices()
+
+
+def preference(cost: StepCost) -> tuple[bool, str]:
+    """What orders records of one kind: those without flags come last, and of these the newest."""
+    return not cost.flags, cost.ended
+
+
+def _of_its_precision(cost: StepCost, record: Record) -> bool:
+    return cost.hardware.precision == str(record.config.get("precision"))
 
 
 def lacking(cost: StepCost, records: Sequence[Record]) -> list[str]:

@@ -80,8 +80,10 @@ class Row:
 
     @property
     def unsafe(self) -> bool:
-        """Whether all of the row's times are unsafe (rules 12 to 14); calibrated ones never are."""
-        return self.price is None and any(UNSAFE_TIMES & set(record.flags) for record in self.timed)
+        """Whether the row's cost is unsafe: all of its times (rules 12 to 14), or the step cost that prices it."""
+        if self.price is not None:
+            return bool(self.price.cost.flags)
+        return any(UNSAFE_TIMES & set(record.flags) for record in self.timed)
 
     @property
     def collapsed(self) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis.calibration import own_clock_text
 from benchmark.errors import UserError
 from benchmark.text import with_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -74,6 +75,7 @@ def short(board: pd.DataFrame) -> pd.DataFrame:
             "kNN-200 (%)": interval(row, "knn200"),
             "Calibrated (s)": calibrated(row),
             "Training (s)": interval(row, "training_time", 0),
+            "Own clock": number(row, "own_clock_ratio", own_clock_text),
             "Calibrated device-hours": number(row, "calibrated_device_hours_mean", lambda v: f"{v:.3g}"),
             "Device-hours": number(row, "device_hours_mean", lambda v: f"{v:.3g}"),
             "Images/s": number(row, "images_per_second_mean", lambda v: f"{v:,.0f}"),
@@ -86,16 +88,16 @@ def short(board: pd.DataFrame) -> pd.DataFrame:
     return table[[name for name in table.columns if name == "Entry" or (table[name] != "").any()]]
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """A Markdown table."""
+def to_markdown(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
+    """A Markdown table, with a paragraph for each note below it."""
     lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
     escaped = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
+    return "".join([*(f"| {' | '.join(line)} |\n" for line in escaped), *(f"\n{note}\n" for note in notes)])
 
 
-def to_latex(table: pd.DataFrame) -> str:
-    """A LaTeX table with the rules of `booktabs`."""
+def to_latex(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
+    """A LaTeX table with the rules of `booktabs`, with a comment for each note below it."""
     plain = table.replace("±", r"PLUSMINUS", regex=True)
     styled = plain.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
     latex: str = styled.to_latex(hrules=True)
-    return latex.replace("PLUSMINUS", r"$\pm$")
+    return latex.replace("PLUSMINUS", r"$\pm$") + "".join(f"% {note}\n" for note in notes)

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.studies import complete_trials
-from benchmark.records.budgets import fixed_cost
+from benchmark.records.budgets import budget_kind, budget_of, budget_size, fixed_cost, has_time_budget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,12 +30,35 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
+def compared_cost(row: Row) -> float:
+    """The cost in device-seconds by which figures and fronts compare a row; 0 if it has none.
+
+    A budget of time is the cost, so that the length of a last step decides nothing: one of the runs' own time, or a
+    calibrated one by the record that it was set by.
+    """
+    if row.price is None:
+        return own_time_limit(row) or row.cost.mean or 0.0
+    if not priced_by_budget(row):
+        return row.cost.mean or 0.0
+    device_hours = budget_kind(row.first) == "calibrated_device_hours"
+    return budget_size(row.first) * (3600.0 if device_hours else row.price.cost.hardware.devices)
+
+
+def own_time_limit(row: Row) -> float | None:
+    """The cost in device-seconds that a budget of the runs' own time sets; None under any other."""
+    return fixed_cost(row.first) if has_time_budget(row.first) else None
+
+
+def priced_by_budget(row: Row) -> bool:
+    """Whether a row has the price that set the number of its steps."""
+    return row.price is not None and budget_of(row.first).get("step_cost") == row.price.cost.key
+
+
 def front_rows(rows: Sequence[Row]) -> list[Row]:
     """The rows on the Pareto front of the means, by rising cost.
 
     Supervised and collapsed rows do not compete, nor do rows with unsafe times. An untrained network does, at no cost:
-    a row that does not exceed it is not on the front. Under a time budget, the budget is the cost, so that the length
-    of a last step decides nothing.
+    a row that does not exceed it is not on the front.
     """
     rivals = [
         row
@@ -45,8 +68,7 @@ def front_rows(rows: Sequence[Row]) -> list[Row]:
         and (row.first.method == "random_init" or not row.unsafe)  # an untrained network has no training time
     ]
     free = [row.first.method == "random_init" for row in rivals]
-    costs = [fixed_cost(row.first) or row.cost.mean or 0.0 for row in rivals]
-    points = [(0.0 if f else cost, row.accuracy.mean or 0.0) for row, f, cost in zip(rivals, free, costs, strict=True)]
+    points = [(0.0 if f else compared_cost(row), row.accuracy.mean or 0.0) for row, f in zip(rivals, free, strict=True)]
     return [rivals[i] for i in pareto_front(points) if not free[i] and rivals[i].cost.mean]
 
 

@@ -72,17 +72,9 @@ def _mean_time(value: str | Value, part: str = "mean") -> Callable[[BoardRow], f
     return lambda at: getattr(at.row.time_summary(read), part)
 
 
-def _calibrated(part: str, per: float = 1.0, *, devices: bool = False) -> Callable[[BoardRow], float | None]:
-    """A part of the interval of a row's calibrated time, or of its calibrated device-seconds."""
-
-    def read(at: BoardRow) -> float | None:
-        price, steps = at.row.price, at.row.steps
-        if price is None or steps is None:
-            return None
-        interval = price.device_seconds(steps) if devices else price.seconds(steps)
-        return float(getattr(interval, part)) / per
-
-    return read
+def _calibrated_device_hours(at: BoardRow) -> float | None:
+    price, steps = at.row.price, at.row.steps
+    return None if price is None or steps is None else price.device_seconds(steps).median / 3600
 
 
 def _calibrated_joules(at: BoardRow) -> float | None:
@@ -205,18 +197,18 @@ LEADERBOARD: tuple[Column[BoardRow], ...] = (
         "calibrated_time_mean",
         "optimizer steps x seconds per step, from the step-cost record that prices every entry of the ladder; empty "
         "where there is none. The mean over the measured runs, whatever their flags",
-        _calibrated("median"),
+        "row.calibrated_time.median",
     ),
     number(
         "calibrated_time_low",
         "lower end of its 95% interval, by bootstrap over the rounds of the measurement",
-        _calibrated("low"),
+        "row.calibrated_time.low",
     ),
-    number("calibrated_time_high", "upper end of that interval", _calibrated("high")),
+    number("calibrated_time_high", "upper end of that interval", "row.calibrated_time.high"),
     number(
         "calibrated_device_hours_mean",
         "devices of the measurement x calibrated time, in hours",
-        _calibrated("median", 3600.0, devices=True),
+        _calibrated_device_hours,
     ),
     number(
         "calibrated_joules_mean",

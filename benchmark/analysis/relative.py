@@ -41,15 +41,17 @@ def time_ratio(row: Row, base: Row, time: Callable[[Record], float | None] = tra
 def cost_ratio(row: Row, base: Row) -> Summary | None:
     """A row's training cost divided by another's; None on different machines or without common seeds.
 
-    Calibrated: the ratio of their steps' seconds, paired within the rounds of the measurement, x that of their steps.
+    Calibrated: the ratio of their steps' seconds, paired within the rounds of the measurement, x that of their steps;
+    None without common rounds.
     """
     fixed = fixed_cost(row.first) is not None  # equal by definition, so that its own clock says more
     if fixed or row.price is None or base.price is None or not row.steps or not base.steps:
         return time_ratio(row, base)
-    median, half_width = row.price.ratio(base.price)
-    factor = row.steps / base.steps
-    width = None if half_width is None else factor * half_width
-    return Summary(row.price.entry.rounds, factor * median, None, width)
+    per_step = row.price.ratio(base.price)
+    if per_step is None:
+        return None
+    ratio = per_step.times(row.steps / base.steps)
+    return Summary(row.price.entry.rounds, ratio.median, None, (ratio.high - ratio.low) / 2)
 
 
 def total_cost(record: Record) -> float | None:

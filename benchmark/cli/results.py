@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,14 @@ from benchmark.cli.console import plain_console
 from benchmark.cli.options import Hardware, Results, Trials
 from benchmark.cli.pages import read_prices, read_results, watch, write_pages
 from benchmark.files import write_atomically, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from benchmark.analysis.calibration import Prices
+    from benchmark.records.schema import Record
 
 app = typer.Typer()
 
@@ -62,24 +70,17 @@ def leaderboard(
     records, problems = read_results(results, trials=trials)
     prices, unread = read_prices(results, hardware)
     from benchmark.analysis import export, tables
-    from benchmark.analysis.comparison import comparisons
-    from benchmark.report import step_costs
 
-    board = tables.leaderboard([record for _, record in records], prices)
-    board = board if by is None else export.sorted_by(board, by)
-    short = export.short(board)
+    short, notes = _short_board([record for _, record in records], prices, by)
     if csv is not None:
         with writing(csv):
             tables.write_leaderboard(records, csv.parent, name=csv.name, by=by, prices=prices)
     for path, form in ((markdown, export.to_markdown), (latex, export.to_latex)):
         if path is not None:
             with writing(path):
-                write_atomically(path, form(short))
-    for problem in [*problems, *unread]:
-        typer.echo(f"skipped: {problem}", err=True)
-    if hardware is not None:
-        for sentence in step_costs.sentences(comparisons([record for _, record in records], prices), prices):
-            typer.echo(sentence, err=True)
+                write_atomically(path, form(short, notes))
+    for line in [*(f"skipped: {problem}" for problem in [*problems, *unread]), *notes]:
+        typer.echo(line, err=True)
     written = [path for path in (csv, markdown, latex) if path is not None]
     for path in written:
         typer.echo(path)
@@ -87,6 +88,17 @@ def leaderboard(
         typer.echo(tables.runs(records, Path.cwd(), prices).to_csv(index=False), nl=False)
     elif not written:
         typer.echo(export.to_markdown(short), nl=False)
+
+
+def _short_board(records: Sequence[Record], prices: Prices, by: str | None) -> tuple[pd.DataFrame, list[str]]:
+    """The short leaderboard, and what its costs were measured by."""
+    from benchmark.analysis import export, tables
+    from benchmark.analysis.comparison import comparisons
+    from benchmark.report import step_costs
+
+    board = tables.leaderboard(records, prices)
+    board = board if by is None else export.sorted_by(board, by)
+    return export.short(board), step_costs.sentences(comparisons(records, prices), prices)
 
 
 @app.command()

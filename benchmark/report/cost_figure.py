@@ -7,23 +7,22 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import MIN_RESULT, Row
-from benchmark.analysis.fronts import front_rows
+from benchmark.analysis.fronts import compared_cost, front_rows, own_time_limit
 from benchmark.analysis.published import on_published_axes
-from benchmark.records.budgets import budget_text, fixed_cost, is_cost_budget
+from benchmark.records.budgets import budget_text, is_cost_budget
 from benchmark.report import style
 from benchmark.report.axis_limits import set_limits
 from benchmark.report.canvas import cost_unit, draw_front, freeze, ladders, new_figure
 from benchmark.report.labels import Box, Label, place, segment
 from benchmark.report.plot import Plot
 from benchmark.report.published_figure import draw_points
+from benchmark.text import listing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from benchmark.records.cost import StepCost
 
 _MARKER, _SEED, _BAR, _LINE = 12.0, 4.0, 3.0, 1.0  # what a square pixel weighs for a label that covers it
 _LETTERS = 52  # of an axis label, that fit a panel
@@ -40,15 +39,22 @@ _CAPTION = (
 _OWN = "Times are means over the runs with safe times; an entry without any is hollow and on no front."
 _CALIBRATED = (
     "Calibrated time is steps x seconds per step, from step-cost record {key} of {hardware}; its bars are the 95% "
-    "intervals of that measurement, whatever the number of seeds, which share it."
+    "intervals of that measurement, whatever the number of seeds, which share it.{doubts}"
 )
+_BOTH = " A panel that names no hardware below its axis has the times of the runs' own clocks. {own}"
 
 
-def caption(cost: StepCost | None) -> str:
-    """The figure's caption, for costs by the runs' own clocks or by a step-cost record."""
+def caption(entries: Sequence[Row]) -> str:
+    """The caption of the figure of these rows: by which clock costs are, and who measured it."""
+    paid = [row for rows in panels(entries).values() for row in rows if _has_paid(row)]
+    cost = next((row.price.cost for row in paid if row.price is not None), None)
     if cost is None:
         return _CAPTION.format(time="Training time", axes=" on both axes", clock=_OWN)
-    clock = _CALIBRATED.format(key=cost.key[:12], hardware=cost.hardware.text)
+    doubts = f" That record is flagged ({listing(cost.flags)}): its costs are hollow and on no front." * bool(
+        cost.flags
+    )
+    clock = _CALIBRATED.format(key=cost.key[:12], hardware=cost.hardware.text, doubts=doubts)
+    clock += _BOTH.format(own=_OWN) if any(row.price is None for row in paid) else ""
     return _CAPTION.format(time="Calibrated training time", axes=" of accuracy", clock=clock)
 
 
@@ -64,16 +70,13 @@ def cost_vs_accuracy(entries: Sequence[Row], *, width: float = style.FULL_WIDTH)
         entries: rows of one ladder (equal but for the budget) and one clock, because costs are compared: priced by one
             record, or of one machine. Those without metrics and invalid ones are not drawn.
     """
-    rows = [_drawn(row) for row in entries if row.invalid is None and row.accuracy.mean is not None]
-    parts = {"Same data": [row for row in rows if not is_cost_budget(row.first)]}
-    parts["Same cost"] = [row for row in rows if is_cost_budget(row.first)]
-    panels = {name: part for name, part in parts.items() if any(map(_has_paid, part))} or {"": rows}
+    parts = panels(entries)
     wide = width > 4
     with style.applied():
-        shape = {"columns": len(panels)} if wide else {"rows": len(panels)}
-        height = (0.56 * width if wide else 0.86 * width) if len(panels) == 1 or wide else 1.6 * width
+        shape = {"columns": len(parts)} if wide else {"rows": len(parts)}
+        height = (0.56 * width if wide else 0.86 * width) if len(parts) == 1 or wide else 1.6 * width
         figure, axes = new_figure(width, height, **shape)
-        plots = _plots(rows, panels, axes)
+        plots = _plots(parts, axes)
         ends = [end for plot in plots for end in plot.axes.get_ylim()]
         for plot in plots:  # one scale of accuracy for all panels, so that one can look across
             plot.axes.set_ylim(min(ends), max(ends))
@@ -86,15 +89,33 @@ def cost_vs_accuracy(entries: Sequence[Row], *, width: float = style.FULL_WIDTH)
     return figure
 
 
-def _plots(rows: Sequence[Row], panels: Mapping[str, list[Row]], every: Sequence[Axes]) -> list[Plot]:
-    """The panels with their axes set up, but nothing drawn."""
+def panels(entries: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each panel by its title, budgets of data and budgets of cost apart; one panel if nothing was paid."""
+    rows = [row for row in entries if row.invalid is None and row.accuracy.mean is not None]
+    parts = {"Same data": [row for row in rows if not is_cost_budget(row.first)]}
+    parts["Same cost"] = [row for row in rows if is_cost_budget(row.first)]
+    return {name: _of_one_clock(part) for name, part in parts.items() if any(map(_has_paid, part))} or {"": rows}
+
+
+def _of_one_clock(rows: Sequence[Row]) -> list[Row]:
+    """The rows of a panel without their prices if one of them is drawn by its own clock.
+
+    That is a row without a price, or under a budget of the runs' own time.
+    """
     paid = [row for row in rows if _has_paid(row)]
+    own = any(row.price is None or own_time_limit(row) is not None for row in paid)
+    return [replace(row, price=None) for row in rows] if own else list(rows)
+
+
+def _plots(parts: Mapping[str, list[Row]], every: Sequence[Axes]) -> list[Plot]:
+    """The panels with their axes set up, but nothing drawn."""
+    paid = [row for rows in parts.values() for row in rows if _has_paid(row)]
     published = bool(paid) and all(on_published_axes(row.first) for row in paid)
     # Published costs are in device-hours; several devices make ours so, too.
     devices = 2 if published else max(map(_devices, paid), default=1)
-    costs = [row.cost.mean or 0.0 for row in paid]
+    costs = [compared_cost(row) for row in paid]
     plots = []
-    for axes, (name, part) in zip(every, panels.items(), strict=True):
+    for axes, (name, part) in zip(every, parts.items(), strict=True):
         hardware = next((row.price.cost.hardware for row in part if row.price is not None), None)
         unit, label = cost_unit(costs, devices, "Training" if hardware is None else "Calibrated")
         plot = Plot(
@@ -111,7 +132,7 @@ def _plots(rows: Sequence[Row], panels: Mapping[str, list[Row]], every: Sequence
         axes.set(xlabel=xlabel, ylabel="Linear probe, test top-1 (%)")
         set_limits(plot)
         _draw_key(plot)
-        if len(panels) > 1:
+        if len(parts) > 1:
             axes.set_title(f"{name}\n", loc="left")  # above the key, which is as wide as a panel
         plots.append(plot)
     return plots
@@ -121,11 +142,6 @@ def _wrapped(text: str) -> str:
     """A list in lines that fit a panel, broken at its commas."""
     words = text.replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", ")
     return fill(words, _LETTERS, break_long_words=False).replace("\N{NO-BREAK SPACE}", " ")
-
-
-def _drawn(row: Row) -> Row:
-    """The row as it is drawn: with its own clock under a budget that sets the cost."""
-    return row if fixed_cost(row.first) is None else replace(row, price=None)
 
 
 def _devices(row: Row) -> int:

@@ -14,7 +14,7 @@ from benchmark.analysis.differences import reference_of
 from benchmark.analysis.ladders import in_reading_order
 from benchmark.analysis.probes import further_tables, probes_of
 from benchmark.analysis.published import on_published_axes
-from benchmark.records.budgets import budget_kind, budget_text, fixed_cost, has_time_budget
+from benchmark.records.budgets import budget_kind, budget_text, has_time_budget
 from benchmark.report import bars, cost_figure, curves, method_views, style
 from benchmark.report.bars import step_parts, time_shares
 from benchmark.report.canvas import Picture, picture
@@ -137,14 +137,13 @@ def _main(records: Sequence[Record], rungs: Sequence[Comparison], out: Path, suf
     rows = [own[id(record)] for record in records if id(record) in own]
     if not any(row.measured for row in rows):
         return []
-    cost = next((r.price.cost for r in rows if r.price is not None and fixed_cost(r.first) is None), None)
     theirs = f" Hollow and grey markers: {published_caption()}" if all(map(on_published_axes, records)) else ""
     return _drawn(
         lambda width: cost_vs_accuracy(rows, width=width),
         out,
         f"cost_vs_accuracy{suffix}",
         "Cost and accuracy",
-        cost_figure.caption(cost) + theirs,
+        cost_figure.caption(rows) + theirs,
     )
 
 

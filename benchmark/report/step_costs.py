@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.calibration import Price, hardware_names, lacking, price_of
+from benchmark.analysis.calibration import Price, hardware_names, lacking, preference, price_of
 from benchmark.analysis.comparability import grouped
 from benchmark.analysis.comparison import Comparison, Row, to_price
 from benchmark.analysis.ladders import ladders
@@ -61,7 +61,8 @@ def _sentence(rungs: Sequence[Comparison], prices: Prices) -> str:
     names = hardware_names(prices.costs)
     fitting = [names[cost.hardware.key] for cost in prices.costs if not lacking(cost, records)]
     return (
-        f"{own}: several kinds of other hardware were measured; --hardware chooses {' or '.join(sorted(set(fitting)))}."
+        f"{own}: none was measured on their hardware and in their precision; --hardware chooses "
+        f"{' or '.join(sorted(set(fitting)))}."
     )
 
 
@@ -74,13 +75,17 @@ def hardware_table(comparison: Comparison, prices: Prices) -> Table | None:
     """The cost of every entry on every measured hardware; None if no record prices an entry of the comparison.
 
     A cell has the ratio to the record's reference entry; below, the milliseconds of a step and the device-hours of a
-    run. Of several records of one kind of hardware it is the one with the most of these entries, then the newest.
+    run. Of several records of one kind of hardware it is the one with the most of these entries, then one without
+    flags, then the newest.
     """
     # An entry that ran on several machines costs the same.
-    rows = list({step_key_of(row.first): row for row in reversed(comparison.rows) if to_price([row])}.values())[::-1]
+    trained = [row for row in reversed(comparison.rows) if to_price([row])]
+    rows = list({(row.first.entry, step_key_of(row.first)): row for row in trained}.values())[::-1]
     columns = []
     for costs in grouped(prices.costs, lambda cost: cost.hardware.key).values():
-        best = max(costs, key=lambda cost: (sum(price_of(cost, row.first) is not None for row in rows), cost.ended))
+        best = max(
+            costs, key=lambda cost: (sum(price_of(cost, row.first) is not None for row in rows), preference(cost))
+        )
         if any(price_of(best, row.first) for row in rows):
             columns.append(best)
     if not columns:

@@ -8,7 +8,7 @@ from string import ascii_uppercase
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from benchmark.analysis.calibration import DIFFERS
+from benchmark.analysis.calibration import own_clock_text
 from benchmark.analysis.columns import row_values
 from benchmark.analysis.comparability import backbone_text, hardware_key, short_hash
 from benchmark.analysis.comparison import UNSAFE_TIMES, Comparison, Row, row_key
@@ -97,7 +97,7 @@ def leaderboard_table(comparison: Comparison, machines: Sequence[str]) -> Table:
     """The rows of one comparison, in their order; `machines` are hardware keys in the report's order."""
     rows = [_leaderboard_cells(comparison, row, machines) for row in comparison.rows]
     numeric = ("Rank", "n", "Linear top-1 (%)", "Top-5 (%)", "kNN-20 (%)", "kNN-200 (%)")
-    return make_table(rows, *numeric, "Calibrated", "Training", "Total", drop_empty=True)
+    return make_table(rows, *numeric, "Calibrated", "Training", "Own clock", "Total", drop_empty=True)
 
 
 def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]) -> dict[str, Cell]:
@@ -123,6 +123,7 @@ def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]
         "Beats random init": Cell(values["beats_random_init"]),
         "Calibrated": calibrated_cell(row),
         "Training": number_cell(values["training_time_mean"], duration),
+        "Own clock": Cell(own_clock_text(row.own_clock_ratio), row.own_clock_ratio),
         "Total": number_cell(values["total_time_mean"], duration),
         "Status": Cell(row.status),
         "Encoder": Cell(values["encoder"]),
@@ -156,11 +157,13 @@ def targets_table(comparison: Comparison, machines: Sequence[str]) -> Table | No
 def times_cell(row: Row, *bases: Row) -> Cell:
     """Whether the row's times, or those that they are divided by, are unsafe (rules 12 to 14).
 
-    Calibrated times never are; the cell then says how far the runs' own clocks are from them, if that is far.
+    Of calibrated times it says why their step cost is in doubt, and how far the runs' own clocks are from them, if far.
     """
     if row.price is not None:
-        ratio = row.own_clock_ratio
-        return Cell("" if ratio is None or abs(ratio - 1) <= DIFFERS else f"own clock {100 * (ratio - 1):+.0f}%", ratio)
+        far = own_clock_text(row.own_clock_ratio)
+        flags = ", ".join(row.price.cost.flags)
+        texts = (f"step cost: {flags}" if flags else "", f"own clock {far}" if far else "")
+        return Cell("; ".join(filter(None, texts)), row.own_clock_ratio)
     if row.unsafe or any(base.unsafe for base in bases):
         return Cell("unsafe")
     return Cell("" if len(row.timed) == len(row.measured) else f"of {len(row.timed)} of {len(row.measured)} runs")

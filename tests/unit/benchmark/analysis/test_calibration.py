@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from made_costs import CPU, GPU_A, GPU_B, make_cost, make_priced
 
-from benchmark.analysis.calibration import Prices, hardware_names, lacking, price_of, ran_on
+from benchmark.analysis.calibration import Price, Prices, hardware_names, lacking, own_clock_text, price_of, ran_on
 from benchmark.errors import UserError
 from benchmark.records.cost import Block, Hardware, StepCost
 
@@ -34,26 +34,34 @@ def test_so_many_steps_cost_so_much() -> None:
     assert without is not None and without.joules(100) is None
 
 
-def test_a_ratio_to_the_reference_has_an_interval_and_another_is_paired_within_common_rounds() -> None:
+def test_ratios_are_paired_within_rounds_to_every_base_and_busy_rounds_do_not_count() -> None:
+    def blocks(seconds: list[float], busy: int) -> list[Block]:
+        return [
+            Block(round=n, steps=10, seconds=10 * s, data_wait=0.0, other_cores=float(n == busy))
+            for n, s in enumerate(seconds)
+        ]
+
+    # The machine was twice as slow in round 2, for both. Round 5 was busy; round 7 has one of the two alone.
+    both = ([0.2, 0.21, 0.4, 0.2, 0.19, 9.0, 0.2], [0.1, 0.1, 0.2, 0.1, 0.1, 0.1, 0.1, 5.0])
     cost = measured(spread=0.05)
-    byol, simclr = (price_of(cost, record) for record in records())
-    assert byol is not None and simclr is not None
-    assert simclr.ratio(byol) == pytest.approx((0.5, 0.025))
-
-    def blocks(seconds: dict[int, float]) -> list[Block]:
-        return [Block(round=n, steps=10, seconds=10 * s, data_wait=0.0) for n, s in seconds.items()]
-
-    # The machine was twice as slow in round 2, for both; round 3 has one of the two alone.
-    entries = [
-        entry.model_copy(update={"blocks": blocks(times)})
-        for entry, times in zip(
-            cost.entries, ({0: 0.2, 1: 0.21, 2: 0.4}, {0: 0.1, 1: 0.1, 2: 0.2, 3: 5.0}), strict=True
-        )
-    ]
+    entries = [e.model_copy(update={"blocks": blocks(times, 5)}) for e, times in zip(cost.entries, both, strict=True)]
     cost = cost.model_copy(update={"entries": entries})
+    assert cost.reference == "byol"
     byol, simclr = (price_of(cost, record) for record in records())
     assert byol is not None and simclr is not None
-    assert byol.ratio(simclr) == (pytest.approx(2.0), None)
+    to_other, to_reference = byol.ratio(simclr), simclr.ratio(byol)
+    assert to_other is not None and to_reference is not None
+    assert to_other.median == pytest.approx(2.0) and 1.9 <= to_other.low < 2.0 < to_other.high <= 2.1
+    assert to_reference.median == pytest.approx(0.5) and 0.47 < to_reference.low < 0.5 < to_reference.high < 0.53
+    alone = Price(cost, entries[0].model_copy(update={"blocks": blocks([0.2] * 8, 5)[7:]}))
+    assert alone.ratio(byol) is None
+
+
+def test_a_ratio_is_one_of_steps_and_not_of_images() -> None:
+    cost = measured()
+    byol, half = cost.entries[0], cost.entries[1].model_copy(update={"batch_size": 128})
+    ratio = Price(cost, half).ratio(Price(cost, byol))
+    assert ratio is not None and ratio.median == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +95,21 @@ def test_the_runs_own_hardware_comes_first_and_the_newest_record_of_it() -> None
     assert Prices((other, measured(GPU_B))).choose(records()) is None
     assert Prices((old, measured(ended="2026-01-08", rounds=4))).choose(records()) == old  # too few rounds
     assert Prices().choose(records()) is None and Prices((old,)).choose([]) is None
+
+
+def test_a_record_of_another_precision_prices_runs_only_where_its_hardware_is_named() -> None:
+    single = [make_priced(entry, config={"precision": "32"}) for entry in SECONDS]
+    half, full = measured(), measured({**CPU, "precision": "32"}, ended="2026-01-01")
+    assert not lacking(half, single)  # the steps are the same
+    assert Prices((half,)).choose(single) is None
+    assert Prices((half, full)).choose(single) == full
+    assert Prices((half, full)).on("cpu-2-threads-avx512-bf16-bf16").choose(single) == half
+
+
+def test_a_record_without_flags_comes_before_a_newer_one_with_flags() -> None:
+    sound, busy = measured(ended="2026-01-06"), measured(ended="2026-01-07", flags=["busy machine"])
+    assert Prices((busy, sound)).choose(records()) == sound
+    assert Prices((busy,)).choose(records()) == busy
 
 
 def test_of_two_machines_the_one_with_more_runs_counts() -> None:
@@ -146,3 +169,7 @@ def test_the_own_clock_is_compared_run_by_run_on_the_same_hardware() -> None:
     assert price is not None and elsewhere is not None
     assert price.own_clock_ratio(runs) == pytest.approx(1.15)
     assert elsewhere.own_clock_ratio(runs) is None
+
+
+def test_an_own_clock_is_pointed_out_where_it_is_far_from_the_calibrated_time() -> None:
+    assert [own_clock_text(ratio) for ratio in (None, 1.0, 1.09, 0.91, 1.23, 0.5)] == ["", "", "", "", "+23%", "-50%"]

@@ -135,6 +135,10 @@ def test_a_record_that_prices_a_ladder_gives_its_rows_their_cost() -> None:
     assert byol.own_cost.mean == 150.0 and byol.own_clock_ratio is None  # made elsewhere
     assert rows["random_init"].price is None and rows["random_init"].cost.mean == 0.0
     assert rows["byol"].clock == rows["simclr"].clock != rows["random_init"].clock
+    flagged = cost.model_copy(update={"flags": ["busy machine"]})
+    assert {row.first.entry: row.unsafe for row in rows_of(runs, Prices((flagged,)))} == {
+        "byol": True, "simclr": True, "random_init": False,
+    }  # fmt: skip
     # One entry of one rung without a price, and none has one.
     vicreg = make_priced("vicreg", budget={"epochs": 2})
     assert [row.price for row in rows_of([*runs, vicreg], Prices((cost,)))] == [None] * 4

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_costs import GPU_A, GPU_B, make_cost, make_priced
 from studies import make_front_study
 
+from benchmark.analysis.calibration import Prices
 from benchmark.analysis.comparison import rows_of
-from benchmark.analysis.fronts import front_rows, front_trials, pareto_front, scored_trials, trial_cost
+from benchmark.analysis.fronts import compared_cost, front_rows, front_trials, pareto_front, scored_trials, trial_cost
 
 
 def test_front_keeps_only_what_more_cost_improves() -> None:
@@ -43,6 +45,28 @@ def test_under_a_time_budget_the_length_of_the_last_step_decides_nothing(make_re
     values = (("byol", 45.0, 60.2), ("simclr", 44.0, 60.1), ("vicreg", 40.0, 60.0))
     timed = [make_record(e, top1=t, seconds=s, budget={"wall_clock": 60.0}) for e, t, s in values]
     assert [row.first.entry for row in front_rows(rows_of(timed))] == ["byol"]
+
+
+def test_under_a_calibrated_budget_the_cost_is_the_limit_on_the_hardware_that_set_the_steps() -> None:
+    (first,) = runs = [make_priced("byol")]
+    cost = make_cost(runs, {"byol": 0.1}, {**GPU_A, "devices": 2})
+    seconds, hours = (
+        make_priced("byol", budget={kind: limit, "step_cost": cost.key})
+        for kind, limit in (("calibrated_time", 71.0), ("calibrated_device_hours", 0.04))
+    )
+    prices = Prices((cost,))
+    assert [compared_cost(row) for row in rows_of([seconds, hours], prices)] == pytest.approx([142.0, 144.0])
+    assert [compared_cost(row) for row in rows_of([first], prices)] == pytest.approx([140.0])  # 700 steps, 2 devices
+    other = Prices((make_cost(runs, {"byol": 0.2}, GPU_B),))
+    assert [compared_cost(row) for row in rows_of([seconds], other)] == pytest.approx([140.0])
+    assert [compared_cost(row) for row in rows_of([seconds])] == [100.0]  # its own clock
+
+
+def test_rows_of_a_flagged_step_cost_are_on_no_front() -> None:
+    runs = [make_priced("byol", top1=45.0, flags=["busy machine"]), make_priced("simclr", top1=40.0)]
+    for flags, found in (([], ["simclr", "byol"]), (["shared device"], [])):
+        prices = Prices((make_cost(runs, {"byol": 0.2, "simclr": 0.1}, flags=flags),))
+        assert [row.first.entry for row in front_rows(rows_of(runs, prices))] == found
 
 
 def test_collapsed_rows_do_not_compete(make_record: Any) -> None:

@@ -73,6 +73,28 @@ def test_merged_results_are_counted_and_refused_ones_are_exit_code_1(
     assert code == 1 and printed.count("refused: ") == 4
 
 
+def test_what_costs_were_measured_by_is_named_in_every_form(bench: Any, store: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    runs = [make_priced("byol", seconds=123.0), make_priced("simclr", seconds=98.0)]
+    for record in runs:
+        store(folder, record)
+    cost = make_cost(runs, {"byol": 1 / 7, "simclr": 1 / 7}, flags=["busy machine"])
+    store_cost(folder, cost)
+    named = (
+        "measured on cpu, 2 threads, AVX512 BF16, bfloat16, torch 2.14 (step-cost record "
+        f"{cost.key[:12]}, 8 rounds, 2026-01-06). Its seconds are in doubt: busy machine.\n"
+    )
+    code, printed = bench("leaderboard", folder)
+    assert code == 0 and named in printed
+    rows = [line for line in printed.splitlines() if line.startswith("| cifar10-jpeg")]
+    assert [("byol" in row, "| +23% |" in row) for row in sorted(rows)] == [(True, True), (False, False)]
+    files = [tmp_path / name for name in ("short.md", "short.tex")]
+    assert bench("leaderboard", folder, "--markdown", files[0], "--latex", files[1])[0] == 0
+    short, latex = (path.read_text(encoding="utf-8") for path in files)
+    assert short.endswith(named) and "|\n\nCosts of 10 epochs" in short
+    assert latex.endswith(named) and "\n% Costs of 10 epochs" in latex
+
+
 def test_the_leaderboard_is_priced_for_a_hardware_and_sorted_by_it(bench: Any, store: Any, tmp_path: Path) -> None:
     folder = tmp_path / "results"
     runs = [make_priced("byol", top1=45.0), make_priced("simclr", top1=40.0)]

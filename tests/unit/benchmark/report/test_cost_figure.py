@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from made_costs import CPU, GPU_A, make_cost, make_priced
+from made_costs import CPU, GPU_A, GPU_B, make_cost, make_priced
 
 from benchmark.analysis.calibration import NO_PRICES, Prices
 from benchmark.analysis.comparison import rows_of
@@ -195,7 +195,8 @@ def test_calibrated_costs_are_drawn_with_the_interval_of_their_measurement() -> 
     bars = [segment for bar in axes.containers for line in bar.lines[2] for segment in line.get_segments()]
     across = sorted(tuple(map(float, segment[:, 0])) for segment in bars if segment[0, 1] == segment[1, 1])
     assert across == [pytest.approx((31.5, 38.5)), pytest.approx((63.0, 77.0))]
-    assert cost.key[:12] in caption(cost) and caption(None).startswith("Training time against")
+    assert cost.key[:12] in caption(rows_of(runs, Prices((cost,))))
+    assert caption(rows_of(runs)).startswith("Training time against")
 
 
 def test_several_devices_are_counted_as_the_measurement_has_them() -> None:
@@ -211,3 +212,55 @@ def test_where_the_budget_sets_the_cost_own_clocks_are_drawn() -> None:
     figure = draw(runs, Prices((make_cost(runs, {"byol": 9.0}),)))
     assert means(figure) == {(round(100 / 60, 6), 40.0), (5.0, 45.0)}
     assert figure.axes[0].get_xlabel().startswith("Training time (minutes)")
+
+
+def both(budget: dict[str, Any], seconds: float = 100.0, **options: Any) -> list[Any]:
+    return [
+        make_priced(entry, top1=top1, seconds=seconds, budget=budget, **options)
+        for entry, top1 in (("byol", 45.0), ("simclr", 40.0))
+    ]
+
+
+def test_a_panel_never_mixes_calibrated_costs_and_own_clocks() -> None:
+    runs = [*both({"wall_clock": 60}, 60.0), *both({"flops": 1e15}, 100.0)]
+    priced = rows_of(runs, Prices((make_cost(runs, {"byol": 0.05, "simclr": 0.1}),)))  # 35 and 70 s
+    figure = cost_vs_accuracy(priced)
+    assert means(figure) == {(60.0, 45.0), (60.0, 40.0), (100.0, 45.0), (100.0, 40.0)}
+    assert figure.axes[0].get_xlabel().startswith("Training time (seconds)") and "Calibrated" not in caption(priced)
+
+
+def test_a_panel_of_calibrated_costs_beside_one_of_own_clocks_is_named() -> None:
+    runs = [*both({"epochs": 10}), *both({"wall_clock": 60}, 60.0), *both({"wall_clock": 90}, 90.0)]
+    priced = rows_of(runs, Prices((make_cost(runs, {"byol": 0.05, "simclr": 0.1}),)))
+    left, right = cost_vs_accuracy(priced).axes
+    assert left.get_xlabel().startswith("Calibrated time (seconds)\non cpu, 2 threads")
+    assert right.get_xlabel() == "Training time (seconds), lines: 60 to 90 s of training"
+    assert "A panel that names no hardware below its axis has the times of the runs' own clocks." in caption(priced)
+
+
+def test_calibrated_budgets_are_drawn_at_their_price_whatever_machine_the_runs_were_made_on() -> None:
+    there = {"device_model": "H200", "device": "cuda"}
+    first = both({"epochs": 10})
+    cost = make_cost(first, {"byol": 0.05, "simclr": 0.1}, {**GPU_A, "devices": 2})
+    runs = [run for limit in (60, 120) for run in both({"calibrated_time": limit, "step_cost": cost.key}, 999.0)]
+    runs[1::2] = [
+        run.model_copy(update={"environment": run.environment.model_copy(update=there)}) for run in runs[1::2]
+    ]
+    figure = draw(runs, Prices((cost,)))
+    hours = [round(2 * limit / 3600, 6) for limit in (60, 120)]
+    assert means(figure) == {(hour, top1) for hour in hours for top1 in (45.0, 40.0)}
+    assert figure.axes[0].get_xlabel().startswith("Calibrated cost (device-hours), lines: 60 to 120 s of calibrated")
+    one = draw(runs[:2], Prices((cost,))).axes[0]
+    assert one.get_xlabel().startswith("60 s of calibrated time each\non 2 x Imaginary A1")
+    # By another record than the one that set their steps (700 here), they cost something else each.
+    other = draw(runs[:2], Prices((make_cost(first, {"byol": 0.05, "simclr": 0.1}, GPU_B),)))
+    assert means(other) == {(35.0, 45.0), (70.0, 40.0)}
+
+
+def test_costs_of_a_flagged_step_cost_are_hollow_and_on_no_front() -> None:
+    runs = both({"epochs": 10})
+    prices = Prices((make_cost(runs, {"byol": 0.05, "simclr": 0.1}, flags=["busy machine"]),))
+    figure = draw(runs, prices)
+    assert "hollow: times unsafe" in figure.axes[0].get_title(loc="right")
+    assert set(text_boxes(figure)) == {"BYOL", "SimCLR"}
+    assert "That record is flagged (busy machine): its costs are hollow" in caption(rows_of(runs, prices))

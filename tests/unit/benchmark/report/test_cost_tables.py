@@ -9,6 +9,7 @@ from benchmark.analysis.comparability import hardware_key
 from benchmark.analysis.comparison import comparisons
 from benchmark.records.schema import EnergyRecord
 from benchmark.report.cost_tables import cost_table, relative_table
+from benchmark.report.tables import leaderboard_table
 
 
 def rows(table: Any) -> dict[str, dict[str, str]]:
@@ -98,8 +99,27 @@ def test_calibrated_costs_stand_beside_the_own_clock_which_is_pointed_out_where_
     assert rows(ratios)["BYOL"] == {
         "Entry": "BYOL",
         "Calibrated": "2.3 min",
-        "÷ sparse": "1.67 ± 0.03",
+        "÷ sparse": "1.67 ± 0.00",
         "Published": "1.54",
         "Published elsewhere": "1.35",
         "Times": "own clock +23%",
     }
+    board = leaderboard_table(comparison, ["one"])
+    assert {name: row["Own clock"] for name, row in rows(board).items()} == {
+        "CNN-JEPA": "",
+        "BYOL": "+23%",
+        "SimCLR": "",
+    }
+
+
+def test_the_flags_of_a_step_cost_are_beside_the_times_that_it_gives() -> None:
+    runs = [make_priced("cnn_jepa", config=_SPARSE, seconds=84.0), make_priced("byol", seconds=172.2)]
+    cost = make_cost(runs, {"cnn_jepa": 0.12, "byol": 0.2}, reference="cnn_jepa", flags=["busy machine"])
+    (comparison,) = comparisons(runs, Prices((cost,)))
+    for make in (cost_table, relative_table):
+        table = make(comparison, ["one"])
+        assert table is not None
+        assert {name: row["Times"] for name, row in rows(table).items()} == {
+            "CNN-JEPA": "step cost: busy machine",
+            "BYOL": "step cost: busy machine; own clock +23%",
+        }

@@ -85,3 +85,18 @@ def test_an_entry_that_ran_on_two_machines_is_there_once_and_hardware_of_one_nam
     assert sorted(row[0].text for row in table.rows) == ["BYOL", "SimCLR"]
     assert sorted(head.split(", ")[3] for head in table.heads[1:]) == ["EPYC", "Xeon"]
     assert hardware_note(Prices((make_cost(runs(), SECONDS, GPU_B),))).endswith("for --hardware: imaginary-b2-bf16.")
+
+
+def test_entries_of_equal_steps_and_those_without_a_step_key_have_a_row_each() -> None:
+    twins = [make_priced("byol"), make_priced("byol_again", method="byol")]
+    twins[1] = twins[1].model_copy(update={"key_settings": twins[0].key_settings})
+    old = [make_priced(entry).model_copy(update={"key_settings": None}) for entry in ("simclr", "vicreg")]
+    every = [*twins, *old]
+    table = hardware_table(comparisons(every)[0], Prices((make_cost(every, {"byol": 0.2}),)))
+    assert table is not None
+    assert sorted((row[0].text, row[1].text) for row in table.rows) == [
+        ("BYOL", "1.00 ± 0.00"),
+        ("SimCLR", "not measured"),
+        ("VICReg", "not measured"),
+        ("byol_again", "1.00 ± 0.00"),
+    ]

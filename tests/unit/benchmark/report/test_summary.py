@@ -131,3 +131,5 @@ def test_the_cheapest_follows_the_calibrated_cost_and_its_hardware_is_named() ->
         "SimCLR is the cheapest to train in calibrated time on 1 x Imaginary A1, bfloat16, torch 2.14 (70 s); BYOL "
         "takes 3.5 min, 3.0 times as long."
     )
+    doubted = Prices((make_cost(runs, {"byol": 0.3, "simclr": 0.1}, GPU_A, flags=["shared device"]),))
+    assert "so no entry is called the cheapest" in answer(comparisons(runs, doubted)[0])[1]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.comparison import MIN_RESULT, Row
 from benchmark.analysis.fronts import compared_cost, front_rows, own_time_limit
 from benchmark.analysis.published import on_published_axes
-from benchmark.records.budgets import budget_text, is_cost_budget
+from benchmark.records.budgets import budget_kind, budget_text, is_cost_budget
 from benchmark.report import style
 from benchmark.report.axis_limits import set_limits
 from benchmark.report.canvas import cost_unit, draw_front, freeze, ladders, new_figure
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MARKER, _SEED, _BAR, _LINE = 12.0, 4.0, 3.0, 1.0  # what a square pixel weighs for a label that covers it
-_LETTERS = 52  # of an axis label, that fit a panel
+_LETTERS = 56  # of an axis label, that fit a panel
 
 _CAPTION = (
     "{time} against linear top-1 on the test split. Large markers are means over seeds; small ones are seeds. A line "
@@ -125,9 +125,7 @@ def _plots(parts: Mapping[str, list[Row]], every: Sequence[Axes]) -> list[Plot]:
             unit,
             published and not all(is_cost_budget(row.first) for row in part),
         )
-        budgets = [budget_text(row.first) for row in max(plot.ladders(), key=len, default=[])]
-        lines = f", lines: {budgets[0].split()[0]} to {budgets[-1]}" if len(budgets) > 1 else ""
-        xlabel = f"{budget_text(plot.paid[0].first)} each" if plot.equal else label + lines
+        xlabel = f"{budget_text(plot.paid[0].first)} each" if plot.equal else _wrapped(label + _lines(plot))
         xlabel += "" if hardware is None else f"\n{_wrapped(f'on {hardware.text}')}"
         axes.set(xlabel=xlabel, ylabel="Linear probe, test top-1 (%)")
         set_limits(plot)
@@ -136,6 +134,15 @@ def _plots(parts: Mapping[str, list[Row]], every: Sequence[Axes]) -> list[Plot]:
             axes.set_title(f"{name}\n", loc="left")  # above the key, which is as wide as a panel
         plots.append(plot)
     return plots
+
+
+def _lines(plot: Plot) -> str:
+    """The budgets that the longest line joins, such as `, lines: 2 to 10 epochs`; empty if no line joins any."""
+    rungs = [row.first for row in max(plot.ladders(), key=len, default=[])]
+    if len(rungs) < 2:
+        return ""
+    first, last = budget_text(rungs[0]), budget_text(rungs[-1])
+    return f", lines: {first.split()[0] if budget_kind(rungs[0]) == budget_kind(rungs[-1]) else first} to {last}"
 
 
 def _wrapped(text: str) -> str:

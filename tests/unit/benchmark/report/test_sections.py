@@ -91,3 +91,29 @@ def test_the_main_figure_follows_the_hardware_and_joins_machines_where_cost_is_c
     # The same entry on two machines is not drawn twice.
     store(results, make_priced("byol", 1, top1=44.0, environment=there))
     assert sorted(figures("twice", hardware="imaginary-a1-bf16")) == ["cost_vs_accuracy-a", "cost_vs_accuracy-b"]
+
+
+@pytest.mark.slow
+def test_calibrated_budgets_of_several_machines_share_a_figure_and_budgets_of_own_time_do_not(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sections, "FIGURES", ())
+    there = {"device_model": "H200", "device": "cuda"}
+    first = [make_priced("byol", top1=45.0), make_priced("simclr", top1=40.0)]
+    cost = make_cost(first, {"byol": 0.05, "simclr": 0.1}, GPU_A)
+
+    def figures(name: str, budgets: list[dict[str, Any]]) -> dict[str, str]:
+        for budget in budgets:
+            store(tmp_path / name, make_priced("byol", top1=45.0, budget=budget))
+            store(tmp_path / name, make_priced("simclr", top1=40.0, budget=budget, environment=there))
+        store_cost(tmp_path / name, cost)
+        write_pages([tmp_path / name], tmp_path / f"{name}-report")
+        paths = (tmp_path / f"{name}-report" / "figures").glob("cost*[!n].svg")
+        return {path.stem: path.read_text(encoding="utf-8") for path in paths}
+
+    calibrated = figures("one", [{"calibrated_time": limit, "step_cost": cost.key} for limit in (60, 120)])
+    assert list(calibrated) == ["cost_vs_accuracy"]
+    assert ">on 1 x Imaginary A1, bfloat16, torch 2.14</text>" in calibrated["cost_vs_accuracy"]
+    own = figures("two", [{"calibrated_time": 60, "step_cost": cost.key}, {"wall_clock": 60}])
+    assert sorted(own) == ["cost_vs_accuracy-a", "cost_vs_accuracy-b"]
+    assert not any("Imaginary" in text or "Calibrated time" in text for text in own.values())

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from benchmark.runs.cost_rounds import CostOptions
 
 app = typer.Typer()
+AFTER_BLOCK = "after this block; complete rounds are kept"  # when an interruption takes effect
 Run = tuple[Path, "Record"]
 
 
@@ -190,7 +191,7 @@ def _measure(
     try:
         with (
             reporter,
-            StopSignal(reporter.say, first="after this block; complete rounds are kept") as stop_signal,
+            StopSignal(reporter.say, patience=1.0 if ranks.size > 1 else 0.0, first=AFTER_BLOCK) as stop_signal,
             ranks,
         ):
             for job in jobs:
@@ -220,5 +221,5 @@ def _measure(
         if ranks.is_first:
             typer.secho(f"{error}; the same command resumes from the last complete round", err=True, fg="red")
         raise typer.Exit(1 if ranks.is_first else 0) from None
-    if failed:
+    if failed and ranks.is_first:
         raise typer.Exit(1)

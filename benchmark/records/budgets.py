@@ -73,8 +73,13 @@ def is_cost_budget(record: Record) -> bool:
 
 
 def fixed_cost(record: Record) -> float | None:
-    """The training cost in device-seconds that a budget of time sets, calibrated or not; None under any other."""
+    """The training cost in device-seconds that a budget of time sets, calibrated or not; None under any other.
+
+    A calibrated time is that of one step-cost record for all entries, on however many devices a run was trained.
+    """
     kind, limit = budget_kind(record), budget_size(record)
     if kind in ("device_hours", "calibrated_device_hours"):
         return 3600.0 * limit
-    return limit * max(1, record.environment.devices) if kind in ("wall_clock", "calibrated_time") else None
+    if kind == "calibrated_time":
+        return limit
+    return limit * max(1, record.environment.devices) if kind == "wall_clock" else None

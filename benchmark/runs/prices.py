@@ -42,7 +42,7 @@ class CostSource:
         return UserError(f"a calibrated budget needs a step cost, and {self.path} {reason}{unread}; {self.advice}")
 
 
-class Price(NamedTuple):
+class StepPrice(NamedTuple):
     """The cost of an entry's training step, and the record that it comes from."""
 
     entry: EntryCost
@@ -62,8 +62,8 @@ class Price(NamedTuple):
 
 
 def cost_text(cost: StepCost) -> str:
-    """A step-cost record for readers: the beginning of its key, and its date."""
-    return f"step cost {cost.key[:8]}, {cost.ended[:10]}"
+    """A step-cost record for readers: the beginning of its key, its date, and what makes its seconds doubtful."""
+    return ", ".join([f"step cost {cost.key[:8]}", cost.ended[:10], *cost.flags])
 
 
 def find_price_records(path: Path) -> tuple[list[StepCost], list[str]]:
@@ -84,7 +84,9 @@ def find_price_records(path: Path) -> tuple[list[StepCost], list[str]]:
 def choose_cost(
     specs: Sequence[RunSpec], source: CostSource | None, here: Hardware, say: Callable[[str], None]
 ) -> StepCost | None:
-    """The one record that gives calibrated budgets their steps: the newest of this hardware, else of the only other.
+    """The one record that gives calibrated budgets their steps: of this hardware, else of the only other.
+
+    Of several one without flags, then the newest.
 
     Returns:
         None where no budget is calibrated.
@@ -112,7 +114,7 @@ def choose_cost(
             f"{source.path} prices the entries on {listing(sorted(kinds.values()))}, but not on {here.name}; "
             "choose one with --costs FILE"
         )
-    chosen = (own or fitting)[-1]
+    chosen = max(own or fitting, key=lambda cost: (not cost.flags, cost.ended))
     which = "" if own else "other hardware than this: "
     say(f"budget by {cost_text(chosen)} ({which}{chosen.hardware.text})")
     return chosen
@@ -128,8 +130,8 @@ def _lack(cost: StepCost, wanted: Mapping[str, str], precision: str) -> tuple[in
     return len(missing), f"has no price for {listing(missing)}"
 
 
-def prices_here(source: CostSource | None, here: Hardware) -> dict[str, Price]:
+def prices_here(source: CostSource | None, here: Hardware) -> dict[str, StepPrice]:
     """The newest price of each step key on this hardware."""
     records = find_price_records(source.path)[0] if source else []
     own = [cost for cost in records if cost.hardware.key == here.key]
-    return {key: Price(entry, cost) for cost in own for key, entry in cost.prices.items()}
+    return {key: StepPrice(entry, cost) for cost in own for key, entry in cost.prices.items()}

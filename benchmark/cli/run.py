@@ -161,13 +161,14 @@ def _keep(
 
     try:
         with reporter, StopSignal(reporter.say, first=AFTER_BLOCK) as stop_signal:
+            folder = out / experiment.name
             cost = measure_experiment(
-                experiment, entries, dataset, out, CostOptions(), device, reporter, stop_signal, share=share
+                experiment, entries, dataset, folder, CostOptions(), device, reporter, stop_signal, share=share
             )
     except Interrupted:
         reporter.say("interrupted; the same command resumes from the last complete round")
         raise typer.Exit(130) from None
-    reporter.costs(cost, cost_path(out / experiment.name, cost))
+    reporter.costs(cost, cost_path(folder, cost))
 
 
 @app.command(name="check")

@@ -106,7 +106,7 @@ def _resolved(path: Path, record: Record, name: str) -> ResolvedEntry:
         method = method_class(record.method)
         backbone = BackboneSpec.model_validate(config["backbone"])
     except (ValueError, KeyError, ValidationError) as error:
-        raise UserError(f"{where}: no longer resolves ({error})") from None
+        raise UserError(f"{where}: no longer resolves ({error}); --methods leaves it out") from None
     settings = validate(method.config_class, config["method"], where)
     entry = EntrySpec(name=name, method=record.method, backbone=backbone)
     return ResolvedEntry(entry, method, settings, backbone)

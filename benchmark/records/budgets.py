@@ -42,9 +42,10 @@ def budget_of(record: Record) -> dict[str, Any]:
 
 def budget_text(record: Record) -> str:
     """The budget in words, such as `10 epochs`; empty where the record has none."""
-    parts = []
+    parts: list[str] = []
     for name, value in budget_of(record).items():
-        if name == "step_cost":
+        if name == "step_cost":  # budgets by different records are different budgets
+            parts[-1] += f" by step cost {str(value)[:8]}"
             continue
         unit = _BUDGET_UNITS.get(name)
         parts.append(f"{value} {unit[:-1] if unit == 'epochs' and value == 1 else unit}" if unit else f"{name}={value}")

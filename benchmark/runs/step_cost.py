@@ -106,7 +106,7 @@ def measure_experiment(
     experiment: Experiment,
     entries: Sequence[ResolvedEntry],
     dataset: Dataset,
-    out: Path,
+    folder: Path,
     options: CostOptions,
     device: str,
     reporter: CostReporter,
@@ -119,13 +119,13 @@ def measure_experiment(
     """Plans the runs of an experiment and measures their step costs on a device that this process locks meanwhile.
 
     Args:
+        folder: the experiment's results folder.
         group: the processes that share each batch, seen from this one; None for this process alone.
         check: refuses what was planned, by raising.
     """
     with held(device, group, share=share) as (ranks, locks):
         specs = plan_runs(experiment, entries, dataset, ranks.device)
         check(specs)
-        folder = out / experiment.name
         return measure_costs(specs, dataset, folder, options, reporter, stop_signal, ranks, locks)
 
 

@@ -50,7 +50,7 @@ def test_the_steps_of_a_calibrated_budget_are_not_part_of_it(make_record: Any) -
     record = make_record(budget={"calibrated_time": 600.0, "steps": 1234, "step_cost": "ab" * 16})
     assert budget_of(record) == {"calibrated_time": 600, "step_cost": "ab" * 16}
     assert (budget_text(record), budget_kind(record), budget_size(record)) == (
-        "600 s of calibrated time", "calibrated_time", 600.0,
+        "600 s of calibrated time by step cost abababab", "calibrated_time", 600.0,
     )  # fmt: skip
 
 

@@ -177,6 +177,10 @@ class ConsoleReporter:
     def costs(self, cost: StepCost, path: Path) -> None:
         """Prints the cost of a step of every entry, and where the record is."""
         self.stop()
+        for entry in cost.entries:
+            if entry.status != "measured":
+                text = f"{entry.entry}: could not be measured ({entry.message})"
+                self._console.print(escape(text), style="red", soft_wrap=True)
         if not self._quiet:
             self._console.print(cost_table(cost))
             self.say(f"step costs: {path}")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from benchmark.runs.cost_rounds import CostOptions
 
 app = typer.Typer()
+AFTER_BLOCK = "after this block; complete rounds are kept"  # when an interruption takes effect
 Run = tuple[Path, "Record"]
 
 
@@ -89,14 +90,16 @@ def cost(
         if not share and is_spokesman():
             check_device_free(device)
     else:
-        if len(targets or []) > 1:
-            raise UserError(f"{(targets or [])[1]}: no such folder; expected one experiment, or results folders")
+        missing = [target for target in targets or [] if "/" in target and not Path(target).exists()]
+        for target in [*missing, *(targets or [])[1:]]:
+            raise UserError(f"{target}: no such folder; expected one experiment, or results folders")
         config = targets[0] if targets else "quickstart"
         settings = [*(settings or []), *([] if precision is None else [f"precision={precision}"])]
         debug = bool(context.find_root().params["debug"])
         request = RunRequest(config, methods, None, None, settings, data, device, share, download, out, debug)
         _check_against(against, {entry.name for entry in request.experiment().entries})
-        jobs = [_Job(*request.read(), out, data)]
+        experiment, entries = request.read()
+        jobs = [_Job(experiment, entries, out / experiment.name, data)]
     from benchmark.runs.cost_rounds import CostOptions
 
     wanted = CostOptions(rounds, block, share_of, against)
@@ -105,11 +108,11 @@ def cost(
 
 @dataclass(frozen=True)
 class _Job:
-    """What is measured together: an experiment's entries, the results folder, and the runs that they are to price."""
+    """What is measured together: an experiment's entries, its results folder, and the runs that they are to price."""
 
     experiment: Experiment
     entries: list[ResolvedEntry]
-    out: Path
+    folder: Path
     data: Path | None
     runs: Sequence[Run] = ()
 
@@ -160,7 +163,7 @@ def _recorded(
         check_request(experiment.dataset, own, download and own is not None)
         folder = next(path.parents[2] for path, record in runs if record.experiment == experiment.name)
         check_writable(folder, "results have to be writable, for their costs")
-        jobs.append(_Job(experiment, entries, folder.parent, own, runs))
+        jobs.append(_Job(experiment, entries, folder, own, runs))
     if not jobs:
         raise UserError(f"{', '.join(map(str, folders))}: no run whose steps could be measured")
     return jobs
@@ -190,7 +193,7 @@ def _measure(
     try:
         with (
             reporter,
-            StopSignal(reporter.say, first="after this block; complete rounds are kept") as stop_signal,
+            StopSignal(reporter.say, patience=1.0 if ranks.size > 1 else 0.0, first=AFTER_BLOCK) as stop_signal,
             ranks,
         ):
             for job in jobs:
@@ -200,7 +203,7 @@ def _measure(
                     job.experiment,
                     job.entries,
                     dataset,
-                    job.out,
+                    job.folder,
                     wanted,
                     device,
                     reporter,
@@ -209,7 +212,7 @@ def _measure(
                     group=ranks if ranks.size > 1 else None,
                     check=lambda specs, job=job: check_same_steps(job.runs, {spec.step_key for spec in specs}),  # type: ignore[misc]
                 )
-                reporter.costs(cost, cost_path(job.out / job.experiment.name, cost))
+                reporter.costs(cost, cost_path(job.folder, cost))
                 failed |= any(entry.status != "measured" for entry in cost.entries)
     except (Interrupted, KeyboardInterrupt):
         reporter.say("interrupted; the same command resumes from the last complete round")
@@ -220,5 +223,5 @@ def _measure(
         if ranks.is_first:
             typer.secho(f"{error}; the same command resumes from the last complete round", err=True, fg="red")
         raise typer.Exit(1 if ranks.is_first else 0) from None
-    if failed:
+    if failed and ranks.is_first:
         raise typer.Exit(1)

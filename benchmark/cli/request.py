@@ -85,7 +85,7 @@ class RunRequest:
         words += given("--devices", None if devices == 1 else devices)
         words += given("--out", None if out == Path("results") else out)
         folder = self.costs or out / experiment.name / COSTS
-        return CostSource(folder, f"measure it with: {shlex.join(words)}")
+        return CostSource(folder, f"measure it with: {shlex.join(words)}", out / experiment.name)
 
     def _is_done(self, experiment: Experiment) -> bool:
         """Whether every run has a record, as far as names of folders tell: then no device is needed."""

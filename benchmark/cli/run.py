@@ -11,9 +11,10 @@ import typer
 
 from benchmark.cli import options
 from benchmark.cli.console import ConsoleReporter
+from benchmark.cli.cost import AFTER_BLOCK
 from benchmark.cli.pages import write_pages
 from benchmark.cli.request import RunRequest, load_images
-from benchmark.errors import FirstFailedError, GroupLostError, Interrupted
+from benchmark.errors import FirstFailedError, GroupLostError, Interrupted, UserError
 from benchmark.experiment.entries import check_devices
 from benchmark.machine.devices import choose_device
 from benchmark.machine.interrupt import StopSignal
@@ -124,6 +125,9 @@ def plan(
 ) -> None:
     """Estimate what an experiment would take on this machine, from step costs or a few real steps; trains nothing."""
     reporter = ConsoleReporter()
+    if keep and (devices > 1 or costs is not None):
+        other = "--devices" if devices > 1 else "--costs"
+        raise UserError(f"--keep measures on one device, below --out; for {other} give the command bench cost")
     request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download, costs=costs)
     experiment, entries = request.read()
     source = request.cost_source(experiment, out, devices)
@@ -156,14 +160,15 @@ def _keep(
     from benchmark.runs.step_cost import measure_experiment
 
     try:
-        with reporter, StopSignal(reporter.say, first="after this block; complete rounds are kept") as stop_signal:
+        with reporter, StopSignal(reporter.say, first=AFTER_BLOCK) as stop_signal:
+            folder = out / experiment.name
             cost = measure_experiment(
-                experiment, entries, dataset, out, CostOptions(), device, reporter, stop_signal, share=share
+                experiment, entries, dataset, folder, CostOptions(), device, reporter, stop_signal, share=share
             )
     except Interrupted:
         reporter.say("interrupted; the same command resumes from the last complete round")
         raise typer.Exit(130) from None
-    reporter.costs(cost, cost_path(out / experiment.name, cost))
+    reporter.costs(cost, cost_path(folder, cost))
 
 
 @app.command(name="check")

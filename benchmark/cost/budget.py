@@ -73,7 +73,7 @@ class Budget:
         step = cost.prices[step_key].seconds_per_step
         assert step is not None, "else it would be no price"
         seconds = self.limit * 3600 / cost.hardware.devices if self.kind == "calibrated_device_hours" else self.limit
-        return replace(self, steps=max(1, round(seconds / step.median)), step_cost=cost.key)
+        return replace(self, steps=max(1, int(seconds / step.median + 1e-9)), step_cost=cost.key)
 
     def data(self) -> dict[str, Any]:
         """The budget as records and keys have it."""

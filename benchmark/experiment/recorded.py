@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from methods.backbone_spec import BackboneSpec
 from methods.registry import method_class
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from benchmark.records.schema import Record
@@ -41,7 +42,8 @@ def measured_together(runs: Sequence[tuple[Path, Record]]) -> list[list[tuple[Pa
     def shared(run: tuple[Path, Record]) -> str:
         _, record = run
         fields = {name: record.config.get(name) for name in ("batch_size", "accumulate", "image_size", "precision")}
-        return json.dumps([fields, record.dataset.manifest], sort_keys=True)
+        pretrain = (record.config.get("dataset") or {}).get("pretrain")
+        return json.dumps([fields, pretrain, record.dataset.manifest], sort_keys=True)
 
     groups: dict[str, list[tuple[Path, Record]]] = {}
     for run in runs:
@@ -73,7 +75,8 @@ def recorded_experiment(
     first_path, first = chosen[0]
     entries: dict[str, ResolvedEntry] = {}
     for path, record in chosen:
-        unique = record.entry if record.entry not in entries else f"{record.experiment}.{record.entry}"
+        names = itertools.chain([record.entry], (f"{record.experiment}.{record.entry}",), _numbered(record.entry))
+        unique = next(name for name in names if name not in entries)
         entries[unique] = _resolved(path, record, unique)
     data = {
         "name": name,
@@ -90,6 +93,10 @@ def recorded_experiment(
     return validate(Experiment, data, str(first_path)), list(entries.values())
 
 
+def _numbered(name: str) -> Iterator[str]:
+    return (f"{name}-{number}" for number in itertools.count(2))
+
+
 def _resolved(path: Path, record: Record, name: str) -> ResolvedEntry:
     where = f"{path}: entry '{record.entry}'"
     if record.method == EXTERNAL:
@@ -99,7 +106,7 @@ def _resolved(path: Path, record: Record, name: str) -> ResolvedEntry:
         method = method_class(record.method)
         backbone = BackboneSpec.model_validate(config["backbone"])
     except (ValueError, KeyError, ValidationError) as error:
-        raise UserError(f"{where}: no longer resolves ({error})") from None
+        raise UserError(f"{where}: no longer resolves ({error}); --methods leaves it out") from None
     settings = validate(method.config_class, config["method"], where)
     entry = EntrySpec(name=name, method=record.method, backbone=backbone)
     return ResolvedEntry(entry, method, settings, backbone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -110,6 +111,17 @@ def _commit() -> tuple[str | None, bool | None]:
     commit = _output(["git", "-C", str(root), "rev-parse", "HEAD"])
     status = _output(["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"])
     return commit, None if status is None else bool(status)
+
+
+@lru_cache
+def code_state() -> str:
+    """The commit of the source tree, with a digest of what differs from it; empty outside of git."""
+    commit, dirty = _commit()
+    if not dirty:
+        return commit or ""
+    root = Path(__file__).parents[2]
+    changes = _output(["git", "-C", str(root), "diff", "HEAD"]) or ""
+    return f"{commit}+{hashlib.blake2b(changes.encode(), digest_size=8).hexdigest()}"
 
 
 def _driver() -> str | None:

@@ -42,9 +42,10 @@ def budget_of(record: Record) -> dict[str, Any]:
 
 def budget_text(record: Record) -> str:
     """The budget in words, such as `10 epochs`; empty where the record has none."""
-    parts = []
+    parts: list[str] = []
     for name, value in budget_of(record).items():
-        if name == "step_cost":
+        if name == "step_cost":  # budgets by different records are different budgets
+            parts[-1] += f" by step cost {str(value)[:8]}"
             continue
         unit = _BUDGET_UNITS.get(name)
         parts.append(f"{value} {unit[:-1] if unit == 'epochs' and value == 1 else unit}" if unit else f"{name}={value}")
@@ -73,8 +74,13 @@ def is_cost_budget(record: Record) -> bool:
 
 
 def fixed_cost(record: Record) -> float | None:
-    """The training cost in device-seconds that a budget of time sets, calibrated or not; None under any other."""
+    """The training cost in device-seconds that a budget of time sets, calibrated or not; None under any other.
+
+    A calibrated time is that of one step-cost record for all entries, on however many devices a run was trained.
+    """
     kind, limit = budget_kind(record), budget_size(record)
     if kind in ("device_hours", "calibrated_device_hours"):
         return 3600.0 * limit
-    return limit * max(1, record.environment.devices) if kind in ("wall_clock", "calibrated_time") else None
+    if kind == "calibrated_time":
+        return limit
+    return limit * max(1, record.environment.devices) if kind == "wall_clock" else None

@@ -68,7 +68,8 @@ def _budget(budget: dict[str, Any]) -> list[Any]:
     return [unit, *budget.values()]
 
 
-# Settings that change numbers, but not the work of a step: two learning rates cost the same.
+# Settings that change numbers, but not the work of a step: two learning rates cost the same. A weight decay of zero is
+# less work than any other.
 FREE_SETTINGS = (
     "primary",
     *(
@@ -86,7 +87,8 @@ def step_key(
 
     As `run_key`, without seed, budget, precision (which is the hardware's), rules, protocols and `FREE_SETTINGS`.
     """
-    ingredients = {
+    optimizer = settings.get("optimizer") or {}
+    ingredients: dict[str, Any] = {
         "manifest": manifest,
         "image_size": config["image_size"],
         "pretrain": config["dataset"]["pretrain"],
@@ -95,6 +97,7 @@ def step_key(
         "backbone": backbone,
         "batch_size": config["batch_size"],
         "accumulate": config.get("accumulate", 1),
+        "decays": any(optimizer.get(name) for name in ("weight_decay", "weight_decay_end")),
     }
     text = json.dumps(ingredients, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

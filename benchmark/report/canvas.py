@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparability import grouped
 from benchmark.files import write_atomically
-from benchmark.records.budgets import budget_size
+from benchmark.records.budgets import budget_of, budget_size
 from benchmark.report import style
 
 if TYPE_CHECKING:
@@ -105,8 +105,13 @@ def cost_unit(seconds: Sequence[float], devices: int = 1, word: str = "Training"
 
 
 def ladders(rows: Sequence[Row]) -> list[list[Row]]:
-    """The rows of each entry, by rising budget."""
-    groups = grouped(rows, lambda row: (row.first.experiment, row.first.entry, row.first.backbone))
+    """The rows of each entry, by rising budget; calibrated budgets by different records are apart."""
+
+    def ladder(row: Row) -> tuple[object, ...]:
+        first = row.first
+        return first.experiment, first.entry, first.backbone, budget_of(first).get("step_cost")
+
+    groups = grouped(rows, ladder)
     return [sorted(rungs, key=lambda row: budget_size(row.first)) for rungs in groups.values()]
 
 

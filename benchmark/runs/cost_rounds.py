@@ -157,10 +157,12 @@ class Measurement:
         self._write()
 
     def _count_steps(self, name: str, training: Training) -> None:
-        """Decides how many steps make a block, from a block of one step."""
+        """Decides how many steps make a block, once: from a block of one step, or as in the rounds before."""
+        if blocks := self._entry(name).blocks:
+            self._steps[name], self._step[name] = blocks[-1].steps, blocks[-1].seconds / blocks[-1].steps
+            return
         step = max(self._ranks.slowest(timed_block(training, 1, 0.5).seconds), 1e-6)
-        self._step[name] = step
-        self._steps[name] = max(1, round(self._options.block / step))
+        self._steps[name], self._step[name] = max(1, round(self._options.block / step)), step
 
     def _round(self, number: int, left: float | None) -> None:
         """One block of every entry; a round that is interrupted, or loses an entry, counts for those that are left."""
@@ -181,8 +183,6 @@ class Measurement:
 
     def _block(self, name: str, training: Training, number: int) -> Block:
         """A block of an entry; repeated if the clocks disagree, as they do when one is set or the machine sleeps."""
-        if name not in self._steps:
-            self._count_steps(name, training)
         steps = self._steps[name]
         for _ in range(_REPEATS):
             timed = timed_block(training, steps, progress_at(number), self._sources)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.experiment.spec import Experiment
     from benchmark.machine.interrupt import StopSignal
-    from benchmark.runs.prices import CostSource, Price
+    from benchmark.runs.prices import CostSource, StepPrice
     from benchmark.runs.progress import Reporter
 
 STEPS = 5  # timed, after the warm-up
@@ -47,7 +47,7 @@ class _Trial:
     evaluation: float | None
     memory: int | None
     disk: int | None
-    price: Price | None = None
+    price: StepPrice | None = None
 
 
 def estimate(
@@ -59,7 +59,7 @@ def estimate(
     *,
     evaluation: bool,
     devices: int = 1,
-    prices: Mapping[str, Price] | None = None,
+    prices: Mapping[str, StepPrice] | None = None,
 ) -> list[Estimate]:
     """Tries out each entry of some runs once on a free device, and estimates all its seeds and rungs from that.
 
@@ -128,7 +128,7 @@ def _try_out(
     stop_signal: StopSignal,
     evaluation: bool,
     flops: bool,
-    price: Price | None,
+    price: StepPrice | None,
 ) -> _Trial:
     if price is not None and not evaluation:
         return _of_price(price)
@@ -157,7 +157,7 @@ def _try_out(
             run.close()
 
 
-def _of_price(price: Price) -> _Trial:
+def _of_price(price: StepPrice) -> _Trial:
     return _Trial(
         price.seconds_per_step.median, price.entry.flops_per_step, None, price.entry.peak_memory_bytes, None, price
     )

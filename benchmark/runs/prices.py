@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.errors import UserError
-from benchmark.records.cost import COSTS, find_costs, read_cost
-from benchmark.records.folder import read_all
+from benchmark.files import writing
+from benchmark.records.budgets import budget_of
+from benchmark.records.cost import COSTS, cost_path, find_costs, read_cost, write_cost
+from benchmark.records.folder import find_records, read_all
 from benchmark.text import listing
 
 if TYPE_CHECKING:
@@ -25,10 +27,18 @@ class CostSource:
     Attributes:
         path: a record, or a folder of some.
         advice: what to do where one is missing.
+        results: the experiment's folder: records that finished runs there name are preferred, and the one that is
+            chosen is kept there. None where there is no such folder.
     """
 
     path: Path
     advice: str
+    results: Path | None = None
+
+    def named(self) -> set[str]:
+        """The keys of the records that set the budgets of runs in the results."""
+        found = [] if self.results is None else find_records([self.results])[0]
+        return {str(key) for _, record in found if (key := budget_of(record).get("step_cost"))}
 
     def check(self) -> None:
         """Raises a `UserError` where there is no record at all."""
@@ -42,7 +52,7 @@ class CostSource:
         return UserError(f"a calibrated budget needs a step cost, and {self.path} {reason}{unread}; {self.advice}")
 
 
-class Price(NamedTuple):
+class StepPrice(NamedTuple):
     """The cost of an entry's training step, and the record that it comes from."""
 
     entry: EntryCost
@@ -62,8 +72,8 @@ class Price(NamedTuple):
 
 
 def cost_text(cost: StepCost) -> str:
-    """A step-cost record for readers: the beginning of its key, and its date."""
-    return f"step cost {cost.key[:8]}, {cost.ended[:10]}"
+    """A step-cost record for readers: the beginning of its key, its date, and what makes its seconds doubtful."""
+    return ", ".join([f"step cost {cost.key[:8]}", cost.ended[:10], *cost.flags])
 
 
 def find_price_records(path: Path) -> tuple[list[StepCost], list[str]]:
@@ -84,7 +94,10 @@ def find_price_records(path: Path) -> tuple[list[StepCost], list[str]]:
 def choose_cost(
     specs: Sequence[RunSpec], source: CostSource | None, here: Hardware, say: Callable[[str], None]
 ) -> StepCost | None:
-    """The one record that gives calibrated budgets their steps: the newest of this hardware, else of the only other.
+    """The one record that gives calibrated budgets their steps: of this hardware, else of the only other.
+
+    Of several that which runs in the results have, so that they are not repeated; then one without flags, then the
+    newest.
 
     Returns:
         None where no budget is calibrated.
@@ -100,6 +113,8 @@ def choose_cost(
     if not records:
         raise source.missing("has none", problems)
     wanted = {spec.step_key: spec.entry.name for spec in specs if spec.method.trainable}
+    if not wanted:
+        raise UserError("a calibrated budget needs an entry that trains; choose others by --methods")
     lacks = [_lack(cost, wanted, here.precision) for cost in records]
     fitting = [cost for cost, (number, _) in zip(records, lacks, strict=True) if number == 0]
     if not fitting:
@@ -112,10 +127,25 @@ def choose_cost(
             f"{source.path} prices the entries on {listing(sorted(kinds.values()))}, but not on {here.name}; "
             "choose one with --costs FILE"
         )
-    chosen = (own or fitting)[-1]
+    named = source.named()
+    pool = own or fitting  # in order of their end
+    chosen = max(pool, key=lambda cost: (cost.key in named, not cost.flags, cost.ended))
     which = "" if own else "other hardware than this: "
-    say(f"budget by {cost_text(chosen)} ({which}{chosen.hardware.text})")
+    newer = " (a newer one is there: --costs FILE begins runs by it)" if chosen is not pool[-1] else ""
+    say(f"budget by {cost_text(chosen)} ({which}{chosen.hardware.text}){newer}")
+    if source.results is not None:
+        _keep(chosen, source.results)
     return chosen
+
+
+def _keep(cost: StepCost, results: Path) -> None:
+    """Writes a record that sets budgets beside the runs that it sets them for, unless it is there."""
+    if cost.key in {known.key for _, known in find_costs([results])[0]}:
+        return
+    path = cost_path(results, cost)
+    path = path.with_stem(f"{path.stem}-{cost.key[:8]}") if path.exists() else path
+    with writing(path, "choose another --out"):
+        write_cost(path, cost)
 
 
 def _lack(cost: StepCost, wanted: Mapping[str, str], precision: str) -> tuple[int, str]:
@@ -128,8 +158,9 @@ def _lack(cost: StepCost, wanted: Mapping[str, str], precision: str) -> tuple[in
     return len(missing), f"has no price for {listing(missing)}"
 
 
-def prices_here(source: CostSource | None, here: Hardware) -> dict[str, Price]:
+def prices_here(source: CostSource | None, here: Hardware) -> dict[str, StepPrice]:
     """The newest price of each step key on this hardware."""
     records = find_price_records(source.path)[0] if source else []
     own = [cost for cost in records if cost.hardware.key == here.key]
-    return {key: Price(entry, cost) for cost in own for key, entry in cost.prices.items()}
+    own.sort(key=lambda cost: (not cost.flags, cost.ended))
+    return {key: StepPrice(entry, cost) for cost in own for key, entry in cost.prices.items()}

@@ -11,10 +11,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from benchmark.cost.step_cost import summarised
-from benchmark.errors import UserError
+from benchmark.errors import GroupLostError, Interrupted, UserError
 from benchmark.experiment.run_spec import plan_runs
 from benchmark.files import folder_lock, writing
-from benchmark.machine.environment import describe, hardware, now
+from benchmark.machine.environment import code_state, describe, hardware, now
 from benchmark.machine.ranks import held
 from benchmark.records.cost import EntryCost, StepCost, cost_path, read_cost, write_cost
 from benchmark.runs.cost_rounds import Measurement, is_done
@@ -58,32 +58,55 @@ def measure_costs(
         UserError: no entry trains, the reference is none, or the record cannot be written.
         Interrupted: the user interrupted; complete rounds are kept.
     """
-    trained = list({spec.step_key: spec for spec in reversed(specs) if spec.method.trainable}.values())[::-1]
+    trained = [spec for spec in specs if spec.method.trainable]
     if not trained:
         raise UserError("no entry trains anything, so that there is no cost to measure; choose others by --methods")
     cost = _begun(trained, dataset, options, ranks)
     path = cost_path(folder, cost)
-    with writing(path, "choose another --out"), ExitStack() as stack:
-        if not ranks.first(lambda: stack.enter_context(folder_lock(path.parent))):
+    with ExitStack() as stack:
+        if not ranks.first(lambda: _lock(path, stack)):
             raise UserError(f"{path.parent}: another process is measuring into it; try again when it has ended")
-        if ranks.is_first:  # removed while it is held, so that two processes never have it
-            stack.callback(lambda: (path.parent / ".lock").unlink(missing_ok=True))
         cost = ranks.first(lambda: _continued(path, cost, options))
         if ranks.first(lambda: is_done(cost, options)):
             reporter.say(f"measured already, in {cost.rounds} rounds: {path}")
-            if cost.status == "complete":
-                return cost
-            return ranks.first(lambda: write_cost(path, cost.model_copy(update={"status": "complete"})))
-        with Workbench(dataset, ranks) as bench:
-            measurement = Measurement(trained, cost, path, options, reporter, stop_signal, bench, locks)
-            return measurement.carry_out()
+            return cost
+        bench = stack.enter_context(Workbench(dataset, ranks))
+        measurement = Measurement(trained, cost, path, options, reporter, stop_signal, bench, locks)
+        return _together(ranks, measurement.carry_out)
+
+
+def _lock(path: Path, stack: ExitStack) -> bool:
+    """Locks a record's folder against other processes; whether it could."""
+    with writing(path.parent, "choose another --out"):
+        if not stack.enter_context(folder_lock(path.parent)):
+            return False
+    stack.callback(lambda: (path.parent / ".lock").unlink(missing_ok=True))  # while it is held
+    return True
+
+
+def _together(ranks: Ranks, work: Callable[[], StepCost]) -> StepCost:
+    """The result of work that all ranks do; where one of them fails alone, the others notice."""
+    if ranks.size == 1:
+        return work()
+    ranks.begin_run()
+    try:
+        result = work()
+    except (Interrupted, UserError):
+        ranks.finish_run(False)
+        raise
+    except Exception as error:
+        if ranks.finish_run(False) is None:
+            raise GroupLostError(f"a device's process has ended ({type(error).__name__}: {error})") from error
+        raise
+    ranks.finish_run(False)
+    return result
 
 
 def measure_experiment(
     experiment: Experiment,
     entries: Sequence[ResolvedEntry],
     dataset: Dataset,
-    out: Path,
+    folder: Path,
     options: CostOptions,
     device: str,
     reporter: CostReporter,
@@ -96,39 +119,41 @@ def measure_experiment(
     """Plans the runs of an experiment and measures their step costs on a device that this process locks meanwhile.
 
     Args:
+        folder: the experiment's results folder.
         group: the processes that share each batch, seen from this one; None for this process alone.
         check: refuses what was planned, by raising.
     """
     with held(device, group, share=share) as (ranks, locks):
         specs = plan_runs(experiment, entries, dataset, ranks.device)
         check(specs)
-        folder = out / experiment.name
         return measure_costs(specs, dataset, folder, options, reporter, stop_signal, ranks, locks)
 
 
 def _begun(specs: Sequence[RunSpec], dataset: Dataset, options: CostOptions, ranks: Ranks) -> StepCost:
     """The record of a measurement before its first block."""
     experiment = specs[0].experiment
-    names = [spec.entry.name for spec in specs]
-    reference = options.against or experiment.declared_reference
-    if options.against is not None and options.against not in names:
-        raise UserError(f"--against: '{options.against}' is not measured; {nearest(options.against, names)}")
+    # Entries that cost the same are measured once, under the name of the first.
+    names = {spec.step_key: spec.entry.name for spec in reversed(specs)}
+    alike = {spec.entry.name: names[spec.step_key] for spec in specs}
+    wanted = options.against or experiment.declared_reference or ""
+    if options.against is not None and wanted not in alike:
+        raise UserError(f"--against: '{wanted}' is not measured; {nearest(wanted, alike)}")
     kind, environment = hardware(ranks.device, ranks.size, experiment.precision), describe(ranks.device, ranks.size)
     same = {
         "hardware": kind.key,
-        "code": [environment.commit, environment.dirty, environment.packages],
-        "entries": sorted(spec.step_key for spec in specs),
+        "code": [code_state(), environment.packages, environment.driver],
+        "entries": sorted(names),
     }
     digest = hashlib.blake2b(json.dumps(same, sort_keys=True).encode(), digest_size=16).hexdigest()
     return StepCost(
         id=digest,
         experiment=experiment.name,
-        reference=reference if reference in names else names[0],
+        reference=alike.get(wanted, specs[0].entry.name),
         block_seconds=options.block,
         dataset=dataset.record(),
         hardware=kind,
         environment=environment,
-        entries=[_unmeasured(spec) for spec in specs],
+        entries=[_unmeasured(spec) for spec in specs if spec.entry.name in names.values()],
         started=now(),
         ended=now(),
     )
@@ -158,11 +183,15 @@ def _continued(path: Path, cost: StepCost, options: CostOptions) -> StepCost:
         earlier = read_cost(path)
     except ValueError as error:
         raise UserError(f"{error}; move it away to measure anew") from None
+    same = earlier.reference == cost.reference
+    continued = earlier if same else summarised(earlier.model_copy(update={"reference": cost.reference}))
     failed = any(entry.status != "measured" for entry in earlier.entries)
-    continued = earlier
-    if earlier.reference != cost.reference:
-        continued = summarised(earlier.model_copy(update={"reference": cost.reference}))
-    if earlier.status == "complete" and (failed or not is_done(continued, options)):
+    done = is_done(continued, options)
+    with writing(path, "choose another --out"):
+        if earlier.status != "complete":
+            return write_cost(path, continued.model_copy(update={"status": "complete"})) if done else continued
+        if done and not failed:
+            return continued  # another reference changes nothing in the file
         path.rename(path.with_stem(f"{path.stem}-{earlier.key[:8]}"))
-        return cost if failed else continued
-    return continued
+        continued = cost if failed else continued.model_copy(update={"status": "unfinished"})
+        return write_cost(path, continued)

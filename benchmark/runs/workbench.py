@@ -11,6 +11,7 @@ from benchmark.cost.memory import PeakMemory, free, held, release
 from benchmark.runs.build import build_method, build_training, make_ledger
 from benchmark.runs.record import cause_of
 from benchmark.training.loop import advance
+from benchmark.training.profile import WARM_UP_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-WARM_UP_STEPS = 3
 _RESERVE = 1.5  # times the largest need so far: what has to be free for the next entry to be built beside the others
 
 

@@ -167,13 +167,13 @@ def _differentiate(
 
 
 def advance(
-    training: Training, progress: float, finite: Tensor, stop: bool = False
+    training: Training, progress: float, finite: Tensor, stop_requested: Callable[[], bool] = lambda: False
 ) -> tuple[float, Tensor, dict[str, Tensor], bool]:
     """One step with all that is charged to it: the schedule, the step, its count, and what the ranks agree on.
 
     Args:
         finite: becomes False, on the device, if the loss is not finite.
-        stop: whether this rank wants to interrupt.
+        stop_requested: whether this rank wants to interrupt, asked after the step.
 
     Returns:
         The learning rate, what `run_step` returns, and whether any rank wants to interrupt.
@@ -184,7 +184,7 @@ def advance(
     finite &= torch.isfinite(loss)
     ledger.count(training.batches.batch_size, spec.method.encoder_passes)
     training.step += 1
-    training.elapsed, stop = training.ranks.agree(ledger.training_time, stop)
+    training.elapsed, stop = training.ranks.agree(ledger.training_time, stop_requested())
     return lr, loss, logs, stop
 
 
@@ -205,7 +205,7 @@ def train(training: Training, callbacks: Callbacks, points: int) -> Literal["com
         ledger.close_window()
         progress = training.progress
         while progress < 1.0:
-            lr, loss, logs, stop = advance(training, progress, finite, callbacks.stop_requested())
+            lr, loss, logs, stop = advance(training, progress, finite, callbacks.stop_requested)
             before, progress = progress, max(progress, training.progress)
             at_point = progress >= (training.points_done + 1) / points
             if training.step % LOG_EVERY == 0 or at_point:

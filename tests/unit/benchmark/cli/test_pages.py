@@ -35,7 +35,7 @@ def test_a_calibrated_budget_is_selected_by_its_time(make_record: Any, store: An
     write_pages([tmp_path / "results"], tmp_path / "out", budget="calibrated_time=10m")
     text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "600 s of calibrated time" in text and "BYOL" in text and "SimCLR" not in text
-    with pytest.raises(UserError, match="there are: 1200 s of calibrated time, 600 s of calibrated time"):
+    with pytest.raises(UserError, match="there are: 1200 s of calibrated time by step cost abababab, 600 s of"):
         write_pages([tmp_path / "results"], tmp_path / "out", budget="steps=70")
 
 

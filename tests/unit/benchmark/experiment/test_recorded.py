@@ -77,3 +77,21 @@ def test_what_may_be_compared_is_measured_together() -> None:
     names = [each.entry.name for each in groups["cifar10-jpeg"]]
     # Two entries of one name that differ: the ceilings of two experiments, on two networks.
     assert {"supervised", "ijepa_small.supervised", "ijepa_terms"} < set(names) and len(names) == len(set(names)) == 10
+
+
+def test_entries_of_one_name_with_other_settings_all_stay() -> None:
+    path, record = next(run for run in _runs("quickstart") if run[1].entry == "simclr")
+    runs = []
+    for depth in (2, 3, 4, 5):
+        settings = {**record.config["method"], "projector_hidden": 64 * depth}
+        made_from = record.key_settings.model_copy(update={"settings": {"projector_hidden": 64 * depth}})
+        config = {**record.config, "method": settings}
+        runs.append((path, record.model_copy(update={"config": config, "key_settings": made_from})))
+    names = [each.entry.name for each in recorded_experiment(runs)[1]]
+    assert names == ["simclr", "quickstart.simclr", "simclr-2", "simclr-3"]
+
+
+def test_runs_on_other_splits_are_measured_apart() -> None:
+    path, record = _runs("quickstart")[0]
+    other = {**record.config, "dataset": {**record.config["dataset"], "pretrain": "train+unlabelled"}}
+    assert len(measured_together([(path, record), (path, record.model_copy(update={"config": other}))])) == 2

@@ -68,3 +68,21 @@ def test_a_block_during_which_the_clock_jumped_is_repeated(measured: Any, monkey
     monkeypatch.setattr(cost_rounds, "timed_block", lambda *a: replace(timed(*a), wall=-5.0))
     with pytest.raises(UserError, match="the clock jumped in 3 blocks in a row"):
         measured("simclr", rounds=6)
+
+
+@pytest.mark.slow
+def test_an_entry_that_fails_on_the_way_prices_nothing(measured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed, calls = cost_rounds.timed_block, 0
+
+    def short(training: Any, *arguments: Any) -> Any:
+        nonlocal calls
+        calls += training.spec.entry.name == "supervised"
+        if calls > 3:  # one to count its steps, two rounds; then beside the other, and alone
+            raise MemoryError
+        return timed(training, *arguments)
+
+    monkeypatch.setattr(cost_rounds, "timed_block", short)
+    cost, _ = measured("simclr", "supervised")
+    simclr, supervised = cost.entries
+    assert len(supervised.blocks) == 2 and supervised.status == "out_of_memory"
+    assert set(cost.prices) == {simclr.step_key} and len(simclr.blocks) == cost.rounds == 5

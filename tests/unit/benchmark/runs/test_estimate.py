@@ -14,7 +14,7 @@ from priced_specs import cost_of
 from benchmark.machine.interrupt import StopSignal
 from benchmark.runs import estimate as planning
 from benchmark.runs.estimate import _estimate, _Trial, estimate
-from benchmark.runs.prices import Price
+from benchmark.runs.prices import StepPrice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,9 +63,9 @@ def test_what_is_wrong_with_one_entry_spoils_no_other_estimate(
     assert result.step is None and any("simclr: cannot be tried out" in line for line in notes.lines)
 
 
-def _priced(specs: list[RunSpec], **changes: Any) -> dict[str, Price]:
+def _priced(specs: list[RunSpec], **changes: Any) -> dict[str, StepPrice]:
     cost = cost_of(specs, {"simclr": 0.5}, **changes)
-    return {key: Price(entry, cost) for key, entry in cost.prices.items()}
+    return {key: StepPrice(entry, cost) for key, entry in cost.prices.items()}
 
 
 def test_steps_that_have_a_price_are_not_tried_out(
@@ -105,6 +105,6 @@ def test_a_price_of_several_devices_is_of_all_together() -> None:
     spec, dataset = MagicMock(), MagicMock()
     spec.experiment.batch_size, spec.budget.total_steps.return_value = 16, 7200
     cost = make_cost([make_priced("byol")], {"byol": 0.5}, {**GPU_A, "devices": 2})
-    trial = replace(TRIAL, price=Price(cost.entries[0], cost))
+    trial = replace(TRIAL, price=StepPrice(cost.entries[0], cost))
     result = _estimate(spec, 1, trial, dataset, devices=2)
     assert (result.training, result.device_hours) == (3600.0, 2.0)

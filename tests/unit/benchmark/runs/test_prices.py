@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from made_costs import CPU, GPU_A, GPU_B, store_cost
+from made_records import make_record
 from priced_specs import cost_of
 
 from benchmark.errors import UserError
-from benchmark.records.cost import Hardware
+from benchmark.records.cost import Hardware, find_costs, read_cost
+from benchmark.records.folder import write_record
 from benchmark.runs.prices import CostSource, choose_cost, find_price_records, prices_here
 
 if TYPE_CHECKING:
@@ -53,6 +56,32 @@ def test_the_newest_record_of_this_hardware_is_preferred(
     chosen = choose_cost(specs, source, HERE, notes.say)
     assert chosen is not None and (chosen.hardware, chosen.ended) == (HERE, LATER)
     assert notes.lines == [f"budget by step cost {chosen.key[:8]}, 2026-02-01 ({HERE.text})"]
+
+
+def test_a_record_with_doubtful_seconds_gives_way(
+    specs: list[RunSpec], source: CostSource, tmp_path: Path, notes: Any
+) -> None:
+    _store(tmp_path, specs, id="1" * 32)
+    _store(tmp_path, specs, id="2" * 32, ended=LATER, flags=["busy machine"])
+    chosen = choose_cost(specs, source, HERE, notes.say)
+    assert chosen is not None and not chosen.flags and "a newer one is there" in notes.lines[0]
+
+
+def test_the_record_that_runs_have_already_stays_theirs_and_is_kept_beside_them(
+    specs: list[RunSpec], source: CostSource, tmp_path: Path, notes: Any
+) -> None:
+    first = read_cost(_store(tmp_path, specs, id="1" * 32))
+    results = tmp_path / "elsewhere" / "few"
+    own = replace(source, results=results)
+    assert choose_cost(specs, own, HERE, notes.say) == first
+    assert [cost for _, cost in find_costs([results])[0]] == [first]
+    budget = {"calibrated_time": 60.0, "steps": 7, "step_cost": first.key}
+    run = make_record(budget=budget)
+    write_record(results / "byol" / "seed-0-12345678", run)
+    _store(tmp_path, specs, id="2" * 32, ended=LATER)
+    assert choose_cost(specs, own, HERE, notes.say) == first
+    assert "a newer one is there: --costs FILE begins runs by it" in notes.lines[-1]
+    assert len(find_costs([results])[0]) == 1
 
 
 def test_the_only_other_hardware_is_used_and_said(

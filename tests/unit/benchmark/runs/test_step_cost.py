@@ -10,6 +10,8 @@ import torch
 from benchmark.errors import Interrupted, UserError
 from benchmark.files import folder_lock
 from benchmark.records.cost import find_costs, read_cost
+from benchmark.records.estimates import interval, paired
+from benchmark.runs import step_cost
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +24,7 @@ def test_a_measurement_holds_what_a_step_costs(measured: Any, tmp_path: Path) ->
     assert (cost.status, cost.rounds, cost.reference, cost.jumps) == ("complete", 5, "cnn_jepa", 0)
     assert [entry.entry for entry in cost.entries] == ["simclr", "cnn_jepa"]  # what trains
     simclr, cnn_jepa = cost.entries
-    assert simclr.ratio.median == pytest.approx(
-        simclr.seconds_per_step.median / cnn_jepa.seconds_per_step.median, rel=1
-    )
+    assert simclr.ratio == interval(paired(simclr, cnn_jepa, cost.hardware.visible_cores)[0])
     assert cnn_jepa.ratio.median == 1.0
     assert simclr.seconds_per_image.median == pytest.approx(simclr.seconds_per_step.median / 8)
     assert [block.round for block in simclr.blocks] == [0, 1, 2, 3, 4] and simclr.blocks[0].steps >= 1
@@ -51,6 +51,9 @@ def test_an_interrupted_measurement_keeps_its_rounds_and_resumes(measured: Any, 
     assert more.rounds == 6 and more.entries[0].blocks[:5] == cost.entries[0].blocks
     assert read_cost(path) == more
     assert read_cost(path.with_stem(f"{path.stem}-{cost.key[:8]}")) == cost  # runs may name it
+    with pytest.raises(Interrupted):
+        measured("simclr", "supervised", rounds=8, stop_after=0)
+    assert read_cost(path).status == "unfinished" and read_cost(path).rounds == 6  # nothing is lost meanwhile
 
 
 def test_a_reference_has_to_be_measured(measured: Any) -> None:
@@ -64,10 +67,15 @@ def test_two_processes_never_measure_into_one_folder(measured: Any, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_other_code_or_other_entries_are_another_measurement(measured: Any, tmp_path: Path) -> None:
+def test_other_code_or_other_entries_are_another_measurement(
+    measured: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     measured("simclr")
     measured("simclr", "supervised")
     assert len(find_costs([tmp_path])[0]) == 2
+    monkeypatch.setattr(step_cost, "code_state", lambda: "another commit")
+    measured("simclr")
+    assert len(find_costs([tmp_path])[0]) == 3
 
 
 @pytest.mark.slow
@@ -84,3 +92,5 @@ def test_entries_that_cost_the_same_are_measured_once(make_specs: Any, measured:
     entries = ["supervised", {"name": "slow", "method": "supervised", "overrides": {"optimizer": {"lr": 0.01}}}]
     cost, _ = measured(specs=make_specs("supervised", "slow", entries=entries))
     assert [entry.entry for entry in cost.entries] == ["supervised"]
+    alike, progress = measured(specs=make_specs("supervised", "slow", entries=entries), against="slow")
+    assert alike == cost and "measured already" in progress.lines[0]

@@ -148,7 +148,6 @@ def fields_of(record: Record) -> dict[str, str]:
         "training crops": record.crops,
         "micro-batches": record.config.get("accumulate", 1),
         "budget": budget_text(record),
-        **({"step cost": cost} if (cost := budget_of(record).get("step_cost")) else {}),
         **_hardware_fields(record),
     }
     return {

@@ -98,10 +98,7 @@ def panels(entries: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _of_one_clock(rows: Sequence[Row]) -> list[Row]:
-    """The rows of a panel without their prices if one of them is drawn by its own clock.
-
-    That is a row without a price, or under a budget of the runs' own time.
-    """
+    """The rows of a panel; without prices if one has none or has a budget of the runs' own time."""
     paid = [row for row in rows if _has_paid(row)]
     own = any(row.price is None or own_time_limit(row) is not None for row in paid)
     return [replace(row, price=None) for row in rows] if own else list(rows)
@@ -146,8 +143,9 @@ def _lines(plot: Plot) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """A list in lines that fit a panel, broken at its commas."""
+    """A list in lines that fit a panel, broken at its commas and before what set a budget."""
     words = text.replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", ")
+    words = words.replace("\N{NO-BREAK SPACE}by\N{NO-BREAK SPACE}", " by\N{NO-BREAK SPACE}")
     return fill(words, _LETTERS, break_long_words=False).replace("\N{NO-BREAK SPACE}", " ")
 
 

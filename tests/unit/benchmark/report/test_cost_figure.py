@@ -252,9 +252,13 @@ def test_calibrated_budgets_are_drawn_at_their_price_whatever_machine_the_runs_w
     figure = draw(runs, Prices((cost,)))
     hours = [round(2 * limit / 3600, 6) for limit in (60, 120)]
     assert means(figure) == {(hour, top1) for hour in hours for top1 in (45.0, 40.0)}
-    assert figure.axes[0].get_xlabel().startswith("Calibrated cost (device-hours),\nlines: 60 to 120 s of calibrated")
+    assert figure.axes[0].get_xlabel().split("\n")[:3] == [
+        "Calibrated cost (device-hours),",
+        "lines: 60 to 120 s of calibrated time",
+        f"by step cost {cost.key[:8]}",
+    ]
     one = draw(runs[:2], Prices((cost,))).axes[0]
-    assert one.get_xlabel().startswith("60 s of calibrated time each\non 2 x Imaginary A1")
+    assert one.get_xlabel().startswith(f"60 s of calibrated time by step cost {cost.key[:8]} each\non 2 x Imaginary A1")
     # By another record than the one that set their steps (700 here), they cost something else each.
     other = draw(runs[:2], Prices((make_cost(first, {"byol": 0.05, "simclr": 0.1}, GPU_B),)))
     assert means(other) == {(35.0, 45.0), (70.0, 40.0)}

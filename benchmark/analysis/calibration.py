@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparability import grouped, torch_release
 from benchmark.errors import UserError
+from benchmark.records.budgets import budget_of
 from benchmark.records.estimates import interval, paired
 from benchmark.records.keys import step_key_of
 
@@ -136,13 +137,16 @@ class Prices:
     def choose(self, records: Sequence[Record]) -> StepCost | None:
         """The record that prices all of some runs, so that their costs are of one measurement; None without one.
 
-        Of the wished hardware. Without a wish: of the runs' precision, and of the hardware that most of the runs were
-        made on; else of other hardware, if no second kind covers the runs. Of several records of one kind one without
-        flags, then the newest.
+        Of the wished hardware. Without a wish: the record that set the budgets of some of the runs; else one of the
+        runs' precision, and of the hardware that most of the runs were made on, or of other hardware if no second kind
+        covers the runs. Of several records of one kind one without flags, then the newest.
         """
         fitting = [cost for cost in self._wished if not lacking(cost, records)]
         if self.wish is None:
             fitting = [cost for cost in fitting if all(_of_its_precision(cost, record) for record in records)]
+            named = {budget_of(record).get("step_cost") for record in records}
+            if theirs := [cost for cost in fitting if cost.key in named]:
+                return max(theirs, key=preference)
         kinds = grouped(fitting, lambda c: c.hardware.key)
         runs = {key: sum(ran_on(costs[0].hardware, record) for record in records) for key, costs in kinds.items()}
         if not records or not kinds or (not any(runs.values()) and len(kinds) > 1):

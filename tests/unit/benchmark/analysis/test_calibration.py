@@ -112,6 +112,15 @@ def test_a_record_without_flags_comes_before_a_newer_one_with_flags() -> None:
     assert Prices((busy,)).choose(records()) == busy
 
 
+def test_the_record_that_set_the_budgets_prices_their_runs() -> None:
+    setting, newer = measured(), measured(ended="2026-01-09T10:00:00+00:00", id="cd" * 16)
+    budget = {"calibrated_time": 60.0, "steps": 7, "step_cost": setting.key}
+    runs = [r.model_copy(update={"config": {**r.config, "budget": budget}}) for r in records()]
+    assert Prices((setting, newer)).choose(records()) == newer
+    assert Prices((setting, newer)).choose(runs) == setting
+    assert Prices((newer,)).choose(runs) == newer
+
+
 def test_of_two_machines_the_one_with_more_runs_counts() -> None:
     environment = {"device": "cuda", "device_model": "Imaginary A1"}
     runs = [make_priced("byol"), make_priced("simclr", environment=environment)]

@@ -12,6 +12,8 @@ def duration(seconds: float | None) -> str:
     """Seconds in a unit that suits their size: `5.0 s`, `95 s`, `2.5 min`, `2.5 h`; empty if unknown."""
     if seconds is None:
         return ""
+    if 0.0 < seconds < 0.095:
+        return f"{seconds:.2g} s"
     if seconds < 119.5:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

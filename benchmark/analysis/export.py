@@ -61,7 +61,8 @@ def short(board: pd.DataFrame) -> pd.DataFrame:
 
     def calibrated(row: Any) -> str:
         low, mean, high = (row[f"calibrated_time_{part}"] for part in ("low", "mean", "high"))
-        return "" if pd.isna(mean) else with_interval(mean, (high - low) / 2, 0)
+        digits = 0 if pd.isna(mean) or mean >= 100 else 1 if mean >= 10 else 2 if mean >= 1 else 3
+        return "" if pd.isna(mean) else with_interval(mean, (high - low) / 2, digits)
 
     rows = [
         {

@@ -17,8 +17,8 @@ from benchmark.records.estimates import counted, interval, paired
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ROUNDS = 24  # at most, unless the user wants more
-BLOCK = 1.0  # seconds of a block, at least one step
+ROUNDS = 16  # at most, unless the user wants more
+BLOCK = 1.5  # seconds of a block, at least one step
 PRECISE = 0.02  # half the width of every ratio's interval, relative to the ratio, at which a measurement ends
 BUSY = "busy machine"
 # Of an entry that failed on the way: its blocks stay, and price nothing.

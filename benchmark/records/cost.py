@@ -140,7 +140,7 @@ class Hardware(Part):
     @property
     def text(self) -> str:
         """A name for readers, such as `AMD EPYC, 2 threads, AVX2, float32, torch 2.14`."""
-        devices = f"{self.devices} x " if self.devices > 1 or self.device != "cpu" else ""
+        devices = f"{self.devices} x " if self.devices > 1 else ""
         own = [self._threads, self.instructions or ""] if self.device == "cpu" else []
         precision = "float32" if self.precision == "32" else "bfloat16" if self.precision == "bf16" else self.precision
         parts = (f"{devices}{self.device_model}", *own, precision, f"torch {self.torch}")

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from benchmark.training.loop import Training
 
 PART_STEPS = 3  # of which the parts are measured
-_COUNTING = 20.0  # seconds in which the FLOPs of one entry are counted, over this many masks at least:
+_TRIED = 3  # single steps; a slow one, beside other load, would make all blocks too short
+_COUNTING = 10.0  # seconds in which the FLOPs of one entry are counted, over this many masks at least:
 _LEAST_DRAWS = 8
 _SHARED = "shared device"
 _REPEATS = 3  # of a block for which two clocks disagree, before that is an error
@@ -157,11 +158,12 @@ class Measurement:
         self._write()
 
     def _count_steps(self, name: str, training: Training) -> None:
-        """Decides how many steps make a block, once: from a block of one step, or as in the rounds before."""
+        """Decides how many steps make a block, once: by the fastest of some single steps, or as in the rounds before."""
         if blocks := self._entry(name).blocks:
             self._steps[name], self._step[name] = blocks[-1].steps, blocks[-1].seconds / blocks[-1].steps
             return
-        step = max(self._ranks.slowest(timed_block(training, 1, 0.5).seconds), 1e-6)
+        seconds = min(timed_block(training, 1, 0.5).seconds for _ in range(_TRIED))
+        step = max(self._ranks.slowest(seconds), 1e-6)
         self._steps[name], self._step[name] = max(1, round(self._options.block / step)), step
 
     def _round(self, number: int, left: float | None) -> None:

@@ -10,6 +10,7 @@ from benchmark.text import duration, first_line, listing, with_interval
     [
         (None, ""),
         (0.0, "0.0 s"),
+        (0.0123, "0.012 s"),
         (5.04, "5.0 s"),
         (95.2, "95 s"),
         (9.97, "10 s"),

@@ -57,7 +57,7 @@ def test_what_decides_speed_is_in_the_hardware_key(changes: dict[str, Any], same
 def test_a_gpu_does_not_depend_on_the_cpus_instructions() -> None:
     assert Hardware(**GPU_A).key == Hardware(**{**GPU_A, "threads": 8, "instructions": "AVX2"}).key
     assert Hardware(**GPU_A).name == "imaginary-a1-bf16"
-    assert Hardware(**GPU_A).text == "1 x Imaginary A1, bfloat16, torch 2.14"
+    assert Hardware(**GPU_A).text == "Imaginary A1, bfloat16, torch 2.14"
     assert Hardware(**CPU).text == "cpu, 2 threads, AVX512 BF16, bfloat16, torch 2.14"
 
 

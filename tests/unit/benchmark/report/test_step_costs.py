@@ -35,7 +35,7 @@ def test_a_comparison_without_a_price_says_what_is_missing() -> None:
 
     half = make_cost(runs(), {"byol": 0.2}, GPU_A)
     assert said(make_cost(runs(), SECONDS), half, on="imaginary-a1-bf16") == (
-        "Costs of 10 epochs on cifar10-jpeg are those of the runs' own clocks: the step-cost record of 1 x Imaginary "
+        "Costs of 10 epochs on cifar10-jpeg are those of the runs' own clocks: the step-cost record of Imaginary "
         f"A1, bfloat16, torch 2.14 ({half.key[:12]}) lacks SimCLR."
     )
     assert said(make_cost(runs(), SECONDS, rounds=3)).endswith(
@@ -54,7 +54,7 @@ def test_every_entry_on_every_hardware() -> None:
     (comparison,) = comparisons(runs(), prices)
     table = hardware_table(comparison, prices)
     assert table is not None
-    assert [head[:25] for head in table.heads] == ["Entry", "1 x Imaginary B2, bfloat1", "2 x Imaginary A1, bfloat1",
+    assert [head[:25] for head in table.heads] == ["Entry", "Imaginary B2, bfloat1", "2 x Imaginary A1, bfloat1",
                                                    "cpu, 2 threads, AVX512 BF"]  # fmt: skip
     assert all(head.endswith("(÷ BYOL)") for head in table.heads[1:])
     cells = {row[0].text: [(cell.text, cell.note) for cell in row[1:]] for row in table.rows}

@@ -90,7 +90,7 @@ def test_the_only_other_hardware_is_used_and_said(
     path = _store(tmp_path, specs, hardware=GPU_A)
     chosen = choose_cost(specs, source, HERE, notes.say)
     assert chosen is not None and chosen.hardware.device_model == "Imaginary A1"
-    assert "(other hardware than this: 1 x Imaginary A1, float32, torch 2.14)" in notes.lines[0]
+    assert "(other hardware than this: Imaginary A1, float32, torch 2.14)" in notes.lines[0]
     _store(tmp_path, specs, hardware=GPU_B)
     with pytest.raises(UserError, match=r"on imaginary-a1-32 and imaginary-b2-32, but not on .*--costs FILE"):
         choose_cost(specs, source, HERE, notes.say)

@@ -74,7 +74,7 @@ def main() -> None:
         if "busy" in parts and quiet is not None:
             _busy(bench, quiet, clocks, options.busy_steps)
         if "threads" in parts and quiet is not None:
-            _threads("cpu.yaml", quiet, bench.cost("one-thread", threads=1))
+            _threads("cpu.yaml", quiet, bench.cost("one-thread", "--rounds", 8, threads=1))
         if "paper" in parts:
             settings = ["--set", "dataset.name=folder", "--set", f"batch_size={options.batch}"]
             settings += ["--set", "precision=auto", "--rounds", str(options.rounds)]

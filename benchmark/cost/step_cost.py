@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+from statistics import fmean, pstdev
 from typing import TYPE_CHECKING
 
 from benchmark.records.cost import MIN_ROUNDS, EntryCost, StepCost
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROUNDS = 16  # at most, unless the user wants more
-BLOCK = 1.5  # seconds of a block, at least one step
+BLOCK = 1.0  # seconds of a block, at least one step
 PRECISE = 0.02  # half the width of every ratio's interval, relative to the ratio, at which a measurement ends
 BUSY = "busy machine"
 # Of an entry that failed on the way: its blocks stay, and price nothing.
 _NOTHING = dict.fromkeys(("seconds_per_step", "seconds_per_image", "ratio", "joules_per_step", "data_wait_share"))
+_VARYING, _LONGEST = 0.03, 6  # see `steps_in_block`
 _JUMP = 0.25  # seconds, and share of the block, by which two clocks may differ
 
 
@@ -42,6 +44,23 @@ def progress_at(round_number: int) -> float:
         number, digit = divmod(number, 2)
         value += digit / denominator
     return value
+
+
+def steps_in_block(step: float, block: float, flops: Sequence[float], rounds: int) -> int:
+    """How many steps a block has: as many as fit into `block` seconds, one at least.
+
+    More, up to `_LONGEST` times as many, where the work of a step differs from step to step (masks): so many that over
+    all rounds the interval of its median is within `_VARYING`, judged by the FLOPs of some steps.
+
+    Args:
+        step: seconds of one.
+        flops: of some steps.
+    """
+    steps = max(1, round(block / max(step, 1e-6)))
+    variation = pstdev(flops) / fmean(flops) if len(flops) > 1 and fmean(flops) > 0 else 0.0
+    # Half of the 95% interval of a median of n normal values is 1.96 x 1.25 x their deviation / sqrt(n).
+    wanted = math.ceil((1.96 * 1.25 * variation / _VARYING) ** 2 / rounds)
+    return max(steps, min(wanted, _LONGEST * steps))
 
 
 def clocks_agree(seconds: float, other: float) -> bool:

@@ -6,18 +6,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmark.cost import step_cost
 from benchmark.cost.sources import sources
-from benchmark.cost.step_cost import clocks_agree, order, progress_at, summarised, widest
+from benchmark.cost.step_cost import clocks_agree, order, progress_at, steps_in_block, summarised, widest
 from benchmark.errors import Interrupted, UserError
 from benchmark.files import writing
 from benchmark.machine.environment import now
 from benchmark.records.cost import MIN_ROUNDS, Block, EntryCost, StepCost, write_cost
 from benchmark.runs.record import cause_of
 from benchmark.training import profile
-from benchmark.training.profile import breakdown, flops_per_step, timed_block
+from benchmark.training.profile import breakdown, flops_of_steps, timed_block
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +99,6 @@ class Measurement:
             for source in sources(self._ranks.device, self._ranks.processes)
             if source.name in ("others", "energy")
         ]
-        self._step: dict[str, float] = {}  # seconds, from a single one
         self._steps: dict[str, int] = {}  # in a block
 
     def carry_out(self) -> StepCost:
@@ -148,23 +148,20 @@ class Measurement:
 
     def _examine(self, name: str, training: Training) -> None:
         """What is measured once for an entry: how many steps make a block, memory, FLOPs, parts of a step."""
-        self._count_steps(name, training)
-        if self._entry(name).parts is not None:
-            return
-        parts = breakdown(training, min(PART_STEPS, self._steps[name]))["parts"]
-        draws = min(profile.FLOP_DRAWS, max(_LEAST_DRAWS, round(_COUNTING / self._step[name])))
-        peak, flops = self._bench.peak(name), flops_per_step(training, self._ranks.first(lambda: draws))
-        self._update(name, parts=parts, peak_memory_bytes=peak, flops_per_step=flops)
-        self._write()
-
-    def _count_steps(self, name: str, training: Training) -> None:
-        """Decides how many steps make a block, once: by the fastest of some single steps, or as in the rounds before."""
-        if blocks := self._entry(name).blocks:
-            self._steps[name], self._step[name] = blocks[-1].steps, blocks[-1].seconds / blocks[-1].steps
+        entry = self._entry(name)
+        if entry.blocks:  # as in the rounds before
+            self._steps[name] = entry.blocks[-1].steps
             return
         seconds = min(timed_block(training, 1, 0.5).seconds for _ in range(_TRIED))
         step = max(self._ranks.slowest(seconds), 1e-6)
-        self._steps[name], self._step[name] = max(1, round(self._options.block / step)), step
+        draws = (
+            min(profile.FLOP_DRAWS, max(_LEAST_DRAWS, round(_COUNTING / step))) if training.method.cost_varies else 1
+        )
+        flops = flops_of_steps(training, self._ranks.first(lambda: draws))
+        self._steps[name] = steps_in_block(step, self._options.block, flops, self._options.rounds)
+        parts = breakdown(training, max(1, min(PART_STEPS, round(self._options.block / step))))["parts"]
+        self._update(name, parts=parts, peak_memory_bytes=self._bench.peak(name), flops_per_step=fmean(flops))
+        self._write()
 
     def _round(self, number: int, left: float | None) -> None:
         """One block of every entry; a round that is interrupted, or loses an entry, counts for those that are left."""

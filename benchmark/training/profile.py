@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from inspect import isfunction
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,21 +41,25 @@ def warm_up(training: Training, steps: int = WARM_UP_STEPS) -> None:
             training.step += 1
 
 
-def flops_per_step(training: Training, draws: int | None = None) -> float:
+def flops_per_step(training: Training) -> float:
     """FLOPs of a step over the whole batch, all ranks together, counted on steps that are undone.
 
     If a method's cost depends on its draws (masks, whose share may change with progress), they are averaged over
-    `draws` steps (by default `FLOP_DRAWS`) spread over progress; otherwise one step is counted.
+    `FLOP_DRAWS` steps spread over progress; otherwise one step is counted.
     """
-    steps = (draws or FLOP_DRAWS) if training.method.cost_varies else 1
-    total = 0
+    return fmean(flops_of_steps(training, FLOP_DRAWS if training.method.cost_varies else 1))
+
+
+def flops_of_steps(training: Training, steps: int) -> list[float]:
+    """FLOPs of some steps spread over progress, each over the whole batch and all ranks; the steps are undone."""
+    counts = []
     with undone(training):
         training.step = 0
         for number in range(steps):
             progress = (number + 0.5) / steps
-            total += count_flops(lambda progress=progress: run_step(training, progress))  # type: ignore[misc]
+            counts.append(count_flops(lambda progress=progress: run_step(training, progress)))  # type: ignore[misc]
             training.step += 1
-    return training.ranks.sum(total / steps)
+    return [training.ranks.sum(count) for count in counts]
 
 
 def seconds_per_step(training: Training, steps: int, ready: RawBatch | None = None) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_costs import make_cost, make_priced
 
-from benchmark.cost.step_cost import BUSY, clocks_agree, order, progress_at, summarised, widest
+from benchmark.cost.step_cost import BUSY, clocks_agree, order, progress_at, steps_in_block, summarised, widest
 from benchmark.records.cost import Block, StepCost
 
 if TYPE_CHECKING:
@@ -163,3 +163,18 @@ def test_a_ratio_that_holds_disturbed_rounds_is_flagged() -> None:
 
     cost = _measured(apart, rounds=12, entries=["byol", "simclr"])
     assert cost.flags == [BUSY] and _entry(cost, "simclr").rounds == 6
+
+
+@pytest.mark.parametrize(
+    ("step", "flops", "steps"),
+    [
+        (0.1, [1.0], 10),
+        (5.0, [1.0], 1),  # one at least
+        (0.1, [1.0, 1.0, 1.0], 10),
+        (0.1, [0.9, 1.1], 10),  # 10% of variation: 67 steps in all are enough
+        (0.1, [0.75, 1.25], 27),
+        (0.1, [0.2, 1.8], 60),  # not more than six times as many
+    ],
+)
+def test_blocks_are_longer_where_a_steps_work_varies(step: float, flops: list[float], steps: int) -> None:
+    assert steps_in_block(step, 1.0, flops, 16) == steps

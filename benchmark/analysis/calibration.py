@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.comparability import grouped, torch_release
 from benchmark.errors import UserError
 from benchmark.records.budgets import budget_of
-from benchmark.records.estimates import interval, paired
+from benchmark.records.estimates import paired, ratio_interval
 from benchmark.records.keys import step_key_of
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ class Price:
     def ratio(self, base: Price) -> Interval | None:
         """Seconds per step relative to another entry's of the same record, paired within the rounds that count."""
         per_image, _ = paired(self.entry, base.entry, self.cost.hardware.visible_cores)
-        return interval(per_image).times(self.entry.batch_size / base.entry.batch_size) if per_image else None
+        scale = self.entry.batch_size / base.entry.batch_size
+        return ratio_interval(per_image).times(scale) if per_image else None
 
 
 def own_clock_text(ratio: float | None) -> str:

@@ -13,7 +13,7 @@ from statistics import fmean, pstdev
 from typing import TYPE_CHECKING
 
 from benchmark.records.cost import MIN_ROUNDS, EntryCost, StepCost
-from benchmark.records.estimates import counted, interval, paired
+from benchmark.records.estimates import counted, interval, paired, ratio_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +28,16 @@ _VARYING, _LONGEST = 0.03, 6  # see `steps_in_block`
 _JUMP = 0.25  # seconds, and share of the block, by which two clocks may differ
 
 
-def order(entries: Sequence[str], round_number: int) -> list[str]:
-    """The entries in the random order of a round: a function of the round, so that it is the same when resumed."""
-    return random.Random(round_number).sample(list(entries), len(entries))
+def order(entries: Sequence[str], round_number: int, reference: str) -> list[str]:
+    """The entries in the order of a round: random ones between two blocks of the reference, which is in every ratio.
+
+    A function of the round, so that it is the same when a measurement is resumed.
+    """
+    others = [name for name in entries if name != reference]
+    others = random.Random(round_number).sample(others, len(others))
+    if reference not in entries:
+        return others
+    return [reference, *others, reference] if others else [reference]
 
 
 def progress_at(round_number: int) -> float:
@@ -80,7 +87,7 @@ def summarised(cost: StepCost) -> StepCost:
     entries = [estimates[e.entry][0] if e.entry in alive else e.model_copy(update=_NOTHING) for e in cost.entries]
     busy = not all(quiet for _, quiet in estimates.values())
     flags = [flag for flag in cost.flags if flag != BUSY] + ([BUSY] if busy else [])
-    rounds = min((len(entry.blocks) for entry in alive.values()), default=0)
+    rounds = min((len({block.round for block in entry.blocks}) for entry in alive.values()), default=0)
     return cost.model_copy(update={"entries": entries, "rounds": rounds, "flags": flags})
 
 
@@ -108,10 +115,10 @@ def _estimated(entry: EntryCost, reference: EntryCost | None, cores: int) -> tup
     joules = [block.joules / block.steps for block in blocks if block.joules is not None]
     loads = [block.other_cores for block in blocks if block.other_cores is not None]
     update = {
-        "rounds": len(blocks),
+        "rounds": len({block.round for block in blocks}),
         "seconds_per_step": seconds,
         "seconds_per_image": seconds.times(1 / entry.batch_size),
-        "ratio": interval(ratios) if ratios else None,
+        "ratio": ratio_interval(ratios) if ratios else None,
         "data_wait_share": min(1.0, sum(block.data_wait for block in blocks) / total),
         "other_cores": sum(loads) / len(loads) if loads else None,
         "joules_per_step": interval(joules) if len(joules) == len(blocks) else None,

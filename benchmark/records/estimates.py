@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.records.cost import MIN_ROUNDS, Block, EntryCost, Interval
 
@@ -30,13 +30,45 @@ def paired(entry: EntryCost, base: EntryCost, cores: int) -> tuple[list[float], 
     Those are the rounds in which both were undisturbed where these are enough, and else all; the second value says
     whether all of them are undisturbed.
     """
-    theirs = {block.round: block for block in base.blocks}
-    pairs = [(block, theirs[block.round]) for block in entry.blocks if block.round in theirs]
-    quiet = [pair for pair in pairs if all(is_quiet(block, cores) for block in pair)]
-    used = quiet if len(quiet) >= MIN_ROUNDS else pairs
+    own, theirs = _rounds(entry.blocks), _rounds(base.blocks)
+    common = [number for number in own if number in theirs]
+    quiet = [n for n in common if all(is_quiet(block, cores) for block in (*own[n], *theirs[n]))]
+    used = quiet if len(quiet) >= MIN_ROUNDS else common
     scale = base.batch_size / entry.batch_size
-    ratios = [scale * (own.seconds / own.steps) / (other.seconds / other.steps) for own, other in used]
-    return ratios, len(quiet) == len(pairs) or used is quiet
+    return [scale * _step(own[n]) / _step(theirs[n]) for n in used], len(quiet) == len(common) or used is quiet
+
+
+def _rounds(blocks: Sequence[Block]) -> dict[int, list[Block]]:
+    """The blocks of each round; the reference entry has two in a round."""
+    rounds: dict[int, list[Block]] = {}
+    for block in blocks:
+        rounds.setdefault(block.round, []).append(block)
+    return rounds
+
+
+def _step(blocks: Sequence[Block]) -> float:
+    """Seconds per step of some blocks together."""
+    return sum(block.seconds for block in blocks) / sum(block.steps for block in blocks)
+
+
+def ratio_interval(ratios: Sequence[float]) -> Interval:
+    """Hodges and Lehmann's estimate of a ratio with its 95% percentile interval by bootstrap over rounds.
+
+    That is the median of the geometric means of all pairs of rounds: nearly as precise as a mean (a median's interval
+    is a quarter wider), and not moved by up to a quarter of outliers.
+    """
+    import numpy as np
+
+    logs = np.log(np.asarray(ratios, dtype=float))
+    first, second = np.triu_indices(len(logs))
+
+    def estimates(values: Any) -> Any:
+        return np.exp(np.median((values[..., first] + values[..., second]) / 2, axis=-1))
+
+    middle = float(estimates(logs))
+    draws = np.random.default_rng(len(logs)).integers(len(logs), size=(_RESAMPLES, len(logs)))
+    low, high = np.percentile(estimates(logs[draws]), [2.5, 97.5])
+    return Interval(median=middle, low=min(float(low), middle), high=max(float(high), middle))
 
 
 def interval(values: Sequence[float]) -> Interval:

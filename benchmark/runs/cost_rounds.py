@@ -164,21 +164,21 @@ class Measurement:
         self._write()
 
     def _round(self, number: int, left: float | None) -> None:
-        """One block of every entry; a round that is interrupted, or loses an entry, counts for those that are left."""
-        blocks: dict[str, Block] = {}
-        names = order(self._alive(), number)
+        """A round; one that is interrupted does not count, one that loses an entry counts for those that are left."""
+        blocks: dict[str, list[Block]] = {}
+        names = order(self._alive(), number, self.cost.reference)
         for position, name in enumerate(names):
             share = (number + position / len(names)) / self._options.rounds
             self._reporter.measuring(f"round {number + 1} of at most {self._options.rounds}, {name}", share, left)
             self._attempt(name, partial(self._block_into, blocks, name, number))
-        for name, block in blocks.items():
+        for name, own in blocks.items():
             entry = self._entry(name)
             if entry.status == "measured":
                 crowded = name in self._bench.crowded
-                self._update(name, blocks=[*entry.blocks, block], rebuilt=entry.rebuilt or crowded)
+                self._update(name, blocks=[*entry.blocks, *own], rebuilt=entry.rebuilt or crowded)
 
-    def _block_into(self, blocks: dict[str, Block], name: str, number: int, training: Training) -> None:
-        blocks[name] = self._block(name, training, number)
+    def _block_into(self, blocks: dict[str, list[Block]], name: str, number: int, training: Training) -> None:
+        blocks.setdefault(name, []).append(self._block(name, training, number))
 
     def _block(self, name: str, training: Training, number: int) -> Block:
         """A block of an entry; repeated if the clocks disagree, as they do when one is set or the machine sleeps."""

@@ -122,10 +122,25 @@ def test_precision_is_unknown_below_five_rounds() -> None:
 
 def test_rounds_are_in_random_orders_that_a_resumed_measurement_repeats() -> None:
     names = ["a", "b", "c", "d"]
-    orders = [tuple(order(names, number)) for number in range(40)]
-    assert orders == [tuple(order(names, number)) for number in range(40)]
-    assert all(sorted(each) == names for each in orders) and len(set(orders)) > 10
-    assert {each[0] for each in orders} == set(names)
+    orders = [tuple(order(names, number, "b")) for number in range(40)]
+    assert orders == [tuple(order(names, number, "b")) for number in range(40)]
+    # The reference, which is in every ratio, at both ends.
+    assert all((each[0], each[-1], sorted(each[1:-1])) == ("b", "b", ["a", "c", "d"]) for each in orders)
+    assert len(set(orders)) == 6 and {each[1] for each in orders} == {"a", "c", "d"}
+    assert order(["a"], 0, "a") == ["a"] and sorted(order(["a", "c"], 0, "failed")) == ["a", "c"]
+
+
+def test_what_changes_within_a_round_is_halved_by_the_two_blocks_of_the_reference() -> None:
+    cost = _measured(_block, rounds=8, entries=["byol", "simclr"])
+    twice = [
+        entry.model_copy(update={"blocks": [_block("byol", n, slower) for n in range(8) for slower in (1.0, 1.4)]})
+        if entry.entry == "byol"
+        else entry.model_copy(update={"blocks": [_block("simclr", n, 1.2) for n in range(8)]})
+        for entry in cost.entries
+    ]
+    cost = summarised(cost.model_copy(update={"entries": twice}))
+    assert cost.rounds == _entry(cost, "byol").rounds == 8
+    assert _entry(cost, "simclr").ratio.median == pytest.approx(0.5)
 
 
 def test_the_steps_of_any_number_of_rounds_are_spread_over_progress() -> None:

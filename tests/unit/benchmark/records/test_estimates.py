@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from made_costs import make_cost, make_priced
 
 from benchmark.records.cost import Block
-from benchmark.records.estimates import counted, interval, is_quiet, paired
+from benchmark.records.estimates import counted, interval, is_quiet, paired, ratio_interval
 
 
 def _block(number: int, seconds: float = 1.0, others: float | None = 0.0) -> Block:
@@ -46,3 +47,20 @@ def test_an_interval_is_of_the_median() -> None:
     assert (wide.median, wide.low, wide.high) == (3.0, 1.0, 100.0)
     assert interval([1.0, 2.0, 3.0]) == interval([1.0, 2.0, 3.0])
     assert interval(list(map(float, range(101)))).half_width == pytest.approx(0.3, abs=0.12)
+
+
+def test_a_ratio_is_the_median_of_pairs() -> None:
+    assert ratio_interval([2.0] * 6).half_width == pytest.approx(0.0, abs=1e-12)
+    ratios = [1.9, 2.0, 2.1, 2.0, 40.0]  # one outlier of five moves it little
+    assert ratio_interval(ratios).median == pytest.approx(2.0, rel=0.03)
+    assert ratio_interval([2.0, 8.0]).median == pytest.approx(4.0)  # geometric
+    inverse = ratio_interval([1 / ratio for ratio in ratios])
+    assert inverse.median == pytest.approx(1 / ratio_interval(ratios).median)
+
+
+def test_a_ratio_is_known_better_than_by_a_plain_median() -> None:
+    random = np.random.default_rng(0)
+    samples = [random.lognormal(0.0, 0.05, 16) for _ in range(40)]
+    ours = sum(ratio_interval(sample).half_width for sample in samples)
+    assert ours < 0.9 * sum(interval(sample).half_width for sample in samples)
+    assert sum(ratio_interval(s).low <= 1.0 <= ratio_interval(s).high for s in samples) >= 34

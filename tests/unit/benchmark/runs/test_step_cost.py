@@ -10,7 +10,7 @@ import torch
 from benchmark.errors import Interrupted, UserError
 from benchmark.files import folder_lock
 from benchmark.records.cost import find_costs, read_cost
-from benchmark.records.estimates import interval, paired
+from benchmark.records.estimates import paired, ratio_interval
 from benchmark.runs import step_cost
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def test_a_measurement_holds_what_a_step_costs(measured: Any, tmp_path: Path) ->
     assert (cost.status, cost.rounds, cost.reference, cost.jumps) == ("complete", 5, "cnn_jepa", 0)
     assert [entry.entry for entry in cost.entries] == ["simclr", "cnn_jepa"]  # what trains
     simclr, cnn_jepa = cost.entries
-    assert simclr.ratio == interval(paired(simclr, cnn_jepa, cost.hardware.visible_cores)[0])
+    assert simclr.ratio == ratio_interval(paired(simclr, cnn_jepa, cost.hardware.visible_cores)[0])
     assert cnn_jepa.ratio.median == 1.0
     assert simclr.seconds_per_image.median == pytest.approx(simclr.seconds_per_step.median / 8)
     assert [block.round for block in simclr.blocks] == [0, 1, 2, 3, 4] and simclr.blocks[0].steps >= 1
@@ -40,15 +40,19 @@ def test_a_measurement_holds_what_a_step_costs(measured: Any, tmp_path: Path) ->
 @pytest.mark.slow
 def test_an_interrupted_measurement_keeps_its_rounds_and_resumes(measured: Any, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
-        measured("simclr", "supervised", stop_after=2 + 2 * 2 + 1)  # two entries, two rounds, half of the third
+        measured(
+            "simclr", "supervised", stop_after=2 + 2 * 3 + 1
+        )  # two entries, two rounds of three blocks, a part of the third
     ((path, part),), _ = find_costs([tmp_path])
     assert (part.status, part.rounds) == ("unfinished", 2)
     cost, _ = measured("simclr", "supervised")
     assert (cost.status, cost.rounds) == ("complete", 5)
-    assert [entry.blocks[:2] for entry in cost.entries] == [entry.blocks for entry in part.entries]
+    assert [len(entry.blocks) for entry in part.entries] == [4, 2]  # the reference is at both ends of a round
+    for before, after in zip(part.entries, cost.entries, strict=True):
+        assert after.blocks[: len(before.blocks)] == before.blocks
     assert cost.entries[0].parts == part.entries[0].parts  # not measured twice
     more, _ = measured("simclr", "supervised", rounds=6)
-    assert more.rounds == 6 and more.entries[0].blocks[:5] == cost.entries[0].blocks
+    assert more.rounds == 6 and more.entries[0].blocks[:10] == cost.entries[0].blocks
     assert read_cost(path) == more
     assert read_cost(path.with_stem(f"{path.stem}-{cost.key[:8]}")) == cost  # runs may name it
     with pytest.raises(Interrupted):

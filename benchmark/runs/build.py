@@ -11,6 +11,7 @@ import torch
 from benchmark.cost.ledger import Ledger
 from benchmark.data.loader import Batches
 from benchmark.data.views.augment import Augmenter
+from benchmark.machine.allocator import keep_freed_memory
 from benchmark.randomness import seeded
 from benchmark.training.loop import Objective, Training
 from benchmark.training.optim import build_optimizer
@@ -32,6 +33,8 @@ def make_ledger(device: torch.device, devices: int) -> Ledger:
 
 def build_method(spec: RunSpec, dataset: Dataset, ranks: Ranks) -> Method[Any]:
     """The method of a run on its device. Entries with the same seed and backbone start from equal backbone weights."""
+    if ranks.device.type == "cpu":
+        keep_freed_memory()
     with seeded(spec.seed, "backbone"):
         backbone = build_backbone(spec.backbone, spec.image_size)
     with seeded(spec.seed, "heads"):

@@ -27,8 +27,7 @@ class CostSource:
     Attributes:
         path: a record, or a folder of some.
         advice: what to do where one is missing.
-        results: the experiment's folder: records that finished runs there name are preferred, and the one that is
-            chosen is kept there. None where there is no such folder.
+        results: the experiment's folder: records that finished runs there name are preferred. None where there is none.
     """
 
     path: Path
@@ -133,12 +132,10 @@ def choose_cost(
     which = "" if own else "other hardware than this: "
     newer = " (a newer one is there: --costs FILE begins runs by it)" if chosen is not pool[-1] else ""
     say(f"budget by {cost_text(chosen)} ({which}{chosen.hardware.text}){newer}")
-    if source.results is not None:
-        _keep(chosen, source.results)
     return chosen
 
 
-def _keep(cost: StepCost, results: Path) -> None:
+def keep_beside(cost: StepCost, results: Path) -> None:
     """Writes a record that sets budgets beside the runs that it sets them for, unless it is there."""
     if cost.key in {known.key for _, known in find_costs([results])[0]}:
         return

@@ -23,7 +23,7 @@ from benchmark.records.invalid import why_invalid
 from benchmark.records.schema import FINAL_STATUSES
 from benchmark.runs.claim import claim_folder
 from benchmark.runs.estimate import TRYING_OUT, estimate
-from benchmark.runs.prices import choose_cost, prices_here
+from benchmark.runs.prices import choose_cost, keep_beside, prices_here
 from benchmark.runs.record import Outcome, cause_of, make_record, prepare_folder
 from benchmark.runs.run import Run, ShouldPrune, never_prune
 from benchmark.training.checkpoint import discard_state
@@ -117,7 +117,10 @@ def run_experiment(
     specs = plan_runs(experiment, entries, dataset, device)
     experiment = specs[0].experiment  # with its precision resolved
     here = hardware(device, ranks.size, experiment.precision)
-    specs = priced(specs, ranks.first(lambda: choose_cost(specs, options.costs, here, reporter.say)))
+    cost = ranks.first(lambda: choose_cost(specs, options.costs, here, reporter.say))
+    specs = priced(specs, cost)
+    if cost is not None:
+        ranks.first(lambda: keep_beside(cost, options.out / experiment.name))
     records, missing = _missing(specs, options, ranks)
     if not missing:
         if records and not _probe_further(experiment, records, dataset, options, reporter, stop_signal):

@@ -88,6 +88,7 @@ ONLY_READ: dict[str, str] = {
     "bench leaderboard results/cpu --hardware NAME": _HARDWARE,
     "bench cost cpu --data FOLDER": _COST,
     "bench cost results/cpu --data FOLDER": _COST,
+    "bench cost results/cifar10-jpeg results/tune_learning_rate results/ijepa_small --data FOLDER": _COST,
     "bench cost results/cpu --data FOLDER --against byol": _COST,
     "bench run cpu --data FOLDER --budget calibrated_time=10m": "as the README's, which is executed",
     "bench run quickstart --track tensorboard": "needs an extra: tests/integration/test_track.py, where it is there",

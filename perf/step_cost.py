@@ -56,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--steps", type=int, default=300, help="of a run")
-    parser.add_argument("--busy-steps", type=int, default=40, help="of a run beside other load")
+    parser.add_argument("--busy-steps", type=int, default=40, help="of a run beside other load; 0 for no runs")
     parser.add_argument("--rounds", type=int, default=5, help="at 224 px")
     parser.add_argument("--batch", type=int, default=16, help="at 224 px")
     options = parser.parse_args()
@@ -176,8 +176,8 @@ def _busy(bench: _Bench, quiet: StepCost, clocks: dict[str, float], steps: int) 
     """The same beside other load."""
     with _burning(seed=random.randrange(1000)):
         busy = bench.cost("busy")
-        loaded = {entry: bench.run("loaded", entry, steps) for entry in SELF_SUPERVISED}
-    clocks = clocks or {entry: bench.run("alone", entry, steps) for entry in SELF_SUPERVISED}
+        loaded = {entry: bench.run("loaded", entry, steps) for entry in SELF_SUPERVISED if steps}
+    clocks = clocks or {entry: bench.run("alone", entry, steps) for entry in SELF_SUPERVISED if steps}
     before, after = ({entry.entry: entry for entry in cost.entries} for cost in (quiet, busy))
     flags = ", ".join(busy.flags) or "none"
     about(f"beside other load: {busy.rounds} rounds; flags: {flags}")
@@ -187,7 +187,8 @@ def _busy(bench: _Bench, quiet: StepCost, clocks: dict[str, float], steps: int) 
         assert own is not None and other is not None
         move = other.median / own.median
         base = quiet.reference
-        moves[entry] = (loaded[entry] / loaded[base]) / (clocks[entry] / clocks[base])
+        if steps:
+            moves[entry] = (loaded[entry] / loaded[base]) / (clocks[entry] / clocks[base])
         if entry != base:
             counted = f"{after[entry].rounds} of {busy.rounds} rounds counted"
             claim(
@@ -195,9 +196,11 @@ def _busy(bench: _Bench, quiet: StepCost, clocks: dict[str, float], steps: int) 
                 100 * abs(move - 1),
                 "%",
                 at_most=5.0,
-                detail=f"{own.median:.3f} quiet, {other.median:.3f} busy ({counted}); the ratio of runs' own clocks "
-                f"moved {moves[entry]:.2f} x",
+                detail=f"{own.median:.3f} quiet, {other.median:.3f} busy ({counted})"
+                + (f"; the ratio of runs' own clocks moved {moves[entry]:.2f} x" if steps else ""),
             )
+    if not moves:
+        return
     worst = max(abs(move - 1) for move in moves.values())
     claim("largest move of a ratio of runs' own clocks", 100 * worst, "%", at_least=15.0, detail=f"{steps} steps each")
 

@@ -90,7 +90,7 @@ def hardware_table(comparison: Comparison, prices: Prices) -> Table | None:
             columns.append(best)
     if not columns:
         return None
-    columns.sort(key=lambda cost: cost.hardware.text)
+    columns.sort(key=lambda cost: (cost.hardware.device_model, cost.hardware.text))
     texts = [cost.hardware.text for cost in columns]
     heads = ("Entry", *(_head(cost, alone=texts.count(cost.hardware.text) == 1) for cost in columns))
     cells = tuple((row_cell(row), *(_cell(price_of(cost, row.first), row) for cost in columns)) for row in rows)

@@ -134,7 +134,7 @@ def test_unknown_scripts_are_refused(
     with pytest.raises(SystemExit) as stop:
         page.main()
     assert stop.value.code == 2
-    assert "no script 'mask'; choices: answers, cutover," in capsys.readouterr().err
+    assert "no script 'mask'; choices: allocator, answers, cutover," in capsys.readouterr().err
 
 
 def test_the_machine_is_described_without_its_name(page: Any) -> None:

@@ -106,7 +106,10 @@ def test_the_leaderboard_is_priced_for_a_hardware_and_sorted_by_it(bench: Any, s
     store_cost(folder, make_cost(runs, {"byol": 0.08, "simclr": 0.01}, GPU_B))
     code, printed = bench("leaderboard", folder)
     assert code == 0 and "Calibrated" not in printed  # of two other kinds none is nearer
-    for name, time, first in (("imaginary-a1-bf16", "14 ± 0", "byol"), ("imaginary-b2-bf16", "56 ± 1", "simclr")):
+    for name, time, first in (
+        ("imaginary-a1-bf16", "14.0 ± 0.3", "byol"),
+        ("imaginary-b2-bf16", "56.0 ± 1.1", "simclr"),
+    ):
         code, printed = bench("leaderboard", folder, "--hardware", name, "--by", "calibrated_time")
         rows = [line for line in printed.splitlines() if "| byol |" in line or "| simclr |" in line]
         assert code == 0 and "Calibrated (s)" in printed and "Calibrated device-hours" in printed

@@ -54,19 +54,19 @@ def test_every_entry_on_every_hardware() -> None:
     (comparison,) = comparisons(runs(), prices)
     table = hardware_table(comparison, prices)
     assert table is not None
-    assert [head[:25] for head in table.heads] == ["Entry", "Imaginary B2, bfloat1", "2 x Imaginary A1, bfloat1",
+    assert [head[:25] for head in table.heads] == ["Entry", "2 x Imaginary A1, bfloat1", "Imaginary B2, bfloat16, t",
                                                    "cpu, 2 threads, AVX512 BF"]  # fmt: skip
     assert all(head.endswith("(÷ BYOL)") for head in table.heads[1:])
     cells = {row[0].text: [(cell.text, cell.note) for cell in row[1:]] for row in table.rows}
     assert cells == {  # 700 steps
         "BYOL": [
-            ("1.00 ± 0.00", "10 ms/step, 0.00194 device-hours"),
             ("1.00 ± 0.00", "20 ms/step, 0.00778 device-hours"),
+            ("1.00 ± 0.00", "10 ms/step, 0.00194 device-hours"),
             ("1.00 ± 0.00", "200 ms/step, 0.0389 device-hours"),
         ],
         "SimCLR": [
-            ("not measured", ""),
             ("2.00 ± 0.04", "40 ms/step, 0.0156 device-hours"),
+            ("not measured", ""),
             ("0.50 ± 0.02", "100 ms/step, 0.0194 device-hours"),
         ],
     }

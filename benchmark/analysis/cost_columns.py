@@ -42,7 +42,10 @@ COSTS: tuple[Column[CostRow], ...] = (
     count("rounds", "rounds that the medians are over; fewer than 5 price nothing (rule 30)", "entry.rounds"),
     *_interval("seconds_per_step", "median seconds of a training step, waiting for data included"),
     *_interval("seconds_per_image", "the same divided by the images of a step"),
-    *_interval("ratio", "seconds per step and image relative to the reference entry, paired within rounds"),
+    *_interval(
+        "ratio",
+        "seconds per image relative to the reference entry, paired within rounds (Hodges and Lehmann's estimate)",
+    ),
     text("reference", "that entry", "cost.reference"),
     number("data_wait_share", "share of these seconds spent waiting for data, 0 to 1", "entry.data_wait_share"),
     number("other_cores", "how many cores other processes kept busy meanwhile", "entry.other_cores"),
@@ -52,7 +55,7 @@ COSTS: tuple[Column[CostRow], ...] = (
     ),
     number(
         "peak_memory_mib",
-        "the peak while this entry alone trained",
+        "the peak while this entry alone was built and warmed up",
         lambda at: None if at.entry.peak_memory_bytes is None else at.entry.peak_memory_bytes / 2**20,
     ),
     number("flops_per_step", "floating-point operations of a step, averaged over masks", "entry.flops_per_step"),

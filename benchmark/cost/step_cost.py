@@ -13,7 +13,7 @@ from statistics import fmean, pstdev
 from typing import TYPE_CHECKING
 
 from benchmark.records.cost import MIN_ROUNDS, EntryCost, StepCost
-from benchmark.records.estimates import counted, interval, paired, ratio_interval
+from benchmark.records.estimates import by_round, counted, interval, mean_step, paired, ratio_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ def summarised(cost: StepCost) -> StepCost:
     entries = [estimates[e.entry][0] if e.entry in alive else e.model_copy(update=_NOTHING) for e in cost.entries]
     busy = not all(quiet for _, quiet in estimates.values())
     flags = [flag for flag in cost.flags if flag != BUSY] + ([BUSY] if busy else [])
-    rounds = min((len({block.round for block in entry.blocks}) for entry in alive.values()), default=0)
+    rounds = min((len(by_round(entry.blocks)) for entry in alive.values()), default=0)
     return cost.model_copy(update={"entries": entries, "rounds": rounds, "flags": flags})
 
 
@@ -109,13 +109,14 @@ def _estimated(entry: EntryCost, reference: EntryCost | None, cores: int) -> tup
     blocks, quiet = counted(entry.blocks, cores)
     if not blocks:
         return entry, True
-    seconds = interval([block.seconds / block.steps for block in blocks])
+    rounds = by_round(blocks)
+    seconds = interval([mean_step(own) for own in rounds.values()])
     ratios, quiet_pairs = ([], True) if reference is None else paired(entry, reference, cores)
     total = sum(block.seconds for block in blocks)
     joules = [block.joules / block.steps for block in blocks if block.joules is not None]
     loads = [block.other_cores for block in blocks if block.other_cores is not None]
     update = {
-        "rounds": len({block.round for block in blocks}),
+        "rounds": len(rounds),
         "seconds_per_step": seconds,
         "seconds_per_image": seconds.times(1 / entry.batch_size),
         "ratio": ratio_interval(ratios) if ratios else None,

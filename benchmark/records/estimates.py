@@ -19,9 +19,9 @@ def is_quiet(block: Block, cores: int) -> bool:
 
 
 def counted(blocks: Sequence[Block], cores: int) -> tuple[list[Block], bool]:
-    """The blocks that count, the quiet ones where they are enough and else all; and whether all of these are quiet."""
+    """The blocks that count, the quiet ones where they are of enough rounds, else all; and whether all are quiet."""
     quiet = [block for block in blocks if is_quiet(block, cores)]
-    return (quiet, True) if len(quiet) >= MIN_ROUNDS else (list(blocks), len(quiet) == len(blocks))
+    return (quiet, True) if len(by_round(quiet)) >= MIN_ROUNDS else (list(blocks), len(quiet) == len(blocks))
 
 
 def paired(entry: EntryCost, base: EntryCost, cores: int) -> tuple[list[float], bool]:
@@ -30,15 +30,15 @@ def paired(entry: EntryCost, base: EntryCost, cores: int) -> tuple[list[float], 
     Those are the rounds in which both were undisturbed where these are enough, and else all; the second value says
     whether all of them are undisturbed.
     """
-    own, theirs = _rounds(entry.blocks), _rounds(base.blocks)
+    own, theirs = by_round(entry.blocks), by_round(base.blocks)
     common = [number for number in own if number in theirs]
     quiet = [n for n in common if all(is_quiet(block, cores) for block in (*own[n], *theirs[n]))]
     used = quiet if len(quiet) >= MIN_ROUNDS else common
     scale = base.batch_size / entry.batch_size
-    return [scale * _step(own[n]) / _step(theirs[n]) for n in used], len(quiet) == len(common) or used is quiet
+    return [scale * mean_step(own[n]) / mean_step(theirs[n]) for n in used], len(quiet) == len(common) or used is quiet
 
 
-def _rounds(blocks: Sequence[Block]) -> dict[int, list[Block]]:
+def by_round(blocks: Sequence[Block]) -> dict[int, list[Block]]:
     """The blocks of each round; the reference entry has two in a round."""
     rounds: dict[int, list[Block]] = {}
     for block in blocks:
@@ -46,7 +46,7 @@ def _rounds(blocks: Sequence[Block]) -> dict[int, list[Block]]:
     return rounds
 
 
-def _step(blocks: Sequence[Block]) -> float:
+def mean_step(blocks: Sequence[Block]) -> float:
     """Seconds per step of some blocks together."""
     return sum(block.seconds for block in blocks) / sum(block.steps for block in blocks)
 

@@ -76,7 +76,7 @@ class Plot:
         return min(row.cost.ci95 / self.unit, 0.999 * self.at(row)[0])
 
     def _has_own_times(self, row: Row) -> bool:
-        """Whether its runs' times are told apart: neither priced nor set by the budget."""
+        """Whether its runs are drawn at their own times: neither priced nor set by the budget."""
         return row.price is None and own_time_limit(row) is None
 
     def height(self, row: Row) -> float | None:

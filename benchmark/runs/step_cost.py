@@ -45,7 +45,7 @@ def measure_costs(
     ranks: Ranks,
     locks: Sequence[DeviceLock] = (),
 ) -> StepCost:
-    """Measures the step costs of some entries, or goes on with the same measurement where it was left.
+    """Measures the step costs of some entries, resuming the same measurement if it was interrupted.
 
     Args:
         specs: a run of each entry, of any seed and budget.

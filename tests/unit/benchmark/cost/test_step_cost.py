@@ -193,3 +193,16 @@ def test_a_ratio_that_holds_disturbed_rounds_is_flagged() -> None:
 )
 def test_blocks_are_longer_where_a_steps_work_varies(step: float, flops: list[float], steps: int) -> None:
     assert steps_in_block(step, 1.0, flops, 16) == steps
+
+
+def test_the_reference_counts_by_rounds_and_not_by_blocks() -> None:
+    """It has two blocks in a round: six quiet blocks of three rounds are too few."""
+    cost = _measured(_block, rounds=8, entries=["byol", "simclr"])
+    busy = {n: 1.0 if n >= 3 else 0.0 for n in range(8)}
+    twice = [_block("byol", n, slower, other_cores=busy[n]) for n in range(8) for slower in (0.9, 1.1)]
+    entries = [e.model_copy(update={"blocks": twice}) if e.entry == "byol" else e for e in cost.entries]
+    cost = summarised(cost.model_copy(update={"entries": entries}))
+    byol = _entry(cost, "byol")
+    assert byol.rounds == 8 and len(cost.prices) == 2 and cost.flags == [BUSY]
+    # The two blocks of a round are one value: what differs within rounds is not between them.
+    assert byol.seconds_per_step.median == pytest.approx(0.2) and byol.seconds_per_step.half_width < 1e-9

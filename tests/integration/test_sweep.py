@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -56,6 +57,16 @@ def _start(*arguments: object) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
+
+
+def _workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The workers of a sweep. It has other children too (git, the compiler), which end while one looks at them."""
+    workers = []
+    for child in psutil.Process(process.pid).children():
+        with suppress(psutil.NoSuchProcess):  # so is a zombie
+            if "--worker" in child.cmdline():
+                workers.append(child)
+    return workers
 
 
 def _wait_for(process: subprocess.Popen[str], pattern: str, times: int = 1) -> None:
@@ -186,7 +197,7 @@ def test_one_of_two_workers_is_killed_and_then_the_sweep_interrupted(bench: Any,
     end = time.monotonic() + 20
     while len(list(out.rglob("state.pt"))) < 2 and time.monotonic() < end:  # both have a state to resume from
         time.sleep(0.02)
-    first, second = (child for child in psutil.Process(process.pid).children() if "--worker" in child.cmdline())
+    first, second = _workers(process)
     # kill -9 of one: its trial is put back into the queue, and the other worker continues.
     first.kill()
     first.wait(30)
@@ -260,7 +271,7 @@ def test_workers_stop_when_their_caller_is_killed_while_they_start(bench: Any, t
     workers: list[psutil.Process] = []
     while len(workers) < 2:
         assert process.poll() is None
-        workers = [child for child in psutil.Process(process.pid).children() if "--worker" in child.cmdline()]
+        workers = _workers(process)
     process.kill()
     process.wait()
     assert psutil.wait_procs(workers, timeout=60)[1] == []

@@ -18,13 +18,13 @@ from benchmark.records.estimates import by_round, counted, interval, mean_step, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ROUNDS = 16  # at most, unless the user wants more
+ROUNDS = 14  # at most, unless the user wants more
 BLOCK = 1.0  # seconds of a block, at least one step
 PRECISE = 0.02  # half the width of every ratio's interval, relative to the ratio, at which a measurement ends
 BUSY = "busy machine"
 # Of an entry that failed on the way: its blocks stay, and price nothing.
 _NOTHING = dict.fromkeys(("seconds_per_step", "seconds_per_image", "ratio", "joules_per_step", "data_wait_share"))
-_VARYING, _LONGEST = 0.03, 6  # see `steps_in_block`
+_VARYING, _LONGEST = 0.02, 6  # see `steps_in_block`
 _JUMP = 0.25  # seconds, and share of the block, by which two clocks may differ
 
 

@@ -186,8 +186,8 @@ def test_a_ratio_that_holds_disturbed_rounds_is_flagged() -> None:
         (0.1, [1.0], 10),
         (5.0, [1.0], 1),  # one at least
         (0.1, [1.0, 1.0, 1.0], 10),
-        (0.1, [0.9, 1.1], 10),  # 10% of variation: 67 steps in all are enough
-        (0.1, [0.75, 1.25], 27),
+        (0.1, [0.9, 1.1], 10),  # 10% of variation: 150 steps in all are enough
+        (0.1, [0.8, 1.2], 38),
         (0.1, [0.2, 1.8], 60),  # not more than six times as many
     ],
 )

@@ -65,12 +65,17 @@ def read_prices(folders: list[Path], hardware: str | None = None) -> tuple[Price
     return (prices if hardware is None else prices.on(hardware)), problems
 
 
-def _of_budget(records: list[tuple[Path, Record]], budget: str) -> list[tuple[Path, Record]]:
+def _limits(budget: str, option: str) -> list[tuple[str, float]]:
+    """The kind and the limit of every budget that an option names."""
     try:
         limits = parse_budget(budget)
     except ValueError as error:
-        raise UserError(str(error)) from None
-    wanted = {(rung.kind, rung.limit) for rung in validate(BudgetSpec, limits, "--budget").rungs()}
+        raise UserError(str(error).replace("--budget", option)) from None
+    return [(rung.kind, rung.limit) for rung in validate(BudgetSpec, limits, option).rungs()]
+
+
+def _of_budget(records: list[tuple[Path, Record]], budget: str) -> list[tuple[Path, Record]]:
+    wanted = set(_limits(budget, "--budget"))
     matching = [pair for pair in records if wanted & set(budget_of(pair[1]).items())]
     if not matching:
         existing = ", ".join(sorted({budget_text(record) for _, record in records})) or "none"
@@ -86,6 +91,7 @@ def write_pages(
     pictures: bool = False,
     budget: str | None = None,
     hardware: str | None = None,
+    predict: str | None = None,
 ) -> None:
     """Writes the report of some results, with the studies found there.
 
@@ -94,11 +100,13 @@ def write_pages(
         pictures: show images of other people's datasets.
         budget: only the runs of this budget, written as for `bench run`; several limits select several budgets.
         hardware: what costs are wanted for, by its name; by default the hardware of the runs.
+        predict: a longer budget, written likewise; figures then show what the ladders predict for it.
 
     Raises:
-        UserError: a folder is missing, there is nothing to report, nothing of this budget or hardware, or the report
-            cannot be written.
+        UserError: a folder is missing, there is nothing to report, nothing of this budget or hardware, nothing to
+            predict from, or the report cannot be written.
     """
+    longer = None if predict is None else _limits(predict, "--predict")[-1]
     studies, unreadable = find_studies(folders)
     records, problems = read_results(folders, trials=trials, needed=not studies)
     if budget is not None:
@@ -107,7 +115,15 @@ def write_pages(
     from benchmark.report.page import write_report
 
     with writing(out, "choose another folder; the records are safe"):
-        write_report(records, [*problems, *unreadable, *unread], out, studies=studies, pictures=pictures, prices=prices)
+        write_report(
+            records,
+            [*problems, *unreadable, *unread],
+            out,
+            studies=studies,
+            pictures=pictures,
+            prices=prices,
+            predict=longer,
+        )
 
 
 def watch(

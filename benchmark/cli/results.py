@@ -35,6 +35,9 @@ def report(
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Show images of other people's datasets, too (shapes always are).")
     ] = False,
+    predict: Annotated[
+        str | None, typer.Option("--predict", help="Draw what the ladders predict for a longer budget, such as epochs=64.")
+    ] = None,
     keep: Annotated[
         bool, typer.Option("--watch", help="Keep the report current until Ctrl-C: write it again when results change.")
     ] = False,
@@ -42,7 +45,9 @@ def report(
     """Write the report of some results: page, figures, leaderboard, studies."""
 
     def write() -> str:
-        write_pages(results, out, trials=trials, pictures=pictures, budget=budget, hardware=hardware)
+        write_pages(
+            results, out, trials=trials, pictures=pictures, budget=budget, hardware=hardware, predict=predict
+        )
         return str(out / "index.html")
 
     if keep:

@@ -13,6 +13,7 @@ from benchmark.cli import options
 from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.cost import AFTER_BLOCK
 from benchmark.cli.pages import write_pages
+from benchmark.cli.predict import PredictionRequest, predict
 from benchmark.cli.request import RunRequest, load_images
 from benchmark.errors import FirstFailedError, GroupLostError, Interrupted, UserError
 from benchmark.experiment.entries import check_devices
@@ -122,8 +123,20 @@ def plan(
     out: options.Out = Path("results"),
     costs: options.Costs = None,
     keep: Annotated[bool, typer.Option("--keep", help="Measure a step-cost record first, as bench cost does.")] = False,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option("--from", metavar="RESULTS", help="Predict the accuracy from the finished ladder there; can be repeated."),
+    ] = None,
+    held_out: Annotated[
+        int | None, typer.Option(min=1, help="With --from: predict so many of the longest rungs from the shorter ones.")
+    ] = None,
+    figure: Annotated[Path | None, typer.Option(help="With --from: draw the prediction there, as SVG and PNG.")] = None,
 ) -> None:
-    """Estimate what an experiment would take on this machine, from step costs or a few real steps; trains nothing."""
+    """Estimate what an experiment would take on this machine, or with --from what it would reach; trains nothing."""
+    prediction = PredictionRequest.of(results, held_out, figure, keep=keep)
+    if prediction is not None:
+        predict(RunRequest(config, methods, seeds, budget, settings), prediction)
+        return
     reporter = ConsoleReporter()
     if keep and (devices > 1 or costs is not None):
         other = "--devices" if devices > 1 else "--costs"

@@ -8,13 +8,15 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from benchmark.records.budgets import budget_text
+from benchmark.records.budgets import budget_text, unit_text
 from benchmark.records.study import StudyRecord, TrialOutcome, value_text
 from benchmark.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmark.analysis.held_out import HeldOut
+    from benchmark.analysis.ladder_curves import Prediction
     from benchmark.records.cost import StepCost
     from benchmark.records.schema import Record
     from benchmark.runs.progress import Estimate
@@ -154,6 +156,57 @@ def change_table(first: Sequence[Record], second: Sequence[Record]) -> Table:
             "-" if change.time_ratio is None else f"x {change.time_ratio:.2f}",
             change.verdict,
         )
+    return table
+
+
+def prediction_table(prediction: Prediction) -> Table:
+    """What each entry is predicted to reach at the longer budget, from which law and at what cost."""
+    kind, target = prediction.ladder.kind, prediction.target
+    table = _captioned(
+        "linear top-1 on the test split, in percent; 90% intervals of what would be measured with as many seeds; law: "
+        f"a - b x^-c, x in {unit_text(kind)}; training: device time, in proportion to the longest rung"
+    )
+    heads = ("entry", "rungs", "seeds", "longest rung", f"at {prediction.target_text}", "90% interval", "a", "b", "c")
+    for name in (*heads, "training"):
+        table.add_column(name, justify="left" if name in ("entry", "rungs") else "right", no_wrap=True)
+    for entry in prediction.entries:
+        curve, law, top1 = entry.source.curve, entry.fit.law, entry.top1
+        counts = sorted({len(rung.values) for rung in curve.rungs})
+        cost = entry.source.cost(target)
+        cells = [entry.entry, ", ".join(f"{rung.budget:g}" for rung in curve.rungs)]
+        cells += [f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}", f"{curve.longest.mean:.1f}"]
+        cells += [f"{top1.median:.1f}", f"{top1.low:.1f} to {top1.high:.1f}"]
+        cells += [f"{law.a:.1f}", f"{law.b:.3g}", f"{law.c:.2f}", "-" if cost is None else duration(cost)]
+        table.add_row(*map(escape, cells))
+    return table
+
+
+def pair_table(prediction: Prediction) -> Table:
+    """How sure the order of every two entries is at the longer budget, and where their curves cross."""
+    table = _captioned(
+        f"P: probability that the first is measured higher at {prediction.target_text}; crossing: of the two laws, the "
+        "last one, where at least half of the draws have one, with its 90% interval"
+    )
+    for name in ("first", "second", "P", f"crossing ({unit_text(prediction.ladder.kind)})"):
+        table.add_column(name, justify="right" if name == "P" else "left", no_wrap=True)
+    for pair in prediction.pairs():
+        at, share = pair.crossing.budget, f"{pair.crossing.share:.0%} of the draws"
+        where = f"none from {pair.shortest:g} to {prediction.target:g} ({share} cross)"
+        if at is not None:
+            where = f"{at.median:.3g}, {at.low:.3g} to {at.high:.3g} ({share})"
+        table.add_row(*map(escape, (pair.first, pair.second, f"{pair.probability:.2f}", where)))
+    return table
+
+
+def held_out_table(check: HeldOut, kind: str) -> Table:
+    """Each rung that was left out: what the shorter ones predict, and what was measured."""
+    table = _captioned("linear top-1 on the test split, in percent; predicted from the shorter rungs alone")
+    for name in ("entry", unit_text(kind), "predicted", "90% interval", "measured", "inside"):
+        table.add_column(name, justify="left" if name in ("entry", "inside") else "right", no_wrap=True)
+    for rung in check.checks:
+        low, median, high = rung.predicted
+        cells = [rung.entry, f"{rung.budget:g}", f"{median:.1f}", f"{low:.1f} to {high:.1f}", f"{rung.measured:.1f}"]
+        table.add_row(*map(escape, (*cells, "yes" if rung.inside else "no")))
     return table
 
 

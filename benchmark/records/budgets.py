@@ -40,6 +40,19 @@ def budget_of(record: Record) -> dict[str, Any]:
     }
 
 
+def limit_text(kind: str, limit: object) -> str:
+    """A limit in words, such as `10 epochs`."""
+    if isinstance(limit, float) and limit.is_integer():
+        limit = int(limit)
+    unit = _BUDGET_UNITS.get(kind)
+    return f"{limit} {unit[:-1] if unit == 'epochs' and limit == 1 else unit}" if unit else f"{kind}={limit}"
+
+
+def unit_text(kind: str) -> str:
+    """What a limit of a kind is counted in, such as `epochs` or `s of training`."""
+    return _BUDGET_UNITS.get(kind, kind)
+
+
 def budget_text(record: Record) -> str:
     """The budget in words, such as `10 epochs`; empty where the record has none."""
     parts: list[str] = []
@@ -47,8 +60,7 @@ def budget_text(record: Record) -> str:
         if name == "step_cost":  # budgets by different records are different budgets
             parts[-1] += f" by step cost {str(value)[:8]}"
             continue
-        unit = _BUDGET_UNITS.get(name)
-        parts.append(f"{value} {unit[:-1] if unit == 'epochs' and value == 1 else unit}" if unit else f"{name}={value}")
+        parts.append(limit_text(name, value))
     return ", ".join(parts)
 
 

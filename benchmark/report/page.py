@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.calibration import NO_PRICES
 from benchmark.analysis.comparison import comparisons
+from benchmark.analysis.ladder_curves import predictions
 from benchmark.analysis.ladders import ladders
 from benchmark.analysis.probes import probes_of
 from benchmark.analysis.tables import write_leaderboard
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmark.analysis.calibration import Prices
+    from benchmark.analysis.ladder_curves import Prediction
     from benchmark.records.schema import Record
     from benchmark.records.study import StudyRecord
     from benchmark.report.run_files import RunFiles
@@ -43,6 +45,7 @@ def write_report(
     studies: Sequence[tuple[Path, StudyRecord]] = (),
     pictures: bool = False,
     prices: Prices = NO_PRICES,
+    predict: tuple[str, float] | None = None,
 ) -> Path:
     """Writes `index.html`, `report.md`, `figures/` and the tables of `write_leaderboard` into a folder.
 
@@ -54,19 +57,21 @@ def write_report(
         studies: files of sweeps with their records; each gets a section and a table `trials-<study>.csv`.
         pictures: show the images of other people's datasets, too, and not only those that this project draws.
         prices: the step-cost records.
+        predict: kind and limit of a longer budget; a figure then shows what the ladders predict for it.
 
     Returns:
         The HTML file.
 
     Raises:
-        UserError: there is neither a record nor a study.
+        UserError: there is neither a record nor a study, or nothing to predict from.
     """
     if not records and not studies:
         where = f" in {listing(str(path) for path in looked_in)}" if looked_in else ""
         hint = f"; {len(problems)} could not be read, the first: {problems[0]}" if problems else ""
         raise UserError(f"no records{where}: expected record.json files, as `bench run` writes them{hint}")
     found = sorted(records, key=lambda pair: (pair[1].entry, budget_text(pair[1]), pair[1].seed, str(pair[0])))
-    context = _context(found, problems, out, studies, read_run_files(found, pictures=pictures), prices)
+    longer = predictions([record for _, record in found], prices, *predict) if predict else []
+    context = _context(found, problems, out, studies, read_run_files(found, pictures=pictures), prices, longer)
     write_leaderboard(found, out, prices=prices)
     for template, name in (("report.md.j2", "report.md"), ("index.html.j2", "index.html")):
         write_atomically(out / name, _render(template, context))
@@ -80,6 +85,7 @@ def _context(
     studies: Sequence[tuple[Path, StudyRecord]],
     files: RunFiles,
     prices: Prices,
+    longer: Sequence[Prediction],
 ) -> dict[str, Any]:
     """The values that the templates show; writes the figures."""
     records = [record for _, record in found]
@@ -93,7 +99,8 @@ def _context(
     return {
         "title": listing(sorted({record.experiment for record in records} | {study.name for _, study in studies})),
         "sections": [
-            section(rungs, found, files, out, prices=prices, alone=len(every_ladder) == 1) for rungs in every_ladder
+            section(rungs, found, files, out, prices=prices, longer=longer, alone=len(every_ladder) == 1)
+            for rungs in every_ladder
         ],
         "calibrated": step_costs.CALIBRATED,
         "studies": study_sections(studies, out),

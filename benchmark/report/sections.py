@@ -15,7 +15,7 @@ from benchmark.analysis.ladders import in_reading_order
 from benchmark.analysis.probes import further_tables, probes_of
 from benchmark.analysis.published import on_published_axes
 from benchmark.records.budgets import budget_kind, budget_text, has_time_budget
-from benchmark.report import bars, cost_figure, curves, method_views, style
+from benchmark.report import bars, cost_figure, curves, method_views, prediction_figure, style
 from benchmark.report.bars import step_parts, time_shares
 from benchmark.report.canvas import Picture, picture
 from benchmark.report.cost_figure import cost_vs_accuracy
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from benchmark.analysis.calibration import Prices
+    from benchmark.analysis.ladder_curves import Prediction
     from benchmark.records.schema import ProbeRecord, Record
     from benchmark.report.run_files import RunFiles
 
@@ -48,13 +49,14 @@ def section(
     out: Path,
     *,
     prices: Prices = NO_PRICES,
+    longer: Sequence[Prediction] = (),
     alone: bool,
 ) -> dict[str, Any]:
     """What the page shows of one ladder, whose comparisons are equal but for their budgets; writes its figures.
 
     The answer is that of the rung which is read first (`in_reading_order`). `withheld` is the dataset whose pictures
     are left out because they are other people's. A section that is `alone` needs no suffix for its figures. `main` is
-    the main figure where costs are calibrated, else there is one per machine.
+    the main figure where costs are calibrated, else there is one per machine; predictions (`longer`) follow it.
     """
     # A comparison counts a copied run once, so its records are looked up by identity.
     mine = {id(record) for comparison in rungs for record in comparison.records}
@@ -84,7 +86,7 @@ def section(
         "tables": [_board(comparison, list(groups), probes) for comparison in ordered],
         "hardware": hardware_table(lead, prices),
         "hardware_note": hardware_note(prices),
-        "main": main,
+        "main": [*main, *_predicted(rungs, longer, out, suffix)],
         "machines": machines,
         "seen": _seen(lead, files, out, suffix),
         "withheld": dataset if dataset in files.withheld else "",
@@ -145,6 +147,24 @@ def _main(records: Sequence[Record], rungs: Sequence[Comparison], out: Path, suf
         "Cost and accuracy",
         cost_figure.caption(rows) + theirs,
     )
+
+
+def _predicted(
+    rungs: Sequence[Comparison], longer: Sequence[Prediction], out: Path, suffix: str
+) -> list[Picture]:
+    """A figure for each prediction that is made from this ladder."""
+    key = ladder_key(rungs[0].first)
+    own = [prediction for prediction in longer if ladder_key(prediction.ladder.first) == key]
+    pictures: list[Picture] = []
+    for number, prediction in enumerate(own, start=1):
+        pictures += _drawn(
+            lambda width, prediction=prediction: prediction_figure.prediction_figure(prediction, width=width),  # type: ignore[misc]
+            out,
+            f"prediction{suffix}" + (f"-{number}" if len(own) > 1 else ""),
+            f"Prediction for {prediction.target_text}",
+            prediction_figure.caption(prediction),
+        )
+    return pictures
 
 
 def _machine(records: Sequence[Record], files: RunFiles, out: Path, suffix: str) -> dict[str, Any]:

@@ -73,6 +73,7 @@ _SWEEP = "trains a whole sweep: tests/integration/test_sweep.py runs a small one
 _CHECKPOINT = "needs somebody's weights and a dataset: tests/integration/test_foreign.py makes small ones"
 _HARDWARE = "another machine's measurement: unit tests of cli and report, with invented ones"
 _COST = "minutes of measurement: tests/integration/test_cost.py, on fewer images"
+_LADDER = "needs a ladder of hours: unit tests of cli and report, with invented records"
 ONLY_READ: dict[str, str] = {
     "make demo": "installs an environment and trains for minutes",
     "make test": "runs this test",
@@ -86,6 +87,12 @@ ONLY_READ: dict[str, str] = {
     "bench report results/cifar10 --out reports/mine --hardware nvidia-h200-bf16": _HARDWARE,
     "bench report results/cpu --out mine --hardware NAME": _HARDWARE,
     "bench leaderboard results/cpu --hardware NAME": _HARDWARE,
+    "bench plan quickstart --from results/quickstart --budget epochs=100": _LADDER,
+    "bench plan cpu --from results/cpu --budget epochs=64": _LADDER,
+    "bench plan cpu --from results/cpu --budget epochs=64 --figure longer.svg": _LADDER,
+    "bench plan cpu --from results/cpu --held-out 1": _LADDER,
+    "bench report results/cpu --out mine --predict epochs=64": _LADDER,
+    "bench report results/cifar10 --out reports/mine --predict epochs=400": _LADDER,
     "bench cost cpu --data FOLDER": _COST,
     "bench cost results/cpu --data FOLDER": _COST,
     "bench cost results/cifar10-jpeg results/tune_learning_rate results/ijepa_small --data FOLDER": _COST,

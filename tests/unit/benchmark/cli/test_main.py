@@ -85,6 +85,8 @@ REFUSED = {
     "run tiny.yaml --data .": "--data does not apply to the embedded dataset 'shapes'",
     "plan tiny.yaml --set dataset.name=folder": "dataset 'folder' needs --data PATH",
     "plan tiny.yaml --set dataset.name=folder --data none": "none: no such folder; expected an image folder",
+    "plan tiny.yaml --from rnus": "rnus: no such folder; did you mean 'runs'",
+    "plan tiny.yaml --figure x.svg": "--figure is for predictions; it needs --from RESULTS",
     "check --methods simcrl": "unknown method or entry 'simcrl'; did you mean 'simclr'",
     # sweeps
     "sweep": "a sweep is missing; `bench list sweeps` names the shipped ones",

@@ -28,6 +28,18 @@ def test_a_report_of_one_budget_alone(make_record: Any, store: Any, tmp_path: Pa
             write_pages([tmp_path / "results"], tmp_path / "out", budget=budget)
 
 
+def test_a_prediction_for_a_report_needs_rungs_to_be_made_from(make_record: Any, store: Any, tmp_path: Path) -> None:
+    store(tmp_path / "results", make_record("byol", budget={"epochs": 2}))
+    for predict, message in (
+        ("epochs=64", "a prediction needs at least 3 rungs of an entry, such as epochs=2,4,8; too few: byol with 1"),
+        ("steps=64", "no run had a budget of steps"),
+        ("epoch=64", "--predict: unknown kind 'epoch'; did you mean 'epochs'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            write_pages([tmp_path / "results"], tmp_path / "out", predict=predict)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_calibrated_budget_is_selected_by_its_time(make_record: Any, store: Any, tmp_path: Path) -> None:
     for minutes, entry in ((10, "byol"), (20, "simclr")):
         budget = {"calibrated_time": 60.0 * minutes, "steps": 7 * minutes, "step_cost": "ab" * 16}

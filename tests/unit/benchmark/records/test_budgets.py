@@ -12,6 +12,8 @@ from benchmark.records.budgets import (
     fixed_cost,
     has_time_budget,
     is_cost_budget,
+    limit_text,
+    unit_text,
 )
 
 
@@ -69,3 +71,9 @@ def test_a_time_budget_sets_the_cost_of_all_devices_together(make_record: Any) -
     assert fixed_cost(make_record(budget={"calibrated_device_hours": 0.5, **steps}, environment=four)) == 1800.0
     assert fixed_cost(make_record(budget={"flops": 1e9})) is None
     assert fixed_cost(make_record(budget={"epochs": 10})) is None
+
+
+def test_a_limit_is_in_words_without_a_record() -> None:
+    assert [limit_text("epochs", limit) for limit in (1.0, 64.0, 2.5)] == ["1 epoch", "64 epochs", "2.5 epochs"]
+    assert limit_text("wall_clock", 600.0) == "600 s of training" and limit_text("naps", 3) == "naps=3"
+    assert unit_text("wall_clock") == "s of training" and unit_text("naps") == "naps"

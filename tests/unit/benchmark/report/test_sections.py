@@ -117,3 +117,21 @@ def test_calibrated_budgets_of_several_machines_share_a_figure_and_budgets_of_ow
     own = figures("two", [{"calibrated_time": 60, "step_cost": cost.key}, {"wall_clock": 60}])
     assert sorted(own) == ["cost_vs_accuracy-a", "cost_vs_accuracy-b"]
     assert not any("Imaginary" in text or "Calibrated time" in text for text in own.values())
+
+
+@pytest.mark.slow
+def test_a_prediction_is_drawn_in_its_ladders_section_where_it_was_asked_for(
+    make_record: Any, store: Any, tmp_path: Path
+) -> None:
+    for entry, values in {"byol": (30.0, 40.0, 45.0), "simclr": (38.0, 42.0, 44.0)}.items():
+        for epochs, top1 in zip((1, 4, 16), values, strict=True):
+            store(tmp_path / "results", make_record(entry, top1=top1, budget={"epochs": epochs}))
+    write_pages([tmp_path / "results"], tmp_path / "plain")
+    assert not list((tmp_path / "plain" / "figures").glob("prediction*"))
+    assert "rediction" not in (tmp_path / "plain" / "report.md").read_text(encoding="utf-8")
+    write_pages([tmp_path / "results"], tmp_path / "asked", predict="epochs=64")
+    drawn = {path.name for path in (tmp_path / "asked" / "figures").glob("prediction*")}
+    assert drawn == {f"prediction{part}.{ending}" for part in ("", "-column") for ending in ("svg", "png")}
+    markdown = (tmp_path / "asked" / "report.md").read_text(encoding="utf-8")
+    assert "*Prediction for 64 epochs.*" in markdown and "cannot check the prediction" in markdown
+    assert "Prediction for 64 epochs" in (tmp_path / "asked" / "index.html").read_text(encoding="utf-8")

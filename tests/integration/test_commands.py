@@ -88,6 +88,7 @@ ONLY_READ: dict[str, str] = {
     "bench report results/cpu --out mine --hardware NAME": _HARDWARE,
     "bench leaderboard results/cpu --hardware NAME": _HARDWARE,
     "bench plan quickstart --from results/quickstart --budget epochs=100": _LADDER,
+    "bench run cpu --data FOLDER --budget epochs=1,2,4,8,16 --seeds 0,1,2": f"{_HOURS}test_run.py",
     "bench plan cpu --from results/cpu --budget epochs=64": _LADDER,
     "bench plan cpu --from results/cpu --budget epochs=64 --figure longer.svg": _LADDER,
     "bench plan cpu --from results/cpu --held-out 1": _LADDER,

@@ -90,7 +90,7 @@ def test_a_ladder_predicts_its_entries_and_pairs(make_record: Any) -> None:
         "already measured there or beyond: ijepa",
     )
     (pair,) = prediction.pairs()
-    assert (pair.first, pair.second) == ("byol", "simclr") and pair.probability > 0.9
+    assert (pair.first, pair.second) == ("byol", "simclr") and pair.probability > 0.8
     # The means are 40.5 and 42.5 at 4 epochs, 45.5 and 44.5 at 16.
     assert pair.crossing.budget is not None and 4.0 < pair.crossing.budget.median < 16.0
     assert prediction.check is not None and len(prediction.check.checks) == 3

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import least_squares
 
 from benchmark.analysis.prediction import (
     Curve,
     Fit,
     Law,
     Rung,
+    _least_squares,
     crossing,
     fit,
     interval,
@@ -44,6 +47,30 @@ def test_b_belongs_to_the_unit_of_the_budget_and_the_prediction_does_not(unit: f
     assert fitted.law.b * (1024 * unit) ** -fitted.law.c == pytest.approx(25.0 * 1024**-0.7, rel=0.15)
     plain = fit(curve("byol", 60.0, 25.0, 0.7, steps), draws=20)
     assert fitted.measured([1024 * unit]) == pytest.approx(plain.measured([1024.0]), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "means",
+    [(30.0, 40.0, 45.0), (66.5, 68.3, 69.8, 70.4), (44.0, 42.0, 43.0), (60.0, 80.0, 99.5), (10.0, 10.1, 60.0, 99.0)],
+)
+@pytest.mark.parametrize("centre", [0.1, 0.5, 2.0])
+def test_the_fit_is_scipys_with_the_same_bounds_and_penalty(means: tuple[float, ...], centre: float) -> None:
+    steps = np.array([4.0**n for n in range(len(means))])
+    errors = np.linspace(0.4, 0.8, len(means))
+
+    def residuals(parameters: Any) -> Any:
+        a, gap, log_c = parameters
+        missed = (a - gap * steps ** -math.exp(log_c) - means) / errors
+        return np.append(missed, log_c - math.log(centre))
+
+    bounds = ([0.0, 0.0, math.log(0.01)], [100.0, math.inf, math.log(10.0)])
+    starts = [(min(max(means) + 1.0, 99.9), 20.0, math.log(c)) for c in (0.05, 0.5, 3.0)]
+    theirs = min((least_squares(residuals, start, bounds=bounds) for start in starts), key=lambda found: found.cost)
+    ((a, gap, c),) = _least_squares(steps, np.array([means]), errors, np.array([math.log(centre)]))
+    assert np.sum(residuals((a, gap, math.log(c))) ** 2) == pytest.approx(2 * theirs.cost, rel=0.01, abs=0.002)
+    longer = 4 * steps[-1]
+    top, drop, log_c = theirs.x
+    assert a - gap * longer**-c == pytest.approx(top - drop * longer ** -math.exp(log_c), abs=0.1)
 
 
 def test_an_interval_widens_with_the_budget_and_three_rungs_are_less_sure_than_five() -> None:

@@ -74,7 +74,7 @@ class HeldOut:
         coverage = self.inside / n
         text = f"90% intervals held {self.inside} of {n} measured accuracies ({coverage:.0%})"
         if coverage < LEVEL:
-            text += ", less often than they should: take the intervals for too narrow"
+            text += f", below the nominal {LEVEL:.0%}: the intervals may be too narrow"
         if self.orders:
             text += f"; {len(self.wrong)} of {len(self.orders)} pairs were in the wrong order"
         return text

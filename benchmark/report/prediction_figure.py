@@ -9,7 +9,7 @@ import numpy as np
 from benchmark.analysis.prediction import LEVEL
 from benchmark.records.budgets import unit_text
 from benchmark.report import style
-from benchmark.report.canvas import far_above, freeze, new_figure, plain_log_ticks
+from benchmark.report.canvas import far_above, freeze, new_figure
 from benchmark.report.labels import Box, Label, place, segment
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmark.analysis.ladder_curves import EntryPrediction, Prediction
 
 _POINTS = 40  # of a predicted line
-_MARKER, _SEED, _LINE = 12.0, 4.0, 1.0  # what a square pixel weighs for a label that covers it
+_MARKER, _LINE = 12.0, 1.0  # what a square pixel weighs for a label that covers it
 NO_CHECK = "These records cannot check the prediction: that needs an entry with at least four rungs."
 
 
@@ -47,7 +47,9 @@ def prediction_figure(prediction: Prediction, *, width: float = style.FULL_WIDTH
         unit = unit_text(prediction.ladder.kind)
         axes.set(xlabel=f"Budget ({unit})", ylabel="Linear probe, test top-1 (%)", xscale="log")
         _set_limits(axes, shown, prediction.target)
-        plain_log_ticks(axes)
+        budgets = {budget for entry in shown for budget in (*entry.source.budgets, entry.target)}
+        axes.set_xticks(sorted(budgets), [f"{budget:g}" for budget in sorted(budgets)])
+        axes.minorticks_off()
         _draw_key(axes, prediction, above)
         for entry in shown:
             _draw_entry(axes, entry)
@@ -121,8 +123,8 @@ def _draw_entry(axes: Axes, entry: EntryPrediction) -> None:
     axes.plot(*zip(*line, strict=True), color=colour, linewidth=1.1, linestyle=(0, (4, 2)), zorder=3)
     axes.plot(*line[-1], marker=marker, markersize=4.5, markerfacecolor="white", markeredgecolor=colour, zorder=4)
     budgets = np.geomspace(line[0][0], entry.target, _POINTS)
-    ends = np.quantile(entry.fit.measured(budgets), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    axes.fill_between(budgets, *ends, color=colour, alpha=0.1, linewidth=0, zorder=1.5)
+    low, high = np.quantile(entry.fit.measured(budgets), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    axes.fill_between(budgets, low, high, color=colour, alpha=0.1, linewidth=0, zorder=1.5)
 
 
 def _label(entry: EntryPrediction) -> Label:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -65,7 +66,7 @@ def test_coverage_is_said_in_words() -> None:
     assert good.sentence == "90% intervals held 10 of 10 measured accuracies (100%)"
     poor = HeldOut((check(41.0), check(45.0)), (Order("a", "b", 64.0, 0.8, -1.0), Order("a", "c", 64.0, 0.8, 1.0)))
     assert poor.sentence == (
-        "90% intervals held 1 of 2 measured accuracies (50%), less often than they should: take the intervals for too "
+        "90% intervals held 1 of 2 measured accuracies (50%), below the nominal 90%: the intervals may be too "
         "narrow; 1 of 2 pairs were in the wrong order"
     )
 
@@ -100,3 +101,22 @@ def test_a_curve_and_its_shorter_part_share_their_name(monkeypatch: pytest.Monke
     monkeypatch.setattr(checks, "fit", lambda curve: seen.append(curve) or original(curve, 10))
     held_out([law("a", 60.0, 30.0, 1, 4, 16, 64)])
     assert [(curve.entry, len(curve.rungs)) for curve in seen] == [("a", 3)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_intervals_hold_as_often_as_they_say_where_curves_follow_the_law(seeds: int) -> None:
+    """Curves with exponents from the prior, noise between runs, and no other deviation from the law."""
+    draw = np.random.default_rng(seeds)
+    curves = []
+    for number in range(200):
+        a, gap, c, sd = draw.uniform(40, 90), draw.uniform(5, 30), min(0.5 * np.exp(draw.normal()), 4.0), 0.4
+        means = [a - gap * x**-c for x in (1.0, 4.0, 16.0, 64.0)]
+        rungs = [
+            Rung(x, tuple(mean + sd * draw.standard_normal(seeds)))
+            for x, mean in zip((1.0, 4.0, 16.0, 64.0), means, strict=True)
+        ]
+        curves.append(Curve(f"curve {number}", tuple(rungs), noise=sd))
+    found = held_out(curves)
+    assert found is not None and len(found.checks) == 200
+    assert 0.86 <= found.inside / 200 <= 1.0

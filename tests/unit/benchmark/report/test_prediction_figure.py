@@ -66,5 +66,5 @@ def test_the_caption_says_whether_the_records_could_check_it(make: Any) -> None:
         make(("byol",))
     )
     wrong = caption(make(("byol",), further=30.0))
-    assert "90% intervals held 0 of 1 measured accuracies (0%), less often than they should" in wrong
+    assert "90% intervals held 0 of 1 measured accuracies (0%), below the nominal 90%" in wrong
     assert "a prediction for 64 epochs" in wrong

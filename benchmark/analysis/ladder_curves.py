@@ -120,7 +120,7 @@ def _curve(name: str, rows: Sequence[Row]) -> EntryCurve:
 
 @dataclass(frozen=True, eq=False)
 class EntryPrediction:
-    """What an entry's curve predicts at the longer budget; `draws` are what would be measured, one a draw."""
+    """What an entry's curve predicts at the longer budget, `target`."""
 
     source: EntryCurve
     fit: Fit

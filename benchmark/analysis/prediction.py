@@ -1,6 +1,6 @@
 """Accuracy at a longer budget than any measured one: a saturating power law with intervals; pure functions on numbers.
 
-The law is accuracy(x) = a - b x^-c, with b, c > 0 and a <= 100; x is the budget in its own unit. It is one of the curves
+The law is accuracy(x) = a - b x^-c, b and c > 0, a <= 100; x is the budget in its own unit. It is one of the curves
 by which Domhan et al. (IJCAI 2015, `pow3`) extrapolate the training of networks; Mohr and van Rijn (2201.12150) survey
 its use. With three rungs it nearly interpolates, so that residuals say nothing about the exponent. Each draw of the
 intervals therefore fits the law anew, by penalised least squares, with everything uncertain drawn at once ("randomise,

@@ -157,7 +157,8 @@ def _check(ladder: Ladder, count: int) -> None:
     needed = MIN_RUNGS + count
     check = held_out.held_out([curve.curve for curve in ladder.curves], count)
     if check is None:
-        raise UserError(f"--held-out is {count}: the check {ladder_curves.few_rungs(ladder.curves, ladder.kind, needed)}")
+        why = ladder_curves.few_rungs(ladder.curves, ladder.kind, needed)
+        raise UserError(f"--held-out is {count}: the check {why}")
     few = [curve for curve in ladder.curves if len(curve.budgets) < needed]
     plain_console().print(held_out_table(check, ladder.kind))
     if few:

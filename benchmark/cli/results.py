@@ -36,7 +36,8 @@ def report(
         bool, typer.Option("--pictures", help="Show images of other people's datasets, too (shapes always are).")
     ] = False,
     predict: Annotated[
-        str | None, typer.Option("--predict", help="Draw what the ladders predict for a longer budget, such as epochs=64.")
+        str | None,
+        typer.Option("--predict", help="Draw what the ladders predict for a longer budget, such as epochs=64."),
     ] = None,
     keep: Annotated[
         bool, typer.Option("--watch", help="Keep the report current until Ctrl-C: write it again when results change.")

@@ -36,7 +36,7 @@ def caption(prediction: Prediction) -> str:
     )
 
 
-def prediction_figure(prediction: Prediction, *, width: float = style.FULL_WIDTH) -> Figure:
+def prediction_figure(prediction: Prediction, width: float = style.FULL_WIDTH) -> Figure:
     """Accuracy over the budget (logarithmic): measured rungs, and the prediction up to the longer budget.
 
     A supervised entry far above all others is named at the upper edge, with its prediction, and not drawn.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
@@ -149,16 +150,14 @@ def _main(records: Sequence[Record], rungs: Sequence[Comparison], out: Path, suf
     )
 
 
-def _predicted(
-    rungs: Sequence[Comparison], longer: Sequence[Prediction], out: Path, suffix: str
-) -> list[Picture]:
+def _predicted(rungs: Sequence[Comparison], longer: Sequence[Prediction], out: Path, suffix: str) -> list[Picture]:
     """A figure for each prediction that is made from this ladder."""
     key = ladder_key(rungs[0].first)
     own = [prediction for prediction in longer if ladder_key(prediction.ladder.first) == key]
     pictures: list[Picture] = []
     for number, prediction in enumerate(own, start=1):
         pictures += _drawn(
-            lambda width, prediction=prediction: prediction_figure.prediction_figure(prediction, width=width),  # type: ignore[misc]
+            partial(prediction_figure.prediction_figure, prediction),
             out,
             f"prediction{suffix}" + (f"-{number}" if len(own) > 1 else ""),
             f"Prediction for {prediction.target_text}",

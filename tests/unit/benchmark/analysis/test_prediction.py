@@ -20,7 +20,9 @@ from benchmark.analysis.prediction import (
 )
 
 
-def curve(entry: str, a: float, b: float, c: float, budgets: tuple[float, ...], seeds: int = 1, sd: float = 0.0) -> Curve:
+def curve(
+    entry: str, a: float, b: float, c: float, budgets: tuple[float, ...], *, seeds: int = 1, sd: float = 0.0
+) -> Curve:
     """Rungs of a law, with normal noise between seeds."""
     draw = np.random.default_rng(len(entry))
     rungs = [Rung(x, tuple(a - b * x**-c + sd * float(draw.standard_normal()) for _ in range(seeds))) for x in budgets]
@@ -108,10 +110,12 @@ def test_seeds_are_resampled_and_one_alone_has_the_noise_it_was_given() -> None:
     one = Curve("byol", (Rung(1.0, (41.0,)), *two.rungs[1:]), noise=0.3)
     assert one.run_sd == 0.3 and one.residuals.size == 0
 
-    def spread(seeds: int, sd: float) -> float:
-        return float(np.ptp(interval(fit(curve("byol", 60.0, 25.0, 0.5, (1, 4, 16), seeds, sd), 100).measured([64])[:, 0])))
+    def spread(sd: float) -> float:
+        fitted = fit(curve("byol", 60.0, 25.0, 0.5, (1.0, 4.0, 16.0), seeds=4, sd=sd), draws=200)
+        low, _, high = interval(fitted.measured([64.0])[:, 0])
+        return high - low
 
-    assert spread(4, 3.0) > 1.5 * spread(4, 0.1)
+    assert spread(3.0) > 1.5 * spread(0.1)
 
 
 def test_a_repeated_prediction_is_the_same_and_entries_draw_apart() -> None:
@@ -143,9 +147,8 @@ def test_a_crossing_of_a_minority_of_draws_is_none() -> None:
 
 
 def test_of_two_crossings_the_last_one_decides() -> None:
-    # 40 - 10 (x^-2 - 3 x^-1)... as the difference of two laws with exponents 1 and 2: zero at x = 2 and nowhere after.
     first, second = fixed("a", (41.0, 3.0, 1.0)), fixed("b", (40.0, 2.0, 2.0))
-    found = crossing(first, second, 1.01, 64.0)  # 1 - 3/x + 2/x^2 = (1 - 1/x)(1 - 2/x)
+    found = crossing(first, second, 1.01, 64.0)  # the difference is 1 - 3/x + 2/x^2 = (1 - 1/x)(1 - 2/x)
     assert found.budget is not None and found.budget.median == pytest.approx(2.0, rel=1e-3)
     both = crossing(first, second, 0.5, 64.0)  # at 1 and at 2
     assert both.budget is not None and both.budget.median == pytest.approx(2.0, rel=1e-3)

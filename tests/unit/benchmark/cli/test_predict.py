@@ -21,9 +21,9 @@ def results(make_record: Any, store: Any, tmp_path: Path) -> Any:
         folder = tmp_path / "results"
         for entry in entries:
             for epochs, top1 in list(zip(EPOCHS, VALUES[entry], strict=True))[:rungs]:
+                paid = {"seconds": 30.0 * epochs, "budget": {"epochs": epochs}}
                 for seed in range(seeds):
-                    budget = {"epochs": epochs}
-                    store(folder, make_record(entry, seed, top1=top1 + seed, seconds=30 * epochs, budget=budget, **options))
+                    store(folder, make_record(entry, seed, top1=top1 + seed, **paid, **options))
         return folder
 
     return write

@@ -19,12 +19,12 @@ VALUES = {"byol": (30.0, 40.0, 45.0), "simclr": (38.0, 42.0, 44.0), "supervised"
 @pytest.fixture
 def make(make_record: Any) -> Any:
     def prediction(entries: tuple[str, ...], seeds: int = 2, further: float | None = None) -> Prediction:
-        records = [
-            make_record(entry, seed, top1=top1 + 0.5 * seed, budget={"epochs": epochs})
-            for entry in entries
-            for seed in range(seeds)
-            for epochs, top1 in zip((1, 4, 16, 32), (*VALUES[entry], *([] if further is None else [further])), strict=False)
-        ]
+        records = []
+        for entry in entries:
+            values = VALUES[entry] if further is None else (*VALUES[entry], further)
+            for epochs, top1 in zip((1, 4, 16, 32), values, strict=False):
+                budget = {"epochs": epochs}
+                records += [make_record(entry, seed, top1=top1 + 0.5 * seed, budget=budget) for seed in range(seeds)]
         (found,) = predictions(records, NO_PRICES, "epochs", 64.0)
         return found
 

@@ -125,7 +125,7 @@ def plan(
     keep: Annotated[bool, typer.Option("--keep", help="Measure a step-cost record first, as bench cost does.")] = False,
     results: Annotated[
         list[Path] | None,
-        typer.Option("--from", metavar="RESULTS", help="Predict accuracy from the finished ladder there; can be repeated."),
+        typer.Option("--from", metavar="RESULTS", help="Predict accuracy from a finished ladder; can be repeated."),
     ] = None,
     held_out: Annotated[
         int | None, typer.Option(min=1, help="With --from: predict so many of the longest rungs from the shorter ones.")

@@ -46,9 +46,7 @@ def report(
     """Write the report of some results: page, figures, leaderboard, studies."""
 
     def write() -> str:
-        write_pages(
-            results, out, trials=trials, pictures=pictures, budget=budget, hardware=hardware, predict=predict
-        )
+        write_pages(results, out, trials=trials, pictures=pictures, budget=budget, hardware=hardware, predict=predict)
         return str(out / "index.html")
 
     if keep:

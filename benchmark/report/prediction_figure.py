@@ -10,7 +10,7 @@ from benchmark.analysis.prediction import LEVEL
 from benchmark.records.budgets import unit_text
 from benchmark.report import style
 from benchmark.report.canvas import far_above, freeze, new_figure
-from benchmark.report.labels import Box, Label, place, segment
+from benchmark.report.curves import spread_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from benchmark.analysis.ladder_curves import EntryPrediction, Prediction
 
-_POINTS = 40  # of a predicted line
-_MARKER, _LINE = 12.0, 1.0  # what a square pixel weighs for a label that covers it
+_POINTS = 12  # of a predicted line
+_NAMES_FROM = 0.15  # of the room right of the longer budget
 NO_CHECK = "These records cannot check the prediction: that needs an entry with at least four rungs."
 
 
@@ -46,7 +46,7 @@ def prediction_figure(prediction: Prediction, width: float = style.FULL_WIDTH) -
         figure, (axes,) = new_figure(width, (0.5 if width > 4 else 0.86) * width)
         unit = unit_text(prediction.ladder.kind)
         axes.set(xlabel=f"Budget ({unit})", ylabel="Linear probe, test top-1 (%)", xscale="log")
-        _set_limits(axes, shown, prediction.target)
+        _set_limits(axes, shown, prediction.target, 0.22 if width > 4 else 0.5)
         budgets = {budget for entry in shown for budget in (*entry.source.budgets, entry.target)}
         axes.set_xticks(sorted(budgets), [f"{budget:g}" for budget in sorted(budgets)])
         axes.minorticks_off()
@@ -54,7 +54,7 @@ def prediction_figure(prediction: Prediction, width: float = style.FULL_WIDTH) -
         for entry in shown:
             _draw_entry(axes, entry)
         freeze(figure)
-        place(axes, [_label(entry) for entry in shown], [box for entry in shown for box in _obstacles(axes, entry)])
+        _name_ends(axes, shown)
     return figure
 
 
@@ -69,8 +69,8 @@ def _shown(entries: Sequence[EntryPrediction]) -> tuple[list[EntryPrediction], l
     return [entry for entry in entries if entry not in above], above
 
 
-def _set_limits(axes: Axes, entries: Sequence[EntryPrediction], target: float) -> None:
-    """Every seed and every predicted line fits; a wide band is cut."""
+def _set_limits(axes: Axes, entries: Sequence[EntryPrediction], target: float, room: float) -> None:
+    """Every seed and every predicted line fits; a wide band is cut. `room` on the right is for the names."""
     heights = [value for entry in entries for rung in entry.source.curve.rungs for value in rung.values]
     heights += [entry.top1.median for entry in entries]
     low, high = min(heights), max(heights)
@@ -82,9 +82,9 @@ def _set_limits(axes: Axes, entries: Sequence[EntryPrediction], target: float) -
     left = min(entry.source.budgets[0] for entry in entries)
     longest = max(entry.source.budgets[-1] for entry in entries)
     reach = target / left
-    axes.set_xlim(left / reach**0.05, target * reach**0.22)  # room for the names
+    axes.set_xlim(left / reach**0.05, target * reach**room)
     axes.axvspan(longest, target, color="#f3f4f6", linewidth=0, zorder=0)
-    axes.text(longest * reach**0.01, axes.get_ylim()[1], "prediction", fontsize=6.5, va="top", color=style.FAINT)
+    axes.text(longest * reach**0.01, axes.get_ylim()[0], "prediction", fontsize=6.5, va="bottom", color=style.FAINT)
 
 
 def _draw_key(axes: Axes, prediction: Prediction, above: Sequence[EntryPrediction]) -> None:
@@ -127,22 +127,16 @@ def _draw_entry(axes: Axes, entry: EntryPrediction) -> None:
     axes.fill_between(budgets, low, high, color=colour, alpha=0.1, linewidth=0, zorder=1.5)
 
 
-def _label(entry: EntryPrediction) -> Label:
-    x, y = _predicted(entry)[-1]
-    first = entry.source.row.first
-    colour = style.text_colour(style.colour(first.entry, first.method))
-    return Label(f"{style.display(entry.entry)} {y:.1f}", x, y, colour)
-
-
-def _obstacles(axes: Axes, entry: EntryPrediction) -> list[tuple[Box, float]]:
-    """Boxes that labels should not cover, in display coordinates, with the weight of a square pixel."""
-    dot = axes.figure.dpi / 72
-    line = [*_measured(entry), *_predicted(entry)[1::8], _predicted(entry)[-1]]
-    pixels = [tuple(map(float, axes.transData.transform(point))) for point in line]
-    boxes = [
-        (box, _LINE)
-        for start, end in zip(pixels, pixels[1:], strict=False)
-        for box in segment((start[0], start[1]), (end[0], end[1]), 1.0 * dot)
-    ]
-    marks = [*pixels[: len(entry.source.budgets)], pixels[-1]]
-    return boxes + [(Box.around(mark[0], mark[1], 3.0 * dot), _MARKER) for mark in marks]
+def _name_ends(axes: Axes, entries: Sequence[EntryPrediction]) -> None:
+    """Writes each entry and its prediction at the right, at the height of its line's end, with a thin line between."""
+    low, high = axes.get_ylim()
+    gap = 8.5 * axes.figure.dpi / 72 * (high - low) / axes.get_window_extent().height
+    ends = [_predicted(entry)[-1] for entry in entries]
+    heights = spread_out([y for _, y in ends], gap, low + gap / 2, high - gap / 2)
+    place = (axes.get_xlim()[1] / ends[0][0]) ** _NAMES_FROM * ends[0][0]
+    for entry, (x, y), height in zip(entries, ends, heights, strict=True):
+        first = entry.source.row.first
+        colour = style.colour(first.entry, first.method)
+        axes.plot([x, place], [y, height], color=colour, linewidth=0.4, alpha=0.6, zorder=1.5)
+        text = f" {style.display(entry.entry)} {y:.1f}"
+        axes.text(place, height, text, fontsize=6.5, va="center", color=style.text_colour(colour), parse_math=False)

@@ -93,7 +93,7 @@ def test_published_curves_are_predicted_as_the_page_says() -> None:
     assert (sum(order.wrong for order in orders), len(orders)) == WRONG
 
 
-INSIDE, WRONG = (9, 9), (0, 10)
+INSIDE, WRONG = (8, 9), (1, 10)
 
 
 def test_a_curve_and_its_shorter_part_share_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,18 +106,28 @@ def test_a_curve_and_its_shorter_part_share_their_name(monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_intervals_hold_as_often_as_they_say_where_curves_follow_the_law(seeds: int) -> None:
-    """Curves with exponents from the prior, noise between runs, and no other deviation from the law."""
+def _invented(seeds: int, misfit: float) -> int:
+    """How many of 200 curves with exponents from the prior, noise between runs and a misfit are in their intervals."""
     draw = np.random.default_rng(seeds)
+    budgets = np.array([1.0, 4.0, 16.0, 64.0])
     curves = []
     for number in range(200):
-        a, gap, c, sd = draw.uniform(40, 90), draw.uniform(5, 30), min(0.5 * np.exp(draw.normal()), 4.0), 0.4
-        means = [a - gap * x**-c for x in (1.0, 4.0, 16.0, 64.0)]
+        a, gap, c = draw.uniform(40, 90), draw.uniform(5, 30), min(0.5 * float(np.exp(draw.normal())), 4.0)
+        means = a - gap * budgets**-c
+        means += misfit * float(np.ptp(means[:3])) * draw.standard_normal(4)
         rungs = [
-            Rung(x, tuple(mean + sd * draw.standard_normal(seeds)))
-            for x, mean in zip((1.0, 4.0, 16.0, 64.0), means, strict=True)
+            Rung(float(x), tuple(mean + 0.4 * draw.standard_normal(seeds)))
+            for x, mean in zip(budgets, means, strict=True)
         ]
-        curves.append(Curve(f"curve {number}", tuple(rungs), noise=sd))
+        curves.append(Curve(f"curve {number}", tuple(rungs), noise=0.4))
     found = held_out(curves)
     assert found is not None and len(found.checks) == 200
-    assert 0.86 <= found.inside / 200 <= 1.0
+    return found.inside
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_intervals_hold_as_often_as_they_say_for_curves_that_deviate_as_is_assumed(seeds: int) -> None:
+    """docs/prediction.md quotes 88 and 91%, and what a larger deviation does."""
+    assert 170 <= _invented(seeds, misfit=0.05) <= 190
+    assert _invented(seeds, misfit=0.1) < 160

@@ -72,7 +72,7 @@ def test_the_fit_is_scipys_with_the_same_bounds_and_penalty(means: tuple[float, 
     assert np.sum(residuals((a, gap, math.log(c))) ** 2) == pytest.approx(2 * theirs.cost, rel=0.01, abs=0.002)
     longer = 4 * steps[-1]
     top, drop, log_c = theirs.x
-    assert a - gap * longer**-c == pytest.approx(top - drop * longer ** -math.exp(log_c), abs=0.1)
+    assert a - gap * longer**-c == pytest.approx(top - drop * longer ** -math.exp(log_c), abs=0.2)
 
 
 def test_an_interval_widens_with_the_budget_and_three_rungs_are_less_sure_than_five() -> None:
@@ -93,7 +93,7 @@ def test_no_draw_leaves_0_to_100_or_the_bounds_of_the_law() -> None:
     steep = Curve("byol", tuple(Rung(x, (y,)) for x, y in ((1.0, 60.0), (2.0, 80.0), (4.0, 99.5))), noise=0.5)
     fitted = fit(steep, draws=60)
     assert fitted.laws[:, 0].max() <= 100.0 and fitted.laws[:, 1].min() >= 0.0
-    assert 0.0 <= fitted.measured([1.0, 64.0]).min() and fitted.measured([64.0]).max() <= 100.0
+    assert fitted.measured([1.0, 64.0]).min() >= 0.0 and fitted.measured([64.0]).max() <= 100.0
 
 
 def test_a_falling_curve_is_continued_flat_with_what_it_misses_as_misfit() -> None:

@@ -225,10 +225,9 @@ def few_rungs(curves: Sequence[EntryCurve], kind: str, needed: int) -> str:
     for budgets, same in grouped(curves, lambda curve: curve.budgets).items():
         rungs = listing([*(f"{budget:g}" for budget in budgets[:-1]), limit_text(kind, budgets[-1])])
         parts.append(f"{listing(curve.entry for curve in same)} with {len(budgets)} ({rungs})")
-    budgets = list(max((curve.budgets for curve in curves), key=len))
-    while len(budgets) < needed:
-        budgets.append(2 * budgets[-1])
-    enough = f"{kind}={','.join(f'{budget:g}' for budget in budgets)}"
+    longest = max(curves, key=lambda curve: len(curve.budgets)).budgets
+    more = [longest[-1] * 2**n for n in range(1, needed - len(longest) + 1)]
+    enough = f"{kind}={','.join(f'{budget:g}' for budget in (*longest, *more))}"
     return f"needs at least {needed} rungs of an entry, such as {enough}; too few: {'; '.join(parts)}"
 
 

@@ -105,11 +105,11 @@ class Law:
     @property
     def b(self) -> float:
         """The law's b, which holds for budgets in their own unit."""
-        return self.gap * self.start**self.c
+        return self.gap * math.pow(self.start, self.c)
 
     def __call__(self, budget: float) -> float:
         """The accuracy at a budget."""
-        return self.a - self.gap * (budget / self.start) ** -self.c
+        return self.a - self.gap * math.pow(budget / self.start, -self.c)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +163,7 @@ def fit(curve: Curve, draws: int = DRAWS) -> Fit:
     steps_R = np.array([rung.budget / start for rung in curve.rungs])
     expected = MISFIT * float(np.ptp(means_R))
     (best,) = _least_squares(steps_R, means_R[None], _errors(curve, counts_R, expected), np.array([_PRIOR[0]]))
-    law = Law(*best.tolist(), start)
+    law = Law(float(best[0]), float(best[1]), float(best[2]), start)
     missed = float(np.sum((means_R - [law(rung.budget) for rung in curve.rungs]) ** 2))
     misfit = math.sqrt((_MISFIT_WEIGHT * expected**2 + missed) / len(means_R))
     generator = np.random.default_rng(list(curve.entry.encode()))

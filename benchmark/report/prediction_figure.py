@@ -115,8 +115,16 @@ def _draw_entry(axes: Axes, entry: EntryPrediction) -> None:
     first = entry.source.row.first
     colour, marker = style.colour(first.entry, first.method), style.marker(first)
     for rung in entry.source.curve.rungs if entry.fit.curve.residuals.size else ():
-        xs = [rung.budget] * len(rung.values)
-        axes.scatter(xs, rung.values, s=7, marker=marker, color=colour, alpha=0.35, linewidths=0, zorder=3.5)
+        axes.scatter(
+            [rung.budget] * len(rung.values),
+            rung.values,
+            s=7,
+            marker=marker,
+            color=colour,
+            alpha=0.35,
+            linewidths=0,
+            zorder=3.5,
+        )
     xs, ys = zip(*_measured(entry), strict=True)
     axes.plot(xs, ys, color=colour, marker=marker, markersize=4, markeredgecolor="white", linewidth=1.1, zorder=4)
     line = _predicted(entry)

@@ -106,6 +106,7 @@ ONLY_READ: dict[str, str] = {
     "cnn_jepa,simclr,ijepa,vicreg,byol,simclr_vit,random_init,random_init_vit": f"{_HOURS}test_run.py",
     "bench run ijepa_small --data FOLDER": f"{_HOURS}test_run.py",
     "bench run ijepa_small --data FOLDER --methods ijepa --budget epochs=16": f"{_HOURS}test_run.py",
+    "bench sweep tune_small --data FOLDER": _SWEEP,
     "bench sweep tune_learning_rate --data FOLDER --set dataset.train_images=10000 --set batch_size=64 "
     "--set evaluation.points=1 --set evaluation.images=2000 --budget epochs=2 --workers 2 --share": _SWEEP,
     "bench report results/tune_learning_rate results/cifar10-jpeg --budget epochs=2 "

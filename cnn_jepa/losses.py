@@ -33,8 +33,8 @@ def _standardised(features: Tensor, eps: float = 1e-5) -> Tensor:
         distributed.all_reduce(moments)
         moments = moments / distributed.get_world_size()  # processes have equal shares of the batch
     mean, square = moments
-    variance: Tensor = (square - mean.square()).clamp(min=0)
-    return (features - mean) / (variance + eps).sqrt()
+    standardised: Tensor = (features - mean) / ((square - mean.square()).clamp(min=0) + eps).sqrt()
+    return standardised
 
 
 def prediction_loss(predicted: Tensor, target: Tensor, kind: LossKind) -> Tensor:

@@ -116,7 +116,7 @@ def _resolution(effect: Effect) -> str:
         return f"The test is {how}."
     seeds = _range(f"{pair.paired.n}" for pair in sorted(effect.tested, key=lambda pair: pair.paired.n))
     smallest = _range(map(points_text, sorted(sizes)))
-    return f"With {seeds} seeds differences from {smallest} points on can be detected (power {POWER:.0%}; {how})."
+    return f"Smallest detectable difference with {seeds} seeds: {smallest} points (power {POWER:.0%}; {how})."
 
 
 def _range(texts: Iterable[str]) -> str:

@@ -142,9 +142,10 @@ def seeds_text(plans: Sequence[SeedPlan], points: float) -> str:
     needed = _most([plan.needed(points) for plan in plans])
     limit = _most([plan.needed_at_most(points) for plan in plans])
     measured = min(plan.measured for plan in plans)
+    size = f"{points:g} point{'' if points == 1 else 's'}"
     return (
-        f"{needed} seeds detect a difference of {points:g} points in every comparison (power 80%), if the spreads are "
-        f"as seen; {measured} seeds leave them uncertain, and up to {limit} may be needed"
+        f"{needed} seeds detect a difference of {size} in every comparison (power 80%), if the spreads are as seen; "
+        f"{measured} seeds leave them uncertain, and up to {limit} may be needed"
     )
 
 

@@ -37,10 +37,10 @@ def test_the_finding_of_a_parameter_names_differences_bounds_and_what_can_be_det
         "depth: 3 has the highest mean (49.0 ± 5.0%). Significantly different (2 is the experiment's own value): "
         "3 against 2: +6.0 (5.9 to 6.1) points, p < 0.001. "
         "Not significantly different: 1 against 2: -2.0 (-5.6 to 1.6) points, p 0.074, so no difference larger than "
-        "5.6 points. With 3 seeds differences from 0."
+        "5.6 points. Smallest detectable difference with 3 seeds: 0."
     )
-    assert text.endswith(" points on can be detected (power 80%; paired by seed, corrected for 2 comparisons).")
-    sizes = re.search(r"from ([\d.]+) to ([\d.]+) points on", text)
+    assert text.endswith(" points (power 80%; paired by seed, corrected for 2 comparisons).")
+    sizes = re.search(r"seeds: ([\d.]+) to ([\d.]+) points", text)
     assert sizes is not None
     assert [float(size) for size in sizes.groups()] == [
         pytest.approx(pair.detectable, abs=0.051) for pair in reversed(effect.pairs)
@@ -56,7 +56,7 @@ def test_no_difference_is_never_said_without_how_large_it_may_be() -> None:
         text = sentence(effect)
         assert "Significantly" not in text and "Not significantly different" in text
         bound = max(pair.bound or 0.0 for pair in effect.pairs)
-        assert bound > 10 and f"so no difference larger than {bound:.1f} points. With 3 seeds" in text
+        assert bound > 10 and f"so no difference larger than {bound:.1f} points. Smallest detectable" in text
         assert text.count(" against ") == len(effect.pairs)
 
 

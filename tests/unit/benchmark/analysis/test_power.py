@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,3 +77,12 @@ def test_numbers_that_mean_nothing_are_refused() -> None:
             seeds_needed(difference, 1.0)
     with pytest.raises(ValueError, match="alpha is"):
         seeds_needed(1.0, 1.0, power=1.0)
+
+
+def test_the_table_of_the_documentation() -> None:
+    """In units of the spread: rows of docs/sweeps.md, by seeds and comparisons."""
+    page = (Path(__file__).parents[4] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    families = (1, 2, 3, 6, 10)
+    for seeds in (3, 5, 8, 10, 20):
+        cells = [f"{smallest_difference(1.0, seeds, comparisons):.2f}" for comparisons in families]
+        assert f"| {seeds} | {' | '.join(cells)} |" in page

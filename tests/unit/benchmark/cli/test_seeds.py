@@ -39,7 +39,7 @@ def test_a_study_says_how_many_seeds_it_needs(bench: Any, tiny: Any, tmp_path: P
     code, printed = bench("sweep", "--show", "depth", "--detect", 1, "--out", tmp_path)
     assert code == 0
     # A spread of 1 point and one comparison: ten seeds, as published.
-    assert "10 seeds detect a difference of 1 points in every comparison (power 80%)" in printed
+    assert "10 seeds detect a difference of 1 point in every comparison (power 80%)" in printed
     assert "not significant: no difference larger than 4.5" in printed
     tiny(entries=["cnn_jepa"])
     code, planned = bench("sweep", _sweep(tmp_path), "--detect", 1, "--out", tmp_path)
@@ -92,5 +92,5 @@ def test_the_table_and_its_sentence() -> None:
     assert cells[1] == ["lr: 1 against 2", "lr: 3 against 2"]
     assert cells[6][1] == "-"  # one seed detects nothing
     assert cells[7] == ["10", "34"]
-    assert seeds_text(plans, 1.0).startswith("34 seeds detect a difference of 1 points in every comparison")
+    assert seeds_text(plans, 1.0).startswith("34 seeds detect a difference of 1 point in every comparison")
     assert seeds_text(plans, 1e-4).startswith("more than 10,000 seeds detect")

@@ -130,7 +130,7 @@ def test_comparisons_of_a_parameter_are_listed() -> None:
     assert table is not None and "power of 80%" in str(table.caption)
     rows = {row[1]: row for row in _rows(table)}
     assert len(rows) == 1 + 6  # two strategies; each pair of four depths
-    below = rows["predictor_depth: 1 against 2"]
+    below = rows["predictor_depth: 1 against 3"]
     assert below[0] == "cnn_jepa" and below[2] == "3" and below[3].startswith("-6.") and below[-1] == "lower"
     alike = rows["masking.strategy: mixed against random"]
     assert alike[-1].startswith("not significant: no difference larger than ")

@@ -39,7 +39,7 @@ def test_a_report_of_a_study_alone(tmp_path: Path) -> None:
         assert "marked unsafe (resumed)" in text
         assert "cnn_jepa.predictor_depth: " in text and " against 1: +6." in text
         assert "Comparisons, CNN-JEPA" in text and "not significant: no difference larger than " in text
-        assert "Not significantly different: " in text and "points on can be detected (power 80%" in text
+        assert "Not significantly different: " in text and "Smallest detectable difference with 3 seeds: " in text
         assert "given up at 40% of its budget" in text
         assert "their book" in text and "73.2" in text and "69.2" in text  # also of a value that we did not try
         assert "No row is ranked" not in text

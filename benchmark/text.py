@@ -35,3 +35,13 @@ def listing(names: Iterable[str]) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or the error's type if it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def signed(difference: float, half_width: float | None = None, digits: int = 1) -> str:
+    """A difference with its sign and half the width of its interval, such as `+3.1 ± 0.5`."""
+    return f"{difference + 0.0:+.{digits}f}" + ("" if half_width is None else f" ± {half_width:.{digits}f}")
+
+
+def p_text(p: float) -> str:
+    """A p-value with three decimals: `0.004`, or `< 0.001`."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

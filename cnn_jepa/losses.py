@@ -4,21 +4,37 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, distributed
 
 LossKind = Literal["smooth_l1", "mse", "huber", "cosine"]
-Normalisation = Literal["l2", "layer", "none"]
+Normalisation = Literal["l2", "layer", "batch", "none"]
 
 
 def normalise(features: Tensor, kind: Normalisation) -> Tensor:
-    """Normalises features `(..., D)`: to unit length, to zero mean and unit variance, or not at all."""
+    """Normalises features `(..., D)`.
+
+    To unit length (`l2`), each vector to zero mean and unit variance (`layer`), each channel to these over the whole
+    batch, that of all processes (`batch`), or not at all (`none`).
+    """
     features = features.float()
     if kind == "l2":
         return F.normalize(features, dim=-1)
     if kind == "layer":
         return F.layer_norm(features, features.shape[-1:])
-    return features
+    return _standardised(features) if kind == "batch" else features
+
+
+def _standardised(features: Tensor, eps: float = 1e-5) -> Tensor:
+    flat = features.flatten(0, -2)
+    moments = torch.stack((flat.mean(0), flat.square().mean(0)))
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(moments)
+        moments = moments / distributed.get_world_size()  # processes have equal shares of the batch
+    mean, square = moments
+    standardised: Tensor = (features - mean) / ((square - mean.square()).clamp(min=0) + eps).sqrt()
+    return standardised
 
 
 def prediction_loss(predicted: Tensor, target: Tensor, kind: LossKind) -> Tensor:
@@ -41,7 +57,7 @@ def prediction_loss(predicted: Tensor, target: Tensor, kind: LossKind) -> Tensor
 def feature_loss(predicted: Tensor, target: Tensor, kind: LossKind, normalisation: Normalisation) -> Tensor:
     """The loss of each position `(...)` of features `(..., D)` after normalisation.
 
-    `l2` normalises both sides, as CNN-JEPA does; `layer` the targets alone, as I-JEPA does.
+    `l2` normalises both sides, as CNN-JEPA does; `layer` the targets alone, as I-JEPA does; so does `batch`.
     """
     if normalisation == "l2":
         predicted = normalise(predicted, "l2")

@@ -49,6 +49,7 @@ class Step:
             that sees a share takes its part of them: several devices then draw what one device would.
         start: place in the step's batch of the first image that the method sees in this call.
         batch_size: images of the step's batch, over all devices and micro-batches; None where the method sees all.
+        pace: progress that a step makes, 1 / steps where their number is known; 0 where nothing is trained.
     """
 
     progress: float
@@ -56,6 +57,7 @@ class Step:
     generator: torch.Generator
     start: int = 0
     batch_size: int | None = None
+    pace: float = 0.0
 
     def whole(self, images: int) -> int:
         """Images in the step's whole batch, of which the method sees `images` in this call."""

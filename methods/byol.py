@@ -80,7 +80,7 @@ class BYOL(Method[BYOLConfig]):
 
     def after_step(self, step: Step) -> None:
         """Moves the target towards the online network (equation 1)."""
-        momentum = self.config.ema.momentum(step.progress)
+        momentum = self.config.ema.momentum(step)
         update(self.target_backbone, self.backbone, momentum)
         update(self.target_projector, self.projector, momentum)
 

@@ -119,7 +119,7 @@ class CNNJEPAMethod(Method[CNNJEPAConfig]):
 
     @classmethod
     def compares_images(cls, config: Any) -> bool:
-        """Whether the loss has a variance or covariance term."""
+        """Whether a term of the loss, or the targets' normalisation, compares images."""
         return bool(config.compares_images)
 
     def synchronise_batch_norm(self) -> None:
@@ -128,7 +128,7 @@ class CNNJEPAMethod(Method[CNNJEPAConfig]):
 
     def after_step(self, step: Step) -> None:
         """Moves the target encoder towards the context encoder."""
-        self.model.update_target(self.config.ema.momentum(step.progress))
+        self.model.update_target(self.config.ema.momentum(step))
 
     def glimpse(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """Masks, predicted and target features of a batch."""

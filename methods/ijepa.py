@@ -195,7 +195,7 @@ class IJEPA(Method[IJEPAConfig]):
 
     @classmethod
     def compares_images(cls, config: Any) -> bool:
-        """Whether the loss has a variance or covariance term."""
+        """Whether a term of the loss, or the targets' normalisation, compares images."""
         return bool(config.compares_images)
 
     def loss(self, batch: Batch, step: Step) -> LossOutput:
@@ -212,6 +212,8 @@ class IJEPA(Method[IJEPAConfig]):
         context_BKD = self.projector(cast("ViT", self.backbone).tokens(images, layout.context_BK))
         with torch.no_grad():
             target_BND = self.target_projector(cast("ViT", self.target_backbone).tokens(images))
+            if self.config.normalise == "batch":  # over all patches, not over the targets alone
+                target_BND = normalise(target_BND, "batch")
         return context_BKD, target_BND, self._predict(context_BKD, layout)
 
     def masked_loss(self, images: Tensor, layout: TokenLayout) -> LossOutput:
@@ -249,7 +251,8 @@ class IJEPA(Method[IJEPAConfig]):
     def _compare(self, predicted: Tensor, target: Tensor) -> Tensor:
         """The loss of each position `(...)` of features `(..., D)` (`feature_loss`), averaged over channels."""
         with full_precision(predicted.device):
-            summed = feature_loss(predicted, target.detach(), self.config.loss, self.config.normalise)
+            kind = "none" if self.config.normalise == "batch" else self.config.normalise
+            summed = feature_loss(predicted, target.detach(), self.config.loss, kind)
         return summed if self.config.loss == "cosine" else summed / target.shape[-1]
 
     def _cycle(self, predicted_BMTD: Tensor, context_BKD: Tensor, layout: TokenLayout) -> Tensor:
@@ -289,7 +292,7 @@ class IJEPA(Method[IJEPAConfig]):
 
     def after_step(self, step: Step) -> None:
         """Moves the target encoder towards the context encoder, after the optimizer (appendix A)."""
-        momentum = self.config.ema.momentum(step.progress)
+        momentum = self.config.ema.momentum(step)
         update(self.target_backbone, self.backbone, momentum)
         if self.config.projection_dim is not None:
             update(self.target_projector, self.projector, momentum)

@@ -33,7 +33,8 @@ class JEPAConfig(MethodConfig):
         loss: how a predicted feature vector is compared with its target. `smooth_l1` and `huber` turn linear at a
             difference of 1, where they are the same function.
         normalise: how a feature vector is normalised before it is compared: zero mean and unit variance (`layer`), unit
-            length (`l2`), nothing (`none`).
+            length (`l2`), nothing (`none`); or targets channel by channel, over the whole batch (`batch`): what all
+            images and positions have in common is then no target.
         ema: how fast the target encoder follows.
         predictor_depth: layers of the predictor.
         projection_dim: dimension of a projection after the encoders, in whose space the prediction is made; None: no
@@ -66,10 +67,24 @@ class JEPAConfig(MethodConfig):
         self.masking_at(1.0)
         return self
 
+    @model_validator(mode="after")
+    def _cycle_has_no_batch(self) -> JEPAConfig:
+        if self.normalise == "batch" and self.cycle_weight > 0:
+            raise ValueError(
+                f"normalise is 'batch', but cycle_weight is {self.cycle_weight}: its targets are visible cells alone; "
+                "set cycle_weight to 0, or normalise to 'layer' or 'l2'"
+            )
+        return self
+
+    @property
+    def has_terms(self) -> bool:
+        """Whether the loss has a variance or covariance term."""
+        return self.variance_weight > 0 or self.covariance_weight > 0
+
     @property
     def compares_images(self) -> bool:
-        """Whether the loss has a term that compares images with each other."""
-        return self.variance_weight > 0 or self.covariance_weight > 0
+        """Whether the loss compares images with each other."""
+        return self.has_terms or self.normalise == "batch"
 
     def masking_at(self, progress: float) -> MaskSpec:
         """The masks' specification at `progress` in [0, 1]."""
@@ -108,7 +123,7 @@ def regularisation(config: JEPAConfig, context_BD: Tensor, logs: dict[str, Tenso
         context_BD: each image's mean context feature.
         logs: the unweighted terms are added to it, as `variance` and `covariance`.
     """
-    if not config.compares_images:
+    if not config.has_terms:
         return 0.0
     with full_precision(context_BD.device):
         variance, covariance = variance_covariance(whole_batch(context_BD.float()))

@@ -123,12 +123,12 @@ def _busy(bench: Bench, quiet: StepCost, clocks: dict[str, float], steps: int) -
     flags = ", ".join(busy.flags) or "none"
     about(f"beside other load: {busy.rounds} rounds; flags: {flags}")
     moves = {}
-    for entry in SELF_SUPERVISED:
+    for entry in before:
         own, other = before[entry].ratio, after[entry].ratio
         assert own is not None and other is not None
         move = other.median / own.median
         base = quiet.reference
-        if steps:
+        if entry in loaded:
             moves[entry] = (loaded[entry] / loaded[base]) / (clocks[entry] / clocks[base])
         if entry != base:
             counted = f"{after[entry].rounds} of {busy.rounds} rounds counted"
@@ -138,7 +138,7 @@ def _busy(bench: Bench, quiet: StepCost, clocks: dict[str, float], steps: int) -
                 "%",
                 at_most=5.0,
                 detail=f"{own.median:.3f} quiet, {other.median:.3f} busy ({counted})"
-                + (f"; the ratio of runs' own clocks moved {moves[entry]:.2f} x" if steps else ""),
+                + (f"; the ratio of runs' own clocks moved {moves[entry]:.2f} x" if entry in moves else ""),
             )
     if not moves:
         return

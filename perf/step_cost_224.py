@@ -17,7 +17,7 @@ from commands import Bench, compare_threads
 
 
 def main() -> None:
-    """Measures with two threads, then with one."""
+    """Measures with one thread, then with two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=16)
@@ -26,7 +26,7 @@ def main() -> None:
     words = [word for setting in settings for word in ("--set", setting)] + ["--rounds", str(options.rounds)]
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
-        two, one = (bench.cost(f"threads-{n}", *words, config="imagenet100", side=256, threads=n) for n in (2, 1))
+        one, two = (bench.cost(f"threads-{n}", *words, config="imagenet100", side=256, threads=n) for n in (1, 2))
     flags = ", ".join({*two.flags, *one.flags}) or "none"
     about(f"{two.hardware.text}; batch {options.batch}; {two.rounds} and {one.rounds} rounds; flags: {flags}")
     compare_threads("imagenet100.yaml, 224 px", two, one)

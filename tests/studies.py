@@ -94,3 +94,39 @@ def make_front_study() -> StudyRecord:
         studies=[study],
         published=[],
     )
+
+
+def study_of(
+    scores: dict[tuple[Any, ...], list[float]], names: tuple[str, ...] = ("depth",), **ranges: Any
+) -> EntryStudy:
+    """An entry's study of made-up scores: by point, one per seed. `reference` names the experiment's own values."""
+    reference = ranges.pop("reference", {})
+    trials = [
+        TrialOutcome(
+            number=number,
+            point=number,
+            state="complete",
+            entry=f"e{number}",
+            parameters=dict(zip(names, point, strict=True)),
+            value=sum(values) / len(values),
+            runs=[
+                make_run(seed, value, key=f"{number}-{seed}", device_hours=0.1, total_hours=0.2, curve=[])
+                for seed, value in enumerate(values)
+            ],
+        )
+        for number, (point, values) in enumerate(scores.items())
+    ]
+    listed = {
+        name: ParameterRange(values=_distinct(point[i] for point in scores), reference=reference.get(name))
+        for i, name in enumerate(names)
+    }
+    return EntryStudy(
+        entry="cnn_jepa", storage_name="s", parameters={**listed, **ranges}, trials=trials, importances={}
+    )
+
+
+def _distinct(values: Any) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        found += [] if value in found else [value]
+    return found

@@ -50,7 +50,10 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """The outcome: `equal`, `higher`, `lower`, `no significant difference`, or why the two cannot be compared."""
+        """The outcome: `equal`, `higher`, `lower`, `no significant difference`, or why the two cannot be compared.
+
+        How large a difference may still be, its interval says; without seeds to test by, the sum of both half widths.
+        """
         if self.first is None or self.second is None:
             return "only in the second" if self.first is None else "only in the first"
         wrong = self.first.invalid or self.second.invalid
@@ -68,7 +71,9 @@ class Change:
         if self.p is not None:
             return word if self.p < ALPHA else "no significant difference"
         margin = (self.first.half_width or 0.0) + (self.second.half_width or 0.0)
-        return f"{word} (preliminary)" if abs(self.difference) > margin else "no significant difference (preliminary)"
+        if abs(self.difference) > margin:
+            return f"{word} (preliminary)"
+        return f"no significant difference (preliminary, within ± {margin:.1f})"
 
 
 def changes(first: Sequence[Record], second: Sequence[Record]) -> list[Change]:

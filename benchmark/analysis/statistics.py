@@ -81,6 +81,24 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Paired
     return PairedDifference(n, mean, sd, summary.ci95, p)
 
 
+def simultaneous_half_width(summary: Summary, comparisons: int) -> float | None:
+    """Half the width of one of several intervals that hold together with a confidence of 95%.
+
+    Each has the level 1 - 0.05 / comparisons (Bonferroni's inequality; Dunn 1961). Holm's test, which rejects more
+    often, has no intervals of this simplicity: its p may be below 0.05 where the interval includes 0. None where the
+    summary has no interval of its own.
+
+    Raises:
+        ValueError: comparisons is below 1.
+    """
+    if comparisons < 1:
+        raise ValueError(f"comparisons is {comparisons}; expected at least 1")
+    if summary.ci95 is None or summary.sd is None:
+        return None
+    quantile = float(stdtrit(summary.n - 1, 1 - (1 - CONFIDENCE) / (2 * comparisons)))
+    return quantile * summary.sd / math.sqrt(summary.n)
+
+
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Holm's step-down correction of a family of tests (Holm 1979).
 

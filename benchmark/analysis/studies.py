@@ -1,21 +1,30 @@
-"""The effect of each parameter of a sweep, with intervals and tests, and a sentence that the trials support.
+"""The effect of each parameter of a sweep, with intervals, tests and the differences that could have been detected.
 
 Scores are linear top-1 on the validation split, in percent. Two values of a parameter are compared seed by seed, over
-those settings of the other parameters that were tried with both; the p-values of all pairs are Holm-corrected.
+those settings of the other parameters that were tried with both. Where the experiment's own value of a parameter is
+among those tried, the others are compared with it, else all pairs are; the p-values of a parameter's comparisons are
+Holm-corrected.
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparability import grouped
 from benchmark.analysis.comparison import MIN_RESULT
 from benchmark.analysis.differences import ALPHA
-from benchmark.analysis.statistics import PairedDifference, Summary, holm, paired_difference, summarise
+from benchmark.analysis.power import smallest_difference
+from benchmark.analysis.statistics import (
+    PairedDifference,
+    Summary,
+    holm,
+    paired_difference,
+    simultaneous_half_width,
+    summarise,
+)
 from benchmark.records.study import EntryStudy, TrialOutcome, value_text
-from benchmark.text import listing, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,17 +52,51 @@ class Level:
 
 @dataclass(frozen=True)
 class Pair:
-    """One value against another: `first - second`, paired; `p` corrected over all pairs, None for too few pairs."""
+    """One value against another: `first - second`, paired by seed, in points of linear top-1.
+
+    Attributes:
+        p: corrected over the parameter's comparisons; None for too few common seeds, or without spread to test by.
+        comparisons: how many comparisons of the parameter are tested, and corrected for.
+    """
 
     first: Level
     second: Level
     paired: PairedDifference
     p: float | None
+    comparisons: int
 
     @property
     def differs(self) -> bool:
         """Whether the two are significantly different."""
         return self.p is not None and self.p < ALPHA
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The interval of the difference; those of a parameter's comparisons hold together with 95% confidence."""
+        mean = self.paired.mean
+        if self.p is None or mean is None:
+            return None
+        width = simultaneous_half_width(self.paired, self.comparisons)
+        return None if width is None else (mean - width, mean + width)
+
+    @property
+    def bound(self) -> float | None:
+        """The largest difference inside the interval, in either direction."""
+        return None if self.interval is None else max(map(abs, self.interval))
+
+    @property
+    def detectable(self) -> float | None:
+        """The smallest difference that as many seeds detect with a power of 80%, with the spread that was seen."""
+        if self.interval is None or self.paired.sd is None:
+            return None
+        return smallest_difference(self.paired.sd, self.paired.n, self.comparisons)
+
+    def seen_from(self, level: Level) -> Pair:
+        """The pair with that level first."""
+        if level is self.first:
+            return self
+        turned = replace(self.paired, mean=None if self.paired.mean is None else -self.paired.mean)
+        return replace(self, first=self.second, second=self.first, paired=turned)
 
 
 @dataclass(frozen=True)
@@ -62,19 +105,32 @@ class Effect:
 
     Attributes:
         levels: by value where those are numbers, else in the order of the file.
+        pairs: every other level against the reference; without a reference, all pairs.
         chosen: whether the sweep's file lists the values, as opposed to a range to draw from.
+        reference: the level of the experiment's own value; None where that was not tried or is not known.
     """
 
     name: str
     levels: tuple[Level, ...]
     pairs: tuple[Pair, ...]
     chosen: bool = False
+    reference: Level | None = None
+
+    @property
+    def tested(self) -> tuple[Pair, ...]:
+        """The pairs with a test."""
+        return tuple(pair for pair in self.pairs if pair.p is not None)
 
     @property
     def listed(self) -> bool:
         """Whether values are compared one by one: few of them, chosen or run more than once."""
         repeated = any(len(level.scores) > 1 for level in self.levels)
         return 1 < len(self.levels) <= _MANY and (repeated or self.chosen)
+
+    @property
+    def compared(self) -> tuple[Pair, ...]:
+        """The pairs that tables show: values that are compared one by one and share at least two seeds."""
+        return tuple(pair for pair in self.pairs if self.listed and pair.paired.n > 1)
 
     @property
     def edge(self) -> str:
@@ -113,7 +169,9 @@ def _effect(study: EntryStudy, name: str) -> Effect:
     levels = [_level(groups[text], name) for text in texts]
     if all(is_number(level.value) for level in levels):
         levels.sort(key=lambda level: float(level.value))
-    return Effect(name, tuple(levels), tuple(_pairs(levels, groups, name)), study.parameters[name].values is not None)
+    reference = next((level for level in levels if level.text == study.parameters[name].reference), None)
+    chosen = study.parameters[name].values is not None
+    return Effect(name, tuple(levels), tuple(_pairs(levels, reference, groups, name)), chosen, reference)
 
 
 def _level(trials: Sequence[TrialOutcome], name: str) -> Level:
@@ -128,11 +186,20 @@ def _level(trials: Sequence[TrialOutcome], name: str) -> Level:
     )
 
 
-def _pairs(levels: Sequence[Level], groups: dict[str, list[TrialOutcome]], name: str) -> list[Pair]:
-    compared = list(itertools.combinations(levels, 2)) if len(levels) <= _MANY else []
+def _pairs(
+    levels: Sequence[Level], reference: Level | None, groups: dict[str, list[TrialOutcome]], name: str
+) -> list[Pair]:
+    compared = list(itertools.combinations(levels, 2))
+    if reference is not None:
+        compared = [(level, reference) for level in levels if level is not reference]
+    if len(levels) > _MANY:
+        compared = []
     paired = [_paired(groups[first.text], groups[second.text], name) for first, second in compared]
     corrected = holm([difference.p if difference.n >= MIN_RESULT else None for difference in paired])
-    return [Pair(*levels, difference, p) for levels, difference, p in zip(compared, paired, corrected, strict=True)]
+    tested = sum(p is not None for p in corrected)
+    return [
+        Pair(*levels, difference, p, tested) for levels, difference, p in zip(compared, paired, corrected, strict=True)
+    ]
 
 
 def _paired(first: Sequence[TrialOutcome], second: Sequence[TrialOutcome], name: str) -> PairedDifference:
@@ -154,62 +221,6 @@ def _by_context(trials: Sequence[TrialOutcome], name: str) -> dict[tuple[tuple[s
         scores = by_context.setdefault(context, {})
         scores.update({run.seed: run.linear_top1 for run in trial.runs if run.linear_top1 is not None})
     return by_context
-
-
-def sentence(effect: Effect) -> str:
-    """One sentence about a parameter that its trials support."""
-    levels = [level for level in effect.levels if level.summary.mean is not None]
-    if len(levels) < 2:
-        return f"{effect.name}: fewer than two values have a result, so they cannot be compared."
-    best = max(levels, key=lambda level: level.summary.mean or 0.0)
-    if not effect.listed:
-        return (
-            f"{effect.name}: {len(levels)} values, too many or too rarely run to compare them one by one; the best "
-            f"trial had {best.text} ({_percent(best)})."
-        )
-    tested = [pair for pair in effect.pairs if pair.p is not None]
-    if not tested:
-        edge = f", the {effect.edge} value that was tried" if effect.edge else ""
-        return (
-            f"{effect.name}: {best.text} has the highest mean ({_percent(best)}{edge}), but no two values share "
-            f"{MIN_RESULT} seeds with all else equal, too few for a test."
-        )
-    if not any(pair.differs for pair in tested):
-        size = _points(max(tested, key=lambda pair: abs(pair.paired.mean or 0.0)))
-        least = min(pair.p or 0.0 for pair in tested)
-        values = listing([level.text for level in levels])
-        return (
-            f"{effect.name}: no significant difference between {values} (largest {size}, smallest corrected p "
-            f"{least:.2f})."
-        )
-    return _significant(effect, best, tested)
-
-
-def _significant(effect: Effect, best: Level, tested: Sequence[Pair]) -> str:
-    # Each other value with its pair.
-    own = [
-        (pair.second if pair.first is best else pair.first, pair)
-        for pair in tested
-        if best in (pair.first, pair.second)
-    ]
-    below = [f"{other.text} by {_points(pair)}" for other, pair in own if pair.differs]
-    near = [other.text for other, pair in own if not pair.differs]
-    parts = [f"{effect.name}: {best.text} has the highest mean ({_percent(best)})"]
-    parts += [f"above {listing(below)}"] if below else []
-    parts += [f"not significantly different from {listing(near)}"] if near else []
-    if not below:
-        apart = [(pair.first.text, pair.second.text, pair.paired.mean or 0.0) for pair in tested if pair.differs]
-        elsewhere = listing(f"{a} above {b}" if mean > 0 else f"{b} above {a}" for a, b, mean in apart)
-        parts.append(f"significant: {elsewhere}")
-    return "; ".join(parts) + f" (paired by seed, corrected for {len(tested)} comparisons)."
-
-
-def _points(pair: Pair) -> str:
-    return f"{with_interval(abs(pair.paired.mean or 0.0), pair.paired.ci95)} points"
-
-
-def _percent(level: Level) -> str:
-    return f"{with_interval(level.summary.mean, level.summary.ci95)}%"
 
 
 def mean_by_pair(study: EntryStudy, first: str, second: str) -> dict[tuple[str, str], float]:

@@ -10,7 +10,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from benchmark.cli.tables import cost_table, plan_table, runs_table, runs_text, sharing_text, trials_table, trials_text
+from benchmark.cli.tables import (
+    comparisons_table,
+    cost_table,
+    plan_table,
+    runs_table,
+    runs_text,
+    sharing_text,
+    trials_table,
+    trials_text,
+)
 from benchmark.text import duration
 
 if TYPE_CHECKING:
@@ -186,7 +195,9 @@ class ConsoleReporter:
             self.say(f"step costs: {path}")
 
     def study(self, record: StudyRecord) -> None:
-        """Prints all trials of a sweep, and what they cost."""
+        """Prints all trials of a sweep, the comparisons of its values, and what it cost."""
         if not self._quiet:
             self._console.print(trials_table(record))
+            if (compared := comparisons_table(record)) is not None:
+                self._console.print(compared)
             self.say(trials_text(record))

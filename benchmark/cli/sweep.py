@@ -13,6 +13,7 @@ from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.options import Costs, Data, Device, Download, Limit, Out, Seeds, Settings, Share, numbers
 from benchmark.cli.pages import write_pages
 from benchmark.cli.request import RunRequest, load_images
+from benchmark.cli.seeds import check_points, print_file_plan, print_study_plan, read_or_refuse
 from benchmark.data.spec import check_request
 from benchmark.errors import Interrupted, UserError
 from benchmark.experiment.explain import with_settings
@@ -20,7 +21,7 @@ from benchmark.experiment.files import find_experiment, shipped_experiments
 from benchmark.files import check_writable
 from benchmark.machine.devices import choose_device
 from benchmark.machine.interrupt import StopSignal
-from benchmark.records.study import STUDY_FILE, read_study
+from benchmark.records.study import STUDY_FILE
 from benchmark.sweep.spec import load_sweep, read_base
 from methods.config import nearest
 
@@ -47,18 +48,29 @@ def sweep(
     download: Download = False,
     costs: Costs = None,
     show: Annotated[str | None, typer.Option(metavar="STUDY", help="Print a study's trials (name or folder).")] = None,
+    detect: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            callback=check_points,
+            help="Print how many seeds detect a difference of so many points of linear top-1; train nothing.",
+        ),
+    ] = None,
     worker: Annotated[int | None, typer.Option("--worker", hidden=True, help="Process of the caller.")] = None,
 ) -> None:
     """Try out settings of an experiment with Optuna; then write the study's table and report."""
     reporter = ConsoleReporter()
     if show is not None:
-        _show_study(show, out, reporter)
+        _show_study(show, out, reporter, detect)
         return
     if config is None:
         raise UserError("a sweep is missing; `bench list sweeps` names the shipped ones, --show STUDY prints one")
     spec, path = load_sweep(config, study=study, seeds=numbers(seeds), trials=trials)
     files = (path, find_experiment(spec.experiment, path.parent))
     base = with_settings(lambda settings: read_base(spec, path, budget, settings), settings or [], *files)
+    if detect is not None:
+        print_file_plan(spec, path, out, detect, reporter, budget, settings or [])
+        return
     check_request(base.experiment.dataset, data, download)
     check_writable(out / spec.name, "choose another --out")
     named = spec.experiment if spec.experiment in shipped_experiments() else str(files[1])
@@ -115,13 +127,12 @@ def _worker_arguments(arguments: list[str]) -> list[str]:
     return [*arguments[arguments.index("sweep") + 1 :], "--workers", "1", "--worker", str(os.getpid())]
 
 
-def _show_study(study: str, out: Path, reporter: ConsoleReporter) -> None:
+def _show_study(study: str, out: Path, reporter: ConsoleReporter, detect: float | None) -> None:
     for path in (Path(study) / STUDY_FILE, out / study / STUDY_FILE):
         if path.is_file():
-            try:
-                reporter.study(read_study(path))
-            except (ValueError, OSError) as error:
-                raise UserError(str(error)) from None
+            reporter.study(read_or_refuse(path))
+            if detect is not None:
+                print_study_plan(path, detect, reporter)
             return
     known = [path.parent.name for path in out.glob(f"*/{STUDY_FILE}")]
     hint = nearest(study, known) if known else f"{out} holds none; --out names another results folder"

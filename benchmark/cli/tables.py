@@ -10,7 +10,7 @@ from rich.table import Table
 
 from benchmark.records.budgets import budget_text, unit_text
 from benchmark.records.study import StudyRecord, TrialOutcome, value_text
-from benchmark.text import duration
+from benchmark.text import duration, p_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -240,6 +240,26 @@ def trials_table(record: StudyRecord) -> Table:
             mark = ["*" if trial.point in best else ""] if has_front else []
             table.add_row(*map(escape, (study.entry, point, *cells, *mark, state)))
     return table
+
+
+def comparisons_table(record: StudyRecord) -> Table | None:
+    """The comparisons of each parameter's values; None where no two values share two seeds."""
+    from benchmark.analysis.findings import COMPARISONS, comparison_name, difference_text, finding, points_text
+    from benchmark.analysis.studies import effects
+
+    table = _captioned(COMPARISONS)
+    for name in ("entry", "comparison", "seeds", "difference", "p (Holm)", "detectable", "finding"):
+        is_number = name in ("seeds", "difference", "p (Holm)", "detectable")
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number)
+    for study in record.studies:
+        for effect in effects(study):
+            for pair in effect.compared:
+                what = f"{effect.name.removeprefix(f'{study.entry}.')}: {comparison_name(pair)}"
+                p = "-" if pair.p is None else p_text(pair.p)
+                detectable = "-" if pair.detectable is None else points_text(pair.detectable)
+                cells = (what, str(pair.paired.n), difference_text(pair), p, detectable, finding(pair))
+                table.add_row(*map(escape, (study.entry, *cells)))
+    return table if table.row_count else None
 
 
 def _captioned(caption: str) -> Table:

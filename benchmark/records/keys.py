@@ -76,7 +76,7 @@ FREE_SETTINGS = (
         f"optimizer.{name}"
         for name in ("lr", "lr_rule", "weight_decay", "weight_decay_end", "betas", "trust_coefficient", "warmup")
     ),
-    *("optimizer.warmup_start", "optimizer.final_lr", "ema.start", "ema.end"),
+    *("optimizer.warmup_start", "optimizer.final_lr", "ema.start", "ema.half_life", "ema.end"),
 )
 
 

@@ -68,12 +68,17 @@ class TrialOutcome(Part):
 
 
 class ParameterRange(Part):
-    """The values that a parameter may have: a list, or a range."""
+    """The values that a parameter may have: a list, or a range.
+
+    `reference`: the experiment's own value, as `value_text` has it; None where it is not in the list. Earlier studies
+    have none.
+    """
 
     values: list[Any] | None = None
     low: float | None = None
     high: float | None = None
     log: bool = False
+    reference: str | None = None
 
 
 class EntryStudy(Part):

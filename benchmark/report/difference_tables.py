@@ -13,15 +13,16 @@ from benchmark.analysis.relative import cost_ratio
 from benchmark.records.schema import UNCHANGED
 from benchmark.report.summary import name_of, self_supervised
 from benchmark.report.tables import Cell, Table, number_cell, row_cell
-from benchmark.text import listing
+from benchmark.text import listing, p_text, signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DIFFERENCES = (
-    *("Entry", "Pairs", "Linear top-1 (points)", "p (Holm)", "Chance to be higher", "Verdict", "Training time (ratio)"),
+    *("Entry", "Pairs", "Linear top-1 (points)", "p (Holm)", "Chance to be higher", "Verdict", "Cost (ratio)"),
 )
 _OPPOSITE = {"higher": "lower", "lower": "higher"}
+_VERDICTS = {"tie": "not significant"}
 
 
 def differences_table(comparison: Comparison) -> Table | None:
@@ -53,7 +54,7 @@ def _difference_cells(pair: Difference) -> tuple[Cell, ...]:
         row_cell(pair.row),
         Cell(str(pair.paired.n), pair.paired.n),
         Cell(_signed(pair, 1.0), pair.paired.mean),
-        number_cell(pair.p, lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"),
+        number_cell(pair.p, p_text),
         number_cell(pair.improvement, lambda v: f"{v:.2f}"),
         Cell(_verdict(pair)),
         number_cell(None if ratio is None else ratio.mean, lambda v: f"{v:.2f}"),
@@ -64,11 +65,13 @@ def _signed(pair: Difference, sign: float) -> str:
     mean, width = pair.paired.mean, pair.paired.ci95
     if mean is None:
         return ""
-    return f"{sign * mean + 0.0:+.1f}" + ("" if width is None else f" ± {width:.1f}")
+    return signed(sign * mean, width)
 
 
 def _verdict(pair: Difference) -> str:
-    return pair.verdict or (f"fewer than {MIN_RESULT} pairs" if pair.paired.n < MIN_RESULT else "no spread, no test")
+    if pair.verdict:
+        return _VERDICTS.get(pair.verdict, pair.verdict)
+    return f"fewer than {MIN_RESULT} pairs" if pair.paired.n < MIN_RESULT else "no spread, no test"
 
 
 def pairs_table(comparison: Comparison) -> tuple[Table | None, str]:

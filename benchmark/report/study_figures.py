@@ -86,6 +86,7 @@ def _grid(width: float, height: float, rows: int, columns: int) -> tuple[Figure,
 def _draw_levels(axes: Axes, effect: Effect) -> None:
     colour = style.COLOURS["cnn_jepa"]
     means = []
+    _draw_undetectable(axes, effect)
     for x, level in enumerate(effect.levels):
         count = len(level.scores)
         offsets = [0.0] if count == 1 else [_SPREAD * (2 * i / (count - 1) - 1) for i in range(count)]
@@ -105,6 +106,16 @@ def _draw_levels(axes: Axes, effect: Effect) -> None:
     if max(len(level.text) for level in effect.levels) > 8:
         axes.tick_params(axis="x", labelrotation=20)
     axes.grid(visible=False, axis="x")
+
+
+def _draw_undetectable(axes: Axes, effect: Effect) -> None:
+    """Grey bars around the reference's mean: differences from it that are too small for the seeds to detect."""
+    if effect.reference is None or effect.reference.summary.mean is None:
+        return
+    sizes = {effect.levels.index(pair.first): pair.detectable or 0.0 for pair in effect.tested}
+    lows = [effect.reference.summary.mean - size for size in sizes.values()]
+    heights = [2 * size for size in sizes.values()]
+    axes.bar(list(sizes), heights, 0.5, lows, color=style.FAINT, alpha=0.2, linewidth=0, zorder=1)
 
 
 def _limits(effects: Sequence[Effect]) -> tuple[float, float]:

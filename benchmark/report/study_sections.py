@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from benchmark.analysis.comparison import UNSAFE_TIMES
-from benchmark.analysis.studies import Effect, Level, complete_trials, effects, sentence
+from benchmark.analysis.findings import COMPARISONS, comparison_name, difference_text, finding, points_text, sentence
+from benchmark.analysis.studies import Effect, Level, Pair, complete_trials, effects
 from benchmark.analysis.tables import relative
 from benchmark.files import write_atomically
 from benchmark.records.study import trials_csv, value_text
 from benchmark.report import study_figures as drawing
 from benchmark.report import style
 from benchmark.report.canvas import Picture, picture
-from benchmark.report.tables import Cell, Table, make_table
-from benchmark.text import listing, with_interval
+from benchmark.report.tables import Cell, Table, make_table, number_cell
+from benchmark.text import listing, p_text, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,10 @@ _EFFECTS = (
     "Each small point is a run. Large points are means with their 95% interval over seeds (each seed the mean of its "
     "runs with that value). All figures of one sweep have axes of the same length in points of accuracy. Scores are on "
     "the validation split, which also chose the probe's regularisation, so that all of them are slightly too high."
+)
+_UNDETECTABLE = (
+    " Grey bars around the mean of the experiment's own value: differences from it that are too small for these seeds "
+    "to detect (power 80%, corrected)."
 )
 _MAP = "Mean score of all runs at each combination."
 _IMPORTANCE = "Optuna's estimate (PED-ANOVA) of how much each parameter decides whether a trial is among the best."
@@ -101,6 +106,8 @@ def _part(
         "pictures": _pictures(study, entry_study, shown, out, span),
         "note": _NO_CURVES if drawing.only_points(entry_study) else "",
         "levels": _levels_table(shown, study.published, entry_study.entry),
+        "comparisons": _comparisons_table(shown),
+        "comparisons_note": COMPARISONS,
         "trials": _trials_table(entry_study, path.parent, out),
     }
 
@@ -112,7 +119,8 @@ def _pictures(
     # Of the samplers, this one minimises the cost as a second objective.
     front = drawing.trial_front(entry_study) if study.sampler == "nsga2" else None
     drawn: list[tuple[Any, str, str, str]] = [(front, "front", "Accuracy and cost", _FRONT)]
-    drawn.append((drawing.effect_plots(shown, entry_study, span=span), "effects", "Effects", _EFFECTS))
+    caption = _EFFECTS + (_UNDETECTABLE if any(e.reference and e.tested for e in shown) else "")
+    drawn.append((drawing.effect_plots(shown, entry_study, span=span), "effects", "Effects", caption))
     for number, (first, second) in enumerate(drawing.pairs_of(entry_study), 1):
         title = f"{first} and {second}"
         drawn.append((drawing.heat_map(entry_study, first, second), f"pair-{number}", title, _MAP))
@@ -164,6 +172,24 @@ def _level_row(effect: Effect, text: str, level: Level | None, published: Publis
         "Published linear (%)": Cell(with_interval(linear), linear),
         "Published kNN (%)": Cell(with_interval(near), near),
         "Published where": Cell(published.source if published else ""),
+    }
+
+
+def _comparisons_table(shown: Sequence[Effect]) -> Table:
+    """Each parameter's comparisons of two values that share at least two seeds."""
+    rows = [_comparison_row(effect.name, pair) for effect in shown for pair in effect.compared]
+    return make_table(rows, "Seeds", "Difference (points)", "p (Holm)", "Detectable (points)")
+
+
+def _comparison_row(name: str, pair: Pair) -> dict[str, Cell]:
+    return {
+        "Parameter": Cell(name),
+        "Comparison": Cell(comparison_name(pair)),
+        "Seeds": Cell(str(pair.paired.n), pair.paired.n),
+        "Difference (points)": Cell(difference_text(pair), pair.paired.mean),
+        "p (Holm)": number_cell(pair.p, p_text),
+        "Detectable (points)": number_cell(pair.detectable, points_text),
+        "Finding": Cell(finding(pair)),
     }
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.calibration import NO_PRICES
 from benchmark.analysis.comparability import backbone_text, differing_fields, grouped, machine_text, tags_of
 from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
-from benchmark.analysis.differences import all_pairs, declared_references, differences
+from benchmark.analysis.differences import Difference, all_pairs, declared_references, differences
 from benchmark.analysis.values import commit_text, row_flags
 from benchmark.records.budgets import budget_text, fixed_cost
 from benchmark.records.schema import TUNED
 from benchmark.report import step_costs, style
 from benchmark.report.breaks import breaks_between_rungs, breaks_between_runs
-from benchmark.text import duration, listing, with_interval
+from benchmark.text import duration, listing, p_text, signed, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -113,11 +113,17 @@ def _open_order(best: Row, others: Sequence[Row], comparison: Comparison) -> str
     ]
     clauses = []
     if alike:
-        clauses.append(f"in paired tests it is not significantly different from {listing(map(name_of, alike))}")
+        named = listing(f"{name_of(row)} ({_tested(tested[id(row)])})" for row in alike)
+        clauses.append(f"in paired tests it is not significantly different from {named}")
     if near:
         whose = "those" if len(near) > 1 else "that"
         clauses.append(f"its interval overlaps {whose} of {listing(map(name_of, near))}")
     return f"; {', and '.join(clauses)}, so their order is open" if clauses else ""
+
+
+def _tested(pair: Difference) -> str:
+    """A tested difference with its 95% interval: without it, "not significantly different" would say little."""
+    return f"{signed(pair.paired.mean or 0.0, pair.paired.ci95)} points, p {p_text(pair.p or 0.0)}"
 
 
 def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
@@ -157,11 +163,13 @@ def _against_random(rows: Sequence[Row], comparison: Comparison) -> str:
     if not floors:
         return "This comparison has no untrained network (random init), so it is unknown what training added."
     by_verdict = grouped(rows, comparison.beats_random_init)
+
+    def named(row: Row, verdict: str) -> str:
+        reached = f" at {with_interval(row.accuracy.mean, row.half_width)}%" if verdict == "tie" else ""
+        return name_of(row) + (" (collapsed)" if row.collapsed else "") + reached
+
     verdicts = {
-        verdict: listing(
-            name_of(row) + (" (collapsed)" if row.collapsed else "") for row in by_verdict.get(verdict, ())
-        )
-        for verdict in ("yes", "tie", "no")
+        verdict: listing(named(row, verdict) for row in by_verdict.get(verdict, ())) for verdict in ("yes", "tie", "no")
     }
     floor = listing(f"{with_interval(row.accuracy.mean, row.half_width)}%" for row in floors)
     networks = {backbone_text(row.first) for row in floors}
@@ -184,7 +192,7 @@ def _against_reference(comparison: Comparison) -> list[str]:
     parts = []
     for verdict, words in {"higher": "higher", "lower": "lower", "tie": "not significantly different"}.items():
         alike = [d for d in tested if d.verdict == verdict]
-        named = listing(f"{name_of(d.row)} ({d.paired.mean or 0.0:+.1f} points)" for d in alike)
+        named = listing(f"{name_of(d.row)} ({_tested(d)})" for d in alike)
         parts += [f"{words}: {named}"] if alike else []
     return [
         f"Compared with {name_of(tested[0].reference)}, the declared reference (paired by seed, corrected for "

@@ -81,6 +81,7 @@ def _entry_study(queue: EntryTrials) -> EntryStudy:
                 low=None if spec.low is None else float(spec.low),
                 high=None if spec.high is None else float(spec.high),
                 log=spec.log,
+                reference=queue.space.references.get(name),
             )
             for name, spec in queue.space.parameters.items()
         },

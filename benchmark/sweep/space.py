@@ -14,6 +14,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +26,7 @@ from benchmark.experiment.files import find_experiment, set_key
 from benchmark.experiment.run_spec import plan_runs
 from benchmark.experiment.spec import validate_experiment
 from benchmark.randomness import generator
+from benchmark.records.study import value_text
 from benchmark.sweep.spec import entry_name, read_base
 
 if TYPE_CHECKING:
@@ -158,6 +160,23 @@ class Space:
         except UserError as error:
             raise UserError(f"{self.where}: with {point_text(point)}: {error}") from None
 
+    @cached_property
+    def references(self) -> dict[str, str]:
+        """The experiment's own value of each parameter, as text, where it is among the listed ones.
+
+        Empty where the experiment is not valid without a point.
+        """
+        try:
+            experiment, (entry,) = self.resolve({})
+        except UserError:
+            return {}
+        recipe = entry.entry.recipe or experiment.recipe
+        own = {**entry.settings.model_dump(mode="json"), "backbone": entry.backbone.model_dump(), "recipe": recipe}
+        values = {**experiment.model_dump(mode="json"), self.entry: own}
+        texts = {name: value_text(_at(values, name.split("."))) for name in self.parameters}
+        listed = {name: [value_text(value) for value in spec.listed() or ()] for name, spec in self.parameters.items()}
+        return {name: text for name, text in texts.items() if text in listed[name]}
+
 
 def spaces(sweep: SweepSpec, base: BaseExperiment, where: str) -> list[Space]:
     """A space per entry, in the order of the file.
@@ -274,3 +293,10 @@ def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
+def _at(values: Any, keys: Sequence[str]) -> Any:
+    """The value at the end of a path through nested mappings; None where it ends before."""
+    for key in keys:
+        values = values.get(key) if isinstance(values, dict) else None
+    return values

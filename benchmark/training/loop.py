@@ -85,6 +85,11 @@ class Training:
         time, devices = self.elapsed, ledger.mean_devices(self.elapsed)
         return self.spec.budget.progress(self.total_steps, steps=ledger.steps, training_time=time, devices=devices)
 
+    def pace(self, progress: float) -> float:
+        """Progress that a step makes; under a budget of time the mean of those so far, 0 before the first."""
+        total = self.total_steps
+        return 1 / total if total is not None else progress / max(1, self.step)
+
 
 class Callbacks:
     """What the loop calls: progress reports, evaluation, pruning, saving and interrupts. These do nothing."""
@@ -127,7 +132,7 @@ def run_step(
     views = training.batches.views(raw, training.augmenter, index)
     mark("views")
     loss, logs = _differentiate(training, raw, views, progress, mark)
-    step = Step(progress, index, generator(spec.seed, "masks", index))
+    step = Step(progress, index, generator(spec.seed, "masks", index), pace=training.pace(progress))
     training.method.after_backward(step)
     clip = spec.settings.optimizer.clip
     if clip is not None:

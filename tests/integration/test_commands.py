@@ -70,6 +70,7 @@ EXECUTED: dict[str, dict[str, str]] = {
 _HOURS = "takes minutes to hours: the same path runs small in "
 _DEVICES = "starts processes, which tests/integration/test_devices.py does (gloo); "
 _SWEEP = "trains a whole sweep: tests/integration/test_sweep.py runs a small one, --show and its report included"
+_SPREAD = "needs results of several seeds: unit tests of cli make a study and runs"
 _CHECKPOINT = "needs somebody's weights and a dataset: tests/integration/test_foreign.py makes small ones"
 _HARDWARE = "another machine's measurement: unit tests of cli and report, with invented ones"
 _COST = "minutes of measurement: tests/integration/test_cost.py, on fewer images"
@@ -114,12 +115,15 @@ ONLY_READ: dict[str, str] = {
     "cnn_jepa,simclr,ijepa,vicreg,byol,simclr_vit,random_init,random_init_vit": f"{_HOURS}test_run.py",
     "bench run ijepa_small --data FOLDER": f"{_HOURS}test_run.py",
     "bench run ijepa_small --data FOLDER --methods ijepa --budget epochs=16": f"{_HOURS}test_run.py",
+    "bench sweep tune_small --data FOLDER": _SWEEP,
     "bench sweep tune_learning_rate --data FOLDER --set dataset.train_images=10000 --set batch_size=64 "
     "--set evaluation.points=1 --set evaluation.images=2000 --budget epochs=2 --workers 2 --share": _SWEEP,
     "bench report results/tune_learning_rate results/cifar10-jpeg --budget epochs=2 "
     "--out reports/tune_learning_rate": _SWEEP,
     "bench sweep mask_ratio --data FOLDER": _SWEEP,
     "bench sweep --show mask_ratio": _SWEEP,
+    "bench sweep mask_ratio --detect 1": _SPREAD,
+    "bench sweep --show mask_ratio --detect 1": _SPREAD,
     "bench report results/mask_ratio --out reports/mask": _SWEEP,
     "bench evaluate weights.pth --backbone resnet50 --dataset imagenette --data DATA --name theirs": _CHECKPOINT,
     "bench evaluate weights.ckpt --backbone resnet18,stem=small_pad2 --dataset cifar10 --format solo-learn --protocols "

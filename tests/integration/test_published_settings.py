@@ -19,6 +19,7 @@ from benchmark.experiment.spec import load_experiment
 from benchmark.training.optim import lr_factor, weight_decay
 from cnn_jepa import MaskSpec
 from methods.backbones import BackboneSpec, build_backbone, count_parameters
+from methods.base import Step
 
 SHIPPED = {"cifar10": 32, "imagenet100": 224, "imagenet1k": 224}
 ENTRIES = ["cnn_jepa", "cnn_jepa_dense", "byol", "simclr", "vicreg", "ijepa", "simclr_vit", "supervised", "random_init",
@@ -34,6 +35,10 @@ def _plans(name: str) -> dict[str, RunSpec]:
 @pytest.fixture(scope="module")
 def plans() -> dict[str, dict[str, RunSpec]]:
     return {name: _plans(name) for name in SHIPPED}
+
+
+def _at(progress: float) -> Step:
+    return Step(progress, 0, torch.Generator())
 
 
 def _lr(plan: RunSpec) -> float:
@@ -187,9 +192,10 @@ def test_methods_at_224_px(plans: dict[str, dict[str, RunSpec]], name: str) -> N
     assert (ijepa.loss, ijepa.normalise, ijepa.primary) == ("smooth_l1", "layer", "ema")
     # Quarter points of 0.996 -> 1: on a cosine 0.99659, 0.998, 0.99941; I-JEPA's is linear.
     for one in (cnn_jepa, byol):
-        momenta = [one.ema.momentum(progress) for progress in (0, 0.25, 0.5, 0.75, 1)]
+        momenta = [one.ema.momentum(_at(progress)) for progress in (0, 0.25, 0.5, 0.75, 1)]
         assert momenta == pytest.approx([0.996, 0.99659, 0.998, 0.99941, 1.0], abs=5e-6)
-    assert [ijepa.ema.momentum(progress) for progress in (0, 0.25, 0.5, 1)] == pytest.approx([0.996, 0.997, 0.998, 1])
+    momenta = [ijepa.ema.momentum(_at(progress)) for progress in (0, 0.25, 0.5, 1)]
+    assert momenta == pytest.approx([0.996, 0.997, 0.998, 1])
 
 
 def test_views_at_224_px(plans: dict[str, dict[str, RunSpec]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from cnn_jepa import prediction_loss
@@ -32,6 +33,14 @@ def test_normalised_vectors() -> None:
     assert normalise(features, "l2").tolist() == [pytest.approx([0.6, 0.8]), [0.0, 1.0]]
     assert normalise(features, "layer").tolist() == [pytest.approx([-1.0, 1.0], abs=1e-3)] * 2
     assert normalise(features, "none").dtype == torch.float32
+
+
+def test_channels_are_normalised_over_the_batch() -> None:
+    features_BND = torch.randn(4, 6, 3) * torch.tensor([0.1, 1.0, 9.0]) + torch.tensor([5.0, 0.0, -2.0])
+    expected = F.batch_norm(features_BND.flatten(0, 1), None, None, training=True)
+    torch.testing.assert_close(normalise(features_BND, "batch"), expected.view_as(features_BND), rtol=1e-4, atol=1e-3)
+    target = features_BND.flatten(0, 1)
+    assert feature_loss(expected, target, "mse", "batch").max().item() == pytest.approx(0.0, abs=1e-5)
 
 
 def test_layer_normalises_the_target_only_and_l2_both() -> None:

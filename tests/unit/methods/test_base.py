@@ -95,7 +95,7 @@ def test_target_moves_only_after_the_step(lab: Any, name: str, kind: str) -> Non
     assert all(not value.requires_grad and value.grad is None for value in targets.values())
     assert all(torch.equal(start[key], value) for key, value in targets.items())
     method.after_step(lab.step(0.3))
-    momentum = method.config.ema.momentum(0.3)
+    momentum = method.config.ema.momentum(lab.step(0.3))
     online = dict(method.named_parameters())
     for key, value in targets.items():
         expected = momentum * start[key] + (1 - momentum) * online[key.removeprefix("target_")]

@@ -54,3 +54,9 @@ def test_terms_are_weighted_and_logged_unweighted() -> None:
     assert float(total) == pytest.approx(2 * float(logs["variance"]) + 0.5 * float(logs["covariance"]))
     assert regularisation(JEPAConfig(masking=RANDOM), features, {}) == 0.0
     assert not JEPAConfig(masking=RANDOM).compares_images
+
+
+def test_targets_normalised_over_the_batch_compare_images() -> None:
+    assert JEPAConfig(masking=RANDOM, normalise="batch").compares_images
+    with pytest.raises(ValueError, match="normalise is 'batch', but cycle_weight is"):
+        JEPAConfig(masking=RANDOM, normalise="batch", cycle_weight=0.5)

@@ -13,6 +13,7 @@ from benchmark.analysis.statistics import (
     paired_difference,
     probability_of_improvement,
     sampling_half_width,
+    simultaneous_half_width,
     summarise,
 )
 
@@ -120,3 +121,14 @@ def test_sampling_error_is_scipys_wilson_interval_for_whole_counts(right: int, i
 
 def test_holm_leaves_out_what_was_not_tested() -> None:
     assert holm([None, 0.01, None, 0.04]) == [None, pytest.approx(0.02), None, pytest.approx(0.04)]
+
+
+def test_intervals_that_hold_together_are_wider() -> None:
+    summary = summarise([40.0, 41.0, 42.0])
+    assert simultaneous_half_width(summary, 1) == pytest.approx(summary.ci95)
+    # 2 degrees of freedom, 0.05 / 6 to either side.
+    assert simultaneous_half_width(summary, 3) == pytest.approx(stats.t.isf(0.05 / 6, 2) / math.sqrt(3))
+    assert simultaneous_half_width(summarise([40.0]), 3) is None
+    assert simultaneous_half_width(paired_difference([1.0, 2.0], [1.0, 2.0]), 3) is None  # equal on every seed
+    with pytest.raises(ValueError, match="comparisons is 0"):
+        simultaneous_half_width(summary, 0)

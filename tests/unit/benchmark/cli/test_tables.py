@@ -123,3 +123,16 @@ def test_markup_in_names_is_printed_as_it_is(make_record: Any) -> None:
     with console.capture() as capture:
         console.print(tables.runs_table([make_record("byol", status="collapsed", flags=["[red]x[/red]"])]))
     assert "[red]x[/red]" in capture.get()
+
+
+def test_comparisons_of_a_parameter_are_listed() -> None:
+    table = tables.comparisons_table(make_study())
+    assert table is not None and "power of 80%" in str(table.caption)
+    rows = {row[1]: row for row in _rows(table)}
+    assert len(rows) == 1 + 6  # two strategies; each pair of four depths
+    below = rows["predictor_depth: 1 against 3"]
+    assert below[0] == "cnn_jepa" and below[2] == "3" and below[3].startswith("-6.") and below[-1] == "lower"
+    alike = rows["masking.strategy: mixed against random"]
+    assert alike[-1].startswith("not significant: no difference larger than ")
+    assert float(alike[5]) > 0.0
+    assert tables.comparisons_table(make_study(seeds=1)) is None

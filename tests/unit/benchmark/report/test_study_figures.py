@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from studies import DEPTH, STRATEGY, make_front_study, make_run, make_study
+from studies import DEPTH, STRATEGY, make_front_study, make_run, make_study, study_of
 
 from benchmark.analysis.fronts import front_trials
+from benchmark.analysis.studies import effects
 from benchmark.files import write_atomically
 from benchmark.records.study import EntryStudy, ParameterRange, TrialOutcome, find_studies
 from benchmark.report.page import write_report
@@ -32,8 +33,6 @@ def _panels(figure: Figure | None) -> list[Any]:
 
 
 def test_effects_show_every_run_and_an_interval_per_value() -> None:
-    from benchmark.analysis.studies import effects
-
     study = make_study().studies[0]
     strategy, depth = _panels(effect_plots(effects(study), study))
     points = [len(collection.get_offsets()) for collection in depth.collections if len(collection.get_offsets()) > 1]
@@ -45,8 +44,6 @@ def test_effects_show_every_run_and_an_interval_per_value() -> None:
 
 
 def test_intervals_over_three_seeds_are_shown_whole() -> None:
-    from benchmark.analysis.studies import effects
-
     scores = {"mixed": [40.0, 40.1, 43.0], "random": [41.0, 41.1, 41.2]}  # the first interval: 41.0 ± 4.2
     trials = [
         TrialOutcome(
@@ -66,8 +63,6 @@ def test_intervals_over_three_seeds_are_shown_whole() -> None:
 
 
 def test_a_drawn_parameter_is_a_cloud_on_its_own_axis() -> None:
-    from benchmark.analysis.studies import effects
-
     trials = [
         TrialOutcome(
             number=i, point=i, state="complete", entry="e", value=40.0 + i, runs=[make_run(0, 40.0 + i)],
@@ -124,3 +119,16 @@ def test_a_study_of_accuracy_against_cost_shows_its_front(tmp_path: Path) -> Non
         page = write_report([], [], tmp_path / made.name, studies=studies).read_text(encoding="utf-8")
         assert ("Accuracy and cost, CNN-JEPA" in page) == there
         assert (tmp_path / made.name / "figures" / f"study-{made.name}-cnn_jepa-front-column.svg").exists() == there
+
+
+def test_differences_too_small_to_be_detected_are_shaded() -> None:
+    scores: dict[tuple[object, ...], list[float]] = {(1,): [40.0, 41.0, 42.0], (2,): [41.0, 43.0, 45.0]}
+    for reference, bars in (({"depth": "2"}, 1), ({}, 0)):
+        study = study_of(scores, reference=reference)
+        (effect,) = effects(study)
+        (panel,) = _panels(effect_plots([effect], study))
+        assert len(panel.patches) == bars
+        if bars:  # at the other value's place, around the mean of the experiment's own
+            box, size = panel.patches[0].get_bbox(), effect.pairs[0].detectable or 0.0
+            assert (box.x0, box.x1) == (-0.25, 0.25)
+            assert (box.y0, box.y1) == (pytest.approx(43.0 - size), pytest.approx(43.0 + size))

@@ -37,8 +37,9 @@ def test_a_report_of_a_study_alone(tmp_path: Path) -> None:
         assert "The sweep took 12.50 device-hours of training, 15.00 with set-up and probes." in text
         assert "0.50 went into pruned runs" in text
         assert "marked unsafe (resumed)" in text
-        assert "cnn_jepa.predictor_depth: " in text and "above 1 by" in text
-        assert "cnn_jepa.masking.strategy: no significant difference between mixed and random" in text
+        assert "cnn_jepa.predictor_depth: " in text and " against 1: +6." in text
+        assert "Comparisons, CNN-JEPA" in text and "not significant: no difference larger than " in text
+        assert "Not significantly different: " in text and "Smallest detectable difference with 3 seeds: " in text
         assert "given up at 40% of its budget" in text
         assert "their book" in text and "73.2" in text and "69.2" in text  # also of a value that we did not try
         assert "No row is ranked" not in text

@@ -71,7 +71,7 @@ def test_each_entry_is_judged_by_the_floor_of_its_network(make_record: Any) -> N
     both = [*records, make_record("random_init", 1, top1=38.0, **vit), make_record("ijepa", top1=38.5, **vit)]
     said = answer(comparisons(both)[0])
     assert "each entry with that of its own network): " in said[-1]
-    assert "not different, as the intervals overlap: I-JEPA" in said[-1]
+    assert "not different, as the intervals overlap: I-JEPA at 38.5 ± 1.0%" in said[-1]
 
 
 def test_the_answer_has_at_most_three_sentences_and_the_rest_stands_beside_it(make_record: Any) -> None:

@@ -32,6 +32,7 @@ def test_a_trial_is_a_point_and_its_value_the_mean_of_its_seeds(open_sweep: Call
     assert set(sweep.runs.pruners) == {never_prune}
     assert sweep.studies[0].best().params == {DEPTH: 3}
     assert read_study(sweep.folder / "study.json") == record
+    assert study.parameters[DEPTH].reference == "3"  # the recipe's
     rows = list(csv.DictReader((sweep.folder / "trials.csv").open()))
     assert len(rows) == 6
     assert {(row[DEPTH], row["seed"], row["linear_validation_top1"]) for row in rows} >= {("3", "1", "44.0")}

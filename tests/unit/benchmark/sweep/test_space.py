@@ -244,3 +244,27 @@ def test_the_recipe_itself_is_checked_where_it_will_be_trained(write_sweep: Call
     path = write_sweep({"entries": entries}, confirm_seeds=[7], confirm_recipe=True)
     with pytest.raises(UserError, match=r"with the recipe's own settings: .*predictor_depth"):
         resolve_sweep(load_sweep(str(path))[0], path, budget=None, settings=[])
+
+
+@pytest.mark.slow
+def test_the_experiments_own_value_is_a_reference_where_it_is_listed(resolve: Callable[..., Any]) -> None:
+    parameters = {
+        DEPTH: {"values": [1, 3]},
+        "cnn_jepa.kernel_size": {"values": [5, 7]},  # its own is 3
+        "cnn_jepa.masking.target_share": {"values": [0.25, 0.5]},  # set below
+        "cnn_jepa.projection_dim": {"values": [None, 32]},
+        "backbone.width": {"low": 8, "high": 16, "step": 8},
+        LR: RATE,  # no list
+    }
+    settings = {"cnn_jepa.masking.block_sizes": None, "cnn_jepa.masking.target_share": 0.5}
+    (space,) = resolve(parameters=parameters, settings=settings, sampler="random", trials=2).spaces
+    assert space.references == {
+        DEPTH: "3", "cnn_jepa.masking.target_share": "0.5", "cnn_jepa.projection_dim": "null", "backbone.width": "8",
+    }  # fmt: skip
+
+
+def test_every_shipped_ablation_holds_the_experiments_own_value() -> None:
+    for name in shipped_sweeps():
+        spec, path = load_sweep(name)
+        for space in resolve_sweep(spec, path, budget=None, settings=[]).spaces:
+            assert set(space.references) == set(space.parameters), name

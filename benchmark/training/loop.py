@@ -86,7 +86,13 @@ class Training:
         return self.spec.budget.progress(self.total_steps, steps=ledger.steps, training_time=time, devices=devices)
 
     def pace(self, progress: float) -> float:
-        """Progress that a step makes; under a budget of time the mean of those so far, 0 before the first."""
+        """Progress that a step makes.
+
+        Under a budget of time the mean of those so far, 0 before the first; 0, too, while the FLOPs of a step, which a
+        budget of FLOPs needs, are being counted.
+        """
+        if self.spec.budget.kind == "flops" and not self.ledger.flops_per_step:
+            return 0.0
         total = self.total_steps
         return 1 / total if total is not None else progress / max(1, self.step)
 

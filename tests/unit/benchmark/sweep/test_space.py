@@ -266,5 +266,7 @@ def test_the_experiments_own_value_is_a_reference_where_it_is_listed(resolve: Ca
 def test_every_shipped_ablation_holds_the_experiments_own_value() -> None:
     for name in shipped_sweeps():
         spec, path = load_sweep(name)
+        if spec.sampler != "grid":  # tuning over ranges compares no values
+            continue
         for space in resolve_sweep(spec, path, budget=None, settings=[]).spaces:
             assert set(space.references) == set(space.parameters), name

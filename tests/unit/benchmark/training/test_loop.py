@@ -53,6 +53,22 @@ def test_a_run_takes_its_steps_and_is_evaluated_and_saved_at_each_point(make_tra
     assert [point.progress for point in training.ledger.record(None).evaluation_points] == [0.3, 0.5, 0.8, 1.0]
 
 
+@pytest.mark.parametrize(
+    ("budget", "paces"),
+    [({"steps": 4}, [0.25] * 4), ({"epochs": 0.4}, [0.5] * 2), ({"wall_clock": 1000}, [0.0])],
+)
+def test_a_method_is_told_how_much_progress_a_step_makes(
+    make_training: Any, monkeypatch: pytest.MonkeyPatch, budget: dict[str, float], paces: list[float]
+) -> None:
+    training, seen = make_training(budget=budget), list[float]()
+    monkeypatch.setattr(training.method, "after_step", lambda step: seen.append(step.pace))
+    for _ in paces:
+        run_step(training, training.progress)
+        training.step += 1
+    assert seen == pytest.approx(paces)
+    assert training.pace(0.3) == pytest.approx(paces[0] or 0.3)  # under a budget of time: so far, 0.3 in one step
+
+
 @pytest.mark.slow
 def test_the_loss_falls(make_training: Any) -> None:
     training = make_training(budget={"steps": 40})

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from claims import claim
+from claims import claim, unmeasured
 from images import shapes_folder
 
 from benchmark.records.cost import StepCost, find_costs
@@ -66,7 +66,7 @@ def compare_threads(name: str, two: StepCost, one: StepCost) -> None:
     for entry in two.entries:
         other = single[entry.entry]
         if entry.seconds_per_step is None or other.seconds_per_step is None or not entry.ratio or not other.ratio:
-            claim(f"{name}, {entry.entry}", 0.0, "x", detail=f"{entry.status}, {other.status}")
+            unmeasured(f"{name}, {entry.entry}: one thread against two", f"{entry.status}, {other.status}", "x")
             continue
         claim(
             f"{name}, {entry.entry}: one thread against two",

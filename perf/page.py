@@ -167,8 +167,7 @@ def render(outcomes: list[Outcome], machine: dict[str, str]) -> str:
         "",
         f"{sum(outcome.status == 'ran' for outcome in outcomes)} of {len(outcomes)} scripts ran"
         + (f", {kept} kept from earlier measurements" if kept else "")
-        + f"; "
-        f"{len(judged) - len(missed)} of {len(judged)} claims of this measurement held."
+        + (f"; {len(judged) - len(missed)} of {len(judged)} claims of this measurement held." if judged else ".")
         + (f" Missed: {'; '.join(missed)}." if missed else ""),
         "",
     ]

@@ -95,7 +95,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Law:
-    """accuracy(x) = a - gap (x / start)^-c in percent; `gap` is what is left to gain at the shortest rung, `start`."""
+    """accuracy(x) = a - gap (x / start)^-c in percent; `gap` is a less the accuracy at `start`, the shortest rung."""
 
     a: float
     gap: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,9 @@ from benchmark.machine.interrupt import StopSignal
 from benchmark.records.study import STUDY_FILE
 from benchmark.sweep.spec import load_sweep, read_base
 from methods.config import nearest
+
+if TYPE_CHECKING:
+    from benchmark.sweep.sweep import Sweep
 
 app = typer.Typer()
 
@@ -101,6 +104,15 @@ def sweep(
     cost = sweep_cost(resolved, specs, dataset, source, chosen, ConsoleReporter(worker is not None).say)
     sweep_options = SweepOptions(out, storage, data, device, share)
     running = Sweep(resolved, dataset, sweep_options, reporter.say, stop_signal, cost)
+    _work(running, stop_signal, reporter, workers, worker)
+
+
+def _work(running: Sweep, stop_signal: StopSignal, reporter: ConsoleReporter, workers: int, worker: int | None) -> None:
+    """Runs the trials that are left, then writes table and report; a worker does the former alone.
+
+    Raises:
+        typer.Exit: 130 after an interruption, 1 if a trial failed.
+    """
     try:
         with stop_signal:
             if worker is not None:

@@ -39,6 +39,7 @@ _VIT = {"name": "vit_tiny", "patch_size": 4, "width": 32, "depth": 1}
 _PREDICTOR = {"predictor_width": 32, "predictor_heads": 1, "predictor_depth": 1}
 _EVERY_TERM = {"variance_weight": 0.5, "covariance_weight": 0.1, "cycle_weight": 0.5, "projection_dim": 16}
 _UNSHARED = {"masking": {"target_share": None}}  # so that images hide different numbers of cells
+_BATCH = {"normalise": "batch", "ema": {"start": None, "half_life": 0.2}}
 _UNEVEN = {"masking": {"same_size": False, "context_scale": [0.5, 1.0]}}
 _ENTRIES: dict[str, dict[str, Any]] = {
     "byol": {"overrides": {"projector_hidden": 32, "predictor_hidden": 32, "output_dim": 16}},
@@ -49,9 +50,11 @@ _ENTRIES: dict[str, dict[str, Any]] = {
     "cnn_jepa_dense": {"method": "cnn_jepa", "overrides": {"encoder": "masked_dense"}},
     "cnn_jepa_uneven": {"method": "cnn_jepa", "overrides": _UNSHARED},
     "cnn_jepa_terms": {"method": "cnn_jepa", "overrides": {**_UNSHARED, **_EVERY_TERM}},
+    "cnn_jepa_batch": {"method": "cnn_jepa", "overrides": {**_UNSHARED, **_BATCH}},
     "ijepa": {"backbone": _VIT, "overrides": _PREDICTOR},
     "ijepa_uneven": {"method": "ijepa", "backbone": _VIT, "overrides": {**_PREDICTOR, **_UNEVEN}},
     "ijepa_terms": {"method": "ijepa", "backbone": _VIT, "overrides": {**_PREDICTOR, **_UNEVEN, **_EVERY_TERM}},
+    "ijepa_batch": {"method": "ijepa", "backbone": _VIT, "overrides": {**_PREDICTOR, **_UNEVEN, **_BATCH}},
 }
 _SGD = {"name": "sgd", "lr": 0.05, "warmup": 0.0, "weight_decay": 0.001, "clip": 1.0}
 _CUT = ("byol", "supervised", "cnn_jepa_uneven", "ijepa_uneven")  # whose losses do not compare images

@@ -17,7 +17,8 @@ import torch
 
 _SCRIPT = Path(__file__).with_name("share_batches.py")
 _CUT = ("byol", "supervised", "cnn_jepa_uneven", "ijepa_uneven")
-_WHOLE = (*_CUT, "simclr", "vicreg", "cnn_jepa", "cnn_jepa_dense", "cnn_jepa_terms", "ijepa", "ijepa_terms")
+_JEPAS = ("cnn_jepa", "cnn_jepa_dense", "cnn_jepa_terms", "cnn_jepa_batch", "ijepa", "ijepa_terms", "ijepa_batch")
+_WHOLE = (*_CUT, "simclr", "vicreg", *_JEPAS)
 
 
 def _start(*command: object, **environment: object) -> subprocess.Popen[str]:

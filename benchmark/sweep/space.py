@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from benchmark.errors import UserError
 from benchmark.experiment.entries import resolve_entries
@@ -67,19 +68,18 @@ class Space:
     def suggest(self, trial: Trial) -> Point:
         """The point that Optuna's sampler, or the queue, gives a trial."""
         stored: Point = {}
-        for name, spec in self.parameters.items():
-            if spec.values is not None:
-                stored[name] = trial.suggest_categorical(name, [_label(value) for value in spec.values])
-                continue
-            assert spec.low is not None and spec.high is not None
-            listed = spec.listed()
-            high = listed[-1] if listed else spec.high
-            if spec.whole:
-                step = int(spec.step or 1)
-                stored[name] = trial.suggest_int(name, int(spec.low), int(high), log=spec.log, step=step)
+        for name, of in self.distributions().items():
+            if isinstance(of, CategoricalDistribution):
+                stored[name] = trial.suggest_categorical(name, of.choices)
+            elif isinstance(of, IntDistribution):
+                stored[name] = trial.suggest_int(name, of.low, of.high, log=of.log, step=of.step)
             else:
-                stored[name] = trial.suggest_float(name, float(spec.low), float(high), log=spec.log, step=spec.step)
+                stored[name] = trial.suggest_float(name, of.low, of.high, log=of.log, step=of.step)
         return self.decoded(stored)
+
+    def distributions(self) -> dict[str, CategoricalDistribution | IntDistribution | FloatDistribution]:
+        """Each parameter's values as Optuna has them."""
+        return {name: _distribution(spec) for name, spec in self.parameters.items()}
 
     def points(self) -> list[Point | None]:
         """All points in the order of the trials; None where the sampler chooses later, from earlier trials.
@@ -263,6 +263,17 @@ def check_on_data(resolved: ResolvedSweep, dataset: Dataset, device: torch.devic
 def point_text(point: Point) -> str:
     """A point for messages."""
     return ", ".join(f"{name}={json.dumps(value)}" for name, value in point.items()) or "the recipe's own settings"
+
+
+def _distribution(spec: ParameterSpec) -> CategoricalDistribution | IntDistribution | FloatDistribution:
+    if spec.values is not None:
+        return CategoricalDistribution([_label(value) for value in spec.values])
+    assert spec.low is not None and spec.high is not None
+    listed = spec.listed()
+    high = listed[-1] if listed else spec.high
+    if spec.whole:
+        return IntDistribution(int(spec.low), int(high), log=spec.log, step=int(spec.step or 1))
+    return FloatDistribution(float(spec.low), float(high), log=spec.log, step=spec.step)
 
 
 def _draw(spec: ParameterSpec, seed: int, name: str, number: int) -> Any:

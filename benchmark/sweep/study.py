@@ -25,7 +25,7 @@ from benchmark.sweep.storage import GRACE, quiet, retry_dead, without_worker
 from methods.backbone_spec import BackboneSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from benchmark.data.datasets import Dataset
@@ -131,7 +131,13 @@ class EntryTrials:
 
 
 def open_study(
-    storage: BaseStorage, space: Space, folder: Path, precision: str, dataset: Dataset, step_cost: str | None = None
+    storage: BaseStorage,
+    space: Space,
+    folder: Path,
+    precision: str,
+    dataset: Dataset,
+    step_cost: str | None = None,
+    decided: Callable[[], list[FrozenTrial]] = list,
 ) -> EntryTrials:
     """The study of one entry, created with its queue, or resumed.
 
@@ -139,6 +145,7 @@ def open_study(
         folder: of the study's results, where the workers' locks lie.
         precision: that every run has, resolved.
         step_cost: key of the record that gives a calibrated budget its steps.
+        decided: trials of another storage that a new one begins with.
 
     Raises:
         UserError: the storage holds a study under this name that differs in more than its number of trials.
@@ -165,6 +172,8 @@ def open_study(
     trials = EntryTrials(space, study, folder, heartbeat=isinstance(storage, RDBStorage))
     with quiet():
         study.set_user_attr("asked", identity)
+        if not trials.trials():
+            study.add_trials(decided())
         trials.top_up()
         study.set_user_attr("ready", True)
     return trials

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,9 +16,11 @@ from benchmark.errors import Interrupted
 from benchmark.experiment.run_spec import resolve_precision
 from benchmark.machine.devices import choose_device
 from benchmark.records.schema import TUNED, UNCHANGED, UNTUNED
+from benchmark.records.study import STUDY_FILE
 from benchmark.runs.runner import finished_record
 from benchmark.sweep.export import export
 from benchmark.sweep.progress import Pace
+from benchmark.sweep.restore import decided_trials, recorded_studies
 from benchmark.sweep.storage import failures, open_storage
 from benchmark.sweep.study import open_study, study_lock, worker_lock
 from benchmark.sweep.trial_runs import SweepOptions, TrialRuns
@@ -32,8 +35,8 @@ if TYPE_CHECKING:
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.machine.interrupt import StopSignal
     from benchmark.records.cost import StepCost
-    from benchmark.records.study import StudyRecord
-    from benchmark.sweep.space import ResolvedSweep
+    from benchmark.records.study import EntryStudy, StudyRecord
+    from benchmark.sweep.space import ResolvedSweep, Space
     from benchmark.sweep.study import EntryTrials
 
 
@@ -71,11 +74,28 @@ class Sweep:
         self.folder = options.out / resolved.sweep.name
         storage = open_storage(options.storage, self.folder)
         precision = resolve_precision(resolved.experiment, choose_device(options.device)).precision
+        step_cost = cost.key if cost else None
         with study_lock(self.folder), failures():
+            recorded = recorded_studies(self.folder)
             self.studies: list[EntryTrials] = [
-                open_study(storage, space, self.folder, precision, dataset, cost.key if cost else None)
+                open_study(
+                    *(storage, space, self.folder, precision, dataset, step_cost),
+                    decided=partial(self._decided, recorded.get(space.entry), space),
+                )
                 for space in resolved.spaces
             ]
+
+    def _decided(self, recorded: EntryStudy | None, space: Space) -> list[FrozenTrial]:
+        """The trials that a record has of an entry's study, for a storage that has none."""
+        if recorded is None:
+            return []
+        points = self.resolved.experiment.evaluation.points
+        trials = decided_trials(
+            recorded, space, points, lambda point, seed: self.runs.plan(space.data(point, [seed])), self.folder
+        )
+        if trials:
+            self._say(f"{space.entry}: {len(trials)} trials taken from {STUDY_FILE}; the storage had none")
+        return trials
 
     def stop_workers(self) -> None:
         """Passes the user's interruption on to the processes that work beside this one."""

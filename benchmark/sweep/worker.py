@@ -15,6 +15,7 @@ from benchmark.errors import Interrupted, UserError
 from benchmark.randomness import derive_seed
 from benchmark.runs.run import never_prune
 from benchmark.sweep.progress import Pace
+from benchmark.sweep.restore import pruning_step
 from benchmark.sweep.space import FIRST, point_text
 from benchmark.sweep.storage import failures, quiet
 from benchmark.sweep.trial_runs import outcome
@@ -150,10 +151,8 @@ class Worker:
         """Reports the scores of a trial's run to the pruner; `place` is the number of its seed."""
 
         def should_prune(scores: Mapping[str, float]) -> bool:
-            # Steps count on over the seeds, so that trials are compared at the same seed and progress.
-            step = place * self.points + max(0, round(scores["progress"] * self.points) - 1)
             with failures():  # of the storage, which are not the run's
-                trial.report(scores["knn20"], step)
+                trial.report(scores["knn20"], pruning_step(place, scores["progress"], self.points))
                 return trial.should_prune()
 
         return should_prune

@@ -6,7 +6,7 @@ sparse encoder's. Shape suffixes: B images, C channels, H W pixels, h w cells, N
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from cnn_jepa.masking import Masks, check_fits
 from cnn_jepa.program import Program, Step, adopt, arguments, fetch, mutates, run
 from cnn_jepa.tracing import BATCH_NORMS, trace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class MaskedDenseEncoder(nn.Module):
@@ -28,15 +31,17 @@ class MaskedDenseEncoder(nn.Module):
         patch_size: side in pixels of the square that one cell of the mask covers; a multiple of the network's total
             stride.
 
+        stages: paths of the network's modules whose maps `feature_maps` gives beside the last (`layer1`, ...).
+
     Raises:
-        ValueError: the network has an operation that cannot run on a part of an image (it is named), or the patch size
-            does not fit.
+        ValueError: the network has an operation that cannot run on a part of an image (it is named), the patch size
+            does not fit, or a stage gives no map.
     """
 
-    def __init__(self, backbone: nn.Module, patch_size: int) -> None:
+    def __init__(self, backbone: nn.Module, patch_size: int, stages: Sequence[str] = ()) -> None:
         super().__init__()
         self.patch_size = patch_size
-        self.program: Program = trace(backbone, patch_size)
+        self.program: Program = trace(backbone, patch_size, stages)
         adopt(self, backbone)
 
     def forward(self, images_BCHW: Tensor, context: Masks | Tensor) -> Tensor:
@@ -50,6 +55,18 @@ class MaskedDenseEncoder(nn.Module):
             ValueError: mask and images do not fit each other, or a batch norm in training sees fewer than two
                 positions.
         """
+        features: Tensor = self._encode(images_BCHW, context)[self.program.last]
+        return features
+
+    def feature_maps(self, images_BCHW: Tensor, context: Masks | Tensor) -> list[Tensor]:
+        """The maps of the stages, in their order, and the features, all zero at masked positions; as `forward`."""
+        values = self._encode(images_BCHW, context)
+        visible = _Visible(context.context_Bhw if isinstance(context, Masks) else context)
+        maps = [visible.apply(values[stage]) for stage in self.program.stages]  # an activation may not keep zeros
+        return [*maps, values[self.program.last]]
+
+    def _encode(self, images_BCHW: Tensor, context: Masks | Tensor) -> list[Any]:
+        """The values of the steps that are needed at the end."""
         context_Bhw = context.context_Bhw if isinstance(context, Masks) else context
         check_fits(context_Bhw, images_BCHW, self.patch_size)
         visible = _Visible(context_Bhw)
@@ -58,8 +75,7 @@ class MaskedDenseEncoder(nn.Module):
             values[number] = visible.apply(images_BCHW) if number == 0 else self._run(step, values, visible)
             for other in step.done:
                 values[other] = None
-        result: Tensor = values[-1]
-        return result
+        return values
 
     def _run(self, step: Step, values: list[Any], visible: _Visible) -> Any:
         module = fetch(self, step.target) if step.kind == "module" else None

@@ -71,14 +71,23 @@ class Step:
 
 @dataclass(frozen=True)
 class Program:
-    """A network's steps; the first is the images, the last its result."""
+    """A network's steps; the first is the images, the last its result.
+
+    `stages`: the steps whose values are the maps of the stages that were asked for.
+    """
 
     steps: tuple[Step, ...]
+    stages: tuple[int, ...] = ()
 
     @property
     def stride(self) -> int:
         """Pixels per position of the result."""
         return self.steps[-1].stride or 1
+
+    @property
+    def last(self) -> int:
+        """The number of the step that makes the result."""
+        return len(self.steps) - 1
 
 
 def adopt(module: nn.Module, network: nn.Module) -> None:

@@ -12,7 +12,7 @@ positions.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from cnn_jepa.blocks.layout import Layout, Need, carry, context_on_host
 from cnn_jepa.masking import Masks, check_fits
 from cnn_jepa.program import Program, Step, adopt, arguments, fetch, mutates, run
 from cnn_jepa.tracing import BATCH_NORMS, trace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class SparseEncoder(nn.Module):
@@ -38,15 +41,17 @@ class SparseEncoder(nn.Module):
         patch_size: side in pixels of the square that one cell of the mask covers; a multiple of the network's total
             stride.
 
+        stages: paths of the network's modules whose maps `feature_maps` gives beside the last (`layer1`, ...).
+
     Raises:
-        ValueError: the network has an operation that cannot run on a part of an image (it is named), or the patch size
-            does not fit.
+        ValueError: the network has an operation that cannot run on a part of an image (it is named), the patch size
+            does not fit, or a stage gives no map.
     """
 
-    def __init__(self, backbone: nn.Module, patch_size: int) -> None:
+    def __init__(self, backbone: nn.Module, patch_size: int, stages: Sequence[str] = ()) -> None:
         super().__init__()
         self.patch_size = patch_size
-        self.program: Program = trace(backbone, patch_size)
+        self.program: Program = trace(backbone, patch_size, stages)
         self._writes = any(mutates(backbone, step) for step in self.program.steps)
         adopt(self, backbone)
 
@@ -62,23 +67,34 @@ class SparseEncoder(nn.Module):
             ValueError: mask and images do not fit each other, or a batch norm in training sees fewer than two
                 positions.
         """
-        ways, index, grid = self._lay_out(images_BCHW, context)
-        cells, positions = index[-1]
+        return self._encode(images_BCHW, context, (self.program.last,))[0]
+
+    def feature_maps(self, images_BCHW: Tensor, context: Masks | Tensor) -> list[Tensor]:
+        """The maps of the stages, in their order, and the features, all zero at masked positions; as `forward`."""
+        return self._encode(images_BCHW, context, (*self.program.stages, self.program.last))
+
+    def _encode(self, images_BCHW: Tensor, context: Masks | Tensor, wanted: tuple[int, ...]) -> list[Tensor]:
+        """The values of some steps, as maps."""
+        ways, index, grid = self._lay_out(images_BCHW, context, wanted)
+        cells, *places = index[-1]
         values: list[Any] = [None] * len(self.program.steps)
         values[0] = maps.cut(images_BCHW, cells, self.patch_size)
         for number, step in enumerate(self.program.steps[1:], start=1):
             values[number] = self._run(step, values, ways[number], index[number], grid)
             for other in step.done:
                 values[other] = None
-        features = values[-1]
-        side = features.shape[2]
-        return maps.place(rows.as_rows(features), positions, (grid[0], grid[1] * side, grid[2] * side))
+        placed = []
+        for number, positions in zip(wanted, places, strict=True):
+            side = values[number].shape[2]
+            size = (grid[0], grid[1] * side, grid[2] * side)
+            placed.append(maps.place(rows.as_rows(values[number]), positions, size))
+        return placed
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _lay_out(
-        self, images_BCHW: Tensor, context: Masks | Tensor
+        self, images_BCHW: Tensor, context: Masks | Tensor, wanted: tuple[int, ...]
     ) -> tuple[list[str], list[tuple[Tensor, ...]], tuple[int, int, int]]:
-        """The way and the index of each step (and, last, the indices of cutting and placing), and (B, h, w).
+        """The way and the index of each step (and, last, of cutting and of placing each wanted value), and (B, h, w).
 
         Depends on the mask's values, so that it cannot be compiled.
         """
@@ -88,7 +104,8 @@ class SparseEncoder(nn.Module):
         kind, dtype = images_BCHW.device.type, rows.working_dtype(images_BCHW)
         ways = [self._way(step, kind, dtype) for step in self.program.steps]
         groups = [self._index(layout, step, way) for step, way in zip(self.program.steps, ways, strict=True)]
-        groups.append((layout.cells, layout.positions(self.patch_size // self.program.stride)))
+        sides = [self.patch_size // (self.program.steps[number].stride or 1) for number in wanted]
+        groups.append((layout.cells, *(layout.positions(side) for side in sides)))
         distinct = {id(tensor): tensor for group in groups for tensor in group}
         moved = dict(zip(distinct, carry(list(distinct.values()), images_BCHW.device), strict=True))
         index = [tuple(moved[id(tensor)] for tensor in group) for group in groups]

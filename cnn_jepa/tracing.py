@@ -20,7 +20,7 @@ from cnn_jepa.program import Program, Reach, Ref, Step, mutates, run
 from cnn_jepa.reach import POOLS, find_reach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 # Layers that keep zeros zero, and all layers that work on each position alone.
 _KEEP_ZERO = (
@@ -47,15 +47,17 @@ _METHODS = {"add": _SUMS, "add_": _SUMS, "mul": _PRODUCTS, "mul_": _PRODUCTS}
 _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
-def trace(network: nn.Module, patch_size: int) -> Program:
+def trace(network: nn.Module, patch_size: int, stages: Sequence[str] = ()) -> Program:
     """Traces a network into its operations in order.
 
     Args:
         network: maps images to their last feature map.
         patch_size: side in pixels of the square that a cell of the mask covers.
+        stages: paths of the modules whose maps are wanted beside the result.
 
     Raises:
-        ValueError: an operation cannot run on a part of an image (it is named), or the patch size does not fit.
+        ValueError: an operation cannot run on a part of an image (it is named), the patch size does not fit, or a stage
+            gives no map.
     """
     name = type(network).__name__
     try:
@@ -77,7 +79,8 @@ def trace(network: nn.Module, patch_size: int) -> Program:
     strides = [step.stride for step in reader.steps if step.stride is not None]
     if patch_size < 1 or patch_size % max(strides):
         raise ValueError(f"patch_size is {patch_size}; {name} needs a multiple of its total stride, {max(strides)}")
-    return Program(_with_ends(reader.steps))
+    numbers = tuple(reader.end_of(stage) for stage in stages)
+    return Program(_with_ends(reader.steps, numbers), numbers)
 
 
 def _graph(network: nn.Module, *, training: bool) -> fx.Graph:
@@ -134,6 +137,7 @@ class _Reader:
         self.network = network
         self.steps: list[Step] = []
         self._number: dict[fx.Node, int] = {}
+        self._ends: dict[str, int] = {}
 
     def read(self, node: fx.Node) -> str | None:
         """Adds the node; returns what is wrong with it, if anything."""
@@ -153,8 +157,26 @@ class _Reader:
         if isinstance(step, str):
             return step
         self._number[node] = len(self.steps)
+        self._ends |= {path: len(self.steps) for path, _ in (node.meta.get("nn_module_stack") or {}).values()}
         self.steps.append(step)
         return None
+
+    def end_of(self, module: str) -> int:
+        """The step that makes a module's value.
+
+        Raises:
+            ValueError: the network has no such module, or its value is no map, or is changed later.
+        """
+        name = f"stage '{module}' of {type(self.network).__name__}"
+        number = self._ends.get(module)
+        if number is None or number >= len(self.steps):
+            raise ValueError(f"{name}: no module of this name is called")
+        if self.steps[number].stride is None or self.steps[number].channels_last:
+            raise ValueError(f"{name}: its value is no map (B, C, h, w)")
+        for step in self.steps[number + 1 :]:
+            if mutates(self.network, step) and step.args and step.args[0] == Ref(number):
+                raise ValueError(f"{name}: '{step.target}' changes its value in place")
+        return number
 
     def _check_output(self, node: fx.Node) -> str | None:
         result = node.args[0]
@@ -273,8 +295,8 @@ def conv_reach(module: nn.Module) -> Reach:
     return reach
 
 
-def _with_ends(steps: list[Step]) -> tuple[Step, ...]:
-    """Notes at each step the values that are not needed after it."""
+def _with_ends(steps: list[Step], kept: Sequence[int]) -> tuple[Step, ...]:
+    """Notes at each step the values that are not needed after it; those of `kept` are needed to the end."""
     last: dict[int, int] = {}
     for number, step in enumerate(steps):
         for a in (*step.args, *step.kwargs.values()):
@@ -282,5 +304,7 @@ def _with_ends(steps: list[Step]) -> tuple[Step, ...]:
                 last[a.step] = number
     ends: dict[int, list[int]] = {}
     for value, number in last.items():
+        if value in kept:
+            continue
         ends.setdefault(number, []).append(value)
     return tuple(replace(step, done=tuple(ends.get(number, ()))) for number, step in enumerate(steps))

@@ -25,8 +25,8 @@ class BackboneSpec(Config):
         depth: number of a ViT's blocks (12 as published).
         patch_size: side of a ViT's patches in pixels (16 as published).
         heads: of a ViT's attention; one per 64 channels by default (3, 6 and 12), or per 32.
-        class_token: of a ViT trained elsewhere, with positions of its own: `features` takes the token's last state as
-            the feature vector, `beside` takes the mean of the patch tokens. None: the network has no such token.
+        class_token: of a ViT: `features` takes the token's last state as the feature vector, `beside` takes the mean of
+            the patch tokens. None: the network has no such token.
     """
 
     name: str = "resnet18"
@@ -75,7 +75,7 @@ class BackboneSpec(Config):
     @property
     def elsewhere(self) -> str | None:
         """The setting that only networks trained elsewhere have; this suite trains nothing with it."""
-        return "class_token" if self.class_token else "stem=small_pad2" if self.stem == "small_pad2" else None
+        return "stem=small_pad2" if self.stem == "small_pad2" else None
 
     def grid(self, image_size: int) -> tuple[int, int]:
         """Rows and columns of the feature map.

@@ -1,6 +1,4 @@
-"""Backbones by name, all from timm: ResNet, WideResNet and ConvNeXt for the CNNs, ViT without a class token.
-
-Encoders that were trained elsewhere may be ViTs with one (`class_token`).
+"""Backbones by name, all from timm: ResNet, WideResNet and ConvNeXt for the CNNs, ViT with or without a class token.
 
 Shape suffixes: B images, D feature dimension, h w cells of the feature map, N tokens, K kept tokens.
 """
@@ -12,6 +10,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from methods.backbone_spec import BACKBONES, CONVNEXTS, BackboneSpec, vit_heads, vit_width
@@ -21,7 +20,6 @@ __all__ = [
     "CNN",
     "Backbone",
     "BackboneSpec",
-    "ClassTokenViT",
     "ViT",
     "build_backbone",
     "count_parameters",
@@ -51,6 +49,14 @@ class Backbone(nn.Module, ABC):
     def feature_map(self, images: Tensor) -> Tensor:
         """Feature maps `(B, D, h, w)` of images `(B, 3, H, W)`."""
 
+    def feature_maps(self, images: Tensor) -> list[Tensor]:
+        """Feature maps of every stage, from fine to coarse; the last is `feature_map`'s.
+
+        Raises:
+            ValueError: the network has no stages.
+        """
+        raise ValueError(f"{self.spec.name} has no stages of different resolution; take feature_map")
+
     def with_net(self, net: nn.Module) -> Backbone:
         """The same kind of backbone around another network of the same architecture."""
         return type(self)(self.spec, net, self.dimension)
@@ -74,66 +80,110 @@ class CNN(Backbone):
         features: Tensor = self.net(images)
         return features
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Paths of the network's stages but the last, from fine to coarse, as `SparseEncoder` takes them."""
+        if self.spec.name in CONVNEXTS:
+            return ("stages.0", "stages.1", "stages.2")
+        return ("layer1", "layer2", "layer3")
+
+    def feature_maps(self, images: Tensor) -> list[Tensor]:
+        """Feature maps `(B, C, h, w)` of the four stages, from fine to coarse."""
+        last, maps = self.net.forward_intermediates(images, indices=len(self.stages) + 1)
+        return [*maps[:-1], last]
+
 
 class ViT(Backbone):
-    """A vision transformer without a class token, with fixed two-dimensional sine-cosine positions."""
+    """A vision transformer with fixed two-dimensional sine-cosine positions, with or without a class token.
 
-    pooling = "average of patch tokens"
-
-    def tokens(self, images: Tensor, keep_BK: Tensor | None = None) -> Tensor:
-        """Encodes patches, all or a part of them (I-JEPA: the context encoder sees visible patches alone).
-
-        Args:
-            images: `(B, 3, H, W)`.
-            keep_BK: indices of the patches to keep, in raster order; None keeps all.
-
-        Returns:
-            `(B, N, D)` or `(B, K, D)`.
-        """
-        embedded_BND = self.net.patch_embed(images)
-        tokens = embedded_BND + self.net.pos_embed.to(embedded_BND.dtype)
-        if keep_BK is not None:
-            tokens = tokens.gather(1, keep_BK.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
-        encoded: Tensor = self.net.norm(self.net.blocks(self.net.norm_pre(tokens)))
-        return encoded
-
-    def feature_map(self, images: Tensor) -> Tensor:
-        """Feature maps `(B, D, h, w)` of images `(B, 3, H, W)`."""
-        stride = self.spec.stride
-        rows, columns = images.shape[-2] // stride, images.shape[-1] // stride
-        tokens_BND = self.tokens(images)
-        # Not `len(images)`: an exported graph would hold the number of images that it was made with.
-        return tokens_BND.transpose(1, 2).reshape(images.shape[0], self.dimension, rows, columns)
-
-
-class ClassTokenViT(Backbone):
-    """A vision transformer with a class token before its patch tokens, and positions that come with its weights."""
+    Images of another size than it was built for get interpolated positions. An encoder that was trained elsewhere
+    brings positions of its own.
+    """
 
     @property
     def pooling(self) -> str:  # type: ignore[override]
         """What its features are."""
-        return "class token" if self.spec.class_token == "features" else ViT.pooling
+        return "class token" if self.spec.class_token == "features" else "average of patch tokens"
 
-    def _states(self, images: Tensor) -> Tensor:
-        """Last states `(B, 1 + N, D)` of the class token and of all patch tokens, after the final norm."""
-        embedded_BND = self.net.patch_embed(images)
-        token_B1D = self.net.cls_token.expand(embedded_BND.shape[0], -1, -1)
-        tokens = torch.cat([token_B1D.to(embedded_BND.dtype), embedded_BND], dim=1)
-        tokens = tokens + self.net.pos_embed.to(embedded_BND.dtype)
-        states: Tensor = self.net.norm(self.net.blocks(self.net.norm_pre(tokens)))
-        return states
+    @property
+    def prefix(self) -> int:
+        """How many tokens come before those of the patches."""
+        return 0 if self.spec.class_token is None else 1
+
+    def states(
+        self,
+        images: Tensor,
+        keep_BK: Tensor | None = None,
+        *,
+        replace_BN: Tensor | None = None,
+        mask_token: Tensor | None = None,
+        blocks: int = 1,
+    ) -> list[Tensor]:
+        """The states after the last blocks, the very last after the final norm.
+
+        Args:
+            images: `(B, 3, H, W)`, sides divisible by the patch size.
+            keep_BK: indices of the patches to keep, in raster order, the others being left out (I-JEPA's context
+                encoder, MAE); None keeps all.
+            replace_BN: boolean; patches whose embedding is replaced by the mask token (iBOT, data2vec).
+            mask_token: `(D,)`.
+            blocks: of how many (data2vec averages several).
+
+        Returns:
+            Of each `(B, prefix + N, D)`, or `(B, prefix + K, D)`.
+        """
+        tokens = self.net.patch_embed(images)
+        if replace_BN is not None:
+            assert mask_token is not None
+            tokens = torch.where(replace_BN.unsqueeze(-1), mask_token.to(tokens.dtype), tokens)
+        positions = self._positions(images).to(tokens.dtype)
+        tokens = tokens + positions[:, self.prefix :]
+        if keep_BK is not None:
+            tokens = tokens.gather(1, keep_BK.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+        if self.prefix:
+            # Not `len(images)`: an exported graph would hold the number of images that it was made with.
+            first_B1D = (self.net.cls_token.to(tokens.dtype) + positions[:, :1]).expand(tokens.shape[0], -1, -1)
+            tokens = torch.cat((first_B1D, tokens), dim=1)
+        tokens = self.net.norm_pre(tokens)
+        states = []
+        first = len(self.net.blocks) - blocks
+        for number, block in enumerate(self.net.blocks):
+            tokens = block(tokens)
+            if number >= first:
+                states.append(tokens)
+        return [*states[:-1], self.net.norm(tokens)]
+
+    def tokens(
+        self,
+        images: Tensor,
+        keep_BK: Tensor | None = None,
+        *,
+        replace_BN: Tensor | None = None,
+        mask_token: Tensor | None = None,
+    ) -> Tensor:
+        """The last states of the patches, `(B, N, D)` or `(B, K, D)`; arguments as for `states`."""
+        states = self.states(images, keep_BK, replace_BN=replace_BN, mask_token=mask_token)
+        return states[-1][:, self.prefix :]
 
     def feature_map(self, images: Tensor) -> Tensor:
-        """Feature maps `(B, D, h, w)` of images `(B, 3, H, W)`: the patch tokens'."""
+        """Feature maps `(B, D, h, w)` of images `(B, 3, H, W)`: the patches' states."""
         rows, columns = (side // self.spec.stride for side in images.shape[-2:])
-        patches_BND = self._states(images)[:, 1:]
-        return patches_BND.transpose(1, 2).reshape(images.shape[0], self.dimension, rows, columns)
+        return self.tokens(images).transpose(1, 2).reshape(images.shape[0], self.dimension, rows, columns)
 
     def features(self, images: Tensor) -> Tensor:
-        """Feature vectors `(B, D)`: the class token's last state, or the mean of the patch tokens'."""
+        """Feature vectors `(B, D)`: the class token's last state, or the mean of the patches'."""
         if self.spec.class_token == "features":
-            return self._states(images)[:, 0]
+            return self.states(images)[-1][:, 0]
         return super().features(images)
+
+    def _positions(self, images: Tensor) -> Tensor:
+        """Positions `(1, prefix + N, D)` for the patches of images of this size."""
+        positions: Tensor = self.net.pos_embed
+        old, new = self.net.patch_embed.grid_size, [side // self.spec.stride for side in images.shape[-2:]]
+        if list(old) == new:
+            return positions
+        resampled: Tensor = resample_abs_pos_embed(positions, new, old, num_prefix_tokens=self.prefix)
+        return resampled
 
 
 def sincos_positions(dimension: int, grid: tuple[int, int]) -> Tensor:
@@ -225,9 +275,10 @@ def _build_vit(spec: BackboneSpec, image_size: int, grid: tuple[int, int]) -> Ba
         num_classes=0,
         **depth,
     )
-    if spec.class_token is not None:
-        return ClassTokenViT(spec, net, width)
+    net.patch_embed.strict_img_size = False  # `ViT` fits the positions to other sizes
     positions = sincos_positions(width, grid)
+    if spec.class_token is not None:
+        positions = torch.cat((positions.new_zeros(1, width), positions))  # the token has none (MAE, appendix A.1)
     net.pos_embed = nn.Parameter(positions.unsqueeze(0), requires_grad=False)
     return ViT(spec, net, width)
 

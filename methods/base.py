@@ -23,19 +23,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """What a method needs to know of the experiment when it is built."""
+    """What a method needs to know of the experiment when it is built.
+
+    Attributes:
+        images: that it is trained on.
+    """
 
     image_size: int
     num_classes: int
+    images: int = 0
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a method sees: normalised views `(B, 3, H, W)`, labels `(B,)` (only `supervised` reads them), sample ids."""
+    """What a method sees.
+
+    Attributes:
+        views: normalised, `(B, 3, H, W)` each.
+        labels: `(B,)`; only methods with `reads_labels` may read them.
+        sample_ids: places in the training split, `(B,)`, on the CPU.
+        boxes: for methods with `needs_boxes`, where each view lies in its image: `(B, 4)` with the rows of its first
+            and last edge, then the columns, in shares of the image. A flipped view's columns run backwards.
+    """
 
     views: tuple[Tensor, ...]
     labels: Tensor
     sample_ids: Tensor
+    boxes: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,10 +143,12 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         trainable: False for a method that trains nothing and so costs nothing.
         view_count: how many views it takes; None for any number.
         fixed_view_size: its views have to be of the input size (masks on a fixed grid).
-        encoder_passes: how often each image of a step passes through an encoder, online or target, over all views.
         cost_varies: the cost of a step depends on its draws (masks), so that FLOPs are averaged over many steps.
         needs_whole_batch: its loss compares images with each other, so that gradients cannot be accumulated.
         reads_labels: it learns from labels, and so is trained on labelled images only.
+        needs_boxes: its loss needs to know where views lie in their images (`Batch.boxes`).
+        display_name: what figures and tables call it, where that is not its name.
+        colour: in figures, as `#rrggbb`; where it has none, one from its name's hash.
     """
 
     name: ClassVar[str]
@@ -141,10 +157,12 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     trainable: ClassVar[bool] = True
     view_count: ClassVar[int | None] = None
     fixed_view_size: ClassVar[bool] = False
-    encoder_passes: ClassVar[int] = 1
     cost_varies: ClassVar[bool] = False
     needs_whole_batch: ClassVar[bool] = False
     reads_labels: ClassVar[bool] = False
+    needs_boxes: ClassVar[bool] = False
+    display_name: ClassVar[str | None] = None
+    colour: ClassVar[str | None] = None
 
     def __init__(self, config: ConfigT, backbone: Backbone, task: Task) -> None:
         super().__init__()
@@ -179,6 +197,14 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     def views(self) -> tuple[ViewSpec, ...]:
         """The views that the method needs, in the order of `Batch.views`."""
         return self.config.views
+
+    @classmethod
+    def encoder_passes(cls, config: Any) -> tuple[int, ...]:
+        """How often each view passes through an encoder in a step, online or target, in the order of `views`.
+
+        The default is once. Views of which an encoder sees a part (masks) count whole.
+        """
+        return (1,) * len(config.views)
 
     @abstractmethod
     def loss(self, batch: Batch, step: Step) -> LossOutput:
@@ -243,8 +269,29 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         return parts
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Trainable parameters in two groups, `decay` True and False, by the recipe's exclusions."""
-        return split_by_decay(self.named_parameters(), everything=self.config.optimizer.decay_norm_and_bias)
+        """Trainable parameters in groups: `params`, and `decay`, whether weight decay applies to them.
+
+        By default two, by the recipe's exclusions. A method may give a group a factor of the learning rate
+        (`lr_factor`), or hold it where it is after the recipe's rule, without warm-up and cosine (`constant_lr`);
+        `grouped` makes such groups.
+        """
+        return self.grouped()
+
+    def grouped(self, **modules: tuple[nn.Module, dict[str, Any]]) -> list[dict[str, Any]]:
+        """Parameter groups in which some modules have options of their own.
+
+        Args:
+            modules: by any name: a module, and the options of its groups (`lr_factor`, `constant_lr`).
+        """
+        everything = self.config.optimizer.decay_norm_and_bias
+        apart = {id(parameter) for module, _ in modules.values() for parameter in module.parameters()}
+        rest = ((name, parameter) for name, parameter in self.named_parameters() if id(parameter) not in apart)
+        groups = split_by_decay(rest, everything=everything)
+        for module, options in modules.values():
+            groups += [
+                {**group, **options} for group in split_by_decay(module.named_parameters(), everything=everything)
+            ]
+        return groups
 
 
 def _unfolded(modules: Iterable[nn.Module]) -> Iterator[nn.Module]:

@@ -5,7 +5,7 @@ Shape suffixes: B images, D dimension of the projection.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightly.loss.negative_cosine_similarity import NegativeCosineSimilarity
@@ -52,9 +52,10 @@ class BYOL(Method[BYOLConfig]):
     """
 
     name = "byol"
+    display_name = "BYOL"
+    colour = "#117733"
     config_class = BYOLConfig
     view_count = 2
-    encoder_passes = 4
 
     def __init__(self, config: BYOLConfig, backbone: Backbone, task: Task) -> None:
         super().__init__(config, backbone, task)
@@ -63,6 +64,11 @@ class BYOL(Method[BYOLConfig]):
         self.target_backbone = frozen_copy(self.backbone)
         self.target_projector = frozen_copy(self.projector)
         self.criterion = NegativeCosineSimilarity()
+
+    @classmethod
+    def encoder_passes(cls, config: Any) -> tuple[int, ...]:
+        """Each view passes the online network and the target."""
+        return (2,) * len(config.views)
 
     def loss(self, batch: Batch, step: Step) -> LossOutput:
         """Mean of both directions' negative cosine similarity, from -1 to 1 (equation 2 is 4 + 4 times it)."""

@@ -65,10 +65,11 @@ class CNNJEPAMethod(Method[CNNJEPAConfig]):
     """CNN-JEPA in the harness; the model itself is `cnn_jepa.CNNJEPA`."""
 
     name = "cnn_jepa"
+    display_name = "CNN-JEPA"
+    colour = "#332288"
     config_class = CNNJEPAConfig
     view_count = 1
     fixed_view_size = True
-    encoder_passes = 2
     cost_varies = True
     backbone_kinds = ("cnn",)
 
@@ -95,6 +96,11 @@ class CNNJEPAMethod(Method[CNNJEPAConfig]):
             ValueError: the masks cannot be drawn on the grid.
         """
         config.check_masking(grid)
+
+    @classmethod
+    def encoder_passes(cls, config: Any) -> tuple[int, ...]:
+        """The view passes the context encoder, in part, and the target encoder."""
+        return (2,) * len(config.views)
 
     def loss(self, batch: Batch, step: Step) -> LossOutput:
         """Prediction loss over target cells, and the optional terms."""

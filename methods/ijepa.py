@@ -162,10 +162,11 @@ class IJEPA(Method[IJEPAConfig]):
     """I-JEPA (section 3): context encoder on visible patches, EMA target encoder on all, predictor for each block."""
 
     name = "ijepa"
+    display_name = "I-JEPA"
+    colour = "#2fa899"
     config_class = IJEPAConfig
     view_count = 1
     fixed_view_size = True
-    encoder_passes = 2
     cost_varies = True
     backbone_kinds = ("vit",)
 
@@ -197,6 +198,11 @@ class IJEPA(Method[IJEPAConfig]):
     def compares_images(cls, config: Any) -> bool:
         """Whether a term of the loss, or the targets' normalisation, compares images."""
         return bool(config.compares_images)
+
+    @classmethod
+    def encoder_passes(cls, config: Any) -> tuple[int, ...]:
+        """The view passes the context encoder, in part, and the target encoder."""
+        return (2,) * len(config.views)
 
     def loss(self, batch: Batch, step: Step) -> LossOutput:
         """Mean over all target patches of all blocks; blocks that overlap count each (section 3, "Loss")."""

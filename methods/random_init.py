@@ -21,9 +21,10 @@ class RandomInit(Method[RandomInitConfig]):
     """The backbone as initialised. Its batch-norm statistics have to be gathered on full images before it is probed."""
 
     name = "random_init"
+    display_name = "random init"
+    colour = "#6b6b6b"
     config_class = RandomInitConfig
     view_count = 0
-    encoder_passes = 0
     trainable = False
 
     def __init__(self, config: RandomInitConfig, backbone: Backbone, task: Task) -> None:

@@ -52,6 +52,11 @@ def method_names() -> tuple[str, ...]:
     return _PLUGINS.names()
 
 
+def own_methods() -> tuple[str, ...]:
+    """The methods of this suite."""
+    return tuple(_OURS)
+
+
 def method_class(name: str) -> type[Method[Any]]:
     """The class of a method.
 

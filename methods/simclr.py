@@ -49,9 +49,10 @@ class SimCLR(Method[SimCLRConfig]):
     """SimCLR (section 2.1): backbone, projector, NT-Xent over both views of the whole batch, all ranks' together."""
 
     name = "simclr"
+    display_name = "SimCLR"
+    colour = "#d55e00"
     config_class = SimCLRConfig
     view_count = 2
-    encoder_passes = 2
     needs_whole_batch = True
 
     def __init__(self, config: SimCLRConfig, backbone: Backbone, task: Task) -> None:

@@ -39,6 +39,7 @@ class Supervised(Method[SupervisedConfig]):
     """
 
     name = "supervised"
+    colour = "#000000"
     config_class = SupervisedConfig
     view_count = 1
     reads_labels = True

@@ -60,9 +60,10 @@ class VICReg(Method[VICRegConfig]):
     """VICReg (section 4): backbone, expander; statistics over the whole batch, all ranks' together."""
 
     name = "vicreg"
+    display_name = "VICReg"
+    colour = "#882255"
     config_class = VICRegConfig
     view_count = 2
-    encoder_passes = 2
     needs_whole_batch = True
 
     def __init__(self, config: VICRegConfig, backbone: Backbone, task: Task) -> None:

@@ -88,6 +88,7 @@ RUNS: tuple[Column[RunRow], ...] = (
         "images that passed an encoder, online or target, forward: samples x passes of the method",
         "record.ledger.views",
     ),
+    count("encoded_pixels", "the pixels of those views", "record.ledger.encoded_pixels"),
     number("images_per_second", "median throughput", "record.ledger.samples_per_second.median"),
     number("flops_per_step", "as `flops_per_image`, for a step of the whole batch", "record.ledger.flops_per_step"),
     number("flops", "for the whole run", "record.ledger.flops"),

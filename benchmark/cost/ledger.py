@@ -47,7 +47,7 @@ class Ledger:
         self._windows: list[float] = []
         self._window_start: tuple[float, int] | None = None
         self._points: list[Point] = []
-        self.steps = self.samples = self.views = self.resumed = 0
+        self.steps = self.samples = self.views = self.encoded_pixels = self.resumed = 0
         self.flops_per_step: float | None = None
         self.tracked = False
 
@@ -77,11 +77,12 @@ class Ledger:
             if self._phase == "training":
                 self._data_wait += self._clock() - start
 
-    def count(self, samples: int, encoder_passes: int) -> None:
-        """Counts a finished step, in which each sample passed an encoder `encoder_passes` times."""
+    def count(self, samples: int, views: int, pixels: int) -> None:
+        """Counts a finished step, in which so many views of each sample, and pixels of them, passed an encoder."""
         self.steps += 1
         self.samples += samples
-        self.views += samples * encoder_passes
+        self.views += samples * views
+        self.encoded_pixels += samples * pixels
 
     def close_window(self) -> None:
         """Ends a window of throughput (over training time, so that no other phase enters it), and begins the next."""
@@ -142,6 +143,7 @@ class Ledger:
             steps=self.steps,
             samples=self.samples,
             views=self.views,
+            encoded_pixels=self.encoded_pixels,
             samples_per_second=throughput,
             flops_per_step=self.flops_per_step,
             flops=self.flops,
@@ -168,7 +170,7 @@ class Ledger:
             "data_wait": self._data_wait,
             "windows": list(self._windows),
             "points": [point.model_dump() for point in self._points],
-            "counts": [self.steps, self.samples, self.views, self.resumed],
+            "counts": [self.steps, self.samples, self.views, self.resumed, self.encoded_pixels],
             "flops_per_step": self.flops_per_step,
             "tracked": self.tracked,
         }
@@ -182,7 +184,8 @@ class Ledger:
         self._data_wait = state["data_wait"]
         self._windows = list(state["windows"])
         self._points = [Point(**point) for point in state["points"]]
-        self.steps, self.samples, self.views, self.resumed = state["counts"]
+        self.steps, self.samples, self.views, self.resumed, *pixels = state["counts"]
+        (self.encoded_pixels,) = pixels or (0,)  # a state of an earlier version has none
         self.flops_per_step = state.get("flops_per_step")
         self.tracked |= state.get("tracked", False)
         self.resumed += 1

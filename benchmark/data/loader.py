@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from benchmark.data.images import ResidentImages
+from benchmark.data.images import ImagesOnDemand, ResidentImages
 from benchmark.data.views.crops import cropped_by_reader, read_crops
 from benchmark.data.views.resample import send
 from benchmark.errors import UserError
@@ -19,7 +19,7 @@ from benchmark.randomness import generator
 if TYPE_CHECKING:
     from benchmark.data.datasets import Split
     from benchmark.data.views.augment import Augmenter
-    from benchmark.data.views.sample import ViewParameters
+    from benchmark.data.views.sample import SourceSize, ViewParameters
 
 AHEAD = 2
 """Batches read ahead of the running step: two, so that one slow batch does not delay the next step."""
@@ -144,6 +144,18 @@ class Batches:
             return augmenter.finish(batch.pixels, batch.drawn)
         draws = generator(self._seed, "views", step)
         return augmenter.draw_views(batch.images_BCHW, draws, self.batch_size, self.start)
+
+    def boxes(self, batch: RawBatch, augmenter: Augmenter, step: int) -> tuple[Tensor, ...]:
+        """Where the views of a step's batch lie in its images (`methods.base.Batch.boxes`), on the training device."""
+        if batch.drawn is not None:
+            assert isinstance(self._images, ImagesOnDemand) and self._images.sizes_N2 is not None
+            sizes: SourceSize = self._images.sizes_N2[batch.sample_ids_B]
+            parameters = batch.drawn
+        else:
+            sizes = (batch.images_BCHW.shape[2], batch.images_BCHW.shape[3])
+            drawn = augmenter.sample(self.batch_size, sizes, generator(self._seed, "views", step))
+            parameters = [view.slice(self.start, self.start + len(batch.images_BCHW)) for view in drawn]
+        return tuple(view.boxes(sizes).to(self._device, non_blocking=True) for view in parameters)
 
     def wait_for_reader(self) -> None:
         """Waits until no batch is being read ahead, for measurements without that load."""

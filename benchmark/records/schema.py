@@ -92,6 +92,7 @@ class EnergyRecord(Part):
 class LedgerRecord(Part):
     """A run's time by purpose. Seconds, unless the name says otherwise; null if not measured.
 
+    `views`: of all samples, that passed an encoder, online or target; `encoded_pixels`: theirs.
     `training_time`: steps with their data wait, EMA and whatever the method itself needs. `total_time`: everything.
     `flops`: of convolutions, matrix products and attention, forward and backward, over all devices. `other_cores`: how
     many cores other processes kept busy during training, on average. `clock_mhz`: mean clock of the device during
@@ -109,6 +110,7 @@ class LedgerRecord(Part):
     steps: Number
     samples: Number
     views: Number
+    encoded_pixels: Number | None = None
     samples_per_second: Throughput | None
     ready_made_per_second: Amount | None = None
     flops_per_step: Amount | None = None
@@ -224,7 +226,8 @@ class Record(Part):
     A `trial` of a sweep has `trial_metrics` instead of `metrics`: it never read the test split. `crops` says who made
     the training crops: the training `device`, of images (or the squares in their middle) that lay in memory or are
     small and alike; or the `reader`, of the whole of each image, when it was decoded. `key_settings` is null in records
-    older than it, and of encoders trained elsewhere, whose key is that of their weights.
+    older than it, and of encoders trained elsewhere, whose key is that of their weights. `method_display` and
+    `method_colour` are what the method's class says it looks like in figures and tables.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -234,6 +237,8 @@ class Record(Part):
     experiment: str
     entry: str
     method: str
+    method_display: str | None = None
+    method_colour: str | None = None
     backbone: str
     seed: Number
     status: Status

@@ -69,6 +69,7 @@ def write_report(
         where = f" in {listing(str(path) for path in looked_in)}" if looked_in else ""
         hint = f"; {len(problems)} could not be read, the first: {problems[0]}" if problems else ""
         raise UserError(f"no records{where}: expected record.json files, as `bench run` writes them{hint}")
+    style.learn(record for _, record in records)
     found = sorted(records, key=lambda pair: (pair[1].entry, budget_text(pair[1]), pair[1].seed, str(pair[0])))
     longer = predictions([record for _, record in found], prices, *predict) if predict else []
     context = _context(found, problems, out, studies, read_run_files(found, pictures=pictures), prices, longer)

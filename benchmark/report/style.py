@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.comparability import is_vit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
     from benchmark.records.schema import Record
@@ -51,15 +52,33 @@ DISPLAY: dict[str, str] = {
 }
 
 
+# What records say of methods that are not in these tables, by name of the method, and then of the entry.
+_learnt_colours: dict[str, str] = {}
+_learnt_names: dict[str, str] = {}
+
+
+def learn(records: Iterable[Record]) -> None:
+    """Takes display names and colours of methods from records; those of the tables above stay as they are."""
+    for record in records:
+        if record.method_colour and record.method not in COLOURS:
+            _learnt_colours[record.method] = record.method_colour
+        if record.method_display and record.method not in DISPLAY:
+            _learnt_names[record.method] = record.method_display
+            variant = record.entry.removeprefix(f"{record.method}_")
+            if variant != record.entry:
+                _learnt_names[record.entry] = f"{record.method_display} ({'ViT' if variant == 'vit' else variant})"
+
+
 def display(name: str) -> str:
     """The display name of an entry or method; unknown names stay as they are.
 
     A sweep's point is named after its entry: `simclr.lr-0.003` is SimCLR, lr 0.003.
     """
     entry, _, point = name.partition(".")
-    if point and entry in DISPLAY:
-        return f"{DISPLAY[entry]}, {re.sub(r'-(?=[0-9a-z])', ' ', point, count=1)}"
-    return DISPLAY.get(name, name)
+    names = {**_learnt_names, **DISPLAY}
+    if point and entry in names:
+        return f"{names[entry]}, {re.sub(r'-(?=[0-9a-z])', ' ', point, count=1)}"
+    return names.get(name, name)
 
 
 def colour(entry: str, method: str = "") -> str:
@@ -69,11 +88,12 @@ def colour(entry: str, method: str = "") -> str:
     """
     from matplotlib.colors import to_hex, to_rgb
 
-    if entry in COLOURS:
-        return COLOURS[entry]
+    colours = {**_learnt_colours, **COLOURS}
+    if entry in colours:
+        return colours[entry]
     digest = hashlib.sha256(entry.encode()).digest()
-    if method in COLOURS:
-        hue, lightness, saturation = colorsys.rgb_to_hls(*to_rgb(COLOURS[method]))
+    if method in colours:
+        hue, lightness, saturation = colorsys.rgb_to_hls(*to_rgb(colours[method]))
         shift = 0.12 + 0.14 * digest[0] / 255
         lightness += shift if lightness < 0.4 else -shift
         return to_hex(colorsys.hls_to_rgb(hue, lightness, saturation))

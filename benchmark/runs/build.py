@@ -38,7 +38,8 @@ def build_method(spec: RunSpec, dataset: Dataset, ranks: Ranks) -> Method[Any]:
     with seeded(spec.seed, "backbone"):
         backbone = build_backbone(spec.backbone, spec.image_size)
     with seeded(spec.seed, "heads"):
-        method = spec.method(spec.settings, backbone, Task(spec.image_size, len(dataset.classes)))
+        task = Task(spec.image_size, len(dataset.classes), len(dataset.trained_on(spec.method)))
+        method = spec.method(spec.settings, backbone, task)
     if ranks.size > 1 and spec.settings.sync_batch_norm:
         method.synchronise_batch_norm()
     method.to(device=ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

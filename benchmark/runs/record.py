@@ -72,6 +72,8 @@ def make_record(
         experiment=spec.experiment.name,
         entry=spec.entry.name,
         method=spec.entry.method,
+        method_display=spec.method.display_name,
+        method_colour=spec.method.colour,
         backbone=spec.backbone.name,
         seed=spec.seed,
         status=outcome.status,

@@ -42,10 +42,10 @@ class Objective(nn.Module):
         self.method = method
 
     def forward(
-        self, views: tuple[Tensor, ...], labels_B: Tensor, sample_ids_B: Tensor, *step: Any
+        self, views: tuple[Tensor, ...], labels_B: Tensor, ids_B: Tensor, boxes: tuple[Tensor, ...], *step: Any
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The method's loss and logged scalars; `step` holds the fields of a `Step`."""
-        output = self.method(Batch(views, labels_B, sample_ids_B), Step(*step))
+        output = self.method(Batch(views, labels_B, ids_B, boxes), Step(*step))
         return output.loss, output.logs
 
 
@@ -71,6 +71,13 @@ class Training:
     step: int = 0
     points_done: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def encoded(self) -> tuple[int, int]:
+        """Views of each image, and pixels of them, that pass an encoder in a step."""
+        passes = self.method.encoder_passes(self.spec.settings)
+        sizes = self.augmenter.sizes
+        return sum(passes), sum(often * size**2 for often, size in zip(passes, sizes, strict=True))
 
     @property
     def total_steps(self) -> int | None:
@@ -136,8 +143,9 @@ def run_step(
         raw = ready or training.batches.fetch(index)
     mark("data")
     views = training.batches.views(raw, training.augmenter, index)
+    boxes = training.batches.boxes(raw, training.augmenter, index) if spec.method.needs_boxes else ()
     mark("views")
-    loss, logs = _differentiate(training, raw, views, progress, mark)
+    loss, logs = _differentiate(training, raw, views, boxes, progress, mark)
     step = Step(progress, index, generator(spec.seed, "masks", index), pace=training.pace(progress))
     training.method.after_backward(step)
     clip = spec.settings.optimizer.clip
@@ -152,7 +160,12 @@ def run_step(
 
 
 def _differentiate(
-    training: Training, raw: RawBatch, views: tuple[Tensor, ...], progress: float, mark: Mark
+    training: Training,
+    raw: RawBatch,
+    views: tuple[Tensor, ...],
+    boxes: tuple[Tensor, ...],
+    progress: float,
+    mark: Mark,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Forward and backward pass of this process's share, in micro-batches; returns the detached means."""
     spec, index, batches = training.spec, training.step, training.batches
@@ -162,7 +175,8 @@ def _differentiate(
     logged: list[dict[str, Tensor]] = []
     for first in range(0, batches.share, size):
         own = slice(first, first + size)
-        batch = (tuple(view_BCHW[own] for view_BCHW in views), raw.labels_B[own], raw.sample_ids_B[own])
+        cut = [tuple(tensor_B[own] for tensor_B in tensors) for tensors in (views, boxes)]
+        batch = (cut[0], raw.labels_B[own], raw.sample_ids_B[own], cut[1])
         draws = generator(spec.seed, "masks", index)
         # Ranks exchange their gradients in the last backward pass.
         with training.fabric.no_backward_sync(training.objective, enabled=own.stop < batches.share):
@@ -193,7 +207,7 @@ def advance(
     lr = set_schedule(training.optimizer, spec.settings.optimizer, training.lr, progress)
     loss, logs = run_step(training, progress)
     finite &= torch.isfinite(loss)
-    ledger.count(training.batches.batch_size, spec.method.encoder_passes)
+    ledger.count(training.batches.batch_size, *training.encoded)
     training.step += 1
     training.elapsed, stop = training.ranks.agree(ledger.training_time, stop_requested())
     return lr, loss, logs, stop

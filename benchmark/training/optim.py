@@ -16,7 +16,7 @@ def build_optimizer(groups: list[dict[str, Any]], spec: OptimizerSpec, lr: float
     """The optimizer of a recipe, in its fastest form (fused or foreach).
 
     Args:
-        groups: parameters, and whether weight decay applies to them (`decay`).
+        groups: of the method (`Method.parameter_groups`).
         lr: the learning rate, after the recipe's rule.
     """
     prepared = [{**group, "weight_decay": spec.weight_decay if group["decay"] else 0.0} for group in groups]
@@ -46,11 +46,11 @@ def weight_decay(spec: OptimizerSpec, progress: float) -> float:
 
 
 def set_schedule(optimizer: torch.optim.Optimizer, spec: OptimizerSpec, lr: float, progress: float) -> float:
-    """Sets the learning rate and weight decay of `progress`; returns the learning rate."""
+    """Sets the learning rate and weight decay of `progress`; returns the learning rate, of groups without a factor."""
     current = lr * lr_factor(spec, progress)
     decay = weight_decay(spec, progress)
     for group in optimizer.param_groups:
-        group["lr"] = current
+        group["lr"] = (lr if group.get("constant_lr") else current) * group.get("lr_factor", 1.0)
         if group["decay"]:
             group["weight_decay"] = decay
     return current

@@ -37,9 +37,10 @@ class SimSiam(Method[SimSiamConfig]):
     """Backbone, projector, predictor; each view's prediction is compared with the other's projection."""
 
     name = "simsiam"
+    display_name = "SimSiam"
+    colour = "#1f9bcf"
     config_class = SimSiamConfig
     view_count = 2
-    encoder_passes = 2
 
     def __init__(self, config: SimSiamConfig, backbone: Backbone, task: Task) -> None:
         super().__init__(config, backbone, task)

@@ -58,6 +58,21 @@ class ViewParameters:
         names = (field.name for field in fields(self) if field.name.endswith("_B"))
         return replace(self, **{name: getattr(self, name)[start:stop] for name in names})
 
+    def boxes(self, source_size: SourceSize) -> Tensor:
+        """Where each view lies in its image: rows of its first and last edge, then columns, in shares of the image.
+
+        Args:
+            source_size: of the images, as for `sample_view`.
+
+        Returns:
+            `(B, 4)`; a flipped view's columns run backwards.
+        """
+        rows_B, columns_B = torch.as_tensor(source_size).float().expand(len(self), 2).unbind(1)
+        top_B, left_B = self.top_B / rows_B, self.left_B / columns_B
+        bottom_B, right_B = top_B + self.height_B / rows_B, left_B + self.width_B / columns_B
+        first_B, last_B = right_B.where(self.flip_B, left_B), left_B.where(self.flip_B, right_B)
+        return torch.stack((top_B, bottom_B, first_B, last_B), dim=1)
+
 
 def sample_view(spec: ViewSpec, batch_size: int, source_size: SourceSize, generator: torch.Generator) -> ViewParameters:
     """Draws the parameters of one view for a batch of images of `source_size`.

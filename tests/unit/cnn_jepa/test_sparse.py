@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -328,3 +329,27 @@ def test_targets_do_not_change_the_features() -> None:
     with_targets = Masks(context, (~context).unsqueeze(1))
     without = Masks(context, torch.zeros_like(context).unsqueeze(1))
     assert torch.equal(encoder(images, with_targets), encoder(images, without))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_maps_of_stages_equal_the_masked_dense_ones(training: bool) -> None:
+    torch.manual_seed(0)
+    network = timm.create_model("resnet18", num_classes=0, global_pool="").train(training)
+    stages = ("layer1", "layer3")
+    images, context = torch.randn(3, 3, 96, 96), torch.rand(3, 3, 3) > 0.4
+    context[:, 0, 0] = True
+    outcomes = []
+    for kind in (SparseEncoder, MaskedDenseEncoder):
+        encoder = kind(copy.deepcopy(network), 32, stages)
+        maps = encoder.feature_maps(images, context)
+        assert [tuple(one.shape) for one in maps] == [(3, 64, 24, 24), (3, 256, 6, 6), (3, 512, 3, 3)]
+        sum(one.square().mean() for one in maps).backward()
+        outcomes.append([*maps, *(p.grad for p in encoder.parameters())])
+    for ours, theirs in zip(*outcomes, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_a_stage_that_is_none_is_named() -> None:
+    network = timm.create_model("resnet18", num_classes=0, global_pool="")
+    with pytest.raises(ValueError, match="stage 'layer9' of ResNet: no module of this name is called"):
+        SparseEncoder(network, 32, ("layer9",))

@@ -246,3 +246,22 @@ def test_other_ways_to_build_a_method(lab: Any) -> None:
         method(lab.batch(method), lab.step()).loss.backward()
     assert Counter(marks) == {"loss": 4, "encoder": 1, "target_encoder": 1, "head": 2}
     assert _own(method) == before
+
+
+def test_grouped_gives_modules_options_of_their_own(lab: Any) -> None:
+    method = lab.build("byol")
+    groups = method.grouped(predictor=(method.predictor, {"constant_lr": True}))
+    apart = {id(p) for group in groups if group.get("constant_lr") for p in group["params"]}
+    assert apart == {id(p) for p in method.predictor.parameters()}
+    every = [id(p) for group in groups for p in group["params"]]
+    assert sorted(every) == sorted(id(p) for p in method.parameters() if p.requires_grad)
+    assert all((p.ndim > 1) == group["decay"] for group in groups for p in group["params"])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "passes"),
+    [("byol", "cnn", (2, 2)), ("simclr", "vit", (1, 1)), ("ijepa", "vit", (2,)), ("cnn_jepa", "cnn", (2,))],
+)
+def test_passes_are_counted_view_by_view(lab: Any, name: str, kind: str, passes: tuple[int, ...]) -> None:
+    method = lab.build(name, kind)
+    assert method.encoder_passes(method.config) == passes

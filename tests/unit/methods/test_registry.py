@@ -13,7 +13,7 @@ from benchmark.errors import UserError
 from benchmark.experiment.entries import resolve_entries
 from benchmark.experiment.spec import load_experiment
 from methods.byol import BYOL
-from methods.registry import describe_method, method_class, method_names, package_of
+from methods.registry import describe_method, method_class, method_names, own_methods, package_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     return write
 
 
-@pytest.mark.parametrize("name", method_names()[:7])
+@pytest.mark.parametrize("name", own_methods())
 def test_our_methods_are_described_as_their_classes_say(name: str) -> None:
     cls, summary = method_class(name), describe_method(name)
     assert summary.kinds == cls.backbone_kinds

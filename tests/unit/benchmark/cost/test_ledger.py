@@ -68,10 +68,10 @@ def test_the_device_is_synchronised_at_edges_only() -> None:
         for _ in range(100):
             with ledger.waiting_for_data():
                 clock.sleep(0.1)
-            ledger.count(8, 2)
+            ledger.count(8, 2, 100)
             ledger.close_window()
     assert len(calls) == 2
-    assert (ledger.steps, ledger.samples, ledger.views) == (100, 800, 1600)
+    assert (ledger.steps, ledger.samples, ledger.views, ledger.encoded_pixels) == (100, 800, 1600, 80_000)
 
 
 def test_throughput_windows_hold_training_time_alone() -> None:
@@ -81,7 +81,7 @@ def test_throughput_windows_hold_training_time_alone() -> None:
         ledger.close_window()
         for _ in range(5):
             clock.sleep(2)
-            ledger.count(100, 1)
+            ledger.count(100, 1, 10)
             with ledger.phase("evaluation"):
                 clock.sleep(1000)
             ledger.close_window()
@@ -95,7 +95,7 @@ def test_a_resumed_ledger_goes_on() -> None:
     first = Ledger(clock=clock)
     with first.phase("training"):
         clock.sleep(7)
-        first.count(4, 1)
+        first.count(4, 1, 10)
         first.mark_point(0.2)
     state = first.state_dict()
     second = Ledger(clock=clock)
@@ -103,11 +103,11 @@ def test_a_resumed_ledger_goes_on() -> None:
     second.load_state_dict(state)
     with second.phase("training"):
         clock.sleep(3)
-        second.count(4, 1)
+        second.count(4, 1, 10)
     record = second.record(None)
     assert record.training_time == 10
     assert record.phases.setup == 1
-    assert (record.steps, record.samples, record.resumed) == (2, 8, 1)
+    assert (record.steps, record.samples, record.resumed, record.encoded_pixels) == (2, 8, 1, 80)
     assert record.evaluation_points[0].training_time == 7
 
 
@@ -134,3 +134,12 @@ def test_the_slowest_ranks_time_counts() -> None:
     ledger.catch_up(7.5)
     ledger.catch_up(6.0)  # nothing is taken back
     assert ledger.record(None).training_time == 7.5
+
+
+def test_a_state_from_before_pixels_were_counted_is_read() -> None:
+    first, second = Ledger(), Ledger()
+    first.count(4, 2, 10)
+    state = first.state_dict()
+    state["counts"] = state["counts"][:4]
+    second.load_state_dict(state)
+    assert (second.steps, second.views, second.encoded_pixels, second.resumed) == (1, 8, 0, 1)

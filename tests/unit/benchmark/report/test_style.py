@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from benchmark.report import style
+from methods.registry import method_class, method_names
 
 
 def luminance(colour: str) -> float:
@@ -37,3 +38,26 @@ def test_markers_tell_families_apart(make_record: Any) -> None:
 def test_a_sweeps_point_is_read_after_its_entry() -> None:
     assert style.display("simclr_vit.lr-0.003") == "SimCLR (ViT), lr 0.003"
     assert style.display("my.entry") == "my.entry"
+
+
+def test_a_method_of_another_package_is_shown_as_its_records_say(make_record: Any) -> None:
+    said = {"method": "spark_like", "method_display": "Spark-Like", "method_colour": "#123456"}
+    entries = ("spark_like", "spark_like_vit", "spark_like_deep", "mine")
+    style.learn([make_record(entry, **said) for entry in entries])
+    names = [style.display(entry) for entry in (*entries, "spark_like_vit.lr-0.1")]
+    assert names == ["Spark-Like", "Spark-Like (ViT)", "Spark-Like (deep)", "mine", "Spark-Like (ViT), lr 0.1"]
+    assert style.colour("spark_like") == "#123456"
+    shades = {style.colour(entry, "spark_like") for entry in entries}
+    assert len(shades) == 4
+
+
+def test_records_cannot_rename_our_own_methods(make_record: Any) -> None:
+    style.learn([make_record("byol", method_display="Better", method_colour="#ffffff")])
+    assert (style.display("byol"), style.colour("byol")) == ("BYOL", "#117733")
+
+
+def test_the_tables_are_what_our_methods_say() -> None:
+    for name in method_names():
+        kind = method_class(name)
+        assert kind.colour == style.COLOURS[name], name
+        assert (kind.display_name or name) == style.display(name), name

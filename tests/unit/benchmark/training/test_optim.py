@@ -60,3 +60,14 @@ def test_lars_steps_by_the_trust_ratio() -> None:
     )
     torch.testing.assert_close(weight.detach(), expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(bias.detach(), torch.tensor([0.85]))
+
+
+def test_groups_may_have_a_factor_of_the_rate_or_keep_it() -> None:
+    spec = OptimizerSpec(lr=0.1, warmup=0.0)
+    weights = [nn.Parameter(torch.zeros(2, 2)) for _ in range(3)]
+    groups = [{"params": [weight], "decay": True} for weight in weights]
+    groups[1]["lr_factor"] = 10.0
+    groups[2]["constant_lr"] = True
+    optimizer = build_optimizer(groups, spec, 0.1)
+    assert set_schedule(optimizer, spec, 0.1, 0.5) == pytest.approx(0.05)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.5, 0.1])

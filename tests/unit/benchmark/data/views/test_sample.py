@@ -134,3 +134,23 @@ def test_a_slice_has_the_parameters_of_its_images() -> None:
     part = full.slice(2, 6)
     assert len(part) == 4 and torch.equal(part.sigma_B, full.sigma_B[2:6])
     assert torch.equal(part.jitter_order_4, full.jitter_order_4)
+
+
+def test_boxes_say_where_views_lie() -> None:
+    """A ramp of rows and columns, cut by torch itself, ends where the boxes say."""
+    spec = ViewSpec(crop_scale=(0.1, 0.9), flip=0.5)
+    drawn = sample_view(spec, 40, (60, 80), torch.Generator().manual_seed(0))
+    boxes_B4 = drawn.boxes((60, 80))
+    assert boxes_B4.shape == (40, 4) and 5 < int(drawn.flip_B.sum()) < 35
+    rows, columns = torch.meshgrid(torch.arange(60.0), torch.arange(80.0), indexing="ij")
+    for index, (top, bottom, first, last) in enumerate(boxes_B4.tolist()):
+        y, x = int(drawn.top_B[index]), int(drawn.left_B[index])
+        window = slice(y, y + int(drawn.height_B[index])), slice(x, x + int(drawn.width_B[index]))
+        view = torch.stack((rows, columns))[:, window[0], window[1]]
+        view = view.flip(-1) if drawn.flip_B[index] else view
+        assert view[0, 0, 0] == pytest.approx(60 * top) and view[0, -1, 0] == pytest.approx(60 * bottom - 1)
+        edges = sorted((80 * first, 80 * last))
+        assert view[1].min() == pytest.approx(edges[0], abs=1e-4) and view[1].max() == pytest.approx(
+            edges[1] - 1, abs=1e-4
+        )
+        assert (view[1, 0, 0] < view[1, 0, -1]) == (first < last)

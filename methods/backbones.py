@@ -172,9 +172,11 @@ class ViT(Backbone):
 
     def features(self, images: Tensor) -> Tensor:
         """Feature vectors `(B, D)`: the class token's last state, or the mean of the patches'."""
-        if self.spec.class_token == "features":
-            return self.states(images)[-1][:, 0]
-        return super().features(images)
+        return self.pooled(self.states(images)[-1])
+
+    def pooled(self, states: Tensor) -> Tensor:
+        """Feature vectors `(B, D)` of last states, of all patches or of some."""
+        return states[:, 0] if self.spec.class_token == "features" else states[:, self.prefix :].mean(1)
 
     def _positions(self, images: Tensor) -> Tensor:
         """Positions `(1, prefix + N, D)` for the patches of images of this size."""

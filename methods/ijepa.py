@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from pydantic import model_validator
-from timm.models.vision_transformer import Block, init_weights_vit_timm
 from torch import Tensor, nn
 
 from cnn_jepa.losses import feature_loss, normalise
 from cnn_jepa.masking import Masks, MaskSpec
-from methods.backbones import ViT, sincos_positions
+from methods.backbones import ViT
 from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
 from methods.config import Count, OptimizerSpec
 from methods.ema import EMASpec, frozen_copy, update
+from methods.heads import TokenPredictor
 from methods.jepa import JEPAConfig, draw_masks, regularisation
 from methods.losses import full_precision
 from methods.views import ViewSpec
@@ -106,50 +106,6 @@ def token_layout(masks: Masks, generator: torch.Generator) -> TokenLayout:
     order_BMN = targets_BMN.sort(dim=2, descending=True, stable=True).indices
     valid_BMT = torch.arange(longest) < counts_BM.unsqueeze(-1)
     return TokenLayout(context_BK, order_BMN[..., :longest], None if bool(valid_BMT.all()) else valid_BMT)
-
-
-class TokenPredictor(nn.Module):
-    """A narrow ViT that predicts the features of target patches from those of context patches (appendix A).
-
-    Args:
-        dimension: D, of input and output.
-        grid: rows and columns of the patch grid.
-    """
-
-    positions_NW: Tensor
-
-    def __init__(self, dimension: int, width: int, depth: int, heads: int, grid: tuple[int, int]) -> None:
-        super().__init__()
-        self.embed = nn.Linear(dimension, width)
-        self.mask_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(width), std=0.02))
-        self.register_buffer("positions_NW", sincos_positions(width, grid), persistent=False)
-        self.blocks = nn.ModuleList(Block(width, heads, qkv_bias=True) for _ in range(depth))
-        self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, dimension)
-        self.apply(init_weights_vit_timm)
-
-    def forward(self, known_BKD: Tensor, known_BK: Tensor, asked_BT: Tensor, attend_BS: Tensor | None = None) -> Tensor:
-        """Predicted features `(sequences, T, D)`.
-
-        Args:
-            known_BKD: features `(sequences, K, D)`.
-            known_BK: their patches.
-            asked_BT: the patches to predict, `(sequences, T)`.
-            attend_BS: boolean `(sequences, K + T)`, False at padding, which nothing attends to; None without padding.
-        """
-        embedded = self.embed(known_BKD)
-        known = embedded + self.positions_NW[known_BK].to(embedded.dtype)
-        asked = (self.mask_token + self.positions_NW[asked_BT]).to(embedded.dtype)
-        tokens = torch.cat((known, asked), dim=1)
-        mask = None
-        if attend_BS is not None:
-            # Added to the scores rather than boolean: older releases of timm add a boolean mask as 0 and 1.
-            mask = torch.zeros(attend_BS.shape, dtype=tokens.dtype, device=tokens.device)
-            mask = mask.masked_fill(~attend_BS, float("-inf"))[:, None, None, :]
-        for block in self.blocks:
-            tokens = block(tokens, attn_mask=mask)
-        predicted: Tensor = self.head(self.norm(tokens[:, known.shape[1] :]))
-        return predicted
 
 
 def _at(features_BND: Tensor, patches: Tensor) -> Tensor:

@@ -30,3 +30,12 @@ def whole_batch(features_BD: Tensor) -> Tensor:
         `(processes x B, D)`; `features_BD` itself where there is no group of processes.
     """
     return features_BD if world_size() == 1 else torch.cat(gather(features_BD.contiguous()))
+
+
+def group_mean(values: Tensor) -> Tensor:
+    """The mean of a tensor over all processes of the group; the tensor itself where there is none."""
+    if world_size() > 1:
+        values = values.clone()
+        torch.distributed.all_reduce(values)
+        values /= world_size()
+    return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -67,3 +67,9 @@ class ViewSpec(BaseModel):
     def kernel(self, size: int) -> int:
         """The side of the blur's kernel in pixels, for a view of `size` pixels."""
         return self.blur_kernel or max(3, size // 10 // 2 * 2 + 1)
+
+
+def colour_view(**changes: Any) -> ViewSpec:
+    """Crops of 0.2 to 1 with SimCLR's colours for CIFAR-10 (2002.05709, appendix B.9): strength 0.5, no blur."""
+    colours = {"jitter": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1, "grayscale": 0.2}
+    return ViewSpec.model_validate({"crop_scale": (0.2, 1.0), **colours, **changes})

@@ -16,6 +16,7 @@ from benchmark.cli.cost import app as cost_app
 from benchmark.cli.data import app as data_app
 from benchmark.cli.evaluate import app as evaluate_app
 from benchmark.cli.lists import app as lists_app
+from benchmark.cli.new_method import app as new_method_app
 from benchmark.cli.options import Device, Out
 from benchmark.cli.results import app as results_app
 from benchmark.cli.run import app as run_app
@@ -54,7 +55,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
-for part in (run_app, cost_app, sweep_app, evaluate_app, results_app, lists_app):
+for part in (run_app, cost_app, sweep_app, evaluate_app, results_app, lists_app, new_method_app):
     app.registered_commands += part.registered_commands
 
 

@@ -1,0 +1,151 @@
+"""iBOT: DINO on whole images, and the same at every hidden patch (Zhou et al. 2022).
+
+Shape suffixes: B images, N patches, K hidden patches of all images, P prototypes, D feature dimension, h w cells.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+from lightly.loss.dino_loss import DINOLoss
+from lightly.loss.ibot_loss import IBOTPatchLoss
+from torch import Tensor, nn
+
+from cnn_jepa.masking import Masks, MaskSpec, check_spec
+from cnn_jepa.sampling import sample_masks
+from methods.backbones import ViT
+from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
+from methods.config import NonNegative
+from methods.dino import DINOConfig
+from methods.ema import frozen_copy, update
+from methods.heads import PrototypeHead
+from methods.losses import full_precision, group_mean
+from methods.views import ViewSpec, colour_view
+
+if TYPE_CHECKING:
+    from methods.backbones import Backbone
+
+_GLOBAL = colour_view(crop_scale=(0.4, 1.0), saturation=0.2)
+
+
+class IBOTConfig(DINOConfig):
+    """iBOT's settings, beside DINO's; the defaults are the recipe for small images.
+
+    Attributes:
+        masking: which patches of the student's views are replaced by the mask token: all that are targets.
+        patch_weight: of the loss at patches; the loss of whole images has weight 1.
+    """
+
+    primary: Literal["online", "ema"] = "ema"
+    views: tuple[ViewSpec, ...] = (_GLOBAL, _GLOBAL.model_copy(update={"solarize": 0.2}))
+    masking: MaskSpec = MaskSpec(strategy="multi_block", num_blocks=3, target_share=0.3, min_context=8)
+    patch_weight: NonNegative = 1.0
+
+
+class IBOT(Method[IBOTConfig]):
+    """iBOT (section 3): one head for images and patches, each with a centre of its own; all views of the input size."""
+
+    name = "ibot"
+    display_name = "iBOT"
+    colour = "#6a3d9a"
+    config_class = IBOTConfig
+    fixed_view_size = True
+    backbone_kinds = ("vit",)
+
+    def __init__(self, config: IBOTConfig, backbone: Backbone, task: Task) -> None:
+        super().__init__(config, backbone, task)
+        if not isinstance(backbone, ViT):
+            raise ValueError(f"ibot needs a ViT (vit_tiny, vit_small, ...), not {backbone.spec.name}")
+        self.grid = backbone.spec.grid(task.image_size)
+        self.head = PrototypeHead(
+            *(backbone.dimension, config.head_hidden, config.bottleneck, config.prototypes), batch_norm=False
+        )
+        self.mask_token = nn.Parameter(torch.zeros(backbone.dimension))
+        self.target_backbone = frozen_copy(self.backbone)
+        self.target_head = frozen_copy(self.head)
+        # Their centres are buffers; a momentum of 1 leaves the moving to `after_step`.
+        shared = {"student_temp": config.student_temperature, "center_momentum": 1.0}
+        self.image_loss = DINOLoss(config.prototypes, **shared)
+        self.patch_loss = IBOTPatchLoss(config.prototypes, **shared)
+        self._seen: list[tuple[Tensor, ...]] = []
+
+    @classmethod
+    def check(cls, config: Any, grid: tuple[int, int]) -> None:
+        """Refuses masks that cannot be drawn on the grid.
+
+        Raises:
+            ValueError: the masks cannot be drawn on the grid.
+        """
+        check_spec(config.masking, grid)
+
+    @classmethod
+    def encoder_passes(cls, config: Any) -> tuple[int, ...]:
+        """Global views pass student, masked, and teacher, others the student."""
+        return tuple(2 if number < config.global_views else 1 for number in range(len(config.views)))
+
+    def loss(self, batch: Batch, step: Step) -> LossOutput:
+        """The sum of both losses (equations 1 and 2), patches weighted by `patch_weight`."""
+        config, views = self.config, batch.views[: self.config.global_views]
+        hidden = [self._hidden(view, step) for view in views]
+        student = [self._images_and_patches(view, mask.flatten(1)) for view, mask in zip(views, hidden, strict=True)]
+        others = [self.head(self.backbone.features(view)).float() for view in batch.views[config.global_views :]]
+        with torch.no_grad():
+            teacher = [self._taught(view) for view in views]
+            # The patches' centre is that of all patches, hidden or not, so that it does not depend on the masks.
+            self._seen.append(
+                tuple(
+                    torch.stack([logits.flatten(0, -2).mean(0) for logits in kind]).mean(0)
+                    for kind in zip(*teacher, strict=True)
+                )
+            )
+        sharpness = config.sharpness(step.progress)
+        with full_precision(batch.views[0].device):
+            images = self.image_loss(
+                [logits for logits, _ in teacher], [*(logits for logits, _ in student), *others], teacher_temp=sharpness
+            )
+            patches = torch.stack(
+                [
+                    self.patch_loss(theirs[mask.flatten(1)], ours[mask.flatten(1)], mask, teacher_temp=sharpness)
+                    for (_, theirs), (_, ours), mask in zip(teacher, student, hidden, strict=True)
+                ]
+            ).mean()
+        logs = {"images": images.detach(), "patches": patches.detach()}
+        return LossOutput(images + config.patch_weight * patches, logs)
+
+    def _images_and_patches(self, view: Tensor, hidden_BN: Tensor) -> tuple[Tensor, Tensor]:
+        """The student's logits of images `(B, P)` and of patches `(B, N, P)`, hidden ones replaced."""
+        backbone = cast("ViT", self.backbone)
+        states = backbone.states(view, replace_BN=hidden_BN, mask_token=self.mask_token)[-1]
+        return self.head(backbone.pooled(states)).float(), self.head(states[:, backbone.prefix :]).float()
+
+    def _taught(self, view: Tensor) -> tuple[Tensor, Tensor]:
+        """The teacher's logits, likewise."""
+        backbone = cast("ViT", self.target_backbone)
+        states = backbone.states(view)[-1]
+        return self.target_head(backbone.pooled(states)).float(), self.target_head(states[:, backbone.prefix :]).float()
+
+    def _hidden(self, view: Tensor, step: Step) -> Tensor:
+        """Which patches of a view the student does not see, `(B, h, w)`; every view has draws of its own."""
+        masks: Masks = sample_masks(self.config.masking, step.whole(len(view)), self.grid, step.generator)
+        return masks.target[step.start : step.start + len(view)].to(view.device)
+
+    def after_backward(self, step: Step) -> None:
+        """Holds the prototypes at the beginning."""
+        if step.progress < self.config.freeze_prototypes:
+            self.head.prototypes.grad = None
+
+    def after_step(self, step: Step) -> None:
+        """Moves both centres towards the means of what the teacher said, and the teacher towards the student."""
+        centres = (self.image_loss.center, self.patch_loss.center.center)
+        for centre, seen in zip(centres, zip(*self._seen, strict=True), strict=True):
+            mean_P = group_mean(torch.stack(seen).mean(0))
+            centre.lerp_(mean_P.expand_as(centre), 1 - self.config.centre_momentum)
+        self._seen.clear()
+        momentum = self.config.ema.momentum(step)
+        update(self.target_backbone, self.backbone, momentum)
+        update(self.target_head, self.head, momentum)
+
+    def encoders(self) -> dict[str, Encoder]:
+        """The student, and the teacher, which is the published one."""
+        return {**super().encoders(), "ema": Encoder(self.target_backbone, self._info("ema"))}

@@ -46,6 +46,7 @@ class Densify(nn.Module):
         self.project = nn.Conv2d(channels, width, 1 if first else 3, padding=0 if first else 1)
 
     def forward(self, map_BCHW: Tensor, visible_Bhw: Tensor) -> Tensor:
+        """The filled map `(B, width, H, W)`."""
         size = (map_BCHW.shape[2], map_BCHW.shape[3])
         visible = F.interpolate(visible_Bhw.unsqueeze(1).to(map_BCHW.dtype), size)
         filled: Tensor = self.project(torch.where(visible > 0, map_BCHW, self.token.to(map_BCHW.dtype)))
@@ -64,6 +65,7 @@ class Up(nn.Module):
         )
 
     def forward(self, map_BCHW: Tensor) -> Tensor:
+        """A map `(B, out, 2 H, 2 W)`."""
         convolved: Tensor = self.convolve(self.up(map_BCHW))
         return convolved
 

@@ -119,11 +119,7 @@ class SparK(Method[SparKConfig]):
 
     def forward_parts(self) -> dict[str, list[nn.Module]]:
         """The sparse encoder, and as its head the decoder."""
-        return {
-            "encoder": [self.encoder],
-            "target_encoder": [],
-            "head": [*self.densify.values(), *self.decoder, self.pixels],
-        }
+        return {"encoder": [self.encoder], "target_encoder": [], "head": [self.decoder]}
 
     def encoders(self) -> dict[str, Encoder]:
         """The encoder, with statistics of masked images."""

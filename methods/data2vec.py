@@ -80,7 +80,7 @@ class Data2Vec(Method[Data2VecConfig]):
         return (2,)
 
     def loss(self, batch: Batch, step: Step) -> LossOutput:
-        """Smooth L1 between prediction and target at hidden patches, the mean over channels (section 3.3)."""
+        """Smooth L1 between prediction and target at hidden patches, the mean over channels (section 3)."""
         (images,) = batch.views
         masks = self._masks(batch, step)
         hidden_BN = masks.target[step.start : step.start + len(images)].flatten(1)
@@ -100,7 +100,7 @@ class Data2Vec(Method[Data2VecConfig]):
         """Predictions and targets `(B, N, D)` at all patches.
 
         The targets are the mean of the last blocks' states, each normalised over channels without parameters, and so is
-        their mean (section 3.3). The last state is taken after the network's final norm.
+        their mean (section 3). The last state is taken after the network's final norm.
         """
         student, teacher = cast("ViT", self.backbone), cast("ViT", self.target_backbone)
         predicted_BND = self.head(student.tokens(images, replace_BN=hidden_BN, mask_token=self.mask_token))
@@ -124,7 +124,7 @@ class Data2Vec(Method[Data2VecConfig]):
         }
 
     def after_step(self, step: Step) -> None:
-        """Moves the teacher towards the student (section 3.2)."""
+        """Moves the teacher towards the student (section 3)."""
         update(self.target_backbone, self.backbone, self.config.ema.momentum(step))
 
     def encoders(self) -> dict[str, Encoder]:

@@ -85,7 +85,7 @@ class IBOT(Method[IBOTConfig]):
         return tuple(2 if number < config.global_views else 1 for number in range(len(config.views)))
 
     def loss(self, batch: Batch, step: Step) -> LossOutput:
-        """The sum of both losses (equations 1 and 2), patches weighted by `patch_weight`."""
+        """The sum of both losses (section 3), patches weighted by `patch_weight`."""
         config, views = self.config, batch.views[: self.config.global_views]
         hidden = [self._hidden(view, step) for view in views]
         student = [self._images_and_patches(view, mask.flatten(1)) for view, mask in zip(views, hidden, strict=True)]

@@ -57,7 +57,7 @@ class LeJEPAConfig(MethodConfig):
 
 
 class LeJEPA(Method[LeJEPAConfig]):
-    """LeJEPA (section 5): backbone and projector; no teacher, no predictor, no stop-gradient."""
+    """LeJEPA: backbone and projector; no teacher, no predictor, no stop-gradient."""
 
     name = "lejepa"
     display_name = "LeJEPA"
@@ -70,7 +70,7 @@ class LeJEPA(Method[LeJEPAConfig]):
         self.projector = LeJEPAProjectionHead(backbone.dimension, config.projector_hidden, config.output_dim)
 
     def loss(self, batch: Batch, step: Step) -> LossOutput:
-        """The weighted sum of prediction and SIGReg (section 5.1)."""
+        """The weighted sum of prediction and SIGReg."""
         projected = [self.projector(self.backbone.features(view)) for view in batch.views]
         config = self.config
         drawn_DM = torch.randn(config.output_dim, config.directions, generator=step.generator)
@@ -84,7 +84,7 @@ class LeJEPA(Method[LeJEPAConfig]):
 
 
 def sigreg(projected_VBM: Tensor, frequencies: int, span: float) -> Tensor:
-    """The mean Epps-Pulley statistic of projections against a standard normal (sections 4.2 and 4.3).
+    """The mean Epps-Pulley statistic of projections against a standard normal.
 
     Of each view and direction: B times the integral over t of |characteristic function of the sample - exp(-t^2 / 2)|^2
     with weight exp(-t^2 / 2), from -span to span by the trapezoidal rule; the integrand is even.

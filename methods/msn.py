@@ -96,7 +96,7 @@ class MSN(Method[MSNConfig]):
         check_spec(config.masking, grid)
 
     def loss(self, batch: Batch, step: Step) -> LossOutput:
-        """Cross-entropy of assignments, minus the entropy of the anchors' mean assignment (equation 1)."""
+        """Cross-entropy of assignments, minus the entropy of the anchors' mean assignment (section 3)."""
         whole, masked, *focal = batch.views
         anchors = [self.head(self._masked(masked, step)), *(self.head(self.backbone.features(view)) for view in focal)]
         with torch.no_grad():

@@ -49,7 +49,7 @@ class SimSiam(Method[SimSiamConfig]):
         self.criterion = NegativeCosineSimilarity()
 
     def loss(self, batch: Batch, step: Step) -> LossOutput:
-        """The negative cosine similarity, symmetrised (equation 2), from -1 to 1."""
+        """The negative cosine similarity, symmetrised (equation 4), from -1 to 1."""
         projected = [self.projector(self.backbone.features(view)) for view in batch.views]
         predicted = [self.predictor(projection).float() for projection in projected]
         first, second = (projection.detach().float() for projection in projected)

@@ -88,7 +88,7 @@ class VICRegL(Method[VICRegLConfig]):
             raise ValueError(f"matches is {config.matches}; a feature map has {grid[0]} x {grid[1]} = {cells} cells")
 
     def loss(self, batch: Batch, step: Step) -> LossOutput:
-        """Equation 3: `global_weight` of the loss of vectors, the rest of that of places (equations 1 and 2)."""
+        """`global_weight` of the loss of vectors, the rest of that of places (section 3)."""
         features, grids = [], []
         for view, box_B4 in zip(batch.views, batch.boxes, strict=True):
             map_BhwD = self.backbone.feature_map(view).permute(0, 2, 3, 1)

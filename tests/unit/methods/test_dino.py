@@ -1,0 +1,89 @@
+"""DINO: its loss and its centre by hand, in float64; the head against lightly's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from lightly.models.modules.heads import DINOProjectionHead
+from torch import nn
+
+from methods.contract import make_batch, make_step
+from methods.heads import PrototypeHead
+
+_SMALL = {"prototypes": 24, "head_hidden": 32, "bottleneck": 16}
+
+
+@pytest.mark.parametrize("kind", ["cnn", "vit"])
+def test_the_loss_is_the_cross_entropy_of_all_other_pairs(lab: Any, kind: str) -> None:
+    method = lab.build("dino", kind, **_SMALL)
+    method.criterion.center.copy_(torch.randn(24))
+    batch, step = make_batch(method), make_step(0.1)
+    with torch.no_grad():
+        student = [method.head(method.backbone.features(view)).double() for view in batch.views]
+        teacher = [method.target_head(method.target_backbone.features(view)).double() for view in batch.views[:2]]
+        fresh = lab.build("dino", kind, **_SMALL)
+        fresh.criterion.center.copy_(method.criterion.center)
+        reached = fresh(batch, step).loss.item()
+    temperature = 0.04 + 0.1 / 0.3 * 0.03
+    terms = []
+    for t, logits in enumerate(teacher):
+        wanted = ((logits - method.criterion.center[0].double()) / temperature).softmax(1)
+        for s, other in enumerate(student):
+            if s != t:
+                terms.append(-(wanted * (other / 0.1).log_softmax(1)).sum(1).mean())
+    assert len(terms) == 2 * 6 - 2
+    assert reached == pytest.approx(torch.stack(terms).mean().item(), rel=1e-5)
+
+
+def test_the_centre_moves_after_the_step_to_the_teachers_mean(lab: Any) -> None:
+    method = lab.build("dino", centre_momentum=0.75, **_SMALL)
+    batch = make_batch(method)
+    with torch.no_grad():
+        # In training mode batch norm takes the batch's statistics, so that running ones do not matter.
+        said = [method.target_head(method.target_backbone.features(view)) for view in batch.views[:2]]
+    method(batch, make_step())
+    assert not method.criterion.center.any()
+    method.after_step(make_step())
+    torch.testing.assert_close(method.criterion.center[0, 0], 0.25 * torch.stack(said).mean((0, 1)))
+
+
+def test_two_micro_batches_move_the_centre_as_one(lab: Any) -> None:
+    """On a ViT, whose features do not depend on the other images."""
+    whole, parts = (lab.build("dino", "vit", **_SMALL) for _ in range(2))
+    batch = make_batch(whole)
+    whole(batch, make_step())
+    for half in (slice(0, 4), slice(4, 8)):
+        parts(type(batch)(tuple(v[half] for v in batch.views), batch.labels[half], batch.sample_ids[half]), make_step())
+    for method in (whole, parts):
+        method.after_step(make_step())
+    torch.testing.assert_close(whole.criterion.center, parts.criterion.center)
+
+
+def test_prototypes_are_held_at_the_beginning(lab: Any) -> None:
+    method = lab.build("dino", freeze_prototypes=0.2, **_SMALL)
+    for progress, held in ((0.1, True), (0.3, False)):
+        method.zero_grad()
+        method(make_batch(method), make_step(progress)).loss.backward()
+        method.after_backward(make_step(progress))
+        assert (method.head.prototypes.grad is None) == held
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_the_head_is_lightlys(batch_norm: bool) -> None:
+    theirs = DINOProjectionHead(12, 20, 8, 30, batch_norm=batch_norm)
+    ours = PrototypeHead(12, 20, 8, 30, batch_norm=batch_norm)
+    kinds = (nn.Linear, nn.BatchNorm1d)
+    pairs = zip(*([m for m in head.layers if isinstance(m, kinds)] for head in (ours, theirs)), strict=True)
+    for own, their in pairs:
+        own.load_state_dict(their.state_dict())
+    ours.prototypes.data.copy_(theirs.last_layer.weight_v)
+    features = torch.randn(7, 12)
+    torch.testing.assert_close(ours(features), theirs(features))
+    assert ours(features.reshape(7, 1, 12)).shape == (7, 1, 30)
+
+
+def test_one_view_is_refused(lab: Any) -> None:
+    with pytest.raises(ValueError, match="global_views is 3 of 2 views"):
+        lab.build("dino", views=[{}, {}], global_views=3)

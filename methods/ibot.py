@@ -131,9 +131,10 @@ class IBOT(Method[IBOTConfig]):
         return masks.target[step.start : step.start + len(view)].to(view.device)
 
     def after_backward(self, step: Step) -> None:
-        """Holds the prototypes at the beginning."""
-        if step.progress < self.config.freeze_prototypes:
-            self.head.prototypes.grad = None
+        """Holds the prototypes at the beginning; weight decay does not turn them."""
+        gradient = self.head.prototypes.grad
+        if step.progress < self.config.freeze_prototypes and gradient is not None:
+            gradient.zero_()
 
     def after_step(self, step: Step) -> None:
         """Moves both centres towards the means of what the teacher said, and the teacher towards the student."""

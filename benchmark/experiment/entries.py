@@ -80,7 +80,7 @@ def _check_views(resolved: ResolvedEntry, image_size: int) -> None:
     for number, view in enumerate(views):
         if view.size is None or view.size == image_size:
             continue
-        if method.fixed_view_size or resolved.backbone.kind == "vit":
+        if method.fixed_view_size:
             raise ValueError(f"views.{number}.size is {view.size}; here it has to be the input size, {image_size}")
         resolved.backbone.grid(view.size)
 

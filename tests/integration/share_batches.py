@@ -41,6 +41,7 @@ _EVERY_TERM = {"variance_weight": 0.5, "covariance_weight": 0.1, "cycle_weight":
 _UNSHARED = {"masking": {"target_share": None}}  # so that images hide different numbers of cells
 _BATCH = {"normalise": "batch", "ema": {"start": None, "half_life": 0.2}}
 _UNEVEN = {"masking": {"same_size": False, "context_scale": [0.5, 1.0]}}
+_PROTOTYPES = {"prototypes": 16, "head_hidden": 32, "bottleneck": 16, "freeze_prototypes": 0.3}
 _ENTRIES: dict[str, dict[str, Any]] = {
     "byol": {"overrides": {"projector_hidden": 32, "predictor_hidden": 32, "output_dim": 16}},
     "simclr": {"overrides": {"projector_hidden": 32, "output_dim": 16}},
@@ -55,9 +56,23 @@ _ENTRIES: dict[str, dict[str, Any]] = {
     "ijepa_uneven": {"method": "ijepa", "backbone": _VIT, "overrides": {**_PREDICTOR, **_UNEVEN}},
     "ijepa_terms": {"method": "ijepa", "backbone": _VIT, "overrides": {**_PREDICTOR, **_UNEVEN, **_EVERY_TERM}},
     "ijepa_batch": {"method": "ijepa", "backbone": _VIT, "overrides": {**_PREDICTOR, **_UNEVEN, **_BATCH}},
+    "simsiam": {"overrides": {"dimension": 32, "bottleneck": 16}},
+    "barlow_twins": {"overrides": {"projector_hidden": 32, "output_dim": 32}},
+    "moco_v3": {"overrides": {"projector_hidden": 32, "output_dim": 16}},
+    "dino": {"overrides": _PROTOTYPES},
+    "ibot": {"backbone": _VIT, "overrides": _PROTOTYPES},
+    "msn": {"backbone": _VIT, "overrides": {"prototypes": 16, "head_hidden": 32, "output_dim": 16}},
+    "mae": {"backbone": _VIT, "overrides": {"decoder_width": 32, "decoder_depth": 1}},
+    "spark": {"overrides": {"decoder_width": 32}},
+    "data2vec": {"backbone": _VIT, "overrides": {"blocks": 1}},
+    "lejepa": {"overrides": {"projector_hidden": 32, "output_dim": 16, "directions": 16}},
+    "vicregl": {"overrides": {"projector_hidden": 32, "output_dim": 32, "local_hidden": 16, "local_dim": 16}},
 }
 _SGD = {"name": "sgd", "lr": 0.05, "warmup": 0.0, "weight_decay": 0.001, "clip": 1.0}
-_CUT = ("byol", "supervised", "cnn_jepa_uneven", "ijepa_uneven")  # whose losses do not compare images
+_CUT = (  # whose losses do not compare images
+    *("byol", "supervised", "cnn_jepa_uneven", "ijepa_uneven"),
+    *("simsiam", "dino", "ibot", "mae", "spark", "data2vec"),
+)
 
 
 def without_batch_norm(module: Any) -> Any:
@@ -74,6 +89,8 @@ def _build_method(real: Any, spec: RunSpec, dataset: Any, ranks: Ranks) -> Any:
     method = without_batch_norm(real(spec, dataset, ranks))
     if spec.method.name == "cnn_jepa":
         method.model._build_encoders()  # they hold the layers that were there before
+    if spec.method.name == "spark":
+        method.synchronise_batch_norm()  # likewise
     return method
 
 

@@ -16,9 +16,13 @@ import pytest
 import torch
 
 _SCRIPT = Path(__file__).with_name("share_batches.py")
-_CUT = ("byol", "supervised", "cnn_jepa_uneven", "ijepa_uneven")
+_CUT = (
+    *("byol", "supervised", "cnn_jepa_uneven", "ijepa_uneven"),
+    *("simsiam", "dino", "ibot", "mae", "spark", "data2vec"),
+)
 _JEPAS = ("cnn_jepa", "cnn_jepa_dense", "cnn_jepa_terms", "cnn_jepa_batch", "ijepa", "ijepa_terms", "ijepa_batch")
-_WHOLE = (*_CUT, "simclr", "vicreg", *_JEPAS)
+_COMPARING = ("simclr", "vicreg", "barlow_twins", "moco_v3", "msn", "lejepa", "vicregl")
+_WHOLE = (*_CUT, *_COMPARING, *_JEPAS)
 
 
 def _start(*command: object, **environment: object) -> subprocess.Popen[str]:

@@ -243,7 +243,8 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     def glimpse(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """What a picture of the method needs besides its views, for `glimpse.npz`; changes nothing.
 
-        The JEPAs give boolean masks (`context_Bhw`, `targets_BMhw`) and feature maps (`predicted_BDhw`, `target_BDhw`).
+        Methods with masks give `context_Bhw` and `targets_BMhw`, boolean; those that predict features, two feature
+        maps (`predicted_BDhw`, `target_BDhw`); those that predict pixels, normalised images (`reconstruction_BCHW`).
         """
         return {}
 

@@ -77,18 +77,25 @@ def train(method: Method[Any], steps: int, lr: float = 2e-3) -> list[float]:
     return losses
 
 
-def check_method(kind: type[Method[Any]], config: Mapping[str, Any] | None = None, *, image_size: int = 32) -> None:
+def check_method(
+    kind: type[Method[Any]],
+    config: Mapping[str, Any] | None = None,
+    *,
+    backbones: Mapping[str, BackboneSpec] = SMALL,
+    image_size: int = 32,
+) -> None:
     """Checks a method on a small network of each kind that it runs on.
 
     Args:
         config: settings that replace the class's defaults, for smaller heads.
+        backbones: the networks, by kind.
 
     Raises:
         AssertionError: says what does not hold.
     """
     for name in kind.backbone_kinds:
-        if name in SMALL:
-            _check(kind, SMALL[name], config or {}, image_size)
+        if name in backbones:
+            _check(kind, backbones[name], config or {}, image_size)
 
 
 def _check(kind: type[Method[Any]], backbone: BackboneSpec, config: Mapping[str, Any], image_size: int) -> None:

@@ -92,13 +92,8 @@ class IBOT(Method[IBOTConfig]):
         others = [self.head(self.backbone.features(view)).float() for view in batch.views[config.global_views :]]
         with torch.no_grad():
             teacher = [self._taught(view) for view in views]
-            # The patches' centre is that of all patches, hidden or not, so that it does not depend on the masks.
-            self._seen.append(
-                tuple(
-                    torch.stack([logits.flatten(0, -2).mean(0) for logits in kind]).mean(0)
-                    for kind in zip(*teacher, strict=True)
-                )
-            )
+            # The patches' centre is that of all patches, so that it does not depend on the masks.
+            self._seen += [tuple(logits.flatten(0, -2).mean(0) for logits in view) for view in teacher]
         sharpness = config.sharpness(step.progress)
         with full_precision(batch.views[0].device):
             images = self.image_loss(

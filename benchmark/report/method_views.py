@@ -27,6 +27,10 @@ _SEEN = (
     "principal components as red, green and blue, fitted to the targets: similar colours are similar features. The "
     "prediction is shown with the same components, only where the loss uses it."
 )
+_RECONSTRUCTED = (
+    "The first images of the training split; views before masks. “Visible” is the encoder's input; “reconstructed” has "
+    "the predicted pixels in what is hidden, with each cell's own mean and contrast, which the method does not predict."
+)
 _VIEWS = "The first images of the training split, and the method's views of them."
 
 
@@ -60,6 +64,8 @@ def seen(views: MethodViews, *, width: float = style.FULL_WIDTH) -> Figure:
 
 def caption(views: MethodViews) -> str:
     """What the figure shows; masks and features are explained only if there are any."""
+    if "reconstruction" in views:
+        return _RECONSTRUCTED
     return _SEEN if "context" in views else _VIEWS
 
 
@@ -76,6 +82,8 @@ def _rows(views: MethodViews) -> list[tuple[str, Any]]:
     hidden = views["targets"].any(axis=1) if "targets" in views else None
     if hidden is not None:
         rows.append(("to predict", _masked(seen_by_encoder, hidden)))
+    if "reconstruction" in views:
+        rows.append(("reconstructed", views["reconstruction"]))
     if "target_pca" in views:
         rows.append(("target features", _colours(views["target_pca"])))
     if "predicted_pca" in views:

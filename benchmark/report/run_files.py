@@ -105,7 +105,14 @@ def read_parts(path: Path) -> dict[str, float] | None:
 
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError)
-_SHAPES = {"images": "BHWC", "context": "Bhw", "targets": "BMhw", "target_pca": "BhwC", "predicted_pca": "BhwC"}
+_SHAPES = {
+    "images": "BHWC",
+    "context": "Bhw",
+    "targets": "BMhw",
+    "target_pca": "BhwC",
+    "predicted_pca": "BhwC",
+    "reconstruction": "BHWC",
+}
 
 
 def read_views(path: Path) -> MethodViews:

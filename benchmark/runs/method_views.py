@@ -6,7 +6,7 @@ Shape suffixes: B images, D channels, h w cells, V views.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -40,16 +40,15 @@ _GAP, _LEAST_SIDE = 4, 96  # pixels, in a gallery
 def write_glimpse(path: Path, training: Training, dataset: Dataset) -> None:
     """Writes `glimpse.npz` of the first training images; the training is left as it was.
 
-    Arrays: `images`, `view_0`, ... as uint8 `(8, H, W, 3)`, and if the method has them `context`, `targets` (boolean)
-    and `predicted_pca`, `target_pca` `(8, h, w, 3)` in [0, 1], with one projection for both.
+    Arrays: `images`, `view_0`, ... as uint8 `(8, H, W, 3)`, and if the method has them `context`, `targets` (boolean),
+    `reconstruction`, as the images, and `predicted_pca`, `target_pca` `(8, h, w, 3)` in [0, 1], with one projection for
+    both.
     """
     ids_B = torch.arange(min(IMAGES, len(dataset.train.images)))
     images, device, seed = dataset.train.images, training.fabric.device, training.spec.seed
     views = make_views(images, ids_B, training.augmenter, generator(seed, "glimpse views"), device)
     arrays = {"images": images.read(ids_B).permute(0, 2, 3, 1).numpy()}
-    for number, view_BCHW in enumerate(views):
-        pixels = (without_normalisation(view_BCHW, dataset) * 255).round().to(torch.uint8)
-        arrays[f"view_{number}"] = pixels.permute(0, 2, 3, 1).cpu().numpy()
+    arrays |= {f"view_{number}": _pixels(view_BCHW, dataset) for number, view_BCHW in enumerate(views)}
     batch = Batch(views, dataset.train.labels[ids_B].to(device), ids_B)
     with undone(training), torch.no_grad():
         seen = training.method.glimpse(batch, Step(1.0, training.step, generator(seed, "glimpse masks")))
@@ -59,9 +58,17 @@ def write_glimpse(path: Path, training: Training, dataset: Dataset) -> None:
     if "predicted_BDhw" in seen:
         pictures = principal_components(seen["target_BDhw"].float().cpu(), seen["predicted_BDhw"].float().cpu())
         arrays["target_pca"], arrays["predicted_pca"] = (picture.numpy() for picture in pictures)
+    if "reconstruction_BCHW" in seen:
+        arrays["reconstruction"] = _pixels(seen["reconstruction_BCHW"], dataset)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_atomically(path, buffer.getvalue())
+
+
+def _pixels(images_BCHW: Tensor, dataset: Dataset) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    pixels = (without_normalisation(images_BCHW, dataset) * 255).round().to(torch.uint8)
+    array: np.ndarray[Any, np.dtype[np.uint8]] = pixels.permute(0, 2, 3, 1).cpu().numpy()
+    return array
 
 
 def without_normalisation(view_BCHW: Tensor, dataset: Dataset) -> Tensor:

@@ -26,6 +26,14 @@ def test_our_methods_keep_the_contract(name: str) -> None:
     check_method(method_class(name), _NARROW.get(name))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("token", ["features", "beside"])
+@pytest.mark.parametrize("name", ["simclr", "ijepa", "dino", "ibot", "msn", "mae", "data2vec"])
+def test_so_do_they_on_a_vit_with_a_class_token(name: str, token: str) -> None:
+    vit = SMALL["vit"].model_copy(update={"class_token": token})
+    check_method(method_class(name), _NARROW.get(name), backbones={"vit": vit})
+
+
 class _Config(MethodConfig):
     views: tuple[ViewSpec, ...] = (ViewSpec(), ViewSpec(size=16))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmark.data.layouts.contract import Found, Layout, Near
+from benchmark.data.layouts.contract import LIKELY, Found, Layout, Near
 from benchmark.data.layouts.names import (
     EXTENSIONS,
     HELD_OUT,
@@ -37,7 +37,7 @@ def look(path: Path) -> Found | Near | None:
         return _look_unsplit(path, list(folders.values()), held_out)
     classes = [folder.name for folder in folders_in(train)]
     if not classes:
-        return Near(f"{train.name}/ has no class folders; expected {train.name}/<class>/<image>", 2)
+        return Near(f"{train.name}/ has no class folders; expected {train.name}/<class>/<image>", LIKELY)
     test, notes = _test_folder(train, classes, held_out)
     if test is None:
         what = f"class folders in {train.name}/, without a labelled test split"
@@ -68,7 +68,7 @@ def _test_folder(train: Path, classes: Sequence[str], held_out: Sequence[Path]) 
 
 def _look_unsplit(path: Path, folders: Sequence[Path], held_out: Sequence[Path]) -> Found | Near | None:
     if held_out:
-        return Near(f"has {held_out[0].name}/, but no train/; expected train/<class>/ and test/<class>/", 2)
+        return Near(f"has {held_out[0].name}/, but no train/; expected train/<class>/ and test/<class>/", LIKELY)
     with_images = [folder for folder in folders if has_image(folder)]
     if len(with_images) > 1:
         what = "class folders without a split"
@@ -76,12 +76,12 @@ def _look_unsplit(path: Path, folders: Sequence[Path], held_out: Sequence[Path])
     if with_images:
         inner = with_images[0]
         if isinstance(look(inner), Found):
-            return Near(f"has one folder with images, {inner.name}/, which is a dataset: --data {inner}", 2)
+            return Near(f"has one folder with images, {inner.name}/, which is a dataset: --data {inner}", LIKELY)
         return Near(
             f"has a single class ('{inner.name}'); at least 2 class folders are needed, or every accuracy would be 100%"
         )
     if any(is_image(child.name) for child in path.iterdir()):
-        return Near("holds images without labels; expected class folders, or a CSV file with paths and labels", 2)
+        return Near("holds images without labels; expected class folders, or a CSV file with paths and labels", LIKELY)
     return None
 
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from benchmark.data.listing import Listing
 
 
+GUESS, LIKELY, CERTAIN = 1, 2, 3
+
+
 @dataclass(frozen=True)
 class Found:
     """A path is of a layout.
@@ -38,11 +41,12 @@ class Near:
 
     Attributes:
         reason: what is missing or wrong, and what was expected.
-        closeness: orders several: 3 where the layout is certain, 1 where it is a guess.
+        closeness: `GUESS`, `LIKELY` or `CERTAIN`: how sure the layout is, though something is missing. The closest
+            reason is given; a certain one is given even where another layout might fit.
     """
 
     reason: str
-    closeness: int = 1
+    closeness: int = GUESS
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.data.hdf5.paths import SUFFIXES, split_paths
 from benchmark.data.layouts.class_folders import CLASS_FOLDERS
-from benchmark.data.layouts.contract import Found, Layout, Near
+from benchmark.data.layouts.contract import CERTAIN, GUESS, Found, Layout, Near
 from benchmark.data.layouts.hugging_face import HUGGING_FACE
 from benchmark.data.layouts.ilsvrc import ILSVRC
 from benchmark.data.layouts.imagenet100 import IMAGENET100
@@ -30,7 +30,7 @@ def _look_for_hdf5(path: Path) -> Found | Near | None:
     try:
         train, test = split_paths(path)
     except UserError as error:
-        return Near(str(error).removeprefix(f"{path}: "), 3 if path.suffix.lower() in SUFFIXES else 1)
+        return Near(str(error).removeprefix(f"{path}: "), CERTAIN if path.suffix.lower() in SUFFIXES else GUESS)
     return Found(f"HDF5 files ({train.name}, {test.name})", not path.is_dir(), None, train)
 
 
@@ -49,20 +49,23 @@ def find_layout(path: Path) -> Found:
         UserError: there is nothing at the path, no layout fits (what was looked for is listed, and what is nearest), or
             several do.
     """
-    if not path.exists() and path.suffix.lower() not in SUFFIXES:  # X.h5 stands for two other files
+    if path.suffix.lower() not in SUFFIXES and not path.exists():
         raise UserError(f"{path}: no such folder or file; expected images: {_expected()}")
-    verdicts = [layout.look(path) for layout in LAYOUTS]
+    layouts = LAYOUTS if path.exists() else (HDF5,)  # X.h5 stands for two other files
+    verdicts = [layout.look(path) for layout in layouts]
     found = [verdict for verdict in verdicts if isinstance(verdict, Found)]
-    fitting = [verdict for verdict in found if verdict.sure] or found
+    near = [verdict for verdict in verdicts if isinstance(verdict, Near)]
+    nearest = max(near, key=lambda verdict: verdict.closeness, default=None)  # the first of the closest ones
+    fitting = [verdict for verdict in found if verdict.sure]
+    if not fitting and not (nearest and nearest.closeness == CERTAIN):
+        fitting = found
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
         choices = "; ".join(f"{verdict.what}: --data {verdict.choose}" for verdict in fitting)
         raise UserError(f"{path}: holds several layouts of images; choose one. {choices}")
-    near = [verdict for verdict in verdicts if isinstance(verdict, Near)]
-    if near:
-        # The first of the closest ones: `max` keeps it.
-        raise UserError(f"{path}: {max(near, key=lambda verdict: verdict.closeness).reason}")
+    if nearest:
+        raise UserError(f"{path}: {nearest.reason}")
     if path.suffix.lower() in _ARCHIVES:
         raise UserError(f"{path}: is an archive; unpack it, and give the folder")
     found_there = f"has {', '.join(contents(path)) or 'nothing'}" if path.is_dir() else "is a file of another kind"

@@ -19,7 +19,7 @@ from benchmark.data.layouts.arrow import (
     parquet_schema,
     reading_arrow,
 )
-from benchmark.data.layouts.contract import Found, Layout, Near
+from benchmark.data.layouts.contract import CERTAIN, Found, Layout, Near
 from benchmark.data.layouts.names import HELD_OUT, TRAIN, by_split
 from benchmark.data.listing import Listing, Members, in_order_of_names, note_on_classes
 from benchmark.errors import UserError
@@ -49,7 +49,7 @@ def _look(path: Path) -> Found | Near | None:
 def _look_at_parquet(path: Path, files: Sequence[Path]) -> Found | Near:
     columns = find_image_columns(parquet_schema(files[0]))
     if isinstance(columns, str):
-        return Near(f"{files[0].name} {columns}", 3)
+        return Near(f"{files[0].name} {columns}", CERTAIN)
     what = "Parquet files with a column of images" if len(files) > 1 else "a Parquet file with a column of images"
     return Found(what, True, partial(_list_parquet, path, what, files, columns), path)
 

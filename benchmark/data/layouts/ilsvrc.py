@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmark.data.layouts.class_folders import class_names, list_split
-from benchmark.data.layouts.contract import Found, Layout, Near
+from benchmark.data.layouts.contract import CERTAIN, Found, Layout, Near
 from benchmark.data.layouts.flat import labelled_files
 from benchmark.data.layouts.names import folders_in, left_out, walk
 from benchmark.data.listing import Listing, file_listing
@@ -29,7 +29,7 @@ def _look(path: Path) -> Found | Near | None:
     data = tree / "Data" / "CLS-LOC"
     train, val = data / "train", data / "val"
     if not val.is_dir():
-        return Near("has ImageNet's tree, but no Data/CLS-LOC/val/", 3)
+        return Near("has ImageNet's tree, but no Data/CLS-LOC/val/", CERTAIN)
     what = "ImageNet's tree (ILSVRC/Data/CLS-LOC)"
     if folders_in(val):
         return Found(what, True, partial(list_split, path, what, [train], val, ()), path, (train,))
@@ -39,7 +39,7 @@ def _look(path: Path) -> Found | Near | None:
         return Near(
             f"has ImageNet's tree, but {_SOLUTION} with the labels of val/ is missing; expected it beside ILSVRC/, in "
             "it, or in ILSVRC/ImageSets/",
-            3,
+            CERTAIN,
         )
     return Found(f"{what} with {_SOLUTION}", True, partial(_list, path, train, val, solution), path, (train,))
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmark.data.layouts.class_folders import list_split
-from benchmark.data.layouts.contract import Found, Layout, Near
+from benchmark.data.layouts.contract import CERTAIN, Found, Layout, Near
 from benchmark.data.layouts.names import folders_in
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def _look(path: Path) -> Found | Near | None:
     if not trains:
         return None
     if val is None:
-        return Near(f"has {trains[0].name}/ as ImageNet-100 on Kaggle, but no val.X/", 3)
+        return Near(f"has {trains[0].name}/ as ImageNet-100 on Kaggle, but no val.X/", CERTAIN)
     span = trains[0].name + (f"/ to {trains[-1].name}" if len(trains) > 1 else "")
     what = f"ImageNet-100's layout on Kaggle ({span}/, {val.name}/)"
     return Found(what, True, partial(list_split, path, what, trains, val, ()), path, tuple(trains))

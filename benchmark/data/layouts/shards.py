@@ -10,7 +10,7 @@ import tarfile
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmark.data.layouts.contract import Found, Layout, Near
+from benchmark.data.layouts.contract import CERTAIN, GUESS, Found, Layout, Near
 from benchmark.data.layouts.names import by_split, is_image
 from benchmark.data.listing import Listing, Members, in_order_of_names, note_on_classes
 from benchmark.errors import UserError
@@ -37,7 +37,7 @@ def _look(path: Path) -> Found | Near | None:
         return Near(
             f"{shards[0].name} has no .cls or .json beside its images, as WebDataset's shards have{example}; if it is "
             "an archive of another layout, unpack it",
-            3 if path.is_file() else 1,
+            CERTAIN if path.is_file() else GUESS,
         )
     what = f"{len(shards)} WebDataset shard{'s' * (len(shards) > 1)}"
     return Found(what, path.is_file(), partial(_list, path, what, shards), path)

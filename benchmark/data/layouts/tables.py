@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmark.data.layouts.arrow import has_images
-from benchmark.data.layouts.contract import Found, Layout, Near
+from benchmark.data.layouts.contract import CERTAIN, GUESS, LIKELY, Found, Layout, Near
 from benchmark.data.layouts.names import HELD_OUT, TRAIN, by_split, folders_in, split_of
 from benchmark.data.layouts.rows import TEXT_SUFFIXES, Columns, find_columns, read_rows
 from benchmark.data.listing import Listing, file_listing
@@ -45,19 +45,19 @@ def _look(path: Path) -> Found | Near | None:
             return None
         if path.suffix.lower() == ".parquet" and has_images(path):
             return None
-        return _look_at(path, _with_counterparts(path), 3)
+        return _look_at(path, _with_counterparts(path), CERTAIN)
     files = sorted(child for child in path.iterdir() if child.suffix.lower() in TEXT_SUFFIXES)
     trains = [file for file in files if split_of(file.stem) in TRAIN]
     if len(trains) == 1:
-        return _look_at(trains[0], _with_counterparts(trains[0]), 1)
+        return _look_at(trains[0], _with_counterparts(trains[0]), GUESS)
     whole = [file for file in files if split_of(file.stem) is None and not file.stem.startswith("sample_submission")]
-    tables = [(file, found) for file in whole if isinstance(found := _look_at(file, [file], 3), Found)]
+    tables = [(file, found) for file in whole if isinstance(found := _look_at(file, [file], GUESS), Found)]
     if len(tables) > 1:
         names = ", ".join(file.name for file, _ in tables)
-        return Near(f"has several tables of images ({names}); name one: --data {tables[0][0]}", 2)
+        return Near(f"has several tables of images ({names}); name one: --data {tables[0][0]}", LIKELY)
     if tables:
         return tables[0][1]
-    return _look_at(whole[0], whole, 1) if len(whole) == 1 else None
+    return _look_at(whole[0], whole, GUESS) if len(whole) == 1 else None
 
 
 def _with_counterparts(path: Path) -> list[Path]:

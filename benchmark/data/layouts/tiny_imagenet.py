@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmark.data.layouts.class_folders import class_names
-from benchmark.data.layouts.contract import Found, Layout, Near
+from benchmark.data.layouts.contract import CERTAIN, Found, Layout, Near
 from benchmark.data.layouts.flat import labelled_files
 from benchmark.data.layouts.names import folders_in, left_out, walk
 from benchmark.data.listing import Listing, file_listing
@@ -27,7 +27,9 @@ def _look(path: Path) -> Found | Near | None:
     if (val / _ANNOTATIONS).is_file():
         return Found(_WHAT, True, partial(_list, path), path, (train,))
     if any((folder / "images").is_dir() for folder in folders_in(train)[:1]):
-        return Near(f"has Tiny-ImageNet's layout, but val/{_ANNOTATIONS} with the labels of val/images/ is missing", 3)
+        return Near(
+            f"has Tiny-ImageNet's layout, but val/{_ANNOTATIONS} with the labels of val/images/ is missing", CERTAIN
+        )
     return None
 
 

@@ -15,7 +15,6 @@ from image_folders import make_folder, only_resident
 from PIL import Image
 
 from benchmark.data.datasets import Dataset, load_dataset
-from benchmark.data.folder import class_files, split_folders
 from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 

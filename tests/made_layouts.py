@@ -120,7 +120,7 @@ def rows(root: Path) -> list[tuple[str, str, str]]:
 
 def table(root: Path) -> Path:
     """A CSV file with paths, labels and splits."""
-    root.mkdir(parents=True)
+    root.mkdir(parents=True, exist_ok=True)
     with (root / "labels.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("filename", "label", "split"), *rows(root)])
     return root / "labels.csv"
@@ -130,7 +130,7 @@ def parquet_table(root: Path) -> Path:
     """A Parquet file with paths and labels, without splits."""
     import pandas as pd
 
-    root.mkdir(parents=True)
+    root.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows(root), columns=["path", "label", "split"]).drop(columns="split").to_parquet(root / "all.parquet")
     return root / "all.parquet"
 
@@ -191,7 +191,7 @@ def image_parquet(root: Path) -> Path:
 
 def shards(root: Path) -> Path:
     """WebDataset's tar shards, two of train."""
-    root.mkdir(parents=True)
+    root.mkdir(parents=True, exist_ok=True)
     for part in ("train", "test"):
         found = list(images(part))
         for number in range(2 if part == "train" else 1):

@@ -77,7 +77,16 @@ def test_hdf5_files_are_read_without_a_lock_and_a_run_there_is_refused(disk: Pat
     code, printed = _bench(_ERRORS[reason], "data", "verify", disk / "x-train.h5")
     assert code == 0 and "30 of 30 images are sound" in printed, printed
 
-    options = ("--methods", "random_init", "--set", "batch_size=8", "--set", "evaluation.images=null", "--device", "cpu")
+    options = (
+        "--methods",
+        "random_init",
+        "--set",
+        "batch_size=8",
+        "--set",
+        "evaluation.images=null",
+        "--device",
+        "cpu",
+    )
     arguments = ("run", "cpu", "--data", disk / "x.h5", *options, "--out", disk / "out")
     code, printed = _bench(_ERRORS[reason], *arguments)
     assert code == 2 and f"{disk / 'out'}" in printed and f"this disk has no file locks ({reason})" in printed, printed

@@ -97,6 +97,7 @@ class Dataset:
             counts=self.manifest.counts,
             seen_test_images=self.seen_test_images,
             layout=self.layout,
+            sizes=self.sizes,
             notes=list(self.notes),
         )
 

@@ -206,8 +206,8 @@ class DatasetRecord(Part):
     """The dataset of a run. `manifest` is a hash over classes, splits and sorted image checksums.
 
     `seen_test_images`: how many test images are in the training split, too. `layout`: how the images of a folder or
-    file lie there, in words; `notes`: what was left out of it, or decided for it. Both are left out where they are
-    empty, so that the keys of older step-cost records stay what they were.
+    file lie there, in words; `sizes`: theirs in pixels; `notes`: what was left out, or decided. The three are left out
+    where they are empty, so that the keys of older step-cost records stay what they were.
     """
 
     name: str
@@ -216,12 +216,13 @@ class DatasetRecord(Part):
     counts: dict[str, int]
     seen_test_images: Number = 0
     layout: str = ""
+    sizes: str = ""
     notes: list[str] = []
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         data: dict[str, Any] = handler(self)
-        return {name: value for name, value in data.items() if value or name not in ("layout", "notes")}
+        return {name: value for name, value in data.items() if value or name not in ("layout", "sizes", "notes")}
 
 
 class KeySettings(Part):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.data.hdf5.paths import SUFFIXES, split_paths
 from benchmark.data.layouts.class_folders import CLASS_FOLDERS
-from benchmark.data.layouts.contract import CERTAIN, GUESS, Found, Layout, Near
+from benchmark.data.layouts.contract import CERTAIN, GUESS, LIKELY, Found, Layout, Near
 from benchmark.data.layouts.hugging_face import HUGGING_FACE
 from benchmark.data.layouts.ilsvrc import ILSVRC
 from benchmark.data.layouts.imagenet100 import IMAGENET100
@@ -52,7 +52,7 @@ def find_layout(path: Path) -> Found:
     if path.suffix.lower() not in SUFFIXES and not path.exists():
         raise UserError(f"{path}: no such folder or file; expected images: {_expected()}")
     layouts = LAYOUTS if path.exists() else (HDF5,)  # X.h5 stands for two other files
-    verdicts = [layout.look(path) for layout in layouts]
+    verdicts = [_verdict(layout, path) for layout in layouts]
     found = [verdict for verdict in verdicts if isinstance(verdict, Found)]
     near = [verdict for verdict in verdicts if isinstance(verdict, Near)]
     nearest = max(near, key=lambda verdict: verdict.closeness, default=None)  # the first of the closest ones
@@ -65,11 +65,19 @@ def find_layout(path: Path) -> Found:
         choices = "; ".join(f"{verdict.what}: --data {verdict.choose}" for verdict in fitting)
         raise UserError(f"{path}: holds several layouts of images; choose one. {choices}")
     if nearest:
-        raise UserError(f"{path}: {nearest.reason}")
+        others = "" if nearest.closeness == CERTAIN else f" (looked for: {', '.join(each.name for each in layouts)})"
+        raise UserError(f"{path}: {nearest.reason}{others}")
     if path.suffix.lower() in _ARCHIVES:
         raise UserError(f"{path}: is an archive; unpack it, and give the folder")
     found_there = f"has {', '.join(contents(path)) or 'nothing'}" if path.is_dir() else "is a file of another kind"
     raise UserError(f"{path}: {found_there}; expected images: {_expected()}")
+
+
+def _verdict(layout: Layout, path: Path) -> Found | Near | None:
+    try:
+        return layout.look(path)
+    except UserError as error:  # a damaged table is no reason against the class folders beside it
+        return Near(str(error).removeprefix(f"{path}: "), LIKELY)
 
 
 def find_hdf5(path: Path) -> Found:

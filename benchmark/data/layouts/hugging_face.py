@@ -57,6 +57,11 @@ def _look_at_parquet(path: Path, files: Sequence[Path]) -> Found | Near:
 def _list_parquet(root: Path, what: str, files: Sequence[Path], columns: ImageColumns) -> Listing:
     train, test, notes = by_split(files, root)
     parts = [(_RowGroups(part, columns), part) for part in (train, test) if part]
+    if not all(images.fits for images, _ in parts):
+        notes.append(
+            f"these are more than the {KEPT_BYTES >> 30} GiB of Parquet files that stay in memory, so that training on "
+            "them is slow: write HDF5 files first (bench data convert)"
+        )
     labels = [[name for file in part for name in _labels(file, columns)] for _, part in parts]
     return _listing(root, what, columns, labels, [images for images, _ in parts], notes)
 

@@ -49,7 +49,7 @@ def _look(path: Path) -> Found | Near | None:
     files = sorted(child for child in path.iterdir() if child.suffix.lower() in TEXT_SUFFIXES)
     trains = [file for file in files if split_of(file.stem) in TRAIN]
     if len(trains) == 1:
-        return _look_at(trains[0], _with_counterparts(trains[0]), GUESS)
+        return _look_at(trains[0], _with_counterparts(trains[0]), LIKELY)
     whole = [file for file in files if split_of(file.stem) is None and not file.stem.startswith("sample_submission")]
     tables = [(file, found) for file in whole if isinstance(found := _look_at(file, [file], GUESS), Found)]
     if len(tables) > 1:
@@ -57,7 +57,7 @@ def _look(path: Path) -> Found | Near | None:
         return Near(f"has several tables of images ({names}); name one: --data {tables[0][0]}", LIKELY)
     if tables:
         return tables[0][1]
-    return _look_at(whole[0], whole, GUESS) if len(whole) == 1 else None
+    return _look_at(whole[0], whole, LIKELY) if len(whole) == 1 else None
 
 
 def _with_counterparts(path: Path) -> list[Path]:

@@ -23,6 +23,16 @@ def test_a_sure_layout_wins_over_others(tmp_path: Path) -> None:
     assert find_layout(tmp_path / "labels.csv").what == "a table of paths and labels (labels.csv)"
 
 
+def test_damaged_files_of_other_layouts_do_not_hide_a_layout(tmp_path: Path) -> None:
+    unsplit(tmp_path)
+    for name in ("labels.csv", "train.parquet", "photos.tar", "x-train.h5"):
+        put(tmp_path / name, b"\xff\xfe nothing")
+    assert find_layout(tmp_path).what == "class folders without a split"
+    put(tmp_path / "other" / "labels.csv", b"\xff\xfe")
+    with pytest.raises(UserError, match=r"not a table in UTF-8.* \(looked for: class folders, Tiny-ImageNet, "):
+        find_layout(tmp_path / "other")
+
+
 def test_two_layouts_are_refused_with_the_paths_to_choose_from(tmp_path: Path) -> None:
     unsplit(tmp_path)
     put(tmp_path / "labels.csv", "path,label\nant/0.png,ant\n")

@@ -40,6 +40,7 @@ def test_row_groups_are_read_in_any_order_and_kept_where_they_fit(
 ) -> None:
     monkeypatch.setattr(hugging_face, "KEPT_BYTES", kept)
     listing = list_images(image_parquet(tmp_path))
+    assert bool(listing.notes) == (kept == 1)
     expected = [content for _, _, content in images("train")]
     assert [listing.train.read(row) for row in range(60)] == expected
     assert [listing.train.read(row) for row in (59, 0, 30)] == [expected[row] for row in (59, 0, 30)]

@@ -127,8 +127,8 @@ def _flat(root: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda root: root.mkdir() or root, "has nothing; expected images: class folders (train/<class>/ and test/"),
-        (lambda root: root, "no such folder or file; expected images: class folders"),
+        (lambda root: root.mkdir() or root, "has nothing; expected images in one of these layouts\n  class folders: "),
+        (lambda root: root, "images: no such folder or file"),
         (_single, "has a single class ('ant'); at least 2"),
         (_missing_paths, "labels.csv: 2 of 78 images do not exist, such as row 5: 'images/train-3.png'"),
         (_changed("train-1.png", "train-0.png"), "row 3: 'train-0.png' appears twice (first in "),

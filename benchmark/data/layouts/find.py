@@ -50,7 +50,7 @@ def find_layout(path: Path) -> Found:
             several do.
     """
     if path.suffix.lower() not in SUFFIXES and not path.exists():
-        raise UserError(f"{path}: no such folder or file; expected images: {_expected()}")
+        raise UserError(f"{path}: no such folder or file")
     layouts = LAYOUTS if path.exists() else (HDF5,)  # X.h5 stands for two other files
     verdicts = [_verdict(layout, path) for layout in layouts]
     found = [verdict for verdict in verdicts if isinstance(verdict, Found)]
@@ -70,7 +70,8 @@ def find_layout(path: Path) -> Found:
     if path.suffix.lower() in _ARCHIVES:
         raise UserError(f"{path}: is an archive; unpack it, and give the folder")
     found_there = f"has {', '.join(contents(path)) or 'nothing'}" if path.is_dir() else "is a file of another kind"
-    raise UserError(f"{path}: {found_there}; expected images: {_expected()}")
+    expected = "\n".join(f"  {layout.name}: {layout.expected}" for layout in layouts)
+    raise UserError(f"{path}: {found_there}; expected images in one of these layouts\n{expected}")
 
 
 def _verdict(layout: Layout, path: Path) -> Found | Near | None:
@@ -96,7 +97,3 @@ def list_images(path: Path) -> Listing:
     if found.list is None:
         raise UserError(f"{path}: its images lie in HDF5 files already")
     return found.list()
-
-
-def _expected() -> str:
-    return "; ".join(f"{layout.name} ({layout.expected})" for layout in LAYOUTS)

@@ -56,6 +56,7 @@ def _look_at_parquet(path: Path, files: Sequence[Path]) -> Found | Near:
 
 def _list_parquet(root: Path, what: str, files: Sequence[Path], columns: ImageColumns) -> Listing:
     train, test, notes = by_split(files, root)
+    _same_columns([(parquet_schema(file), file) for file in (*train, *(test or []))])
     parts = [(_RowGroups(part, columns), part) for part in (train, test) if part]
     if not all(images.fits for images, _ in parts):
         notes.append(
@@ -76,8 +77,7 @@ def _labels(file: Path, columns: ImageColumns) -> list[str]:
 def _list_saved(root: Path, what: str) -> Listing:
     notes = []
     if (root / "dataset_dict.json").is_file():
-        with reading(root):
-            splits = json.loads((root / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+        splits = _stored(root / "dataset_dict.json", "splits")
         train = next((name for name in TRAIN if name in splits), None)
         if train is None:
             raise UserError(f"{root}: has no split 'train'; its splits are {', '.join(splits)}")
@@ -87,9 +87,7 @@ def _list_saved(root: Path, what: str) -> Listing:
     else:
         folders = [root]
     tables = [_saved_table(folder) for folder in folders]
-    columns = find_image_columns(tables[0].schema)
-    if isinstance(columns, str):
-        raise UserError(f"{root}: {columns}")
+    columns = _same_columns([(table.schema, folder) for table, folder in zip(tables, folders, strict=True)])
     labels = [
         class_names_of(columns, table[columns.label].to_pylist(), folder)
         for table, folder in zip(tables, folders, strict=True)
@@ -98,11 +96,33 @@ def _list_saved(root: Path, what: str) -> Listing:
     return _listing(root, what, columns, labels, images, notes)
 
 
+def _same_columns(schemas: Sequence[tuple[Any, Path]]) -> ImageColumns:
+    """The columns of images and labels, which all parts of a dataset have to share."""
+    every = []
+    for schema, path in schemas:
+        columns = find_image_columns(schema)
+        if isinstance(columns, str):
+            raise UserError(f"{path}: {columns}")
+        every.append(columns)
+        if columns != every[0]:
+            raise UserError(f"{path}: has other columns or classes than {schemas[0][1]}")
+    return every[0]
+
+
+def _stored(path: Path, key: str) -> Any:
+    """A value in one of the JSON files that `save_to_disk` writes."""
+    with reading(path):
+        text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        return json.loads(text)[key]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: is damaged; it has no '{key}'") from None
+
+
 def _saved_table(folder: Path) -> Any:
     """The rows of a split of `save_to_disk`, mapped from its files, not read."""
     pyarrow, _ = arrow_library(folder)
-    with reading(folder):
-        names = [part["filename"] for part in json.loads((folder / "state.json").read_text())["_data_files"]]
+    names = [part["filename"] for part in _stored(folder / "state.json", "_data_files")]
     with reading_arrow(folder):
         return pyarrow.concat_tables(
             pyarrow.ipc.open_stream(pyarrow.memory_map(str(folder / name))).read_all() for name in names

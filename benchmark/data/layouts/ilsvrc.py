@@ -56,7 +56,7 @@ def _list(root: Path, train: Path, val: Path, solution: Path) -> Listing:
         part += [(path, name) for path in walked.images]
         others += walked.others
     labels, known = {}, set(classes)
-    with reading(solution), solution.open(encoding="utf-8", newline="") as file:
+    with reading(solution), solution.open(encoding="utf-8", errors="replace", newline="") as file:
         for number, row in enumerate(csv.reader(file), start=1):
             if number == 1 and row[:1] == ["ImageId"]:
                 continue

@@ -42,7 +42,7 @@ def _list(root: Path) -> Listing:
         part += [(path, name) for path in walked.images]
         others += walked.others
     with reading(annotations):
-        lines = annotations.read_text(encoding="utf-8").splitlines()
+        lines = annotations.read_text(encoding="utf-8", errors="replace").splitlines()
     labels: dict[str, str] = {}
     for number, line in enumerate(filter(str.strip, lines), start=1):
         name, *rest = line.split("\t")

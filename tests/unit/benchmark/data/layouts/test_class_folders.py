@@ -135,7 +135,7 @@ def surrogate(root: Path) -> None:
     ("damage", "message"),
     [
         (remove(), "data: no such folder"),
-        (empty(), r"data: has nothing; expected images: class folders \(train/<class>/ and test/<class>/"),
+        (empty(), r"data: has nothing; expected images in one of these layouts\n  class folders: train/<class>/ and"),
         (remove("train"), "data: has test/, but no train/"),
         (empty("train"), "train/ has no class folders"),
         (empty("train", "bee"), "train/bee: no images in this class folder"),

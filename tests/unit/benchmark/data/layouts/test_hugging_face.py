@@ -52,6 +52,18 @@ def test_a_dataset_without_train_is_refused(tmp_path: Path) -> None:
         list_images(tmp_path)
 
 
+def test_damaged_and_differing_parts_are_named(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    put(saved_to_disk(tmp_path / "saved") / "test" / "state.json", "{")
+    with pytest.raises(UserError, match=r"test/state\.json: is damaged; it has no '_data_files'"):
+        list_images(tmp_path / "saved")
+    other = image_parquet(tmp_path / "parquet") / "data" / "validation-00000-of-00001.parquet"
+    parquet.write_table(arrow.table({"image": [b"a"], "label": [0]}), other)  # without the classes' names
+    with pytest.raises(UserError, match=r"validation-0.*: has other columns or classes than .*train-0"):
+        list_images(tmp_path / "parquet")
+
+
 def test_splits_beyond_train_and_test_are_left_alone(tmp_path: Path) -> None:
     put(saved_to_disk(tmp_path) / "dataset_dict.json", json.dumps({"splits": ["train", "validation", "test"]}))
     assert list_images(tmp_path).notes == ("the split validation is left alone",)

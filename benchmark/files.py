@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
+"""What `flock` answers on disks without file locks, such as some network disks."""
+
+
+def no_locks(path: Path, error: OSError) -> UserError:
+    """The error for a folder on a disk without file locks."""
+    return UserError(
+        f"{path}: this disk has no file locks ({_reason(error)}), which keep two processes from writing to one folder; "
+        "choose a folder on a local disk (--out), and copy the results afterwards"
+    )
+
+
 @contextmanager
 def folder_lock(folder: Path, *, wait: float = 0.0) -> Iterator[bool]:
     """Locks a folder, which is made if need be, against other processes, by a hidden file; yields whether it could.
@@ -32,6 +44,10 @@ def folder_lock(folder: Path, *, wait: float = 0.0) -> Iterator[bool]:
     except Timeout:
         yield False
         return
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            raise no_locks(folder, error) from None
+        raise
     try:
         yield True
     finally:

@@ -30,11 +30,11 @@ from images import data_folder, describe, shapes_folder
 from torchvision.io import encode_png
 
 from benchmark.data.datasets import load_dataset
-from benchmark.data.folder import class_files, split_folders
-from benchmark.data.hdf5.convert import convert_folder
+from benchmark.data.hdf5.convert import convert_listing
 from benchmark.data.hdf5.format import Container, open_container
 from benchmark.data.hdf5.source import NumberedFiles
 from benchmark.data.images import ImagesOnDemand
+from benchmark.data.layouts.find import list_images
 from benchmark.data.spec import DatasetSpec
 
 _CLASSES = 1000
@@ -63,8 +63,7 @@ def main() -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    _, (train, _) = class_files(*split_folders(folder))
-    return [path for members in train for path in members]
+    return [Path(name) for name in list_images(folder).train.names]
 
 
 def _compare(folder: Path, scratch: Path, reads: int) -> None:
@@ -73,7 +72,7 @@ def _compare(folder: Path, scratch: Path, reads: int) -> None:
     shutil.copytree(folder, scratch / "copy")
     copied = time.perf_counter() - start
     start = time.perf_counter()
-    convert_folder(folder, scratch / "x.h5", None, skip=False, progress=lambda *_: None, say=print)
+    convert_listing(list_images(folder), scratch / "x.h5", None, skip=False, progress=lambda *_: None, say=print)
     converted = time.perf_counter() - start
     sides = f"{converted:.2f} and {copied:.2f} s"
     claim("time of converting both splits, relative to a plain copy", converted / copied, "x", at_most=2, detail=sides)

@@ -11,7 +11,7 @@ from pathlib import Path
 from torchvision.io import encode_jpeg
 from torchvision.transforms.v2.functional import resize
 
-from benchmark.data.folder import class_files, split_folders
+from benchmark.data.layouts.find import list_images
 from benchmark.data.shapes.scenes import CLASSES, render_shapes
 
 VARIABLE = "PERF_DATA"
@@ -25,8 +25,8 @@ def data_folder() -> Path | None:
 
 def describe(folder: Path, *, made: bool) -> str:
     """A description of the images: the folder's name, without its path, and the number of images."""
-    _, splits = class_files(*split_folders(folder))
-    count = sum(len(members) for split in splits for members in split)
+    listing = list_images(folder)
+    count = len(listing.train) + len(listing.test or ())
     return f"{count:,} images of `shapes`" if made else f"folder '{folder.resolve().name}', {count:,} images"
 
 

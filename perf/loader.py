@@ -38,7 +38,8 @@ from rich.console import Console
 from benchmark.cli.console import ConsoleReporter
 from benchmark.data.datasets import load_dataset
 from benchmark.data.decode import THREADS_VARIABLE
-from benchmark.data.hdf5.convert import convert_folder
+from benchmark.data.hdf5.convert import convert_listing
+from benchmark.data.layouts.find import list_images
 from benchmark.errors import UserError
 from benchmark.experiment.entries import resolve_entries
 from benchmark.experiment.run_spec import plan_runs
@@ -86,7 +87,9 @@ def _measure(options: argparse.Namespace, scratch: Path) -> None:
     if made := folder is None:
         folder = scratch / "shapes"
         shapes_folder(folder, *((2000, 50) if large else (5000, 500)), quality=90, side=256 if large else 32)
-    convert_folder(folder, scratch / "x.h5", None, skip=False, progress=lambda *_: None, say=lambda _: None)
+    convert_listing(
+        list_images(folder), scratch / "x.h5", None, skip=False, progress=lambda *_: None, say=lambda _: None
+    )
     images = describe(folder, made=made)
     if not large:
         _compare("folder", folder, options, scratch, images)

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmark.data.hdf5.convert import Reencode, convert_folder
+from benchmark.data.hdf5.convert import Reencode, convert_listing
 from benchmark.data.images import ResidentImages
+from benchmark.data.layouts.find import list_images
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +56,9 @@ def all_pixels(split: Split) -> torch.Tensor:
 def converted(folder: Path, out: Path, reencode: Reencode | None = None, *, skip: bool = False) -> list[str]:
     """Converts an image folder to HDF5 files; returns the messages."""
     messages: list[str] = []
-    convert_folder(folder, out, reencode, skip=skip, progress=lambda done, total: None, say=messages.append)
+    convert_listing(
+        list_images(folder), out, reencode, skip=skip, progress=lambda done, total: None, say=messages.append
+    )
     return messages
 
 

@@ -9,9 +9,9 @@ import typer
 
 from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.request import load_images, named_dataset
-from benchmark.data.folder import split_folders
-from benchmark.data.hdf5.paths import existing_file, output_paths
-from benchmark.data.spec import DEFAULT_ROOT, dataset_names
+from benchmark.data.hdf5.paths import SUFFIXES, existing_file, output_paths
+from benchmark.data.layouts.find import find_layout, list_images
+from benchmark.data.spec import DEFAULT_ROOT, DatasetSpec, check_request, dataset_names
 from benchmark.errors import UserError
 from benchmark.experiment.files import find_recipe, read_recipe
 from benchmark.files import check_writable
@@ -25,7 +25,7 @@ File = Annotated[Path, typer.Argument(help="An HDF5 file of images.")]
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(help="An image folder, or a dataset's name.")],
+    source: Annotated[str, typer.Argument(help="Images in any layout (docs/data.md), or a dataset's name.")],
     out: Annotated[Path, typer.Argument(help="X.h5, for X-train.h5 and X-test.h5.")],
     resize: Annotated[int | None, typer.Option(help="Short side in pixels; encodes anew as JPEG.")] = None,
     quality: Annotated[int | None, typer.Option(help="JPEG quality, with --resize; 95 by default.")] = None,
@@ -44,10 +44,11 @@ def convert(
     elif data is not None:
         raise UserError(f"--data says where a named dataset lies; '{source}' is taken for an image folder itself")
     else:
-        split_folders(Path(source))
+        find_layout(Path(source))
     output_paths(out)
     check_writable(out.parent)
-    from benchmark.data.hdf5.convert import Reencode, convert_dataset, convert_folder
+    from benchmark.data.folder import with_test_split
+    from benchmark.data.hdf5.convert import Reencode, convert_dataset, convert_listing
 
     reencode = None if resize is None else Reencode(resize, 95 if quality is None else quality)
     with ConsoleReporter() as reporter:
@@ -59,8 +60,12 @@ def convert(
             dataset = load_images(spec, data, reporter)
             paths = convert_dataset(dataset, out, say=reporter.say, progress=progress, checked=checked)
         else:
+            reading = reporter.counting("reading images")
+            listing = with_test_split(list_images(Path(source)), DatasetSpec(name="folder"), reading)
             skip, say = on_error == "skip", reporter.say
-            paths = convert_folder(Path(source), out, reencode, skip=skip, say=say, progress=progress, checked=checked)
+            for line in (f"{source}: {listing.layout}", *listing.notes):
+                say(line)
+            paths = convert_listing(listing, out, reencode, skip=skip, say=say, progress=progress, checked=checked)
     for path in paths:
         typer.echo(path)
 
@@ -85,9 +90,15 @@ def _check_named(name: str, out: Path, resize: int | None, data: Path | None, on
 
 @app.command()
 def inspect(
-    file: File, sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet there, as PNG.")] = None
+    file: Annotated[Path, typer.Argument(help="An HDF5 file, or images in any layout.")],
+    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet there, as PNG.")] = None,
 ) -> None:
-    """Show what a file holds."""
+    """Show what an HDF5 file holds, or what is found in a folder or in a file of another kind."""
+    if file.is_dir() or (file.exists() and file.suffix not in SUFFIXES):
+        if sheet is not None:
+            raise UserError(f"{file}: --sheet is for HDF5 files; bench data convert writes them")
+        _inspect_layout(file)
+        return
     existing_file(file)
     from benchmark.data.hdf5.inspect import contact_sheet, describe_contents
     from benchmark.data.hdf5.source import open_any
@@ -98,6 +109,19 @@ def inspect(
     if sheet is not None:
         contact_sheet(encoded, sheet)
         typer.echo(f"{'sheet':<10} {sheet}")
+
+
+def _inspect_layout(path: Path) -> None:
+    """Prints what `bench run --data PATH` would train on."""
+    spec = DatasetSpec(name="folder")
+    check_request(spec, path)
+    from benchmark.data.datasets import load_dataset
+
+    reporter = ConsoleReporter()
+    with reporter:
+        dataset = load_dataset(spec, path, progress=reporter.data_progress, resident_limit=0)
+    for line in (dataset.summary(), *dataset.notes):
+        typer.echo(line)
 
 
 @app.command()

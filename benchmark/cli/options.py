@@ -81,7 +81,9 @@ Settings = Annotated[
         help="Any key of the experiment, or ENTRY.KEY of an entry's method; can be repeated.",
     ),
 ]
-Data = Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder or file of the dataset: class folders, a CSV file, X.h5 and others.")
+]
 Device = Annotated[str, typer.Option(callback=_device, help="auto, cpu, cuda or cuda:N.")]
 Devices = Annotated[
     int | None,

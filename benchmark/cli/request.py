@@ -112,8 +112,11 @@ def named_dataset(name: str, data: Path | None, *, size: int | None = None, down
 
 
 def load_images(spec: DatasetSpec, data: Path | None, reporter: ConsoleReporter, *, download: bool = False) -> Dataset:
-    """A dataset with its images; shows the progress."""
+    """A dataset with its images; shows the progress, and in a line what was found in a folder or file."""
     from benchmark.data.datasets import load_dataset
 
     with reporter:
-        return load_dataset(spec, data, download, progress=reporter.data_progress)
+        dataset = load_dataset(spec, data, download, progress=reporter.data_progress)
+    for line in [dataset.summary()] * bool(dataset.layout) + list(dataset.notes):
+        reporter.say(line)
+    return dataset

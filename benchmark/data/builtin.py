@@ -6,6 +6,7 @@ Shape suffixes: N images, H W pixels, K classes.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,8 @@ import torch
 from torchvision import datasets as published
 
 from benchmark.data.decode import canonical_side
-from benchmark.data.folder import list_folders
+from benchmark.data.folder import listed_source
+from benchmark.data.layouts.class_folders import list_split
 from benchmark.data.shapes.scenes import CLASSES, render_shapes
 from benchmark.data.sources import Source, array_split
 from benchmark.data.spec import not_found
@@ -95,9 +97,10 @@ def load_imagenette(request: LoadRequest) -> Source:
             # Some versions of torchvision refuse to download files that exist: look first.
             raw = published.Imagenette(request.path, split="train", size=edition, download=request.download)
     root = request.path / {"160px": "imagenette2-160", "320px": "imagenette2-320", "full": "imagenette2"}[edition]
-    folders = sorted(child.name for child in (root / "train").iterdir() if child.is_dir())
-    names = [dict(zip(raw.wnids, raw.classes, strict=True))[folder][0] for folder in folders]
-    return list_folders(root / "train", root / "val", image_size, request.progress, names)
+    folders = list_split(root, "", [root / "train"], root / "val", ())
+    names = dict(zip(raw.wnids, raw.classes, strict=True))
+    listing = replace(folders, classes=tuple(names[folder][0] for folder in folders.classes))
+    return listed_source(listing, request.spec.model_copy(update={"size": image_size}), request.progress)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmark.data.images import FirstImages, ResidentImages
+from benchmark.data.listing import check_classes
 from benchmark.data.spec import SMALLEST_SIZE, check_request, dataset_info, load_source
 from benchmark.data.splits import build_manifest, draw, in_canonical_order, stratified_quotas, validation_quotas
 from benchmark.errors import UserError
@@ -63,6 +64,9 @@ class Dataset:
         mean: of the normalisation, by channel, for values in [0, 1]. All datasets use ImageNet's: with constants of its
             own, a dataset's rows would differ in one more way, and batch norm compensates for the difference.
         seen_test_images: number of test images that are also in the source's train split.
+        layout: how the images lie on the disk, in words; empty for named datasets.
+        sizes: the images' own sizes, in words.
+        notes: what was left out or decided while the images were listed, a sentence each.
     """
 
     name: str
@@ -76,6 +80,9 @@ class Dataset:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     seen_test_images: int = 0
+    layout: str = ""
+    sizes: str = ""
+    notes: tuple[str, ...] = ()
 
     def trained_on(self, method: type[Method[Any]]) -> Split:
         """The training images of a method: only the labelled ones if it reads labels."""
@@ -89,6 +96,18 @@ class Dataset:
             classes=len(self.classes),
             counts=self.manifest.counts,
             seen_test_images=self.seen_test_images,
+            layout=self.layout,
+            sizes=self.sizes,
+            notes=list(self.notes),
+        )
+
+    def summary(self) -> str:
+        """What was found, in a line: layout, classes, images by split, sizes."""
+        names = ", ".join(self.classes[:3]) + (", ..." if len(self.classes) > 3 else "")
+        counts = ", ".join(f"{count:,} {split}" for split, count in self.manifest.counts.items())
+        return (
+            f"{self.name}: {self.layout}; {len(self.classes):,} classes ({names}); {counts} images; "
+            f"{self.sizes}, used at {self.image_size} px"
         )
 
 
@@ -123,8 +142,9 @@ def load_dataset(
         raise UserError(
             f"dataset '{spec.name}': its images are {source.image_size} px wide; set a size of at least {SMALLEST_SIZE}"
         )
+    check_classes(source.classes, path or f"dataset '{spec.name}'")
     seen = _count_seen_test_images(source)
-    selections = _select(spec, source)
+    selections, capped = _select(spec, source)
     total = sum(len(indices) for _, indices in selections.values())
     limit = RESIDENT_BYTES if resident_limit is None else resident_limit
     resident = total * 3 * source.side**2 <= limit
@@ -148,6 +168,9 @@ def load_dataset(
         test=splits["test"],
         manifest=build_manifest(source.classes, content),
         seen_test_images=seen,
+        layout=source.layout,
+        sizes=source.sizes,
+        notes=(*source.notes, *capped),
     )
 
 
@@ -160,8 +183,11 @@ def _count_seen_test_images(source: Source) -> int:
     return seen
 
 
-def _select(spec: DatasetSpec, source: Source) -> dict[str, tuple[RawSplit, Sequence[int]]]:
-    """The raw split and the image indices that make each split, in canonical order."""
+def _select(spec: DatasetSpec, source: Source) -> tuple[dict[str, tuple[RawSplit, Sequence[int]]], list[str]]:
+    """The raw split and the image indices that make each split, in canonical order; and which splits are smaller.
+
+    They are smaller than the configuration says where there are fewer images.
+    """
     labels, checksums = source.train.labels.tolist(), source.train.checksums
     quotas = validation_quotas(labels, source.classes, spec.validation_share)
     validation, train = draw(range(len(labels)), quotas, labels, checksums, f"{spec.split_seed}/validation")
@@ -172,19 +198,21 @@ def _select(spec: DatasetSpec, source: Source) -> dict[str, tuple[RawSplit, Sequ
     }
     if source.unlabelled is not None:
         selections["unlabelled"] = (source.unlabelled, range(len(source.unlabelled.labels)))
+    notes = []
     for name, total in (("train", spec.train_images), ("test", spec.test_images)):
-        if total is not None:
-            raw, indices = selections[name]
+        raw, indices = selections[name]
+        if total is not None and total > len(indices):
+            notes.append(f"{name}_images is {total:,}; there are {len(indices):,}, and all are taken")
+        elif total is not None:
             labels = raw.labels.tolist()
-            # The most common mistake: a folder that is smaller than the experiment expects.
-            available = "all that the validation split leaves; null takes these" if name == "train" else "all there are"
             own_labels = [labels[index] for index in indices]
-            quotas = stratified_quotas(own_labels, len(source.classes), total, f"{name}_images", available)
+            quotas = stratified_quotas(own_labels, len(source.classes), total, f"{name}_images")
             selections[name] = raw, draw(indices, quotas, labels, raw.checksums, f"{spec.split_seed}/{name}")[0]
-    return {
+    ordered: dict[str, tuple[RawSplit, Sequence[int]]] = {
         name: (raw, in_canonical_order(indices, raw.labels.tolist(), raw.checksums))
         for name, (raw, indices) in selections.items()
     }
+    return ordered, notes
 
 
 def _join(train: Split, unlabelled: Split) -> tuple[Split, Split]:

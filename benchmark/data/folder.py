@@ -1,119 +1,88 @@
-"""Image folders: `train/<class>/` and `test/<class>/` or `val/<class>/`. Imports torch only to load one."""
+"""The loader of images in folders and files of any layout (`benchmark/data/layouts/`)."""
 
 from __future__ import annotations
 
-import os
-from functools import partial
+from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.errors import UserError
+import torch
+
+from benchmark.data.decode import encoded_size, in_order
+from benchmark.data.hdf5.source import load_hdf5
+from benchmark.data.layouts.find import find_hdf5, find_layout
+from benchmark.data.sources import EncodedSplit, Source, encoded_source
+from benchmark.data.splits import checksum, cut_test
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from benchmark.data.decode import Progress
-    from benchmark.data.sources import Source
-    from benchmark.data.spec import LoadRequest
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-
-
-def split_folders(path: Path) -> tuple[Path, Path]:
-    """The folders of the train and test splits in an image folder; a `UserError` if one is missing."""
-    if not path.is_dir():
-        problem = "is a file" if path.exists() else "no such folder"
-        raise UserError(f"{path}: {problem}; expected an image folder with train/<class>/ and test/<class>/")
-    train = path / "train"
-    if not train.is_dir():
-        contents = ", ".join(sorted(child.name for child in path.iterdir())[:5]) or "nothing"
-        raise UserError(f"{path}: has no train/ (it has: {contents}); expected train/<class>/ and test/<class>/")
-    test = next((path / name for name in ("test", "val") if (path / name).is_dir()), None)
-    if test is None:
-        raise UserError(f"{path}: has neither test/ nor val/; one of them is needed as the test split")
-    return train, test
-
-
-def class_files(train: Path, test: Path) -> tuple[list[str], list[list[list[Path]]]]:
-    """The classes' folder names, and the files by split and class, sorted; a `UserError` if some are missing."""
-    classes, others = _classes(train), _classes(test)
-    for root, other, extra in ((train, test, {*classes} - {*others}), (test, train, {*others} - {*classes})):
-        if extra:
-            listed = ", ".join(f"'{name}'" for name in sorted(extra)[:5]) + (", ..." if len(extra) > 5 else "")
-            raise UserError(f"{root}: class {listed} is missing from {other}; both need the same classes")
-    return classes, [[_files(root / name) for name in classes] for root in (train, test)]
-
-
-def _classes(root: Path) -> list[str]:
-    """The classes' folder names, sorted, without links back to this folder or its parents."""
-    real = root.resolve()
-    names = sorted(
-        child.name
-        for child in root.iterdir()
-        if child.is_dir() and not child.name.startswith(".") and child.resolve() not in (real, *real.parents)
-    )
-    if not names:
-        raise UserError(f"{root}: has no class folders; expected {root.name}/<class>/<image>")
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"{root}: class folder {name!r} is not named in UTF-8; rename it") from None
-    return names
-
-
-def _files(root: Path) -> list[Path]:
-    files = []
-    for folder, children, names in os.walk(root):
-        children[:] = sorted(name for name in children if not name.startswith("."))
-        visible = (name for name in sorted(names) if not name.startswith("."))
-        paths = (Path(folder) / name for name in visible if name.lower().endswith(EXTENSIONS))
-        files += [path for path in paths if path.is_file() or not path.exists()]  # no pipes; broken links fail later
-    if not files:
-        raise UserError(f"{root}: no images in this class folder; expected files ending in {', '.join(EXTENSIONS)}")
-    return files
+    from benchmark.data.listing import Listing, Members
+    from benchmark.data.spec import DatasetSpec, LoadRequest
 
 
 def load_folder(request: LoadRequest) -> Source:
-    """Lists an image folder, with a checksum of each file. Reads every file once; decodes none.
-
-    `val/` is the test split where there is no `test/`, and is ignored otherwise. Classes are the folders in `train/`,
-    sorted by name. Images are the files below them, without hidden files and other extensions. Links to folders below a
-    class are not followed.
+    """The images at a path, in whatever layout they lie there, with a checksum of each.
 
     Sizes are chosen as `encoded_source` says. If the central squares fit in memory, training crops are drawn from them
     and never reach what is outside: a simplification. Otherwise crops are drawn from each whole image.
 
     Raises:
-        UserError: the folder, a split, a class or a file is missing, empty or unreadable; says which.
+        UserError: no layout fits, or files, classes or labels are missing, empty or unreadable; says which.
     """
-    return list_folders(*split_folders(request.path), request.spec.size, request.progress)
+    spec = request.spec
+    found = find_hdf5(request.path) if spec.name == "hdf5" else find_layout(request.path)
+    if found.list is None:
+        return load_hdf5(request, found.what)
+    return listed_source(found.list(), spec, request.progress)
 
 
-def list_folders(
-    train: Path, test: Path, size: int | None, progress: Progress | None = None, names: Sequence[str] | None = None
-) -> Source:
-    """As `load_folder`, for two folders of class folders; `names` replaces the folders' names."""
-    import torch
+def listed_source(listing: Listing, spec: DatasetSpec, progress: Progress | None = None) -> Source:
+    """Reads every listed image once for its checksum and size, and decodes none.
 
-    from benchmark.data.decode import encoded_size, in_order, read_bytes
-    from benchmark.data.sources import EncodedSplit, encoded_source
-    from benchmark.data.splits import checksum
+    Where there is no test split, one is cut from train; see `cut_test`.
+    """
+    if listing.test is not None:
+        train, test = _inspect([listing.train, listing.test], progress)
+    else:
+        (whole,) = _inspect([listing.train], progress)
+        train, test = (whole.part(indices) for indices in _cut(listing, spec, whole.checksums))
+        listing = listing.noting(cut_note(spec))
+    return encoded_source(listing.classes, spec.size, train, test, layout=listing.layout, notes=listing.notes)
 
-    def inspect(path: Path) -> tuple[bytes, tuple[int, int]]:
-        encoded = read_bytes(path)
-        return checksum(encoded), encoded_size(encoded, str(path))
 
-    def read(paths: Sequence[Path], index: int) -> tuple[bytes, str]:
-        return read_bytes(paths[index]), str(paths[index])
+def with_test_split(listing: Listing, spec: DatasetSpec, progress: Progress | None = None) -> Listing:
+    """A listing with the test split that `listed_source` would cut; reads every image for its checksum."""
+    if listing.test is not None:
+        return listing
+    members = listing.train
+    checksums = list(in_order(lambda index: checksum(members.read(index)), range(len(members)), progress))
+    train, test = (members.part(indices) for indices in _cut(listing, spec, checksums))
+    return replace(listing, train=train, test=test).noting(cut_note(spec))
 
-    classes, files = class_files(train, test)
-    splits, paths = [], [[path for members in split for path in members] for split in files]
-    infos = iter(list(in_order(inspect, [*paths[0], *paths[1]], progress)))
-    for part, members_by_class in zip(paths, files, strict=True):
-        labels = [label for label, members in enumerate(members_by_class) for _ in members]
+
+def cut_note(spec: DatasetSpec) -> str:
+    """What is said of a test split that was cut."""
+    return (
+        f"there is no labelled test split: {spec.test_share:.0%} of each class became one, drawn with seed "
+        f"{spec.split_seed} (dataset.test_share, dataset.split_seed)"
+    )
+
+
+def _cut(listing: Listing, spec: DatasetSpec, checksums: list[bytes]) -> tuple[list[int], list[int]]:
+    return cut_test(listing.train.labels, checksums, listing.classes, spec.test_share, spec.split_seed)
+
+
+def _inspect(parts: list[Members], progress: Progress | None) -> list[EncodedSplit]:
+    numbered = [(part, index) for part in parts for index in range(len(part))]
+
+    def inspect(item: tuple[Members, int]) -> tuple[bytes, tuple[int, int]]:
+        encoded, name = item[0].encoded(item[1])
+        return checksum(encoded), encoded_size(encoded, name)
+
+    infos = iter(list(in_order(inspect, numbered, progress)))
+    splits = []
+    for part in parts:
         codes, sizes = zip(*islice(infos, len(part)), strict=True)
         sizes_N2 = torch.tensor(sizes, dtype=torch.int32).flip(1)  # from width and height to rows and columns
-        splits.append(EncodedSplit(torch.tensor(labels), list(codes), sizes_N2, partial(read, part)))
-    return encoded_source(tuple(names or classes), size, *splits)
+        splits.append(EncodedSplit(torch.tensor(part.labels), list(codes), sizes_N2, part.encoded))
+    return splits

@@ -15,7 +15,7 @@ from benchmark.data.images import ImagesOnDemand, ResidentImages
 from benchmark.data.splits import array_checksums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -58,6 +58,9 @@ class Source:
         image_size: the input size in pixels.
         side: side in pixels of the images that `open` gives.
         train: the training and validation splits are cut from it.
+        layout: how the images lie on the disk, in words; empty for named datasets.
+        sizes: the images' own sizes, in words.
+        notes: what was left out or decided while the images were listed.
     """
 
     classes: tuple[str, ...]
@@ -66,6 +69,9 @@ class Source:
     train: RawSplit
     test: RawSplit
     unlabelled: RawSplit | None = None
+    layout: str = field(default="", kw_only=True)
+    sizes: str = field(default="", kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 def array_split(pixels_N3HW: Tensor, labels_N: Tensor, side: int, factors: dict[str, Tensor] | None = None) -> RawSplit:
@@ -91,8 +97,34 @@ class EncodedSplit:
     encoded: Callable[[int], tuple[bytes, str]]
     factors: dict[str, Tensor] = field(default_factory=dict)
 
+    def part(self, indices: Sequence[int]) -> EncodedSplit:
+        """Some of the images, in this order."""
+        chosen = torch.tensor(indices)
+        return EncodedSplit(
+            self.labels[chosen],
+            [self.checksums[index] for index in indices],
+            self.sizes_N2[chosen],
+            lambda index: self.encoded(indices[index]),
+            {name: values[chosen] for name, values in self.factors.items()},
+        )
 
-def encoded_source(classes: tuple[str, ...], size: int | None, train: EncodedSplit, test: EncodedSplit) -> Source:
+
+def sizes_text(sizes_N2: Tensor) -> str:
+    """The images' sizes, width first: `64x64 px`, or `40x30 to 500x375 px` from the smallest to the largest sides."""
+    low, high = (values.flip(0).tolist() for values in (sizes_N2.amin(0), sizes_N2.amax(0)))
+    text = "x".join(map(str, low))
+    return f"{text} px" if low == high else f"{text} to {'x'.join(map(str, high))} px"
+
+
+def encoded_source(
+    classes: tuple[str, ...],
+    size: int | None,
+    train: EncodedSplit,
+    test: EncodedSplit,
+    *,
+    layout: str = "",
+    notes: tuple[str, ...] = (),
+) -> Source:
     """A dataset of encoded images, which are decoded when they are read.
 
     Square images of one size of at most 96 px keep that size, or are resized to `size`. Of other images, the central
@@ -111,4 +143,5 @@ def encoded_source(classes: tuple[str, ...], size: int | None, train: EncodedSpl
 
         return RawSplit(split.labels, split.checksums, open_images, split.factors)
 
-    return Source(classes, image_size, side, raw_split(train), raw_split(test))
+    splits = (raw_split(train), raw_split(test))
+    return Source(classes, image_size, side, *splits, layout=layout, sizes=sizes_text(sizes_N2), notes=notes)

@@ -40,7 +40,8 @@ class DatasetInfo:
             `path` ones need `--data`, and their records take its name.
         path_help: what `--data` has to name, for datasets that need it.
         check: `module:function`, called with the path before anything heavy is imported. The function raises
-            `UserError` where the dataset's files are missing, and must not import torch. Empty for no check.
+            `UserError` where the dataset's files are missing, and must not import torch. If what it returns has
+            `train_folders`, the files in these are an upper bound on the training images. Empty for no check.
         has_unlabelled: whether the loader gives an unlabelled split when `pretrain` is `train+unlabelled`.
     """
 
@@ -80,19 +81,19 @@ _OURS = {
         DatasetInfo("imagenette", "Imagenette through torchvision, 128 px", f"{_BUILTIN}:load_imagenette"),
         DatasetInfo(
             "folder",
-            "any folder of images with train/<class>/ and test/<class>/ or val/<class>/ (--data PATH)",
+            "images of yours, in whatever layout they lie (--data PATH): class folders, a CSV file, HDF5 and others",
             "benchmark.data.folder:load_folder",
             location="path",
-            path_help="a folder with train/<class>/ and test/<class>/",
-            check="benchmark.data.folder:split_folders",
+            path_help="class folders, a CSV file of paths and labels, X.h5 or others (docs/data.md)",
+            check="benchmark.data.layouts.find:find_layout",
         ),
         DatasetInfo(
             "hdf5",
             "files that `bench data convert` wrote (--data X.h5 for X-train.h5 and X-test.h5)",
-            "benchmark.data.hdf5.source:load_hdf5",
+            "benchmark.data.folder:load_folder",
             location="path",
             path_help="X.h5 for X-train.h5 and X-test.h5, as bench data convert writes",
-            check="benchmark.data.hdf5.paths:split_paths",
+            check="benchmark.data.layouts.find:find_hdf5",
         ),
     )
 }
@@ -106,10 +107,11 @@ class DatasetSpec(Config):
         name: one of `dataset_names()`.
         size: the input size in pixels. None takes 32 for shapes, digits and CIFAR, 96 for STL-10, 128 for
             Imagenette, and for a folder the images' own size where all are square, equal and at most 96 px, else 224.
-        train_images: number of training images, drawn class by class from what the validation split leaves; None takes
-            all.
-        test_images: number of test images, drawn likewise; None takes all.
+        train_images: largest number of training images, drawn class by class from what the validation split leaves;
+            None takes all, and so does a larger number than there are.
+        test_images: largest number of test images, drawn likewise.
         validation_share: share of train that becomes the validation split.
+        test_share: share of each class that becomes the test split, for images of yours that have no labelled one.
         split_seed: seed of these draws.
         pretrain: splits that methods without labels are trained on; probes always use the labelled train split.
         shapes_train: images that `shapes` draws for train, including the validation split.
@@ -122,6 +124,7 @@ class DatasetSpec(Config):
     train_images: Count | None = None
     test_images: Count | None = None
     validation_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    test_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     split_seed: int = 0
     pretrain: Literal["train", "train+unlabelled"] = "train"
     shapes_train: Count = 6000
@@ -232,9 +235,11 @@ def most_training_images(request: LoadRequest, enough: int) -> int | None:
     Files are not counted beyond `enough`.
     """
     spec = request.spec
-    if spec.name == "folder":
-        names = (name for _, _, names in os.walk(request.path / "train", followlinks=True) for name in names)
-        available = sum(1 for _ in islice(names, enough))
+    info = dataset_info(spec.name)
+    found = _resolve(info, info.check)(request.path) if info.check else None
+    if folders := getattr(found, "train_folders", ()):
+        files = (name for folder in folders for _, _, names in os.walk(folder, followlinks=True) for name in names)
+        available = sum(1 for _ in islice(files, enough))
     elif spec.name == "shapes":
         available = spec.shapes_train
     else:

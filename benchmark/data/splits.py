@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHECKSUM_BYTES = 16
+_FEWEST = 3  # images of a class from which both validation and test are cut
 
 
 @dataclass(frozen=True)
@@ -117,19 +118,36 @@ def validation_quotas(labels: Sequence[int], classes: Sequence[str], share: floa
     return quotas
 
 
-def stratified_quotas(
-    labels: Sequence[int], classes: int, total: int, key: str, available: str = "all there are"
-) -> dict[int, int]:
+def cut_test(
+    labels: Sequence[int], checksums: Sequence[bytes], classes: Sequence[str], share: float, seed: int
+) -> tuple[list[int], list[int]]:
+    """The indices of train and of a stratified test split, for labelled images that have none.
+
+    Raises:
+        UserError: a class has fewer than three images, one each to train on, to select on and to test on.
+    """
+    counts = Counter(labels)
+    for label, name in enumerate(classes):
+        if counts[label] < _FEWEST:
+            raise UserError(
+                f"class '{name}' has {counts[label]} image{'s' * (counts[label] != 1)}; at least {_FEWEST} are needed, "
+                "because the validation and test splits are cut from them"
+            )
+    quotas = {label: min(max(1, round(count * share)), count - 2) for label, count in counts.items()}
+    test, train = draw(range(len(labels)), quotas, labels, checksums, f"{seed}/test")
+    return sorted(train), sorted(test)
+
+
+def stratified_quotas(labels: Sequence[int], classes: int, total: int, key: str) -> dict[int, int]:
     """How many images of each class make `total`, in proportion to the classes (largest remainders), at least one.
 
-    `labels` are those of the available images. Messages name the configuration key that sets `total`, and describe what
-    is available.
+    `labels` are those of the available images. Messages name the configuration key that sets `total`.
 
     Raises:
         UserError: `total` is larger than the number of images or smaller than the number of classes.
     """
     if not classes <= total <= len(labels):
-        raise UserError(f"'{key}' is {total}; expected {classes} (one of each class) to {len(labels)} ({available})")
+        raise UserError(f"'{key}' is {total}; expected {classes} (one of each class) to {len(labels)} (all there are)")
     counts: list[int] = np.bincount(labels, minlength=classes).tolist()
     exact = [count * total / len(labels) for count in counts]
     quotas = [min(count, max(1, int(value))) for count, value in zip(counts, exact, strict=True)]

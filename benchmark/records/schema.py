@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 SCHEMA_VERSION = 1
 RULES_VERSION = "1.1"
@@ -200,7 +207,9 @@ class TrialMetrics(_Results[ValidationScores]):
 class DatasetRecord(Part):
     """The dataset of a run. `manifest` is a hash over classes, splits and sorted image checksums.
 
-    `seen_test_images`: how many test images are in the training split, too.
+    `seen_test_images`: how many test images are in the training split, too. `layout`: how the images of a folder or
+    file lie there, in words; `sizes`: theirs in pixels; `notes`: what was left out, or decided. The three are left out
+    where they are empty, so that the keys of older step-cost records stay what they were.
     """
 
     name: str
@@ -208,6 +217,14 @@ class DatasetRecord(Part):
     classes: int
     counts: dict[str, int]
     seen_test_images: Number = 0
+    layout: str = ""
+    sizes: str = ""
+    notes: list[str] = []
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        return {name: value for name, value in data.items() if value or name not in ("layout", "sizes", "notes")}
 
 
 class KeySettings(Part):

@@ -46,8 +46,7 @@ def _refused(bench: Any, *arguments: object) -> str:
         (["--set", "batchsize=3"], "error: --set: unknown key 'batchsize'; did you mean 'batch_size'"),
         (["--set", "simclr.temperatur=3"], "error: --set: entry 'simclr': unknown key 'temperatur'"),
         (["--set", "simclr=3"], "'simclr' is an entry; expected one of its settings, such as simclr.optimizer.lr"),
-        (["--set", "dataset.train_images=181"], "is 181; expected 10 (one of each class) to 180 (all that "
-         "the validation split leaves; null takes these)"),
+        (["--set", "dataset.test_images=9"], "is 9; expected 10 (one of each class) to 60 (all there are)"),
         (["--set", "batch_size=lots"], "error: --set: batch_size is 'lots'"),
         (["--set", "batch_size"], "expected KEY=VALUE"),
         (["--seeds", "a"], "'a' is not a seed"),

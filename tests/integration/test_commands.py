@@ -24,10 +24,7 @@ _SMALL = (
     "--set dataset.shapes_train=200 --set dataset.shapes_test=60 --set batch_size=16 --set backbone.width=8 "
     "--set evaluation.images=100 --set evaluation.points=1"
 )
-_OWN = (
-    "--methods random_init --set dataset.train_images=null --set batch_size=16 --set backbone.width=8 "
-    "--set evaluation.images=null"
-)
+_OWN = "--methods random_init --set batch_size=16 --set backbone.width=8 --set evaluation.images=null"
 # A page's commands in order, which run in one folder, and the options that make each small.
 EXECUTED: dict[str, dict[str, str]] = {
     "README.md": {
@@ -50,11 +47,13 @@ EXECUTED: dict[str, dict[str, str]] = {
         "--set batch_size=2 --set precision=auto --set evaluation.images=null --set evaluation.points=1 --device cpu",
     },
     "data.md": {
+        "bench run cpu --data PATH": _OWN,
+        "bench data inspect PATH": "",
         "bench data convert FOLDER photos.h5": "",
         "bench data convert FOLDER small.h5 --resize 256": "",
         "bench data inspect photos-train.h5 --sheet sheet.png": "",
         "bench data verify photos-train.h5": "",
-        "bench run cpu --set dataset.name=hdf5 --data photos.h5": _OWN,
+        "bench run cpu --data photos.h5": _OWN,
     },
     "protocols.md": {
         "bench evaluate results/quickstart --protocols lowshot-v1,lowlevel-v1": "",
@@ -247,7 +246,8 @@ def _photos(folder: Path) -> None:
 )
 def test_it_runs(bench: Any, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    _photos(tmp_path / "FOLDER")
+    for name in ("FOLDER", "PATH"):
+        _photos(tmp_path / name)
     Path("mine.yaml").write_text(_own_experiment())
     if page == "protocols.md":
         options = f"{_SMALL} --methods random_init --budget steps=2 --quiet"

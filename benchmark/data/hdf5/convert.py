@@ -1,4 +1,4 @@
-"""Converts image folders and datasets to HDF5 files of encoded images (`format.py` describes the layout)."""
+"""Converts listed images and datasets to HDF5 files of encoded images (`format.py` describes the layout)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import torch
 from torchvision.io import encode_jpeg, encode_png
 from torchvision.transforms.v2 import functional as transforms
 
-from benchmark.data.decode import decode, in_order, read_bytes
-from benchmark.data.folder import class_files, split_folders
+from benchmark.data.decode import decode, in_order
 from benchmark.data.hdf5.paths import SPLITS
 from benchmark.data.hdf5.write import Writers
 from benchmark.errors import UserError
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from benchmark.data.datasets import Dataset
     from benchmark.data.decode import Progress
     from benchmark.data.hdf5.write import Say
+    from benchmark.data.listing import Listing, Members
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Reencode:
         return encoded
 
 
-def convert_folder(
-    folder: Path,
+def convert_listing(
+    listing: Listing,
     out: Path,
     reencode: Reencode | None,
     *,
@@ -61,9 +61,10 @@ def convert_folder(
     say: Say,
     checked: Progress | None = None,
 ) -> list[Path]:
-    """Converts an image folder. Every image is decoded once, so that unreadable ones are found.
+    """Converts listed images. Every image is decoded once, so that unreadable ones are found.
 
     Args:
+        listing: with a test split.
         out: `X.h5`, for `X-train.h5` and `X-test.h5`, which are returned.
         reencode: None keeps the files' bytes.
         skip: leave unreadable images out and list them in the file, instead of stopping.
@@ -73,40 +74,38 @@ def convert_folder(
     Raises:
         UserError: an image is unreadable, a file exists, or the disk is full; nothing incomplete is left.
     """
-    classes, files = class_files(*split_folders(folder))
+    assert listing.test is not None
+    classes = listing.classes
     attributes = {} if reencode is None else {"resize": reencode.short_side, "quality": reencode.quality}
     with Writers(out, attributes, say) as writers:
-        for split, members in zip(SPLITS, files, strict=True):
-            labelled = [(path, label) for label, group in enumerate(members) for path in group]
-            paths = [path for path, _ in labelled]
-            total = sum(path.stat().st_size for path in paths if path.exists())
-            writer = writers.open(split, classes, total)
-            images = in_order(partial(_prepare, reencode=reencode), paths, progress)
-            for (path, label), image in zip(labelled, images, strict=True):
+        for split, members in zip(SPLITS, (listing.train, listing.test), strict=True):
+            writer = writers.open(split, classes, members.total_bytes())
+            images = in_order(partial(_prepare, members, reencode=reencode), range(len(members)), progress)
+            for name, label, image in zip(members.names, members.labels, images, strict=True):
                 if not isinstance(image, UserError):
                     writer.add(image[0], label, image[1])
                 elif skip:
                     say(f"left out: {image}")
-                    writer.skipped.append(path.relative_to(folder).as_posix())
+                    writer.skipped.append(name.removeprefix(f"{listing.root}/"))
                 else:
                     raise UserError(f"{image}; nothing was written (--on-error skip leaves such images out)")
-            empty = sorted(set(range(len(classes))) - writer.labels_written())
+            empty = sorted(set(members.labels) - writer.labels_written())
             if empty:
-                raise UserError(f"{folder}: {split} has no readable image of class '{classes[empty[0]]}'")
+                raise UserError(f"{listing.root}: {split} has no readable image of class '{classes[empty[0]]}'")
             writer.finish(checked)
         return writers.publish()
 
 
-def _prepare(path: Path, reencode: Reencode | None) -> tuple[bytes, tuple[int, int]] | UserError:
-    """The bytes to write, with the image's height and width; or why the file cannot be read."""
+def _prepare(members: Members, index: int, reencode: Reencode | None) -> tuple[bytes, tuple[int, int]] | UserError:
+    """The bytes to write, with the image's height and width; or why the image cannot be read."""
     try:
-        encoded = read_bytes(path)
-        image = decode(encoded, str(path))
+        encoded, name = members.encoded(index)
+        image = decode(encoded, name)
     except UserError as error:
         return error
     if reencode is not None:
         encoded = bytes(reencode(image).numpy().tobytes())
-        image = decode(encoded, str(path))
+        image = decode(encoded, name)
     return encoded, (image.shape[-2], image.shape[-1])
 
 
@@ -116,7 +115,7 @@ def convert_dataset(
     """Converts a loaded dataset to PNGs of its images at the size it keeps them; train includes the validation split.
 
     Nothing is lost at the dataset's input size. Unlabelled images are left out. Callbacks and errors are those of
-    `convert_folder`.
+    `convert_listing`.
     """
     parts = {"train": (dataset.train, dataset.validation), "test": (dataset.test,)}
     with Writers(out, {"dataset": dataset.name}, say) as writers:

@@ -31,7 +31,7 @@ import numpy as np
 from benchmark.data.hdf5.paths import existing_file
 from benchmark.data.splits import CHECKSUM_BYTES, build_manifest
 from benchmark.errors import UserError
-from benchmark.files import reading
+from benchmark.files import NO_LOCKS, reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,7 +172,12 @@ def open_file(path: Path) -> h5py.File:
     """Opens an HDF5 file for reading; a `UserError` if it is missing, truncated or not HDF5."""
     existing_file(path)
     try:
-        return h5py.File(path, "r")
+        try:
+            return h5py.File(path, "r")
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            return h5py.File(path, "r", locking=False)  # a network disk without locks
     except OSError as error:
         text = str(error)
         reason = "it is truncated" if "truncated" in text else "it is not an HDF5 file" if "signature" in text else text

@@ -97,14 +97,16 @@ def open_any(path: Path) -> Encoded:
     return NumberedFiles(path) if numbered else open_container(path)
 
 
-def load_hdf5(request: LoadRequest) -> Source:
+def load_hdf5(request: LoadRequest, layout: str = "HDF5 files") -> Source:
     """Opens a dataset in HDF5 files (see `split_paths`); refuses damaged files, and two that differ in classes."""
     train, test = (open_any(part) for part in split_paths(request.path))
     if train.classes != test.classes and isinstance(train, Container):
         raise UserError(f"{train.path} and {test.path}: their classes differ; convert them together")
     classes = max((train.classes, test.classes), key=len)
     splits = [_encoded_split(part, request.progress) for part in (train, test)]
-    return encoded_source(classes, request.spec.size, *splits)
+    left_out = sum(len(part.skipped) for part in (train, test) if isinstance(part, Container))
+    notes = (f"{left_out:,} images were left out when the files were written",) if left_out else ()
+    return encoded_source(classes, request.spec.size, *splits, layout=layout, notes=notes)
 
 
 def _encoded_split(part: Encoded, progress: Progress | None) -> EncodedSplit:

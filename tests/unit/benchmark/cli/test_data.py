@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from benchmark.data import datasets
+from benchmark.data.spec import DatasetSpec
 from benchmark.runs import method_views
 
 if TYPE_CHECKING:
@@ -71,8 +73,10 @@ def test_a_folder_is_converted_inspected_and_verified(bench: Any, tmp_path: Path
 
 def test_views_are_drawn_with_the_methods_recipe(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
-    monkeypatch.setattr(datasets, "load_dataset", lambda spec, *_, **__: spec.name)
+    digits = datasets.load_dataset(DatasetSpec(name="digits"), None)
+    monkeypatch.setattr(datasets, "load_dataset", lambda spec, *_, **__: replace(digits, name=spec.name))
     monkeypatch.setattr(method_views, "write_gallery", lambda *arguments: seen.update(arguments=arguments))
     out = tmp_path / "views.png"
     assert bench("data", "views", "--method", "simclr", "--out", out) == (0, f"{out}\n")
-    assert seen["arguments"] == ("shapes", "simclr", "small", out)
+    assert seen["arguments"][0].name == "shapes"
+    assert seen["arguments"][1:] == ("simclr", "small", out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,12 +69,38 @@ def test_fewer_train_images_keep_validation_and_nest() -> None:
     assert pixel_set(quarter.train) < pixel_set(half.train) < pixel_set(full.train)
 
 
-@pytest.mark.parametrize(("number", "key"), [(181, "train_images"), (9, "train_images"), (51, "test_images")])
-def test_impossible_numbers_of_images(number: int, key: str) -> None:
-    limit = 180 if key == "train_images" else 50
-    spec = DatasetSpec(shapes_train=200, shapes_test=50, **{key: number})
-    with pytest.raises(UserError, match=rf"'{key}' is {number}; expected 10 .* to {limit}"):
-        load_dataset(spec, None)
+@pytest.mark.parametrize(("key", "limit"), [("train_images", 180), ("test_images", 50)])
+def test_fewer_images_than_classes_are_refused_and_more_than_there_are_mean_all(key: str, limit: int) -> None:
+    with pytest.raises(UserError, match=rf"'{key}' is 9; expected 10 .* to {limit}"):
+        load_dataset(DatasetSpec(shapes_train=200, shapes_test=50, **{key: 9}), None)
+    whole, more = (
+        load_dataset(DatasetSpec(shapes_train=200, shapes_test=50, **{key: number}), None) for number in (None, 12_000)
+    )
+    assert more.manifest == whole.manifest
+    assert (whole.notes, more.notes) == ((), (f"{key} is 12,000; there are {limit}, and all are taken",))
+
+
+def test_a_single_class_is_refused(tmp_path: Path) -> None:
+    make_folder(tmp_path / "images")
+    for path in [*(tmp_path / "images").glob("*/bee"), *(tmp_path / "images").glob("*/cat")]:
+        shutil.rmtree(path)
+    with pytest.raises(UserError, match=r"has a single class \('ant'\)"):
+        load_dataset(FOLDER, tmp_path / "images")
+
+
+def test_a_folder_is_described_in_a_line_and_in_the_record(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "photos", width=120, height=100)
+    (folder / "train" / "ant" / "notes.txt").touch()
+    data = load_dataset(DatasetSpec(name="folder", size=32), folder)
+    assert data.summary() == (
+        "photos: class folders in train/ and test/; 3 classes (ant, bee, cat); 27 train, 3 validation, 12 test images; "
+        "120x100 px, used at 32 px"
+    )
+    record = data.record()
+    assert (record.layout, record.sizes) == ("class folders in train/ and test/", "120x100 px")
+    assert record.notes == ["left out: 1 file that is no image (1 .txt), such as train/ant/notes.txt"]
+    named = load_dataset(DatasetSpec(name="digits"), None).record()
+    assert set(named.model_dump()) == {"name", "manifest", "classes", "counts", "seen_test_images"}
 
 
 def test_names_and_order_of_files_change_nothing(tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
-"""Image folders: their files, what is missing from them, and their splits."""
+"""Images in folders: their sizes, unreadable ones, and the test split that is cut where there is none."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +13,9 @@ from image_folders import make_folder, only_resident
 from PIL import Image
 
 from benchmark.data.datasets import Dataset, load_dataset
-from benchmark.data.folder import class_files, split_folders
+from benchmark.data.decode import decode
+from benchmark.data.folder import with_test_split
+from benchmark.data.layouts.find import list_images
 from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 
@@ -90,69 +90,25 @@ def test_cifar10_jpeg(tmp_path: Path) -> None:
     assert means.tolist() == pytest.approx([0.491, 0.482, 0.447], abs=0.03)
 
 
-def test_classes_and_files_are_sorted(tmp_path: Path) -> None:
-    classes, (train, test) = class_files(*split_folders(make_folder(tmp_path, train=11, test=1)))
-    assert classes == ["ant", "bee", "cat"]
-    assert [path.name for path in train[1]] == sorted(f"{number}.png" for number in range(11))
-    assert [[path.relative_to(tmp_path).as_posix() for path in files] for files in test] == [
-        ["test/ant/0.png"], ["test/bee/0.png"], ["test/cat/0.png"]
-    ]  # fmt: skip
+def test_a_test_split_is_cut_alike_from_a_folder_and_from_its_listing(tmp_path: Path) -> None:
+    for path in make_folder(tmp_path / "made").glob("train/*"):
+        path.rename(tmp_path / path.name)
+    shutil.rmtree(tmp_path / "made")
+    listing = with_test_split(list_images(tmp_path), FOLDER)
+    assert listing.test is not None
+    assert (len(listing.train), len(listing.test)) == (24, 6)
+    assert listing.notes[-1].startswith("there is no labelled test split: 20% of each class became one")
+    data = load_dataset(FOLDER, tmp_path)
+    cut = {decode(listing.test.read(index), "").numpy().tobytes() for index in range(6)}
+    assert cut == {image.numpy().tobytes() for image in only_resident(data.test).pixels}
+    assert with_test_split(listing, FOLDER) is listing
 
 
-def test_val_is_the_test_split_only_without_test(tmp_path: Path) -> None:
-    make_folder(tmp_path, train=1, test=1, held_out="val")
-    assert split_folders(tmp_path) == (tmp_path / "train", tmp_path / "val")
-    (tmp_path / "test").mkdir()
-    assert split_folders(tmp_path) == (tmp_path / "train", tmp_path / "test")
-
-
-def test_hidden_and_foreign_files_and_loops_are_left_out(tmp_path: Path) -> None:
-    before = class_files(*split_folders(make_folder(tmp_path, train=2, test=1)))
-    ant = tmp_path / "train" / "ant"
-    (ant / "notes.txt").write_text("no image")
-    (ant / ".hidden.png").write_bytes(b"no image")
-    (ant / ".cache").mkdir()
-    (ant / ".cache" / "0.png").write_bytes(b"no image")
-    (tmp_path / "train" / ".DS_Store").mkdir()
-    (ant / "loop").symlink_to(tmp_path, target_is_directory=True)
-    (tmp_path / "train" / "loop").symlink_to(tmp_path, target_is_directory=True)
-    os.mkfifo(ant / "pipe.png")
-    assert class_files(*split_folders(tmp_path)) == before
-
-
-def remove(*parts: str) -> Any:
-    return lambda root: shutil.rmtree(root.joinpath(*parts))
-
-
-def empty(*parts: str) -> Any:
-    def clear(root: Path) -> None:
-        for path in root.joinpath(*parts).iterdir():
-            path.unlink() if path.is_file() else shutil.rmtree(path)
-
-    return clear
-
-
-def surrogate(root: Path) -> None:
-    (root / "train" / os.fsdecode(b"\xff")).mkdir()
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (remove(), "data: no such folder"),
-        (empty(), r"data: has no train/ \(it has: nothing\)"),
-        (remove("train"), r"data: has no train/ \(it has: test\)"),
-        (remove("test"), "data: has neither test/ nor val/"),
-        (empty("train"), "train: has no class folders"),
-        (empty("train", "bee"), "train/bee: no images in this class folder"),
-        (empty("test", "bee"), "test/bee: no images in this class folder"),
-        (remove("test", "bee"), "train: class 'bee' is missing from .*test"),
-        (remove("train", "cat"), "test: class 'cat' is missing from .*train"),
-        (surrogate, "is not named in UTF-8"),
-    ],
-)
-def test_missing_folders_and_files_are_named(damage: Any, message: str, tmp_path: Path) -> None:
-    root = make_folder(tmp_path / "data")
-    damage(root)
-    with pytest.raises(UserError, match=message):
-        class_files(*split_folders(root))
+def test_a_class_of_too_few_images_for_three_splits_is_named(tmp_path: Path) -> None:
+    for path in make_folder(tmp_path / "made", train=3).glob("train/*"):
+        path.rename(tmp_path / path.name)
+    shutil.rmtree(tmp_path / "made")
+    assert load_dataset(FOLDER, tmp_path).manifest.counts == {"train": 3, "validation": 3, "test": 3}
+    (tmp_path / "bee" / "0.png").unlink()
+    with pytest.raises(UserError, match="class 'bee' has 2 images; at least 3 are needed"):
+        load_dataset(FOLDER, tmp_path)

@@ -101,7 +101,7 @@ def test_bad_configuration(values: dict[str, Any], message: str) -> None:
         (DatasetSpec(name="digits", size=7), None, False, "size is 7; expected at least 8"),
         (DatasetSpec(name="shapes"), Path(), False, "--data does not apply to the embedded dataset 'shapes'"),
         (DatasetSpec(name="digits"), None, True, "--download does not apply to the embedded dataset 'digits'"),
-        (DatasetSpec(name="folder"), None, False, "'folder' needs --data PATH: a folder with train/"),
+        (DatasetSpec(name="folder"), None, False, "'folder' needs --data PATH: class folders, a CSV file"),
         (DatasetSpec(name="hdf5"), None, False, "'hdf5' needs --data PATH: X.h5 for X-train.h5"),
         (DatasetSpec(name="cifar10"), Path("nowhere"), False, "'cifar10' is not at nowhere, .*pass --download"),
         (DatasetSpec(name="folder"), Path("nowhere"), False, "nowhere: no such folder"),

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmark.data.bad_images import BadImagesError, listed, refusal
 from benchmark.data.images import FirstImages, ResidentImages
+from benchmark.data.inventory import inventory
 from benchmark.data.spec import SMALLEST_SIZE, check_request, dataset_info, load_source
 from benchmark.data.splits import build_manifest, draw, in_canonical_order, stratified_quotas, validation_quotas
 from benchmark.errors import UserError
@@ -20,12 +22,16 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from benchmark.data.bad_images import BadImage
     from benchmark.data.decode import Progress
     from benchmark.data.images import Images
+    from benchmark.data.inventory import Inventory
     from benchmark.data.sources import RawSplit, Source
     from benchmark.data.spec import DatasetSpec
     from benchmark.data.splits import Manifest
     from methods.base import Method
+
+    Selections = dict[str, tuple[RawSplit, Sequence[int]]]  # images by their numbers in a raw split, by split
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -63,6 +69,8 @@ class Dataset:
         mean: of the normalisation, by channel, for values in [0, 1]. All datasets use ImageNet's: with constants of its
             own, a dataset's rows would differ in one more way, and batch norm compensates for the difference.
         seen_test_images: number of test images that are also in the source's train split.
+        left_out: images that cannot be used and were left out.
+        inventory: the source's images by split and name; None where they have no names, or there are very many.
     """
 
     name: str
@@ -76,6 +84,8 @@ class Dataset:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     seen_test_images: int = 0
+    left_out: tuple[BadImage, ...] = ()
+    inventory: Inventory | None = None
 
     def trained_on(self, method: type[Method[Any]]) -> Split:
         """The training images of a method: only the labelled ones if it reads labels."""
@@ -89,6 +99,7 @@ class Dataset:
             classes=len(self.classes),
             counts=self.manifest.counts,
             seen_test_images=self.seen_test_images,
+            left_out={image.name: image.reason for image in self.left_out},
         )
 
 
@@ -109,32 +120,38 @@ def load_dataset(
     *,
     progress: Progress | None = None,
     resident_limit: int | None = None,
+    skip_bad: bool = False,
 ) -> Dataset:
     """Loads a dataset and cuts its splits.
 
     Decoded images of a folder or file are kept in memory up to `resident_limit` bytes (`RESIDENT_BYTES` by default).
     Above it, training crops of images of several sizes are drawn from each whole image.
 
+    Images that cannot be used are refused, all at once; with `skip_bad` they are left out instead, and the dataset is
+    the one that it would be without these files. They are found while checksums are read, as far as their markers show
+    (`benchmark.data.examine`), and where images are decoded into memory.
+
     Raises:
         UserError: the data is missing, damaged or too small for the configuration.
     """
     source = load_source(replace(check_request(spec, path, download), progress=progress))
-    if source.image_size < SMALLEST_SIZE:
-        raise UserError(
-            f"dataset '{spec.name}': its images are {source.image_size} px wide; set a size of at least {SMALLEST_SIZE}"
-        )
-    seen = _count_seen_test_images(source)
-    selections = _select(spec, source)
-    total = sum(len(indices) for _, indices in selections.values())
+    total = len(source.train.labels) + len(source.test.labels) + len(source.bad)
+    place = path or f"dataset '{spec.name}'"
     limit = RESIDENT_BYTES if resident_limit is None else resident_limit
-    resident = total * 3 * source.side**2 <= limit
-    splits, content = {}, {}
-    for name, (raw, indices) in selections.items():
-        indices_N = torch.tensor(indices)
-        images = raw.open(indices_N, resident=resident, progress=progress)
-        factors = {factor: values[indices_N] for factor, values in raw.factors.items()}
-        splits[name] = Split(images, raw.labels[indices_N], factors)
-        content[name] = (splits[name].labels.tolist(), [raw.checksums[index] for index in indices])
+    try:
+        source, selections, splits = _open(spec, source, limit, progress, skip_bad=skip_bad)
+    except UserError:
+        if source.bad and not skip_bad:  # what lacks may lack for want of these
+            raise refusal(place, source.bad, total) from None
+        raise
+    if source.bad and not skip_bad:
+        raise refusal(place, source.bad, total)
+    if source.bad:
+        _log.warning("%s: left out %d of %d images\n%s", place, len(source.bad), total, listed(source.bad))
+    content = {
+        name: (splits[name].labels.tolist(), [raw.checksums[index] for index in indices])
+        for name, (raw, indices) in selections.items()
+    }
     train = pretraining = splits["train"]
     if "unlabelled" in splits:
         train, pretraining = _join(train, splits["unlabelled"])
@@ -147,8 +164,54 @@ def load_dataset(
         validation=splits["validation"],
         test=splits["test"],
         manifest=build_manifest(source.classes, content),
-        seen_test_images=seen,
+        seen_test_images=_count_seen_test_images(source),
+        left_out=source.bad,
+        inventory=inventory(source),
     )
+
+
+def _open(
+    spec: DatasetSpec, source: Source, limit: int, progress: Progress | None, *, skip_bad: bool
+) -> tuple[Source, Selections, dict[str, Split]]:
+    """Selects and opens the splits; returns them with the source, without the images that could not be decoded.
+
+    Without these, other images may be drawn, which may be bad, too. If bad images are not to be skipped, the first look
+    is enough; there are no splits then.
+    """
+    while True:
+        _check(spec, source)
+        selections = _select(spec, source)
+        resident = sum(len(indices) for _, indices in selections.values()) * 3 * source.side**2 <= limit
+        splits, bad_train, bad_test = {}, dict[int, str](), dict[int, str]()
+        for name, (raw, indices) in selections.items():
+            indices_N = torch.tensor(indices)
+            try:
+                images = raw.open(indices_N, resident=resident, progress=progress)
+            except BadImagesError as error:
+                (bad_test if name == "test" else bad_train).update(error.reasons)
+                continue
+            factors = {factor: values[indices_N] for factor, values in raw.factors.items()}
+            splits[name] = Split(images, raw.labels[indices_N], factors)
+        if not (bad_train or bad_test):
+            return source, selections, splits
+        assert source.without is not None, "only a source of encoded images has bad ones"
+        source = source.without(bad_train, bad_test)
+        if not skip_bad:
+            return source, {}, {}
+
+
+def _check(spec: DatasetSpec, source: Source) -> None:
+    """Refuses a source whose images are too small, or that has no good image of a class."""
+    if source.bad:
+        for split, raw in (("train", source.train), ("test", source.test)):
+            present = set(raw.labels.tolist())
+            lost = next((name for label, name in enumerate(source.classes) if label not in present), None)
+            if lost is not None:
+                raise UserError(f"{split} has no image of class '{lost}' that can be used\n{listed(source.bad)}")
+    if source.image_size < SMALLEST_SIZE:
+        raise UserError(
+            f"dataset '{spec.name}': its images are {source.image_size} px wide; set a size of at least {SMALLEST_SIZE}"
+        )
 
 
 def _count_seen_test_images(source: Source) -> int:
@@ -160,12 +223,12 @@ def _count_seen_test_images(source: Source) -> int:
     return seen
 
 
-def _select(spec: DatasetSpec, source: Source) -> dict[str, tuple[RawSplit, Sequence[int]]]:
+def _select(spec: DatasetSpec, source: Source) -> Selections:
     """The raw split and the image indices that make each split, in canonical order."""
     labels, checksums = source.train.labels.tolist(), source.train.checksums
     quotas = validation_quotas(labels, source.classes, spec.validation_share)
     validation, train = draw(range(len(labels)), quotas, labels, checksums, f"{spec.split_seed}/validation")
-    selections: dict[str, tuple[RawSplit, Sequence[int]]] = {
+    selections: Selections = {
         "train": (source.train, train),
         "validation": (source.train, validation),
         "test": (source.test, range(len(source.test.labels))),

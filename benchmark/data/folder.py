@@ -76,7 +76,7 @@ def _files(root: Path) -> list[Path]:
 
 
 def load_folder(request: LoadRequest) -> Source:
-    """Lists an image folder, with a checksum of each file. Reads every file once; decodes none.
+    """Lists an image folder, with a checksum of each file. Reads every file once; decodes those that look damaged.
 
     `val/` is the test split where there is no `test/`, and is ignored otherwise. Classes are the folders in `train/`,
     sorted by name. Images are the files below them, without hidden files and other extensions. Links to folders below a
@@ -86,7 +86,8 @@ def load_folder(request: LoadRequest) -> Source:
     and never reach what is outside: a simplification. Otherwise crops are drawn from each whole image.
 
     Raises:
-        UserError: the folder, a split, a class or a file is missing, empty or unreadable; says which.
+        UserError: the folder, a split or a class is missing or empty; says which. Unreadable files are the source's
+            `bad` images.
     """
     return list_folders(*split_folders(request.path), request.spec.size, request.progress)
 
@@ -97,23 +98,24 @@ def list_folders(
     """As `load_folder`, for two folders of class folders; `names` replaces the folders' names."""
     import torch
 
-    from benchmark.data.decode import encoded_size, in_order, read_bytes
+    from benchmark.data.decode import in_order, read_bytes
+    from benchmark.data.examine import examine_file
     from benchmark.data.sources import EncodedSplit, encoded_source
-    from benchmark.data.splits import checksum
 
-    def inspect(path: Path) -> tuple[bytes, tuple[int, int]]:
-        encoded = read_bytes(path)
-        return checksum(encoded), encoded_size(encoded, str(path))
+    def name(paths: Sequence[Path], index: int) -> str:
+        return paths[index].relative_to(train.parent).as_posix()
 
     def read(paths: Sequence[Path], index: int) -> tuple[bytes, str]:
         return read_bytes(paths[index]), str(paths[index])
 
     classes, files = class_files(train, test)
     splits, paths = [], [[path for members in split for path in members] for split in files]
-    infos = iter(list(in_order(inspect, [*paths[0], *paths[1]], progress)))
+    infos = iter(list(in_order(examine_file, [*paths[0], *paths[1]], progress)))
     for part, members_by_class in zip(paths, files, strict=True):
         labels = [label for label, members in enumerate(members_by_class) for _ in members]
-        codes, sizes = zip(*islice(infos, len(part)), strict=True)
+        codes, sizes, reasons = zip(*islice(infos, len(part)), strict=True)
         sizes_N2 = torch.tensor(sizes, dtype=torch.int32).flip(1)  # from width and height to rows and columns
-        splits.append(EncodedSplit(torch.tensor(labels), list(codes), sizes_N2, partial(read, part)))
+        bad = {number: reason for number, reason in enumerate(reasons) if reason}
+        read_part, name_part = partial(read, part), partial(name, part)
+        splits.append(EncodedSplit(torch.tensor(labels), list(codes), sizes_N2, read_part, name=name_part, bad=bad))
     return encoded_source(tuple(names or classes), size, *splits)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from benchmark.data.bad_images import BadImageError, BadImagesError
 from benchmark.data.decode import SMALL, canonical, decode, in_order, in_threads, resized
 from benchmark.errors import UserError
 
@@ -116,11 +117,23 @@ class ImagesOnDemand:
         return image
 
     def resident(self, progress: Progress | None = None) -> ResidentImages:
-        """All images, decoded into memory."""
+        """All images, decoded into memory; a `BadImagesError` has the numbers of all that cannot be decoded."""
         pixels = torch.empty(len(self), 3, self.side, self.side, dtype=torch.uint8)
-        for position, image in enumerate(in_order(self._load, range(len(self)), progress)):
-            pixels[position] = image
+        reasons: dict[int, str] = {}
+        for position, image in enumerate(in_order(self._load_or_reason, range(len(self)), progress)):
+            if isinstance(image, str):
+                reasons[self._indices[position]] = image
+            else:
+                pixels[position] = image
+        if reasons:
+            raise BadImagesError(reasons)
         return ResidentImages(pixels)
+
+    def _load_or_reason(self, position: int) -> Tensor | str:
+        try:
+            return self._load(position)
+        except BadImageError as error:
+            return error.reason
 
     def _load(self, position: int) -> Tensor:
         image = decode(*self.encoded(self._indices[position]))

@@ -5,22 +5,25 @@ Shape suffixes: N images, H W pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 
+from benchmark.data.bad_images import BadImage
 from benchmark.data.decode import LARGEST_NATIVE, canonical_side, resized
 from benchmark.data.images import ImagesOnDemand, ResidentImages
 from benchmark.data.splits import array_checksums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
     from benchmark.data.decode import Progress
     from benchmark.data.images import Images
+
+    Reasons = Mapping[int, str]  # why images cannot be used, by number
 
 _FALLBACK_SIZE = 224
 
@@ -41,12 +44,14 @@ class RawSplit:
         labels: int64 `(N,)`; -1 for unlabelled images.
         checksums: one per image; see `benchmark.data.splits.checksum`.
         factors: further labels by name, each `(N,)`.
+        name: of an image inside the dataset; None where images have no names.
     """
 
     labels: Tensor
     checksums: list[bytes]
     open: OpenImages
     factors: dict[str, Tensor] = field(default_factory=dict)
+    name: Callable[[int], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,9 @@ class Source:
         image_size: the input size in pixels.
         side: side in pixels of the images that `open` gives.
         train: the training and validation splits are cut from it.
+        bad: images that cannot be used; they are in none of the splits.
+        without: the source without further images, for which it takes reasons by number, of train and of test. None
+            where every image can be used.
     """
 
     classes: tuple[str, ...]
@@ -66,6 +74,8 @@ class Source:
     train: RawSplit
     test: RawSplit
     unlabelled: RawSplit | None = None
+    bad: tuple[BadImage, ...] = ()
+    without: Callable[[Reasons, Reasons], Source] | None = None
 
 
 def array_split(pixels_N3HW: Tensor, labels_N: Tensor, side: int, factors: dict[str, Tensor] | None = None) -> RawSplit:
@@ -82,7 +92,11 @@ def array_split(pixels_N3HW: Tensor, labels_N: Tensor, side: int, factors: dict[
 class EncodedSplit:
     """A split of image files, or of such files' bytes in a larger file; see `RawSplit`.
 
-    Sizes are rows and columns. `encoded` returns the bytes of the image with a number, and its name for messages.
+    Attributes:
+        sizes_N2: rows and columns.
+        encoded: returns the bytes of the image with a number, and its name for messages.
+        name: the image's name inside the dataset.
+        bad: why images cannot be used, by number; they are left out.
     """
 
     labels: Tensor
@@ -90,25 +104,47 @@ class EncodedSplit:
     sizes_N2: Tensor
     encoded: Callable[[int], tuple[bytes, str]]
     factors: dict[str, Tensor] = field(default_factory=dict)
+    name: Callable[[int], str] = str
+    bad: Reasons = field(default_factory=dict)
+
+    def without(self, bad: Reasons) -> EncodedSplit:
+        """The split with further bad images."""
+        return replace(self, bad={**self.bad, **bad}) if bad else self
+
+    def kept(self) -> Tensor:
+        """The numbers of the images that can be used."""
+        mask_N = torch.ones(len(self.labels), dtype=torch.bool)
+        mask_N[list(self.bad)] = False
+        return mask_N.nonzero().flatten()
 
 
 def encoded_source(classes: tuple[str, ...], size: int | None, train: EncodedSplit, test: EncodedSplit) -> Source:
-    """A dataset of encoded images, which are decoded when they are read.
+    """A dataset of encoded images, which are decoded when they are read; those known to be bad are left out.
 
     Square images of one size of at most 96 px keep that size, or are resized to `size`. Of other images, the central
     square is kept, with a side of 256/224 times the input size (224 by default).
     """
-    sizes_N2 = torch.cat([train.sizes_N2, test.sizes_N2])
-    rows, columns = sizes_N2[0].tolist()
-    native = bool((sizes_N2 == sizes_N2[0]).all()) and rows == columns <= LARGEST_NATIVE
-    image_size = size or (columns if native else _FALLBACK_SIZE)
+    sizes_N2 = torch.cat([split.sizes_N2[split.kept()] for split in (train, test)])
+    # Where no image is left, any size will do: the splits are empty.
+    rows, columns = sizes_N2[0].tolist() if len(sizes_N2) else (0, 0)
+    native = bool((sizes_N2 == sizes_N2[:1]).all()) and rows == columns <= LARGEST_NATIVE
+    image_size = size or (columns if native else _FALLBACK_SIZE) or _FALLBACK_SIZE
     side = image_size if native else canonical_side(image_size)
 
     def raw_split(split: EncodedSplit) -> RawSplit:
+        kept = split.kept()
+
         def open_images(indices: Tensor, *, resident: bool, progress: Progress | None = None) -> Images:
-            images = ImagesOnDemand(split.encoded, indices, side, native=native, sizes_N2=split.sizes_N2[indices])
+            numbers = kept[indices]
+            images = ImagesOnDemand(split.encoded, numbers, side, native=native, sizes_N2=split.sizes_N2[numbers])
             return images.resident(progress) if resident else images
 
-        return RawSplit(split.labels, split.checksums, open_images, split.factors)
+        checksums = [split.checksums[number] for number in kept.tolist()] if split.bad else split.checksums
+        factors = {name: values[kept] for name, values in split.factors.items()}
+        return RawSplit(split.labels[kept], checksums, open_images, factors, lambda index: split.name(int(kept[index])))
 
-    return Source(classes, image_size, side, raw_split(train), raw_split(test))
+    def without(bad_train: Reasons, bad_test: Reasons) -> Source:
+        return encoded_source(classes, size, train.without(bad_train), test.without(bad_test))
+
+    bad = tuple(BadImage(split.name(number), why) for split in (train, test) for number, why in split.bad.items())
+    return Source(classes, image_size, side, raw_split(train), raw_split(test), bad=bad, without=without)

@@ -198,7 +198,8 @@ class TrialMetrics(_Results[ValidationScores]):
 class DatasetRecord(Part):
     """The dataset of a run. `manifest` is a hash over classes, splits and sorted image checksums.
 
-    `seen_test_images`: how many test images are in the training split, too.
+    `seen_test_images`: how many test images are in the training split, too. `left_out`: files that cannot be used and
+    were left out (`--on-error skip`), each with the reason.
     """
 
     name: str
@@ -206,6 +207,7 @@ class DatasetRecord(Part):
     classes: int
     counts: dict[str, int]
     seen_test_images: Number = 0
+    left_out: dict[str, str] = {}
 
 
 class KeySettings(Part):

@@ -1,0 +1,69 @@
+"""Which images a dataset was made of, kept with an experiment's results, so that a change of them can be named."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING
+
+from benchmark.files import write_atomically
+from benchmark.text import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from benchmark.data.sources import Source
+
+    Inventory = dict[str, str]  # checksum and label of an image's file by the image's name
+
+INVENTORY_FILE = "images.json.gz"
+_MOST = 200_000  # names beyond which none are kept: larger ones would weigh more than the results
+_SHOWN = 3
+
+
+def inventory(source: Source) -> Inventory | None:
+    """The checksum and label of each image by its name; None where images have no names, or there are very many."""
+    splits = (source.train, source.test)
+    if sum(len(raw.labels) for raw in splits) > _MOST:
+        return None
+    kept: Inventory = {}
+    for raw in splits:
+        if raw.name is None:
+            return None
+        for number, (code, label) in enumerate(zip(raw.checksums, raw.labels.tolist(), strict=True)):
+            kept[raw.name(number)] = f"{code.hex()} {source.classes[label]}"
+    return kept
+
+
+def write_inventory(folder: Path, images: Inventory) -> None:
+    """Writes an inventory into an experiment's folder."""
+    content = json.dumps(images, indent=0, sort_keys=True).encode()
+    write_atomically(folder / INVENTORY_FILE, gzip.compress(content, mtime=0))
+
+
+def changes(folder: Path, images: Inventory | None) -> str:
+    """What differs between the images that an experiment's folder was begun with and these, in words.
+
+    Empty where the folder has no inventory, or these images have none.
+    """
+    try:
+        before: Inventory = json.loads(gzip.decompress((folder / INVENTORY_FILE).read_bytes()))
+    except (OSError, EOFError, ValueError):
+        return ""
+    if images is None:
+        return ""
+    gone, new = sorted(before.keys() - images.keys()), sorted(images.keys() - before.keys())
+    other = sorted(name for name in before.keys() & images.keys() if before[name] != images[name])
+    parts = [
+        f"{len(names):,} {what} ({_examples(names)})"
+        for what, names in (("gone", gone), ("new", new), ("with other content or another class", other))
+        if names
+    ]
+    if not parts:
+        return "the images are the same, but other ones are drawn, or they have another size"
+    return f"since the experiment was begun, of its {len(before):,} images there are {listing(parts)}"
+
+
+def _examples(names: Sequence[str]) -> str:
+    return ", ".join([*names[:_SHOWN], *["..."] * (len(names) > _SHOWN)])

@@ -51,12 +51,12 @@ def check_pixels(size: tuple[int, int], name: str) -> None:
         raise BadImageError(name, f"declares {width:,} x {height:,} pixels; expected 1 to {MOST_PIXELS:,} in all")
 
 
-def refusal(place: Path | str, bad: Sequence[BadImage], total: int) -> UserError:
+def refusal(place: Path | str, bad: Sequence[BadImage], total: int, outcome: str = "nothing was trained") -> UserError:
     """The error that lists the bad images of a dataset of `total` images, and says what to do about them."""
     return UserError(
-        f"{place}: {len(bad):,} of {total:,} images cannot be used\n{listed(bad)}\n"
-        "replace or remove these files, or leave them out with --on-error skip; "
-        "bench data verify decodes every image of a folder"
+        f"{place}: {len(bad):,} of {total:,} images cannot be used; {outcome}\n{listed(bad)}\n"
+        "replace or remove these files, or leave them out with --on-error skip; `bench data verify FOLDER` decodes "
+        "every image and lists all bad ones"
     )
 
 

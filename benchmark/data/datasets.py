@@ -135,19 +135,11 @@ def load_dataset(
         UserError: the data is missing, damaged or too small for the configuration.
     """
     source = load_source(replace(check_request(spec, path, download), progress=progress))
-    total = len(source.train.labels) + len(source.test.labels) + len(source.bad)
     place = path or f"dataset '{spec.name}'"
     limit = RESIDENT_BYTES if resident_limit is None else resident_limit
-    try:
-        source, selections, splits = _open(spec, source, limit, progress, skip_bad=skip_bad)
-    except UserError:
-        if source.bad and not skip_bad:  # what lacks may lack for want of these
-            raise refusal(place, source.bad, total) from None
-        raise
-    if source.bad and not skip_bad:
-        raise refusal(place, source.bad, total)
+    source, selections, splits = _open(spec, source, place, limit, progress, skip_bad=skip_bad)
     if source.bad:
-        _log.warning("%s: left out %d of %d images\n%s", place, len(source.bad), total, listed(source.bad))
+        _log.warning("%s: left out %d of %d images\n%s", place, len(source.bad), _total(source), listed(source.bad))
     content = {
         name: (splits[name].labels.tolist(), [raw.checksums[index] for index in indices])
         for name, (raw, indices) in selections.items()
@@ -171,16 +163,21 @@ def load_dataset(
 
 
 def _open(
-    spec: DatasetSpec, source: Source, limit: int, progress: Progress | None, *, skip_bad: bool
+    spec: DatasetSpec, source: Source, place: Path | str, limit: int, progress: Progress | None, *, skip_bad: bool
 ) -> tuple[Source, Selections, dict[str, Split]]:
     """Selects and opens the splits; returns them with the source, without the images that could not be decoded.
 
-    Without these, other images may be drawn, which may be bad, too. If bad images are not to be skipped, the first look
-    is enough; there are no splits then.
+    Without these, other images may be drawn, which may be bad, too. If bad images are not to be skipped, one look is
+    enough to refuse all that it shows.
     """
     while True:
-        _check(spec, source)
-        selections = _select(spec, source)
+        try:
+            _check(spec, source)
+            selections = _select(spec, source)
+        except UserError as error:  # what is too few may be so for want of the bad images
+            if source.bad and skip_bad:
+                raise UserError(f"{error}; left out as unreadable:\n{listed(source.bad)}") from None
+            raise refusal(place, source.bad, _total(source)) if source.bad else error from None
         resident = sum(len(indices) for _, indices in selections.values()) * 3 * source.side**2 <= limit
         splits, bad_train, bad_test = {}, dict[int, str](), dict[int, str]()
         for name, (raw, indices) in selections.items():
@@ -192,22 +189,24 @@ def _open(
                 continue
             factors = {factor: values[indices_N] for factor, values in raw.factors.items()}
             splits[name] = Split(images, raw.labels[indices_N], factors)
+        if bad_train or bad_test:
+            assert source.without is not None, "only encoded images can be bad"
+            source = source.without(bad_train, bad_test)
+        if source.bad and not skip_bad:
+            raise refusal(place, source.bad, _total(source))
         if not (bad_train or bad_test):
             return source, selections, splits
-        assert source.without is not None, "only a source of encoded images has bad ones"
-        source = source.without(bad_train, bad_test)
-        if not skip_bad:
-            return source, {}, {}
+
+
+def _total(source: Source) -> int:
+    """The number of all images, bad ones included."""
+    return len(source.train.labels) + len(source.test.labels) + len(source.bad)
 
 
 def _check(spec: DatasetSpec, source: Source) -> None:
-    """Refuses a source whose images are too small, or that has no good image of a class."""
-    if source.bad:
-        for split, raw in (("train", source.train), ("test", source.test)):
-            present = set(raw.labels.tolist())
-            lost = next((name for label, name in enumerate(source.classes) if label not in present), None)
-            if lost is not None:
-                raise UserError(f"{split} has no image of class '{lost}' that can be used\n{listed(source.bad)}")
+    """Refuses a source whose images are too small, or that has none to test on."""
+    if not len(source.test.labels):
+        raise UserError("there is no readable image in the test split")
     if source.image_size < SMALLEST_SIZE:
         raise UserError(
             f"dataset '{spec.name}': its images are {source.image_size} px wide; set a size of at least {SMALLEST_SIZE}"

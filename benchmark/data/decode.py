@@ -51,7 +51,7 @@ _LONGEST = 32  # times the short side: more of a long image is cut off before th
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM")
 _MOST_THREADS = 256
 _POOLS: dict[int, ThreadPoolExecutor] = {}
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `check_pixels` has a limit of its own
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd tags, and of large images: `check_pixels` has a limit
 
 
 def _pool() -> ThreadPoolExecutor:

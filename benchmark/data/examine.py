@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmark.data.bad_images import BadImage, BadImageError, check_pixels
+from benchmark.data.bad_images import BadImage, check_pixels
 from benchmark.data.decode import decode, encoded_size, in_order, read_bytes
 from benchmark.data.splits import CHECKSUM_BYTES, checksum
 from benchmark.data.structure import outline
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from benchmark.data.decode import Progress
@@ -25,26 +26,24 @@ class Examined(NamedTuple):
     reason: str = ""
 
 
-def examine(encoded: bytes, name: str) -> Examined:
-    """Examines an image without decoding it, where its markers show that it is whole; other files are decoded.
+def examine(read: Callable[[], bytes], name: str) -> Examined:
+    """Reads an image and examines it without decoding it, if its markers show that it is whole; others are decoded.
 
-    What the markers do not show is found when the image is decoded: damage between them, for instance. No image is
-    refused that could be decoded.
+    What the markers do not show, such as damage between them, is found when the image is decoded. No image is refused
+    that could be decoded. One that cannot be read is a bad image, too.
     """
-    code = checksum(encoded)
+    code = bytes(CHECKSUM_BYTES)
     try:
+        encoded = read()
+        code = checksum(encoded)
         return Examined(code, _checked_size(encoded, name))
-    except BadImageError as error:
-        return Examined(code, (0, 0), error.reason)
+    except UserError as error:
+        return Examined(code, (0, 0), _reason(error, name))
 
 
 def examine_file(path: Path) -> Examined:
-    """As `examine`, for a file; one that cannot be read is a bad image, too."""
-    try:
-        encoded = read_bytes(path)
-    except UserError as error:
-        return Examined(bytes(CHECKSUM_BYTES), (0, 0), _reason(error, path))
-    return examine(encoded, str(path))
+    """As `examine`, for a file."""
+    return examine(partial(read_bytes, path), str(path))
 
 
 def _checked_size(encoded: bytes, name: str) -> tuple[int, int]:
@@ -64,7 +63,7 @@ def undecodable(root: Path, paths: Sequence[Path], progress: Progress | None = N
         try:
             decode(read_bytes(path), str(path))
         except UserError as error:
-            return _reason(error, path)
+            return _reason(error, str(path))
         return ""
 
     reasons = in_order(decode_file, paths, progress)
@@ -75,5 +74,5 @@ def undecodable(root: Path, paths: Sequence[Path], progress: Progress | None = N
     )
 
 
-def _reason(error: UserError, path: Path) -> str:
-    return str(error).removeprefix(f"{path}: ")
+def _reason(error: UserError, name: str) -> str:
+    return str(error).removeprefix(f"{name}: ")

@@ -42,7 +42,7 @@ def class_files(train: Path, test: Path) -> tuple[list[str], list[list[list[Path
         if extra:
             listed = ", ".join(f"'{name}'" for name in sorted(extra)[:5]) + (", ..." if len(extra) > 5 else "")
             raise UserError(f"{root}: class {listed} is missing from {other}; both need the same classes")
-    return classes, [[_files(root / name) for name in classes] for root in (train, test)]
+    return classes, [[image_files(root / name) for name in classes] for root in (train, test)]
 
 
 def _classes(root: Path) -> list[str]:
@@ -63,7 +63,8 @@ def _classes(root: Path) -> list[str]:
     return names
 
 
-def _files(root: Path) -> list[Path]:
+def image_files(root: Path) -> list[Path]:
+    """The image files below a folder, sorted; a `UserError` if there are none."""
     files = []
     for folder, children, names in os.walk(root):
         children[:] = sorted(name for name in children if not name.startswith("."))
@@ -71,7 +72,7 @@ def _files(root: Path) -> list[Path]:
         paths = (Path(folder) / name for name in visible if name.lower().endswith(EXTENSIONS))
         files += [path for path in paths if path.is_file() or not path.exists()]  # no pipes; broken links fail later
     if not files:
-        raise UserError(f"{root}: no images in this class folder; expected files ending in {', '.join(EXTENSIONS)}")
+        raise UserError(f"{root}: no images in this folder; expected files ending in {', '.join(EXTENSIONS)}")
     return files
 
 

@@ -5,6 +5,7 @@ Shapes in the docstrings: n and N images, H W pixels; a single image is uint8 `(
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -15,7 +16,7 @@ from benchmark.data.decode import SMALL, canonical, decode, in_order, in_threads
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from benchmark.data.decode import Progress
 
@@ -98,7 +99,8 @@ class ImagesOnDemand:
         rows = pixels.numpy()  # assigning to a row of the array costs half as much as to one of the tensor
 
         def load(row: int, position: int) -> None:
-            rows[row] = self._load(position).numpy()
+            with _advised():
+                rows[row] = self._load(position).numpy()
 
         if self._small:
             for row, position in enumerate(indices.tolist()):
@@ -110,7 +112,8 @@ class ImagesOnDemand:
     def original(self, position: int) -> Tensor:
         """An image at its stored size, uint8 `(3, H, W)`; a `UserError` names an unreadable or changed file."""
         encoded, name = self.encoded(self._indices[position])
-        image = decode(encoded, name)
+        with _advised():
+            image = decode(encoded, name)
         if self.sizes_N2 is not None and list(image.shape[1:]) != self.sizes_N2[position].tolist():
             now, listed = (" x ".join(map(str, size)) for size in (image.shape[1:], self.sizes_N2[position].tolist()))
             raise UserError(f"{name}: is {now} pixels, but was {listed} when it was listed; it has been changed")
@@ -138,3 +141,15 @@ class ImagesOnDemand:
     def _load(self, position: int) -> Tensor:
         image = decode(*self.encoded(self._indices[position]))
         return resized(image, self.side) if self.native else canonical(image, self.side)
+
+
+@contextmanager
+def _advised() -> Iterator[None]:
+    """Adds to the error of an image that cannot be decoded, though its markers are sound, how all such are found."""
+    try:
+        yield
+    except BadImageError as error:
+        raise UserError(
+            f"{error}; only decoding shows this: `bench data verify FOLDER` decodes all and lists such images. "
+            "Without them it is another set of images, to be trained on with another --out"
+        ) from None

@@ -5,7 +5,7 @@ Shape suffixes: N images, H W pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -74,6 +74,7 @@ class Source:
     train: RawSplit
     test: RawSplit
     unlabelled: RawSplit | None = None
+    _: KW_ONLY
     bad: tuple[BadImage, ...] = ()
     without: Callable[[Reasons, Reasons], Source] | None = None
 

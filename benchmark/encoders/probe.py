@@ -52,6 +52,7 @@ class Probes:
     other_dataset: str | None = None
     data: Path | None = None
     download: bool = False
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
         check_further(self.protocols, self.other_dataset)
@@ -94,7 +95,9 @@ def evaluate_runs(
             spec = _dataset_spec(record, probes)
             name = spec.model_dump_json()
             if name not in loaded:
-                loaded[name] = load_dataset(spec, probes.data, probes.download, progress=listener.data_progress)
+                loaded[name] = load_dataset(
+                    spec, probes.data, probes.download, progress=listener.data_progress, skip_bad=probes.skip_bad
+                )
             failures += probe_run(path, record, probes, loaded[name], taken, listener, stop_signal)
     return failures
 

@@ -11,11 +11,13 @@ import torch
 from torchvision.io import encode_jpeg, encode_png
 from torchvision.transforms.v2 import functional as transforms
 
+from benchmark.data.bad_images import BadImage, BadImageError, refusal
 from benchmark.data.decode import decode, in_order, read_bytes
 from benchmark.data.folder import class_files, split_folders
-from benchmark.data.hdf5.paths import SPLITS
+from benchmark.data.hdf5.paths import NOTHING_KEPT, SPLITS
 from benchmark.data.hdf5.write import Writers
 from benchmark.errors import UserError
+from benchmark.text import first_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from benchmark.data.datasets import Dataset
     from benchmark.data.decode import Progress
     from benchmark.data.hdf5.write import Say
+
+_LONGEST_JPEG = 65_500  # libjpeg's JPEG_MAX_DIMENSION
 
 
 @dataclass(frozen=True)
@@ -40,15 +44,22 @@ class Reencode:
         if not 1 <= self.quality <= 100:
             raise UserError(f"--quality is {self.quality}; expected 1 to 100")
 
-    def __call__(self, image_3HW: Tensor) -> Tensor:
-        """The JPEG file of an image, as uint8 `(bytes,)`."""
+    def __call__(self, image_3HW: Tensor, name: str) -> bytes:
+        """The JPEG file of an image; a `BadImageError` names one that has no such file."""
         height, width = image_3HW.shape[-2:]
         short = min(height, width)
         if short > self.short_side:
             size = [max(self.short_side, round(length * self.short_side / short)) for length in (height, width)]
             image_3HW = transforms.resize(image_3HW, size, antialias=True)
-        encoded: Tensor = encode_jpeg(image_3HW, quality=self.quality)
-        return encoded
+        height, width = image_3HW.shape[-2:]
+        if max(height, width) > _LONGEST_JPEG:  # beyond it the encoder would end the process
+            raise BadImageError(
+                name, f"would be {width:,} x {height:,} pixels; a JPEG file has at most {_LONGEST_JPEG:,} on a side"
+            )
+        try:
+            return bytes(encode_jpeg(image_3HW, quality=self.quality).numpy().tobytes())
+        except (RuntimeError, ValueError) as error:
+            raise BadImageError(name, f"cannot be encoded as JPEG ({first_line(error)})") from None
 
 
 def convert_folder(
@@ -66,7 +77,7 @@ def convert_folder(
     Args:
         out: `X.h5`, for `X-train.h5` and `X-test.h5`, which are returned.
         reencode: None keeps the files' bytes.
-        skip: leave unreadable images out and list them in the file, instead of stopping.
+        skip: leave unreadable images out and list them in the file, instead of refusing them, all together.
         say: receives messages about left-out images and removed remains of an interrupted conversion.
         checked: as `progress`, while the written files are read back.
 
@@ -75,6 +86,7 @@ def convert_folder(
     """
     classes, files = class_files(*split_folders(folder))
     attributes = {} if reencode is None else {"resize": reencode.short_side, "quality": reencode.quality}
+    bad: list[BadImage] = []
     with Writers(out, attributes, say) as writers:
         for split, members in zip(SPLITS, files, strict=True):
             labelled = [(path, label) for label, group in enumerate(members) for path in group]
@@ -83,17 +95,24 @@ def convert_folder(
             writer = writers.open(split, classes, total)
             images = in_order(partial(_prepare, reencode=reencode), paths, progress)
             for (path, label), image in zip(labelled, images, strict=True):
-                if not isinstance(image, UserError):
+                if isinstance(image, UserError):
+                    name = path.relative_to(folder).as_posix()
+                    bad.append(BadImage(name, str(image).removeprefix(f"{path}: ")))
+                    writer.skipped.append(name)
+                    if skip:
+                        say(f"left out: {image}")
+                    elif len(bad) == 1:
+                        say(f"bad: {image}; nothing will be written, only the other images are checked")
+                elif skip or not bad:  # otherwise only what else is bad is still of interest
                     writer.add(image[0], label, image[1])
-                elif skip:
-                    say(f"left out: {image}")
-                    writer.skipped.append(path.relative_to(folder).as_posix())
-                else:
-                    raise UserError(f"{image}; nothing was written (--on-error skip leaves such images out)")
+            if bad and not skip:
+                continue
             empty = sorted(set(range(len(classes))) - writer.labels_written())
             if empty:
                 raise UserError(f"{folder}: {split} has no readable image of class '{classes[empty[0]]}'")
             writer.finish(checked)
+        if bad and not skip:
+            raise refusal(folder, bad, sum(len(group) for members in files for group in members), NOTHING_KEPT)
         return writers.publish()
 
 
@@ -102,11 +121,11 @@ def _prepare(path: Path, reencode: Reencode | None) -> tuple[bytes, tuple[int, i
     try:
         encoded = read_bytes(path)
         image = decode(encoded, str(path))
+        if reencode is not None:
+            encoded = reencode(image, str(path))
+            image = decode(encoded, str(path))
     except UserError as error:
         return error
-    if reencode is not None:
-        encoded = bytes(reencode(image).numpy().tobytes())
-        image = decode(encoded, str(path))
     return encoded, (image.shape[-2], image.shape[-1])
 
 

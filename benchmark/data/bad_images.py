@@ -37,7 +37,7 @@ class BadImageError(UserError):
 
 
 class BadImagesError(UserError):
-    """Some of many images cannot be decoded: the reasons by the images' numbers."""
+    """Some of many images cannot be decoded: the reasons by the images' positions."""
 
     def __init__(self, reasons: Mapping[int, str]) -> None:
         super().__init__(f"{len(reasons)} images cannot be decoded")

@@ -179,22 +179,23 @@ def _open(
                 raise UserError(f"{error}; left out as unreadable:\n{listed(source.bad)}") from None
             raise refusal(place, source.bad, _total(source)) if source.bad else error from None
         resident = sum(len(indices) for _, indices in selections.values()) * 3 * source.side**2 <= limit
-        splits, bad_train, bad_test = {}, dict[int, str](), dict[int, str]()
+        splits, bad = {}, dict[str, str]()
         for name, (raw, indices) in selections.items():
             indices_N = torch.tensor(indices)
             try:
                 images = raw.open(indices_N, resident=resident, progress=progress)
             except BadImagesError as error:
-                (bad_test if name == "test" else bad_train).update(error.reasons)
+                assert raw.name is not None, "only encoded images can be bad, which have names"
+                bad |= {raw.name(indices[position]): reason for position, reason in error.reasons.items()}
                 continue
             factors = {factor: values[indices_N] for factor, values in raw.factors.items()}
             splits[name] = Split(images, raw.labels[indices_N], factors)
-        if bad_train or bad_test:
-            assert source.without is not None, "only encoded images can be bad"
-            source = source.without(bad_train, bad_test)
+        if bad:
+            assert source.without is not None
+            source = source.without(bad)
         if source.bad and not skip_bad:
             raise refusal(place, source.bad, _total(source))
-        if not (bad_train or bad_test):
+        if not bad:
             return source, selections, splits
 
 

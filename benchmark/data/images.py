@@ -120,12 +120,12 @@ class ImagesOnDemand:
         return image
 
     def resident(self, progress: Progress | None = None) -> ResidentImages:
-        """All images, decoded into memory; a `BadImagesError` has the numbers of all that cannot be decoded."""
+        """All images, decoded into memory; a `BadImagesError` has the positions of all that cannot be decoded."""
         pixels = torch.empty(len(self), 3, self.side, self.side, dtype=torch.uint8)
         reasons: dict[int, str] = {}
         for position, image in enumerate(in_order(self._load_or_reason, range(len(self)), progress)):
             if isinstance(image, str):
-                reasons[self._indices[position]] = image
+                reasons[position] = image
             else:
                 pixels[position] = image
         if reasons:

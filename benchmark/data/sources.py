@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from benchmark.data.decode import Progress
     from benchmark.data.images import Images
 
-    Reasons = Mapping[int, str]  # why images cannot be used, by number
-
 _FALLBACK_SIZE = 224
 
 
@@ -64,8 +62,8 @@ class Source:
         side: side in pixels of the images that `open` gives.
         train: the training and validation splits are cut from it.
         bad: images that cannot be used; they are in none of the splits.
-        without: the source without further images, for which it takes reasons by number, of train and of test. None
-            where every image can be used.
+        without: the source without further images, whose names it takes with the reasons; None where every image can
+            be used.
     """
 
     classes: tuple[str, ...]
@@ -76,7 +74,7 @@ class Source:
     unlabelled: RawSplit | None = None
     _: KW_ONLY
     bad: tuple[BadImage, ...] = ()
-    without: Callable[[Reasons, Reasons], Source] | None = None
+    without: Callable[[Mapping[str, str]], Source] | None = None
 
 
 def array_split(pixels_N3HW: Tensor, labels_N: Tensor, side: int, factors: dict[str, Tensor] | None = None) -> RawSplit:
@@ -106,11 +104,12 @@ class EncodedSplit:
     encoded: Callable[[int], tuple[bytes, str]]
     factors: dict[str, Tensor] = field(default_factory=dict)
     name: Callable[[int], str] = str
-    bad: Reasons = field(default_factory=dict)
+    bad: Mapping[int, str] = field(default_factory=dict)
 
-    def without(self, bad: Reasons) -> EncodedSplit:
-        """The split with further bad images."""
-        return replace(self, bad={**self.bad, **bad}) if bad else self
+    def without(self, bad: Mapping[str, str]) -> EncodedSplit:
+        """The split without further images: reasons by name."""
+        numbers = ((number, self.name(number)) for number in range(len(self.labels)))
+        return replace(self, bad={**self.bad, **{number: bad[name] for number, name in numbers if name in bad}})
 
     def kept(self) -> Tensor:
         """The numbers of the images that can be used."""
@@ -144,8 +143,8 @@ def encoded_source(classes: tuple[str, ...], size: int | None, train: EncodedSpl
         factors = {name: values[kept] for name, values in split.factors.items()}
         return RawSplit(split.labels[kept], checksums, open_images, factors, lambda index: split.name(int(kept[index])))
 
-    def without(bad_train: Reasons, bad_test: Reasons) -> Source:
-        return encoded_source(classes, size, train.without(bad_train), test.without(bad_test))
+    def without(bad: Mapping[str, str]) -> Source:
+        return encoded_source(classes, size, train.without(bad), test.without(bad))
 
     bad = tuple(BadImage(split.name(number), why) for split in (train, test) for number, why in split.bad.items())
     return Source(classes, image_size, side, raw_split(train), raw_split(test), bad=bad, without=without)

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 SCHEMA_VERSION = 1
 RULES_VERSION = "1.1"
@@ -199,7 +206,8 @@ class DatasetRecord(Part):
     """The dataset of a run. `manifest` is a hash over classes, splits and sorted image checksums.
 
     `seen_test_images`: how many test images are in the training split, too. `left_out`: files that cannot be used and
-    were left out (`--on-error skip`), each with the reason.
+    were left out (`--on-error skip`), each with the reason; not written where there are none, so that the keys of older
+    step-cost records stay what they were.
     """
 
     name: str
@@ -208,6 +216,11 @@ class DatasetRecord(Part):
     counts: dict[str, int]
     seen_test_images: Number = 0
     left_out: dict[str, str] = {}
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        return {name: value for name, value in data.items() if value or name != "left_out"}
 
 
 class KeySettings(Part):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_PIXELS = 178_956_970
-"""Pixels of the largest image that is decoded, Pillow's limit: 537 MB as RGB, up to 2.5 GB while it is decoded."""
+"""Pixels of the largest image that is decoded, Pillow's limit: 537 MB as RGB, up to 4 GB while it is decoded."""
 
 _SHOWN = 100
 

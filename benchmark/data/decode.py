@@ -112,7 +112,8 @@ def decode(encoded: bytes, name: str) -> Tensor:
     Grey, palette and CMYK images are converted, transparency is dropped, animations give their first image, and EXIF's
     orientation is ignored (as in published ImageNet pipelines). torchvision decodes JPEG and WebP; Pillow decodes what
     torchvision cannot, and all other formats: a damaged PNG ends the process in torchvision (libpng's error handling),
-    and a GIF has all its images decoded there. Memory: up to 14 bytes for each pixel.
+    and a GIF has all its images decoded there. Memory: up to 14 bytes for each pixel,
+    22 for animated WebP.
 
     Raises:
         BadImageError: neither library can decode it, or it has more than `MOST_PIXELS`; names it.

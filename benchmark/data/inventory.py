@@ -43,9 +43,11 @@ def write_inventory(folder: Path, images: Inventory) -> None:
 
 
 def changes(folder: Path, images: Inventory | None) -> str:
-    """What differs between the images that an experiment's folder was begun with and these, in words.
+    """What differs between the images that an experiment or study was begun with and these, in words.
 
-    Empty where the folder has no inventory, or these images have none.
+    Args:
+        folder: of its results. Where it has no inventory, or these images have none, nothing is said.
+        images: the inventory of these images.
     """
     try:
         before: Inventory = json.loads(gzip.decompress((folder / INVENTORY_FILE).read_bytes()))
@@ -56,13 +58,13 @@ def changes(folder: Path, images: Inventory | None) -> str:
     gone, new = sorted(before.keys() - images.keys()), sorted(images.keys() - before.keys())
     other = sorted(name for name in before.keys() & images.keys() if before[name] != images[name])
     parts = [
-        f"{len(names):,} {what} ({_examples(names)})"
-        for what, names in (("gone", gone), ("new", new), ("with other content or another class", other))
+        f"{len(names):,} {'is' if len(names) == 1 else 'are'} {what} ({_examples(names)})"
+        for what, names in (("gone", gone), ("new", new), ("of other content or another class", other))
         if names
     ]
     if not parts:
-        return "the images are the same, but other ones are drawn, or they have another size"
-    return f"since the experiment was begun, of its {len(before):,} images there are {listing(parts)}"
+        return "the files are the same, but others of them are drawn"
+    return f"since then, of {len(before):,} images, {listing(parts)}"
 
 
 def _examples(names: Sequence[str]) -> str:

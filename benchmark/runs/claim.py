@@ -82,11 +82,10 @@ def _refuse_other_images(before: dict[str, Any], now: dict[str, Any], dataset: D
     if before["dataset"]["manifest"] == now["dataset"]["manifest"]:
         return
     changed = changes(folder, dataset.inventory)
-    if changed:
-        raise UserError(
-            f"{folder} was begun with other images: {changed}; its runs can only go on with the images that it was "
-            "begun with. Put them back, or train anew on these: choose another --out, or --set name=NAME"
-        )
+    raise UserError(
+        f"{folder} was begun with other images{': ' if changed else ''}{changed}; its runs need one set of "
+        "images. Put that back, or train anew on this one: choose another --out, or --set name=NAME"
+    )
 
 
 def _refuse_difference(before: Any, now: Any, folder: Path, key: str = "") -> None:

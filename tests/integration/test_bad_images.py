@@ -62,10 +62,12 @@ def test_skipped_images_are_recorded_and_may_be_deleted(bench: Any, config: Any,
     # From here on it is another set of images.
     shutil.copy(folder / "train/cat/0.png", folder / "train/cat/again.png")
     (folder / "test/ant/0.png").unlink()
+    code, printed = bench("evaluate", out, "--protocols", "finetune-v1", "--data", folder)
+    assert code == 2 and "1 is gone (test/ant/0.png)" in printed, printed
     code, printed = bench(*run)
     assert code == 2 and "was begun with other images" in printed, printed
-    assert "1 gone (test/ant/0.png) and 1 new (train/cat/again.png)" in printed, printed
-    assert "Put them back, or train anew on these: choose another --out, or --set name=NAME" in printed
+    assert "1 is gone (test/ant/0.png) and 1 is new (train/cat/again.png)" in printed, printed
+    assert "Put that back, or train anew on this one: choose another --out, or --set name=NAME" in printed
 
 
 def test_a_choice_that_does_not_exist_is_refused(bench: Any, config: Any, folder: Path) -> None:

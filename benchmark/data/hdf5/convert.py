@@ -46,16 +46,17 @@ class Reencode:
 
     def __call__(self, image_3HW: Tensor, name: str) -> bytes:
         """The JPEG file of an image; a `BadImageError` names one that has no such file."""
-        height, width = image_3HW.shape[-2:]
-        short = min(height, width)
+        size = list(image_3HW.shape[-2:])
+        short = min(size)
         if short > self.short_side:
-            size = [max(self.short_side, round(length * self.short_side / short)) for length in (height, width)]
-            image_3HW = transforms.resize(image_3HW, size, antialias=True)
-        height, width = image_3HW.shape[-2:]
-        if max(height, width) > _LONGEST_JPEG:  # beyond it the encoder would end the process
+            size = [max(self.short_side, round(length * self.short_side / short)) for length in size]
+        if max(size) > _LONGEST_JPEG:  # beyond it the encoder would end the process
+            height, width = size
             raise BadImageError(
                 name, f"would be {width:,} x {height:,} pixels; a JPEG file has at most {_LONGEST_JPEG:,} on a side"
             )
+        if short > self.short_side:
+            image_3HW = transforms.resize(image_3HW, size, antialias=True)
         try:
             return bytes(encode_jpeg(image_3HW, quality=self.quality).numpy().tobytes())
         except (RuntimeError, ValueError) as error:

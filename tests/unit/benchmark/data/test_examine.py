@@ -19,7 +19,7 @@ from benchmark.data.examine import examine, examine_file, undecodable
 from benchmark.data.splits import checksum
 
 SOUND = sound_images()
-MOST_MEMORY = 500 << 20
+MOST_MEMORY = 500 << 20  # where sizes beyond the limit are refused; 73 MB on the machine where it was written
 
 
 def reason_for(content: bytes, name: str = "x") -> str:

@@ -35,15 +35,15 @@ def test_images_are_named_within_their_folder(tmp_path: Path) -> None:
 def test_gone_new_and_changed_images_are_named(tmp_path: Path) -> None:
     root = make_folder(tmp_path / "images", train=6, test=1)
     write_inventory(tmp_path, images_of(root))
-    assert "the images are the same" in changes(tmp_path, images_of(root))
+    assert "the files are the same" in changes(tmp_path, images_of(root))
     for number in range(4):
         (root / "train" / "ant" / f"{number}.png").unlink()
     picture(99).save(root / "train" / "bee" / "new.png")
     (root / "test" / "cat" / "0.png").write_bytes((root / "train" / "cat" / "0.png").read_bytes())
     assert changes(tmp_path, images_of(root)) == (
-        "since the experiment was begun, of its 21 images there are "
-        "4 gone (train/ant/0.png, train/ant/1.png, train/ant/2.png, ...), 1 new (train/bee/new.png) and "
-        "1 with other content or another class (test/cat/0.png)"
+        "since then, of 21 images, "
+        "4 are gone (train/ant/0.png, train/ant/1.png, train/ant/2.png, ...), 1 is new (train/bee/new.png) and "
+        "1 is of other content or another class (test/cat/0.png)"
     )
 
 

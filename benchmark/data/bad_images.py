@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 MOST_PIXELS = 178_956_970
 """Pixels of the largest image that is decoded, Pillow's limit: 537 MB as RGB, up to 4 GB while it is decoded."""
@@ -53,9 +53,10 @@ def check_pixels(size: tuple[int, int], name: str) -> None:
 
 def refusal(place: Path | str, bad: Sequence[BadImage], total: int, outcome: str = "nothing was trained") -> UserError:
     """The error that lists the bad images of a dataset of `total` images, and says what to do about them."""
+    folder = place if isinstance(place, Path) else "FOLDER"
     return UserError(
         f"{place}: {len(bad):,} of {total:,} images cannot be used; {outcome}\n{listed(bad)}\n"
-        "replace or remove these files, or leave them out with --on-error skip; `bench data verify FOLDER` decodes "
+        f"replace or remove these files, or leave them out with --on-error skip; `bench data verify {folder}` decodes "
         "every image and lists all bad ones"
     )
 

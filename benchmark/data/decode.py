@@ -19,7 +19,7 @@ from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as transforms
 
 from benchmark.data.bad_images import MOST_PIXELS, BadImageError, check_pixels
-from benchmark.data.structure import is_jpeg, is_webp, outline
+from benchmark.data.structure import declared_size
 from benchmark.errors import UserError
 from benchmark.files import reading, write_atomically, writing
 from benchmark.text import first_line
@@ -118,7 +118,7 @@ def decode(encoded: bytes, name: str) -> Tensor:
     Raises:
         BadImageError: neither library can decode it, or it has more than `MOST_PIXELS`; names it.
     """
-    if (is_jpeg(encoded) or is_webp(encoded)) and (size := outline(encoded).size) is not None:
+    if (size := declared_size(encoded)) is not None:  # of a JPEG or WebP
         check_pixels(size, name)
         try:
             data = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
@@ -169,6 +169,8 @@ def _formats() -> tuple[str, ...]:
 @contextmanager
 def _opened(encoded: bytes, name: str) -> Iterator[Image.Image]:
     """The image in Pillow, not decoded yet; whatever goes wrong with it becomes a `BadImageError` that names it."""
+    if not encoded:
+        raise BadImageError(name, "not a readable image (the file is empty)")
     try:
         with Image.open(io.BytesIO(encoded), formats=_formats()) as picture:
             check_pixels(picture.size, name)

@@ -36,8 +36,10 @@ def inventory(source: Source) -> Inventory | None:
     return kept
 
 
-def write_inventory(folder: Path, images: Inventory) -> None:
-    """Writes an inventory into an experiment's folder."""
+def keep_inventory(folder: Path, images: Inventory | None, *, renew: bool) -> None:
+    """Writes an inventory into the folder of an experiment or study; one that is there stays unless it is to `renew`."""
+    if images is None or ((folder / INVENTORY_FILE).is_file() and not renew):
+        return
     content = json.dumps(images, indent=0, sort_keys=True).encode()
     write_atomically(folder / INVENTORY_FILE, gzip.compress(content, mtime=0))
 

@@ -10,8 +10,8 @@ import zlib
 from typing import NamedTuple
 
 _JPEG, _PNG, _GIF = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", (b"GIF87a", b"GIF89a")
-_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive JPEG; decoders refuse most other kinds
-_WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD8))
+_FRAMES = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended and progressive JPEG; decoders refuse most other kinds
+_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD8)))
 _SCAN, _END = 0xDA, b"\xff\xd9"
 
 
@@ -22,14 +22,15 @@ class Outline(NamedTuple):
     whole: bool = False
 
 
-def is_jpeg(encoded: bytes) -> bool:
-    """Whether the bytes begin like a JPEG file."""
-    return encoded.startswith(_JPEG)
-
-
-def is_webp(encoded: bytes) -> bool:
-    """Whether the bytes begin like a WebP file."""
-    return encoded.startswith(b"RIFF") and encoded[8:12] == b"WEBP"
+def declared_size(encoded: bytes) -> tuple[int, int] | None:
+    """Width and height in the header of a JPEG or WebP file; None for other files, and where the header lacks."""
+    try:
+        if encoded.startswith(_JPEG):
+            frame, _ = _frame(encoded)
+            return None if frame is None else _jpeg_size(encoded, frame)
+        return _webp_size(encoded) if _is_webp(encoded) else None
+    except IndexError:  # it ends inside its header
+        return None
 
 
 def outline(encoded: bytes) -> Outline:
@@ -39,11 +40,11 @@ def outline(encoded: bytes) -> Outline:
     IEND. WebP and BMP: the length in the header. GIF: the trailer, zeros after it aside.
     """
     try:
-        if is_jpeg(encoded):
+        if encoded.startswith(_JPEG):
             return _jpeg(encoded)
         if encoded.startswith(_PNG):
             return _png(encoded)
-        if is_webp(encoded):
+        if _is_webp(encoded):
             return Outline(_webp_size(encoded), int.from_bytes(encoded[4:8], "little") + 8 <= len(encoded))
         if encoded.startswith(_GIF):
             return Outline(None, encoded.rstrip(b"\0").endswith(b";"))
@@ -54,24 +55,35 @@ def outline(encoded: bytes) -> Outline:
     return Outline()
 
 
-def _jpeg(encoded: bytes) -> Outline:
-    at, size = 2, None
+def _frame(encoded: bytes, at: int = 2) -> tuple[int | None, int]:
+    """Where a JPEG's next frame header is, None before the first scan; and where the search for it ended."""
     while encoded[at] == 0xFF:
         marker = encoded[at + 1]
+        if marker in _FRAMES:
+            return at, at
+        if marker == _SCAN:
+            break
         if marker == 0xFF:  # a byte that fills up
             at += 1
-            continue
-        if marker in _WITHOUT_LENGTH:
+        elif marker in _WITHOUT_LENGTH:
             at += 2
-            continue
-        if marker == _SCAN:
-            return Outline(size, size is not None and encoded.rfind(_END, at) >= 0)
-        if marker in _FRAMES:
-            if size is not None or encoded[at + 4] != 8:  # two frames, or 12 bits
-                break
-            size = _big(encoded, at + 7, 2), _big(encoded, at + 5, 2)
-        at += 2 + max(2, _big(encoded, at + 2, 2))
-    return Outline(size)
+        else:
+            at += 2 + max(2, encoded[at + 2] << 8 | encoded[at + 3])
+    return None, at
+
+
+def _jpeg(encoded: bytes) -> Outline:
+    frame, at = _frame(encoded)
+    if frame is None or encoded[frame + 4] != 8:  # no frame, or one of 12 bits
+        return Outline()
+    size = _jpeg_size(encoded, frame)
+    second, at = _frame(encoded, at + 2 + _big(encoded, at + 2, 2))
+    is_scan = encoded[at : at + 2] == bytes((0xFF, _SCAN))
+    return Outline(size, second is None and is_scan and encoded.rfind(_END, at) >= 0)
+
+
+def _jpeg_size(encoded: bytes, frame: int) -> tuple[int, int]:
+    return _big(encoded, frame + 7, 2), _big(encoded, frame + 5, 2)
 
 
 def _png(encoded: bytes) -> Outline:
@@ -84,6 +96,10 @@ def _png(encoded: bytes) -> Outline:
         if encoded[at + 4 : at + 8] == b"IEND":
             return Outline(size, True)
         at = end + 4
+
+
+def _is_webp(encoded: bytes) -> bool:
+    return encoded.startswith(b"RIFF") and encoded[8:12] == b"WEBP"
 
 
 def _webp_size(encoded: bytes) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import ValidationError
 
-from benchmark.data.inventory import changes, write_inventory
+from benchmark.data.inventory import changes, keep_inventory
 from benchmark.errors import UserError
 from benchmark.files import folder_lock, write_atomically, writing
 
@@ -54,8 +54,7 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[ResolvedEntry]
                     earlier = {**named[name], "settings": _filled(named[name]["settings"], resolved.settings)}
                     _refuse_difference(earlier, claimed, folder, f"entries.{name}")
                 named[name] = claimed
-            if not begun and dataset.inventory is not None:
-                write_inventory(folder, dataset.inventory)
+            keep_inventory(folder, dataset.inventory, renew=not begun)
             write_atomically(path, yaml.safe_dump({"shared": shared, "entries": named}, sort_keys=False))
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: is not what `bench run` writes ({error}); choose another --out") from None

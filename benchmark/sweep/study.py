@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from benchmark.data.inventory import changes, write_inventory
+from benchmark.data.inventory import changes, keep_inventory
 from benchmark.errors import UserError
 from benchmark.experiment.files import merge
 from benchmark.files import folder_lock, writing
@@ -173,8 +173,7 @@ def open_study(
             "give this one a name of its own with --study NAME"
         )
     trials = EntryTrials(space, study, folder, heartbeat=isinstance(storage, RDBStorage))
-    if before is None and dataset.inventory is not None:
-        write_inventory(folder, dataset.inventory)
+    keep_inventory(folder, dataset.inventory, renew=before is None)
     with quiet():
         study.set_user_attr("asked", identity)
         if not trials.trials():

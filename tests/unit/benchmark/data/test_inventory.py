@@ -8,7 +8,7 @@ from image_folders import make_folder, picture
 
 from benchmark.data import inventory as inventories
 from benchmark.data.datasets import load_dataset
-from benchmark.data.inventory import INVENTORY_FILE, changes, write_inventory
+from benchmark.data.inventory import INVENTORY_FILE, changes, keep_inventory
 from benchmark.data.spec import DatasetSpec
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def test_images_are_named_within_their_folder(tmp_path: Path) -> None:
 
 def test_gone_new_and_changed_images_are_named(tmp_path: Path) -> None:
     root = make_folder(tmp_path / "images", train=6, test=1)
-    write_inventory(tmp_path, images_of(root))
+    keep_inventory(tmp_path, images_of(root), renew=True)
     assert "the files are the same" in changes(tmp_path, images_of(root))
     for number in range(4):
         (root / "train" / "ant" / f"{number}.png").unlink()
@@ -47,10 +47,20 @@ def test_gone_new_and_changed_images_are_named(tmp_path: Path) -> None:
     )
 
 
+def test_an_inventory_is_kept_until_it_is_to_be_renewed(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "images", train=3, test=1)
+    keep_inventory(tmp_path, images_of(root), renew=False)
+    (root / "train" / "ant" / "0.png").unlink()
+    keep_inventory(tmp_path, images_of(root), renew=False)
+    assert "of 12 images, 1 is gone (train/ant/0.png)" in changes(tmp_path, images_of(root))
+    keep_inventory(tmp_path, images_of(root), renew=True)
+    assert "the files are the same" in changes(tmp_path, images_of(root))
+
+
 def test_without_an_inventory_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_folder(tmp_path / "images", train=3, test=1)
     assert changes(tmp_path, images_of(root)) == ""
-    write_inventory(tmp_path, images_of(root))
+    keep_inventory(tmp_path, images_of(root), renew=True)
     assert changes(tmp_path, None) == ""
     (tmp_path / INVENTORY_FILE).write_bytes(b"damaged")
     assert changes(tmp_path, images_of(root)) == ""

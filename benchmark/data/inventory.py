@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from typing import TYPE_CHECKING
 
 from benchmark.files import write_atomically
@@ -37,7 +38,7 @@ def inventory(source: Source) -> Inventory | None:
 
 
 def keep_inventory(folder: Path, images: Inventory | None, *, renew: bool) -> None:
-    """Writes an inventory into the folder of an experiment or study; one that is there stays unless it is to `renew`."""
+    """Writes an inventory into the folder of an experiment or study, where there is none, or it is to be renewed."""
     if images is None or ((folder / INVENTORY_FILE).is_file() and not renew):
         return
     content = json.dumps(images, indent=0, sort_keys=True).encode()
@@ -53,10 +54,12 @@ def changes(folder: Path, images: Inventory | None) -> str:
     """
     try:
         before: Inventory = json.loads(gzip.decompress((folder / INVENTORY_FILE).read_bytes()))
-    except (OSError, EOFError, ValueError):
+    except (OSError, EOFError, ValueError, zlib.error):
         return ""
     if images is None:
         return ""
+    if not before.keys() & images.keys():
+        return "none of these files has the name of one of then"
     gone, new = sorted(before.keys() - images.keys()), sorted(images.keys() - before.keys())
     other = sorted(name for name in before.keys() & images.keys() if before[name] != images[name])
     parts = [

@@ -6,6 +6,7 @@ Shape suffixes: N images, H W pixels.
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -94,7 +95,7 @@ class EncodedSplit:
     Attributes:
         sizes_N2: rows and columns.
         encoded: returns the bytes of the image with a number, and its name for messages.
-        name: the image's name inside the dataset.
+        name: the image's name inside the dataset; None for the split and the number.
         bad: why images cannot be used, by number; they are left out.
     """
 
@@ -103,13 +104,24 @@ class EncodedSplit:
     sizes_N2: Tensor
     encoded: Callable[[int], tuple[bytes, str]]
     factors: dict[str, Tensor] = field(default_factory=dict)
-    name: Callable[[int], str] = str
+    name: Callable[[int], str] | None = None
     bad: Mapping[int, str] = field(default_factory=dict)
+
+    def named(self, split: str) -> EncodedSplit:
+        """The same with names for its images: of the split and by number, where they have none."""
+        return self if self.name is not None else replace(self, name=partial(_numbered, split))
+
+    def name_of(self, number: int) -> str:
+        """The name of an image; they need names (`named`)."""
+        assert self.name is not None
+        return self.name(number)
 
     def without(self, bad: Mapping[str, str]) -> EncodedSplit:
         """The split without further images: reasons by name."""
-        numbers = ((number, self.name(number)) for number in range(len(self.labels)))
-        return replace(self, bad={**self.bad, **{number: bad[name] for number, name in numbers if name in bad}})
+        names = map(self.name_of, range(len(self.labels)))
+        return replace(
+            self, bad={**self.bad, **{number: bad[name] for number, name in enumerate(names) if name in bad}}
+        )
 
     def kept(self) -> Tensor:
         """The numbers of the images that can be used."""
@@ -124,6 +136,7 @@ def encoded_source(classes: tuple[str, ...], size: int | None, train: EncodedSpl
     Square images of one size of at most 96 px keep that size, or are resized to `size`. Of other images, the central
     square is kept, with a side of 256/224 times the input size (224 by default).
     """
+    train, test = train.named("train"), test.named("test")
     sizes_N2 = torch.cat([split.sizes_N2[split.kept()] for split in (train, test)])
     # Where no image is left, any size will do: the splits are empty.
     rows, columns = sizes_N2[0].tolist() if len(sizes_N2) else (0, 0)
@@ -141,10 +154,16 @@ def encoded_source(classes: tuple[str, ...], size: int | None, train: EncodedSpl
 
         checksums = [split.checksums[number] for number in kept.tolist()] if split.bad else split.checksums
         factors = {name: values[kept] for name, values in split.factors.items()}
-        return RawSplit(split.labels[kept], checksums, open_images, factors, lambda index: split.name(int(kept[index])))
+        return RawSplit(
+            split.labels[kept], checksums, open_images, factors, lambda index: split.name_of(int(kept[index]))
+        )
 
     def without(bad: Mapping[str, str]) -> Source:
         return encoded_source(classes, size, train.without(bad), test.without(bad))
 
-    bad = tuple(BadImage(split.name(number), why) for split in (train, test) for number, why in split.bad.items())
+    bad = tuple(BadImage(split.name_of(number), why) for split in (train, test) for number, why in split.bad.items())
     return Source(classes, image_size, side, raw_split(train), raw_split(test), bad=bad, without=without)
+
+
+def _numbered(split: str, number: int) -> str:
+    return f"{split} image {number}"

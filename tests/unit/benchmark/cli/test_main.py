@@ -130,7 +130,7 @@ REFUSED = {
     "data convert digits x.h5 --on-error ignore": "--on-error is 'ignore'; choices: fail, skip",
     "data convert digits x.h5 --quality 90": "it needs --resize",
     "data inspect none.h5": "none.h5: no such file",
-    "data verify runs": "runs: is a folder; expected one HDF5 file",
+    "data verify runs": "runs: no images in this folder",
     "data views --method simcl --out x.png": "unknown method 'simcl'; did you mean 'simclr'",
     "data views --method simclr --recipe smal --out x.png": "unknown recipe 'smal'; did you mean 'small'",
     "data views --method simclr --dataset shape --out x.png": "unknown dataset 'shape'; did you mean 'shapes'",

@@ -78,13 +78,13 @@ def _filled(settings: dict[str, Any], now: MethodConfig) -> dict[str, Any]:
 
 def _refuse_other_images(before: dict[str, Any], now: dict[str, Any], dataset: Dataset, folder: Path) -> None:
     """Refuses another set of images than the experiment was begun with, and names what changed where that is known."""
-    if before["dataset"]["manifest"] == now["dataset"]["manifest"]:
-        return
-    changed = changes(folder, dataset.inventory)
-    raise UserError(
-        f"{folder} was begun with other images{': ' if changed else ''}{changed}; its runs need one set of "
-        "images. Put that back, or train anew on this one: choose another --out, or --set name=NAME"
-    )
+    there, here = (shared["dataset"]["manifest"] for shared in (before, now))
+    if there != here:
+        changed = changes(folder, dataset.inventory) or f"dataset.manifest is {there[:12]} there and {here[:12]} here"
+        raise UserError(
+            f"{folder} was begun with other images: {changed}; its runs need one set of images. "
+            "Put that back, or train anew on this one: choose another --out, or --set name=NAME"
+        )
 
 
 def _refuse_difference(before: Any, now: Any, folder: Path, key: str = "") -> None:

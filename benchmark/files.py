@@ -87,6 +87,12 @@ def reading(path: Path | str) -> Iterator[None]:
         raise UserError(f"{path}: cannot be read ({_reason(error)})") from None
 
 
+def read_bytes(path: Path) -> bytes:
+    """The file's bytes; a `UserError` names a file that cannot be read."""
+    with reading(path):
+        return path.read_bytes()
+
+
 def _reason(error: OSError) -> str:
     # Not `strerror`, which some libraries fill with several lines of their own.
     return os.strerror(error.errno) if error.errno else first_line(error)

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmark.data.folder import with_test_split
 from benchmark.data.hdf5.convert import Reencode, convert_listing
 from benchmark.data.images import ResidentImages
 from benchmark.data.layouts.find import list_images
+from benchmark.data.spec import DatasetSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +39,12 @@ def make_folder(root: Path, train: int = 10, test: int = 4, held_out: str = "tes
     return root
 
 
+def damage(path: Path) -> None:
+    """Zeros between the header and the end of a WebP file, which only decoding shows."""
+    content = path.read_bytes()
+    path.write_bytes(content[:40] + bytes(len(content) - 40))
+
+
 def pixel_set(split: Split) -> set[bytes]:
     """The images of a split, regardless of their order."""
     return {bytes(image.numpy().tobytes()) for image in split.images.read(torch.arange(len(split)))}
@@ -56,9 +64,8 @@ def all_pixels(split: Split) -> torch.Tensor:
 def converted(folder: Path, out: Path, reencode: Reencode | None = None, *, skip: bool = False) -> list[str]:
     """Converts an image folder to HDF5 files; returns the messages."""
     messages: list[str] = []
-    convert_listing(
-        list_images(folder), out, reencode, skip=skip, progress=lambda done, total: None, say=messages.append
-    )
+    listing = with_test_split(list_images(folder), DatasetSpec(name="folder"))
+    convert_listing(listing, out, reencode, skip=skip, progress=lambda done, total: None, say=messages.append)
     return messages
 
 

@@ -74,6 +74,7 @@ def cost(
     devices: options.Devices = None,
     share: options.Share = False,
     download: options.Download = False,
+    on_error: options.OnError = "fail",
     quiet: options.Quiet = False,
 ) -> None:
     """Measure what a training step of each entry costs here, by interleaved blocks of steps; trains nothing to its end.
@@ -103,7 +104,7 @@ def cost(
     from benchmark.runs.cost_rounds import CostOptions
 
     wanted = CostOptions(rounds, block, share_of, against)
-    _measure(jobs, wanted, device, devices, reporter, share=share, download=download)
+    _measure(jobs, wanted, device, devices, reporter, share=share, download=download, on_error=on_error)
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,7 @@ def _measure(
     *,
     share: bool,
     download: bool,
+    on_error: str,
 ) -> None:
     from benchmark.experiment.recorded import check_same_steps
     from benchmark.machine.ranks import join
@@ -197,7 +199,8 @@ def _measure(
             ranks,
         ):
             for job in jobs:
-                load = partial(load_images, job.experiment.dataset, job.data, reporter, download=download)
+                spec = job.experiment.dataset
+                load = partial(load_images, spec, job.data, reporter, download=download, on_error=on_error)
                 dataset = ranks.in_turn(load) if download else load()
                 cost = measure_experiment(
                     job.experiment,

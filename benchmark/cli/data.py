@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.console import ConsoleReporter
+from benchmark.cli.options import OnError
 from benchmark.cli.request import load_images, named_dataset
 from benchmark.data.hdf5.paths import SUFFIXES, existing_file, output_paths
-from benchmark.data.layouts.find import find_layout, list_images
+from benchmark.data.layouts.find import every_image, find_layout, list_images
+from benchmark.data.listing import prefix_of
 from benchmark.data.spec import DEFAULT_ROOT, DatasetSpec, check_request, dataset_names
 from benchmark.errors import UserError
 from benchmark.experiment.files import find_recipe, read_recipe
@@ -29,12 +31,10 @@ def convert(
     out: Annotated[Path, typer.Argument(help="X.h5, for X-train.h5 and X-test.h5.")],
     resize: Annotated[int | None, typer.Option(help="Short side in pixels; encodes anew as JPEG.")] = None,
     quality: Annotated[int | None, typer.Option(help="JPEG quality, with --resize; 95 by default.")] = None,
-    on_error: Annotated[str, typer.Option(help="fail, or skip unreadable images.")] = "fail",
+    on_error: OnError = "fail",
     data: Annotated[Path | None, typer.Option(help="Folder of a dataset's files.")] = None,
 ) -> None:
     """Write images into one HDF5 file per split: a folder's files as they are, a named dataset's images as PNG."""
-    if on_error not in ("fail", "skip"):
-        raise UserError(f"--on-error is '{on_error}'; choices: fail, skip")
     named = source in dataset_names() and not Path(source).is_dir()
     if quality is not None and resize is None:
         raise UserError("--quality is for images that are encoded anew; it needs --resize")
@@ -125,9 +125,34 @@ def _inspect_layout(path: Path) -> None:
 
 
 @app.command()
-def verify(file: File) -> None:
-    """Check every checksum and decode every image; names what is bad."""
-    existing_file(file)
+def verify(path: Annotated[Path, typer.Argument(help="Images in any layout, any folder, or an HDF5 file.")]) -> None:
+    """Decode every image of a folder or file, and check the checksums of an HDF5 file; names what is bad."""
+    if path.is_dir() or (path.exists() and path.suffix not in SUFFIXES):
+        bad = _verify_images(path)
+    else:
+        existing_file(path)
+        bad = _verify_file(path)
+    if bad:
+        raise typer.Exit(1)
+
+
+def _verify_images(path: Path) -> bool:
+    """Whether an image anywhere below a folder, or in a file of a layout, is bad."""
+    parts = every_image(path)
+    total = sum(map(len, parts))
+    from benchmark.data.examine import undecodable
+
+    bad = 0
+    with ConsoleReporter() as reporter:
+        for image in undecodable(parts, prefix_of(path), reporter.counting("checking images")):
+            bad += 1
+            reporter.say(f"bad: {image}")
+    typer.echo(f"{total - bad:,} of {total:,} images are sound")
+    return bad > 0
+
+
+def _verify_file(file: Path) -> bool:
+    """Whether anything in an HDF5 file is bad."""
     from benchmark.data.hdf5.inspect import differs_from_digest, unsound
     from benchmark.data.hdf5.source import open_any
 
@@ -143,8 +168,7 @@ def verify(file: File) -> None:
         typer.echo(
             "bad: labels, classes or checksums are not those that the file was written with (its digest differs)"
         )
-    if bad or changed:
-        raise typer.Exit(1)
+    return bad > 0 or changed
 
 
 @app.command()

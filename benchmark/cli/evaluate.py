@@ -10,7 +10,7 @@ import typer
 import yaml
 
 from benchmark.cli.console import ConsoleReporter
-from benchmark.cli.options import Data, Device, Download, Out, Quiet, Share, words
+from benchmark.cli.options import Data, Device, Download, OnError, Out, Quiet, Share, words
 from benchmark.cli.pages import read_results
 from benchmark.cli.request import load_images, named_dataset
 from benchmark.encoders.export import export as export_encoder
@@ -51,10 +51,11 @@ def evaluate(
     device: Device = "auto",
     share: Share = False,
     download: Download = False,
+    on_error: OnError = "fail",
     quiet: Quiet = False,
 ) -> None:
     """Score finished runs by further protocols, or a checkpoint trained elsewhere as our runs are scored."""
-    evaluation = _Evaluation(data, download, device, share, ConsoleReporter(quiet))
+    evaluation = _Evaluation(data, download, device, share, on_error, ConsoleReporter(quiet))
     is_checkpoint = len(targets) == 1 and not targets[0].is_dir() and (targets[0].is_file() or backbone is not None)
     # A checkpoint's own dataset is the one of `--dataset`: there is none to transfer to.
     other = None if is_checkpoint else dataset
@@ -102,6 +103,7 @@ class _Evaluation:
     download: bool
     device: str
     share: bool
+    on_error: str
     reporter: ConsoleReporter
 
     def score_runs(self, results: list[Path], protocols: tuple[str, ...], dataset: str | None) -> None:
@@ -112,7 +114,7 @@ class _Evaluation:
         say = self.reporter.say
         for problem in problems:
             say(f"left out: {problem}")
-        probes = Probes(protocols, dataset, self.data, self.download)
+        probes = Probes(protocols, dataset, self.data, self.download, skip_bad=self.on_error == "skip")
         try:
             with (
                 self.reporter,
@@ -136,7 +138,7 @@ class _Evaluation:
             recognise(foreign, content, spec.size)
         if not self.share:
             check_device_free(self.device)
-        dataset = load_images(spec, self.data, self.reporter, download=self.download)
+        dataset = load_images(spec, self.data, self.reporter, download=self.download, on_error=self.on_error)
         return evaluate_foreign(foreign, dataset, spec, out, self.device, self.reporter, share=self.share).parent
 
 

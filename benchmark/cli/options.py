@@ -42,6 +42,21 @@ def _costs(path: Path | None) -> Path | None:
     return path
 
 
+def _on_error(choice: str) -> str:
+    if choice not in ("fail", "skip"):
+        raise UserError(f"--on-error is '{choice}'; choices: fail, skip")
+    return choice
+
+
+OnError = Annotated[
+    str,
+    typer.Option(
+        "--on-error",
+        callback=_on_error,
+        metavar="fail|skip",
+        help="Of unreadable images: fail, or skip them.",
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default=True)]
 Costs = Annotated[
     Path | None,

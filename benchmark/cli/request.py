@@ -43,6 +43,7 @@ class RunRequest:
     out: Path | None = None  # where nothing is kept, none
     debug: bool = False
     costs: Path | None = None
+    on_error: str = "fail"
 
     def experiment(self) -> Experiment:
         """The experiment, its names, files and options checked (a `UserError` names one) without importing torch."""
@@ -111,12 +112,22 @@ def named_dataset(name: str, data: Path | None, *, size: int | None = None, down
     return spec
 
 
-def load_images(spec: DatasetSpec, data: Path | None, reporter: ConsoleReporter, *, download: bool = False) -> Dataset:
-    """A dataset with its images; shows the progress, and in a line what was found in a folder or file."""
+def load_images(
+    spec: DatasetSpec,
+    data: Path | None,
+    reporter: ConsoleReporter,
+    *,
+    download: bool = False,
+    on_error: str = "fail",
+) -> Dataset:
+    """A dataset with its images; shows the progress, and in a line what was found in a folder or file.
+
+    `on_error` is `fail` or, to leave bad images out, `skip`.
+    """
     from benchmark.data.datasets import load_dataset
 
     with reporter:
-        dataset = load_dataset(spec, data, download, progress=reporter.data_progress)
+        dataset = load_dataset(spec, data, download, progress=reporter.data_progress, skip_bad=on_error == "skip")
     for line in [dataset.summary()] * bool(dataset.layout) + list(dataset.notes):
         reporter.say(line)
     return dataset

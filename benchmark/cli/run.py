@@ -48,13 +48,16 @@ def run(
     share: options.Share = False,
     download: options.Download = False,
     costs: options.Costs = None,
+    on_error: options.OnError = "fail",
     track: options.Track = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Train and evaluate what is missing of an experiment; then write its leaderboard, figure and report."""
     tools = chosen_tools(track)
     debug = bool(context.find_root().params["debug"])
-    request = RunRequest(config, methods, seeds, budget, settings, data, device, share, download, out, debug, costs)
+    request = RunRequest(
+        config, methods, seeds, budget, settings, data, device, share, download, out, debug, costs, on_error
+    )
     records = _run(request, out, devices, quiet=quiet, track=tools)
     if not records:  # other processes have all of them
         return
@@ -86,7 +89,8 @@ def _run(
     )
     try:
         with reporter:
-            load = partial(load_images, experiment.dataset, request.data, reporter, download=request.download)
+            spec, on_error = experiment.dataset, request.on_error
+            load = partial(load_images, spec, request.data, reporter, download=request.download, on_error=on_error)
             dataset = ranks.in_turn(load) if request.download else load()
             with StopSignal(reporter.say, patience=1.0 if several else 0.0) as stop_signal, ranks:
                 group = ranks if several else None
@@ -122,6 +126,7 @@ def plan(
     download: options.Download = False,
     out: options.Out = Path("results"),
     costs: options.Costs = None,
+    on_error: options.OnError = "fail",
     keep: Annotated[bool, typer.Option("--keep", help="Measure a step-cost record first, as bench cost does.")] = False,
     results: Annotated[
         list[Path] | None,
@@ -149,7 +154,7 @@ def plan(
     from benchmark.runs.estimate import TRYING_OUT, plan_experiment
 
     check_devices(experiment, entries, choose_device(device).type, devices)
-    dataset = load_images(experiment.dataset, data, reporter, download=download)
+    dataset = load_images(experiment.dataset, data, reporter, download=download, on_error=on_error)
     if keep:
         _keep(experiment, entries, dataset, out, device, share, reporter)
     with StopSignal(reporter.say, first=TRYING_OUT) as stop_signal:

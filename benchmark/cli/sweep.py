@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.console import ConsoleReporter
-from benchmark.cli.options import Costs, Data, Device, Download, Limit, Out, Seeds, Settings, Share, numbers
+from benchmark.cli.options import Costs, Data, Device, Download, Limit, OnError, Out, Seeds, Settings, Share, numbers
 from benchmark.cli.pages import write_pages
 from benchmark.cli.request import RunRequest, load_images
 from benchmark.cli.seeds import check_points, print_file_plan, print_study_plan, read_or_refuse
@@ -50,6 +50,7 @@ def sweep(
     share: Share = False,
     download: Download = False,
     costs: Costs = None,
+    on_error: OnError = "fail",
     show: Annotated[str | None, typer.Option(metavar="STUDY", help="Print a study's trials (name or folder).")] = None,
     detect: Annotated[
         float | None,
@@ -91,7 +92,7 @@ def sweep(
 
     chosen = choose_device(device)
     resolved = resolve_sweep(spec, path, budget=budget, settings=settings or [])
-    dataset = load_images(resolved.experiment.dataset, data, reporter, download=download)
+    dataset = load_images(resolved.experiment.dataset, data, reporter, download=download, on_error=on_error)
     specs = check_on_data(resolved, dataset, chosen)
 
     def announce(text: str) -> None:
@@ -102,7 +103,7 @@ def sweep(
     # A worker stops, too, where its caller was killed.
     stop_signal = StopSignal(announce, parent=worker)
     cost = sweep_cost(resolved, specs, dataset, source, chosen, ConsoleReporter(worker is not None).say)
-    sweep_options = SweepOptions(out, storage, data, device, share)
+    sweep_options = SweepOptions(out, storage, data, device, share, skip_bad=on_error == "skip")
     running = Sweep(resolved, dataset, sweep_options, reporter.say, stop_signal, cost)
     _work(running, stop_signal, reporter, workers, worker)
 

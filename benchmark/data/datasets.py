@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmark.data.bad_images import BadImagesError, listed, refusal
 from benchmark.data.images import FirstImages, ResidentImages
+from benchmark.data.inventory import inventory
 from benchmark.data.listing import check_classes
 from benchmark.data.spec import SMALLEST_SIZE, check_request, dataset_info, load_source
 from benchmark.data.splits import build_manifest, draw, in_canonical_order, stratified_quotas, validation_quotas
@@ -21,12 +23,16 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from benchmark.data.bad_images import BadImage
     from benchmark.data.decode import Progress
     from benchmark.data.images import Images
+    from benchmark.data.inventory import Inventory
     from benchmark.data.sources import RawSplit, Source
     from benchmark.data.spec import DatasetSpec
     from benchmark.data.splits import Manifest
     from methods.base import Method
+
+    Selections = dict[str, tuple[RawSplit, Sequence[int]]]  # images by their numbers in a raw split, by split
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -67,6 +73,8 @@ class Dataset:
         layout: how the images lie on the disk, in words; empty for named datasets.
         sizes: the images' own sizes, in words.
         notes: what was left out or decided while the images were listed, a sentence each.
+        left_out: images that cannot be used and were left out.
+        inventory: the source's images by split and name; None where they have no names, or there are very many.
     """
 
     name: str
@@ -83,6 +91,8 @@ class Dataset:
     layout: str = ""
     sizes: str = ""
     notes: tuple[str, ...] = ()
+    left_out: tuple[BadImage, ...] = ()
+    inventory: Inventory | None = None
 
     def trained_on(self, method: type[Method[Any]]) -> Split:
         """The training images of a method: only the labelled ones if it reads labels."""
@@ -99,6 +109,7 @@ class Dataset:
             layout=self.layout,
             sizes=self.sizes,
             notes=list(self.notes),
+            left_out={image.name: image.reason for image in self.left_out},
         )
 
     def summary(self) -> str:
@@ -128,33 +139,31 @@ def load_dataset(
     *,
     progress: Progress | None = None,
     resident_limit: int | None = None,
+    skip_bad: bool = False,
 ) -> Dataset:
     """Loads a dataset and cuts its splits.
 
     Decoded images of a folder or file are kept in memory up to `resident_limit` bytes (`RESIDENT_BYTES` by default).
     Above it, training crops of images of several sizes are drawn from each whole image.
 
+    Images that cannot be used are refused, all at once; with `skip_bad` they are left out instead, and the dataset is
+    the one that it would be without these files. They are found while checksums are read, as far as their markers show
+    (`benchmark.data.examine`), and where images are decoded into memory.
+
     Raises:
         UserError: the data is missing, damaged or too small for the configuration.
     """
     source = load_source(replace(check_request(spec, path, download), progress=progress))
-    if source.image_size < SMALLEST_SIZE:
-        raise UserError(
-            f"dataset '{spec.name}': its images are {source.image_size} px wide; set a size of at least {SMALLEST_SIZE}"
-        )
-    check_classes(source.classes, path or f"dataset '{spec.name}'")
-    seen = _count_seen_test_images(source)
-    selections, capped = _select(spec, source)
-    total = sum(len(indices) for _, indices in selections.values())
+    place = path or f"dataset '{spec.name}'"
     limit = RESIDENT_BYTES if resident_limit is None else resident_limit
-    resident = total * 3 * source.side**2 <= limit
-    splits, content = {}, {}
-    for name, (raw, indices) in selections.items():
-        indices_N = torch.tensor(indices)
-        images = raw.open(indices_N, resident=resident, progress=progress)
-        factors = {factor: values[indices_N] for factor, values in raw.factors.items()}
-        splits[name] = Split(images, raw.labels[indices_N], factors)
-        content[name] = (splits[name].labels.tolist(), [raw.checksums[index] for index in indices])
+    source, selections, splits = _open(spec, source, place, limit, progress, skip_bad=skip_bad)
+    if source.bad:
+        _log.warning("%s: left out %d of %d images\n%s", place, len(source.bad), _total(source), listed(source.bad))
+    content = {
+        name: (splits[name].labels.tolist(), [raw.checksums[index] for index in indices])
+        for name, (raw, indices) in selections.items()
+    }
+    manifest = build_manifest(source.classes, content)
     train = pretraining = splits["train"]
     if "unlabelled" in splits:
         train, pretraining = _join(train, splits["unlabelled"])
@@ -166,12 +175,69 @@ def load_dataset(
         pretraining=pretraining,
         validation=splits["validation"],
         test=splits["test"],
-        manifest=build_manifest(source.classes, content),
-        seen_test_images=seen,
+        manifest=manifest,
+        seen_test_images=_count_seen_test_images(source),
         layout=source.layout,
         sizes=source.sizes,
-        notes=(*source.notes, *capped),
+        notes=(*source.notes, *_capped(spec, manifest.counts)),
+        left_out=source.bad,
+        inventory=inventory(source),
     )
+
+
+def _open(
+    spec: DatasetSpec, source: Source, place: Path | str, limit: int, progress: Progress | None, *, skip_bad: bool
+) -> tuple[Source, Selections, dict[str, Split]]:
+    """Selects and opens the splits; returns them with the source, without the images that could not be decoded.
+
+    Without these, other images may be drawn, which may be bad, too. If bad images are not to be skipped, one look is
+    enough to refuse all that it shows.
+    """
+    while True:
+        try:
+            _check(spec, source, place)
+            selections = _select(spec, source)
+        except UserError as error:  # what is too few may be so for want of the bad images
+            if source.bad and skip_bad:
+                raise UserError(f"{error}; left out as unreadable:\n{listed(source.bad)}") from None
+            raise refusal(place, source.bad, _total(source)) if source.bad else error from None
+        resident = sum(len(indices) for _, indices in selections.values()) * 3 * source.side**2 <= limit
+        splits, bad = {}, dict[str, str]()
+        for name, (raw, indices) in selections.items():
+            indices_N = torch.tensor(indices)
+            try:
+                images = raw.open(indices_N, resident=resident, progress=progress)
+            except BadImagesError as error:
+                assert raw.name is not None, "only encoded images can be bad, which have names"
+                bad |= {raw.name(indices[position]): reason for position, reason in error.reasons.items()}
+                continue
+            factors = {factor: values[indices_N] for factor, values in raw.factors.items()}
+            splits[name] = Split(images, raw.labels[indices_N], factors)
+        if bad:
+            assert source.without is not None
+            source = source.without(bad)
+        if source.bad and not skip_bad:
+            raise refusal(place, source.bad, _total(source))
+        if not bad:
+            return source, selections, splits
+
+
+def _total(source: Source) -> int:
+    """The number of all images, bad ones included."""
+    return len(source.train.labels) + len(source.test.labels) + len(source.bad)
+
+
+def _check(spec: DatasetSpec, source: Source, place: Path | str) -> None:
+    """Refuses a source of one class, whose images are too small, or that has none to test on."""
+    check_classes(source.classes, place)
+    if source.problem:
+        raise UserError(source.problem)
+    if not len(source.test.labels):
+        raise UserError("there is no readable image in the test split")
+    if source.image_size < SMALLEST_SIZE:
+        raise UserError(
+            f"dataset '{spec.name}': its images are {source.image_size} px wide; set a size of at least {SMALLEST_SIZE}"
+        )
 
 
 def _count_seen_test_images(source: Source) -> int:
@@ -183,36 +249,38 @@ def _count_seen_test_images(source: Source) -> int:
     return seen
 
 
-def _select(spec: DatasetSpec, source: Source) -> tuple[dict[str, tuple[RawSplit, Sequence[int]]], list[str]]:
-    """The raw split and the image indices that make each split, in canonical order; and which splits are smaller.
+def _capped(spec: DatasetSpec, counts: dict[str, int]) -> list[str]:
+    """Which splits are smaller than the configuration says, because there are fewer images."""
+    return [
+        f"{name}_images is {total:,}; there are {counts[name]:,}, and all are taken"
+        for name, total in (("train", spec.train_images), ("test", spec.test_images))
+        if total is not None and total > counts[name]
+    ]
 
-    They are smaller than the configuration says where there are fewer images.
-    """
+
+def _select(spec: DatasetSpec, source: Source) -> Selections:
+    """The raw split and the image indices that make each split, in canonical order."""
     labels, checksums = source.train.labels.tolist(), source.train.checksums
     quotas = validation_quotas(labels, source.classes, spec.validation_share)
     validation, train = draw(range(len(labels)), quotas, labels, checksums, f"{spec.split_seed}/validation")
-    selections: dict[str, tuple[RawSplit, Sequence[int]]] = {
+    selections: Selections = {
         "train": (source.train, train),
         "validation": (source.train, validation),
         "test": (source.test, range(len(source.test.labels))),
     }
     if source.unlabelled is not None:
         selections["unlabelled"] = (source.unlabelled, range(len(source.unlabelled.labels)))
-    notes = []
     for name, total in (("train", spec.train_images), ("test", spec.test_images)):
         raw, indices = selections[name]
-        if total is not None and total > len(indices):
-            notes.append(f"{name}_images is {total:,}; there are {len(indices):,}, and all are taken")
-        elif total is not None:
+        if total is not None and total <= len(indices):
             labels = raw.labels.tolist()
             own_labels = [labels[index] for index in indices]
             quotas = stratified_quotas(own_labels, len(source.classes), total, f"{name}_images")
             selections[name] = raw, draw(indices, quotas, labels, raw.checksums, f"{spec.split_seed}/{name}")[0]
-    ordered: dict[str, tuple[RawSplit, Sequence[int]]] = {
+    return {
         name: (raw, in_canonical_order(indices, raw.labels.tolist(), raw.checksums))
         for name, (raw, indices) in selections.items()
     }
-    return ordered, notes
 
 
 def _join(train: Split, unlabelled: Split) -> tuple[Split, Split]:

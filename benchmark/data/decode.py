@@ -6,8 +6,10 @@ import io
 import os
 import re
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,8 +18,10 @@ from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as transforms
 
+from benchmark.data.bad_images import MOST_PIXELS, BadImageError, check_pixels
+from benchmark.data.structure import declared_size
 from benchmark.errors import UserError
-from benchmark.files import reading, write_atomically, writing
+from benchmark.files import write_atomically, writing
 from benchmark.text import first_line
 
 if TYPE_CHECKING:
@@ -43,9 +47,11 @@ THREADS_VARIABLE = "BENCH_DECODE_THREADS"
 _BATCH = 512
 _TRIAL, _QUICK = 32, 150e-6  # items timed first, and seconds per item up to which further threads do not pay
 _MOST_PER_TASK = 16
-_PNG = b"\x89PNG\r\n\x1a\n"
+_LONGEST = 32  # times the short side: more of a long image is cut off before the rest is resized
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM")
 _MOST_THREADS = 256
 _POOLS: dict[int, ThreadPoolExecutor] = {}
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd tags, and of large images: `check_pixels` has a limit
 
 
 def _pool() -> ThreadPoolExecutor:
@@ -101,35 +107,36 @@ def in_order(
 
 
 def decode(encoded: bytes, name: str) -> Tensor:
-    """Decodes a JPEG, PNG, WebP or BMP file to RGB, uint8 `(3, H, W)`.
+    """Decodes an image file to RGB, uint8 `(3, H, W)`, of the size that `encoded_size` reads in its header.
 
-    Grey, palette and CMYK images are converted, transparency is dropped, and EXIF's orientation is ignored (as in
-    published ImageNet pipelines). torchvision decodes; Pillow tries what torchvision cannot read. Only Pillow decodes
-    PNGs, because a damaged one ends the process in torchvision (libpng's error handling).
+    Grey, palette and CMYK images are converted, transparency is dropped, animations give their first image, and EXIF's
+    orientation is ignored (as in published ImageNet pipelines). torchvision decodes JPEG and WebP; Pillow decodes what
+    torchvision cannot, and all other formats: a damaged PNG ends the process in torchvision (libpng's error handling),
+    and a GIF has all its images decoded there. Memory: up to 14 bytes for each pixel,
+    22 for animated WebP.
 
     Raises:
-        UserError: neither library can decode it; names it.
+        BadImageError: neither library can decode it, or it has more than `MOST_PIXELS`; names it.
     """
-    if not encoded.startswith(_PNG):
+    if (size := declared_size(encoded)) is not None:  # of a JPEG or WebP
+        check_pixels(size, name)
         try:
             data = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
             image: Tensor = decode_image(data, mode=ImageReadMode.RGB)
-            if image.dtype == torch.uint8 and image.shape[0] == 3:
+            if image.dtype == torch.uint8 and image.shape == (3, size[1], size[0]):
                 return image
         except (RuntimeError, ValueError):
             pass
     with _opened(encoded, name) as picture:
+        declared = picture.size
         # The upper 8 bits of 16-bit greys: Pillow's own conversion clips them at 255.
         deep = picture.mode.startswith("I")
-        rgb = (picture.point(lambda value: value / 256).convert("L") if deep else picture).convert("RGB")
+        grey = picture.point(lambda value: value / 256).convert("L") if deep else picture
+        rgb = grey if grey.mode == "RGB" else grey.convert("RGB")  # which would copy RGB, too
         flat = torch.frombuffer(bytearray(rgb.tobytes()), dtype=torch.uint8)
+        if rgb.size != declared:
+            raise ValueError(f"its header declares {declared[0]} x {declared[1]} pixels")
     return flat.view(rgb.height, rgb.width, 3).permute(2, 0, 1).contiguous()
-
-
-def read_bytes(path: Path) -> bytes:
-    """The file's bytes; a `UserError` names a file that cannot be read."""
-    with reading(path):
-        return path.read_bytes()
 
 
 def write_png(path: Path, image_3HW: Tensor) -> None:
@@ -141,19 +148,36 @@ def write_png(path: Path, image_3HW: Tensor) -> None:
 
 
 def encoded_size(encoded: bytes, name: str) -> tuple[int, int]:
-    """Width and height in pixels, from the file's header alone; a `UserError` if the bytes are not an image."""
+    """Width and height in pixels, from the file's header alone; a `BadImageError` if the bytes are not an image."""
     with _opened(encoded, name) as picture:
         return picture.size
 
 
+@cache
+def _formats() -> tuple[str, ...]:
+    """What Pillow may read: formats of images alone. Its reader of EPS would start another program."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
 @contextmanager
 def _opened(encoded: bytes, name: str) -> Iterator[Image.Image]:
+    """The image in Pillow, not decoded yet; whatever goes wrong with it becomes a `BadImageError` that names it."""
+    if not encoded:
+        raise BadImageError(name, "not a readable image (the file is empty)")
     try:
-        with Image.open(io.BytesIO(encoded)) as picture:
+        with Image.open(io.BytesIO(encoded), formats=_formats()) as picture:
+            check_pixels(picture.size, name)
             yield picture
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except BadImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        pixels = re.search(r"\d+", str(error))
+        count = f"{int(pixels[0]):,}" if pixels else "more"
+        raise BadImageError(name, f"declares {count} pixels; expected 1 to {MOST_PIXELS:,} in all") from None
+    except Exception as error:  # a damaged file can make Pillow's decoders fail in any way
         problem = re.sub(r"(image file )?<_io\.BytesIO object at 0x[0-9a-f]+>", "the file", first_line(error))
-        raise UserError(f"{name}: not a readable image ({problem})") from None
+        raise BadImageError(name, f"not a readable image ({problem})") from None
 
 
 def resized(images: Tensor, side: int) -> Tensor:
@@ -165,9 +189,16 @@ def resized(images: Tensor, side: int) -> Tensor:
 
 
 def canonical(image: Tensor, side: int) -> Tensor:
-    """The central square: the short side resized to `side` (bilinear, antialiased), the long one cropped."""
+    """The central square: the short side resized to `side` (bilinear, antialiased), the long one cropped.
+
+    Of an image more than 32 times as long as wide, only the middle is resized, so that a line of pixels does not become
+    a picture of gigabytes.
+    """
     height, width = image.shape[-2:]
     short = min(height, width)
+    if max(height, width) > _LONGEST * short:
+        image = transforms.center_crop(image, [min(length, _LONGEST * short) for length in (height, width)])
+        height, width = image.shape[-2:]
     target = [max(side, round(length * side / short)) for length in (height, width)]
     if target != [height, width]:
         image = transforms.resize(image, target, antialias=True)

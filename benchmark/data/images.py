@@ -5,16 +5,18 @@ Shapes in the docstrings: n and N images, H W pixels; a single image is uint8 `(
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
+from benchmark.data.bad_images import BadImageError, BadImagesError
 from benchmark.data.decode import SMALL, canonical, decode, in_order, in_threads, resized
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from benchmark.data.decode import Progress
 
@@ -97,7 +99,8 @@ class ImagesOnDemand:
         rows = pixels.numpy()  # assigning to a row of the array costs half as much as to one of the tensor
 
         def load(row: int, position: int) -> None:
-            rows[row] = self._load(position).numpy()
+            with _advised():
+                rows[row] = self._load(position).numpy()
 
         if self._small:
             for row, position in enumerate(indices.tolist()):
@@ -109,19 +112,44 @@ class ImagesOnDemand:
     def original(self, position: int) -> Tensor:
         """An image at its stored size, uint8 `(3, H, W)`; a `UserError` names an unreadable or changed file."""
         encoded, name = self.encoded(self._indices[position])
-        image = decode(encoded, name)
+        with _advised():
+            image = decode(encoded, name)
         if self.sizes_N2 is not None and list(image.shape[1:]) != self.sizes_N2[position].tolist():
             now, listed = (" x ".join(map(str, size)) for size in (image.shape[1:], self.sizes_N2[position].tolist()))
             raise UserError(f"{name}: is {now} pixels, but was {listed} when it was listed; it has been changed")
         return image
 
     def resident(self, progress: Progress | None = None) -> ResidentImages:
-        """All images, decoded into memory."""
+        """All images, decoded into memory; a `BadImagesError` has the positions of all that cannot be decoded."""
         pixels = torch.empty(len(self), 3, self.side, self.side, dtype=torch.uint8)
-        for position, image in enumerate(in_order(self._load, range(len(self)), progress)):
-            pixels[position] = image
+        reasons: dict[int, str] = {}
+        for position, image in enumerate(in_order(self._load_or_reason, range(len(self)), progress)):
+            if isinstance(image, str):
+                reasons[position] = image
+            else:
+                pixels[position] = image
+        if reasons:
+            raise BadImagesError(reasons)
         return ResidentImages(pixels)
+
+    def _load_or_reason(self, position: int) -> Tensor | str:
+        try:
+            return self._load(position)
+        except BadImageError as error:
+            return error.reason
 
     def _load(self, position: int) -> Tensor:
         image = decode(*self.encoded(self._indices[position]))
         return resized(image, self.side) if self.native else canonical(image, self.side)
+
+
+@contextmanager
+def _advised() -> Iterator[None]:
+    """Adds to the error of an image that cannot be decoded, though its markers are sound, how all such are found."""
+    try:
+        yield
+    except BadImageError as error:
+        raise UserError(
+            f"{error}; only decoding shows this: `bench data verify FOLDER` decodes all and lists such images. "
+            "Without them it is another set of images, to be trained on with another --out"
+        ) from None

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
-from benchmark.files import reading
+from benchmark.files import read_bytes
 from benchmark.text import listing
 
 if TYPE_CHECKING:
@@ -76,6 +76,13 @@ class Listing:
         return replace(self, notes=(*self.notes, *(note for note in notes if note)))
 
 
+def prefix_of(root: Path) -> str:
+    """What the names of images begin with that lie in a folder, or beside or in a file."""
+    folder = root if root.is_dir() else root.parent
+    # The current folder, which paths in it do not begin with, and the root have no name.
+    return f"{folder}/" if folder.name else str(folder).removesuffix(".")
+
+
 def check_classes(classes: Sequence[str], where: object) -> None:
     """Refuses a dataset of one class."""
     if len(classes) < 2:
@@ -136,5 +143,4 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _read(paths: Sequence[Path], index: int) -> bytes:
-    with reading(paths[index]):
-        return paths[index].read_bytes()
+    return read_bytes(paths[index])

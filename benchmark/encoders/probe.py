@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from benchmark.data.datasets import Dataset, load_dataset
+from benchmark.data.inventory import changes
 from benchmark.data.spec import DatasetSpec
 from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.features import NonFiniteError
@@ -52,6 +53,7 @@ class Probes:
     other_dataset: str | None = None
     data: Path | None = None
     download: bool = False
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
         check_further(self.protocols, self.other_dataset)
@@ -94,7 +96,9 @@ def evaluate_runs(
             spec = _dataset_spec(record, probes)
             name = spec.model_dump_json()
             if name not in loaded:
-                loaded[name] = load_dataset(spec, probes.data, probes.download, progress=listener.data_progress)
+                loaded[name] = load_dataset(
+                    spec, probes.data, probes.download, progress=listener.data_progress, skip_bad=probes.skip_bad
+                )
             failures += probe_run(path, record, probes, loaded[name], taken, listener, stop_signal)
     return failures
 
@@ -164,9 +168,11 @@ def _dataset_suffix(path: Path, record: Record, probes: Probes, dataset: Dataset
     if probes.other_dataset is not None:
         return re.sub(r"[^A-Za-z0-9_-]", "-", f"{dataset.name}-{manifest[:8]}")
     if manifest != record.dataset.manifest:
+        changed = changes(path.parents[2], dataset.inventory)
         raise UserError(
             f"{path}: was trained on {record.dataset.name} ({record.dataset.manifest[:12]}), the data given is "
-            f"{dataset.name} ({manifest[:12]}); expected the run's own, or --dataset for another one"
+            f"{dataset.name} ({manifest[:12]}){': ' if changed else ''}{changed}; expected the run's own, or --dataset "
+            "for another one"
         )
     return None
 

@@ -208,8 +208,9 @@ class DatasetRecord(Part):
     """The dataset of a run. `manifest` is a hash over classes, splits and sorted image checksums.
 
     `seen_test_images`: how many test images are in the training split, too. `layout`: how the images of a folder or
-    file lie there, in words; `sizes`: theirs in pixels; `notes`: what was left out, or decided. The three are left out
-    where they are empty, so that the keys of older step-cost records stay what they were.
+    file lie there, in words; `sizes`: theirs in pixels; `notes`: what was left out, or decided; `left_out`: images that
+    cannot be used and were left out (`--on-error skip`), each with the reason. These four are not written where they
+    are empty, so that the keys of older step-cost records stay what they were.
     """
 
     name: str
@@ -220,11 +221,13 @@ class DatasetRecord(Part):
     layout: str = ""
     sizes: str = ""
     notes: list[str] = []
+    left_out: dict[str, str] = {}
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         data: dict[str, Any] = handler(self)
-        return {name: value for name, value in data.items() if value or name not in ("layout", "sizes", "notes")}
+        newer = ("layout", "sizes", "notes", "left_out")
+        return {name: value for name, value in data.items() if value or name not in newer}
 
 
 class KeySettings(Part):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import ValidationError
 
+from benchmark.data.inventory import changes, keep_inventory
 from benchmark.errors import UserError
 from benchmark.files import folder_lock, write_atomically, writing
 
@@ -43,7 +44,9 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[ResolvedEntry]
             before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {"entries": {}}
             # A name is taken once a run of it has begun, and the folder once any has.
             named = {name: entry for name, entry in before["entries"].items() if (folder / name).is_dir()}
-            if named:
+            begun = bool(named)
+            if begun:
+                _refuse_other_images(before["shared"], shared, dataset, folder)
                 _refuse_difference(before["shared"], shared, folder)
             for resolved in entries:
                 name, claimed = resolved.entry.name, _claimed(resolved)
@@ -51,6 +54,7 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[ResolvedEntry]
                     earlier = {**named[name], "settings": _filled(named[name]["settings"], resolved.settings)}
                     _refuse_difference(earlier, claimed, folder, f"entries.{name}")
                 named[name] = claimed
+            keep_inventory(folder, dataset.inventory, renew=not begun)
             write_atomically(path, yaml.safe_dump({"shared": shared, "entries": named}, sort_keys=False))
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: is not what `bench run` writes ({error}); choose another --out") from None
@@ -70,6 +74,17 @@ def _filled(settings: dict[str, Any], now: MethodConfig) -> dict[str, Any]:
         return type(now).model_validate(settings).model_dump(mode="json")
     except ValidationError:
         return settings  # of another method, or with options that no longer exist: the difference is named
+
+
+def _refuse_other_images(before: dict[str, Any], now: dict[str, Any], dataset: Dataset, folder: Path) -> None:
+    """Refuses another set of images than the experiment was begun with, and names what changed where that is known."""
+    there, here = (shared["dataset"]["manifest"] for shared in (before, now))
+    if there != here:
+        changed = changes(folder, dataset.inventory) or f"dataset.manifest is {there[:12]} there and {here[:12]} here"
+        raise UserError(
+            f"{folder} was begun with other images: {changed}; its runs need one set of images. "
+            "Put that back, or train anew on this one: choose another --out, or --set name=NAME"
+        )
 
 
 def _refuse_difference(before: Any, now: Any, folder: Path, key: str = "") -> None:

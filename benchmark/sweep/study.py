@@ -16,6 +16,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from benchmark.data.inventory import changes, keep_inventory
 from benchmark.errors import UserError
 from benchmark.experiment.files import merge
 from benchmark.files import folder_lock, writing
@@ -165,11 +166,14 @@ def open_study(
     difference = None if before is None else first_difference(merge(defaults, before), identity)
     if difference is not None:
         key, stored, wanted = difference
+        changed = changes(folder, dataset.inventory) if key == "manifest" else ""
         raise UserError(
-            f"the storage holds another study '{name}': {key} is {stored!r} there and {wanted!r} here; "
+            f"the storage holds another study '{name}': {key} is {stored!r} there and {wanted!r} here"
+            f"{f' ({changed})' if changed else ''}; "
             "give this one a name of its own with --study NAME"
         )
     trials = EntryTrials(space, study, folder, heartbeat=isinstance(storage, RDBStorage))
+    keep_inventory(folder, dataset.inventory, renew=before is None)
     with quiet():
         study.set_user_attr("asked", identity)
         if not trials.trials():

@@ -55,6 +55,7 @@ class SweepOptions:
     Attributes:
         storage: of the studies; None for an SQLite file in the study's folder.
         share: use a device beside other processes, and mark the times.
+        skip_bad: leave images out that cannot be used, instead of refusing them.
     """
 
     out: Path
@@ -62,6 +63,7 @@ class SweepOptions:
     data: Path | None = None
     device: str = "auto"
     share: bool = False
+    skip_bad: bool = False
 
 
 @dataclass
@@ -118,7 +120,7 @@ class TrialRuns:
         """The base experiment's dataset, unless a parameter of the sweep changes it."""
         name = spec.model_dump_json()
         if name not in self._datasets:
-            self._datasets = {name: load_dataset(spec, self.options.data, False)}
+            self._datasets = {name: load_dataset(spec, self.options.data, skip_bad=self.options.skip_bad)}
         return self._datasets[name]
 
     def _take_device(self, stack: ExitStack, reporter: TrialReporter) -> tuple[torch.device, DeviceLock]:

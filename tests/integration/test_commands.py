@@ -54,6 +54,8 @@ EXECUTED: dict[str, dict[str, str]] = {
         "bench data inspect photos-train.h5 --sheet sheet.png": "",
         "bench data verify photos-train.h5": "",
         "bench run cpu --data photos.h5": _OWN,
+        "bench data verify FOLDER": "",
+        "bench run cpu --data FOLDER --on-error skip": f"{_OWN} --set name=skipped",
     },
     "protocols.md": {
         "bench evaluate results/quickstart --protocols lowshot-v1,lowlevel-v1": "",

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import made_layouts
 import pytest
 from made_layouts import CLASSES, LAYOUTS, encoded, images, put, split, table, tiny_imagenet, unsplit
 
 from benchmark.data.datasets import load_dataset
 from benchmark.data.spec import DatasetSpec
+from benchmark.errors import UserError
 from benchmark.records.folder import find_records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _QUICK = (
@@ -66,6 +68,41 @@ def test_files_that_a_layout_is_converted_to_are_the_same_dataset(bench: Any, tm
     whole = load_dataset(DatasetSpec(name="folder", size=32), path)
     file = load_dataset(DatasetSpec(name="folder", size=32), tmp_path / "x.h5")
     assert whole.manifest == file.manifest
+
+
+@pytest.mark.parametrize("name", sorted(set(LAYOUTS) - {"hdf5"}))
+def test_a_bad_image_is_named_in_any_layout_and_may_be_skipped(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    spec, sound, whole = DatasetSpec(name="folder", size=32), made_layouts.encoded, made_layouts.images
+
+    def truncated(label: int, number: int, *shape: Any, **kind: Any) -> bytes:
+        return sound(label, number, *shape, **kind)[: 200 if (label, number) == (1, 3) else None]
+
+    monkeypatch.setattr(made_layouts, "encoded", truncated)
+    path = _made(name, tmp_path / name)
+    with pytest.raises(UserError, match="1 of 78 images cannot be used") as refused:
+        load_dataset(spec, path)
+    line = str(refused.value).splitlines()[1]
+    assert ": not a readable image (" in line and str(tmp_path) not in line
+    code, printed = bench("data", "verify", path)
+    total = 78 + (name in ("split", "tiny-imagenet", "ilsvrc"))  # an image of a test split without labels
+    assert code == 1 and f"{total - 1} of {total} images are sound" in printed, printed
+    assert f"bad: {line.strip()}" in printed
+    skipped = load_dataset(spec, path, skip_bad=True)
+    assert [f"  {image}" for image in skipped.left_out] == [line]
+    assert str(tmp_path) not in skipped.record().model_dump_json()
+    code, printed = bench("data", "convert", path, tmp_path / "x.h5", "--on-error", "skip")
+    assert code == 0, printed
+    assert load_dataset(spec, tmp_path / "x.h5").manifest == skipped.manifest
+    monkeypatch.setattr(made_layouts, "encoded", sound)
+
+    def fewer(split: str, *shape: Any, **kind: Any) -> Iterator[tuple[int, str, bytes]]:
+        left_out = sound(1, 3, *shape, **kind)
+        return (image for image in whole(split, *shape, **kind) if image[2] != left_out)
+
+    monkeypatch.setattr(made_layouts, "images", fewer)
+    assert load_dataset(spec, _made(name, tmp_path / "again")).manifest == skipped.manifest
 
 
 @pytest.mark.parametrize("test", ["test", "val", "validation", "valid"])

@@ -11,10 +11,13 @@ import torch
 from torchvision.io import encode_jpeg, encode_png
 from torchvision.transforms.v2 import functional as transforms
 
+from benchmark.data.bad_images import BadImage, BadImageError, refusal
 from benchmark.data.decode import decode, in_order
-from benchmark.data.hdf5.paths import SPLITS
+from benchmark.data.hdf5.paths import NOTHING_KEPT, SPLITS
 from benchmark.data.hdf5.write import Writers
+from benchmark.data.listing import prefix_of
 from benchmark.errors import UserError
+from benchmark.text import first_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from benchmark.data.decode import Progress
     from benchmark.data.hdf5.write import Say
     from benchmark.data.listing import Listing, Members
+
+_LONGEST_JPEG = 65_500  # libjpeg's JPEG_MAX_DIMENSION
 
 
 @dataclass(frozen=True)
@@ -40,15 +45,23 @@ class Reencode:
         if not 1 <= self.quality <= 100:
             raise UserError(f"--quality is {self.quality}; expected 1 to 100")
 
-    def __call__(self, image_3HW: Tensor) -> Tensor:
-        """The JPEG file of an image, as uint8 `(bytes,)`."""
-        height, width = image_3HW.shape[-2:]
-        short = min(height, width)
+    def __call__(self, image_3HW: Tensor, name: str) -> bytes:
+        """The JPEG file of an image; a `BadImageError` names one that has no such file."""
+        size = list(image_3HW.shape[-2:])
+        short = min(size)
         if short > self.short_side:
-            size = [max(self.short_side, round(length * self.short_side / short)) for length in (height, width)]
+            size = [max(self.short_side, round(length * self.short_side / short)) for length in size]
+        if max(size) > _LONGEST_JPEG:  # beyond it the encoder would end the process
+            height, width = size
+            raise BadImageError(
+                name, f"would be {width:,} x {height:,} pixels; a JPEG file has at most {_LONGEST_JPEG:,} on a side"
+            )
+        if short > self.short_side:
             image_3HW = transforms.resize(image_3HW, size, antialias=True)
-        encoded: Tensor = encode_jpeg(image_3HW, quality=self.quality)
-        return encoded
+        try:
+            return bytes(encode_jpeg(image_3HW, quality=self.quality).numpy().tobytes())
+        except (RuntimeError, ValueError) as error:
+            raise BadImageError(name, f"cannot be encoded as JPEG ({first_line(error)})") from None
 
 
 def convert_listing(
@@ -67,7 +80,7 @@ def convert_listing(
         listing: with a test split.
         out: `X.h5`, for `X-train.h5` and `X-test.h5`, which are returned.
         reencode: None keeps the files' bytes.
-        skip: leave unreadable images out and list them in the file, instead of stopping.
+        skip: leave unreadable images out and list them in the file, instead of refusing them, all together.
         say: receives messages about left-out images and removed remains of an interrupted conversion.
         checked: as `progress`, while the written files are read back.
 
@@ -75,24 +88,32 @@ def convert_listing(
         UserError: an image is unreadable, a file exists, or the disk is full; nothing incomplete is left.
     """
     assert listing.test is not None
-    classes = listing.classes
+    classes, prefix = listing.classes, prefix_of(listing.root)
     attributes = {} if reencode is None else {"resize": reencode.short_side, "quality": reencode.quality}
+    bad: list[BadImage] = []
     with Writers(out, attributes, say) as writers:
         for split, members in zip(SPLITS, (listing.train, listing.test), strict=True):
             writer = writers.open(split, classes, members.total_bytes())
             images = in_order(partial(_prepare, members, reencode=reencode), range(len(members)), progress)
             for name, label, image in zip(members.names, members.labels, images, strict=True):
-                if not isinstance(image, UserError):
+                if isinstance(image, UserError):
+                    inside = name.removeprefix(prefix)
+                    bad.append(BadImage(inside, str(image).removeprefix(f"{name}: ")))
+                    writer.skipped.append(inside)
+                    if skip:
+                        say(f"left out: {image}")
+                    elif len(bad) == 1:
+                        say(f"bad: {image}; nothing will be written, only the other images are checked")
+                elif skip or not bad:  # otherwise only what else is bad is still of interest
                     writer.add(image[0], label, image[1])
-                elif skip:
-                    say(f"left out: {image}")
-                    writer.skipped.append(name.removeprefix(f"{listing.root}/"))
-                else:
-                    raise UserError(f"{image}; nothing was written (--on-error skip leaves such images out)")
+            if bad and not skip:
+                continue
             empty = sorted(set(members.labels) - writer.labels_written())
             if empty:
                 raise UserError(f"{listing.root}: {split} has no readable image of class '{classes[empty[0]]}'")
             writer.finish(checked)
+        if bad and not skip:
+            raise refusal(listing.root, bad, len(listing.train) + len(listing.test), NOTHING_KEPT)
         return writers.publish()
 
 
@@ -101,11 +122,11 @@ def _prepare(members: Members, index: int, reencode: Reencode | None) -> tuple[b
     try:
         encoded, name = members.encoded(index)
         image = decode(encoded, name)
+        if reencode is not None:
+            encoded = reencode(image, name)
+            image = decode(encoded, name)
     except UserError as error:
         return error
-    if reencode is not None:
-        encoded = bytes(reencode(image).numpy().tobytes())
-        image = decode(encoded, name)
     return encoded, (image.shape[-2], image.shape[-1])
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import operator
 import os
-from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import torch
 
-from benchmark.data.decode import encoded_size, in_order
+from benchmark.data.decode import in_order
+from benchmark.data.examine import Examined, examine
 from benchmark.data.hdf5.format import Container, open_container, open_file
 from benchmark.data.hdf5.paths import split_paths
 from benchmark.data.sources import EncodedSplit, Source, encoded_source
-from benchmark.data.splits import checksum
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ class NumberedFiles:
             raise UserError(f"{path}: labels from {min(labels)} to {max(labels)}; expected 0 to {_MOST_CLASSES - 1}")
         self.labels_N = np.array(labels, dtype=np.int32)
         self.classes = tuple(map(str, range(int(self.labels_N.max()) + 1)))
-        self.sizes_N2 = np.zeros((0, 2), dtype=np.uint32)  # not stored in the file; `checksums` sets them
+        # Not stored in the file; `checksums` sets them.
+        self.sizes_N2 = np.zeros((0, 2), dtype=np.uint32)
+        self.bad: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self.labels_N)
@@ -73,16 +75,14 @@ class NumberedFiles:
         return np.asarray(self._opened[1]["images"][str(index)][()]).tobytes()
 
     def checksums(self, progress: Progress | None = None) -> list[bytes]:
-        """One per image, of its file's bytes. Reads the whole file, and sets `sizes_N2` on the way."""
+        """One per image, of its file's bytes. Reads the whole file, and sets `sizes_N2` and `bad` on the way."""
 
-        def examine(index: int) -> tuple[bytes, tuple[int, int]]:
-            encoded = self.read(index)
-            with suppress(UserError):  # an unreadable image is refused when it is decoded
-                return checksum(encoded), encoded_size(encoded, str(index))[::-1]
-            return checksum(encoded), (0, 0)
+        def examine_image(index: int) -> Examined:
+            return examine(partial(self.read, index), str(index))
 
-        codes, sizes = zip(*in_order(examine, range(len(self)), progress), strict=True)
-        self.sizes_N2 = np.array(sizes, dtype=np.uint32)
+        codes, sizes, reasons = zip(*in_order(examine_image, range(len(self)), progress), strict=True)
+        self.sizes_N2 = np.array(sizes, dtype=np.uint32)[:, ::-1]  # from width and height to rows and columns
+        self.bad = {number: reason for number, reason in enumerate(reasons) if reason}
         return list(codes)
 
 
@@ -110,8 +110,10 @@ def load_hdf5(request: LoadRequest, layout: str = "HDF5 files") -> Source:
 
 
 def _encoded_split(part: Encoded, progress: Progress | None) -> EncodedSplit:
-    checksums = part.checksums(progress)  # finds the sizes, where they are not stored
+    checksums = part.checksums(progress)  # finds sizes and bad images, where they are not stored
+    bad = part.bad if isinstance(part, NumberedFiles) else {}
     unknown = (part.sizes_N2 == 0).any(axis=1)
+    unknown[list(bad)] = False
     if unknown.any():
         raise UserError(f"{part.path}, image {int(unknown.argmax())}: not a readable image")
     return EncodedSplit(
@@ -120,4 +122,6 @@ def _encoded_split(part: Encoded, progress: Progress | None) -> EncodedSplit:
         torch.from_numpy(part.sizes_N2.astype(np.int32)),
         lambda index: (part.read(index), f"{part.path}, image {index}"),
         {name: torch.from_numpy(values) for name, values in part.factors.items()},
+        name=lambda index: f"{part.path.name}, image {index}",
+        bad=bad,
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
+from benchmark.files import read_bytes
 from benchmark.text import first_line
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def image_bytes(cell: Any, name: str, folder: Path) -> bytes:
     if isinstance(value, dict):
         path = value.get("path")
         if value.get("bytes") is None and path and (folder / path).is_file():
-            value = {"bytes": (folder / path).read_bytes()}
+            value = {"bytes": read_bytes(folder / path)}
         value = value.get("bytes")
     if not isinstance(value, bytes):
         raise UserError(f"{name}: holds no image")

@@ -10,16 +10,17 @@ from benchmark.data.layouts.contract import CERTAIN, GUESS, LIKELY, Found, Layou
 from benchmark.data.layouts.hugging_face import HUGGING_FACE
 from benchmark.data.layouts.ilsvrc import ILSVRC
 from benchmark.data.layouts.imagenet100 import IMAGENET100
-from benchmark.data.layouts.names import contents
+from benchmark.data.layouts.names import contents, walk
 from benchmark.data.layouts.shards import SHARDS
 from benchmark.data.layouts.tables import TABLES
 from benchmark.data.layouts.tiny_imagenet import TINY_IMAGENET
+from benchmark.data.listing import file_members
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmark.data.listing import Listing
+    from benchmark.data.listing import Listing, Members
 
 _ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
@@ -97,3 +98,22 @@ def list_images(path: Path) -> Listing:
     if found.list is None:
         raise UserError(f"{path}: its images lie in HDF5 files already")
     return found.list()
+
+
+def every_image(path: Path) -> list[Members]:
+    """All image files below a folder, whether a dataset has them or not, and the other images of a layout there.
+
+    Raises:
+        UserError: there are no image files, and no layout fits, or it is HDF5's.
+    """
+    paths = walk(path).images if path.is_dir() else []
+    files = file_members([(file, "") for file in paths], [""])
+    try:
+        listing = list_images(path)
+    except UserError:
+        if not paths:
+            raise
+        return [files]
+    known = set(files.names)
+    parts = [part for part in (listing.train, listing.test) if part is not None]
+    return [files, *(part.part([i for i, name in enumerate(part.names) if name not in known]) for part in parts)]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from image_folders import converted, make_folder, only_resident, pixel_set
+from image_folders import converted, damage, make_folder, only_resident, pixel_set
+from PIL import Image
 
 from benchmark.data.datasets import Split, first_images, load_dataset
 from benchmark.data.images import ImagesOnDemand, ResidentImages
@@ -174,3 +175,63 @@ def test_the_first_images_are_read_on_demand() -> None:
     with pytest.raises(IndexError):
         first.images.read(torch.tensor([4]))
     assert first_images(split, None) is split is first_images(split, 10)
+
+
+@pytest.fixture
+def webp_folder(tmp_path: Path) -> Path:
+    root = make_folder(tmp_path / "images", train=20, test=4)
+    for path in sorted(root.rglob("*.png")):
+        with Image.open(path) as image:
+            image.save(path.with_suffix(".webp"), lossless=True)
+        path.unlink()
+    return root
+
+
+@pytest.mark.parametrize("train_images", [None, 40])
+def test_skipped_images_leave_the_dataset_as_if_they_were_deleted(train_images: int | None, webp_folder: Path) -> None:
+    spec = DatasetSpec(name="folder", train_images=train_images)
+    truncated = [webp_folder / "train" / "ant" / "3.webp", webp_folder / "test" / "cat" / "0.webp"]
+    damaged = [webp_folder / "train" / "bee" / f"{number}.webp" for number in range(5)]
+    for path in truncated:
+        path.write_bytes(path.read_bytes()[:50])
+    for path in damaged:
+        damage(path)
+    with pytest.raises(UserError, match="2 of 72 images cannot be used" if train_images is None else "cannot be used"):
+        load_dataset(spec, webp_folder, resident_limit=1)
+    skipped = load_dataset(spec, webp_folder, skip_bad=True)
+    names = {image.name for image in skipped.left_out}
+    assert names >= {path.relative_to(webp_folder).as_posix() for path in truncated}
+    if train_images is None:  # all were drawn, and so all were decoded
+        assert len(names) == 7
+    assert skipped.record().left_out["train/ant/3.webp"].startswith("not a readable image")
+    assert load_dataset(spec, webp_folder, skip_bad=True).manifest == skipped.manifest
+    for name in names:
+        (webp_folder / name).unlink()
+    deleted = load_dataset(spec, webp_folder)
+    assert deleted.manifest == skipped.manifest and deleted.left_out == ()
+    assert torch.equal(deleted.train.images.read(torch.arange(30)), skipped.train.images.read(torch.arange(30)))
+    assert deleted.train.labels.tolist() == skipped.train.labels.tolist()
+
+
+def test_a_skipped_image_does_not_decide_the_size(webp_folder: Path) -> None:
+    Image.effect_noise((300, 200), 50).convert("RGB").save(webp_folder / "train" / "bee" / "large.webp", lossless=True)
+    damage(webp_folder / "train" / "bee" / "large.webp")
+    data = load_dataset(DatasetSpec(name="folder"), webp_folder, skip_bad=True)
+    assert data.image_size == 16 and [image.name for image in data.left_out] == ["train/bee/large.webp"]
+
+
+def test_too_few_images_without_the_bad_ones(webp_folder: Path) -> None:
+    for path in [*(webp_folder / "train" / "bee").iterdir()]:
+        damage(path)
+    spec = DatasetSpec(name="folder")
+    with pytest.raises(UserError, match="20 of 72 images cannot be used"):
+        load_dataset(spec, webp_folder)
+    with pytest.raises(UserError, match="class 'bee' has 0 images in train") as refused:
+        load_dataset(spec, webp_folder, skip_bad=True)
+    assert "left out as unreadable" in str(refused.value) and "train/bee/7.webp: not a" in str(refused.value)
+    for path in webp_folder.rglob("*.webp"):
+        path.write_bytes(b"no image")
+    with pytest.raises(UserError, match="72 of 72 images cannot be used"):
+        load_dataset(spec, webp_folder)
+    with pytest.raises(UserError, match="no readable image in the test split"):
+        load_dataset(spec, webp_folder, skip_bad=True)

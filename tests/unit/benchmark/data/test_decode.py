@@ -16,6 +16,7 @@ from image_folders import picture
 from PIL import Image
 
 from benchmark.data import decode as decoding
+from benchmark.data.bad_images import BadImageError
 from benchmark.data.datasets import load_dataset
 from benchmark.data.decode import canonical, canonical_side, decode, encoded_size
 from benchmark.data.images import ImagesOnDemand
@@ -83,6 +84,9 @@ COLOURED = {
     "moving.webp": saved(photo(), "WEBP", lossless=True, save_all=True, append_images=[photo().rotate(180)]),
     "rgb.bmp": saved(photo(), "BMP"),
     "really-gif.jpg": saved(photo(), "GIF"),
+    # As many frames as an image has channels.
+    "three-frames.gif": saved(photo(), "GIF", save_all=True, append_images=[photo().rotate(90), photo().rotate(180)]),
+    "rgb.tif": saved(photo(), "TIFF", compression="tiff_lzw"),
 }
 GREY = {
     "grey.jpg": saved(photo().convert("L"), "JPEG", quality=95),
@@ -194,6 +198,39 @@ def test_canonical_square_is_the_middle() -> None:
     assert half[0, 0, 0].item() == pytest.approx(50.5, abs=1)
     assert canonical(torch.zeros(3, 7, 300, dtype=torch.uint8), 64).shape == (3, 64, 64)
     assert [canonical_side(size) for size in (224, 160, 128, 96)] == [256, 183, 146, 110]
+
+
+@pytest.mark.parametrize(("width", "height"), [(6000, 1), (1, 6000), (40_000, 3)])
+def test_the_middle_of_a_line_of_pixels_is_all_that_is_resized(
+    width: int, height: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest, resize = 0, decoding.transforms.resize
+
+    def watched(image: torch.Tensor, size: list[int], **options: Any) -> torch.Tensor:
+        nonlocal largest
+        largest = max(largest, size[0] * size[1])
+        return resize(image, size, **options)
+
+    monkeypatch.setattr(decoding.transforms, "resize", watched)
+    image = torch.full((3, height, width), 7, dtype=torch.uint8)
+    image[..., max(0, height // 2 - 2) : height // 2 + 2, max(0, width // 2 - 2) : width // 2 + 2] = 255
+    square = canonical(image, 256)
+    assert square.shape == (3, 256, 256) and largest <= 32 * 256 * 256
+    assert square[0, 100:156, 100:156].max() > 200  # the middle is in it
+
+
+def test_whatever_a_decoder_raises_names_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise KeyError("strange")
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(BadImageError, match=r"^x\.gif: not a readable image \('strange'\)$"):
+        decode(COLOURED["three-frames.gif"], "x.gif")
+
+
+def test_postscript_is_no_image() -> None:
+    with pytest.raises(UserError, match=r"x\.png: not a readable image"):
+        decode(saved(photo(), "EPS"), "x.png")
 
 
 @pytest.fixture

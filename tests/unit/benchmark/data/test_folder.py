@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from image_folders import make_folder, only_resident
+from image_folders import all_pixels, converted, damage, make_folder, only_resident
 from PIL import Image
 
 from benchmark.data.datasets import Dataset, load_dataset
@@ -57,22 +57,19 @@ def test_small_images_are_resized_whole(tmp_path: Path) -> None:
     assert only_resident(data.test).pixels.shape == (3, 3, 32, 32)
 
 
-def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
-    root = make_folder(tmp_path)
-    for content in (b"no image", b""):
-        (root / "train" / "bee" / "3.png").write_bytes(content)
-        with pytest.raises(UserError, match=r"train/bee/3\.png: not a readable image"):
-            load_dataset(FOLDER, root)
-
-
 @pytest.mark.parametrize("limit", [1 << 30, 1])
-def test_a_truncated_image_is_named(limit: int, tmp_path: Path) -> None:
+def test_all_bad_files_are_named_at_once(limit: int, tmp_path: Path) -> None:
     root = make_folder(tmp_path)
-    path = root / "test" / "cat" / "2.png"
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(UserError, match=r"test/cat/2\.png: not a readable image"):
-        data = load_dataset(FOLDER, root, resident_limit=limit)
-        data.test.images.read(torch.arange(len(data.test)))
+    for name, content in (("train/bee/3.png", b"no image"), ("train/ant/0.png", b""), ("train/cat/1.png", None)):
+        (root / name).write_bytes((root / name).read_bytes()[:200] if content is None else content)
+    (root / "test" / "cat" / "2.png").unlink()
+    (root / "test" / "cat" / "2.png").symlink_to("nowhere")
+    with pytest.raises(UserError, match="4 of 42 images cannot be used; nothing was trained") as refused:
+        load_dataset(FOLDER, root, resident_limit=limit)
+    lines = str(refused.value).splitlines()[1:5]
+    assert [line.split(":")[0] for line in lines] == [
+        "  train/ant/0.png", "  train/bee/3.png", "  train/cat/1.png", "  test/cat/2.png"
+    ]  # fmt: skip
 
 
 @pytest.mark.slow
@@ -90,10 +87,21 @@ def test_cifar10_jpeg(tmp_path: Path) -> None:
     assert means.tolist() == pytest.approx([0.491, 0.482, 0.447], abs=0.03)
 
 
+def unsplit_folder(root: Path, count: int = 10, ending: str = "png") -> Path:
+    """Class folders without a split, `count` images in each."""
+    for path in make_folder(root / "made", train=count, width=40, height=40).glob("train/*"):
+        path.rename(root / path.name)
+    shutil.rmtree(root / "made")
+    for path in root.rglob("*.png"):
+        with Image.open(path) as image:
+            image.save(path.with_suffix(f".{ending}"), lossless=True)  # for WebP
+        if ending != "png":
+            path.unlink()
+    return root
+
+
 def test_a_test_split_is_cut_alike_from_a_folder_and_from_its_listing(tmp_path: Path) -> None:
-    for path in make_folder(tmp_path / "made").glob("train/*"):
-        path.rename(tmp_path / path.name)
-    shutil.rmtree(tmp_path / "made")
+    unsplit_folder(tmp_path)
     listing = with_test_split(list_images(tmp_path), FOLDER)
     assert listing.test is not None
     assert (len(listing.train), len(listing.test)) == (24, 6)
@@ -105,10 +113,45 @@ def test_a_test_split_is_cut_alike_from_a_folder_and_from_its_listing(tmp_path: 
 
 
 def test_a_class_of_too_few_images_for_three_splits_is_named(tmp_path: Path) -> None:
-    for path in make_folder(tmp_path / "made", train=3).glob("train/*"):
-        path.rename(tmp_path / path.name)
-    shutil.rmtree(tmp_path / "made")
+    unsplit_folder(tmp_path, 3)
     assert load_dataset(FOLDER, tmp_path).manifest.counts == {"train": 3, "validation": 3, "test": 3}
     (tmp_path / "bee" / "0.png").unlink()
     with pytest.raises(UserError, match="class 'bee' has 2 images; at least 3 are needed"):
         load_dataset(FOLDER, tmp_path)
+
+
+@pytest.mark.parametrize(("ending", "limit"), [("jpg", 1 << 30), ("jpg", 1), ("webp", 1 << 30)])
+def test_skipping_is_deleting_where_the_test_split_is_cut(ending: str, limit: int, tmp_path: Path) -> None:
+    root = unsplit_folder(tmp_path / "images", ending=ending)
+    names = [f"bee/{number}.{ending}" for number in (2, 3, 4)]  # with them, two images of their class would be cut
+    for name in names:
+        if ending == "jpg":
+            (root / name).write_bytes((root / name).read_bytes()[:300])
+        else:  # found when it is decoded into memory
+            damage(root / name)
+    with pytest.raises(UserError, match="3 of 30 images cannot be used"):
+        load_dataset(FOLDER, root, resident_limit=limit)
+    skipped = load_dataset(FOLDER, root, resident_limit=limit, skip_bad=True)
+    assert [image.name for image in skipped.left_out] == names
+    converted(root, tmp_path / "x.h5", skip=True)
+    for name in names:
+        (root / name).unlink()
+    deleted = load_dataset(FOLDER, root, resident_limit=limit)
+    assert skipped.manifest == deleted.manifest and deleted.manifest.counts["test"] == 5
+    assert (skipped.image_size, skipped.sizes, skipped.notes) == (deleted.image_size, deleted.sizes, deleted.notes)
+    for one, other in ((skipped.train, deleted.train), (skipped.test, deleted.test)):
+        assert one.labels.tolist() == other.labels.tolist()
+        assert torch.equal(all_pixels(one), all_pixels(other))
+    assert load_dataset(FOLDER, tmp_path / "x.h5").manifest == deleted.manifest
+
+
+def test_too_few_sound_images_for_three_splits_are_named_with_the_bad_ones(tmp_path: Path) -> None:
+    root = unsplit_folder(tmp_path, 3)
+    (root / "bee" / "1.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"1 of 9 images cannot be used; nothing was trained\n  bee/1\.png: not a"):
+        load_dataset(FOLDER, root)
+    few = r"class 'bee' has 2 images; at least 3 are needed, .*\n  bee/1\.png: not a readable image"
+    with pytest.raises(UserError, match=few):
+        load_dataset(FOLDER, root, skip_bad=True)
+    with pytest.raises(UserError, match=few):
+        with_test_split(list_images(root), FOLDER)

@@ -10,11 +10,12 @@ import torch
 from image_folders import make_folder, picture
 from PIL import Image
 
+from benchmark.data.bad_images import BadImagesError
 from benchmark.data.datasets import load_dataset
-from benchmark.data.decode import read_bytes
 from benchmark.data.images import FirstImages, ImagesOnDemand, ResidentImages
 from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
+from benchmark.files import read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +58,19 @@ def test_an_image_that_changed_its_size_is_named(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(UserError, match=r"a\.png: cannot be read \(No such file or directory\)"):
         images.read(torch.tensor([0]))
+
+
+def test_damage_that_only_decoding_shows_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "a.webp"
+    picture(0, 40, 40).save(path, lossless=True)
+    path.write_bytes(path.read_bytes()[:40] + bytes(path.stat().st_size - 40))
+    images = on_demand([path], 8, sizes_N2=torch.tensor([[40, 40]]))
+    for read in (lambda: images.read(torch.tensor([0])), lambda: images.original(0)):
+        with pytest.raises(UserError, match=r"a\.webp: not a readable image .*bench data verify FOLDER.*another --out"):
+            read()
+    with pytest.raises(BadImagesError) as refused:
+        images.resident()
+    assert list(refused.value.reasons) == [0]
 
 
 def test_small_images_are_decoded_without_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchmark.data.bad_images import BadImage
 from benchmark.data.sources import EncodedSplit, array_split, encoded_source
 from benchmark.data.splits import checksum
 
@@ -40,3 +41,20 @@ def test_only_small_square_images_of_one_size_keep_it(
     train, test = (EncodedSplit(torch.zeros(1), [b""], torch.tensor([rows]), lambda index: (b"", "")) for rows in sizes)
     source = encoded_source(("ant",), size, train, test)
     assert (source.image_size, source.side) == expected
+
+
+def test_bad_images_are_in_no_split_and_decide_nothing() -> None:
+    sizes_N2 = torch.tensor([[20, 20], [0, 0], [20, 20], [300, 200]])
+    train = EncodedSplit(torch.tensor([0, 1, 1, 0]), [b"a", b"b", b"c", b"d"], sizes_N2, lambda index: (b"", ""),
+                         {"scale": torch.arange(4.0)}, bad={1: "truncated"})  # fmt: skip
+    test = EncodedSplit(torch.tensor([0, 1]), [b"e", b"f"], sizes_N2[[0, 2]], lambda index: (b"", ""))
+    source = encoded_source(("ant", "bee"), None, train, test)
+    assert source.bad == (BadImage("train image 1", "truncated"),) and source.image_size == 224
+    assert source.without is not None and source.train.name is not None
+    assert source.train.name(2) == "train image 3"  # numbers count the bad ones, too
+    less = source.without({"train image 3": "no image", "test image 0": "no image"})
+    assert [str(image) for image in less.bad] == [
+        "train image 1: truncated", "train image 3: no image", "test image 0: no image"
+    ]  # fmt: skip
+    assert less.image_size == 20 and less.train.checksums == [b"a", b"c"] and less.test.checksums == [b"f"]
+    assert less.train.labels.tolist() == [0, 1] and less.train.factors["scale"].tolist() == [0, 2]

@@ -40,20 +40,35 @@ def test_reencoding_shrinks_the_short_side_and_repeats_to_the_byte(folder: Path,
     assert sizes.min(axis=1).tolist() == [min(24, 20 + 4 * index) for index in range(6)] * 2
 
 
-def test_unreadable_images_end_a_conversion_or_are_left_out_and_listed(folder: Path, tmp_path: Path) -> None:
+def test_unreadable_images_end_a_conversion_all_listed_or_are_left_out(folder: Path, tmp_path: Path) -> None:
     sound = (folder / "val" / "bee" / "1.jpg").read_bytes()
     for split in ("val", "train"):
         (folder / split / "bee" / "1.jpg").write_bytes(b"no image")
-        with pytest.raises(UserError, match=r"bee/1\.jpg: not a readable image.*--on-error skip"):
-            converted(folder, tmp_path / "x.h5")
-        assert [child.name for child in tmp_path.iterdir()] == ["images"]
-    (folder / "val" / "bee" / "1.jpg").write_bytes(sound)
+    with pytest.raises(UserError, match=r"2 of 18 images cannot be used; nothing was kept") as refused:
+        converted(folder, tmp_path / "x.h5")
+    lines = str(refused.value).splitlines()
+    assert [line.partition(":")[0] for line in lines[1:3]] == ["  train/bee/1.jpg", "  val/bee/1.jpg"]
+    assert "--on-error skip" in lines[3]
     assert [child.name for child in tmp_path.iterdir()] == ["images"]
+    (folder / "val" / "bee" / "1.jpg").write_bytes(sound)
     said = converted(folder, tmp_path / "x.h5", skip=True)
     assert len(said) == 1 and "1.jpg" in said[0]
     container = open_container(tmp_path / "x-train.h5")
     assert len(container) == 11 and container.skipped == ["train/bee/1.jpg"]
     assert ("left out", "1: train/bee/1.jpg") in describe_contents(container)
+
+
+def test_an_image_too_long_for_jpeg_is_named(folder: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (70_000, 20)).save(folder / "train" / "ant" / "long.png")
+    Image.new("RGB", (40, 100_000)).save(folder / "val" / "ant" / "high.png")
+    with pytest.raises(UserError, match="2 of 20 images cannot be used") as refused:
+        converted(folder, tmp_path / "x.h5", Reencode(30))
+    assert "train/ant/long.png: would be 70,000 x 20 pixels; a JPEG file has at most 65,500" in str(refused.value)
+    assert "val/ant/high.png: would be 30 x 75,000 pixels" in str(refused.value)
+    said = converted(folder, tmp_path / "x.h5", Reencode(30), skip=True)
+    assert len(said) == 2 and len(open_container(tmp_path / "x-train.h5")) == 12
+    said = converted(folder, tmp_path / "y.h5")  # as they are, they fit
+    assert not said and len(open_container(tmp_path / "y-train.h5")) == 13
 
 
 def test_a_dataset_without_files_is_written_without_loss(tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ def _names(folder: Path) -> list[str]:
 def test_a_full_disk_is_one_message_and_leaves_nothing(folder: Path, limit: int) -> None:
     code, printed = _convert(folder, _LIMITED.format(limit=limit))
     assert code == 2, printed
-    (line,) = printed.splitlines()
+    found, line = printed.splitlines()
+    assert found.endswith("images: class folders in train/ and test/")
     assert line.endswith("x-train.h5: cannot be written (File too large); nothing was kept"), printed
     assert _names(folder) == ["images"]
 

@@ -14,6 +14,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from cnn_jepa.narrow import make_narrow_safe
 from methods.backbone_spec import BACKBONES, CONVNEXTS, BackboneSpec, vit_heads, vit_width
 
 __all__ = [
@@ -178,6 +179,7 @@ def _build_resnet(spec: BackboneSpec) -> CNN:
     net = timm.create_model(spec.name, **options)
     if spec.stem != "imagenet" or width != 64:
         _replace_stem(net, spec.stem, width)
+    make_narrow_safe(net.modules())
     return CNN(spec, net, net.num_features)
 
 

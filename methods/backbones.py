@@ -2,7 +2,8 @@
 
 Encoders that were trained elsewhere may be ViTs with one (`class_token`).
 
-Shape suffixes: B images, D feature dimension, h w cells of the feature map, N tokens, K kept tokens.
+Shape suffixes: B images, D feature dimension, h w cells of the feature map, N tokens, K kept tokens,
+R registers.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ __all__ = [
     "count_parameters",
     "sincos_positions",
     "use_plain_attention",
+    "vit_options",
 ]
 
 
@@ -116,18 +118,14 @@ class ClassTokenViT(Backbone):
         return "class token" if self.spec.class_token == "features" else ViT.pooling
 
     def _states(self, images: Tensor) -> Tensor:
-        """Last states `(B, 1 + N, D)` of the class token and of all patch tokens, after the final norm."""
-        embedded_BND = self.net.patch_embed(images)
-        token_B1D = self.net.cls_token.expand(embedded_BND.shape[0], -1, -1)
-        tokens = torch.cat([token_B1D.to(embedded_BND.dtype), embedded_BND], dim=1)
-        tokens = tokens + self.net.pos_embed.to(embedded_BND.dtype)
-        states: Tensor = self.net.norm(self.net.blocks(self.net.norm_pre(tokens)))
+        """Last states `(B, 1 + R + N, D)` of class token, registers and patch tokens, after the final norm."""
+        states: Tensor = self.net.forward_features(images)
         return states
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Feature maps `(B, D, h, w)` of images `(B, 3, H, W)`: the patch tokens'."""
         rows, columns = (side // self.spec.stride for side in images.shape[-2:])
-        patches_BND = self._states(images)[:, 1:]
+        patches_BND = self._states(images)[:, self.net.num_prefix_tokens :]
         return patches_BND.transpose(1, 2).reshape(images.shape[0], self.dimension, rows, columns)
 
     def features(self, images: Tensor) -> Tensor:
@@ -214,24 +212,34 @@ def _replace_stem(net: Any, stem: str, width: int) -> None:
 
 def _build_vit(spec: BackboneSpec, image_size: int, grid: tuple[int, int]) -> Backbone:
     width = vit_width(spec)
-    depth = {} if spec.depth is None else {"depth": spec.depth}
-    net = timm.create_model(
-        f"{spec.name}_patch16_224",
-        embed_dim=width,
-        num_heads=vit_heads(spec),
-        img_size=image_size,
-        patch_size=spec.patch_size or 16,
-        class_token=spec.class_token is not None,
-        global_pool="avg",
-        fc_norm=False,
-        num_classes=0,
-        **depth,
-    )
+    options: dict[str, Any] = {
+        "embed_dim": width,
+        "num_heads": vit_heads(spec),
+        "img_size": image_size,
+        "patch_size": spec.patch_size or 16,
+        "num_classes": 0,
+        **({} if spec.depth is None else {"depth": spec.depth}),
+    }
+    if spec.design == "dinov3":
+        registers = {"num_reg_tokens": spec.registers or 0, "global_pool": "token"}
+        return ClassTokenViT(spec, timm.create_model(f"{spec.name}_patch16_dinov3_qkvb", **options, **registers), width)
+    net = timm.create_model(f"{spec.name}_patch16_224", **options, **vit_options(spec))
     if spec.class_token is not None:
         return ClassTokenViT(spec, net, width)
     positions = sincos_positions(width, grid)
     net.pos_embed = nn.Parameter(positions.unsqueeze(0), requires_grad=False)
     return ViT(spec, net, width)
+
+
+def vit_options(spec: BackboneSpec) -> dict[str, Any]:
+    """What tells a ViT of ours from timm's of its name, beside its sizes: arguments of `timm.create_model`."""
+    pool = "token" if spec.class_token == "features" else "avg"
+    options: dict[str, Any] = {"class_token": spec.class_token is not None, "global_pool": pool, "fc_norm": False}
+    if spec.design == "dinov2":
+        options["init_values"] = 1.0  # the scales of its layers come with its weights
+    if spec.registers:
+        options |= {"reg_tokens": spec.registers, "no_embed_class": True}
+    return options
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from benchmark.encoders.match import Match, has_class_token, match
-from benchmark.encoders.read import read_checkpoint
+from benchmark.encoders.hub import read_foreign
+from benchmark.encoders.match import Match, match
+from benchmark.encoders.traits import vit_traits
 from benchmark.errors import UserError
 from benchmark.evaluation.evaluate import evaluate
 from benchmark.evaluation.protocols import PROTOCOLS
@@ -54,7 +55,7 @@ def evaluate_foreign(
     foreign, backbone, matched = _load(foreign, dataset.image_size, listener)
     info = EncoderInfo("online", backbone.pooling, backbone.dimension)
     encoder = Encoder(backbone, info).requires_grad_(False).eval()
-    config = _config(foreign, dataset, spec, partial=not matched.whole)
+    config = _config(foreign, dataset, spec, partial=matched.untrained)
     key = _key(encoder, config, dataset)
     folder = run_folder(out, EXPERIMENT, foreign.name, 0, key)
     path = folder / "record.json"
@@ -77,11 +78,12 @@ def evaluate_foreign(
 
 def _load(foreign: Foreign, image_size: int, listener: Listener) -> tuple[Foreign, Backbone, Match]:
     """Reads a checkpoint: with the backbone recognised, the network with its weights, and how they matched."""
-    foreign, backbone, matched = recognise(foreign, read_checkpoint(foreign.path), image_size)
+    foreign, backbone, matched = recognise(foreign, read_foreign(foreign.path), image_size)
     listener.say(f"{foreign.path}: {matched.report()}")
     if foreign.backbone.kind == "vit":
         heads = backbone.net.blocks[0].attn.num_heads
-        listener.say(f"{foreign.path}: {heads} heads; features: {backbone.pooling}")
+        design = f"{foreign.backbone.design}; " if foreign.backbone.design else ""
+        listener.say(f"{foreign.path}: {design}{heads} heads; features: {backbone.pooling}")
     if foreign.kind == "solo-learn" and foreign.backbone.stem == "small":
         listener.say(f"{foreign.path}: solo-learn's networks for CIFAR pad by 2; for one of them, set stem=small_pad2")
     if not matched.whole and not foreign.allow_partial:
@@ -101,21 +103,34 @@ def recognise(foreign: Foreign, content: dict[str, Any], image_size: int) -> tup
         content.
 
     Raises:
-        UserError: the backbone does not fit the input size, or the file holds no encoder of the format.
+        UserError: the backbone does not fit the input size, the file holds no encoder of the format, or the encoder
+            has weights that are NaN or infinite.
     """
     spec = foreign.backbone
-    if spec.kind == "vit" and "class_token" not in spec.model_fields_set and has_class_token(content):
-        spec = _with(spec, class_token="features")
+    if spec.kind == "vit" and (traits := vit_traits(content)):
+        given = spec.model_fields_set
+        if "class_token" not in given or spec.class_token is not None:
+            spec = _with(spec, **{name: value for name, value in traits.items() if name not in given})
     backbone = _build(spec, image_size)
     try:
         matched = match(content, backbone.net, foreign.kind, foreign.prefix)
     except UserError as error:
         raise UserError(f"{foreign.path}: {error}") from None
+    _check_finite(matched, foreign.path)
     moco = foreign.kind == "moco" or matched.prefix.endswith("base_encoder.")
     if moco and spec.name == "vit_small" and backbone.dimension == 384 and spec.heads is None:
         spec = _with(spec, heads=MOCO_V3_SMALL_HEADS)
         backbone = _build(spec, image_size)
     return replace(foreign, backbone=spec), backbone, matched
+
+
+def _check_finite(matched: Match, path: Path) -> None:
+    for name, tensor in matched.weights.items():
+        if bad := int((~tensor.isfinite()).sum()):
+            raise UserError(
+                f"{path}: {bad} of the {tensor.numel()} values of {matched.prefix}{name} are NaN or infinite; "
+                "such an encoder has no features"
+            )
 
 
 def _with(spec: BackboneSpec, **settings: Any) -> BackboneSpec:

@@ -27,7 +27,8 @@ class NarrowConv2d(nn.Conv2d):
             return super().forward(input)
         # A kernel of one pixel has no layout of its own, but torch takes it from the strides: set them anew.
         weight = self.weight.flatten(1)[:, :, None, None]
-        return self._conv_forward(input.contiguous(), weight, self.bias)
+        output: Tensor = self._conv_forward(input.contiguous(), weight, self.bias)
+        return output
 
 
 def make_narrow_safe(modules: Iterable[nn.Module]) -> None:

@@ -60,7 +60,9 @@ class BackboneSpec(Config):
         if vit and self.heads is not None and vit_width(self) % self.heads:
             raise ValueError(f"heads is {self.heads}; it has to divide the width, {vit_width(self)}")
         if (self.design or self.registers) and self.class_token is None:
-            raise ValueError("a network with design or registers has a class token, too: class_token=features or beside")
+            raise ValueError(
+                "a network with design or registers has a class token, too: class_token=features or beside"
+            )
         return self
 
     @model_serializer(mode="wrap")

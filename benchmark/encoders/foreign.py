@@ -11,9 +11,11 @@ from benchmark.encoders.hub import read_foreign
 from benchmark.encoders.match import Match, match
 from benchmark.encoders.traits import vit_traits
 from benchmark.errors import UserError
-from benchmark.evaluation.evaluate import evaluate
+from benchmark.evaluation.collapse import narrowness
+from benchmark.evaluation.evaluate import scored, spread
+from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.protocols import PROTOCOLS
-from benchmark.evaluation.subject import probe_data
+from benchmark.evaluation.subject import FrozenSubject, probe_data
 from benchmark.files import write_atomically, writing
 from benchmark.machine.devices import take_device
 from benchmark.machine.environment import describe, now
@@ -73,6 +75,8 @@ def evaluate_foreign(
         export_encoder(folder, encoder)
         write_record(folder, record)
     listener.say(f"{foreign.name} on {dataset.name}: linear {_linear(record):.1f}%")
+    if record.message:
+        listener.say(f"{foreign.name}: {record.message}; it is not ranked")
     return path
 
 
@@ -182,7 +186,12 @@ def _record(
     encoder.to(device)
     if device.type == "cpu":
         use_plain_attention(encoder)
-    scores = evaluate(encoder, probe_data(dataset, dataset.image_size), "test", device)
+    subject = FrozenSubject(encoder=encoder, data=probe_data(dataset, dataset.image_size), device=device)
+    try:
+        scores = scored(subject)
+    except NonFiniteError as error:
+        raise UserError(f"{foreign.path}: {error}") from None
+    narrow = narrowness(spread(subject))
     return Record(
         key=key,
         experiment=EXPERIMENT,
@@ -190,7 +199,8 @@ def _record(
         method=EXTERNAL,
         backbone=foreign.backbone.name,
         seed=0,
-        status="completed",
+        status="collapsed" if narrow else "completed",
+        message=f"features collapsed: {narrow}" if narrow else None,
         config=config,
         dataset=dataset.record(),
         environment=describe(device, 1),

@@ -6,13 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmark.encoders.read import read_checkpoint
 from benchmark.errors import UserError
 
 HUB = "hf://"
 CONFIG = "config.json"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-_WANTED = [CONFIG, *_WEIGHTS, *(f"{name}.index.json" for name in _WEIGHTS), "model-*.safetensors", "pytorch_model-*.bin"]
+_WANTED = [
+    CONFIG,
+    *_WEIGHTS,
+    *(f"{name}.index.json" for name in _WEIGHTS),
+    "model-*.safetensors",
+    "pytorch_model-*.bin",
+]
 
 
 def is_model_folder(folder: Path) -> bool:
@@ -41,6 +46,8 @@ def read_foreign(path: Path) -> dict[str, Any]:
     Raises:
         UserError: as `read_checkpoint`; or the folder has no weights.
     """
+    from benchmark.encoders.read import read_checkpoint  # torch, which only reading needs
+
     if not path.is_dir():
         return read_checkpoint(path)
     files = _weights_of(path)
@@ -60,7 +67,9 @@ def fetched(address: str, *, download: bool) -> Path:
     """
     name, _, revision = address.removeprefix(HUB).strip("/").partition("@")
     if name.count("/") > 1 or not name:
-        raise UserError(f"'{address}' is no model of the hub; expected {HUB}ORGANISATION/NAME, with @REVISION if need be")
+        raise UserError(
+            f"'{address}' is no model of the hub; expected {HUB}ORGANISATION/NAME, with @REVISION if need be"
+        )
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

@@ -37,7 +37,7 @@ class _LikeDict(type):
 class Unread(list[Any], metaclass=_LikeDict):
     """Replaces an object that is not read: takes any arguments, items and state, and keeps none."""
 
-    def __new__(cls, *_: Any) -> Unread:
+    def __new__(cls, *_: Any) -> Unread:  # noqa: D102
         return super().__new__(cls)
 
     def __init__(self, *_: Any) -> None:
@@ -47,9 +47,11 @@ class Unread(list[Any], metaclass=_LikeDict):
 
     def __setitem__(self, *_: Any) -> None: ...
 
-    def append(self, _: Any) -> None: ...
+    def append(self, _: Any) -> None:
+        """Keeps nothing."""
 
-    def extend(self, _: Any) -> None: ...
+    def extend(self, _: Any) -> None:
+        """Keeps nothing."""
 
 
 def _plain_dict(*_: Any) -> dict[Any, Any]:
@@ -92,7 +94,7 @@ def _names(file: IO[bytes], pickles: int) -> set[str]:
         for _ in range(pickles):
             for code, argument, _ in pickletools.genops(file):
                 if code.name == "GLOBAL":
-                    module, _, name = argument.partition(" ")
+                    module, _, name = str(argument).partition(" ")
                     found.add(f"{_RENAMED.get(module, module)}.{name}")
     except (ValueError, EOFError, UnpicklingError):
         pass  # not a pickle, or a damaged one: `torch.load` refuses it

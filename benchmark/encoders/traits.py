@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from benchmark.encoders.match import weights_of
 from benchmark.errors import UserError
-from methods.backbone_spec import BACKBONES, VIT_WIDTHS, BackboneSpec
+from methods.backbone_spec import BACKBONES, VIT_WIDTHS, BackboneSpec, vit_heads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ def backbone_of(config: Path) -> BackboneSpec:
     try:
         settings = _of_timm(described) if "architecture" in described else _of_transformers(described)
         if settings is not None:
-            return BackboneSpec.model_validate(settings)
+            return _without_defaults(settings)
     except (ValidationError, TypeError, ValueError, KeyError, AttributeError):
         pass
     what = described.get("architecture") or described.get("model_type") or "no model_type"
@@ -64,6 +64,15 @@ def backbone_of(config: Path) -> BackboneSpec:
         f"{config}: describes {what}, which is none of {', '.join(BACKBONES)} as far as its settings tell; "
         "if it is one, name it by --backbone"
     )
+
+
+def _without_defaults(settings: dict[str, Any]) -> BackboneSpec:
+    """The backbone without settings that change nothing: its record equals that of `--backbone NAME`."""
+    spec = BackboneSpec.model_validate(settings)
+    plain = {"patch_size": 16, "width": VIT_WIDTHS.get(spec.name), "depth": 12}
+    plain["heads"] = vit_heads(spec.model_copy(update={"heads": None})) if spec.kind == "vit" else None
+    given = spec.model_dump(exclude_unset=True)
+    return BackboneSpec.model_validate({name: value for name, value in given.items() if value != plain.get(name)})
 
 
 def _of_timm(described: dict[str, Any]) -> dict[str, Any] | None:
@@ -93,6 +102,4 @@ def _of_transformers(described: dict[str, Any]) -> dict[str, Any] | None:
     width, depth = described.get("hidden_size", 768), described.get("num_hidden_layers", 12)
     name = next((name for name, own in VIT_WIDTHS.items() if own == width), "vit_tiny")
     settings: dict[str, Any] = {"name": name, "patch_size": described.get("patch_size", 16)}
-    settings |= {"width": width} if VIT_WIDTHS[name] != width else {}
-    settings |= {"depth": depth} if depth != 12 else {}
-    return {**settings, "heads": described.get("num_attention_heads", 12)}
+    return {**settings, "width": width, "depth": depth, "heads": described.get("num_attention_heads", 12)}

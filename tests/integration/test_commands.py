@@ -160,14 +160,14 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
         asked = resolve_sweep(spec, path, budget=values["budget"], settings=values["settings"] or [])
         assert len(asked.spaces) == len(spec.entries)
     elif name == "evaluate":
-        from benchmark.cli.evaluate import _backbone
+        from benchmark.cli.evaluate import _parsed
         from benchmark.data.spec import dataset_names
         from benchmark.encoders.formats import FORMATS
 
         assert values["form"] in ("auto", *FORMATS)
         assert set((values["protocols"] or "").split(",")) - {""} <= set(FURTHER)
         if values["backbone"] is not None:
-            _backbone(values["backbone"])
+            _parsed(values["backbone"])
         if values["dataset"] is not None:
             assert values["dataset"] in dataset_names()
     elif name == "list":

@@ -85,7 +85,7 @@ def _stem(spec: BackboneSpec, width: int) -> tuple[str, ...]:
 
 
 def _first_block(spec: BackboneSpec, width: int) -> tuple[str, ...]:
-    """timm fixes the stem at 64 channels, and so the first block's input."""
+    """Timm fixes the stem at 64 channels, and so the first block's input."""
     if spec.name in _BASIC:
         return (
             f"net.layer1[0].conv1 = nn.Conv2d({width}, {width}, 3, padding=1, bias=False)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickletools
 import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from contextlib import contextmanager
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-# Names of Python 2, which pickles of protocol 2 keep.
-_RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 # What settings have no reason to refer to: a file that does is refused. `os` and `sys` are, by torch.
 _REFUSED_MODULES = frozenset({"importlib", "runpy", "shutil", "socket", "subprocess", "webbrowser"})
 _REFUSED = frozenset(f"builtins.{name}" for name in ("eval", "exec", "compile", "__import__", "open"))
@@ -95,7 +94,9 @@ def _names(file: IO[bytes], pickles: int) -> set[str]:
             for code, argument, _ in pickletools.genops(file):
                 if code.name == "GLOBAL":
                     module, _, name = str(argument).partition(" ")
-                    found.add(f"{_RENAMED.get(module, module)}.{name}")
+                    # Pickles of protocol 2 keep names of Python 2.
+                    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+                    found.add(f"{module}.{name}")
     except (ValueError, EOFError, UnpicklingError):
         pass  # not a pickle, or a damaged one: `torch.load` refuses it
     return found

@@ -28,8 +28,9 @@ _RESNETS = {
 
 def vit_traits(content: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of the backbone that show in the tensors of a ViT: its class token, design and registers."""
-    last = {name.rsplit(".", 1)[-1]: value for part in weights_of(content).values() for name, value in part.items()}
-    scaled = any(re.search(r"\.(ls1\.gamma|gamma_1)$", name) for part in weights_of(content).values() for name in part)
+    tensors = {name: value for part in weights_of(content).values() for name, value in part.items()}
+    last = {name.rpartition(".")[2]: value for name, value in tensors.items()}
+    scaled = any(name.endswith((".ls1.gamma", ".gamma_1")) for name in tensors)
     if "cls_token" not in last:
         return {}
     traits: dict[str, Any] = {"class_token": "features"}

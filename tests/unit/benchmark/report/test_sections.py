@@ -141,7 +141,7 @@ def test_a_prediction_is_drawn_in_its_ladders_section_where_it_was_asked_for(
 @pytest.mark.slow
 def test_encoders_trained_elsewhere_have_rows_and_no_empty_chart(make_record: Any, store: Any, tmp_path: Path) -> None:
     page, markdown = report(store, tmp_path, [make_external(top1=41.0)])
-    assert "On cifar10-jpeg, theirs reaches a linear top-1 of 41.0" in page.words and "Training |" not in markdown
+    assert "On cifar10-jpeg, theirs reaches a linear top-1 of 41.0" in page.words
     assert not list((tmp_path / "report").rglob("*.svg"))
     _, markdown = report(store, tmp_path, [make_external(top1=41.0), make_record("byol", top1=45.0)])
     table = markdown[markdown.index("| Entry") :].partition("\n\n")[0]

@@ -161,6 +161,24 @@ def dinov3(weights: Weights) -> Any:
     return names
 
 
+def transformers_dinov3(weights: Weights) -> Any:
+    """`model.safetensors` of DINOv3ViTModel."""
+    names = {name: value for name, value in dinov3(weights).items() if not name.endswith((".bias_mask", ".periods"))}
+    rules = [
+        (r"^(cls_token|mask_token)$", r"embeddings.\1"),
+        (r"^storage_tokens$", "embeddings.register_tokens"),
+        (r"^patch_embed\.proj\.", "embeddings.patch_embeddings."),
+        (r"^blocks\.", "layer."),
+        (r"attn\.([qkv])\.", r"attention.\1_proj."),
+        (r"attn\.proj\.", "attention.o_proj."),
+        (r"mlp\.fc1\.", "mlp.up_proj."),
+        (r"mlp\.fc2\.", "mlp.down_proj."),
+        (r"\.ls([12])\.gamma$", r".layer_scale\1.lambda1"),
+    ]
+    every = renamed(split(names), rules)
+    return {name: value for name, value in every.items() if not name.endswith("k_proj.bias")}
+
+
 def convnext(weights: Weights) -> Any:
     """`convnext_tiny_1k_224_ema.pth` of ConvNeXt's own repository."""
     rules = [
@@ -213,6 +231,7 @@ PUBLISHED: dict[str, tuple[Callable[[Weights], Any], dict[str, Any]]] = {
     "DINOv2 while training": (dinov2_training, {**_VIT, "design": "dinov2", "registers": 4}),
     "transformers DINOv2": (transformers_dinov2, {**_VIT, "design": "dinov2", "registers": 4}),
     "DINOv3": (dinov3, {**_VIT, "design": "dinov3", "registers": 4}),
+    "transformers DINOv3": (transformers_dinov3, {**_VIT, "design": "dinov3", "registers": 4}),
     "timm ConvNeXt": (convnext_timm, _CONVNEXT),
     "ConvNeXt": (convnext, _CONVNEXT),
     "transformers ConvNeXt": (transformers_convnext, _CONVNEXT),

@@ -72,6 +72,7 @@ _DEVICES = "starts processes, which tests/integration/test_devices.py does (gloo
 _SWEEP = "trains a whole sweep: tests/integration/test_sweep.py runs a small one, --show and its report included"
 _SPREAD = "needs results of several seeds: unit tests of cli make a study and runs"
 _CHECKPOINT = "needs somebody's weights and a dataset: tests/integration/test_foreign.py makes small ones"
+_EXPORT = "needs the folder of a run: tests/integration/test_export.py has one"
 _HARDWARE = "another machine's measurement: unit tests of cli and report, with invented ones"
 _COST = "minutes of measurement: tests/integration/test_cost.py, on fewer images"
 _LADDER = "needs a ladder of hours: unit tests of cli and report, with invented records"
@@ -126,6 +127,12 @@ ONLY_READ: dict[str, str] = {
     "bench sweep --show mask_ratio --detect 1": _SPREAD,
     "bench report results/mask_ratio --out reports/mask": _SWEEP,
     "bench evaluate weights.pth --backbone resnet50 --dataset imagenette --data DATA --name theirs": _CHECKPOINT,
+    "bench evaluate FOLDER --dataset imagenette --data DATA --size 224": _CHECKPOINT,
+    "bench evaluate hf://facebook/dinov2-small --dataset imagenette --data DATA --size 224 --download": _CHECKPOINT,
+    "bench export RUN --to timm --out encoder.safetensors": _EXPORT,
+    "bench export RUN --to timm --out FOLDER": _EXPORT,
+    "bench export RUN --to torchvision --out encoder.safetensors": _EXPORT,
+    "bench export RUN --to onnx --out encoder.onnx": _EXPORT,
     "bench evaluate weights.ckpt --backbone resnet18,stem=small_pad2 --dataset cifar10 --format solo-learn --protocols "
     "lowshot-v1": _CHECKPOINT,
 }

@@ -13,6 +13,7 @@ from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.options import Data, Device, Download, Out, Quiet, Share, words
 from benchmark.cli.pages import read_results
 from benchmark.cli.request import load_images, named_dataset
+from benchmark.data.spec import dataset_info
 from benchmark.encoders.export import export as export_encoder
 from benchmark.encoders.formats import Foreign
 from benchmark.encoders.hub import CONFIG, HUB, fetched, is_model_folder
@@ -58,8 +59,10 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score finished runs by further protocols, or a checkpoint trained elsewhere as our runs are scored."""
-    evaluation = _Evaluation(data, download, device, share, ConsoleReporter(quiet))
     checkpoint = _checkpoint(targets, backbone is not None, download=download)
+    if targets[0].startswith(HUB) and dataset is not None and _is_embedded(dataset):
+        download = False  # it was for the model: such a dataset has nothing to fetch
+    evaluation = _Evaluation(data, download, device, share, ConsoleReporter(quiet))
     # A checkpoint's own dataset is the one of `--dataset`: there is none to transfer to.
     other = None if checkpoint else dataset
     further = tuple(words(protocols) or ())
@@ -165,6 +168,14 @@ def _checkpoint(targets: list[str], described: bool, *, download: bool) -> Path 
     if path.is_dir() or not described:
         return None
     raise UserError(f"{path}: no such file")
+
+
+def _is_embedded(dataset: str) -> bool:
+    """Whether a dataset comes with a package, so that there is nothing to fetch."""
+    try:
+        return dataset_info(dataset).location == "embedded"
+    except ValueError:  # its name is checked, and explained, where it is read
+        return False
 
 
 def _backbone(checkpoint: Path, text: str | None) -> BackboneSpec:

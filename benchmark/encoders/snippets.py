@@ -100,7 +100,7 @@ def _first_block(spec: BackboneSpec, width: int) -> tuple[str, ...]:
 
 
 def code(library: str, recipe: Recipe, weights: str) -> str:
-    """A program that makes the network and loads weights from a file; it ends with `net` and `normalise`."""
+    """A program that makes the network and loads weights from a file; it leaves `net`, `mean` and `std`."""
     options = ", ".join(f"{name}={value!r}" for name, value in recipe.options.items())
     make = f"timm.create_model({recipe.name!r}, {options})"
     if library == "torchvision":

@@ -18,9 +18,13 @@ from torch import Tensor, nn
 from cnn_jepa.narrow import make_narrow_safe
 from methods.backbone_spec import BACKBONES, CONVNEXTS, BackboneSpec, vit_heads, vit_width
 
+DINOV3 = "vit_small_patch16_dinov3_qkvb"
+"""timm's DINOv3 with biases; all of its sizes are options."""
+
 __all__ = [
     "BACKBONES",
     "CNN",
+    "DINOV3",
     "Backbone",
     "BackboneSpec",
     "ClassTokenViT",
@@ -222,7 +226,7 @@ def _build_vit(spec: BackboneSpec, image_size: int, grid: tuple[int, int]) -> Ba
     }
     if spec.design == "dinov3":
         registers = {"num_reg_tokens": spec.registers or 0, "global_pool": "token"}
-        return ClassTokenViT(spec, timm.create_model(f"{spec.name}_patch16_dinov3_qkvb", **options, **registers), width)
+        return ClassTokenViT(spec, timm.create_model(DINOV3, **options, **registers), width)
     net = timm.create_model(f"{spec.name}_patch16_224", **options, **vit_options(spec))
     if spec.class_token is not None:
         return ClassTokenViT(spec, net, width)

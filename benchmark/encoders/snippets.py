@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.data.datasets import IMAGENET_MEAN, IMAGENET_STD
 from benchmark.errors import UserError
 from methods.backbone_spec import CONVNEXTS, BackboneSpec, vit_heads, vit_width
-from methods.backbones import vit_options
+from methods.backbones import DINOV3, vit_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,17 +46,14 @@ def timm_recipe(spec: BackboneSpec, image_size: int) -> Recipe:
 
 def _vit(spec: BackboneSpec, image_size: int) -> Recipe:
     options: dict[str, Any] = {"img_size": image_size, "patch_size": spec.patch_size or 16, "num_classes": 0}
-    if spec.width is not None:
-        options["embed_dim"] = vit_width(spec)
     if spec.depth is not None:
         options["depth"] = spec.depth
-    if spec.width is not None or spec.heads is not None:
-        options["num_heads"] = vit_heads(spec)
+    if spec.width is not None or spec.heads is not None or spec.design == "dinov3":
+        options |= {"embed_dim": vit_width(spec), "num_heads": vit_heads(spec)}
     if spec.design == "dinov3":
-        if spec.class_token != "features":
-            raise UserError("timm pools the patch tokens of DINOv3 before its last norm, ours behind it; use --to onnx")
-        options |= {"num_reg_tokens": spec.registers or 0, "global_pool": "token"}
-        return Recipe(f"{spec.name}_patch16_dinov3_qkvb", options)
+        pool = "token" if spec.class_token == "features" else "avg"
+        options |= {"num_reg_tokens": spec.registers or 0, "global_pool": pool}
+        return Recipe(DINOV3, options)
     return Recipe(f"{spec.name}_patch16_224", {**options, **vit_options(spec)})
 
 

@@ -45,10 +45,14 @@ def evaluate(
     Raises:
         ValueError: a split is empty or the encoder's features are not finite.
     """
-    subject = FrozenSubject(encoder=ready(encoder, data, device), data=data, device=device, split=split)
-    info = encoder.info
+    return scored(FrozenSubject(encoder=ready(encoder, data, device), data=data, device=device, split=split))
+
+
+def scored(subject: FrozenSubject) -> EncoderScores | ValidationScores:
+    """The scores of an encoder that is ready, on the split of its subject. Errors as of `evaluate`."""
+    info = subject.encoder.info
     described = {"weights": info.weights, "pooling": info.pooling, "dimension": info.dimension}
-    schema = EncoderScores if split == "test" else ValidationScores
+    schema = EncoderScores if subject.split == "test" else ValidationScores
     return schema.model_validate({**described, **_scores(subject)})
 
 
@@ -62,12 +66,13 @@ def evaluate_point(encoder: Encoder, data: ProbeData, device: torch.device) -> d
     """
     subject = FrozenSubject(encoder=ready(encoder, data, device), data=data, device=device, split="validation")
     scores = _scores(subject)
+    return {**{name: scores[name] for name in ("linear_top1", "knn20", "knn200")}, **spread(subject)}
+
+
+def spread(subject: FrozenSubject) -> dict[str, float]:
+    """How far an encoder's features of the validation split spread: `feature_std` and `rankme`, small in a collapse."""
     features_ND = subject.validation[0]
-    return {
-        **{name: scores[name] for name in ("linear_top1", "knn20", "knn200")},
-        "feature_std": feature_std(features_ND),
-        "rankme": rankme(features_ND),
-    }
+    return {"feature_std": feature_std(features_ND), "rankme": rankme(features_ND)}
 
 
 def ready(encoder: Encoder, data: ProbeData, device: torch.device) -> Encoder:

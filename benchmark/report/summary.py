@@ -92,13 +92,14 @@ def _best(rows: Sequence[Row], comparison: Comparison) -> str:
     best = rows[0]
     kind = "95% interval over seeds" if best.accuracy.ci95 is not None else "sampling error of the test split"
     status = f"preliminary, {_seeds_of(best)}" if best.preliminary else _seeds_of(best)
-    where = f"{budget_text(comparison.first)} on {comparison.first.dataset.name}".strip()
+    budget, dataset = budget_text(comparison.first), comparison.first.dataset.name
+    where = f"After {budget} on {dataset}" if budget else f"On {dataset}"  # unknown for encoders trained elsewhere
     width = "" if best.half_width is None else f"; ± is the {kind}"
     verb = (
         "has the highest linear top-1 of the self-supervised entries:" if len(rows) > 1 else "reaches a linear top-1 of"
     )
     reached = with_interval(best.accuracy.mean, best.half_width)
-    text = f"After {where}, {name_of(best)} {verb} {reached}% ({status}{width})"
+    text = f"{where}, {name_of(best)} {verb} {reached}% ({status}{width})"
     return text + _open_order(best, rows[1:], comparison) + "."
 
 

@@ -80,7 +80,7 @@ def test_a_run_in_lines(make_record: Any) -> None:
         entry=SimpleNamespace(name="byol"), seed=1, budget="steps=4", method=SimpleNamespace(trainable=True)
     )
     reporter.run_started(spec, 1, 2, None)
-    reporter.run_advanced(0.5, 0.25, 100.0, 60.0)  # too soon after the last line
+    reporter.run_advanced(0.5, 0.25, 100.0, 60.0, None)  # too soon after the last line
     reporter.run_ended(make_record("byol", 1, top1=45.0))
     reporter.run_started(spec, 2, 2, 0.5)
     reporter.run_ended(make_record("byol", 1, status="failed", message="out of memory", measured=False))

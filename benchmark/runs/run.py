@@ -110,7 +110,7 @@ class Run(Callbacks):
         training = self.training
         if training is None:
             return None
-        state = self.ranks.first(lambda: load_state(self.folder, self.spec.key))
+        state = self.ranks.first(lambda: load_state(self.folder, self.spec.key, self._reporter.say))
         if state is None:
             return None
         self.method.load_state_dict(state.method)

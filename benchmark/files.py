@@ -99,7 +99,7 @@ class _StrictLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
                 continue
-            key, line = self.construct_object(key_node), key_node.start_mark.line + 1  # type: ignore[no-untyped-call]
+            key, line = self.construct_object(key_node), key_node.start_mark.line + 1
             if key in first:
                 problem = f"the key '{key}' appears twice, in lines {first[key]} and {line}; keep one of them"
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)

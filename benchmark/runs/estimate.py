@@ -88,7 +88,8 @@ def estimate(
             if price is not None and flops and price.entry.flops_per_step is None:
                 price = None
             if price is None or evaluation:
-                what = " and ".join(["a few steps"] * (price is None) + ["a probe"] * evaluation)
+                new = probes is not None and str(spec.backbone) not in probes
+                what = " and ".join(["a few steps"] * (price is None) + ["a probe"] * new) or "the state"
                 reporter.say(f"trying out {what}, for an estimate: {name} ({len(trials) + 1} of {len(trained)})")
             try:
                 trials[name] = _try_out(spec, dataset, device, reporter, stop_signal, probes, flops, price)

@@ -124,7 +124,8 @@ def test_entries_of_one_backbone_share_a_probe(
     monkeypatch.setattr(planning, "evaluate_point", counted)
     specs = make_specs("simclr", "supervised", "cnn_jepa")
     results = estimate(specs, dataset, torch.device("cpu"), notes, StopSignal(notes.say), evaluation=True)
-    simclr, supervised, cnn_jepa = (result.evaluation or 0.0 for result in results)
+    seconds = {result.spec.entry.name: result.evaluation or 0.0 for result in results}
+    simclr, supervised, cnn_jepa = (seconds[name] for name in ("simclr", "supervised", "cnn_jepa"))
     assert len(probes) == 1 and simclr == supervised > 0.0
     # Two points of 60 images each, and at the end 80 less the last point's; CNN-JEPA has a second encoder, with
     # statistics of its own.

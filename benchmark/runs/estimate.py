@@ -51,6 +51,14 @@ class _Trial:
     price: StepPrice | None = None
 
 
+@dataclass(frozen=True)
+class _Probe:
+    """What a probe of one backbone takes: seconds per image that passes the encoder, and peak bytes."""
+
+    seconds: float
+    memory: int | None
+
+
 def estimate(
     specs: Sequence[RunSpec],
     dataset: Dataset,
@@ -77,7 +85,7 @@ def estimate(
         groups.setdefault((spec.entry.name, str(spec.budget)), []).append(spec)
     flops = any(spec.budget.kind == "flops" for spec in specs)
     trials: dict[str, _Trial] = {}
-    probes: dict[str, float] | None = {} if evaluation else None
+    probes: dict[str, _Probe] | None = {} if evaluation else None
     estimates = []
     trained = {spec.entry.name for spec in specs if spec.method.trainable}
     for (name, _), (spec, *others) in groups.items():
@@ -89,7 +97,7 @@ def estimate(
                 price = None
             if price is None or evaluation:
                 new = probes is not None and str(spec.backbone) not in probes
-                what = " and ".join(["a few steps"] * (price is None) + ["a probe"] * new) or "the state"
+                what = " and ".join(["a few steps"] * (price is None) + ["a probe"] * new) or "the size of its state"
                 reporter.say(f"trying out {what}, for an estimate: {name} ({len(trials) + 1} of {len(trained)})")
             try:
                 trials[name] = _try_out(spec, dataset, device, reporter, stop_signal, probes, flops, price)
@@ -130,7 +138,7 @@ def _try_out(
     device: torch.device,
     reporter: Reporter,
     stop_signal: StopSignal,
-    probes: dict[str, float] | None,
+    probes: dict[str, _Probe] | None,
     flops: bool,
     price: StepPrice | None,
 ) -> _Trial:
@@ -149,10 +157,14 @@ def _try_out(
                 state = _bytes((run.method.state_dict(), training.optimizer.state_dict()))
             disk = 2 * state + _bytes(run.method.backbone.state_dict())
             counted = flops_per_step(training) if flops and price is None else None
-            spent = None if probes is None else _evaluation_time(run, probes)
+            spent, memory = None, run.memory.largest()
+            if probes is not None:
+                probe = _probe(run, probes)
+                spent = _evaluation_time(run, probe)
+                memory = max(filter(None, (memory, probe.memory)), default=None)
             if price is not None:
                 return replace(_of_price(price), evaluation=spent, disk=disk)
-            return _Trial(step, counted, spent, run.memory.largest(), disk)
+            return _Trial(step, counted, spent, memory, disk)
         finally:
             run.close()
 
@@ -163,20 +175,22 @@ def _of_price(price: StepPrice) -> _Trial:
     )
 
 
-def _evaluation_time(run: Run, probes: dict[str, float]) -> float:
-    """Seconds of all probes of a run, in proportion to the images that pass its encoders.
-
-    Args:
-        probes: seconds per image of a probe, by backbone; measured here where it lacks the run's.
-    """
+def _probe(run: Run, probes: dict[str, _Probe]) -> _Probe:
+    """What a probe of the run's backbone takes; measured, and added to `probes`, where it is not there yet."""
     name = str(run.spec.backbone)
     if name not in probes:
         start = time.perf_counter()
         with run.memory.left_out():
             evaluate_point(run.primary, run.point_data, run.device)
-        probes[name] = (time.perf_counter() - start) / run.images_of_points(1)
+        seconds = (time.perf_counter() - start) / run.images_of_points(1)
+        probes[name] = _Probe(seconds, run.memory.largest())
+    return probes[name]
+
+
+def _evaluation_time(run: Run, probe: _Probe) -> float:
+    """Seconds of all probes of a run, in proportion to the images that pass its encoders."""
     points = run.spec.experiment.evaluation.points
-    return probes[name] * (run.images_of_points(points) + run.images_at_end(known=True))
+    return probe.seconds * (run.images_of_points(points) + run.images_at_end(known=True))
 
 
 def _estimate(spec: RunSpec, runs: int, trial: _Trial | None, dataset: Dataset, devices: int) -> Estimate:

@@ -211,8 +211,7 @@ class Run(Callbacks):
         self._tracker.follow(training.history, self.ledger.images_per_second)
         progress = training.progress
         remaining = self.ledger.training_time * (1 - progress) / max(progress, 1e-9)
-        points = self.spec.experiment.evaluation.points
-        left = points - math.floor(progress * points + 1e-9)
+        left = self.spec.experiment.evaluation.points - training.points_done
         probes = self._probes.estimate(self.images_of_points(left) + self.images_at_end(known=left > 0))
         self._reporter.run_advanced(progress, loss, self.ledger.images_per_second, remaining, probes)
 

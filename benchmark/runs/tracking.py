@@ -139,10 +139,10 @@ def _close_mlflow(logger: Any, status: End) -> None:
 class Tool:
     """What a tracker is, the modules that it needs, and how a run's logger is opened and closed."""
 
-    description: str
     modules: tuple[str, ...]
     open: Callable[[Subject], Logger]
     close: Callable[[Logger, End], None] = lambda logger, status: logger.finalize(status)
+    description: str = ""
 
     def missing(self) -> list[str]:
         """The modules that are not installed."""
@@ -150,18 +150,18 @@ class Tool:
 
 
 TOOLS: dict[str, Tool] = {
-    "tensorboard": Tool("TensorBoard: files in the results folder", ("tensorboard",), _tensorboard),
+    "tensorboard": Tool(("tensorboard",), _tensorboard, description="TensorBoard: files in the results folder"),
     "wandb": Tool(
-        "Weights & Biases: offline, unless WANDB_MODE says otherwise",
         ("wandb", "pytorch_lightning"),
         _wandb,
         _close_wandb,
+        "Weights & Biases: offline, unless WANDB_MODE says otherwise",
     ),
     "mlflow": Tool(
-        "MLflow: a database in the results folder, unless MLFLOW_TRACKING_URI names another",
         ("mlflow", "pytorch_lightning", "alembic"),
         _mlflow,
         _close_mlflow,
+        "MLflow: a database in the results folder, unless MLFLOW_TRACKING_URI names another",
     ),
 }
 

@@ -72,7 +72,12 @@ def test_a_folder_is_converted_inspected_and_verified(bench: Any, tmp_path: Path
 def test_views_are_drawn_with_the_methods_recipe(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
     monkeypatch.setattr(datasets, "load_dataset", lambda spec, *_, **__: spec.name)
-    monkeypatch.setattr(method_views, "write_gallery", lambda *arguments: seen.update(arguments=arguments))
+    monkeypatch.setattr(
+        method_views, "write_gallery", lambda *arguments: seen.update(arguments=arguments) or ["view 1"]
+    )
     out = tmp_path / "views.png"
-    assert bench("data", "views", "--method", "simclr", "--out", out) == (0, f"{out}\n")
+    assert bench("data", "views", "--method", "simclr", "--out", out) == (
+        0,
+        f"columns: image; then three times: view 1\n{out}\n",
+    )
     assert seen["arguments"] == ("shapes", "simclr", "small", out)

@@ -70,7 +70,9 @@ def evaluate(
     """
     encoder_ready = ready(encoder, data, device, watch)
     known = before if encoder_ready is encoder else None
-    return scored(FrozenSubject(encoder_ready, data, device, split, watch=watch, before=known))
+    return scored(
+        FrozenSubject(encoder=encoder_ready, data=data, device=device, split=split, watch=watch, before=known)
+    )
 
 
 def scored(subject: FrozenSubject) -> EncoderScores | ValidationScores:

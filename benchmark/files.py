@@ -1,19 +1,20 @@
-"""Writing files and locking folders; the messages where that fails."""
+"""Writing files, reading YAML and locking folders; the messages where that fails."""
 
 from __future__ import annotations
 
 import errno
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import yaml
 from filelock import FileLock, Timeout
 
 from benchmark.errors import UserError
 from benchmark.text import first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator
     from pathlib import Path
 
 
@@ -110,3 +111,37 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, which also refuses a key that appears twice: the first value would be lost silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        first: dict[Hashable, int] = {}
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key, line = self.construct_object(key_node), key_node.start_mark.line + 1
+            if key in first:
+                problem = f"the key '{key}' appears twice, in lines {first[key]} and {line}; keep one of them"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
+            first[key] = line
+        return super().construct_mapping(node, deep)
+
+
+def load_yaml(text: str) -> Any:
+    """The value of a YAML text; raises `yaml.YAMLError`, also where a key appears twice in one mapping."""
+    return yaml.load(text, _StrictLoader)
+
+
+def read_yaml(path: Path) -> Any:
+    """The value in a YAML file; raises a `UserError` with path and line where it cannot be read."""
+    try:
+        with reading(path):
+            return load_yaml(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{where}: {getattr(error, 'problem', None) or 'not YAML'}") from None

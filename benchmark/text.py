@@ -19,6 +19,11 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+def remaining_text(training: float, probes: float | None) -> str:
+    """What remains of a run: `2.5 min left`, or that of its training alone where the time of its probes is unknown."""
+    return f"{duration(training)} of training left" if probes is None else f"{duration(training + probes)} left"
+
+
 def with_interval(mean: float | None, half_width: float | None = None, digits: int = 1) -> str:
     """A mean with half the width of its interval, such as `45.0 ± 1.0`; empty if unknown."""
     if mean is None:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from cnn_jepa.narrow import NarrowConv2d
 from cnn_jepa.program import Program, Reach, Ref, Step, mutates, run
 from cnn_jepa.reach import POOLS, find_reach
 
@@ -30,7 +31,7 @@ _POINTWISE = (*_KEEP_ZERO, nn.Sigmoid, nn.Softplus, nn.Hardsigmoid)
 # SyncBatchNorm takes its statistics over all processes of a group.
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 # Layers on maps `(B, C, H, W)`, and layers on the last axis of `(B, H, W, C)`.
-_CHANNELS_FIRST = (nn.Conv2d, *POOLS, *BATCH_NORMS)
+_CHANNELS_FIRST = (nn.Conv2d, NarrowConv2d, *POOLS, *BATCH_NORMS)
 _CHANNELS_LAST = (nn.LayerNorm, nn.Linear)
 _LAYERS = (*_POINTWISE, *_CHANNELS_FIRST, *_CHANNELS_LAST)
 

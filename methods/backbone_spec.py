@@ -13,6 +13,9 @@ CONVNEXTS = ("convnext_tiny",)
 VIT_WIDTHS = {"vit_tiny": 192, "vit_small": 384, "vit_base": 768}
 BACKBONES = (*RESNETS, *CONVNEXTS, *VIT_WIDTHS)
 
+# Settings of ViTs that only networks trained elsewhere have.
+_FOREIGN = ("design", "registers")
+
 
 class BackboneSpec(Config):
     """Which network.
@@ -27,6 +30,9 @@ class BackboneSpec(Config):
         heads: of a ViT's attention; one per 64 channels by default (3, 6 and 12), or per 32.
         class_token: of a ViT: `features` takes the token's last state as the feature vector, `beside` takes the mean of
             the patch tokens. None: the network has no such token.
+        design: of a ViT trained elsewhere, where it is not the plain one: `dinov2` scales the output of its layers,
+            `dinov3` also turns queries and keys by their positions instead of adding positions.
+        registers: of a ViT trained elsewhere: tokens beside the class token that features do not look at.
     """
 
     name: str = "resnet18"
@@ -36,6 +42,8 @@ class BackboneSpec(Config):
     patch_size: Count | None = None
     heads: Count | None = None
     class_token: Literal["features", "beside"] | None = None
+    design: Literal["dinov2", "dinov3"] | None = None
+    registers: Count | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> BackboneSpec:
@@ -43,7 +51,7 @@ class BackboneSpec(Config):
             raise ValueError(f"unknown backbone '{self.name}'; {nearest(self.name, BACKBONES)}")
         vit = self.kind == "vit"
         resnet = self.name in RESNETS
-        vit_keys = dict.fromkeys(("depth", "patch_size", "heads", "class_token"), vit)
+        vit_keys = dict.fromkeys(("depth", "patch_size", "heads", "class_token", *_FOREIGN), vit)
         for key, allowed in {"stem": resnet, "width": resnet or vit, **vit_keys}.items():
             if not allowed and key in self.model_fields_set and getattr(self, key) not in (None, "imagenet"):
                 raise ValueError(f"'{key}' does not apply to {self.name}")
@@ -51,12 +59,16 @@ class BackboneSpec(Config):
             raise ValueError(f"width is {self.width}; a ViT's has to be divisible by 32")
         if vit and self.heads is not None and vit_width(self) % self.heads:
             raise ValueError(f"heads is {self.heads}; it has to divide the width, {vit_width(self)}")
+        if (self.design or self.registers) and self.class_token is None:
+            raise ValueError(
+                "a network with design or registers has a class token, too: class_token=features or beside"
+            )
         return self
 
     @model_serializer(mode="wrap")
     def _without_unset_later_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leaves out keys added later where they are unset, so that records from before and after compare equal."""
-        later = ("heads", "class_token")
+        later = ("heads", "class_token", *_FOREIGN)
         values: dict[str, Any] = handler(self)
         return {name: value for name, value in values.items() if name not in later or value is not None}
 
@@ -75,7 +87,8 @@ class BackboneSpec(Config):
     @property
     def elsewhere(self) -> str | None:
         """The setting that only networks trained elsewhere have; this suite trains nothing with it."""
-        return "stem=small_pad2" if self.stem == "small_pad2" else None
+        foreign = next((name for name in _FOREIGN if getattr(self, name) is not None), None)
+        return foreign or ("stem=small_pad2" if self.stem == "small_pad2" else None)
 
     def grid(self, image_size: int) -> tuple[int, int]:
         """Rows and columns of the feature map.

@@ -13,18 +13,25 @@ import torch
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
+from cnn_jepa.narrow import make_narrow_safe
 from methods.backbone_spec import BACKBONES, CONVNEXTS, BackboneSpec, vit_heads, vit_width
+
+DINOV3 = "vit_small_patch16_dinov3_qkvb"
+"""timm's DINOv3 with biases; all of its sizes are options."""
 
 __all__ = [
     "BACKBONES",
     "CNN",
+    "DINOV3",
     "Backbone",
     "BackboneSpec",
+    "ForeignViT",
     "ViT",
     "build_backbone",
     "count_parameters",
     "sincos_positions",
     "use_plain_attention",
+    "vit_options",
 ]
 
 
@@ -188,6 +195,28 @@ class ViT(Backbone):
         return resampled
 
 
+class ForeignViT(Backbone):
+    """A vision transformer of a later design, trained elsewhere: a class token, and registers beside it."""
+
+    @property
+    def pooling(self) -> str:  # type: ignore[override]
+        """What its features are."""
+        return "class token" if self.spec.class_token == "features" else "average of patch tokens"
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Feature maps `(B, D, h, w)` of images `(B, 3, H, W)`: the patch tokens'."""
+        rows, columns = (side // self.spec.stride for side in images.shape[-2:])
+        patches_BND: Tensor = self.net.forward_features(images)[:, self.net.num_prefix_tokens :]
+        return patches_BND.transpose(1, 2).reshape(images.shape[0], self.dimension, rows, columns)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Feature vectors `(B, D)`: the class token's last state, or the mean of the patch tokens'."""
+        if self.spec.class_token == "features":
+            token: Tensor = self.net.forward_features(images)[:, 0]
+            return token
+        return super().features(images)
+
+
 def sincos_positions(dimension: int, grid: tuple[int, int]) -> Tensor:
     """Fixed positions `(N, dimension)`: half the channels for the row, half for the column (MoCo v3, section 4.3).
 
@@ -230,6 +259,7 @@ def _build_resnet(spec: BackboneSpec) -> CNN:
     net = timm.create_model(spec.name, **options)
     if spec.stem != "imagenet" or width != 64:
         _replace_stem(net, spec.stem, width)
+    make_narrow_safe(net.modules())
     return CNN(spec, net, net.num_features)
 
 
@@ -264,25 +294,37 @@ def _replace_stem(net: Any, stem: str, width: int) -> None:
 
 def _build_vit(spec: BackboneSpec, image_size: int, grid: tuple[int, int]) -> Backbone:
     width = vit_width(spec)
-    depth = {} if spec.depth is None else {"depth": spec.depth}
-    net = timm.create_model(
-        f"{spec.name}_patch16_224",
-        embed_dim=width,
-        num_heads=vit_heads(spec),
-        img_size=image_size,
-        patch_size=spec.patch_size or 16,
-        class_token=spec.class_token is not None,
-        global_pool="avg",
-        fc_norm=False,
-        num_classes=0,
-        **depth,
-    )
+    options: dict[str, Any] = {
+        "embed_dim": width,
+        "num_heads": vit_heads(spec),
+        "img_size": image_size,
+        "patch_size": spec.patch_size or 16,
+        "num_classes": 0,
+        **({} if spec.depth is None else {"depth": spec.depth}),
+    }
+    if spec.design == "dinov3":
+        registers = {"num_reg_tokens": spec.registers or 0, "global_pool": "token"}
+        return ForeignViT(spec, timm.create_model(DINOV3, **options, **registers), width)
+    net = timm.create_model(f"{spec.name}_patch16_224", **options, **vit_options(spec))
+    if spec.design or spec.registers:
+        return ForeignViT(spec, net, width)
     net.patch_embed.strict_img_size = False  # `ViT` fits the positions to other sizes
     positions = sincos_positions(width, grid)
     if spec.class_token is not None:
         positions = torch.cat((positions.new_zeros(1, width), positions))  # the token has none (MAE, appendix A.1)
     net.pos_embed = nn.Parameter(positions.unsqueeze(0), requires_grad=False)
     return ViT(spec, net, width)
+
+
+def vit_options(spec: BackboneSpec) -> dict[str, Any]:
+    """What tells a ViT of ours from timm's of its name, beside its sizes: arguments of `timm.create_model`."""
+    pool = "token" if spec.class_token == "features" else "avg"
+    options: dict[str, Any] = {"class_token": spec.class_token is not None, "global_pool": pool, "fc_norm": False}
+    if spec.design == "dinov2":
+        options["init_values"] = 1.0  # the scales of its layers come with its weights
+    if spec.registers:
+        options |= {"reg_tokens": spec.registers, "no_embed_class": True}
+    return options
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -186,3 +186,9 @@ def store(out: Path, record: Record) -> Path:
     text = "".join(json.dumps(line) + "\n" for line in make_history(record))
     (folder / "history.jsonl").write_text(text, encoding="utf-8")
     return folder / "record.json"
+
+
+def make_external(entry: str = "theirs", *, config: dict[str, Any] | None = None, **options: Any) -> Record:
+    """A record of an encoder that was trained elsewhere: no ledger, budget or batch, whatever precision."""
+    settings = {"budget": {}, "batch_size": None, "precision": "32", "tags": ["trained elsewhere"], **(config or {})}
+    return make_record(entry, method="external", experiment="evaluated", config=settings, ledger=None, **options)

@@ -135,6 +135,18 @@ def hardware_key(record: Record) -> str:
     return short_hash(_hardware_fields(record))
 
 
+def frozen_key(record: Record) -> str:
+    """12 hex digits of what the scores of a frozen encoder depend on beside its weights: images, size and protocols.
+
+    How it was trained (batch, precision, budget) is no part of it: for an encoder trained elsewhere it is unknown, and
+    probes compute in float32 whatever training did.
+    """
+    fields = _quality_fields(record)
+    return short_hash(
+        {name: fields[name] for name in ("dataset manifest", "image size", "evaluation", "rules version")}
+    )
+
+
 def comparison_key(record: Record) -> str:
     """The key inside which this record is ranked: the quality key, or under a time budget the cost key."""
     return cost_key(record) if has_time_budget(record) else quality_key(record)

@@ -13,6 +13,7 @@ from benchmark.analysis.comparability import (
     backbone_text,
     comparison_key,
     cost_key,
+    frozen_key,
     grouped,
     hardware_key,
     ladder_key,
@@ -21,6 +22,7 @@ from benchmark.analysis.comparability import (
 from benchmark.analysis.statistics import Summary, sampling_half_width, summarise
 from benchmark.records.budgets import budget_size
 from benchmark.records.invalid import why_invalid
+from benchmark.records.keys import EXTERNAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -191,10 +193,14 @@ class Comparison:
     """The rows that are ranked together: records of one comparison key.
 
     Rows are by falling mean accuracy; then those without one, by name; then the invalid ones.
+
+    `guests` are encoders trained elsewhere that were scored on the same images in the same way. They stand beside the
+    rows, and are no part of what a comparison concludes: nobody knows what they cost.
     """
 
     key: str
     rows: tuple[Row, ...]
+    guests: tuple[Row, ...] = ()
 
     @property
     def first(self) -> Record:
@@ -202,8 +208,13 @@ class Comparison:
         return self.rows[0].first
 
     @property
+    def shown(self) -> list[Row]:
+        """The rows and the guests, in the order of rows."""
+        return sorted([*self.rows, *self.guests], key=_by_accuracy)
+
+    @property
     def records(self) -> list[Record]:
-        """All records."""
+        """All records of the rows."""
         return [record for row in self.rows for record in row.records]
 
     @property
@@ -279,14 +290,26 @@ def valid_rows(records: Sequence[Record], prices: Prices = NO_PRICES) -> list[Ro
     return [row for row in rows_of(records, prices) if row.invalid is None]
 
 
+def _by_accuracy(row: Row) -> tuple[bool, float, str, str]:
+    mean = row.accuracy.mean
+    last = float("inf") if mean is None else -mean
+    return (row.invalid is not None, last, row.first.entry, cost_key(row.first))
+
+
 def comparisons(records: Sequence[Record], prices: Prices = NO_PRICES) -> list[Comparison]:
-    """All comparisons among some records, by dataset, ladder and rising budget."""
-    groups = grouped(rows_of(records, prices), lambda row: comparison_key(row.first))
+    """All comparisons among some records, by dataset, ladder and rising budget.
 
-    def by_accuracy(row: Row) -> tuple[bool, float, str, str]:
-        mean = row.accuracy.mean
-        last = float("inf") if mean is None else -mean
-        return (row.invalid is not None, last, row.first.entry, cost_key(row.first))
-
-    every = [Comparison(key, tuple(sorted(rows, key=by_accuracy))) for key, rows in groups.items()]
+    Encoders trained elsewhere are guests of every comparison whose runs were scored alike; the others have one of their
+    own.
+    """
+    rows = rows_of(records, prices)
+    hosts = {frozen_key(row.first) for row in rows if row.first.method != EXTERNAL}
+    guests = [row for row in rows if row.first.method == EXTERNAL and frozen_key(row.first) in hosts]
+    staying = {id(row) for row in guests}
+    groups = grouped((row for row in rows if id(row) not in staying), lambda row: comparison_key(row.first))
+    welcome = grouped(guests, lambda row: frozen_key(row.first))
+    every = [
+        Comparison(key, tuple(sorted(own, key=_by_accuracy)), tuple(welcome.get(frozen_key(own[0].first), ())))
+        for key, own in groups.items()
+    ]
     return sorted(every, key=lambda c: (c.first.dataset.name, ladder_key(c.first), budget_size(c.first), c.key))

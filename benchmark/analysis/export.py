@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.calibration import own_clock_text
+from benchmark.analysis.names import display
 from benchmark.errors import UserError
 from benchmark.text import with_interval
 
@@ -28,6 +29,8 @@ SORTS: dict[str, tuple[str, bool]] = {
     "flops": ("flops_mean", False),
     "peak_memory": ("peak_memory_mib", False),
 }
+
+_TEXTS = {"Dataset", "Budget", "Entry", "Status", "Flags"}  # columns of the short table that hold no numbers
 
 
 def sorted_by(board: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -97,8 +100,12 @@ def to_markdown(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
 
 
 def to_latex(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
-    """A LaTeX table with the rules of `booktabs`, with a comment for each note below it."""
-    plain = table.replace("±", r"PLUSMINUS", regex=True)
+    """A LaTeX table with the rules of `booktabs`, with a comment for each note below it.
+
+    Entries have their display names, and numbers are aligned on the right.
+    """
+    plain = table.assign(Entry=table["Entry"].map(display)).replace("±", "PLUSMINUS", regex=True)
     styled = plain.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
-    latex: str = styled.to_latex(hrules=True)
+    sides = "".join("l" if name in _TEXTS else "r" for name in table.columns)
+    latex: str = styled.to_latex(hrules=True, column_format=sides)
     return latex.replace("PLUSMINUS", r"$\pm$") + "".join(f"% {note}\n" for note in notes)

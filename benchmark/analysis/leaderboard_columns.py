@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.columns import KEYS, LEADERBOARD_VERSION, SETTINGS, Column, attribute, count, number, text
+from benchmark.analysis.columns import (
+    COMPARISON_KEY,
+    KEYS,
+    LEADERBOARD_VERSION,
+    SETTINGS,
+    Column,
+    attribute,
+    count,
+    number,
+    text,
+)
 from benchmark.analysis.comparability import tags_of
 from benchmark.analysis.differences import differences, ranks
 from benchmark.analysis.values import (
@@ -285,7 +295,8 @@ LEADERBOARD: tuple[Column[BoardRow], ...] = (
         "what the experiment declares, such as `different backbone`",
         lambda at: joined(tag for record in at.row.records for tag in tags_of(record)),
     ),
-    *KEYS,
+    # A guest's own key is that of no comparison.
+    *(replace(c, value=lambda at: at.comparison.key) if c is COMPARISON_KEY else c for c in KEYS),
     text(
         "commit",
         "the code's commit, `+dirty` if files had been changed; several are separated by `; `",

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.columns import COMPARISON_KEY, LEADERBOARD_VERSION, SETTINGS, Column, again, count, number, text
+from benchmark.analysis.columns import (
+    COMPARISON_KEY,
+    LEADERBOARD_VERSION,
+    SETTINGS,
+    Column,
+    again,
+    attribute,
+    count,
+    number,
+    text,
+)
 from benchmark.analysis.comparability import hardware_key
 from benchmark.analysis.statistics import Summary, summarise
 from benchmark.records.folder import read_probes
@@ -55,7 +65,7 @@ def probes_of(records: Sequence[tuple[Path, Record]]) -> tuple[dict[tuple[str, s
 
 def further_tables(comparison: Comparison, probes: Probes) -> list[FurtherTable]:
     """A table for each protocol and dataset with any score; invalid rows are left out."""
-    rows = [row for row in comparison.rows if row.invalid is None]
+    rows = [row for row in comparison.shown if row.invalid is None]
     kinds: dict[tuple[str, str, str], dict[str, dict[int, list[float]]]] = {}  # scores by name and `id` of the row
     for row in rows:
         for record in row.measured:
@@ -75,6 +85,7 @@ def further_tables(comparison: Comparison, probes: Probes) -> list[FurtherTable]
 class ProbeRow:
     """One score of one entry by one protocol on one dataset."""
 
+    comparison: str
     record: Record
     protocol: str
     dataset: str
@@ -92,14 +103,14 @@ PROBES: tuple[Column[ProbeRow], ...] = (
     number("mean", "mean over these runs; accuracies in percent", "summary.mean"),
     number("sd", "standard deviation over these runs", "summary.sd"),
     number("ci95", "half of the 95% interval", "summary.ci95"),
-    *again([COMPARISON_KEY]),
+    *again([replace(COMPARISON_KEY, value=attribute("comparison"))]),
 )
 
 
 def probe_rows(comparison: Comparison, probes: Probes) -> list[ProbeRow]:
     """One row per entry, protocol and score."""
     return [
-        ProbeRow(row.first, table.protocol, table.dataset, name, summary)
+        ProbeRow(comparison.key, row.first, table.protocol, table.dataset, name, summary)
         for table in further_tables(comparison, probes)
         for row, summaries in table.rows
         for name, summary in summaries.items()

@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from benchmark.analysis.comparability import is_vit
+from benchmark.files import read_yaml
 
 if TYPE_CHECKING:
     from benchmark.records.schema import Record
@@ -81,7 +81,7 @@ def published(path: Path = _FILE) -> dict[str, PublishedSource]:
     Raises:
         pydantic.ValidationError: the file does not have the form of `published.yaml`.
     """
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    data = read_yaml(path)
     return TypeAdapter(dict[str, PublishedSource]).validate_python(data)
 
 

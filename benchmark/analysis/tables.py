@@ -35,7 +35,7 @@ def leaderboard(records: Sequence[Record], prices: Prices = NO_PRICES) -> pd.Dat
     Comparisons are in order of dataset and rising budget, rows inside one by falling linear top-1. Rows whose runs all
     failed come last.
     """
-    return frame(LEADERBOARD, [BoardRow(c, row) for c in comparisons(records, prices) for row in c.rows])
+    return frame(LEADERBOARD, [BoardRow(c, row) for c in comparisons(records, prices) for row in c.shown])
 
 
 def runs(records: Sequence[tuple[Path, Record]], folder: Path, prices: Prices = NO_PRICES) -> pd.DataFrame:

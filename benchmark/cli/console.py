@@ -20,7 +20,7 @@ from benchmark.cli.tables import (
     trials_table,
     trials_text,
 )
-from benchmark.text import duration
+from benchmark.text import duration, remaining_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,17 +145,26 @@ class ConsoleReporter:
         elif resumed_at is None:
             self.say(f"{self._label}: starting")
 
-    def run_advanced(self, progress: float, loss: float, images_per_second: float | None, remaining: float) -> None:
+    def run_advanced(
+        self, progress: float, loss: float, images_per_second: float | None, training: float, probes: float | None
+    ) -> None:
         """A run has reached some progress, 0 to 1."""
+        speed = f"{images_per_second:,.0f} images/s, " if images_per_second else ""
+        self._now(self._label, progress, f"loss {loss:.4f}, {speed}{remaining_text(training, probes)}")
+
+    def probing(self, title: str, share: float, state: str, left: float | None) -> None:
+        """A probe of the run has reached some progress, 0 to 1."""
+        self._now(f"{self._label}: {title}", share, state + ("" if left is None else f", {duration(left)} left"))
+
+    def _now(self, label: str, share: float, state: str) -> None:
+        """A bar on a terminal, else a line now and then."""
         if self._quiet:
             return
-        speed = f"{images_per_second:,.0f} images/s, " if images_per_second else ""
-        state = f"loss {loss:.4f}, {speed}{duration(remaining)} left"
         if self._console.is_terminal:
-            self._show(self._label, progress, state)
+            self._show(label, share, state)
         elif time.monotonic() - self._last_line > PLAIN_EVERY:
             self._last_line = time.monotonic()
-            self.say(f"{self._label}: {progress:.0%}, {state}")
+            self.say(f"{label}: {share:.0%}, {state}")
 
     def run_ended(self, record: Record) -> None:
         """A run has ended with this record."""

@@ -179,7 +179,7 @@ def views(
     data: Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")] = None,
     recipe: Annotated[str, typer.Option(help="Scale or file of the recipe.")] = "small",
 ) -> None:
-    """Draw eight images and the views that a method sees of them."""
+    """Draw eight images, the views that a method sees of them, and its masks."""
     if method not in method_names():
         raise UserError(f"unknown method '{method}'; {nearest(method, method_names())}")
     path = find_recipe(recipe, method, None)
@@ -190,5 +190,6 @@ def views(
     from benchmark.runs.method_views import view_config, write_gallery
 
     view_config(method, recipe)
-    write_gallery(load_images(spec, data, ConsoleReporter()), method, recipe, out)
+    columns = write_gallery(load_images(spec, data, ConsoleReporter()), method, recipe, out)
+    typer.echo(f"columns: image; then three times: {', '.join(columns)}")
     typer.echo(out)

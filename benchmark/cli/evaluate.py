@@ -13,8 +13,10 @@ from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.options import Data, Device, Download, OnError, Out, Quiet, Share, words
 from benchmark.cli.pages import read_results
 from benchmark.cli.request import load_images, named_dataset
+from benchmark.data.spec import dataset_info
 from benchmark.encoders.export import export as export_encoder
 from benchmark.encoders.formats import Foreign
+from benchmark.encoders.hub import CONFIG, HUB, fetched, is_model_folder
 from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.protocols import check_further
 from benchmark.experiment.explain import validate
@@ -31,7 +33,10 @@ app = typer.Typer()
 
 @app.command()
 def evaluate(
-    targets: Annotated[list[Path], typer.Argument(help="Results folders, or one checkpoint file.")],
+    targets: Annotated[
+        list[str],
+        typer.Argument(help="Results folders; or one checkpoint: a file, a model's folder, hf://ORGANISATION/NAME."),
+    ],
     protocols: Annotated[
         str | None, typer.Option(help="Further protocols, separated by commas; see bench list protocols.")
     ] = None,
@@ -55,22 +60,24 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score finished runs by further protocols, or a checkpoint trained elsewhere as our runs are scored."""
+    checkpoint = _checkpoint(targets, backbone is not None, download=download)
+    if targets[0].startswith(HUB) and dataset is not None and _is_embedded(dataset):
+        download = False  # it was for the model: such a dataset has nothing to fetch
     evaluation = _Evaluation(data, download, device, share, on_error, ConsoleReporter(quiet))
-    is_checkpoint = len(targets) == 1 and not targets[0].is_dir() and (targets[0].is_file() or backbone is not None)
     # A checkpoint's own dataset is the one of `--dataset`: there is none to transfer to.
-    other = None if is_checkpoint else dataset
+    other = None if checkpoint else dataset
     further = tuple(words(protocols) or ())
     check_further(further, other)
-    if is_checkpoint:
-        if backbone is None:
-            raise UserError(f"{targets[0]}: is a file; a checkpoint needs --backbone NAME")
-        if not targets[0].is_file():
-            raise UserError(f"{targets[0]}: no such file")
+    if checkpoint is not None:
+        spec = _backbone(checkpoint, backbone)
         if dataset is None:
             raise UserError("a checkpoint needs --dataset NAME to be probed on")
-        foreign = Foreign(targets[0], _backbone(backbone), name or targets[0].stem, form, prefix, allow_partial)
-        spec = named_dataset(dataset, data, size=size, download=download)
-        targets = [evaluation.score_checkpoint(foreign, spec, out)]
+        own_name = checkpoint.name if checkpoint.is_dir() else checkpoint.stem
+        if targets[0].startswith(HUB):
+            own_name = targets[0].rstrip("/").rpartition("/")[2].partition("@")[0]
+        foreign = Foreign(checkpoint, spec, name or own_name, form, prefix, allow_partial)
+        images = named_dataset(dataset, data, size=size, download=download)
+        results = [evaluation.score_checkpoint(foreign, images, out)]
     else:
         given = {"--backbone": backbone, "--prefix": prefix, "--name": name, "--size": size}
         given |= {"--format": None if form == "auto" else form, "--allow-partial": allow_partial or None}
@@ -80,8 +87,9 @@ def evaluate(
             named_dataset(dataset, data, download=download)
         if not further:
             raise UserError("--protocols is missing; see bench list protocols")
+        results = [Path(target) for target in targets]
     if further:
-        evaluation.score_runs(targets, further, other)
+        evaluation.score_runs(results, further, other)
 
 
 @app.command()
@@ -131,9 +139,9 @@ class _Evaluation:
         """Scores a checkpoint; returns the folder of its record."""
         check_writable(out, "choose another --out")
         from benchmark.encoders.foreign import evaluate_foreign, recognise
-        from benchmark.encoders.read import read_checkpoint
+        from benchmark.encoders.hub import read_foreign
 
-        content = read_checkpoint(foreign.path)
+        content = read_foreign(foreign.path)
         if spec.size is not None:
             recognise(foreign, content, spec.size)
         if not self.share:
@@ -142,7 +150,48 @@ class _Evaluation:
         return evaluate_foreign(foreign, dataset, spec, out, self.device, self.reporter, share=self.share).parent
 
 
-def _backbone(text: str) -> BackboneSpec:
+def _checkpoint(targets: list[str], described: bool, *, download: bool) -> Path | None:
+    """The checkpoint that is meant, or None where results are.
+
+    Args:
+        described: whether its backbone is given, so that a path that does not exist is no results folder.
+        download: fetch a model of the hub; otherwise it has to be in the local cache.
+    """
+    hub = [target for target in targets if target.startswith(HUB)]
+    if len(targets) > 1:
+        if hub:
+            raise UserError(f"{hub[0]}: one model at a time")
+        return None
+    if hub:
+        return fetched(hub[0], download=download)
+    path = Path(targets[0])
+    if path.is_file() or is_model_folder(path):
+        return path
+    if path.is_dir() or not described:
+        return None
+    raise UserError(f"{path}: no such file")
+
+
+def _is_embedded(dataset: str) -> bool:
+    """Whether a dataset comes with a package, so that there is nothing to fetch."""
+    try:
+        return dataset_info(dataset).location == "embedded"
+    except ValueError:  # its name is checked, and explained, where it is read
+        return False
+
+
+def _backbone(checkpoint: Path, text: str | None) -> BackboneSpec:
+    """The backbone: the value of `--backbone`, or what a model's folder says of itself."""
+    if text is not None:
+        return _parsed(text)
+    if not checkpoint.is_dir():
+        raise UserError(f"{checkpoint}: is a file; a checkpoint needs --backbone NAME")
+    from benchmark.encoders.traits import backbone_of
+
+    return backbone_of(checkpoint / CONFIG)
+
+
+def _parsed(text: str) -> BackboneSpec:
     """The value of `--backbone`: `resnet18`, or `resnet18,stem=small,width=16`."""
     name, *settings = text.split(",")
     values: dict[str, Any] = {"name": name.strip()}

@@ -12,6 +12,7 @@ from benchmark.encoders.formats import FORMATS, Format
 from benchmark.errors import UserError
 from benchmark.evaluation.protocols import FURTHER, PROTOCOLS, Protocol
 from benchmark.experiment.files import config_root, read_yaml
+from benchmark.runs.tracking import TOOLS
 from methods import registry
 from methods.backbone_spec import BACKBONES, BackboneSpec
 from methods.config import nearest
@@ -49,6 +50,12 @@ def _shipped(folder: str) -> Iterator[tuple[str, str]]:
         yield path.stem, str(read_yaml(path).get("description", ""))
 
 
+def _trackers() -> Iterator[tuple[str, str]]:
+    for name, tool in TOOLS.items():
+        missing = tool.missing()
+        yield name, tool.description + (f" (not installed: pip install 'cnn-jepa-bench[{name}]')" if missing else "")
+
+
 LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
     "methods": _methods,
     "datasets": describe_datasets,
@@ -57,13 +64,15 @@ LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
     "formats": partial(_described, FORMATS),
     "experiments": partial(_shipped, "."),
     "sweeps": partial(_shipped, "sweeps"),
+    "trackers": _trackers,
 }
 
 
 @app.command(name="list")
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="methods, datasets, backbones, protocols, formats, experiments or sweeps.")
+        str | None,
+        typer.Argument(help="methods, datasets, backbones, protocols, formats, experiments, sweeps or trackers."),
     ] = None,
 ) -> None:
     """List what there is to choose from."""

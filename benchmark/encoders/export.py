@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
 from benchmark.files import write_atomically, writing
@@ -13,18 +14,23 @@ from methods.config import nearest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from methods.backbone_spec import BackboneSpec
+    from benchmark.encoders.snippets import Recipe
     from methods.base import Encoder
 
 TARGETS = ("timm", "torchvision", "onnx")
 _ONNX = ("onnx", "onnxscript")
+_RESIZED_ABOVE = 96
+"""Larger images are probed as the middle of 256/224 of their size, smaller ones whole."""
 
 
 def export(run: Path, target: str, out: Path) -> str:
     """Writes the primary encoder of a run (its folder or record) in another library's format.
 
+    Args:
+        out: the file to write. For `timm` a name without a suffix is a folder, which `timm.create_model` opens.
+
     Returns:
-        The code that loads the file.
+        The code that loads it, with the normalisation that it expects.
 
     Raises:
         UserError: there is no such run, it left no encoder, or the target knows no such network.
@@ -40,56 +46,79 @@ def export(run: Path, target: str, out: Path) -> str:
         raise UserError(str(error)) from None
     if record.metrics is None:
         raise UserError(f"{path}: the run is {record.status}; it left no encoder")
-    from safetensors.torch import save
-
+    if target == "onnx":
+        _check_onnx()
+    from benchmark.encoders import snippets
     from benchmark.training.checkpoint import load_encoder
 
     encoder = load_encoder(path.parent, record)
     spec, size = encoder.backbone.spec, int(record.config["image_size"])
     if target == "onnx":
         _write_onnx(encoder, size, out)
-        return f"onnxruntime.InferenceSession('{out.name}'): images (N, 3, {size}, {size}) to features"
-    hint = _timm_call(spec, size) if target == "timm" else _torchvision_call(spec)
-    tensors = {name: tensor.contiguous() for name, tensor in encoder.backbone.net.state_dict().items()}
-    with writing(out):
-        write_atomically(out, save(tensors))
-    return f"{hint}.load_state_dict(safetensors.torch.load_file('{out.name}'), strict=False)"
-
-
-def _check_standard(spec: BackboneSpec, library: str) -> None:
-    if spec.stem != "imagenet" or spec.width not in (None, 64):
+        return snippets.onnx_code(out.name, size)
+    if target == "torchvision":
+        recipe = snippets.torchvision_recipe(spec)
+        _write_tensors(encoder, size, out)
+        return snippets.code("torchvision", recipe, out.name)
+    recipe = snippets.timm_recipe(spec, size)
+    if out.suffix and not out.is_dir():
+        _write_tensors(encoder, size, out)
+        return snippets.code("timm", recipe, out.name)
+    if recipe.changes:
         raise UserError(
-            f"{library} has no {spec.name} with a small stem or another width; use --to onnx, which takes any network"
+            f"{out}: timm makes no {spec.name} with a small stem or another width from a config.json; "
+            "give --out a name such as encoder.safetensors, and the code that is printed changes the network"
         )
+    _write_tensors(encoder, size, out / "model.safetensors")
+    _write_config(recipe, encoder, size, out)
+    return snippets.folder_code(str(out))
 
 
-def _timm_call(spec: BackboneSpec, size: int) -> str:
-    if spec.kind == "vit":
-        if spec.width is not None or spec.depth is not None:
-            raise UserError(
-                f"timm has no {spec.name} of another width or depth; use --to onnx, which takes any network"
-            )
-        pool = "token" if spec.class_token == "features" else "avg"
-        options = (
-            f"img_size={size}, patch_size={spec.patch_size or 16}, class_token={spec.class_token is not None}, "
-            f"global_pool='{pool}', fc_norm=False, num_classes=0{f', num_heads={spec.heads}' if spec.heads else ''}"
-        )
-        return f"timm.create_model('{spec.name}_patch16_224', {options})"
-    _check_standard(spec, "timm")
-    return f"timm.create_model('{spec.name}', num_classes=0)"
+def _normalisation(size: int) -> dict[str, Any]:
+    from benchmark.data.datasets import IMAGENET_MEAN, IMAGENET_STD
+
+    return {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD), "input_size": [3, size, size]}
 
 
-def _torchvision_call(spec: BackboneSpec) -> str:
-    if not spec.name.startswith(("resnet", "wide_resnet")):
-        raise UserError(f"torchvision names the parameters of {spec.name} differently; use --to timm or --to onnx")
-    _check_standard(spec, "torchvision")
-    return f"torchvision.models.{spec.name}()"
+def _write_tensors(encoder: Encoder, size: int, out: Path) -> None:
+    """The weights, with the normalisation in the file's metadata."""
+    from safetensors.torch import save
+
+    tensors = {name: tensor.contiguous() for name, tensor in encoder.backbone.net.state_dict().items()}
+    metadata = {"format": "pt", **{name: json.dumps(value) for name, value in _normalisation(size).items()}}
+    with writing(out):
+        write_atomically(out, save(tensors, metadata))
 
 
-def _write_onnx(encoder: Encoder, size: int, out: Path) -> None:
+def _write_config(recipe: Recipe, encoder: Encoder, size: int, out: Path) -> None:
+    """What `timm.create_model('local-dir:...')` reads."""
+    vit = encoder.backbone.spec.kind == "vit"
+    config = {
+        "architecture": recipe.name,
+        "num_classes": 0,
+        "num_features": encoder.backbone.dimension,
+        "model_args": recipe.options,
+        "pretrained_cfg": {
+            **_normalisation(size),
+            "interpolation": "bilinear",
+            "crop_pct": 1.0 if size <= _RESIZED_ABOVE else 224 / 256,
+            "fixed_input_size": vit,
+            "num_classes": 0,
+            "first_conv": "patch_embed.proj" if vit else "stem.0" if "convnext" in recipe.name else "conv1",
+        },
+    }
+    with writing(out):
+        write_atomically(out / "config.json", json.dumps(config, indent=2) + "\n")
+
+
+def _check_onnx() -> None:
     missing = [name for name in _ONNX if find_spec(name) is None]
     if missing:
         raise UserError(f"--to onnx needs {' and '.join(missing)} (pip install 'cnn-jepa-bench[onnx]')")
+
+
+def _write_onnx(encoder: Encoder, size: int, out: Path) -> None:
+    """The graph from normalised images to features, with the normalisation in its metadata."""
     import torch
 
     # In two steps: given the module, the second would rather fix the number of images than fail.
@@ -98,5 +127,8 @@ def _write_onnx(encoder: Encoder, size: int, out: Path) -> None:
     names = {"input_names": ["images"], "output_names": ["features"]}
     program = torch.onnx.export(exported, (), **names, dynamo=True, verbose=False)  # type: ignore[arg-type]
     assert program is not None
+    model = program.model_proto
+    for name, value in _normalisation(size).items():
+        model.metadata_props.add(key=name, value=json.dumps(value))
     with writing(out):
-        write_atomically(out, program.model_proto.SerializeToString())
+        write_atomically(out, model.SerializeToString())

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from benchmark.encoders.match import Match, has_class_token, match
-from benchmark.encoders.read import read_checkpoint
+from benchmark.encoders.hub import read_foreign
+from benchmark.encoders.match import Match, match
+from benchmark.encoders.traits import vit_traits
 from benchmark.errors import UserError
-from benchmark.evaluation.evaluate import evaluate
+from benchmark.evaluation.collapse import narrowness
+from benchmark.evaluation.evaluate import scored, spread
+from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.protocols import PROTOCOLS
-from benchmark.evaluation.subject import probe_data
+from benchmark.evaluation.subject import FrozenSubject, probe_data
 from benchmark.files import write_atomically, writing
 from benchmark.machine.devices import take_device
 from benchmark.machine.environment import describe, now
@@ -54,7 +57,7 @@ def evaluate_foreign(
     foreign, backbone, matched = _load(foreign, dataset.image_size, listener)
     info = EncoderInfo("online", backbone.pooling, backbone.dimension)
     encoder = Encoder(backbone, info).requires_grad_(False).eval()
-    config = _config(foreign, dataset, spec, partial=not matched.whole)
+    config = _config(foreign, dataset, spec, partial=matched.untrained)
     key = _key(encoder, config, dataset)
     folder = run_folder(out, EXPERIMENT, foreign.name, 0, key)
     path = folder / "record.json"
@@ -72,16 +75,19 @@ def evaluate_foreign(
         export_encoder(folder, encoder)
         write_record(folder, record)
     listener.say(f"{foreign.name} on {dataset.name}: linear {_linear(record):.1f}%")
+    if record.message:
+        listener.say(f"{foreign.name}: {record.message}; it is not ranked")
     return path
 
 
 def _load(foreign: Foreign, image_size: int, listener: Listener) -> tuple[Foreign, Backbone, Match]:
     """Reads a checkpoint: with the backbone recognised, the network with its weights, and how they matched."""
-    foreign, backbone, matched = recognise(foreign, read_checkpoint(foreign.path), image_size)
+    foreign, backbone, matched = recognise(foreign, read_foreign(foreign.path), image_size)
     listener.say(f"{foreign.path}: {matched.report()}")
     if foreign.backbone.kind == "vit":
         heads = backbone.net.blocks[0].attn.num_heads
-        listener.say(f"{foreign.path}: {heads} heads; features: {backbone.pooling}")
+        design = f"{foreign.backbone.design}; " if foreign.backbone.design else ""
+        listener.say(f"{foreign.path}: {design}{heads} heads; features: {backbone.pooling}")
     if foreign.kind == "solo-learn" and foreign.backbone.stem == "small":
         listener.say(f"{foreign.path}: solo-learn's networks for CIFAR pad by 2; for one of them, set stem=small_pad2")
     if not matched.whole and not foreign.allow_partial:
@@ -101,21 +107,34 @@ def recognise(foreign: Foreign, content: dict[str, Any], image_size: int) -> tup
         content.
 
     Raises:
-        UserError: the backbone does not fit the input size, or the file holds no encoder of the format.
+        UserError: the backbone does not fit the input size, the file holds no encoder of the format, or the encoder
+            has weights that are NaN or infinite.
     """
     spec = foreign.backbone
-    if spec.kind == "vit" and "class_token" not in spec.model_fields_set and has_class_token(content):
-        spec = _with(spec, class_token="features")
+    if spec.kind == "vit" and (traits := vit_traits(content)):
+        given = spec.model_fields_set
+        if "class_token" not in given or spec.class_token is not None:
+            spec = _with(spec, **{name: value for name, value in traits.items() if name not in given})
     backbone = _build(spec, image_size)
     try:
         matched = match(content, backbone.net, foreign.kind, foreign.prefix)
     except UserError as error:
         raise UserError(f"{foreign.path}: {error}") from None
+    _check_finite(matched, foreign.path)
     moco = foreign.kind == "moco" or matched.prefix.endswith("base_encoder.")
     if moco and spec.name == "vit_small" and backbone.dimension == 384 and spec.heads is None:
         spec = _with(spec, heads=MOCO_V3_SMALL_HEADS)
         backbone = _build(spec, image_size)
     return replace(foreign, backbone=spec), backbone, matched
+
+
+def _check_finite(matched: Match, path: Path) -> None:
+    for name, tensor in matched.weights.items():
+        if bad := int((~tensor.isfinite()).sum()):
+            raise UserError(
+                f"{path}: {bad} of the {tensor.numel()} values of {matched.prefix}{name} are NaN or infinite; "
+                "such an encoder has no features"
+            )
 
 
 def _with(spec: BackboneSpec, **settings: Any) -> BackboneSpec:
@@ -167,7 +186,12 @@ def _record(
     encoder.to(device)
     if device.type == "cpu":
         use_plain_attention(encoder)
-    scores = evaluate(encoder, probe_data(dataset, dataset.image_size), "test", device)
+    subject = FrozenSubject(encoder=encoder, data=probe_data(dataset, dataset.image_size), device=device)
+    try:
+        scores = scored(subject)
+    except NonFiniteError as error:
+        raise UserError(f"{foreign.path}: {error}") from None
+    narrow = narrowness(spread(subject))
     return Record(
         key=key,
         experiment=EXPERIMENT,
@@ -175,7 +199,8 @@ def _record(
         method=EXTERNAL,
         backbone=foreign.backbone.name,
         seed=0,
-        status="completed",
+        status="collapsed" if narrow else "completed",
+        message=f"features collapsed: {narrow}" if narrow else None,
         config=config,
         dataset=dataset.record(),
         environment=describe(device, 1),

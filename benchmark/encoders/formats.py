@@ -32,7 +32,10 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "auto": Format("the entry and prefix under which all of the network is found"),
+    "auto": Format(
+        "the entry and prefix under which all of the network is found, whichever library's names are used (also those "
+        "of SwAV, MAE, SparK, DINOv2 and v3, VISSL, DeepSpeed, Lightning, transformers)"
+    ),
     "bench": Format("encoder.safetensors of this program"),
     "timm": Format(
         "a state dict of timm's; the moving average where there is one, as timm itself takes it",

@@ -15,24 +15,24 @@ import torch
 from torch import Tensor
 
 from benchmark.encoders.formats import FORMATS
+from benchmark.encoders.names import anchors, fitted, out_of_sequence, translated
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import nn
 
 Weights = dict[str, Tensor]
 
-# Entries of a file that may hold weights, unless the file is a state dict itself.
-_HOLDERS = (
-    *("state_dict", "state_dict_ema", "model", "model_ema", "teacher", "student", "target_encoder", "encoder"),
-    *("model_state_dict", "network"),
-)
-# Modules after an encoder, under the encoder's own prefix.
+# Entries of a file that hold other things than networks.
+_STATES = re.compile(r"optimi[sz]er|scheduler|scaler|callbacks|loops|hyper_parameters|^(args|config|cfg|rng\w*)$")
+_DEPTH = 8
+# Modules after an encoder or beside it, under the encoder's own prefix: heads, decoders, tokens of training.
 _HEADS = re.compile(
-    r"^(fc|head|heads|classifier|fc_norm|last_layer|projector|projection_head|prediction_head|predictor)\b"
+    r"^(fc|head|heads|classifier|fc_norm|last_layer|project(or|ors|ion|ion_head)|predict(or|ion_head)|prototypes|queue(_ptr)?"
+    r"|(\w+_)?mask_tokens?|decoder\w*|dense_decoder|pooler|dino_head|ibot_head|local_cls_norm|rope_embed|rope)\b"
 )
-# A torchvision ResNet as a sequence of its parts, without the last one.
-_SEQUENCE = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Match:
         missing: names of the network that the file lacks.
         unexpected: names under the prefix that the network lacks, without those of heads, which are ignored.
         unlike: names whose shapes differ, with both shapes.
+        resampled: what was done with the positions; empty if nothing was.
     """
 
     holder: str
@@ -54,11 +55,17 @@ class Match:
     unexpected: tuple[str, ...]
     heads: tuple[str, ...]
     unlike: tuple[str, ...]
+    resampled: str = ""
+
+    @property
+    def untrained(self) -> bool:
+        """Whether a part of the network is not in the file."""
+        return bool(self.missing or self.unlike)
 
     @property
     def whole(self) -> bool:
         """Whether the file holds all of the network, and nothing else but heads."""
-        return not (self.missing or self.unexpected or self.unlike)
+        return not (self.untrained or self.unexpected)
 
     def report(self) -> str:
         """A one-line summary for messages."""
@@ -70,6 +77,8 @@ class Match:
                 parts.append(f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})")
         if self.heads:
             parts.append(f"{len(self.heads)} of heads ignored")
+        if self.resampled:
+            parts.append(self.resampled)
         return "; ".join(parts)
 
 
@@ -87,8 +96,9 @@ def match(content: Mapping[str, Any], network: nn.Module, kind: str, prefix: str
     """
     if kind == "auto":
         return _found(content, network, prefix)
-    holder = next((name for name in FORMATS[kind].holders if isinstance(content.get(name), Mapping)), "")
-    tensors = _tensors(content[holder] if holder else content)
+    parts = weights_of(content)
+    holder = next((name for name in FORMATS[kind].holders if name in parts), "")
+    tensors = parts.get(holder, {})
     if not tensors:
         raise _nothing(content)
     prefixes = FORMATS[kind].prefixes if prefix is None else (prefix,)
@@ -98,15 +108,21 @@ def match(content: Mapping[str, Any], network: nn.Module, kind: str, prefix: str
     return _match(tensors, network, holder, chosen)
 
 
-def has_class_token(content: Mapping[str, Any]) -> bool:
-    """Whether a network in the file has a class token, under the name that timm, DINO and MoCo v3 give it."""
-    return any(name.split(".")[-1] == "cls_token" for tensors in _parts(content).values() for name in tensors)
+def weights_of(content: Mapping[str, Any]) -> dict[str, Weights]:
+    """The tensors of every entry of a file, by its path (`classy_state_dict.base_model`; empty for the file itself).
+
+    Their names are timm's where those of another library are recognised.
+    """
+    return {path: translated(tensors) for path, tensors in _entries(content, "", _DEPTH)}
 
 
-def _parts(content: Mapping[str, Any]) -> dict[str, Weights]:
-    """The tensors of every entry that may hold weights, and those of the file itself."""
-    parts = {name: content[name] for name in _HOLDERS if isinstance(content.get(name), Mapping)} | {"": content}
-    return {name: _tensors(part) for name, part in parts.items()}
+def _entries(part: Mapping[Any, Any], path: str, depth: int) -> Iterator[tuple[str, Weights]]:
+    tensors = {str(name): value for name, value in part.items() if isinstance(value, Tensor)}
+    if tensors:
+        yield path, tensors
+    for name, value in part.items():
+        if depth and isinstance(value, Mapping) and not _STATES.search(str(name)):
+            yield from _entries(value, f"{path}.{name}" if path else str(name), depth - 1)
 
 
 def _nothing(content: Mapping[str, Any]) -> UserError:
@@ -117,7 +133,7 @@ def _has_network(prefix: str, tensors: Weights, network: nn.Module) -> bool:
     """Whether any network is under a prefix; without a prefix, whether this network is."""
     if prefix:
         return any(name.startswith(prefix) for name in tensors)
-    return bool(network.state_dict().keys() & {*tensors, *map(_out_of_sequence, tensors)})
+    return bool(network.state_dict().keys() & {*tensors, *map(out_of_sequence, tensors)})
 
 
 def _misplaced(kind: str, prefixes: tuple[str, ...], holder: str, tensors: Weights, network: nn.Module) -> str:
@@ -138,7 +154,7 @@ def _found(content: Mapping[str, Any], network: nn.Module, prefix: str | None) -
     """The match that fits, or fits best, of all entries and prefixes; several that fit equally are refused."""
     matches = [
         _match(tensors, network, holder, candidate)
-        for holder, tensors in _parts(content).items()
+        for holder, tensors in weights_of(content).items()
         for candidate in ([prefix] if prefix is not None else sorted(_prefixes(tensors, network)))
         if any(name.startswith(candidate) for name in tensors)
     ]
@@ -154,23 +170,16 @@ def _found(content: Mapping[str, Any], network: nn.Module, prefix: str | None) -
     return best[0]
 
 
-def _tensors(part: Mapping[str, Any]) -> Weights:
-    return {str(name): value for name, value in part.items() if isinstance(value, Tensor)}
-
-
 def _prefixes(tensors: Weights, network: nn.Module) -> set[str]:
     """The prefixes under which the file has the network's first parameter."""
-    anchor = next(iter(network.state_dict()))
-    part, _, rest = anchor.partition(".")
-    ends = (anchor, *(f"{number}.{rest}" for number, name in _SEQUENCE.items() if name == part))
+    ends = anchors(next(iter(network.state_dict())))
     return {name[: -len(end)] for name in tensors for end in ends if name == end or name.endswith(f".{end}")}
 
 
 def _match(tensors: Weights, network: nn.Module, holder: str, prefix: str) -> Match:
     wanted = network.state_dict()
     own = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
-    if not wanted.keys() & own.keys():
-        own = {_out_of_sequence(name): value for name, value in own.items()}
+    own, resampled = fitted(own, network)
     weights = {name: own[name] for name in wanted if name in own and own[name].shape == wanted[name].shape}
     unlike = tuple(
         f"{name} {tuple(own[name].shape)} instead of {tuple(wanted[name].shape)}{_of_size(name, own[name], network)}"
@@ -183,7 +192,7 @@ def _match(tensors: Weights, network: nn.Module, holder: str, prefix: str) -> Ma
     heads = tuple(name for name in left if _HEADS.match(name))
     # Without a prefix, these may belong to other networks of the file.
     unexpected = tuple(name for name in left if not _HEADS.match(name))
-    return Match(holder, prefix, weights, missing, unexpected, heads, unlike)
+    return Match(holder, prefix, weights, missing, unexpected, heads, unlike, resampled)
 
 
 def _of_size(name: str, positions: Tensor, network: Any) -> str:
@@ -194,8 +203,3 @@ def _of_size(name: str, positions: Tensor, network: Any) -> str:
         return ""
     pixels = side * network.patch_embed.patch_size[0]
     return f": positions of {side} x {side} patches, --size {pixels} at this patch size"
-
-
-def _out_of_sequence(name: str) -> str:
-    number, _, rest = name.partition(".")
-    return f"{_SEQUENCE[number]}.{rest}" if number in _SEQUENCE else name

@@ -23,11 +23,22 @@ def collapse(history: Iterable[Mapping[str, Any]], points: int) -> str | None:
     for line in history:
         if line["kind"] != "evaluation" or math.floor(line["progress"] * points + 1e-9) / points <= FROM_PROGRESS:
             continue
-        narrow = line["feature_std"] < LEAST_STD or line["rankme"] < LEAST_RANK
+        narrow = narrowness(line)
         if narrow and was_narrow:
-            return (
-                f"features collapsed by progress {line['progress']:.2f}: spread {line['feature_std']:.3f} (at least "
-                f"{LEAST_STD}), RankMe {line['rankme']:.2f} (at least {LEAST_RANK:g})"
-            )
-        was_narrow = narrow
+            return f"features collapsed by progress {line['progress']:.2f}: {narrow}"
+        was_narrow = narrow is not None
     return None
+
+
+def narrowness(spread: Mapping[str, Any]) -> str | None:
+    """By how much features are too narrow for a representation, in words; None if they are not.
+
+    Args:
+        spread: `feature_std` and `rankme` of features.
+    """
+    if spread["feature_std"] >= LEAST_STD and spread["rankme"] >= LEAST_RANK:
+        return None
+    return (
+        f"spread {spread['feature_std']:.3f} (at least {LEAST_STD}), "
+        f"RankMe {spread['rankme']:.2f} (at least {LEAST_RANK:g})"
+    )

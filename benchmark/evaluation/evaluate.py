@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, overload
 
-from benchmark.evaluation.features import feature_std, rankme, recalibrated
+from benchmark.evaluation.features import feature_std, rankme, recalibrated, unwatched
 from benchmark.evaluation.protocols import PROTOCOLS
 from benchmark.evaluation.subject import FrozenSubject
 from benchmark.records.schema import EncoderScores, ValidationScores
@@ -15,6 +15,7 @@ from benchmark.records.schema import EncoderScores, ValidationScores
 if TYPE_CHECKING:
     import torch
 
+    from benchmark.evaluation.features import Watch
     from benchmark.evaluation.subject import ProbeData
     from methods.base import Encoder
 
@@ -23,17 +24,37 @@ RECALIBRATION_IMAGES = 50_000
 
 
 @overload
-def evaluate(encoder: Encoder, data: ProbeData, split: Literal["test"], device: torch.device) -> EncoderScores: ...
+def evaluate(
+    encoder: Encoder,
+    data: ProbeData,
+    split: Literal["test"],
+    device: torch.device,
+    *,
+    watch: Watch = ...,
+    before: FrozenSubject | None = ...,
+) -> EncoderScores: ...
 
 
 @overload
 def evaluate(
-    encoder: Encoder, data: ProbeData, split: Literal["validation"], device: torch.device
+    encoder: Encoder,
+    data: ProbeData,
+    split: Literal["validation"],
+    device: torch.device,
+    *,
+    watch: Watch = ...,
+    before: FrozenSubject | None = ...,
 ) -> ValidationScores: ...
 
 
 def evaluate(
-    encoder: Encoder, data: ProbeData, split: Literal["validation", "test"], device: torch.device
+    encoder: Encoder,
+    data: ProbeData,
+    split: Literal["validation", "test"],
+    device: torch.device,
+    *,
+    watch: Watch = unwatched,
+    before: FrozenSubject | None = None,
 ) -> EncoderScores | ValidationScores:
     """Scores an encoder on one split, at the end of its run.
 
@@ -41,14 +62,24 @@ def evaluate(
 
     Args:
         split: `test` for a result; `validation` for a run that serves selection, which never reads the test split.
+        before: the same encoder at the last evaluation point, where it had its final weights: its features are taken
+            over instead of computed again.
 
     Raises:
         ValueError: a split is empty or the encoder's features are not finite.
     """
-    subject = FrozenSubject(encoder=ready(encoder, data, device), data=data, device=device, split=split)
-    info = encoder.info
+    encoder_ready = ready(encoder, data, device, watch)
+    known = before if encoder_ready is encoder else None
+    return scored(
+        FrozenSubject(encoder=encoder_ready, data=data, device=device, split=split, watch=watch, before=known)
+    )
+
+
+def scored(subject: FrozenSubject) -> EncoderScores | ValidationScores:
+    """The scores of an encoder that is ready, on the split of its subject. Errors as of `evaluate`."""
+    info = subject.encoder.info
     described = {"weights": info.weights, "pooling": info.pooling, "dimension": info.dimension}
-    schema = EncoderScores if split == "test" else ValidationScores
+    schema = EncoderScores if subject.split == "test" else ValidationScores
     return schema.model_validate({**described, **_scores(subject)})
 
 
@@ -60,19 +91,36 @@ def evaluate_point(encoder: Encoder, data: ProbeData, device: torch.device) -> d
     Raises:
         ValueError: a split is empty or the encoder's features are not finite.
     """
-    subject = FrozenSubject(encoder=ready(encoder, data, device), data=data, device=device, split="validation")
+    return score_point(point_subject(encoder, data, device))
+
+
+def point_subject(encoder: Encoder, data: ProbeData, device: torch.device, watch: Watch = unwatched) -> FrozenSubject:
+    """The encoder as `score_point` takes it."""
+    scored = ready(encoder, data, device, watch)
+    return FrozenSubject(encoder=scored, data=data, device=device, split="validation", watch=watch)
+
+
+def score_point(subject: FrozenSubject) -> dict[str, float]:
+    """The scores that `evaluate_point` describes; the subject keeps the features."""
     scores = _scores(subject)
+    return {**{name: scores[name] for name in ("linear_top1", "knn20", "knn200")}, **spread(subject)}
+
+
+def spread(subject: FrozenSubject) -> dict[str, float]:
+    """How far an encoder's features of the validation split spread: `feature_std` and `rankme`, small in a collapse."""
     features_ND = subject.validation[0]
-    return {
-        **{name: scores[name] for name in ("linear_top1", "knn20", "knn200")},
-        "feature_std": feature_std(features_ND),
-        "rankme": rankme(features_ND),
-    }
+    return {"feature_std": feature_std(features_ND), "rankme": rankme(features_ND)}
 
 
-def ready(encoder: Encoder, data: ProbeData, device: torch.device) -> Encoder:
+def ready(encoder: Encoder, data: ProbeData, device: torch.device, watch: Watch = unwatched) -> Encoder:
     """The encoder as it is scored: with batch-norm statistics of full images, if it needs recalibration."""
-    return recalibrated(encoder, data.pretraining, data.normalise, device, limit=RECALIBRATION_IMAGES)
+    return recalibrated(encoder, data.pretraining, data.normalise, device, limit=RECALIBRATION_IMAGES, watch=watch)
+
+
+def images_needed(encoder: Encoder, data: ProbeData, split: Literal["validation", "test"]) -> int:
+    """How many images pass an encoder to score it on a split, those for its batch-norm statistics included."""
+    statistics = min(len(data.pretraining), RECALIBRATION_IMAGES) if encoder.info.recalibrate else 0
+    return statistics + len(data.train) + len(data.validation) + (len(data.test) if split == "test" else 0)
 
 
 def _scores(subject: FrozenSubject) -> dict[str, float]:

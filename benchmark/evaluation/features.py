@@ -7,24 +7,37 @@ from __future__ import annotations
 
 import copy
 import math
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from benchmark.data.images import ResidentImages
 from benchmark.randomness import generator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from benchmark.data.images import Images
     from methods.base import Encoder
 
     Normalise = Callable[[Tensor], Tensor]
 
+    Watch = Callable[[str, int], None]
+    """Receives what is being done, and how many more images have passed the encoder."""
+
 CHUNK_ROWS = 4096
+
+_CPU_BATCH, _GPU_BATCH = 128, 512
+"""Images that pass an encoder together: on a CPU as many as suit its caches (`perf/probes.py`)."""
+
+
+def unwatched(stage: str, images: int) -> None:
+    """Shows nothing."""
 
 
 @contextmanager
@@ -77,14 +90,36 @@ def check_labels(features_ND: Tensor, labels_N: Tensor, num_classes: int, what: 
         raise ValueError(f"{what}: labels from {low} to {high}; expected 0 to {num_classes - 1}")
 
 
-def _prepare(images: Images, indices: Tensor, normalise: Normalise, device: torch.device) -> Tensor:
-    images_BCHW = normalise(images.read(indices).to(device))
+def _prepare(pixels_BCHW: Tensor, normalise: Normalise, device: torch.device) -> Tensor:
+    images_BCHW = normalise(pixels_BCHW.to(device))
     return images_BCHW.to(device=device, dtype=torch.float32, memory_format=torch.channels_last)
+
+
+def _batches(images: Images, indices: Sequence[Tensor], normalise: Normalise, device: torch.device) -> Iterator[Tensor]:
+    """The encoder's input for each batch of indices; images that are not in memory are read one batch ahead."""
+    if isinstance(images, ResidentImages) or len(indices) < 2:
+        for batch in indices:
+            yield _prepare(images.read(batch), normalise, device)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
+        upcoming = reader.submit(images.read, indices[0])
+        for following in (*indices[1:], None):
+            pixels = upcoming.result()
+            if following is not None:
+                upcoming = reader.submit(images.read, following)
+            yield _prepare(pixels, normalise, device)
 
 
 @torch.no_grad()
 def extract(
-    encoder: Encoder, images: Images, normalise: Normalise, device: torch.device, *, batch_size: int = 512
+    encoder: Encoder,
+    images: Images,
+    normalise: Normalise,
+    device: torch.device,
+    *,
+    batch_size: int | None = None,
+    known: Tensor | None = None,
+    watch: Watch = unwatched,
 ) -> Tensor:
     """Features `(N, D)` of all images, in their order, float32 on the CPU.
 
@@ -94,6 +129,8 @@ def extract(
     Args:
         encoder: on the device; runs in evaluation mode, without gradients, and its training flags are restored.
         normalise: turns uint8 `(B, 3, H, W)` into floats `(B, 3, S, S)`, resized and cropped where needed.
+        batch_size: images at once, chosen for the device by default. It changes memory and time only.
+        known: what the same encoder gave for the first of these images, `(n, D)`; whole batches of it are taken over.
 
     Raises:
         ValueError: there are no images.
@@ -101,11 +138,19 @@ def extract(
     if len(images) == 0:
         raise ValueError("no images to extract features from")
     features_ND = torch.empty(len(images), encoder.info.dimension)
-    autocast = torch.autocast(device.type, enabled=False)
-    with full_precision(), evaluation_mode(encoder), autocast:
-        for indices in torch.split(torch.arange(len(images)), batch_size):
-            features_BD = encoder.features(_prepare(images, indices, normalise, device))
-            features_ND[int(indices[0]) : int(indices[-1]) + 1] = features_BD.float().cpu()
+    batch_size = batch_size or (_CPU_BATCH if device.type == "cpu" else _GPU_BATCH)
+    start = 0 if known is None else min(len(known), len(images))
+    if start < len(images):
+        start -= start % batch_size
+    if known is not None:
+        features_ND[:start] = known[:start]
+    batches = torch.split(torch.arange(start, len(images)), batch_size) if start < len(images) else ()
+    with full_precision(), evaluation_mode(encoder), torch.autocast(device.type, enabled=False):
+        for images_BCHW in _batches(images, batches, normalise, device):
+            features_BD = encoder.features(images_BCHW)
+            features_ND[start : start + len(features_BD)] = features_BD.float().cpu()
+            start += len(features_BD)
+            watch("features", len(features_BD))
     return features_ND
 
 
@@ -118,6 +163,7 @@ def recalibrated(
     *,
     batch_size: int = 512,
     limit: int | None = None,
+    watch: Watch = unwatched,
 ) -> Encoder:
     """A copy of the encoder whose batch-norm statistics come from one pass over full images, in float32.
 
@@ -129,8 +175,8 @@ def recalibrated(
         limit: use at most this many images, drawn at random; None uses all.
 
     Returns:
-        The copy, in evaluation mode, on the device; the encoder itself where it needs no recalibration
-        (`encoder.info.recalibrate`) or has no batch norm with running statistics.
+        The copy, in evaluation mode, on the device, which needs no recalibration any more; the encoder itself where it
+        needs none (`encoder.info.recalibrate`) or has no batch norm with running statistics.
 
     Raises:
         ValueError: there are no images.
@@ -140,6 +186,7 @@ def recalibrated(
     if len(images) == 0:
         raise ValueError("no images to recalibrate batch-norm statistics on")
     twin = copy.deepcopy(encoder).to(device).requires_grad_(False).eval()
+    twin.info = replace(encoder.info, recalibrate=False)
     norms = _running_norms(twin)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -149,9 +196,11 @@ def recalibrated(
         norm.momentum = None
         norm.train()
     order = torch.randperm(len(images), generator=generator(0, "recalibration"))[:limit]
+    batches = [batch.sort().values for batch in order.tensor_split(math.ceil(len(order) / batch_size))]
     with full_precision(), torch.autocast(device.type, enabled=False):
-        for indices in order.tensor_split(math.ceil(len(order) / batch_size)):
-            twin.features(_prepare(images, indices.sort().values, normalise, device))
+        for images_BCHW in _batches(images, batches, normalise, device):
+            twin.features(images_BCHW)
+            watch("batch-norm statistics", len(images_BCHW))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return twin.eval()

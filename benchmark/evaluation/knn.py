@@ -33,6 +33,7 @@ _CPU = torch.device("cpu")
 def knn_v1(subject: FrozenSubject) -> dict[str, float]:
     """The protocol: `knn20` and `knn200` of the subject's split in percent, with the train split as the bank."""
     queries = subject.test if subject.split == "test" else subject.validation
+    subject.watch("nearest neighbours", 0)
     return knn_scores(subject.train, queries, subject.data.num_classes, device=subject.device)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmark.evaluation.logistic import LinearFit
-    from benchmark.evaluation.subject import FrozenSubject
+    from benchmark.evaluation.subject import FrozenSubject, Labelled
 
 _CPU = torch.device("cpu")
 
@@ -27,13 +27,16 @@ _CPU = torch.device("cpu")
 def linear_v1(subject: FrozenSubject) -> dict[str, float]:
     """The protocol: `linear_probe` with the standard strengths, on the subject's split."""
     test = subject.test if subject.split == "test" else None
-    return linear_probe(subject.train, subject.validation, test, subject.data.num_classes, device=subject.device)
+    subject.watch("linear classifiers", 0)
+    classes, device = subject.data.num_classes, subject.device
+    _check(subject.train, subject.validation, test, classes)
+    return _chosen(subject.linear_fit, STRENGTHS, subject.validation, test, device)
 
 
 def linear_probe(
-    train: tuple[Tensor, Tensor],
-    validation: tuple[Tensor, Tensor],
-    test: tuple[Tensor, Tensor] | None,
+    train: Labelled,
+    validation: Labelled,
+    test: Labelled | None,
     num_classes: int,
     *,
     strengths: Sequence[float] = STRENGTHS,
@@ -50,13 +53,27 @@ def linear_probe(
     Raises:
         ValueError: features are empty or not finite, labels or strengths do not fit.
     """
+    _check(train, validation, test, num_classes)
+    return _chosen(fit(*train, num_classes, strengths, device=device), strengths, validation, test, device)
+
+
+def _check(train: Labelled, validation: Labelled, test: Labelled | None, num_classes: int) -> None:
     parts = {"training": train, "validation": validation} | ({} if test is None else {"test": test})
     for name, part in parts.items():
         check_features(part[0], f"{name} features")
         check_labels(*part, num_classes, f"{name} features")
         if part[0].shape[1] != train[0].shape[1]:
             raise ValueError(f"{name} features have dimension {part[0].shape[1]}, training {train[0].shape[1]}")
-    solution = fit(*train, num_classes, strengths, device=device)
+
+
+def _chosen(
+    solution: LinearFit,
+    strengths: Sequence[float],
+    validation: Labelled,
+    test: Labelled | None,
+    device: torch.device,
+) -> dict[str, float]:
+    """The scores of the strength that `validation` chooses; see `linear_probe`."""
     correct_S = (_ranks(solution, range(len(strengths)), *validation, device) == 0).sum(dim=1).tolist()
     best = max(range(len(strengths)), key=lambda index: (correct_S[index], strengths[index]))
     validation_top1 = 100.0 * correct_S[best] / len(validation[1])

@@ -31,7 +31,7 @@ from torch import Tensor
 from benchmark.evaluation.features import CHUNK_ROWS, full_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 STRENGTHS = (1.0, 0.1, 0.03, 0.01, 0.003, 0.001, 1e-4, 1e-5)
 TOLERANCE = 3e-4
@@ -68,11 +68,13 @@ def fit(
     *,
     device: torch.device = _CPU,
     tolerance: float = TOLERANCE,
+    watch: Callable[[int], None] | None = None,
 ) -> LinearFit:
     """Minimises the objective of every strength. The device holds a standardised copy of the features.
 
     Args:
         tolerance: norm of the preconditioned gradient at which a strength counts as solved.
+        watch: receives how many strengths are solved, at every pass.
 
     Raises:
         ValueError: there is no strength, or one is not positive.
@@ -85,7 +87,7 @@ def fit(
         target.copy_((source.double() - mean_D) / scale_D)
     with full_precision():
         objective = _Objective(standard_ND, labels_N.to(device), num_classes, strengths)
-        problems, evaluations = _minimise(objective, tolerance)
+        problems, evaluations = _minimise(objective, tolerance, watch)
     variables_SKV = torch.stack([problem.variables for problem in problems])
     weights_SKD, bias_SK = objective.weights(variables_SKV, list(range(len(strengths))))
     losses_S = torch.stack([problem.loss for problem in problems])
@@ -203,7 +205,9 @@ class _Problem:
             self.step *= min(max(share, 0.1), 0.5)
 
 
-def _minimise(objective: _Objective, tolerance: float) -> tuple[list[_Problem], int]:
+def _minimise(
+    objective: _Objective, tolerance: float, watch: Callable[[int], None] | None
+) -> tuple[list[_Problem], int]:
     """Runs L-BFGS on all strengths together, each with its own line search, until each is solved."""
     strengths = len(objective.strengths_S)
     classes, dimension = objective.label_means_KD.shape
@@ -215,6 +219,8 @@ def _minimise(objective: _Objective, tolerance: float) -> tuple[list[_Problem], 
     for evaluations in range(1, MAX_EVALUATIONS + 1):
         # Ten rejected steps on one line: float32 is not precise enough to descend further.
         open_ = [i for i, p in enumerate(problems) if float(p.gradient.norm()) > tolerance and p.rejected < 10]
+        if watch is not None:
+            watch(strengths - len(open_))
         if not open_:
             return problems, evaluations
         points = torch.stack([problems[i].variables + problems[i].step * problems[i].direction for i in open_])

@@ -7,7 +7,8 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
 from benchmark.data.views.augment import center_view
-from benchmark.evaluation.features import extract
+from benchmark.evaluation.features import extract, unwatched
+from benchmark.evaluation.logistic import STRENGTHS, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from benchmark.data.datasets import Dataset, Split
     from benchmark.data.images import Images
+    from benchmark.evaluation.features import Watch
+    from benchmark.evaluation.logistic import LinearFit
     from methods.base import Encoder
 
     Labelled = tuple[Tensor, Tensor]
@@ -50,22 +53,29 @@ class FrozenSubject:
     """A frozen, recalibrated encoder and the data to score it on. A split's features are extracted once, at first use.
 
     `split` is the one to score; on `validation`, the test split is never read.
+
+    Attributes:
+        watch: is told what is being done, for a display.
+        before: the same encoder on the same validation split and on the first images of the train split, or all of
+            them: what was computed there is taken over.
     """
 
     encoder: Encoder
     data: ProbeData
     device: torch.device
     split: Literal["validation", "test"] = "test"
+    watch: Watch = unwatched
+    before: FrozenSubject | None = None
 
     @cached_property
     def train(self) -> Labelled:
         """Frozen float32 features `(N, D)` of the train split, and its labels `(N,)`."""
-        return self._features(self.data.train)
+        return self._features(self.data.train, None if self.before is None else self.before.train)
 
     @cached_property
     def validation(self) -> Labelled:
         """Likewise, of the validation split."""
-        return self._features(self.data.validation)
+        return self._features(self.data.validation, None if self.before is None else self.before.validation)
 
     @cached_property
     def test(self) -> Labelled:
@@ -73,8 +83,27 @@ class FrozenSubject:
         assert self.split == "test", "the test split is not to be read"
         return self._features(self.data.test)
 
-    def _features(self, split: Split) -> Labelled:
-        return extract(self.encoder, split.images, self.data.normalise, self.device), split.labels.cpu().long()
+    @cached_property
+    def linear_fit(self) -> LinearFit:
+        """The classifiers of `linear-v1` on the train split, one for each strength."""
+        if self.before is not None and len(self.before.data.train) == len(self.data.train):
+            return self.before.linear_fit
+
+        def watch(solved: int) -> None:
+            self.watch(f"linear classifiers, {solved} of {len(STRENGTHS)} fitted", 0)
+
+        return fit(*self.train, self.data.num_classes, device=self.device, watch=watch)
+
+    def _features(self, split: Split, known: Labelled | None = None) -> Labelled:
+        features_ND = extract(
+            self.encoder,
+            split.images,
+            self.data.normalise,
+            self.device,
+            known=None if known is None else known[0],
+            watch=self.watch,
+        )
+        return features_ND, split.labels.cpu().long()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
+from benchmark import files
 from benchmark.errors import UserError
-from benchmark.files import reading
 from methods.config import nearest
 
 
@@ -30,15 +30,7 @@ def shipped_sweeps() -> list[str]:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; raises a `UserError` where it cannot be read, or holds something else."""
-    try:
-        with reading(path):
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""  # type: ignore[attr-defined]
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise UserError(f"{path}{where}: {problem}") from None
+    data = files.read_yaml(path)
     if not isinstance(data, dict):
         raise UserError(f"{path}: expected a mapping of keys to values, found {type(data).__name__}")
     copied: dict[str, Any] = _without_aliases(data)
@@ -120,9 +112,10 @@ def apply_setting(data: dict[str, Any], setting: str) -> None:
     if not separator or not all(path.strip().split(".")):
         raise UserError(f"--set is '{setting}'; expected KEY=VALUE, for instance batch_size=128 or byol.ema.start=0.99")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"--set {path}: '{text}' is not a value") from None
+        value = files.load_yaml(text)
+    except yaml.YAMLError as error:
+        reason = f" ({error.problem})" if isinstance(error, yaml.constructor.ConstructorError) else ""
+        raise UserError(f"--set {path}: '{text}' is not a value{reason}") from None
     set_key(data, path.strip(), value, f"--set {path}")
 
 

@@ -7,8 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from benchmark.files import read_yaml
 
 if TYPE_CHECKING:
     from benchmark.records.schema import Record
@@ -34,10 +35,10 @@ def known_invalidations(path: Path = _FILE) -> tuple[Invalidation, ...]:
     """The bugs in a file, by default all of this version.
 
     Raises:
+        UserError: the file cannot be read, or a key appears twice.
         pydantic.ValidationError: the file is not a list of reasons with keys of records.
     """
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return TypeAdapter(tuple[Invalidation, ...]).validate_python(data)
+    return TypeAdapter(tuple[Invalidation, ...]).validate_python(read_yaml(path))
 
 
 def why_invalid(record: Record) -> str | None:

@@ -16,6 +16,7 @@ from benchmark.analysis.ladders import in_reading_order
 from benchmark.analysis.probes import further_tables, probes_of
 from benchmark.analysis.published import on_published_axes
 from benchmark.records.budgets import budget_kind, budget_text, has_time_budget
+from benchmark.records.keys import EXTERNAL
 from benchmark.report import bars, cost_figure, curves, method_views, prediction_figure, style
 from benchmark.report.bars import step_parts, time_shares
 from benchmark.report.canvas import Picture, picture
@@ -62,6 +63,8 @@ def section(
     # A comparison counts a copied run once, so its records are looked up by identity.
     mine = {id(record) for comparison in rungs for record in comparison.records}
     pairs = [pair for pair in found if id(pair[1]) in mine]
+    guests = {id(record) for rung in rungs for row in rung.guests for record in row.records}
+    shown = [pair for pair in found if id(pair[1]) in mine | guests]
     groups = grouped([record for _, record in pairs], hardware_key)
     suffix = "" if alone else f"-{ladder_key(rungs[0].first)[:8]}"
     joined = _joined(rungs)
@@ -78,7 +81,7 @@ def section(
     others = [" ".join(answer(rung)) for rung in reversed(list(leads.values())) if rung is not lead]
     dataset, config = lead.first.dataset.name, lead.first.config
     settings = {"image_size": "{} px", "batch_size": "batch {}", "precision": "precision {}"}
-    probes, _ = probes_of(pairs)
+    probes, _ = probes_of(shown)
     return {
         "title": ", ".join([dataset, *(text.format(config[k]) for k, text in settings.items() if config.get(k))]),
         "question": question(lead),
@@ -91,7 +94,7 @@ def section(
         "machines": machines,
         "seen": _seen(lead, files, out, suffix),
         "withheld": dataset if dataset in files.withheld else "",
-        "runs": runs_table(pairs, out),
+        "runs": runs_table(shown, out),
     }
 
 
@@ -138,8 +141,8 @@ def _main(records: Sequence[Record], rungs: Sequence[Comparison], out: Path, suf
     """The main figure of some runs of a ladder; empty if none was measured."""
     own = {id(row.first): row for rung in rungs for row in rung.rows}
     rows = [own[id(record)] for record in records if id(record) in own]
-    if not any(row.measured for row in rows):
-        return []
+    if not any(row.measured and row.first.method != EXTERNAL for row in rows):
+        return []  # nobody knows what encoders trained elsewhere cost
     theirs = f" Hollow and grey markers: {published_caption()}" if all(map(on_published_axes, records)) else ""
     return _drawn(
         lambda width: cost_vs_accuracy(rows, width=width),

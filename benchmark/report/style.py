@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import colorsys
 import hashlib
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.analysis import names
 from benchmark.analysis.comparability import is_vit
+from benchmark.analysis.names import DISPLAY as DISPLAY
+from benchmark.analysis.names import display as display
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,50 +37,17 @@ COLOURS: dict[str, str] = {
     "simclr_vit": "#e69f00",
 }
 
-DISPLAY: dict[str, str] = {
-    "cnn_jepa": "CNN-JEPA",
-    "cnn_jepa_dense": "CNN-JEPA (dense)",
-    "cnn_jepa_sparse": "CNN-JEPA (sparse)",
-    "byol": "BYOL",
-    "simclr": "SimCLR",
-    "simclr_vit": "SimCLR (ViT)",
-    "byol_vit": "BYOL (ViT)",
-    "vicreg": "VICReg",
-    "ijepa": "I-JEPA",
-    "supervised": "supervised",
-    "random_init": "random init",
-    "random_init_vit": "random init (ViT)",
-    "supervised_vit": "supervised (ViT)",
-}
-
-
-# What records say of methods that are not in these tables, by name of the method, and then of the entry.
+# What records say of methods that are not in the table, by name of the method.
 _learnt_colours: dict[str, str] = {}
-_learnt_names: dict[str, str] = {}
 
 
 def learn(records: Iterable[Record]) -> None:
-    """Takes display names and colours of methods from records; those of the tables above stay as they are."""
+    """Takes display names and colours of methods from records; those of the tables stay as they are."""
+    records = list(records)
+    names.learn(records)
     for record in records:
         if record.method_colour and record.method not in COLOURS:
             _learnt_colours[record.method] = record.method_colour
-        if record.method_display and record.method not in DISPLAY:
-            _learnt_names[record.method] = record.method_display
-            variant = record.entry.removeprefix(f"{record.method}_")
-            if variant != record.entry:
-                _learnt_names[record.entry] = f"{record.method_display} ({'ViT' if variant == 'vit' else variant})"
-
-
-def display(name: str) -> str:
-    """The display name of an entry or method; unknown names stay as they are.
-
-    A sweep's point is named after its entry: `simclr.lr-0.003` is SimCLR, lr 0.003.
-    """
-    entry, _, point = name.partition(".")
-    names = {**_learnt_names, **DISPLAY}
-    if point and entry in names:
-        return f"{names[entry]}, {re.sub(r'-(?=[0-9a-z])', ' ', point, count=1)}"
-    return names.get(name, name)
 
 
 def colour(entry: str, method: str = "") -> str:

@@ -67,6 +67,7 @@ def answer(comparison: Comparison) -> list[str]:
     """The outcome of a comparison in at most three sentences, each of which can be checked in its tables.
 
     They name the most accurate entry and how sure that is, the cheapest one, and what training added over random init.
+    Where it added nothing, that comes first, and no entry is called the best or the cheapest.
     """
     rows = self_supervised(comparison)
     if not rows:
@@ -74,6 +75,8 @@ def answer(comparison: Comparison) -> list[str]:
     sound = [row for row in rows if not row.collapsed]
     if not sound:
         return ["Every self-supervised entry in this comparison collapsed.", _against_random(rows, comparison)]
+    if comparison.floors and not any(comparison.beats_random_init(row) == "yes" for row in sound):
+        return [_none_better(sound, comparison), _against_random(rows, comparison)]
     return [_best(sound, comparison), *_cheapest(sound, rows), _against_random(rows, comparison)]
 
 
@@ -88,17 +91,37 @@ def further_sentences(comparison: Comparison) -> list[str]:
     return sentences
 
 
+def _none_better(rows: Sequence[Row], comparison: Comparison) -> str:
+    """That training added nothing: no row exceeds the untrained network."""
+    seeds = {_seeds_of(row) for row in rows}
+    how = (
+        f" ({seeds.pop()} each)" if len(rows) > 1 and len(seeds) == 1 else f" ({seeds.pop()})" if len(rows) == 1 else ""
+    )
+    where = _where(comparison)
+    return f"No method is significantly better than an untrained network {where[0].lower()}{where[1:]}{how}."
+
+
+def _where(comparison: Comparison) -> str:
+    budget, dataset = budget_text(comparison.first), comparison.first.dataset.name
+    return f"After {budget} on {dataset}" if budget else f"On {dataset}"  # unknown for encoders trained elsewhere
+
+
 def _best(rows: Sequence[Row], comparison: Comparison) -> str:
     best = rows[0]
     kind = "95% interval over seeds" if best.accuracy.ci95 is not None else "sampling error of the test split"
     status = f"preliminary, {_seeds_of(best)}" if best.preliminary else _seeds_of(best)
-    where = f"{budget_text(comparison.first)} on {comparison.first.dataset.name}".strip()
     width = "" if best.half_width is None else f"; ± is the {kind}"
+    reached = with_interval(best.accuracy.mean, best.half_width)
+    # Equal as readers see them: means that differ by less than the digit shown have no order.
+    equal = [row for row in rows if with_interval(row.accuracy.mean) == with_interval(best.accuracy.mean)]
+    if len(equal) > 1:
+        same = listing(f"{name_of(row)} ({with_interval(row.accuracy.mean, row.half_width)}%)" for row in equal)
+        above = "" if len(equal) == len(rows) else ", above the other self-supervised entries"
+        return f"{_where(comparison)}, the same linear top-1 is reached by {same}{above} ({status}{width})."
     verb = (
         "has the highest linear top-1 of the self-supervised entries:" if len(rows) > 1 else "reaches a linear top-1 of"
     )
-    reached = with_interval(best.accuracy.mean, best.half_width)
-    text = f"After {where}, {name_of(best)} {verb} {reached}% ({status}{width})"
+    text = f"{_where(comparison)}, {name_of(best)} {verb} {reached}% ({status}{width})"
     return text + _open_order(best, rows[1:], comparison) + "."
 
 

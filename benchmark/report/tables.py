@@ -95,7 +95,7 @@ def runs_of(record: Record) -> str:
 
 def leaderboard_table(comparison: Comparison, machines: Sequence[str]) -> Table:
     """The rows of one comparison, in their order; `machines` are hardware keys in the report's order."""
-    rows = [_leaderboard_cells(comparison, row, machines) for row in comparison.rows]
+    rows = [_leaderboard_cells(comparison, row, machines) for row in comparison.shown]
     numeric = ("Rank", "n", "Linear top-1 (%)", "Top-5 (%)", "kNN-20 (%)", "kNN-200 (%)")
     return make_table(rows, *numeric, "Calibrated", "Training", "Own clock", "Total", drop_empty=True)
 
@@ -179,7 +179,8 @@ def calibrated_cell(row: Row) -> Cell:
 
 def machine_cell(row: Row, machines: Sequence[str]) -> Cell:
     """The letter of the row's machine; empty if there is only one."""
-    return Cell(ascii_uppercase[machines.index(hardware_key(row.first)) % 26] if len(machines) > 1 else "")
+    key = hardware_key(row.first)  # an encoder trained elsewhere may have been scored on a machine of no run
+    return Cell(ascii_uppercase[machines.index(key) % 26] if len(machines) > 1 and key in machines else "")
 
 
 def _time_cell(seconds: float | None) -> Cell:

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from benchmark.errors import UserError
+from benchmark.files import read_yaml
 from benchmark.records.folder import find_records
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class Finding:
 
 def read_bands() -> dict[str, dict[str, tuple[float, float]]]:
     """The committed bands: by entry, then by number."""
-    data: dict[str, Any] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    data: dict[str, Any] = read_yaml(_FILE)
     return {
         entry: {what: (float(low), float(high)) for what, (low, high) in bands.items()}
         for entry, bands in data["bands"].items()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from benchmark.evaluation.evaluate import evaluate_point
 from benchmark.experiment.run_spec import plan_runs, priced
 from benchmark.machine.devices import choose_device, take_device
 from benchmark.machine.environment import hardware
@@ -50,6 +51,14 @@ class _Trial:
     price: StepPrice | None = None
 
 
+@dataclass(frozen=True)
+class _Probe:
+    """What a probe of one backbone takes: seconds per image that passes the encoder, and peak bytes."""
+
+    seconds: float
+    memory: int | None
+
+
 def estimate(
     specs: Sequence[RunSpec],
     dataset: Dataset,
@@ -64,7 +73,8 @@ def estimate(
     """Tries out each entry of some runs once on a free device, and estimates all its seeds and rungs from that.
 
     Args:
-        evaluation: time a probe, too, which can take longer than the steps.
+        evaluation: time a probe, too, which can take longer than the steps. Entries of one backbone share it: before
+            their training they have the same weights, hence the same features.
         prices: of steps on this hardware, by step key; steps that have one are not tried out.
 
     Returns:
@@ -75,6 +85,7 @@ def estimate(
         groups.setdefault((spec.entry.name, str(spec.budget)), []).append(spec)
     flops = any(spec.budget.kind == "flops" for spec in specs)
     trials: dict[str, _Trial] = {}
+    probes: dict[str, _Probe] | None = {} if evaluation else None
     estimates = []
     trained = {spec.entry.name for spec in specs if spec.method.trainable}
     for (name, _), (spec, *others) in groups.items():
@@ -85,10 +96,11 @@ def estimate(
             if price is not None and flops and price.entry.flops_per_step is None:
                 price = None
             if price is None or evaluation:
-                what = "a few steps" if price is None else "a probe"
+                new = probes is not None and str(spec.backbone) not in probes
+                what = " and ".join(["a few steps"] * (price is None) + ["a probe"] * new) or "the size of its state"
                 reporter.say(f"trying out {what}, for an estimate: {name} ({len(trials) + 1} of {len(trained)})")
             try:
-                trials[name] = _try_out(spec, dataset, device, reporter, stop_signal, evaluation, flops, price)
+                trials[name] = _try_out(spec, dataset, device, reporter, stop_signal, probes, flops, price)
             except Exception as error:
                 # The entry's own run will report and record what is wrong (rule 18).
                 reporter.say(f"{name}: cannot be tried out ({type(error).__name__}: {error})")
@@ -126,11 +138,11 @@ def _try_out(
     device: torch.device,
     reporter: Reporter,
     stop_signal: StopSignal,
-    evaluation: bool,
+    probes: dict[str, _Probe] | None,
     flops: bool,
     price: StepPrice | None,
 ) -> _Trial:
-    if price is not None and not evaluation:
+    if price is not None and probes is None:
         return _of_price(price)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(spec, dataset, device, Path(folder), reporter, stop_signal)
@@ -145,14 +157,14 @@ def _try_out(
                 state = _bytes((run.method.state_dict(), training.optimizer.state_dict()))
             disk = 2 * state + _bytes(run.method.backbone.state_dict())
             counted = flops_per_step(training) if flops and price is None else None
-            spent = None
-            if evaluation:
-                start = time.perf_counter()
-                run.evaluate(training)
-                spent = _evaluation_time(spec, dataset, time.perf_counter() - start, len(run.method.encoders()))
+            spent, memory = None, run.memory.largest()
+            if probes is not None:
+                probe = _probe(run, probes)
+                spent = _evaluation_time(run, probe)
+                memory = max(filter(None, (memory, probe.memory)), default=None)
             if price is not None:
                 return replace(_of_price(price), evaluation=spent, disk=disk)
-            return _Trial(step, counted, spent, run.memory.largest(), disk)
+            return _Trial(step, counted, spent, memory, disk)
         finally:
             run.close()
 
@@ -163,13 +175,22 @@ def _of_price(price: StepPrice) -> _Trial:
     )
 
 
-def _evaluation_time(spec: RunSpec, dataset: Dataset, probe: float, encoders: int) -> float:
-    """Probes on the way as measured; the final ones in proportion to the images whose features they need."""
-    images = spec.experiment.evaluation.images
-    validation, test, train = (len(split.images) for split in (dataset.validation, dataset.test, dataset.train))
-    on_the_way = min(images or train, train) + validation
-    final = encoders * (train + validation + test) / on_the_way
-    return probe * (spec.experiment.evaluation.points + final)
+def _probe(run: Run, probes: dict[str, _Probe]) -> _Probe:
+    """What a probe of the run's backbone takes; measured, and added to `probes`, where it is not there yet."""
+    name = str(run.spec.backbone)
+    if name not in probes:
+        start = time.perf_counter()
+        with run.memory.left_out():
+            evaluate_point(run.primary, run.point_data, run.device)
+        seconds = (time.perf_counter() - start) / run.images_of_points(1)
+        probes[name] = _Probe(seconds, run.memory.largest())
+    return probes[name]
+
+
+def _evaluation_time(run: Run, probe: _Probe) -> float:
+    """Seconds of all probes of a run, in proportion to the images that pass its encoders."""
+    points = run.spec.experiment.evaluation.points
+    return probe.seconds * (run.images_of_points(points) + run.images_at_end(known=True))
 
 
 def _estimate(spec: RunSpec, runs: int, trial: _Trial | None, dataset: Dataset, devices: int) -> Estimate:

@@ -22,7 +22,8 @@ from benchmark.experiment.files import find_recipe, read_recipe
 from benchmark.files import write_atomically
 from benchmark.randomness import generator
 from benchmark.training.profile import undone
-from methods.base import Batch, Step
+from methods.backbones import BackboneSpec, build_backbone
+from methods.base import Batch, Method, Step, Task
 from methods.registry import method_class
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 IMAGES = 8
 _DRAWS = 3  # of the views, in a gallery
 _GAP, _LEAST_SIDE = 4, 96  # pixels, in a gallery
+_SMALL_IMAGES = 96  # pixels, up to which a network of fine cells shows a method's masks
+_MASKS = ("context (the hidden cells are grey)", "targets (a colour for each block)")
+_GREY = 0.75
+_TARGET_COLOURS = ((0.84, 0.37, 0.0), (0.0, 0.45, 0.70), (0.0, 0.62, 0.45), (0.80, 0.47, 0.65))
 
 
 def write_glimpse(path: Path, training: Training, dataset: Dataset) -> None:
@@ -109,21 +114,82 @@ def view_config(method: str, recipe: str) -> MethodConfig:
     return config
 
 
-def write_gallery(dataset: Dataset, method: str, recipe: str, path: Path, seed: int = 0) -> None:
-    """Writes a PNG of eight training images and of three draws of a method's views of them.
+def write_gallery(dataset: Dataset, method: str, recipe: str, path: Path, seed: int = 0) -> list[str]:
+    """Writes a PNG of eight training images and of three draws of a method's views, and of its masks if it has any.
+
+    Returns:
+        What the columns show, for one draw.
 
     Raises:
-        UserError: the method has no views, or the file cannot be written.
+        UserError: the method has no views, its masks do not fit the images, or the file cannot be written.
     """
     config = view_config(method, recipe)
     indices = torch.arange(min(IMAGES, len(dataset.train)))
     augmenter = Augmenter(config.views, dataset.image_size, dataset.mean, dataset.std)
     columns = [dataset.train.images.read(indices).float() / 255]
+    masking = _masking(method, config, dataset)
     for draw in range(_DRAWS):
         draws = generator(seed, "gallery", draw)
         views = make_views(dataset.train.images, indices, augmenter, draws, torch.device("cpu"))
-        columns += [without_normalisation(view, dataset) for view in views]
+        shown = [without_normalisation(view, dataset) for view in views]
+        columns += shown
+        if masking is not None:
+            batch = Batch(views, dataset.train.labels[indices], indices)
+            with torch.no_grad():
+                seen = masking.glimpse(batch, Step(1.0, 0, generator(seed, "gallery masks", draw)))
+            columns += _masked(shown[0], seen["context_Bhw"], seen["targets_BMhw"])
     write_png(path, _sheet(columns))
+    names = ["view"] if len(config.views) == 1 else [f"view {number}" for number in range(1, len(config.views) + 1)]
+    return names + ([] if masking is None else list(_MASKS))
+
+
+def _masking(method: str, config: MethodConfig, dataset: Dataset) -> Method[Any] | None:
+    """The untrained method on a small network of its kind, to draw its masks; None for a method without any."""
+    kind = method_class(method)
+    if kind.glimpse is Method.glimpse:
+        return None
+    size = dataset.image_size
+    small = size <= _SMALL_IMAGES
+    if "cnn" in kind.backbone_kinds:
+        network = BackboneSpec(name="resnet18", stem="small" if small else "imagenet", width=8)
+    else:
+        network = BackboneSpec(name="vit_tiny", patch_size=4 if small else 16, width=32, depth=1)
+    try:
+        network.grid(size)
+        made = kind(config, build_backbone(network, size), Task(size, len(dataset.classes)))
+    except ValueError as error:
+        raise UserError(f"{method}: its masks cannot be drawn on images of {size} px ({error})") from None
+    return made if {"context_Bhw", "targets_BMhw"} <= _glimpsed(made, dataset) else None
+
+
+def _glimpsed(method: Method[Any], dataset: Dataset) -> set[str]:
+    """What a method gives for a picture."""
+    views = tuple(
+        torch.zeros(2, 3, view.size or dataset.image_size, view.size or dataset.image_size) for view in method.views
+    )
+    batch = Batch(views, torch.zeros(2, dtype=torch.long), torch.arange(2))
+    with torch.no_grad():
+        return set(method.glimpse(batch, Step(1.0, 0, generator(0, "gallery masks"))))
+
+
+def _masked(view_BCHW: Tensor, context_Bhw: Tensor, targets_BMhw: Tensor) -> list[Tensor]:
+    """A view with all but the context grey; and faint, with each target block in a colour of its own."""
+    side = view_BCHW.shape[-2:]
+
+    def in_pixels(cells: Tensor) -> Tensor:
+        """Masks `(B, ..., h, w)` as 0 or 1 in `(B, ..., H, W)`."""
+        flat = cells.reshape(len(cells), -1, *cells.shape[-2:]).float()
+        return torch.nn.functional.interpolate(flat, side, mode="nearest-exact").reshape(*cells.shape[:-2], *side)
+
+    context_B1HW = in_pixels(context_Bhw)[:, None]
+    visible = view_BCHW * context_B1HW + _GREY * (1 - context_B1HW)
+    faint = 0.35 * view_BCHW + 0.65
+    targets_BMHW = in_pixels(targets_BMhw)
+    for number in range(targets_BMHW.shape[1]):
+        colour_C11 = torch.tensor(_TARGET_COLOURS[number % len(_TARGET_COLOURS)]).view(3, 1, 1)
+        block_B1HW = targets_BMHW[:, number, None]
+        faint = torch.where(block_B1HW > 0, 0.55 * view_BCHW + 0.45 * colour_C11, faint)
+    return [visible, faint]
 
 
 def _sheet(columns: list[Tensor]) -> Tensor:

@@ -62,8 +62,13 @@ class Reporter(Protocol):
     def run_started(self, spec: RunSpec, position: int, total: int, resumed_at: float | None) -> None:
         """A run begins, or resumes from some progress."""
 
-    def run_advanced(self, progress: float, loss: float, images_per_second: float | None, remaining: float) -> None:
-        """A run has come so far; `remaining` in seconds of training."""
+    def run_advanced(
+        self, progress: float, loss: float, images_per_second: float | None, training: float, probes: float | None
+    ) -> None:
+        """A run has come so far; `training` and `probes` in seconds that remain, None where that is not known yet."""
+
+    def probing(self, title: str, share: float, state: str, left: float | None) -> None:
+        """A probe of the run has come so far; `share` from 0 to 1, `left` in seconds where it can be estimated."""
 
     def run_ended(self, record: Record) -> None:
         """A run has ended and has its record."""

@@ -14,13 +14,14 @@ from benchmark.cost.sources import sources
 from benchmark.data.datasets import first_images
 from benchmark.errors import Interrupted
 from benchmark.evaluation.collapse import collapse
-from benchmark.evaluation.evaluate import evaluate_point, ready
+from benchmark.evaluation.evaluate import images_needed, point_subject, score_point
 from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.subject import probe_data
 from benchmark.files import write_atomically
 from benchmark.machine.ranks import Ranks
 from benchmark.runs.build import build_method, build_training, make_ledger
 from benchmark.runs.measure import Measurements
+from benchmark.runs.probing import ProbeClock
 from benchmark.runs.scores import History, final_metrics
 from benchmark.runs.tracking import FOLDER, Subject, Tracker
 from benchmark.training.checkpoint import State, export_encoder, load_state, save_state
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
     import torch
 
     from benchmark.data.datasets import Dataset
+    from benchmark.evaluation.subject import FrozenSubject
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.machine.interrupt import StopSignal
     from benchmark.records.schema import Metrics, Status, TrialMetrics
     from benchmark.runs.progress import Reporter
+    from methods.base import Encoder
 
 _NOT_FINITE = "a loss or a feature was not finite"
 
@@ -65,6 +68,7 @@ class Run(Callbacks):
 
     Attributes:
         memory: the peak of its training; probes are left out.
+        point_data: what evaluation points score the primary encoder on: validation, and perhaps fewer training images.
         training: None for a method that trains nothing.
         resumed_at: the progress of the saved state that it resumes from; None at its start.
     """
@@ -90,7 +94,7 @@ class Run(Callbacks):
         self.method = build_method(spec, dataset, ranks)
         self.probe_data = probe_data(dataset, spec.image_size)
         first = first_images(dataset.train, spec.experiment.evaluation.images)
-        self._validation_data = replace(self.probe_data, train=first, pretraining=first.images)
+        self.point_data = replace(self.probe_data, train=first, pretraining=first.images)
         self.training: Training | None = None
         self.measurements: Measurements | None = None
         if spec.method.trainable:
@@ -98,13 +102,15 @@ class Run(Callbacks):
             self.measurements = Measurements(self.training, dataset, folder)
         self.resumed_at = self._resume()
         self._tracker = Tracker(track, self.ledger, ranks)
+        self._probes = ProbeClock(reporter)
+        self._at_end: FrozenSubject | None = None  # the primary encoder at an evaluation point with the final weights
 
     def _resume(self) -> float | None:
         """Loads a saved state, the first rank's; returns its progress."""
         training = self.training
         if training is None:
             return None
-        state = self.ranks.first(lambda: load_state(self.folder, self.spec.key))
+        state = self.ranks.first(lambda: load_state(self.folder, self.spec.key, self._reporter.say))
         if state is None:
             return None
         self.method.load_state_dict(state.method)
@@ -158,13 +164,19 @@ class Run(Callbacks):
             if ended == "pruned":
                 return ended, f"pruned at {self.training.progress:.0%} of its budget", None
             collapsed = collapse(history, self.spec.experiment.evaluation.points)
+        primary: Encoder | None = None
+
+        def score() -> Metrics | TrialMetrics:
+            nonlocal primary
+            data, at_end = self.probe_data, self._at_end
+            metrics, primary = final_metrics(self.spec, self.method, history, data, self.device, self._probes, at_end)
+            self._at_end = None
+            return metrics
+
         with self.ledger.phase("evaluation"), self.memory.left_out():
-            metrics = self.ranks.first(
-                lambda: final_metrics(self.spec, self.method, history, self.probe_data, self.device)
-            )
+            metrics = self.ranks.first(score)
         with self.ledger.phase("checkpointing"):
-            primary = self.method.encoders()[self.spec.settings.primary]
-            self.ranks.first(lambda: export_encoder(self.folder, ready(primary, self.probe_data, self.device)))
+            self.ranks.first(lambda: None if primary is None else export_encoder(self.folder, primary))
         return "collapsed" if collapsed else "completed", collapsed, metrics
 
     def _train(self, training: Training) -> Literal["completed", "diverged", "pruned"]:
@@ -199,13 +211,39 @@ class Run(Callbacks):
         self._tracker.follow(training.history, self.ledger.images_per_second)
         progress = training.progress
         remaining = self.ledger.training_time * (1 - progress) / max(progress, 1e-9)
-        self._reporter.run_advanced(progress, loss, self.ledger.images_per_second, remaining)
+        left = self.spec.experiment.evaluation.points - training.points_done
+        probes = self._probes.estimate(self.images_of_points(left) + self.images_at_end(known=left > 0))
+        self._reporter.run_advanced(progress, loss, self.ledger.images_per_second, remaining, probes)
+
+    @property
+    def primary(self) -> Encoder:
+        """The encoder that evaluation points score, and that the run leaves behind."""
+        return self.method.encoders()[self.spec.settings.primary]
+
+    def images_of_points(self, points: int) -> int:
+        """How many images pass the primary encoder at so many evaluation points."""
+        return points * images_needed(self.primary, self.point_data, "validation")
+
+    def images_at_end(self, *, known: bool) -> int:
+        """How many images pass the encoders for the final scores; `known` if the last point's features are at hand."""
+        split: Literal["validation", "test"] = "validation" if self.spec.purpose == "trial" else "test"
+        images = sum(images_needed(encoder, self.probe_data, split) for encoder in self.method.encoders().values())
+        return images - (self.images_of_points(1) if known and not self.primary.info.recalibrate else 0)
 
     def evaluate(self, training: Training) -> dict[str, float]:
         """Scores of the primary encoder on the validation split."""
-        encoder = self.method.encoders()[self.spec.settings.primary]
         with self.memory.left_out():
-            return self.ranks.first(lambda: evaluate_point(encoder, self._validation_data, self.device))
+            return self.ranks.first(lambda: self._evaluate(training))
+
+    def _evaluate(self, training: Training) -> dict[str, float]:
+        encoder, progress, points = self.primary, training.progress, self.spec.experiment.evaluation.points
+        title = f"probe {math.floor(progress * points + 1e-9)} of {points}"
+        with self._probes.probing(title, self.images_of_points(1)) as watch:
+            subject = point_subject(encoder, self.point_data, self.device, watch)
+            scores = score_point(subject)
+        if progress >= 1.0 and subject.encoder is encoder:
+            self._at_end = subject  # the final scores take its features over
+        return scores
 
     def should_prune(self, training: Training) -> bool:
         """Whether the run is pruned for its scores at the last evaluation point."""

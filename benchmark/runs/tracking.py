@@ -137,17 +137,32 @@ def _close_mlflow(logger: Any, status: End) -> None:
 
 @dataclass(frozen=True)
 class Tool:
-    """The modules that a tracker needs, and how a run's logger is opened and closed."""
+    """What a tracker is, the modules that it needs, and how a run's logger is opened and closed."""
 
     modules: tuple[str, ...]
     open: Callable[[Subject], Logger]
     close: Callable[[Logger, End], None] = lambda logger, status: logger.finalize(status)
+    description: str = ""
+
+    def missing(self) -> list[str]:
+        """The modules that are not installed."""
+        return [module for module in self.modules if not _is_installed(module)]
 
 
 TOOLS: dict[str, Tool] = {
-    "tensorboard": Tool(("tensorboard",), _tensorboard),
-    "wandb": Tool(("wandb", "pytorch_lightning"), _wandb, _close_wandb),
-    "mlflow": Tool(("mlflow", "pytorch_lightning", "alembic"), _mlflow, _close_mlflow),
+    "tensorboard": Tool(("tensorboard",), _tensorboard, description="TensorBoard: files in the results folder"),
+    "wandb": Tool(
+        ("wandb", "pytorch_lightning"),
+        _wandb,
+        _close_wandb,
+        "Weights & Biases: offline, unless WANDB_MODE says otherwise",
+    ),
+    "mlflow": Tool(
+        ("mlflow", "pytorch_lightning", "alembic"),
+        _mlflow,
+        _close_mlflow,
+        "MLflow: a database in the results folder, unless MLFLOW_TRACKING_URI names another",
+    ),
 }
 
 
@@ -161,8 +176,7 @@ def chosen_tools(options: Sequence[str] | None) -> tuple[str, ...]:
     for word in words:
         if word not in TOOLS:
             raise UserError(f"--track: unknown tracker '{word}'; {nearest(word, TOOLS)}")
-        missing = [module for module in TOOLS[word].modules if not _is_installed(module)]
-        if missing:
+        if missing := TOOLS[word].missing():
             raise UserError(
                 f"--track {word}: {', '.join(missing)} is not installed (pip install 'cnn-jepa-bench[{word}]')"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from benchmark.text import duration
+from benchmark.text import duration, remaining_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,12 +33,21 @@ class TrialReporter:
         if resumed_at is not None:
             self._say(f"{self._label}: resuming from {resumed_at:.0%}")
 
-    def run_advanced(self, progress: float, loss: float, images_per_second: float | None, remaining: float) -> None:
+    def run_advanced(
+        self, progress: float, loss: float, images_per_second: float | None, training: float, probes: float | None
+    ) -> None:
         """The run has come so far."""
+        self._now_and_then(f"{progress:.0%}, {remaining_text(training, probes)}")
+
+    def probing(self, title: str, share: float, state: str, left: float | None) -> None:
+        """A probe of the run has come so far."""
+        self._now_and_then(f"{title}: {state}" + ("" if left is None else f", {duration(left)} left"))
+
+    def _now_and_then(self, text: str) -> None:
         now = time.monotonic()
         if now - self._said_at >= _EVERY:
             self._said_at = now
-            self._say(f"{self._label}: {progress:.0%}, {duration(remaining)} left")
+            self._say(f"{self._label}: {text}")
 
     def run_ended(self, record: Record) -> None:
         """Says nothing: the worker reports the trial's score."""

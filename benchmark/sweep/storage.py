@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 import errno
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, OptunaError
+from optuna.exceptions import ExperimentalWarning, OptunaError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.trial import TrialState
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -23,6 +24,7 @@ from benchmark.text import first_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
 HEARTBEAT = 10
@@ -31,6 +33,8 @@ GRACE = 60
 """Seconds of silence after which a trial counts as dead."""
 RETRIES = 3
 """How often a trial is tried again whose worker died during it (out of memory, a crash in a library, kill -9)."""
+BEGUN = "begun"
+"""A waiting trial's attribute: it was interrupted, and its runs may have saved states."""
 _JOURNAL_ENDINGS = (".log", ".journal")
 
 
@@ -152,7 +156,24 @@ def retry_dead(study: optuna.Study, trial: FrozenTrial) -> None:
 
 
 def without_worker(trial: FrozenTrial) -> FrozenTrial:
-    """A copy of a trial that belongs to no worker."""
+    """A copy of a trial that was begun and belongs to no worker any more."""
     trial = copy.deepcopy(trial)
     trial.user_attrs.pop("worker", None)
+    trial.user_attrs[BEGUN] = True
     return trial
+
+
+class BegunFirst(optuna.Study):
+    """A study that takes the waiting trials that were begun and interrupted before those that were never begun.
+
+    Optuna takes waiting trials in the order of their numbers, and one that is queued again has the last number.
+    """
+
+    def ask(self, fixed_distributions: dict[str, BaseDistribution] | None = None) -> optuna.Trial:
+        """The next trial: a begun one that waits, or else Optuna's choice."""
+        for trial in self.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            if trial.user_attrs.get(BEGUN):
+                with suppress(UpdateFinishedTrialError):  # another worker was faster
+                    if self._storage.set_trial_state_values(trial._trial_id, state=TrialState.RUNNING):
+                        return optuna.Trial(self, trial._trial_id)
+        return super().ask(fixed_distributions)

@@ -22,7 +22,7 @@ from benchmark.experiment.files import merge
 from benchmark.files import folder_lock, writing
 from benchmark.runs.claim import first_difference
 from benchmark.sweep.spec import ParameterSpec
-from benchmark.sweep.storage import GRACE, quiet, retry_dead, without_worker
+from benchmark.sweep.storage import GRACE, BegunFirst, quiet, retry_dead, without_worker
 from methods.backbone_spec import BackboneSpec
 
 if TYPE_CHECKING:
@@ -158,9 +158,10 @@ def open_study(
         identity["step_cost"] = step_cost
     with quiet():
         try:
-            study = optuna.create_study(storage=storage, study_name=name, directions=[StudyDirection.MAXIMIZE, *costs])
+            optuna.create_study(storage=storage, study_name=name, directions=[StudyDirection.MAXIMIZE, *costs])
+            study = BegunFirst(name, storage)
         except DuplicatedStudyError:
-            study = optuna.load_study(study_name=name, storage=storage)
+            study = BegunFirst(name, storage)
             _wait_until_ready(study)
     before = study.user_attrs.get("asked")
     difference = None if before is None else first_difference(merge(defaults, before), identity)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from contextlib import suppress
 from dataclasses import dataclass
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from methods.backbones import BackboneSpec, build_backbone
 from methods.base import Encoder, EncoderInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from benchmark.records.schema import Record
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 STATE_FILE = "state.pt"
 ENCODER_FILE = "encoder.safetensors"
 PREVIOUS_FILE = "state-previous.pt"
+_DAMAGED = "state-damaged-"
 _VERSION = 2
 
 
@@ -55,20 +56,46 @@ def save_state(folder: Path, state: State) -> None:
     write_atomically(last, buffer.getvalue())
 
 
-def load_state(folder: Path, key: str) -> State | None:
-    """The last usable state of the run with this key, or None; a truncated or foreign one is passed over."""
+def load_state(folder: Path, key: str, say: Callable[[str], None]) -> State | None:
+    """The last usable state of the run with this key, or None; another run's or version's is passed over.
+
+    A damaged file is renamed, so that the next saved state does not replace it, and `say` receives what happened.
+    """
     unusable = (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, AttributeError, UnpicklingError)
-    for name in (STATE_FILE, PREVIOUS_FILE):
-        with suppress(*unusable):
-            data = torch.load(folder / name, map_location="cpu", weights_only=True)
+    damaged: list[str] = []
+    state: State | None = None
+    for path in (folder / STATE_FILE, folder / PREVIOUS_FILE):
+        try:
+            data = torch.load(path, map_location="cpu", weights_only=True)
             if data.pop("version") == _VERSION and data["key"] == key:
-                return State(**data)
-    return None
+                state = State(**data)
+                break
+        except FileNotFoundError:
+            continue
+        except unusable:
+            damaged.append(f"{path}: is damaged and cannot be resumed from; kept as {_set_aside(path).name}")
+    for text in damaged:
+        then = (
+            "starting from the beginning" if state is None else f"resuming from the state before it, step {state.step}"
+        )
+        say(f"{text}; {then}")
+    return state
+
+
+def _set_aside(path: Path) -> Path:
+    """Renames a damaged state; returns its new path, or the old one where it cannot be renamed."""
+    number = 1
+    while (kept := path.with_name(f"{_DAMAGED}{number}.pt")).exists():
+        number += 1
+    try:
+        return path.rename(kept)
+    except OSError:
+        return path
 
 
 def discard_state(folder: Path) -> None:
-    """Removes the saved states and half-written files of a finished run."""
-    for path in (folder / STATE_FILE, folder / PREVIOUS_FILE, *folder.glob(".*.tmp")):
+    """Removes the saved states of a finished run, damaged and half-written ones included."""
+    for path in (folder / STATE_FILE, folder / PREVIOUS_FILE, *folder.glob(f"{_DAMAGED}*.pt"), *folder.glob(".*.tmp")):
         path.unlink(missing_ok=True)
 
 

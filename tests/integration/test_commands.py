@@ -73,6 +73,7 @@ _DEVICES = "starts processes, which tests/integration/test_devices.py does (gloo
 _SWEEP = "trains a whole sweep: tests/integration/test_sweep.py runs a small one, --show and its report included"
 _SPREAD = "needs results of several seeds: unit tests of cli make a study and runs"
 _CHECKPOINT = "needs somebody's weights and a dataset: tests/integration/test_foreign.py makes small ones"
+_EXPORT = "needs the folder of a run: tests/integration/test_export.py has one"
 _HARDWARE = "another machine's measurement: unit tests of cli and report, with invented ones"
 _COST = "minutes of measurement: tests/integration/test_cost.py, on fewer images"
 _LADDER = "needs a ladder of hours: unit tests of cli and report, with invented records"
@@ -127,6 +128,12 @@ ONLY_READ: dict[str, str] = {
     "bench sweep --show mask_ratio --detect 1": _SPREAD,
     "bench report results/mask_ratio --out reports/mask": _SWEEP,
     "bench evaluate weights.pth --backbone resnet50 --dataset imagenette --data DATA --name theirs": _CHECKPOINT,
+    "bench evaluate FOLDER --dataset imagenette --data DATA --size 224": _CHECKPOINT,
+    "bench evaluate hf://facebook/dinov2-small --dataset imagenette --data DATA --size 224 --download": _CHECKPOINT,
+    "bench export RUN --to timm --out encoder.safetensors": _EXPORT,
+    "bench export RUN --to timm --out FOLDER": _EXPORT,
+    "bench export RUN --to torchvision --out encoder.safetensors": _EXPORT,
+    "bench export RUN --to onnx --out encoder.onnx": _EXPORT,
     "bench evaluate weights.ckpt --backbone resnet18,stem=small_pad2 --dataset cifar10 --format solo-learn --protocols "
     "lowshot-v1": _CHECKPOINT,
 }
@@ -161,14 +168,14 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
         asked = resolve_sweep(spec, path, budget=values["budget"], settings=values["settings"] or [])
         assert len(asked.spaces) == len(spec.entries)
     elif name == "evaluate":
-        from benchmark.cli.evaluate import _backbone
+        from benchmark.cli.evaluate import _parsed
         from benchmark.data.spec import dataset_names
         from benchmark.encoders.formats import FORMATS
 
         assert values["form"] in ("auto", *FORMATS)
         assert set((values["protocols"] or "").split(",")) - {""} <= set(FURTHER)
         if values["backbone"] is not None:
-            _backbone(values["backbone"])
+            _parsed(values["backbone"])
         if values["dataset"] is not None:
             assert values["dataset"] in dataset_names()
     elif name == "list":

@@ -89,7 +89,7 @@ def test_a_vit_with_a_class_token_goes_to_timm(bench: Any, tmp_path: Path) -> No
     assert code == 0 and "3 heads; features: class token" in printed, printed
     (path,) = (tmp_path / "out").glob("evaluated/w/*/record.json")
     code, printed = bench("export", path.parent, "--to", "timm", "--out", tmp_path / "vit.safetensors")
-    options = "img_size=32, patch_size=16, class_token=True, global_pool='token', fc_norm=False, num_classes=0"
+    options = "img_size=32, patch_size=16, num_classes=0, class_token=True, global_pool='token', fc_norm=False"
     assert code == 0 and f"timm.create_model('vit_tiny_patch16_224', {options})" in printed, printed
     again = timm.create_model(
         "vit_tiny_patch16_224",
@@ -109,8 +109,7 @@ def test_a_vit_with_a_class_token_goes_to_timm(bench: Any, tmp_path: Path) -> No
 def test_networks_that_the_target_library_lacks_are_refused(bench: Any, tmp_path: Path) -> None:
     folder = bench.finished(tmp_path / "out", "random_init")
     for target, message in (
-        ("timm", "timm has no resnet18"),
-        ("torchvision", "torchvision has no"),
+        ("torchvision", "torchvision's resnet18 has 64 channels, not 8"),
         ("tim", "did you mean"),
     ):
         code, printed = bench("export", folder, "--to", target, "--out", tmp_path / "x")
@@ -136,7 +135,7 @@ def test_a_vit_can_be_exported_for_any_number_of_images(token: Any) -> None:
     any(find_spec(n) is None for n in ("onnx", "onnxscript", "onnxruntime")),
     reason="needs onnx, onnxscript and onnxruntime: pip install 'cnn-jepa-bench[onnx]'",
 )
-@pytest.mark.parametrize("entry", ["random_init", "ijepa"])
+@pytest.mark.parametrize("entry", ["ijepa"])
 def test_an_onnx_graph_computes_the_same(bench: Any, tmp_path: Path, entry: str) -> None:
     import onnxruntime
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from layouts import FORMATS, layout
+from published import PUBLISHED, encoder_weights, transformers_vit
+from safetensors.torch import save_file
 
+from benchmark.encoders.foreign import recognise
+from benchmark.encoders.formats import Foreign
 from methods.backbones import BackboneSpec, build_backbone
 
 if TYPE_CHECKING:
@@ -102,6 +107,82 @@ def test_a_class_token_is_found_and_scored(bench: Any, tmp_path: Path) -> None:
     run = next((tmp_path / "token").glob("evaluated/theirs/seed-*"))
     code, printed = bench("evaluate", run, "--protocols", "lowshot-v1")
     assert code == 0 and "lowshot10_top1" in printed, printed
+
+
+@pytest.mark.slow
+def test_weights_that_are_all_zero_collapse(bench: Any, weights: Path, tmp_path: Path) -> None:
+    content = torch.load(weights, weights_only=True)["state_dict"]
+    torch.save({name: torch.zeros_like(value) for name, value in content.items()}, weights)
+    code, printed = bench("evaluate", weights, "--backbone", NETWORK, "--dataset", "digits", "--out", tmp_path)
+    assert code == 0 and "features collapsed: spread 0.000 (at least 0.05), RankMe 0.00" in printed, printed
+    record = bench.records(tmp_path)["w"]
+    assert record.status == "collapsed" and "features collapsed" in record.message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(bench: Any, weights: Path, tmp_path: Path, value: float) -> None:
+    content = torch.load(weights, weights_only=True)
+    content["state_dict"]["backbone.layer3.0.bn1.weight"][:3] = value
+    torch.save(content, weights)
+    code, printed = bench("evaluate", weights, "--backbone", NETWORK, "--dataset", "digits", "--out", tmp_path)
+    assert code == 2 and not list(tmp_path.glob("evaluated/*"))
+    assert "3 of the 32 values of backbone.layer3.0.bn1.weight are NaN or infinite" in printed
+
+
+def _model(folder: Path) -> None:
+    """A small ViT as transformers saves it."""
+    settings = PUBLISHED["transformers ViT"][1]
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 1, "patch_size": 8}
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": "vit", **sizes}))
+    tensors = transformers_vit(encoder_weights(settings))
+    save_file({name: tensor.clone() for name, tensor in tensors.items()}, folder / "model.safetensors")
+
+
+@pytest.mark.slow
+def test_a_models_folder_and_the_hubs_cache_need_no_backbone(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _model(tmp_path / "theirs")
+    asked = ("--dataset", "digits", "--out", tmp_path / "out")
+    code, printed = bench("evaluate", tmp_path / "theirs", *asked)
+    assert code == 0 and "1 heads; features: class token" in printed, printed
+    assert bench.records(tmp_path / "out")["theirs"].config["backbone"] == {
+        **{"name": "vit_tiny", "stem": "imagenet", "width": 32, "depth": 2, "patch_size": 8},
+        "class_token": "features",
+    }
+    # The same model in the hub's cache is the same encoder; nothing is fetched unless asked.
+    cached = tmp_path / "hub" / "models--org--tiny"
+    _model(cached / "snapshots" / ("ab" * 20))
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("ab" * 20)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    code, printed = bench("evaluate", "hf://org/tiny", *asked, "--name", "theirs")
+    assert code == 0 and "there already" in printed, printed
+    code, printed = bench("evaluate", "hf://org/other", *asked)
+    assert code == 2 and "hf://org/other: is not in the local cache; --download fetches it" in printed
+    code, printed = bench("evaluate", "hf://org/tiny", tmp_path / "out", *asked)
+    assert code == 2 and "hf://org/tiny: one model at a time" in printed
+
+
+def test_a_page_saved_in_place_of_weights_is_named_before_any_data_is_read(bench: Any, tmp_path: Path) -> None:
+    (tmp_path / "w.pth").write_text("<!DOCTYPE html><html>Sign in</html>")
+    code, printed = bench("evaluate", tmp_path / "w.pth", "--backbone", NETWORK, "--dataset", "digits")
+    assert code == 2 and "w.pth: is an HTML page, not a checkpoint" in printed
+
+
+def test_heads_leave_an_encoder_whole_and_missing_tensors_do_not(weights: Path) -> None:
+    foreign = Foreign(weights, BackboneSpec(name="resnet18", stem="small", width=8), "w")
+    content = torch.load(weights, weights_only=True)["state_dict"]
+    content |= {"backbone.prototypes.weight": torch.zeros(3, 8), "backbone.decoder_pred.bias": torch.zeros(3)}
+    _, _, found = recognise(foreign, content, 32)
+    assert found.whole and len(found.heads) == 2
+    content["backbone.adapter.weight"] = torch.zeros(3)
+    _, _, found = recognise(foreign, content, 32)
+    assert not found.whole and not found.untrained  # refused, but with --allow-partial all of it is trained
+    del content["backbone.bn1.weight"]
+    _, _, found = recognise(foreign, content, 32)
+    assert found.untrained and found.missing == ("bn1.weight",)
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,8 @@ def test_a_trial_never_reads_the_test_split(run_once: Any, monkeypatch: pytest.M
 
     evaluate = scores.evaluate
 
-    def guarded(encoder: Any, data: Any, split: Any, device: Any) -> Any:
-        return read() if split == "test" else evaluate(encoder, data, split, device)
+    def guarded(encoder: Any, data: Any, split: Any, device: Any, **options: Any) -> Any:
+        return read() if split == "test" else evaluate(encoder, data, split, device, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(scores, "evaluate", guarded)

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.files import cannot_be_written, check_writable, folder_lock, reading, write_atomically, writing
+from benchmark.files import (
+    cannot_be_written,
+    check_writable,
+    folder_lock,
+    load_yaml,
+    read_yaml,
+    reading,
+    write_atomically,
+    writing,
+)
 
 _HOLD_AND_FORK = """
 import os, sys
@@ -112,3 +121,21 @@ def test_a_failed_write_leaves_the_old_content_and_nothing_else(
         write_atomically(tmp_path / "record.json", "new")
     assert (tmp_path / "record.json").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+
+
+@pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 1\n", "- {1: x, 0x1: y}\n", "on: 1\ntrue: 2\n"])
+def test_a_key_that_appears_twice_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"x\.yaml, line \d: the key '\w+' appears twice, in lines \d and \d; keep one"):
+        read_yaml(path)
+
+
+def test_a_key_may_override_one_of_a_merged_mapping() -> None:
+    assert load_yaml("base: &b {x: 1, y: 2}\nmine: {<<: *b, x: 3}\n")["mine"] == {"x": 3, "y": 2}
+
+
+def test_every_yaml_file_of_the_project_has_each_key_once() -> None:
+    root = Path(__file__).parents[3]
+    files = [path for folder in ("benchmark", "configs", "examples") for path in (root / folder).rglob("*.yaml")]
+    assert len(files) > 20 and all(read_yaml(path) is not None for path in files if path.stat().st_size > 200)

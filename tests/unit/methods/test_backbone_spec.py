@@ -65,6 +65,8 @@ def test_an_image_size_that_does_not_fit(settings: dict[str, object], image_size
         ({"name": "vit_tiny", "stem": "small"}, "'stem' does not apply to vit_tiny"),
         ({"name": "convnext_tiny", "width": 32}, "'width' does not apply to convnext_tiny"),
         ({"name": "vit_tiny", "width": 80}, "width is 80; a ViT's has to be divisible by 32"),
+        ({"design": "dinov2"}, "'design' does not apply to resnet18"),
+        ({"name": "vit_tiny", "registers": 4}, "has a class token, too: class_token=features or beside"),
         ({"name": "vit_tiny", "heads": 5}, "heads is 5; it has to divide the width, 192"),
     ],
 )
@@ -89,4 +91,11 @@ def test_later_settings_are_written_only_where_they_are_set() -> None:
 def test_what_only_networks_trained_elsewhere_have() -> None:
     assert BackboneSpec().elsewhere is None
     assert BackboneSpec(stem="small_pad2").elsewhere == "stem=small_pad2"
-    assert BackboneSpec(name="vit_tiny", class_token="features").elsewhere == "class_token"
+    assert BackboneSpec(name="vit_tiny", class_token="features").elsewhere is None
+
+
+def test_settings_of_networks_trained_elsewhere_are_named_and_left_out_where_unset() -> None:
+    foreign = BackboneSpec(name="vit_tiny", class_token="beside", design="dinov2", registers=4)
+    assert foreign.elsewhere == "design" and BackboneSpec(name="vit_tiny").elsewhere is None
+    assert not {"class_token", "design", "registers"} & plain(BackboneSpec(name="vit_tiny")).keys()
+    assert BackboneSpec.model_validate(plain(foreign)) == foreign

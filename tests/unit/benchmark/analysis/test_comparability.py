@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from benchmark.analysis.comparability import comparison_key, cost_key, differing_fields, ladder_key, quality_key
+from benchmark.analysis.comparability import (
+    comparison_key,
+    cost_key,
+    differing_fields,
+    frozen_key,
+    ladder_key,
+    quality_key,
+)
 from benchmark.analysis.comparison import comparisons
 from benchmark.records.budgets import budget_text
 
@@ -103,3 +110,22 @@ def test_differing_fields_are_named_with_their_values(make_record: Any) -> None:
     records = [make_record(), make_record("simclr", config={"precision": "32"}, environment={"visible_cores": 16})]
     assert differing_fields(records) == {"precision": ["bf16", "32"], "visible cores": ["2", "16"]}
     assert differing_fields(records[:1]) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"config": {"precision": "32", "batch_size": 8}}, True),
+        ({"config": {"accumulate": 4}}, True),
+        ({"budget": {"wall_clock": 60}}, True),
+        ({"environment": {"cpu_model": "EPYC"}}, True),
+        ({"config": {"image_size": 64}}, False),
+        ({"dataset": {"manifest": "cd" * 32}}, False),
+        ({"config": {"evaluation": {"points": 5, "protocols": ["linear-v2"]}}}, False),
+        ({"rules_version": "0.9"}, False),
+    ],
+)
+def test_how_an_encoder_was_trained_is_no_part_of_how_it_is_scored(
+    make_record: Any, change: dict[str, Any], same: bool
+) -> None:
+    assert (frozen_key(make_record()) == frozen_key(make_record(**change))) is same

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from made_costs import CPU, GPU_A, make_cost, make_priced
+from made_records import make_external
 
 from benchmark.analysis.calibration import Prices
 from benchmark.analysis.comparability import backbone_text
@@ -151,3 +152,38 @@ def test_a_comparison_knows_its_step_cost() -> None:
     cost = make_cost(runs, {"byol": 0.2}, CPU)
     assert comparisons(runs, Prices((cost,)))[0].step_cost == cost
     assert comparisons(runs)[0].step_cost is None
+
+
+def test_an_encoder_trained_elsewhere_is_a_guest_of_every_comparison_that_was_scored_alike(make_record: Any) -> None:
+    ours = [make_record("byol", budget={"epochs": epochs}, top1=40.0 + epochs) for epochs in (2, 4)]
+    floor = make_record("random_init", budget={"epochs": 4}, top1=30.0)
+    theirs = make_external(top1=43.0)
+    two, four = comparisons([theirs, *ours, floor])
+    for comparison in (two, four):
+        assert [row.first for row in comparison.guests] == [theirs]
+        assert theirs not in comparison.records and comparison.first.method != "external"
+        assert comparison.key != "" and not any(row.first.method == "external" for row in comparison.rows)
+    assert [row.first.entry for row in two.shown] == ["theirs", "byol"]
+    assert [row.first.entry for row in four.shown] == ["byol", "theirs", "random_init"]
+    assert four.guests[0].cost.mean is None
+    assert four.beats_random_init(four.guests[0]) == "yes"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": {"image_size": 64}},
+        {"dataset": {"manifest": "cd" * 32}},
+        {"config": {"evaluation": {"protocols": ["linear-v2"]}}},
+        {"rules_version": "0.9"},
+    ],
+)
+def test_one_that_was_scored_otherwise_stands_alone(make_record: Any, change: dict[str, Any]) -> None:
+    every = comparisons([make_record("byol"), make_external(**change)])
+    assert sorted([row.first.entry for row in comparison.shown] for comparison in every) == [["byol"], ["theirs"]]
+    assert not any(comparison.guests for comparison in every)
+
+
+def test_encoders_trained_elsewhere_alone_are_compared_with_each_other() -> None:
+    (alone,) = comparisons([make_external("one", top1=30.0), make_external("other", top1=40.0)])
+    assert [row.first.entry for row in alone.rows] == ["other", "one"] and not alone.guests

@@ -45,3 +45,12 @@ def test_markdown_and_latex_escape_what_means_something_there(board: Any) -> Non
     latex = to_latex(table)
     assert r"\toprule" in latex and r"\bottomrule" in latex
     assert r"we\_ird\&co" in latex and r"46.0 $\pm$ 2.5" in latex and r"(\%)" in latex
+
+
+def test_latex_has_display_names_and_numbers_on_the_right(board: Any) -> None:
+    table = short(board)
+    lines = to_latex(table).splitlines()
+    sides = "".join("l" if name in ("Dataset", "Budget", "Entry", "Status", "Flags") else "r" for name in table.columns)
+    assert lines[0] == rf"\begin{{tabular}}{{{sides}}}" and "r" in sides
+    assert any("& BYOL &" in line for line in lines) and any("& random init &" in line for line in lines)
+    assert not any("random_init" in line or r"random\_init" in line for line in lines)

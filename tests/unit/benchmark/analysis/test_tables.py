@@ -4,6 +4,7 @@ import csv
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from made_records import make_external
 
 from benchmark.analysis.export import short, to_latex, to_markdown
 from benchmark.analysis.tables import leaderboard, write_leaderboard
@@ -147,3 +148,12 @@ def test_every_table_writes_it_alike(make_record: Any, store: Any, tmp_path: Pat
     table = short(leaderboard([record for _, record in found]))
     assert list(table["Rank"]) == ["tie 1", "tie 1", "3"]
     assert "| tie 1 |" in to_markdown(table) and "& tie 1 &" in to_latex(table)
+
+
+def test_an_encoder_trained_elsewhere_stands_in_its_hosts_comparison_without_a_cost(make_record: Any) -> None:
+    board = leaderboard([make_record("byol", top1=45.0), make_external(top1=50.0)])
+    assert list(board["entry"]) == ["theirs", "byol"]
+    assert board["comparison_key"].nunique() == 1
+    assert board["training_time_mean"].isna().tolist() == [True, False]
+    assert board["device_hours_mean"].isna().tolist() == [True, False]
+    assert list(board["rank"]) == ["", ""]

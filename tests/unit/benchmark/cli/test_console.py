@@ -80,7 +80,7 @@ def test_a_run_in_lines(make_record: Any) -> None:
         entry=SimpleNamespace(name="byol"), seed=1, budget="steps=4", method=SimpleNamespace(trainable=True)
     )
     reporter.run_started(spec, 1, 2, None)
-    reporter.run_advanced(0.5, 0.25, 100.0, 60.0)  # too soon after the last line
+    reporter.run_advanced(0.5, 0.25, 100.0, 60.0, None)  # too soon after the last line
     reporter.run_ended(make_record("byol", 1, top1=45.0))
     reporter.run_started(spec, 2, 2, 0.5)
     reporter.run_ended(make_record("byol", 1, status="failed", message="out of memory", measured=False))
@@ -100,3 +100,23 @@ def test_quiet_shows_failures_and_no_table(make_record: Any) -> None:
     assert file.getvalue() == ""
     reporter.run_ended(make_record(status="failed", message="out of memory", measured=False))
     assert "failed (out of memory)" in file.getvalue()
+
+
+def test_probes_have_a_bar_of_their_own_and_the_rest_of_the_run_counts_them() -> None:
+    reporter, _ = _reporter(terminal=True)
+    spec: Any = SimpleNamespace(
+        entry=SimpleNamespace(name="byol"), seed=1, budget="steps=4", method=SimpleNamespace(trainable=True)
+    )
+    reporter.run_started(spec, 1, 2, None)
+    reporter.run_advanced(0.5, 0.25, 100.0, 60.0, None)
+    assert _task(reporter).fields["state"] == "loss 0.2500, 100 images/s, 60 s of training left"
+    reporter.probing("probe 2 of 4", 0.25, "features, 50 of 200 images", 6.0)
+    assert _task(reporter).description == "[1/2] byol, seed 1, steps=4: probe 2 of 4"
+    assert (_task(reporter).completed, _task(reporter).fields["state"]) == (
+        0.25,
+        "features, 50 of 200 images, 6.0 s left",
+    )
+    reporter.run_advanced(0.5, 0.25, 100.0, 60.0, 30.0)
+    assert _task(reporter).description == "[1/2] byol, seed 1, steps=4"
+    assert _task(reporter).fields["state"] == "loss 0.2500, 100 images/s, 90 s left"
+    reporter.stop()

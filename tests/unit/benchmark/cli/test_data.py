@@ -75,8 +75,13 @@ def test_views_are_drawn_with_the_methods_recipe(bench: Any, tmp_path: Path, mon
     seen: dict[str, Any] = {}
     digits = datasets.load_dataset(DatasetSpec(name="digits"), None)
     monkeypatch.setattr(datasets, "load_dataset", lambda spec, *_, **__: replace(digits, name=spec.name))
-    monkeypatch.setattr(method_views, "write_gallery", lambda *arguments: seen.update(arguments=arguments))
+    monkeypatch.setattr(
+        method_views, "write_gallery", lambda *arguments: seen.update(arguments=arguments) or ["view 1"]
+    )
     out = tmp_path / "views.png"
-    assert bench("data", "views", "--method", "simclr", "--out", out) == (0, f"{out}\n")
+    assert bench("data", "views", "--method", "simclr", "--out", out) == (
+        0,
+        f"columns: image; then three times: view 1\n{out}\n",
+    )
     assert seen["arguments"][0].name == "shapes"
     assert seen["arguments"][1:] == ("simclr", "small", out)

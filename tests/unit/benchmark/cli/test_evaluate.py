@@ -61,3 +61,37 @@ def test_runs_are_probed_on_another_dataset(bench: Any, scored: dict[str, Any], 
     assert bench("evaluate", tmp_path, *options)[0] == 0
     assert (scored["protocols"], scored["dataset"]) == (("transfer-v1", "lowshot-v1"), "digits")
     assert "foreign" not in scored
+
+
+@pytest.mark.parametrize(("dataset", "asked"), [("digits", False), ("imagenette", True)])
+def test_download_is_for_the_model_where_the_dataset_has_nothing_to_fetch(
+    bench: Any,
+    scored: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dataset: str,
+    asked: bool,
+) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "resnet"}')
+    seen = []
+
+    def fetched(address: str, *, download: bool) -> Path:
+        seen.append((address, download))
+        return tmp_path
+
+    monkeypatch.setattr(evaluate, "fetched", fetched)
+    monkeypatch.setattr(
+        evaluate, "named_dataset", lambda *_, download, **__: seen.append(("dataset", download)) or scored
+    )
+    assert bench("evaluate", "hf://org/net@main", "--dataset", dataset, "--download") == (0, "")
+    assert seen == [("hf://org/net@main", True), ("dataset", asked)]
+    assert scored["foreign"] == Foreign(tmp_path, BackboneSpec(name="resnet50"), "net")
+
+
+def test_a_models_folder_is_no_results_folder(bench: Any, scored: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "swin"}')
+    (tmp_path / "model.safetensors").touch()
+    code, printed = bench("evaluate", tmp_path, "--dataset", "digits")
+    assert code == 2 and "config.json: describes swin, which is none of" in printed
+    assert bench("evaluate", tmp_path, "--dataset", "digits", "--backbone", "resnet18") == (0, "")
+    assert scored["foreign"].name == tmp_path.name

@@ -35,3 +35,10 @@ def test_every_line_of_a_list_says_something(what: str) -> None:
     lines = list(LISTS[what]())
     assert len({name for name, _ in lines}) == len(lines) > 2
     assert all(text and "\n" not in text for _, text in lines)
+
+
+def test_trackers_that_are_not_installed_name_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.runs.tracking._is_installed", lambda module: module != "mlflow")
+    lines = dict(LISTS["trackers"]())
+    assert lines["mlflow"].endswith("(not installed: pip install 'cnn-jepa-bench[mlflow]')")
+    assert "not installed" not in lines["wandb"]

@@ -10,8 +10,9 @@ from layouts import FORMATS as LAYOUTS
 from layouts import changed, layout, under
 from torchvision.models import resnet18 as torchvision_resnet18
 
-from benchmark.encoders.match import Match, has_class_token, match
+from benchmark.encoders.match import Match, match
 from benchmark.encoders.read import read_checkpoint
+from benchmark.encoders.traits import vit_traits
 from benchmark.errors import UserError
 from methods.backbones import BackboneSpec, build_backbone
 
@@ -56,7 +57,7 @@ def test_the_same_of_a_vision_transformer_with_a_class_token(token_vit: Any, tmp
     content = read_checkpoint(path)
     found = match(content, token_vit, kind)
     assert found.whole, found.report()
-    assert equal(found, token_vit.state_dict()) and has_class_token(content)
+    assert equal(found, token_vit.state_dict()) and vit_traits(content)
 
 
 # What stays of each file when the encoder that its library evaluates is taken out of it.

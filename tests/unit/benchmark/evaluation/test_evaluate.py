@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmark.data.datasets import Split
-from benchmark.evaluation.evaluate import evaluate, evaluate_point
+from benchmark.evaluation.evaluate import evaluate, evaluate_point, images_needed, point_subject, score_point
 from benchmark.evaluation.subject import ProbeData
 
 CPU = torch.device("cpu")
@@ -92,3 +92,16 @@ def test_a_diverged_encoder_is_an_error_never_a_score(make_encoder, data, split)
         encoder.backbone.net.conv1.weight[0] = torch.nan
     with pytest.raises(ValueError, match="training features: 90 of 90 feature vectors are not finite"):
         evaluate(encoder, data, split, CPU)
+
+
+def test_scores_are_the_same_where_the_last_points_features_are_taken_over(make_encoder, data):
+    encoder = make_encoder()
+    at_point = replace(data, train=Split(data.train.images, data.train.labels))
+    stages = []
+    before = point_subject(encoder, at_point, CPU, lambda stage, more: stages.append((stage, more)))
+    assert score_point(before) == evaluate_point(encoder, data, CPU)
+    assert sum(more for _, more in stages) == images_needed(encoder, data, "validation") == 120
+    assert {stage.split(",")[0] for stage, _ in stages} == {"features", "linear classifiers", "nearest neighbours"}
+    assert ("linear classifiers, 8 of 8 fitted", 0) in stages
+    assert evaluate(encoder, data, "test", CPU, before=before) == evaluate(encoder, data, "test", CPU)
+    assert images_needed(make_encoder(recalibrate=True), data, "test") == 90 + 90 + 30 + 45

@@ -178,3 +178,36 @@ def test_recalibration_waits_for_no_other_process(make_encoder, noise, normalise
     assert not any(part.training for part in twin.modules())
     for (name, value), other in zip(expected.state_dict().items(), twin.state_dict().values(), strict=True):
         assert torch.equal(value, other), name
+
+
+def test_known_features_are_taken_over_in_whole_batches_and_the_rest_is_computed(make_encoder, noise, normalise):
+    encoder = make_encoder()
+    whole = extract(encoder, noise, normalise, CPU, batch_size=8)
+    noise.reads.clear()
+    seen = []
+    known = whole[:20].clone()
+    known[:16] += 1.0  # to see what is taken over
+    features = extract(
+        encoder, noise, normalise, CPU, batch_size=8, known=known, watch=lambda stage, more: seen.append((stage, more))
+    )
+    assert torch.equal(features[:16], whole[:16] + 1.0) and torch.equal(features[16:], whole[16:])
+    assert noise.reads == list(range(16, 33))
+    assert seen == [("features", 8), ("features", 8), ("features", 1)]
+    noise.reads.clear()
+    assert torch.equal(extract(encoder, noise, normalise, CPU, known=whole), whole) and noise.reads == []
+
+
+def test_images_that_cannot_be_read_ahead_end_the_extraction(make_encoder, noise, normalise):
+    def read(indices):
+        if int(indices[0]) >= 8:
+            raise OSError("unreadable")
+        return noise.pixels[indices]
+
+    noise.read = read
+    with pytest.raises(OSError, match="unreadable"):
+        extract(make_encoder(), noise, normalise, CPU, batch_size=4)
+
+
+def test_a_recalibrated_encoder_is_not_recalibrated_again(make_encoder, noise, normalise):
+    twin = recalibrated(make_encoder(recalibrate=True), noise, normalise, CPU)
+    assert recalibrated(twin, noise, normalise, CPU) is twin

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -27,3 +29,25 @@ def test_images_are_read_at_the_size_of_the_encoder():
     assert images.shape == (2, 3, 16, 16) and images.dtype == torch.float32
     assert data.num_classes == len(dataset.classes) == 10
     assert (len(data.train), len(data.test)) == (len(dataset.train), 10)
+
+
+def test_what_is_known_of_an_encoder_is_not_computed_again(make_encoder, noise, stack, normalise):
+    labels = torch.arange(33) % 3
+    whole, test = Split(noise, labels), Split(stack(noise.pixels[:9]), labels[:9])
+    few = Split(stack(noise.pixels[:20]), labels[:20])
+    validation = Split(stack(noise.pixels[5:]), labels[5:])
+    encoder, device = make_encoder(), torch.device("cpu")
+    at_point = ProbeData(noise, few, validation, test, 3, normalise)
+    at_end = replace(at_point, train=whole)
+    before = FrozenSubject(encoder=encoder, data=at_point, device=device, split="validation")
+    fit = before.linear_fit
+    _ = before.validation
+    after = FrozenSubject(encoder=encoder, data=at_end, device=device, before=before)
+    alone = FrozenSubject(encoder=encoder, data=at_end, device=device)
+    reads = list(validation.images.reads)
+    assert torch.equal(after.validation[0], alone.validation[0])
+    assert validation.images.reads == 2 * reads  # `alone` reads them, `after` does not
+    assert torch.equal(after.train[0], alone.train[0])
+    assert after.linear_fit is not fit and torch.equal(after.linear_fit.weights_SKD, alone.linear_fit.weights_SKD)
+    same = FrozenSubject(encoder=encoder, data=at_point, device=device, before=before)
+    assert same.linear_fit is fit  # of the same images

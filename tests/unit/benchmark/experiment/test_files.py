@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ("a: [1,\nb: 2", r"x\.yaml, line 2: "),
         ("- 1", "expected a mapping of keys to values, found list"),
         ("", "found NoneType"),
+        ("a: 1\nb: {c: 1,\n    c: 2}\n", r"x\.yaml, line 3: the key 'c' appears twice, in lines 2 and 3"),
         (b"\xff\xfe\x00", "cannot be read"),
     ],
 )

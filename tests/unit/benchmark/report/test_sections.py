@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from made_costs import GPU_A, GPU_B, make_cost, make_priced, store_cost
+from made_records import make_external
 from report_page import report
 
 from benchmark.cli.pages import write_pages
@@ -135,3 +136,15 @@ def test_a_prediction_is_drawn_in_its_ladders_section_where_it_was_asked_for(
     markdown = (tmp_path / "asked" / "report.md").read_text(encoding="utf-8")
     assert "*Prediction for 64 epochs.*" in markdown and "cannot check the prediction" in markdown
     assert "Prediction for 64 epochs" in (tmp_path / "asked" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_encoders_trained_elsewhere_have_rows_and_no_empty_chart(make_record: Any, store: Any, tmp_path: Path) -> None:
+    page, markdown = report(store, tmp_path, [make_external(top1=41.0)])
+    assert "On cifar10-jpeg, theirs reaches a linear top-1 of 41.0" in page.words
+    assert not list((tmp_path / "report").rglob("*.svg"))
+    _, markdown = report(store, tmp_path, [make_external(top1=41.0), make_record("byol", top1=45.0)])
+    table = markdown[markdown.index("| Entry") :].partition("\n\n")[0]
+    assert table.index("BYOL") < table.index("theirs")
+    assert "theirs" not in next(line for line in markdown.splitlines() if "linear top-1" in line)  # the answer
+    assert (tmp_path / "report" / "figures" / "cost_vs_accuracy.svg").is_file()

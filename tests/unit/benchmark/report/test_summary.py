@@ -133,3 +133,28 @@ def test_the_cheapest_follows_the_calibrated_cost_and_its_hardware_is_named() ->
     )
     doubted = Prices((make_cost(runs, {"byol": 0.3, "simclr": 0.1}, GPU_A, flags=["shared device"]),))
     assert "so no entry is called the cheapest" in answer(comparisons(runs, doubted)[0])[1]
+
+
+def test_where_nothing_beats_the_untrained_network_that_is_the_headline(make_record: Any) -> None:
+    records = [make_record(e, top1=t) for e, t in (("random_init", 33.0), ("byol", 33.4), ("simclr", 31.0))]
+    (comparison,) = comparisons(records)
+    said = answer(comparison)
+    assert said[0] == (
+        "No method is significantly better than an untrained network after 10 epochs on cifar10-jpeg (one seed each)."
+    )
+    assert len(said) == 2 and said[1].startswith("Compared with random init (33.0")
+    assert not any("highest" in sentence or "cheapest" in sentence for sentence in said)
+    (better,) = comparisons([*records, make_record("vicreg", top1=40.0)])
+    assert "VICReg has the highest linear top-1" in answer(better)[0]
+
+
+def test_equal_means_are_no_order(make_record: Any) -> None:
+    records = [make_record(e, top1=t) for e, t in (("byol", 45.01), ("simclr", 44.98), ("vicreg", 40.0))]
+    (comparison,) = comparisons(records)
+    assert answer(comparison)[0] == (
+        "After 10 epochs on cifar10-jpeg, the same linear top-1 is reached by BYOL (45.0 ± 1.0%) and SimCLR "
+        "(45.0 ± 1.0%), above the other self-supervised entries (preliminary, one seed; ± is the sampling error of the "
+        "test split)."
+    )
+    (comparison,) = comparisons(records[:2])
+    assert "above the other" not in answer(comparison)[0] and "highest" not in answer(comparison)[0]

@@ -60,8 +60,14 @@ class Notes:
     def run_started(self, spec: RunSpec, position: int, total: int, resumed_at: float | None) -> None:
         self.lines.append(f"started {spec.entry.name} {position}/{total} {resumed_at}")
 
-    def run_advanced(self, progress: float, loss: float, images_per_second: float | None, remaining: float) -> None:
+    def run_advanced(
+        self, progress: float, loss: float, images_per_second: float | None, training: float, probes: float | None
+    ) -> None:
         self.lines.append(f"advanced {progress:.2f}")
+
+    def probing(self, title: str, share: float, state: str, left: float | None) -> None:
+        if state == "starting":
+            self.lines.append(f"probing {title}")
 
     def run_ended(self, record: Any) -> None:
         self.records.append(record)

@@ -108,3 +108,25 @@ def test_a_price_of_several_devices_is_of_all_together() -> None:
     trial = replace(TRIAL, price=StepPrice(cost.entries[0], cost))
     result = _estimate(spec, 1, trial, dataset, devices=2)
     assert (result.training, result.device_hours) == (3600.0, 2.0)
+
+
+@pytest.mark.slow
+def test_entries_of_one_backbone_share_a_probe(
+    make_specs: Callable[..., list[RunSpec]], dataset: Dataset, notes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probes: list[int] = []
+    probe = planning.evaluate_point
+
+    def counted(*arguments: Any) -> Any:
+        probes.append(1)
+        return probe(*arguments)
+
+    monkeypatch.setattr(planning, "evaluate_point", counted)
+    specs = make_specs("simclr", "supervised", "cnn_jepa")
+    results = estimate(specs, dataset, torch.device("cpu"), notes, StopSignal(notes.say), evaluation=True)
+    seconds = {result.spec.entry.name: result.evaluation or 0.0 for result in results}
+    simclr, supervised, cnn_jepa = (seconds[name] for name in ("simclr", "supervised", "cnn_jepa"))
+    assert len(probes) == 1 and simclr == supervised > 0.0
+    # Two points of 60 images each, and at the end 80 less the last point's; CNN-JEPA has a second encoder, with
+    # statistics of its own.
+    assert cnn_jepa / simclr == pytest.approx((2 * 60 + 20 + 80 + 50) / (2 * 60 + 20))

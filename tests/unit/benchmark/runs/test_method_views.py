@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,3 +63,24 @@ def test_methods_without_views_and_unknown_ones_are_refused(dataset: Dataset, tm
         write_gallery(dataset, "simcrl", "small", tmp_path / "views.png")
     with pytest.raises(UserError, match="random_init sees no views"):
         write_gallery(dataset, "random_init", "small", tmp_path / "views.png")
+
+
+@pytest.mark.parametrize("method", ["cnn_jepa", "ijepa"])
+def test_a_jepas_masks_are_drawn_over_each_view(dataset: Dataset, tmp_path: Path, method: str) -> None:
+    columns = write_gallery(dataset, method, "small", tmp_path / "views.png")
+    assert [column.split()[0] for column in columns] == ["view", "context", "targets"]
+    picture = np.asarray(Image.open(tmp_path / "views.png")).astype(int)
+    tiles = [picture[:96, 112 + 100 * column : 208 + 100 * column] for column in range(3)]
+    view, context, targets = tiles
+    hidden = (np.abs(context - 191) <= 1).all(axis=-1) & (context != view).any(axis=-1)
+    assert 0.05 < hidden.mean() < 0.95
+    assert np.array_equal(context[~hidden], view[~hidden])
+    # A block's pixels are 0.55 of the view and 0.45 of a colour; the rest is 0.35 of the view and 0.65 white.
+    faint = (np.abs(targets - (0.35 * view + 0.65 * 255)) <= 2).all(axis=-1)
+    assert 0.05 < 1 - faint.mean() < 0.95 and not (~faint & ~hidden).any()  # only hidden cells are predicted
+
+
+def test_masks_that_do_not_fit_the_images_are_refused(dataset: Dataset, tmp_path: Path) -> None:
+    odd = replace(dataset, image_size=36)
+    with pytest.raises(UserError, match="cnn_jepa: its masks cannot be drawn on images of 36 px"):
+        write_gallery(odd, "cnn_jepa", "small", tmp_path / "views.png")

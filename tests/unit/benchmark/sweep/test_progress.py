@@ -27,9 +27,10 @@ def test_a_run_is_reported_now_and_then(clock: list[float]) -> None:
     second.run_started(spec, 1, 1, None)
     for seconds in range(40):
         clock[0] = 1000.0 + seconds
-        first.run_advanced(seconds / 100, 0.5, 10.0, 100.0 - seconds)
+        first.run_advanced(seconds / 100, 0.5, 10.0, 100.0 - seconds, 8.0 if seconds > 20 else None)
         first.say("waiting")
-    assert said == ["first: resuming from 25%", "first: 0%, 100 s left", "first: waiting", "first: 30%, 70 s left"]
+    after = "first: 30%, 78 s left"  # with its probes, once there was one
+    assert said == ["first: resuming from 25%", "first: 0%, 100 s of training left", "first: waiting", after]
 
 
 def test_what_remains_is_estimated_from_what_was_done_since(clock: list[float]) -> None:

@@ -157,3 +157,15 @@ def test_a_study_from_before_an_option_came_is_resumed(open_sweep: Callable[...,
     with pytest.raises(UserError, match=r"first\.sync_batch_norm is False there and True here"):
         study.set_user_attr("asked", identity)
         open_sweep(parameters={"cnn_jepa.kernel_size": {"values": [3, 5]}}, settings={"cnn_jepa.sync_batch_norm": True})
+
+
+def test_a_trial_that_was_begun_comes_before_those_that_were_not(open_sweep: Callable[..., Any]) -> None:
+    queue = open_sweep().studies[0]
+    with quiet():
+        first = queue.study.ask()
+    queue.put_back(first.number)
+    assert [trial.user_attrs["point"] for trial in queue.trials(TrialState.WAITING)][-1] == first.user_attrs["point"]
+    again = open_sweep().studies[0]  # another command
+    with quiet():
+        order = [again.study.ask().user_attrs["point"] for _ in range(3)]
+    assert order == [0, 1, 2] and first.user_attrs["point"] == 0

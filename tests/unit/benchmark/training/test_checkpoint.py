@@ -23,22 +23,22 @@ STATE = State(
 
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     save_state(tmp_path, STATE)
-    loaded = load_state(tmp_path, "k")
+    loaded = load_state(tmp_path, "k", print)
     assert loaded is not None
     assert (loaded.step, loaded.history) == (7, [{"loss": 0.25}])
     assert torch.equal(loaded.method["w"], torch.arange(3.0))
     discard_state(tmp_path)
-    assert load_state(tmp_path, "k") is None
+    assert load_state(tmp_path, "k", print) is None
 
 
 def test_another_runs_a_truncated_and_a_foreign_state_are_left_alone(tmp_path: Path) -> None:
     save_state(tmp_path, STATE)
-    assert load_state(tmp_path, "another") is None
+    assert load_state(tmp_path, "another", print) is None
     path = tmp_path / "state.pt"
     content = path.read_bytes()
     for bad in (content[: len(content) // 2], b"", b"no state at all", pickle.dumps({"version": 1})):
         path.write_bytes(bad)
-        assert load_state(tmp_path, "k") is None
+        assert load_state(tmp_path, "k", print) is None
 
 
 def test_the_one_before_serves_where_the_last_is_broken(tmp_path: Path) -> None:
@@ -47,14 +47,32 @@ def test_the_one_before_serves_where_the_last_is_broken(tmp_path: Path) -> None:
     save_state(tmp_path, STATE)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["state-previous.pt", "state.pt"]
     last = tmp_path / "state.pt"
-    last.write_bytes(last.read_bytes()[:100])
-    loaded = load_state(tmp_path, "k")
+    cut = last.read_bytes()[:100]
+    last.write_bytes(cut)
+    said: list[str] = []
+    loaded = load_state(tmp_path, "k", said.append)
     assert loaded is not None and loaded.step == 6
-    last.unlink()  # where there are no links: killed in the middle of a save
-    loaded = load_state(tmp_path, "k")
-    assert loaded is not None and loaded.step == 6
+    assert said == [
+        f"{last}: is damaged and cannot be resumed from; kept as state-damaged-1.pt; resuming from the state before "
+        "it, step 6"
+    ]
+    assert (tmp_path / "state-damaged-1.pt").read_bytes() == cut and not last.exists()
+    loaded = load_state(tmp_path, "k", said.append)  # also where there are no links: killed in the middle of a save
+    assert loaded is not None and loaded.step == 6 and len(said) == 1
     discard_state(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_it_is_said_where_no_state_is_left(tmp_path: Path) -> None:
+    said: list[str] = []
+    assert load_state(tmp_path, "k", said.append) is None and said == []
+    save_state(tmp_path, STATE)
+    assert load_state(tmp_path, "another", said.append) is None and said == []  # another run's, but sound
+    for name in ("state.pt", "state-previous.pt"):
+        (tmp_path / name).write_bytes(b"<html>")
+    assert load_state(tmp_path, "k", said.append) is None
+    assert [text.endswith("; starting from the beginning") for text in said] == [True, True]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state-damaged-1.pt", "state-damaged-2.pt"]
 
 
 class _Attack:
@@ -67,7 +85,7 @@ class _Attack:
 
 def test_a_pickled_command_is_not_executed(tmp_path: Path) -> None:
     torch.save({"version": 2, "key": _Attack(str(tmp_path / "owned"))}, tmp_path / "state.pt")
-    assert load_state(tmp_path, "k") is None
+    assert load_state(tmp_path, "k", print) is None
     assert not (tmp_path / "owned").exists()
 
 

@@ -25,6 +25,11 @@ _SMALL = (
     "--set evaluation.images=100 --set evaluation.points=1"
 )
 _OWN = "--methods random_init --set batch_size=16 --set backbone.width=8 --set evaluation.images=null"
+_TUTORIAL = (
+    "--data FOLDER --methods cnn_jepa,simclr,random_init --budget epochs=20 --set batch_size=64 --set name=photos "
+    "--on-error skip"
+)
+_TINY = "--set batch_size=4 --set backbone.width=8 --set evaluation.images=null --set evaluation.points=1"
 # A page's commands in order, which run in one folder, and the options that make each small.
 EXECUTED: dict[str, dict[str, str]] = {
     "README.md": {
@@ -56,6 +61,15 @@ EXECUTED: dict[str, dict[str, str]] = {
         "bench run cpu --data photos.h5": _OWN,
         "bench data verify FOLDER": "",
         "bench run cpu --data FOLDER --on-error skip": f"{_OWN} --set name=skipped",
+    },
+    "your-own-images.md": {
+        "bench data inspect FOLDER": "",
+        "bench data verify FOLDER": "",
+        "bench data views --method cnn_jepa --dataset folder --data FOLDER --out views.png": "",
+        f"bench plan cpu {_TUTORIAL}": f"{_TINY} --methods simclr,random_init",
+        f"bench run cpu {_TUTORIAL}": f"{_TINY} --budget steps=2",
+        f"bench run cpu {_TUTORIAL} --seeds 0,1,2": f"{_TINY} --budget steps=2 --methods random_init --seeds 0,1",
+        "bench leaderboard results/photos": "",
     },
     "protocols.md": {
         "bench evaluate results/quickstart --protocols lowshot-v1,lowlevel-v1": "",
@@ -132,6 +146,7 @@ ONLY_READ: dict[str, str] = {
     "bench evaluate hf://facebook/dinov2-small --dataset imagenette --data DATA --size 224 --download": _CHECKPOINT,
     "bench export RUN --to timm --out encoder.safetensors": _EXPORT,
     "bench export RUN --to timm --out FOLDER": _EXPORT,
+    "bench evaluate results/photos --data FOLDER --protocols lowshot-v1 --on-error skip": "as that of protocols.md",
     "bench export RUN --to torchvision --out encoder.safetensors": _EXPORT,
     "bench export RUN --to onnx --out encoder.onnx": _EXPORT,
     "bench evaluate weights.ckpt --backbone resnet18,stem=small_pad2 --dataset cifar10 --format solo-learn --protocols "

@@ -285,6 +285,7 @@ def test_it_runs(bench: Any, page: str, tmp_path: Path, monkeypatch: pytest.Monk
     made = {
         "README.md": {"quickstart", "warm", "cpu", "mine", "imagenet100-train.h5"},
         "data.md": {"photos-train.h5", "photos-test.h5", "small-train.h5", "sheet.png", "cpu"},
+        "your-own-images.md": {"views.png", "photos"},
         "protocols.md": {"quickstart"},
         "comparing-your-method.md": {"mine"},
     }

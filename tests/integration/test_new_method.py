@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -58,15 +57,3 @@ def test_a_new_method_works_as_it_is_written(tmp_path: Path) -> None:
         key: recipe["settings"][key] for key in ("dimension", "bottleneck")
     }
     assert defaults["optimizer"]["lr"] == recipe["settings"]["optimizer"]["lr"]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("My Method", "'My Method' cannot be a method's name"), ("byol", "there is a method 'byol' already"),
-     ("class", "'class' cannot be"), ("taken", "taken exists; choose another name")],
-)  # fmt: skip
-def test_names_that_cannot_be_are_refused(bench: Any, tmp_path: Path, name: str, message: str) -> None:
-    (tmp_path / "taken").mkdir()
-    code, printed = bench("new-method", name, "--out", tmp_path)
-    assert code == 2 and message in " ".join(printed.split())
-    assert [path.name for path in tmp_path.iterdir() if path.is_dir() and path.name != "taken"] == []

@@ -20,6 +20,7 @@ from benchmark.experiment.entries import resolve_entries
 from benchmark.experiment.run_spec import run_specs
 from benchmark.experiment.spec import load_experiment
 from benchmark.machine.interrupt import StopSignal
+from benchmark.runs.progress import Reporter
 from benchmark.runs.run import Run
 from benchmark.training.loop import Callbacks, train
 from methods.backbones import BackboneSpec, build_backbone
@@ -126,7 +127,7 @@ def our_steps(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Steps]:
         experiment, source = load_experiment(str(path))
         dataset = load_dataset(experiment.dataset, None, False)
         (plan,) = run_specs(experiment, resolve_entries(experiment, source), dataset.image_size)
-        run = Run(plan, dataset, torch.device("cpu"), folder, cast("Any", None), StopSignal(print))
+        run = Run(plan, dataset, torch.device("cpu"), folder, cast("Any", Reporter), StopSignal(print))
         taken = Steps({name: value.clone() for name, value in run.method.state_dict().items()}, [], [], {})
         loss = run.method.loss
 

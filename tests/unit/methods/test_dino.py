@@ -6,11 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from lightly.models.modules.heads import DINOProjectionHead
-from torch import nn
 
 from methods.contract import make_batch, make_step
-from methods.heads import PrototypeHead
 
 _SMALL = {"prototypes": 24, "head_hidden": 32, "bottleneck": 16}
 
@@ -68,20 +65,6 @@ def test_prototypes_are_held_at_the_beginning(lab: Any) -> None:
         method(make_batch(method), make_step(progress)).loss.backward()
         method.after_backward(make_step(progress))
         assert bool(method.head.prototypes.grad.any()) != held
-
-
-@pytest.mark.parametrize("batch_norm", [True, False])
-def test_the_head_is_lightlys(batch_norm: bool) -> None:
-    theirs = DINOProjectionHead(12, 20, 8, 30, batch_norm=batch_norm)
-    ours = PrototypeHead(12, 20, 8, 30, batch_norm=batch_norm)
-    kinds = (nn.Linear, nn.BatchNorm1d)
-    pairs = zip(*([m for m in head.layers if isinstance(m, kinds)] for head in (ours, theirs)), strict=True)
-    for own, their in pairs:
-        own.load_state_dict(their.state_dict())
-    ours.prototypes.data.copy_(theirs.last_layer.weight_v)
-    features = torch.randn(7, 12)
-    torch.testing.assert_close(ours(features), theirs(features))
-    assert ours(features.reshape(7, 1, 12)).shape == (7, 1, 30)
 
 
 def test_one_view_is_refused(lab: Any) -> None:

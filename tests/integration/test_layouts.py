@@ -167,7 +167,7 @@ def _flat(root: Path) -> Path:
         (lambda root: root.mkdir() or root, "has nothing; expected images in one of these layouts\n  class folders: "),
         (lambda root: root, "images: no such folder or file"),
         (_single, "has a single class ('ant'); at least 2"),
-        (_missing_paths, "labels.csv: 2 of 78 images do not exist, such as row 5: 'images/train-3.png'"),
+        (_missing_paths, "images/train-3.png: cannot be read (No such file or directory)"),
         (_changed("train-1.png", "train-0.png"), "row 3: 'train-0.png' appears twice (first in "),
         (_changed("train-1.png,ant,", "train-1.png,,"), "row 3 ('images/train-1.png') has no label"),
         (_changed("train-1.png,ant,train", "train-1.png,ant,trian"), "row 3 has the split 'trian'; choices: train"),

@@ -162,10 +162,12 @@ def _entries(table: _Table) -> list[tuple[str, Path, str, str]]:
         if not path.is_file():
             missing.append(f"row {number}: '{row[columns.path]}'")
         entries.append((place, path, row[columns.label], split))
-    if missing:
+    # Where some exist, the others are bad images, named with all of their kind when they are read.
+    if len(missing) == len(entries) > 0:
+        backslashes = "; paths in it have backslashes, which separate folders on Windows alone" * ("\\" in missing[0])
         raise UserError(
-            f"{table.path}: {len(missing):,} of {len(entries):,} images do not exist, such as {missing[0]} (looked for "
-            f"in {table.base.folder}); paths are relative to the table's folder, or absolute"
+            f"{table.path}: none of {len(entries):,} images exists, such as {missing[0]} (looked for in "
+            f"{table.base.folder}); paths are relative to the table's folder, or absolute{backslashes}"
         )
     return entries
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from made_layouts import encoded, put
 
+from benchmark.data.examine import examine_all
 from benchmark.data.layouts.find import list_images
 from benchmark.errors import UserError
 
@@ -73,8 +74,8 @@ def test_splits_beyond_train_and_test_are_left_alone(tmp_path: Path) -> None:
         ("", r"a\.csv is empty"),
         ("path,label\n", r"a\.csv has no rows"),
         ("path,label\n0.png\n", "row 2 has 1 cells; expected at least 2"),
-        ("path,label\n0.png,a\n9.png,b\n", r"1 of 2 images do not exist, such as row 3: '9\.png'"),
-        ("path,label\n9.png,a\n", r"1 of 1 images do not exist"),
+        ("path,label\n8.png,a\n9.png,b\n", r"none of 2 images exists, such as row 2: '8\.png'.*or absolute$"),
+        ("path,label\nx\\8.png,a\n", r"none of 1 images exists.*backslashes, which separate folders on Windows alone$"),
         ("path,label\n0.png,a\n0.png,b\n", r"row 3: '0\.png' appears twice \(first in .*row 2\)"),
         ("path,label\n0.png,a\n1.png,a\n", "has a single class"),
         ("path,label,split\n0.png,a,test\n1.png,b,test\n", "has no row of the split train; its splits are test"),
@@ -85,6 +86,15 @@ def test_wrong_tables_are_refused(tmp_path: Path, content: str, message: str) ->
     put(tmp_path / "a.csv", content)
     with pytest.raises(UserError, match=message):
         list_images(tmp_path / "a.csv")
+
+
+def test_images_that_do_not_exist_beside_others_are_bad_ones(tmp_path: Path) -> None:
+    photos(tmp_path)
+    put(tmp_path / "a.csv", "path,label\n0.png,a\n9.png,b\n1.png,b\n")
+    listing = list_images(tmp_path / "a.csv")
+    examined = list(examine_all([listing.train]))
+    assert [bool(one.reason) for one in examined] == [False, True, False]
+    assert "No such file" in examined[1].reason
 
 
 def test_several_tables_are_refused(tmp_path: Path) -> None:

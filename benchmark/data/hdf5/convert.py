@@ -17,7 +17,7 @@ from benchmark.data.hdf5.paths import NOTHING_KEPT, SPLITS
 from benchmark.data.hdf5.write import Writers
 from benchmark.data.listing import prefix_of
 from benchmark.errors import UserError
-from benchmark.text import first_line
+from benchmark.text import first_line, on_one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,9 +101,11 @@ def convert_listing(
                     bad.append(BadImage(inside, str(image).removeprefix(f"{name}: ")))
                     writer.skipped.append(inside)
                     if skip:
-                        say(f"left out: {image}")
+                        say(f"left out: {on_one_line(str(image))}")
                     elif len(bad) == 1:
-                        say(f"bad: {image}; nothing will be written, only the other images are checked")
+                        say(
+                            f"bad: {on_one_line(str(image))}; nothing will be written, only the other images are checked"
+                        )
                 elif skip or not bad:  # otherwise only what else is bad is still of interest
                     writer.add(image[0], label, image[1])
             if bad and not skip:

@@ -18,6 +18,11 @@ def test_all_are_listed_up_to_a_hundred() -> None:
     assert "--on-error skip" in message and "bench data verify" in message
 
 
+def test_each_image_has_one_line_whatever_its_name() -> None:
+    bad = [BadImage("a/new\nline\x1b[31m \udcff é.png", "truncated"), BadImage("b.png", "truncated")]
+    assert listed(bad).splitlines() == [r"  a/new\nline\x1b[31m \udcff é.png: truncated", "  b.png: truncated"]
+
+
 @pytest.mark.parametrize("size", [(65_500, 65_500), (0, 5), (MOST_PIXELS + 1, 1)])
 def test_sizes_beyond_the_limit_are_refused(size: tuple[int, int]) -> None:
     with pytest.raises(BadImageError, match=rf"x\.jpg: declares {size[0]:,} x {size[1]:,} pixels; .* 178,956,970"):

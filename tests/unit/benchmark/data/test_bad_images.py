@@ -11,7 +11,7 @@ def test_all_are_listed_up_to_a_hundred() -> None:
     bad = [BadImage(f"train/a/{number}.png", "truncated") for number in range(103)]
     lines = listed(bad).splitlines()
     assert lines[0] == "  train/a/0.png: truncated" and lines[-1] == "  and 3 more" and len(lines) == 101
-    message = str(refusal("photos", bad[:2], 20_000))
+    message = str(refusal("photos", bad[:2], 20_000, "nothing was trained"))
     first, second, *_ = message.splitlines()
     assert first == "photos: 2 of 20,000 images cannot be used; nothing was trained"
     assert second == "  train/a/0.png: truncated"

@@ -123,7 +123,8 @@ class _StrictLoader(yaml.SafeLoader):
                 continue
             key, line = self.construct_object(key_node), key_node.start_mark.line + 1
             if key in first:
-                problem = f"the key '{key}' appears twice, in lines {first[key]} and {line}; keep one of them"
+                where = f"line {line}" if first[key] == line else f"lines {first[key]} and {line}"
+                problem = f"the key '{key}' appears twice, in {where}; keep one of them"
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             first[key] = line
         return super().construct_mapping(node, deep)

@@ -37,6 +37,13 @@ def listing(names: Iterable[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
+def on_one_line(text: str) -> str:
+    """The text with newlines and what else cannot be printed escaped; names of files may hold such characters."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or the error's type if it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -112,16 +112,20 @@ def inspect(
 
 
 def _inspect_layout(path: Path) -> None:
-    """Prints what `bench run --data PATH` would train on."""
+    """Prints what `bench run --data PATH` would train on; bad images, which that refuses, are listed and counted."""
     spec = DatasetSpec(name="folder")
     check_request(spec, path)
     from benchmark.data.datasets import load_dataset
 
     reporter = ConsoleReporter()
     with reporter:
-        dataset = load_dataset(spec, path, progress=reporter.data_progress, resident_limit=0)
+        dataset = load_dataset(spec, path, progress=reporter.data_progress, resident_limit=0, skip_bad=True)
     for line in (dataset.summary(), *dataset.notes):
         typer.echo(line)
+    if dataset.left_out:
+        count, total = len(dataset.left_out), len(dataset.left_out) + sum(dataset.manifest.counts.values())
+        typer.echo(f"{count:,} of {total:,} images cannot be used; bench run needs --on-error skip to leave them out")
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -178,6 +182,7 @@ def views(
     dataset: Annotated[str, typer.Option(help="Whose images.")] = "shapes",
     data: Annotated[Path | None, typer.Option(help="Folder of the dataset's files.")] = None,
     recipe: Annotated[str, typer.Option(help="Scale or file of the recipe.")] = "small",
+    on_error: OnError = "fail",
 ) -> None:
     """Draw eight images, the views that a method sees of them, and its masks."""
     if method not in method_names():
@@ -190,6 +195,7 @@ def views(
     from benchmark.runs.method_views import view_config, write_gallery
 
     view_config(method, recipe)
-    columns = write_gallery(load_images(spec, data, ConsoleReporter()), method, recipe, out)
+    images = load_images(spec, data, ConsoleReporter(), on_error=on_error, outcome="nothing was drawn")
+    columns = write_gallery(images, method, recipe, out)
     typer.echo(f"columns: image; then three times: {', '.join(columns)}")
     typer.echo(out)

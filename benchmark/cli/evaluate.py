@@ -16,7 +16,7 @@ from benchmark.cli.request import load_images, named_dataset
 from benchmark.data.spec import dataset_info
 from benchmark.encoders.export import export as export_encoder
 from benchmark.encoders.formats import Foreign
-from benchmark.encoders.hub import CONFIG, HUB, fetched, is_model_folder
+from benchmark.encoders.hub import CONFIG, HUB, fetched, is_model_folder, no_model_because
 from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.protocols import check_further
 from benchmark.experiment.explain import validate
@@ -146,7 +146,14 @@ class _Evaluation:
             recognise(foreign, content, spec.size)
         if not self.share:
             check_device_free(self.device)
-        dataset = load_images(spec, self.data, self.reporter, download=self.download, on_error=self.on_error)
+        dataset = load_images(
+            spec,
+            self.data,
+            self.reporter,
+            download=self.download,
+            on_error=self.on_error,
+            outcome="nothing was scored",
+        )
         return evaluate_foreign(foreign, dataset, spec, out, self.device, self.reporter, share=self.share).parent
 
 
@@ -167,6 +174,8 @@ def _checkpoint(targets: list[str], described: bool, *, download: bool) -> Path 
     path = Path(targets[0])
     if path.is_file() or is_model_folder(path):
         return path
+    if path.is_dir() and next(path.rglob("record.json"), None) is None:
+        raise UserError(f"{path}: {no_model_because(path)}")
     if path.is_dir() or not described:
         return None
     raise UserError(f"{path}: no such file")

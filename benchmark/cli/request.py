@@ -119,15 +119,17 @@ def load_images(
     *,
     download: bool = False,
     on_error: str = "fail",
+    outcome: str = "nothing was trained",
 ) -> Dataset:
     """A dataset with its images; shows the progress, and in a line what was found in a folder or file.
 
-    `on_error` is `fail` or, to leave bad images out, `skip`.
+    `on_error` is `fail` or, to leave bad images out, `skip`; with `fail`, the message about them says `outcome`, too.
     """
     from benchmark.data.datasets import load_dataset
 
     with reporter:
-        dataset = load_dataset(spec, data, download, progress=reporter.data_progress, skip_bad=on_error == "skip")
+        progress, skip = reporter.data_progress, on_error == "skip"
+        dataset = load_dataset(spec, data, download, progress=progress, skip_bad=skip, outcome=outcome)
     for line in [dataset.summary()] * bool(dataset.layout) + list(dataset.notes):
         reporter.say(line)
     return dataset

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
+from benchmark.text import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ class BadImage:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.reason}"
+        return on_one_line(f"{self.name}: {self.reason}")
 
 
 class BadImageError(UserError):
@@ -51,7 +52,7 @@ def check_pixels(size: tuple[int, int], name: str) -> None:
         raise BadImageError(name, f"declares {width:,} x {height:,} pixels; expected 1 to {MOST_PIXELS:,} in all")
 
 
-def refusal(place: Path | str, bad: Sequence[BadImage], total: int, outcome: str = "nothing was trained") -> UserError:
+def refusal(place: Path | str, bad: Sequence[BadImage], total: int, outcome: str) -> UserError:
     """The error that lists the bad images of a dataset of `total` images, and says what to do about them."""
     folder = place if isinstance(place, Path) else "FOLDER"
     return UserError(

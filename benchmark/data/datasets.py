@@ -140,6 +140,7 @@ def load_dataset(
     progress: Progress | None = None,
     resident_limit: int | None = None,
     skip_bad: bool = False,
+    outcome: str = "nothing was trained",
 ) -> Dataset:
     """Loads a dataset and cuts its splits.
 
@@ -148,7 +149,7 @@ def load_dataset(
 
     Images that cannot be used are refused, all at once; with `skip_bad` they are left out instead, and the dataset is
     the one that it would be without these files. They are found while checksums are read, as far as their markers show
-    (`benchmark.data.examine`), and where images are decoded into memory.
+    (`benchmark.data.examine`), and where images are decoded into memory. The refusal says `outcome`, too.
 
     Raises:
         UserError: the data is missing, damaged or too small for the configuration.
@@ -156,7 +157,7 @@ def load_dataset(
     source = load_source(replace(check_request(spec, path, download), progress=progress))
     place = path or f"dataset '{spec.name}'"
     limit = RESIDENT_BYTES if resident_limit is None else resident_limit
-    source, selections, splits = _open(spec, source, place, limit, progress, skip_bad=skip_bad)
+    source, selections, splits = _open(spec, source, place, limit, progress, skip_bad=skip_bad, outcome=outcome)
     if source.bad:
         _log.warning("%s: left out %d of %d images\n%s", place, len(source.bad), _total(source), listed(source.bad))
     content = {
@@ -186,7 +187,14 @@ def load_dataset(
 
 
 def _open(
-    spec: DatasetSpec, source: Source, place: Path | str, limit: int, progress: Progress | None, *, skip_bad: bool
+    spec: DatasetSpec,
+    source: Source,
+    place: Path | str,
+    limit: int,
+    progress: Progress | None,
+    *,
+    skip_bad: bool,
+    outcome: str,
 ) -> tuple[Source, Selections, dict[str, Split]]:
     """Selects and opens the splits; returns them with the source, without the images that could not be decoded.
 
@@ -200,7 +208,7 @@ def _open(
         except UserError as error:  # what is too few may be so for want of the bad images
             if source.bad and skip_bad:
                 raise UserError(f"{error}; left out as unreadable:\n{listed(source.bad)}") from None
-            raise refusal(place, source.bad, _total(source)) if source.bad else error from None
+            raise refusal(place, source.bad, _total(source), outcome) if source.bad else error from None
         resident = sum(len(indices) for _, indices in selections.values()) * 3 * source.side**2 <= limit
         splits, bad = {}, dict[str, str]()
         for name, (raw, indices) in selections.items():
@@ -217,7 +225,7 @@ def _open(
             assert source.without is not None
             source = source.without(bad)
         if source.bad and not skip_bad:
-            raise refusal(place, source.bad, _total(source))
+            raise refusal(place, source.bad, _total(source), outcome)
         if not bad:
             return source, selections, splits
 

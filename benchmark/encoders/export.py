@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
-from benchmark.files import write_atomically, writing
+from benchmark.files import reading, write_atomically, writing
 from benchmark.records.folder import read_record
 from methods.config import nearest
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from methods.base import Encoder
 
 TARGETS = ("timm", "torchvision", "onnx")
+_log = logging.getLogger(__name__)
+_FOLDER = ("config.json", "model.safetensors")
 _ONNX = ("onnx", "onnxscript")
 _RESIZED_ABOVE = 96
 """Larger images are probed as the middle of 256/224 of their size, smaller ones whole."""
@@ -33,7 +36,8 @@ def export(run: Path, target: str, out: Path) -> str:
         The code that loads it, with the normalisation that it expects.
 
     Raises:
-        UserError: there is no such run, it left no encoder, or the target knows no such network.
+        UserError: there is no such run, it left no encoder, the target knows no such network, or the folder to write
+            holds other things than an earlier export.
     """
     if target not in TARGETS:
         raise UserError(f"--to is '{target}'; {nearest(target, TARGETS)}")
@@ -69,9 +73,37 @@ def export(run: Path, target: str, out: Path) -> str:
             f"{out}: timm makes no {spec.name} with a small stem or another width from a config.json; "
             "give --out a name such as encoder.safetensors, and the code that is printed changes the network"
         )
-    _write_tensors(encoder, size, out / "model.safetensors")
-    _write_config(recipe, encoder, size, out)
+    replaced = _check_folder(out)
+    config, weights = _FOLDER
+    _write_tensors(encoder, size, out / weights)
+    _write_config(recipe, encoder, size, out / config)
+    if replaced:
+        _log.warning("%s: held an earlier export, which was replaced", out)
     return snippets.folder_code(str(out))
+
+
+def _check_folder(out: Path) -> bool:
+    """Whether a folder holds an earlier export; refuses one that holds anything else."""
+    if not out.is_dir():
+        return False
+    with reading(out):
+        names = sorted(path.name for path in out.iterdir())
+    others = [name for name in names if name not in _FOLDER]
+    if others or (names and not _is_ours(out / _FOLDER[1])):
+        found = f"{', '.join((others or names)[:3])}{', ...' if len(others or names) > 3 else ''}"
+        raise UserError(f"{out}: holds what bench export did not write ({found}); give --out a new or empty folder")
+    return bool(names)
+
+
+def _is_ours(weights: Path) -> bool:
+    """Whether a file of weights is an export, which says its normalisation; others' files do not."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, "pt") as file:
+            return {"mean", "std", "input_size"} <= (file.metadata() or {}).keys()
+    except (OSError, SafetensorError):
+        return False
 
 
 def _normalisation(size: int) -> dict[str, Any]:
@@ -108,7 +140,7 @@ def _write_config(recipe: Recipe, encoder: Encoder, size: int, out: Path) -> Non
         },
     }
     with writing(out):
-        write_atomically(out / "config.json", json.dumps(config, indent=2) + "\n")
+        write_atomically(out, json.dumps(config, indent=2) + "\n")
 
 
 def _check_onnx() -> None:

@@ -82,6 +82,7 @@ def evaluate_foreign(
 
 def _load(foreign: Foreign, image_size: int, listener: Listener) -> tuple[Foreign, Backbone, Match]:
     """Reads a checkpoint: with the backbone recognised, the network with its weights, and how they matched."""
+    given = foreign.backbone
     foreign, backbone, matched = recognise(foreign, read_foreign(foreign.path), image_size)
     listener.say(f"{foreign.path}: {matched.report()}")
     if foreign.backbone.kind == "vit":
@@ -93,10 +94,19 @@ def _load(foreign: Foreign, image_size: int, listener: Listener) -> tuple[Foreig
     if not matched.whole and not foreign.allow_partial:
         raise UserError(
             f"{foreign.path}: does not fit {foreign.backbone.name}: {matched.report()}; "
-            "is it another backbone, stem or format? (--allow-partial loads the weights that fit)"
+            f"{_advice(given, matched)} (--allow-partial loads the weights that fit)"
         )
     backbone.net.load_state_dict(matched.weights, strict=False)
     return foreign, backbone, matched
+
+
+def _advice(given: BackboneSpec, matched: Match) -> str:
+    """What to try where weights do not fit the backbone that was given."""
+    if matched.patch_size is None:
+        return "is it another backbone, stem or format?"
+    settings = {**given.model_dump(exclude_unset=True, exclude={"name"}), "patch_size": matched.patch_size}
+    words = [given.name, *(f"{name}={value}" for name, value in settings.items() if value is not None)]
+    return f"its patches are of {matched.patch_size} px: --backbone {','.join(words)}"
 
 
 def recognise(foreign: Foreign, content: dict[str, Any], image_size: int) -> tuple[Foreign, Backbone, Match]:

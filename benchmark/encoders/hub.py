@@ -25,6 +25,16 @@ def is_model_folder(folder: Path) -> bool:
     return (folder / CONFIG).is_file() and bool(_weights_of(folder))
 
 
+def no_model_because(folder: Path) -> str:
+    """What a folder lacks that is no model's, in words."""
+    weights = [name for name in _WEIGHTS if (folder / name).is_file() or (folder / f"{name}.index.json").is_file()]
+    if weights:
+        return f"holds {weights[0]} without {CONFIG}; give the file itself with --backbone NAME, or add {CONFIG}"
+    if (folder / CONFIG).is_file():
+        return f"holds {CONFIG} with none of {', '.join(_WEIGHTS)}"
+    return f"holds neither runs (record.json) nor a model ({CONFIG} with {' or '.join(_WEIGHTS)})"
+
+
 def _weights_of(folder: Path) -> list[Path]:
     """The files of a model's weights: one, or the parts that an index names; safetensors before pickles."""
     for name in _WEIGHTS:

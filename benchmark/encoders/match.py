@@ -46,6 +46,7 @@ class Match:
         unexpected: names under the prefix that the network lacks, without those of heads, which are ignored.
         unlike: names whose shapes differ, with both shapes.
         resampled: what was done with the positions; empty if nothing was.
+        patch_size: side in pixels of the file's patches where the network has others; None otherwise.
     """
 
     holder: str
@@ -56,6 +57,7 @@ class Match:
     heads: tuple[str, ...]
     unlike: tuple[str, ...]
     resampled: str = ""
+    patch_size: int | None = None
 
     @property
     def untrained(self) -> bool:
@@ -180,9 +182,11 @@ def _match(tensors: Weights, network: nn.Module, holder: str, prefix: str) -> Ma
     wanted = network.state_dict()
     own = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
     own, resampled = fitted(own, network)
+    patch_size = _other_patch_size(own, wanted)
+    sized = None if patch_size else network  # of other patches, the number of positions says nothing about the size
     weights = {name: own[name] for name in wanted if name in own and own[name].shape == wanted[name].shape}
     unlike = tuple(
-        f"{name} {tuple(own[name].shape)} instead of {tuple(wanted[name].shape)}{_of_size(name, own[name], network)}"
+        f"{name} {tuple(own[name].shape)} instead of {tuple(wanted[name].shape)}{_of_size(name, own[name], sized)}"
         for name in wanted
         if name in own and own[name].shape != wanted[name].shape
     )
@@ -192,12 +196,24 @@ def _match(tensors: Weights, network: nn.Module, holder: str, prefix: str) -> Ma
     heads = tuple(name for name in left if _HEADS.match(name))
     # Without a prefix, these may belong to other networks of the file.
     unexpected = tuple(name for name in left if not _HEADS.match(name))
-    return Match(holder, prefix, weights, missing, unexpected, heads, unlike, resampled)
+    return Match(holder, prefix, weights, missing, unexpected, heads, unlike, resampled, patch_size)
+
+
+def _other_patch_size(own: Weights, wanted: Weights) -> int | None:
+    """The side of a ViT's patches in the file, where the network's own are of another size."""
+    sides = [
+        set(weights["patch_embed.proj.weight"].shape[2:])
+        for weights in (own, wanted)
+        if "patch_embed.proj.weight" in weights
+    ]
+    return min(sides[0]) if len(sides) == 2 and len(sides[0]) == 1 and sides[0] != sides[1] else None
 
 
 def _of_size(name: str, positions: Tensor, network: Any) -> str:
-    """The input size that a ViT's position embedding was made for, as a hint; empty for other tensors."""
-    tokens = positions.shape[1] - network.num_prefix_tokens if name == "pos_embed" and positions.ndim == 3 else 0
+    """The input size that a ViT's position embedding was made for, as a hint; empty for other tensors or no network."""
+    if network is None or name != "pos_embed" or positions.ndim != 3:
+        return ""
+    tokens = positions.shape[1] - network.num_prefix_tokens
     side = math.isqrt(max(tokens, 0))
     if not side or side * side != tokens:
         return ""

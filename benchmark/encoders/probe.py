@@ -97,7 +97,12 @@ def evaluate_runs(
             name = spec.model_dump_json()
             if name not in loaded:
                 loaded[name] = load_dataset(
-                    spec, probes.data, probes.download, progress=listener.data_progress, skip_bad=probes.skip_bad
+                    spec,
+                    probes.data,
+                    probes.download,
+                    progress=listener.data_progress,
+                    skip_bad=probes.skip_bad,
+                    outcome="nothing was scored",
                 )
             failures += probe_run(path, record, probes, loaded[name], taken, listener, stop_signal)
     return failures

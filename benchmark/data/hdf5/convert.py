@@ -17,7 +17,7 @@ from benchmark.data.hdf5.paths import NOTHING_KEPT, SPLITS
 from benchmark.data.hdf5.write import Writers
 from benchmark.data.listing import prefix_of
 from benchmark.errors import UserError
-from benchmark.text import first_line
+from benchmark.text import first_line, on_one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,10 +100,11 @@ def convert_listing(
                     inside = name.removeprefix(prefix)
                     bad.append(BadImage(inside, str(image).removeprefix(f"{name}: ")))
                     writer.skipped.append(inside)
+                    found = on_one_line(str(image))
                     if skip:
-                        say(f"left out: {image}")
+                        say(f"left out: {found}")
                     elif len(bad) == 1:
-                        say(f"bad: {image}; nothing will be written, only the other images are checked")
+                        say(f"bad: {found}; nothing will be written, only the other images are checked")
                 elif skip or not bad:  # otherwise only what else is bad is still of interest
                     writer.add(image[0], label, image[1])
             if bad and not skip:

@@ -12,6 +12,7 @@ from benchmark.data.decode import canonical, decode, in_order, write_png
 from benchmark.data.hdf5.format import Container, split_digest
 from benchmark.data.splits import checksum
 from benchmark.errors import UserError
+from benchmark.text import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ def describe_contents(encoded: Encoded) -> list[tuple[str, str]]:
         return [*facts, ("layout", "one dataset per image, named by number (CNN-JEPA's converter)")]
     heights, widths = encoded.sizes_N2[:, 0], encoded.sizes_N2[:, 1]
     total, skipped = int(encoded.offsets_N1[-1]), encoded.skipped
-    left_out = ", ".join([*skipped[:3], *["..."] * (len(skipped) > 3)])
+    left_out = ", ".join([*map(on_one_line, skipped[:3]), *["..."] * (len(skipped) > 3)])
     return [
         *facts,
         ("layout", f"this project's, split '{encoded.split}'"),

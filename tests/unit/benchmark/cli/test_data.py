@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from image_folders import make_folder
 from PIL import Image
 
 from benchmark.data import datasets
@@ -85,3 +86,20 @@ def test_views_are_drawn_with_the_methods_recipe(bench: Any, tmp_path: Path, mon
     )
     assert seen["arguments"][0].name == "shapes"
     assert seen["arguments"][1:] == ("simclr", "small", out)
+
+
+def test_bad_images_are_looked_at_or_left_out(
+    bench: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_folder(tmp_path / "images", train=4, test=2, width=32, height=32)
+    assert bench("data", "inspect", root)[0] == 0
+    (root / "train" / "bee" / "0.png").write_bytes(b"")
+    code, printed = bench("data", "inspect", root)
+    assert code == 1 and "classes (ant, bee" in printed and "32x32 px" in printed, printed
+    assert "1 of 18 images cannot be used; bench run needs --on-error skip" in printed
+    assert "train/bee/0.png: not a readable image (the file is empty)" in caplog.text
+    monkeypatch.setattr(method_views, "write_gallery", lambda *_: ["view 1"])
+    views = ("data", "views", "--method", "simclr", "--dataset", "folder", "--data", root, "--out", tmp_path / "x.png")
+    code, printed = bench(*views)
+    assert code == 2 and "1 of 18 images cannot be used; nothing was drawn" in printed, printed
+    assert bench(*views, "--on-error", "skip")[0] == 0

@@ -57,6 +57,7 @@ def test_further_protocols_of_a_checkpoint_use_its_own_dataset(
 
 
 def test_runs_are_probed_on_another_dataset(bench: Any, scored: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "record.json").touch()
     options = ("--protocols", "transfer-v1, lowshot-v1", "--dataset", "digits")
     assert bench("evaluate", tmp_path, *options)[0] == 0
     assert (scored["protocols"], scored["dataset"]) == (("transfer-v1", "lowshot-v1"), "digits")
@@ -95,3 +96,25 @@ def test_a_models_folder_is_no_results_folder(bench: Any, scored: dict[str, Any]
     assert code == 2 and "config.json: describes swin, which is none of" in printed
     assert bench("evaluate", tmp_path, "--dataset", "digits", "--backbone", "resnet18") == (0, "")
     assert scored["foreign"].name == tmp_path.name
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "holds neither runs (record.json) nor a model (config.json with model.safetensors or pytorch_model.bin)"),
+        (["w.pth"], "holds neither runs"),
+        (["model.safetensors"], "holds model.safetensors without config.json; give the file itself with --backbone"),
+        (["pytorch_model.bin.index.json"], "holds pytorch_model.bin without config.json"),
+        (["config.json"], "holds config.json with none of model.safetensors, pytorch_model.bin"),
+    ],
+)
+@pytest.mark.parametrize("options", [("--dataset", "digits", "--size", "32"), ("--protocols", "lowshot-v1")])
+def test_a_folder_of_neither_runs_nor_a_model_is_refused(
+    bench: Any, tmp_path: Path, files: list[str], message: str, options: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in files:
+        (folder / name).touch()
+    code, printed = bench("evaluate", folder, *options)
+    assert code == 2 and f"{folder}: {message}" in printed, printed

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save
 
 from benchmark.data.datasets import IMAGENET_MEAN, IMAGENET_STD
 from benchmark.encoders import export as export_module
@@ -82,6 +83,30 @@ def test_a_folder_that_timm_cannot_open_is_not_written(stored_run: Any, tmp_path
     with pytest.raises(UserError, match=r"makes no resnet18 with a small stem .* encoder\.safetensors"):
         export(tmp_path, "timm", tmp_path / "for-timm")
     assert not (tmp_path / "for-timm").exists()
+
+
+def test_a_folder_of_other_things_is_left_alone(
+    stored_run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored_run({"name": "resnet18"})
+    out = tmp_path / "out"
+    out.mkdir()
+    export(tmp_path, "timm", out)
+    assert not caplog.messages and sorted(path.name for path in out.iterdir()) == ["config.json", "model.safetensors"]
+    (out / "config.json").write_text("an older one")
+    export(tmp_path, "timm", out)
+    assert caplog.messages == [f"{out}: held an earlier export, which was replaced"]
+    assert json.loads((out / "config.json").read_text())["architecture"] == "resnet18"
+    (out / "notes.txt").touch()
+    (out / "config.json").write_text("mine")
+    with pytest.raises(UserError, match=r"out: holds what bench export did not write \(notes\.txt\); give --out a new"):
+        export(tmp_path, "timm", out)
+    (out / "notes.txt").unlink()
+    for theirs in (b"theirs", save({"fc": torch.zeros(1)}, {"format": "pt"})):
+        (out / "model.safetensors").write_bytes(theirs)
+        with pytest.raises(UserError, match=r"did not write \(config\.json, model\.safetensors\)"):
+            export(tmp_path, "timm", out)
+        assert (out / "model.safetensors").read_bytes() == theirs and (out / "config.json").read_text() == "mine"
 
 
 def test_the_file_holds_its_normalisation(stored_run: Any, tmp_path: Path) -> None:

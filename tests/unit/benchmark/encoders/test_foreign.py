@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 from layouts import layout
 
-from benchmark.encoders.foreign import recognise
+from benchmark.cli.evaluate import _parsed
+from benchmark.encoders.foreign import _load, recognise
 from benchmark.encoders.formats import Foreign
 from benchmark.errors import UserError
 from methods.backbones import BackboneSpec, build_backbone
@@ -58,6 +61,17 @@ def test_a_class_token_is_found_unless_the_user_says(weights: Any) -> None:
         assert foreign.backbone.class_token == settings.get("class_token", "features")
     _, backbone, found = recognise(_foreign("dino", class_token=None), content, 32)
     assert found.unexpected == ("cls_token",) and not found.whole
+
+
+def test_weights_of_other_patches_name_the_backbone_that_fits(tmp_path: Path) -> None:
+    weights = build_backbone(BackboneSpec(name="vit_tiny", depth=1, patch_size=4), 32).net.state_dict()
+    torch.save(weights, tmp_path / "w.pth")
+    foreign = Foreign(tmp_path / "w.pth", BackboneSpec(name="vit_tiny", depth=1), "theirs")
+    with pytest.raises(UserError, match=r"4 px: --backbone vit_tiny,depth=1,patch_size=4 \(") as refused:
+        _load(foreign, 32, Mock())
+    assert "positions" not in str(refused.value) and "--size" not in str(refused.value)
+    _, _, found = _load(replace(foreign, backbone=_parsed("vit_tiny,depth=1,patch_size=4")), 32, Mock())
+    assert found.whole
 
 
 def test_what_is_not_found_names_the_file(weights: Any) -> None:

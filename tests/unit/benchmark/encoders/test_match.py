@@ -148,6 +148,13 @@ def test_positions_of_another_size_say_which(vit: Any, token_vit: Any) -> None:
         assert not found.whole and "positions of 8 x 8 patches, --size 64 at this patch size" in found.report()
 
 
+def test_the_patch_embedding_says_the_size_of_patches(vit: Any) -> None:
+    spec = BackboneSpec(name="vit_tiny", width=32, depth=1, patch_size=4)
+    found = match(build_backbone(spec, 32).net.state_dict(), vit, "timm")
+    assert found.patch_size == 4 and found.untrained and "--size" not in found.report()
+    assert match(vit.state_dict(), vit, "timm").patch_size is None
+
+
 def test_torchvisions_own_network_fits() -> None:
     network = build_backbone(BackboneSpec(name="resnet18"), 64).net
     theirs = torchvision_resnet18()

@@ -152,10 +152,11 @@ class EncodedSplit:
 
 
 def sizes_text(sizes_N2: Tensor) -> str:
-    """The images' sizes, width first: `64x64 px`, or `40x30 to 500x375 px` from the smallest to the largest sides."""
-    low, high = (values.flip(0).tolist() for values in (sizes_N2.amin(0), sizes_N2.amax(0)))
-    text = "x".join(map(str, low))
-    return f"{text} px" if low == high else f"{text} to {'x'.join(map(str, high))} px"
+    """The images' sizes, width first: `64x64 px`, or `40x30 to 500x375 px` from the smallest to the largest image."""
+    sizes = [(width, height) for height, width in sizes_N2.unique(dim=0).tolist()]
+    ends = [chosen(sizes, key=lambda size: (size[0] * size[1], size)) for chosen in (min, max)]
+    low, high = (f"{width}x{height}" for width, height in ends)
+    return f"{low} px" if low == high else f"{low} to {high} px"
 
 
 def encoded_source(

@@ -17,7 +17,7 @@ from benchmark.data.layouts.names import (
     left_out,
     walk,
 )
-from benchmark.data.listing import Listing, file_listing
+from benchmark.data.listing import Listing, file_listing, nearest_class
 from benchmark.errors import UserError
 from benchmark.text import listing
 
@@ -144,10 +144,12 @@ def class_names(*roots: Path) -> list[str]:
 
 
 def _check_same(train: Path, classes: Sequence[str], test: Path, others: Sequence[str]) -> None:
-    for root, other, extra in ((train, test, {*classes} - {*others}), (test, train, {*others} - {*classes})):
+    only_train, only_test = {*classes} - {*others}, {*others} - {*classes}
+    for root, other, extra, spare in ((train, test, only_train, only_test), (test, train, only_test, only_train)):
         if extra:
             listed = ", ".join(f"'{name}'" for name in sorted(extra)[:5]) + (", ..." if len(extra) > 5 else "")
-            raise UserError(f"{root}: class {listed} is missing from {other}; both need the same classes")
+            near = nearest_class(sorted(extra), spare)
+            raise UserError(f"{root}: class {listed} is missing from {other}{near}; both need the same classes")
 
 
 CLASS_FOLDERS = Layout(

@@ -114,7 +114,7 @@ def _identity(entry: os.DirEntry[str]) -> tuple[int, int]:
 
 
 def left_out(others: Sequence[Path], root: Path, expected: Sequence[str] = ()) -> str:
-    """A sentence that counts and names the files that are not images; empty where there are none.
+    """A sentence that counts and names the files that are not read as images; empty where there are none.
 
     Files with an ending among `expected` belong to the layout.
     """
@@ -125,7 +125,7 @@ def left_out(others: Sequence[Path], root: Path, expected: Sequence[str] = ()) -
     kinds = listing(f"{count:,} {suffix}" for suffix, count in counts.most_common(4))
     more = sum(count for _, count in counts.most_common()[4:])
     example = foreign[0].relative_to(root) if foreign[0].is_relative_to(root) else foreign[0].name
-    what = "file that is no image" if len(foreign) == 1 else "files that are no images"
+    what = "file of a type that is not read here" if len(foreign) == 1 else "files of types that are not read here"
     return f"left out: {len(foreign):,} {what} ({kinds}{f', {more:,} others' if more else ''}), such as {example}"
 
 

@@ -94,7 +94,7 @@ def test_folders_without_images_and_images_without_folders_are_left_out_of_unspl
     assert listing.classes == ("ant", "bee", "cat")
     assert listing.test is None
     assert listing.notes == (
-        "left out: 1 file that is no image (1 .xml), such as annotations/ant.xml",
+        "left out: 1 file of a type that is not read here (1 .xml), such as annotations/ant.xml",
         "left out: annotations/, without images",
         "left out: 1 images outside class folders, such as cover.png",
     )
@@ -161,3 +161,11 @@ def test_a_single_class_is_nearly_a_dataset(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has a single class"):
         list_images(tmp_path)
     assert CLASS_FOLDERS.look(tmp_path / "ant" / "0.png") is None
+
+
+def test_a_class_that_is_missing_is_named_with_the_nearest(tmp_path: Path) -> None:
+    held_out(tmp_path, "train", classes=("airplane", "bird"))
+    held_out(tmp_path, "test", classes=("Airplane", "bird"))
+    expected = r"class 'airplane' is missing from \S*test \(the nearest to 'airplane' there is 'Airplane'\); both need"
+    with pytest.raises(UserError, match=expected):
+        list_images(tmp_path)

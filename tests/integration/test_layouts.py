@@ -153,6 +153,7 @@ def _less_annotated(root: Path) -> Path:
 
 def _one_level_too_high(root: Path) -> Path:
     unsplit(root / "photos")
+    put(root / "papers" / "notes.txt")
     return root
 
 

@@ -25,6 +25,13 @@ TRAIN = ("train", "training")
 HELD_OUT = ("test", "testing", "val", "valid", "validation", "dev")
 """Names of splits that can be the test split, the first that is labelled first."""
 
+TRAIN_FOLDERS = (*TRAIN, "train_set", "training_set")
+HELD_OUT_FOLDERS = (
+    *("test", "testing", "test_set", "testing_set", "val", "valid", "validation", "val_set", "validation_set"),
+    *("dev", "eval", "evaluation"),
+)
+"""As above, of folders of class folders: these names are no others than splits there."""
+
 # Left by operating systems, network disks and notebooks; names that begin with a dot are hidden anyway.
 _JUNK = {
     *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "#recycle", "$recycle.bin", "lost+found"),
@@ -100,6 +107,28 @@ def has_image(folder: Path) -> bool:
         if looked_at > _MOST_LOOKED_AT:
             break
     return False
+
+
+def only_folder(root: Path) -> Path | None:
+    """The only visible folder in a folder; None where there are several, or images beside it."""
+    below = folders_in(root)
+    return below[0] if len(below) == 1 and not has_own_image(root) else None
+
+
+def has_own_image(folder: Path) -> bool:
+    """Whether an image lies in a folder itself, not deeper."""
+    with reading(folder), os.scandir(folder) as entries:
+        return any(is_image(entry.name) and not is_ignored(entry.name) for entry in entries)
+
+
+def unwrapped(folder: Path) -> Path:
+    """A folder, or the first one below it that holds several folders, if there are only single folders between."""
+    inner: Path | None = folder
+    while inner is not None:
+        if len(folders_in(inner)) > 1:
+            return inner
+        inner = only_folder(inner)
+    return folder
 
 
 def _trail(root: Path) -> frozenset[tuple[int, int]]:

@@ -153,9 +153,9 @@ class EncodedSplit:
 
 def sizes_text(sizes_N2: Tensor) -> str:
     """The images' sizes, width first: `64x64 px`, or `40x30 to 500x375 px` from the smallest to the largest image."""
-    sizes = [(width, height) for height, width in sizes_N2.unique(dim=0).tolist()]
-    ends = [chosen(sizes, key=lambda size: (size[0] * size[1], size)) for chosen in (min, max)]
-    low, high = (f"{width}x{height}" for width, height in ends)
+    rows_N, columns_N = sizes_N2.long().unbind(1)
+    order_N = (rows_N * columns_N << 32) + columns_N  # by area, then by width
+    low, high = (f"{columns_N[i]}x{rows_N[i]}" for i in (order_N.argmin(), order_N.argmax()))
     return f"{low} px" if low == high else f"{low} to {high} px"
 
 

@@ -10,7 +10,7 @@ import typer
 from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.options import OnError
 from benchmark.cli.request import load_images, named_dataset
-from benchmark.data.hdf5.paths import SUFFIXES, existing_file, output_paths
+from benchmark.data.hdf5.paths import SUFFIXES, existing_file, output_paths, stands_for_two
 from benchmark.data.layouts.find import every_image, find_layout, list_images
 from benchmark.data.listing import prefix_of
 from benchmark.data.spec import DEFAULT_ROOT, DatasetSpec, check_request, dataset_names
@@ -93,10 +93,10 @@ def inspect(
     file: Annotated[Path, typer.Argument(help="An HDF5 file, or images in any layout.")],
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet there, as PNG.")] = None,
 ) -> None:
-    """Show what an HDF5 file holds, or what is found in a folder or in a file of another kind."""
-    if file.is_dir() or (file.exists() and file.suffix not in SUFFIXES):
+    """Show what an HDF5 file holds, or what is found in a folder, in a pair of HDF5 files (X.h5) or in another file."""
+    if file.is_dir() or (file.exists() and file.suffix not in SUFFIXES) or stands_for_two(file):
         if sheet is not None:
-            raise UserError(f"{file}: --sheet is for HDF5 files; bench data convert writes them")
+            raise UserError(f"{file}: --sheet is for a single HDF5 file, such as one that bench data convert writes")
         _inspect_layout(file)
         return
     existing_file(file)

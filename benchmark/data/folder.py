@@ -39,7 +39,7 @@ def load_folder(request: LoadRequest) -> Source:
     spec = request.spec
     found = find_hdf5(request.path) if spec.name == "hdf5" else find_layout(request.path)
     if found.list is None:
-        return load_hdf5(request, found.what)
+        return load_hdf5(replace(request, path=found.choose), found.what)
     return listed_source(found.list(), spec, request.progress)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -123,12 +124,22 @@ def note_on_classes(train: Sequence[str], test: set[str] | None, where: object) 
     if test is None:
         return []
     if unknown := sorted(test - set(train)):
-        raise UserError(f"{where}: test has the class {_some(unknown)}, which train does not have")
+        near = nearest_class(unknown, set(train) - test)
+        raise UserError(f"{where}: test has the class {_some(unknown)}, which train does not have{near}")
     absent = [name for name in train if name not in test]
     if not absent:
         return []
     one = len(absent) == 1
     return [f"{len(absent)} class{'' if one else 'es'} {'has' if one else 'have'} no test image: {_some(absent)}"]
+
+
+def nearest_class(missing: Iterable[str], there: Iterable[str]) -> str:
+    """A clause that names the nearest class for the first missing one that has one, whatever the case; else empty."""
+    by_lower = {name.lower(): name for name in there}
+    for name in missing:
+        if close := get_close_matches(name.lower(), by_lower, n=1):
+            return f" (the nearest to '{name}' there is '{by_lower[close[0]]}')"
+    return ""
 
 
 def in_order_of_names(names: Iterable[str]) -> tuple[str, ...]:

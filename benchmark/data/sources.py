@@ -152,10 +152,11 @@ class EncodedSplit:
 
 
 def sizes_text(sizes_N2: Tensor) -> str:
-    """The images' sizes, width first: `64x64 px`, or `40x30 to 500x375 px` from the smallest to the largest sides."""
-    low, high = (values.flip(0).tolist() for values in (sizes_N2.amin(0), sizes_N2.amax(0)))
-    text = "x".join(map(str, low))
-    return f"{text} px" if low == high else f"{text} to {'x'.join(map(str, high))} px"
+    """The images' sizes, width first: `64x64 px`, or `40x30 to 500x375 px` from the smallest to the largest image."""
+    rows_N, columns_N = sizes_N2.long().unbind(1)
+    order_N = (rows_N * columns_N << 32) + columns_N  # by area, then by width
+    low, high = (f"{columns_N[i]}x{rows_N[i]}" for i in (order_N.argmin(), order_N.argmax()))
+    return f"{low} px" if low == high else f"{low} to {high} px"
 
 
 def encoded_source(

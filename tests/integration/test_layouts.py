@@ -153,6 +153,7 @@ def _less_annotated(root: Path) -> Path:
 
 def _one_level_too_high(root: Path) -> Path:
     unsplit(root / "photos")
+    put(root / "papers" / "notes.txt")
     return root
 
 
@@ -201,7 +202,9 @@ def test_what_is_left_out_is_counted_and_named(bench: Any, tmp_path: Path) -> No
     code, printed = bench("data", "inspect", root)
     assert code == 0, printed
     assert "54 train, 6 validation, 18 test images" in printed
-    assert "left out: 2 files that are no images (1 .txt and 1 .heic), such as train/ant/notes.txt" in printed
+    assert (
+        "left out: 2 files of types that are not read here (1 .txt and 1 .heic), such as train/ant/notes.txt" in printed
+    )
     assert "val/ is left alone: the validation split is cut from train/" in printed
 
 

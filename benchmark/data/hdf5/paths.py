@@ -40,6 +40,17 @@ def split_paths(path: Path) -> tuple[Path, Path]:
     return train, test
 
 
+def stands_for_two(path: Path) -> bool:
+    """Whether a path is `X.h5`, which does not exist, for `X-train.h5` and `X-test.h5`, which do."""
+    if path.suffix not in SUFFIXES or path.exists():
+        return False
+    try:
+        split_paths(path)
+    except UserError:
+        return False
+    return True
+
+
 def existing_file(path: Path) -> None:
     """Refuses a missing path, or a folder."""
     if path.is_dir():

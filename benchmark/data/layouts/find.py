@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmark.data.hdf5.paths import SUFFIXES, split_paths
@@ -10,7 +12,7 @@ from benchmark.data.layouts.contract import CERTAIN, GUESS, LIKELY, Found, Layou
 from benchmark.data.layouts.hugging_face import HUGGING_FACE
 from benchmark.data.layouts.ilsvrc import ILSVRC
 from benchmark.data.layouts.imagenet100 import IMAGENET100
-from benchmark.data.layouts.names import contents, walk
+from benchmark.data.layouts.names import contents, has_image, has_own_image, only_folder, walk
 from benchmark.data.layouts.shards import SHARDS
 from benchmark.data.layouts.tables import TABLES
 from benchmark.data.layouts.tiny_imagenet import TINY_IMAGENET
@@ -18,6 +20,7 @@ from benchmark.data.listing import file_members
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from benchmark.data.listing import Listing, Members
@@ -44,7 +47,7 @@ LAYOUTS = (CLASS_FOLDERS, TINY_IMAGENET, IMAGENET100, ILSVRC, TABLES, HDF5, HUGG
 
 
 def find_layout(path: Path) -> Found:
-    """The layout of the images at a path.
+    """The layout of the images at a path, or in the only folder there, at any depth.
 
     Raises:
         UserError: there is nothing at the path, no layout fits (what was looked for is listed, and what is nearest), or
@@ -65,6 +68,8 @@ def find_layout(path: Path) -> Found:
     if fitting:
         choices = "; ".join(f"{verdict.what}: --data {verdict.choose}" for verdict in fitting)
         raise UserError(f"{path}: holds several layouts of images; choose one. {choices}")
+    if (nearest is None or nearest.closeness == GUESS) and (inside := _look_inside(path)):
+        return inside
     if nearest:
         others = "" if nearest.closeness == CERTAIN else f" (looked for: {', '.join(each.name for each in layouts)})"
         raise UserError(f"{path}: {nearest.reason}{others}")
@@ -80,6 +85,25 @@ def _verdict(layout: Layout, path: Path) -> Found | Near | None:
         return layout.look(path)
     except UserError as error:  # a damaged table is no reason against the class folders beside it
         return Near(str(error).removeprefix(f"{path}: "), LIKELY)
+
+
+def _look_inside(path: Path) -> Found | None:
+    """The layout of the only folder in a folder; None where there is none such, or it can only be a class."""
+    inner = only_folder(path) if path.is_dir() else None
+    if inner is None or has_own_image(inner):
+        return None
+    try:
+        found = find_layout(inner)
+    except UserError:
+        if has_image(inner):
+            raise
+        return None  # what there is in `path` says more
+    what = f"{found.what}, in {inner.name}/"
+    return replace(found, what=what, list=found.list and partial(_list_as, what, found.list))
+
+
+def _list_as(what: str, list_them: Callable[[], Listing]) -> Listing:
+    return replace(list_them(), layout=what)
 
 
 def find_hdf5(path: Path) -> Found:

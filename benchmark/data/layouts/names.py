@@ -25,6 +25,13 @@ TRAIN = ("train", "training")
 HELD_OUT = ("test", "testing", "val", "valid", "validation", "dev")
 """Names of splits that can be the test split, the first that is labelled first."""
 
+TRAIN_FOLDERS = (*TRAIN, "train_set", "training_set")
+HELD_OUT_FOLDERS = (
+    *("test", "testing", "test_set", "testing_set", "val", "valid", "validation", "val_set", "validation_set"),
+    *("dev", "eval", "evaluation"),
+)
+"""As above, of folders of class folders: these names are no others than splits there."""
+
 # Left by operating systems, network disks and notebooks; names that begin with a dot are hidden anyway.
 _JUNK = {
     *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "#recycle", "$recycle.bin", "lost+found"),
@@ -102,6 +109,28 @@ def has_image(folder: Path) -> bool:
     return False
 
 
+def only_folder(root: Path) -> Path | None:
+    """The only visible folder in a folder; None where there are several, or images beside it."""
+    below = folders_in(root)
+    return below[0] if len(below) == 1 and not has_own_image(root) else None
+
+
+def has_own_image(folder: Path) -> bool:
+    """Whether an image lies in a folder itself, not deeper."""
+    with reading(folder), os.scandir(folder) as entries:
+        return any(is_image(entry.name) and not is_ignored(entry.name) for entry in entries)
+
+
+def unwrapped(folder: Path) -> Path:
+    """A folder, or the first one below it that holds several folders, if there are only single folders between."""
+    inner: Path | None = folder
+    while inner is not None:
+        if len(folders_in(inner)) > 1:
+            return inner
+        inner = only_folder(inner)
+    return folder
+
+
 def _trail(root: Path) -> frozenset[tuple[int, int]]:
     """The identities of a folder and its parents."""
     real = root.resolve()
@@ -114,7 +143,7 @@ def _identity(entry: os.DirEntry[str]) -> tuple[int, int]:
 
 
 def left_out(others: Sequence[Path], root: Path, expected: Sequence[str] = ()) -> str:
-    """A sentence that counts and names the files that are not images; empty where there are none.
+    """A sentence that counts and names the files that are not read as images; empty where there are none.
 
     Files with an ending among `expected` belong to the layout.
     """
@@ -125,7 +154,7 @@ def left_out(others: Sequence[Path], root: Path, expected: Sequence[str] = ()) -
     kinds = listing(f"{count:,} {suffix}" for suffix, count in counts.most_common(4))
     more = sum(count for _, count in counts.most_common()[4:])
     example = foreign[0].relative_to(root) if foreign[0].is_relative_to(root) else foreign[0].name
-    what = "file that is no image" if len(foreign) == 1 else "files that are no images"
+    what = "file of a type that is not read here" if len(foreign) == 1 else "files of types that are not read here"
     return f"left out: {len(foreign):,} {what} ({kinds}{f', {more:,} others' if more else ''}), such as {example}"
 
 

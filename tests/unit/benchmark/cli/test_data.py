@@ -64,6 +64,10 @@ def test_a_folder_is_converted_inspected_and_verified(bench: Any, tmp_path: Path
     code, printed = bench("data", "inspect", train, "--sheet", tmp_path / "sheet.png")
     assert code == 0 and "6 of 2 classes" in printed and (tmp_path / "sheet.png").is_file()
     assert bench("data", "verify", train) == (0, "6 of 6 images are sound\n")
+    lines = bench("data", "inspect", tmp_path / "x.h5")[1].splitlines()
+    assert lines[0].startswith("x: HDF5 files (x-train.h5, x-test.h5); 2 classes (ant, bee); ")
+    code, printed = bench("data", "inspect", tmp_path / "x.h5", "--sheet", tmp_path / "two.png")
+    assert code == 2 and "--sheet is for a single HDF5 file" in printed
     content = bytearray(train.read_bytes())
     start = content.index(b"\x89PNG")
     content[start + 40 : start + 60] = bytes(20)

@@ -99,7 +99,7 @@ def test_a_folder_is_described_in_a_line_and_in_the_record(tmp_path: Path) -> No
     )
     record = data.record()
     assert (record.layout, record.sizes) == ("class folders in train/ and test/", "120x100 px")
-    assert record.notes == ["left out: 1 file that is no image (1 .txt), such as train/ant/notes.txt"]
+    assert record.notes == ["left out: 1 file of a type that is not read here (1 .txt), such as train/ant/notes.txt"]
     named = load_dataset(DatasetSpec(name="digits"), None).record()
     assert set(named.model_dump()) == {"name", "manifest", "classes", "counts", "seen_test_images"}
 

@@ -38,6 +38,8 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_classes_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="test has the class 'c', which train does not have"):
         file_listing(tmp_path, "", [(tmp_path, "a"), (tmp_path, "b")], [(tmp_path, "c")])
+    with pytest.raises(UserError, match=r"does not have \(the nearest to 'Bee' there is 'bee'\)"):
+        file_listing(tmp_path, "", [(tmp_path, "ant"), (tmp_path, "bee")], [(tmp_path, "Bee")])
     for classes in ((), ("a",)):
         with pytest.raises(UserError, match=r"x: has a single class .*at least 2 are needed"):
             check_classes(classes, "x")

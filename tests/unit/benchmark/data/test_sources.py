@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmark.data.bad_images import BadImage
-from benchmark.data.sources import EncodedSplit, array_split, encoded_source
+from benchmark.data.sources import EncodedSplit, array_split, encoded_source, sizes_text
 from benchmark.data.splits import checksum
 
 
@@ -58,3 +58,16 @@ def test_bad_images_are_in_no_split_and_decide_nothing() -> None:
     ]  # fmt: skip
     assert less.image_size == 20 and less.train.checksums == [b"a", b"c"] and less.test.checksums == [b"f"]
     assert less.train.labels.tolist() == [0, 1] and less.train.factors["scale"].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "text"),
+    [
+        ([(20, 24), (20, 24)], "24x20 px"),
+        ([(32, 32), (20, 70000)], "32x32 to 70000x20 px"),
+        ([(40, 30), (30, 40)], "30x40 to 40x30 px"),
+    ],
+)
+def test_the_sizes_that_are_named_are_those_of_images(sizes: list[tuple[int, int]], text: str) -> None:
+    for rows in (sizes, sizes[::-1]):
+        assert sizes_text(torch.tensor(rows, dtype=torch.int32)) == text

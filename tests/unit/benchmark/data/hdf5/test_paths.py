@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmark.data.hdf5.paths import existing_file, output_paths, split_paths
+from benchmark.data.hdf5.paths import existing_file, output_paths, split_paths, stands_for_two
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,3 +67,10 @@ def test_a_missing_file_is_refused_with_the_splits_name(tmp_path: Path) -> None:
         existing_file(tmp_path / "x.h5")
     with pytest.raises(UserError, match="is a folder; expected one HDF5 file"):
         existing_file(tmp_path)
+
+
+def test_a_path_stands_for_two_files_that_exist(tmp_path: Path) -> None:
+    (tmp_path / "x-train.h5").touch()
+    assert not stands_for_two(tmp_path / "x.h5")
+    (tmp_path / "x-test.h5").touch()
+    assert [name for name in ("x.h5", "x-train.h5", "x", "y.h5") if stands_for_two(tmp_path / name)] == ["x.h5"]

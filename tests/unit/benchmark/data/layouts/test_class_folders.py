@@ -94,7 +94,7 @@ def test_folders_without_images_and_images_without_folders_are_left_out_of_unspl
     assert listing.classes == ("ant", "bee", "cat")
     assert listing.test is None
     assert listing.notes == (
-        "left out: 1 file that is no image (1 .xml), such as annotations/ant.xml",
+        "left out: 1 file of a type that is not read here (1 .xml), such as annotations/ant.xml",
         "left out: annotations/, without images",
         "left out: 1 images outside class folders, such as cover.png",
     )
@@ -161,3 +161,64 @@ def test_a_single_class_is_nearly_a_dataset(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has a single class"):
         list_images(tmp_path)
     assert CLASS_FOLDERS.look(tmp_path / "ant" / "0.png") is None
+
+
+def test_a_class_that_is_missing_is_named_with_the_nearest(tmp_path: Path) -> None:
+    held_out(tmp_path, "train", classes=("airplane", "bird"))
+    held_out(tmp_path, "test", classes=("Airplane", "bird"))
+    expected = r"class 'airplane' is missing from \S*test \(the nearest to 'airplane' there is 'Airplane'\); both need"
+    with pytest.raises(UserError, match=expected):
+        list_images(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("training_set", "test_set"),
+        ("train_set", "evaluation"),
+        ("Training", "eval"),
+        ("training_set/training_set", "test_set/test_set"),
+        ("train/images", "test"),
+    ],
+)
+def test_splits_are_known_by_their_names(tmp_path: Path, train: str, test: str) -> None:
+    held_out(tmp_path, train, test)
+    listing = list_images(tmp_path)
+    assert listing.layout == f"class folders in {train}/ and {test}/"
+    assert listing.classes == ("ant", "bee", "cat") and listing.test is not None
+    assert {Path(name).parents[1].relative_to(tmp_path).as_posix() for name in listing.test.names} == {test}
+
+
+def test_a_nested_split_that_is_left_alone_is_named_in_full(tmp_path: Path) -> None:
+    held_out(tmp_path, "train", "test", "val/images")
+    assert list_images(tmp_path).notes == ("val/images/ is left alone: the validation split is cut from train/",)
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("setA", "setB"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("setA/train", "setA/test", "setB/train", "setB/test"),
+    ],
+)
+def test_splits_and_datasets_side_by_side_are_no_classes(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    held_out(tmp_path, *folders)
+    (tmp_path / "seg_pred" / "seg_pred").mkdir(parents=True)
+    picture(0).save(tmp_path / "seg_pred" / "seg_pred" / "0.png")
+    first = sorted({name.split("/")[0] for name in folders})[0]
+    with pytest.raises(UserError, match=rf"hold the same folders of images \(.*--data {tmp_path}/{first}\), or rename"):
+        list_images(tmp_path)
+    assert len(list_images(tmp_path / first).classes) == 3
+
+
+def test_classes_with_folders_of_their_own_are_read_and_said(tmp_path: Path) -> None:
+    held_out(tmp_path, "fruit", classes=("apple", "pear"))
+    held_out(tmp_path, "vegetable", classes=("carrot", "leek"))
+    held_out(tmp_path, ".", classes=("other",))
+    listing = list_images(tmp_path)
+    assert listing.classes == ("fruit", "other", "vegetable")
+    note = "2 class folders hold images only in deeper folders, such as fruit/apple/; these are images of the class"
+    assert listing.notes == (note,)
+    held_out(tmp_path / "split", "train/ant", "train/bee", classes=("images",))
+    assert list_images(tmp_path / "split").notes == (note.replace("fruit/apple", "train/ant/images"),)

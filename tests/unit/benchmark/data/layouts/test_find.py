@@ -9,7 +9,9 @@ import pytest
 from image_folders import converted, make_folder
 from made_layouts import put, rows, split, tiny_imagenet, unsplit
 
+from benchmark.data.datasets import load_dataset
 from benchmark.data.layouts.find import find_hdf5, find_layout, list_images
+from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -89,3 +91,32 @@ def test_a_folder_with_one_folder_of_images_and_a_table_is_the_tables(tmp_path: 
     lines = [",".join(row) for row in rows(tmp_path)]
     put(tmp_path / "labels.csv", "\n".join(["file,label,split", *lines]))
     assert find_layout(tmp_path).what == "a table of paths and labels (labels.csv)"
+
+
+def test_a_folder_around_a_dataset_is_gone_into(tmp_path: Path) -> None:
+    wrap, inner = tmp_path / "wrap", tmp_path / "wrap" / "mydata" / "dataset"
+    split(inner, test="test")
+    put(wrap / "README.txt")
+    put(wrap / ".cache" / "0.png")
+    put(wrap / "mydata" / "__MACOSX" / "0.png")
+    listing, direct = list_images(wrap), list_images(inner)
+    assert find_layout(wrap).what == listing.layout == f"{direct.layout}, in dataset/, in mydata/"
+    assert (listing.train.names, listing.classes, listing.root) == (direct.train.names, direct.classes, inner)
+    shutil.rmtree(inner / "test")
+    shutil.rmtree(inner / "train" / "bee")
+    shutil.rmtree(inner / "train" / "cat")
+    with pytest.raises(UserError, match=r"has a single class \('ant'\)"):
+        list_images(wrap)
+
+
+def test_what_is_wrong_with_a_dataset_is_said_of_the_folder_around_it(tmp_path: Path) -> None:
+    for name in ("setA", "setB"):
+        unsplit(tmp_path / "mydata" / name)
+    with pytest.raises(UserError, match=f"^{tmp_path}/mydata: setA/ and setB/ hold the same folders of images"):
+        find_layout(tmp_path)
+
+
+def test_hdf5_files_in_a_folder_in_a_folder_are_read(tmp_path: Path) -> None:
+    converted(make_folder(tmp_path / "images"), tmp_path / "wrap" / "files" / "x.h5")
+    dataset = load_dataset(DatasetSpec(name="folder"), tmp_path / "wrap")
+    assert dataset.layout == "HDF5 files (x-train.h5, x-test.h5), in files/"

@@ -56,9 +56,13 @@ def test_what_is_left_out_is_counted_by_kind(tmp_path: Path) -> None:
     others = [tmp_path / "sub" / name for name in names]
     text = left_out(others, tmp_path)
     assert text == (
-        "left out: 11 files that are no images (2 .txt, 2 .xml, 2 .md and 2 .py, 3 others), such as sub/0.txt"
+        "left out: 11 files of types that are not read here (2 .txt, 2 .xml, 2 .md and 2 .py, 3 others), "
+        "such as sub/0.txt"
     )
     assert left_out(others[:2], tmp_path, expected=(".txt",)) == ""
+    images = [tmp_path / "0.jp2", tmp_path / "1.jp2", tmp_path / "0.HEIC"]
+    expected = "left out: 3 files of types that are not read here (2 .jp2 and 1 .heic), such as 0.jp2"
+    assert left_out(images, tmp_path) == expected
 
 
 def test_links_are_followed_but_not_back(tmp_path: Path) -> None:

@@ -11,17 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnn_jepa.masking import Masks, MaskSpec, check_spec
-from cnn_jepa.sampling import sample_masks
-from methods.backbones import ViT
-from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
+from cnn_jepa.masking import MaskSpec
+from methods.base import Batch, Encoder, LossOutput, Step, Task
 from methods.config import Count, MethodConfig, OptimizerSpec, Positive
 from methods.ema import EMASpec, frozen_copy, update
 from methods.losses import full_precision
+from methods.masked import MaskedMethod, own, require_vit
 from methods.views import ViewSpec
 
 if TYPE_CHECKING:
-    from methods.backbones import Backbone
+    from methods.backbones import Backbone, ViT
 
 
 class Data2VecConfig(MethodConfig):
@@ -43,7 +42,7 @@ class Data2VecConfig(MethodConfig):
     ema: EMASpec = EMASpec(start=0.99, shape="linear")
 
 
-class Data2Vec(Method[Data2VecConfig]):
+class Data2Vec(MaskedMethod[Data2VecConfig]):
     """data2vec (section 3): a student on masked images regresses the teacher's contextual targets of whole ones."""
 
     name = "data2vec"
@@ -56,23 +55,12 @@ class Data2Vec(Method[Data2VecConfig]):
 
     def __init__(self, config: Data2VecConfig, backbone: Backbone, task: Task) -> None:
         super().__init__(config, backbone, task)
-        if not isinstance(backbone, ViT):
-            raise ValueError(f"data2vec needs a ViT (vit_tiny, vit_small, ...), not {backbone.spec.name}")
+        require_vit(backbone, self.name)
         if config.blocks > len(backbone.net.blocks):
             raise ValueError(f"blocks is {config.blocks}; the network has {len(backbone.net.blocks)}")
-        self.grid = backbone.spec.grid(task.image_size)
         self.mask_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(backbone.dimension), std=0.02))
         self.head = nn.Linear(backbone.dimension, backbone.dimension)
         self.target_backbone = frozen_copy(self.backbone)
-
-    @classmethod
-    def check(cls, config: Any, grid: tuple[int, int]) -> None:
-        """Refuses masks that cannot be drawn on the grid.
-
-        Raises:
-            ValueError: the masks cannot be drawn on the grid.
-        """
-        check_spec(config.masking, grid)
 
     @classmethod
     def encoder_passes(cls, config: Any) -> tuple[int, ...]:
@@ -82,8 +70,8 @@ class Data2Vec(Method[Data2VecConfig]):
     def loss(self, batch: Batch, step: Step) -> LossOutput:
         """Smooth L1 between prediction and target at hidden patches, the mean over channels (section 3)."""
         (images,) = batch.views
-        masks = self._masks(batch, step)
-        hidden_BN = masks.target[step.start : step.start + len(images)].flatten(1)
+        masks = self.draw(len(images), step)
+        hidden_BN = own(masks.target, len(images), step).flatten(1)
         # As many as images of the whole batch have on average, so that shares of a batch add up to it.
         count = float(masks.target.sum()) / len(masks.target) * len(images)
         predicted_BND, target_BND = self._predict(images, hidden_BN.to(images.device))
@@ -92,9 +80,6 @@ class Data2Vec(Method[Data2VecConfig]):
                 predicted_BND.float(), target_BND, reduction="none", beta=self.config.beta
             ).mean(-1)
             return LossOutput((losses_BN * hidden_BN.to(images.device)).sum() / count)
-
-    def _masks(self, batch: Batch, step: Step) -> Masks:
-        return sample_masks(self.config.masking, step.whole(len(batch.views[0])), self.grid, step.generator)
 
     def _predict(self, images: Tensor, hidden_BN: Tensor) -> tuple[Tensor, Tensor]:
         """Predictions and targets `(B, N, D)` at all patches.
@@ -113,8 +98,8 @@ class Data2Vec(Method[Data2VecConfig]):
     @torch.no_grad()
     def glimpse(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """Masks, predicted and target features."""
-        (images,), masks = batch.views, self._masks(batch, step)
-        hidden_Bhw = masks.target[: len(images)].to(images.device)
+        (images,) = batch.views
+        hidden_Bhw = own(self.draw(len(images), step).target, len(images), step).to(images.device)
         predicted, target = self._predict(images, hidden_Bhw.flatten(1))
         return {
             "context_Bhw": ~hidden_Bhw,

@@ -12,19 +12,18 @@ from lightly.loss.dino_loss import DINOLoss
 from lightly.loss.ibot_loss import IBOTPatchLoss
 from torch import Tensor, nn
 
-from cnn_jepa.masking import Masks, MaskSpec, check_spec
-from cnn_jepa.sampling import sample_masks
-from methods.backbones import ViT
-from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
+from cnn_jepa.masking import MaskSpec
+from methods.base import Batch, Encoder, LossOutput, Step, Task
 from methods.config import NonNegative
 from methods.dino import DINOConfig
 from methods.ema import frozen_copy, update
 from methods.heads import PrototypeHead
 from methods.losses import full_precision, group_mean
+from methods.masked import MaskedMethod, own, require_vit
 from methods.views import ViewSpec, colour_view
 
 if TYPE_CHECKING:
-    from methods.backbones import Backbone
+    from methods.backbones import Backbone, ViT
 
 _GLOBAL = colour_view(crop_scale=(0.4, 1.0), saturation=0.2)
 
@@ -43,7 +42,7 @@ class IBOTConfig(DINOConfig):
     patch_weight: NonNegative = 1.0
 
 
-class IBOT(Method[IBOTConfig]):
+class IBOT(MaskedMethod[IBOTConfig]):
     """iBOT (section 3): one head for images and patches, each with a centre of its own; all views of the input size."""
 
     name = "ibot"
@@ -55,9 +54,7 @@ class IBOT(Method[IBOTConfig]):
 
     def __init__(self, config: IBOTConfig, backbone: Backbone, task: Task) -> None:
         super().__init__(config, backbone, task)
-        if not isinstance(backbone, ViT):
-            raise ValueError(f"ibot needs a ViT (vit_tiny, vit_small, ...), not {backbone.spec.name}")
-        self.grid = backbone.spec.grid(task.image_size)
+        require_vit(backbone, self.name)
         self.head = PrototypeHead(
             *(backbone.dimension, config.head_hidden, config.bottleneck, config.prototypes), batch_norm=False
         )
@@ -69,15 +66,6 @@ class IBOT(Method[IBOTConfig]):
         self.image_loss = DINOLoss(config.prototypes, **shared)
         self.patch_loss = IBOTPatchLoss(config.prototypes, **shared)
         self._seen: list[tuple[Tensor, ...]] = []
-
-    @classmethod
-    def check(cls, config: Any, grid: tuple[int, int]) -> None:
-        """Refuses masks that cannot be drawn on the grid.
-
-        Raises:
-            ValueError: the masks cannot be drawn on the grid.
-        """
-        check_spec(config.masking, grid)
 
     @classmethod
     def encoder_passes(cls, config: Any) -> tuple[int, ...]:
@@ -122,8 +110,7 @@ class IBOT(Method[IBOTConfig]):
 
     def _hidden(self, view: Tensor, step: Step) -> Tensor:
         """Which patches of a view the student does not see, `(B, h, w)`; every view has draws of its own."""
-        masks: Masks = sample_masks(self.config.masking, step.whole(len(view)), self.grid, step.generator)
-        return masks.target[step.start : step.start + len(view)].to(view.device)
+        return own(self.draw(len(view), step).target, len(view), step).to(view.device)
 
     def after_backward(self, step: Step) -> None:
         """Holds the prototypes at the beginning; weight decay does not turn them."""

@@ -5,31 +5,28 @@ Shape suffixes: B images, N patches, K kept patches, D dimension of the projecti
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from lightly.loss.msn_loss import MSNLoss
 from lightly.models.modules.heads import MSNProjectionHead
-from pydantic import Field
 from torch import Tensor, nn
 
-from cnn_jepa.masking import MaskSpec, check_spec
-from cnn_jepa.sampling import sample_masks
-from methods.backbones import ViT
-from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
-from methods.config import Count, MethodConfig, NonNegative, OptimizerSpec, Positive
+from methods.base import Batch, Encoder, LossOutput, Step, Task
+from methods.config import Count, NonNegative, OptimizerSpec, Positive
 from methods.ema import EMASpec, frozen_copy, update
 from methods.losses import full_precision, whole_batch
+from methods.masked import MaskedMethod, MaskRatio, RandomMaskConfig, own, require_vit, visible_and_hidden
 from methods.views import ViewSpec, colour_view
 
 if TYPE_CHECKING:
-    from methods.backbones import Backbone
+    from methods.backbones import Backbone, ViT
 
 _VIEW = colour_view(crop_scale=(0.3, 1.0))
 _FOCAL = colour_view(crop_scale=(0.1, 0.3), size=16)
 
 
-class MSNConfig(MethodConfig):
+class MSNConfig(RandomMaskConfig):
     """MSN's settings; the defaults are the recipe for small images.
 
     The first view is the target's; the second is masked; all others are small ("focal") and whole.
@@ -48,7 +45,7 @@ class MSNConfig(MethodConfig):
     primary: Literal["online", "ema"] = "ema"
     optimizer: OptimizerSpec = OptimizerSpec(lr=1e-3, weight_decay=0.04)
     views: tuple[ViewSpec, ...] = (_VIEW, _VIEW, *(_FOCAL,) * 4)
-    mask_ratio: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.3
+    mask_ratio: MaskRatio = 0.3
     prototypes: Count = 256
     temperature: Positive = 0.1
     sharpening: Positive = 0.25
@@ -57,13 +54,8 @@ class MSNConfig(MethodConfig):
     output_dim: Count = 128
     ema: EMASpec = EMASpec(start=0.99)
 
-    @property
-    def masking(self) -> MaskSpec:
-        """Single patches at random."""
-        return MaskSpec(strategy="random", mask_ratio=self.mask_ratio, min_context=1)
 
-
-class MSN(Method[MSNConfig]):
+class MSN(MaskedMethod[MSNConfig]):
     """MSN (section 3): anchors (a masked view and focal crops) against a moving average's view of the whole image."""
 
     name = "msn"
@@ -75,25 +67,14 @@ class MSN(Method[MSNConfig]):
 
     def __init__(self, config: MSNConfig, backbone: Backbone, task: Task) -> None:
         super().__init__(config, backbone, task)
-        if not isinstance(backbone, ViT):
-            raise ValueError(f"msn needs a ViT (vit_tiny, vit_small, ...), not {backbone.spec.name}")
+        require_vit(backbone, self.name)
         if len(config.views) < 2:
             raise ValueError(f"msn has {len(config.views)} views; expected at least two, the target's and a masked one")
-        self.grid = backbone.spec.grid(task.image_size)
         self.head = MSNProjectionHead(backbone.dimension, config.head_hidden, config.output_dim)
         self.prototypes = nn.Parameter(nn.init.normal_(torch.empty(config.prototypes, config.output_dim)))
         self.target_backbone = frozen_copy(self.backbone)
         self.target_head = frozen_copy(self.head)
         self.criterion = MSNLoss(config.temperature, regularization_weight=config.regularisation)
-
-    @classmethod
-    def check(cls, config: Any, grid: tuple[int, int]) -> None:
-        """Refuses masks that cannot be drawn on the grid.
-
-        Raises:
-            ValueError: the masks cannot be drawn on the grid.
-        """
-        check_spec(config.masking, grid)
 
     def loss(self, batch: Batch, step: Step) -> LossOutput:
         """Cross-entropy of assignments, minus the entropy of the anchors' mean assignment (section 3)."""
@@ -113,10 +94,8 @@ class MSN(Method[MSNConfig]):
     def _masked(self, view: Tensor, step: Step) -> Tensor:
         """Features `(B, D)` of the patches that are seen."""
         backbone = cast("ViT", self.backbone)
-        masks = sample_masks(self.config.masking, step.whole(len(view)), self.grid, step.generator)
-        seen_BN = masks.context_Bhw.flatten(1)[step.start : step.start + len(view)]
-        order_BN = seen_BN.byte().sort(dim=1, descending=True, stable=True).indices
-        keep_BK = order_BN[:, : int(seen_BN[0].sum())].to(view.device)
+        visible_BN = own(self.draw(len(view), step).context_Bhw, len(view), step).flatten(1)
+        keep_BK = visible_and_hidden(visible_BN)[0].to(view.device)
         return backbone.pooled(backbone.states(view, keep_BK)[-1])
 
     def after_step(self, step: Step) -> None:

@@ -5,48 +5,40 @@ Shape suffixes: B images, C channels, H W pixels, h w cells, N = h x w, P pixels
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
-from cnn_jepa.masking import Masks, MaskSpec, check_spec
-from cnn_jepa.sampling import sample_masks
 from cnn_jepa.sparse import SparseEncoder
-from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
-from methods.config import Count, MethodConfig, OptimizerSpec
+from methods.base import Batch, Encoder, LossOutput, Step, Task
+from methods.config import Count, OptimizerSpec
 from methods.losses import full_precision
+from methods.masked import MaskedMethod, RandomMaskConfig
 from methods.pixels import UNetDecoder, pixel_targets
 from methods.views import ViewSpec
 
 if TYPE_CHECKING:
+    from cnn_jepa.masking import Masks
     from methods.backbones import CNN, Backbone
 
 
-class SparKConfig(MethodConfig):
+class SparKConfig(RandomMaskConfig):
     """SparK's settings; the defaults are the recipe for small images.
 
     Attributes:
-        mask_ratio: share of the cells that are hidden.
         decoder_width: channels of the decoder's first map; each doubling of the resolution halves them.
     """
 
     primary: Literal["online"] = "online"
     optimizer: OptimizerSpec = OptimizerSpec(lr=1e-3, weight_decay=0.04)
     views: tuple[ViewSpec, ...] = (ViewSpec(crop_scale=(0.67, 1.0), interpolation="bicubic"),)
-    mask_ratio: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.6
     decoder_width: Count = 128
 
-    @property
-    def masking(self) -> MaskSpec:
-        """Single cells at random."""
-        return MaskSpec(strategy="random", mask_ratio=self.mask_ratio, min_context=1)
 
-
-class SparK(Method[SparKConfig]):
-    """SparK (section 3): a sparse encoder, maps of all stages densified, a light U-Net decoder."""
+class SparK(MaskedMethod[SparKConfig]):
+    """SparK: a sparse encoder, maps of all stages densified, a light U-Net decoder."""
 
     name = "spark"
     display_name = "SparK"
@@ -60,7 +52,7 @@ class SparK(Method[SparKConfig]):
     def __init__(self, config: SparKConfig, backbone: Backbone, task: Task) -> None:
         super().__init__(config, backbone, task)
         cnn = cast("CNN", backbone)
-        self.grid, self.patch = backbone.spec.grid(task.image_size), backbone.spec.stride
+        self.patch = backbone.spec.stride
         self.encoder = SparseEncoder(backbone.net, self.patch, cnn.stages)
         with torch.no_grad():
             was_training = backbone.training
@@ -70,17 +62,8 @@ class SparK(Method[SparKConfig]):
             [(one.shape[1], one.shape[2]) for one in maps], config.decoder_width, task.image_size
         )
 
-    @classmethod
-    def check(cls, config: Any, grid: tuple[int, int]) -> None:
-        """Refuses masks that cannot be drawn on the grid.
-
-        Raises:
-            ValueError: the masks cannot be drawn on the grid.
-        """
-        check_spec(config.masking, grid)
-
     def loss(self, batch: Batch, step: Step) -> LossOutput:
-        """The mean squared error of the hidden cells' normalised pixels (section 3.3)."""
+        """The mean squared error of the hidden cells' normalised pixels."""
         (images,), masks = batch.views, self._masks(batch, step)
         predicted_BNP = self._predict(images, masks)
         hidden_BN = ~masks.context_Bhw.flatten(1).to(images.device)
@@ -90,8 +73,7 @@ class SparK(Method[SparKConfig]):
 
     def _masks(self, batch: Batch, step: Step) -> Masks:
         images = len(batch.views[0])
-        masks = sample_masks(self.config.masking, step.whole(images), self.grid, step.generator)
-        return masks.slice(step.start, step.start + images)
+        return self.draw(images, step).slice(step.start, step.start + images)
 
     def _predict(self, images: Tensor, masks: Masks) -> Tensor:
         """Predicted pixels `(B, N, P)` of all cells."""

@@ -194,8 +194,8 @@ class Comparison:
 
     Rows are by falling mean accuracy; then those without one, by name; then the invalid ones.
 
-    `guests` are encoders trained elsewhere that were scored on the same images in the same way. They stand beside the
-    rows, and are no part of what a comparison concludes: nobody knows what they cost.
+    `guests` are encoders trained elsewhere that were scored on the same images in the same way. They are listed
+    after the rows, and are no part of what a comparison concludes: nobody knows what they cost.
     """
 
     key: str

@@ -25,7 +25,9 @@ def new_method(
 ) -> None:
     """Write a package with a method that works, its recipe, an experiment and a test, to start from."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
-        raise UserError(f"'{name}' cannot be a method's name; expected small letters, digits and _, such as my_method")
+        raise UserError(
+            f"'{name}' cannot be a method's name; expected lower-case letters, digits and _, such as my_method"
+        )
     if name in method_names():
         raise UserError(f"there is a method '{name}' already; choose another name")
     folder = out / name

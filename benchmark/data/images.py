@@ -145,11 +145,11 @@ class ImagesOnDemand:
 
 @contextmanager
 def _advised() -> Iterator[None]:
-    """Adds to the error of an image that cannot be decoded, though its markers are sound, how all such are found."""
+    """Adds to the error of an image that cannot be decoded how to find all such images."""
     try:
         yield
     except BadImageError as error:
         raise UserError(
-            f"{error}; only decoding shows this: `bench data verify FOLDER` decodes all and lists such images. "
-            "Without them it is another set of images, to be trained on with another --out"
+            f"{error}; its markers are sound, so that only decoding shows the damage: `bench data verify FOLDER` "
+            "decodes all images and lists the damaged ones. Without these it is another dataset: give another --out"
         ) from None

@@ -73,7 +73,7 @@ def fetched(address: str, *, download: bool) -> Path:
         download: ask the hub; otherwise only models that were fetched before are found, and nothing is asked.
 
     Raises:
-        UserError: it is not an address, not in the cache, or not to be had.
+        UserError: it is not an address, not in the cache, or cannot be fetched.
     """
     name, _, revision = address.removeprefix(HUB).strip("/").partition("@")
     if name.count("/") > 1 or not name:

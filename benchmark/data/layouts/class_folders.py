@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+_COMPARED = 20  # folders that are compared, which is enough to see what they are
+_ENDINGS = ", ".join(EXTENSIONS)
+
 
 def look(path: Path) -> Found | Near | None:
     """Whether a folder holds class folders."""
@@ -145,10 +148,6 @@ def list_split(root: Path, what: str, trains: Sequence[Path], test: Path | None,
     )
 
 
-_COMPARED = 20  # folders that are compared, which is enough to see what they are
-_ENDINGS = ", ".join(EXTENSIONS)
-
-
 def _list_unsplit(root: Path, what: str) -> Listing:
     part, others, empty, deep = [], [], [], []
     for folder in folders_in(root):
@@ -177,6 +176,13 @@ def _note_on_depth(deep: Sequence[Path], root: Path) -> str:
         return ""
     holds = "1 class folder holds" if len(deep) == 1 else f"{len(deep):,} class folders hold"
     return f"{holds} images only in deeper folders, such as {_name(deep[0], root)}; these are images of the class"
+
+
+def class_images(root: Path, classes: Sequence[str]) -> tuple[list[tuple[Path, str]], list[Path]]:
+    """The images of each class folder of a folder with their classes, and the files that are no images."""
+    walked = [(name, walk(root / name)) for name in classes]
+    images = [(path, name) for name, found in walked for path in found.images]
+    return images, [path for _, found in walked for path in found.others]
 
 
 def class_names(*roots: Path) -> list[str]:

@@ -6,10 +6,10 @@ import csv
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmark.data.layouts.class_folders import class_names, list_split
+from benchmark.data.layouts.class_folders import class_images, class_names, list_split
 from benchmark.data.layouts.contract import CERTAIN, Found, Layout, Near
 from benchmark.data.layouts.flat import labelled_files
-from benchmark.data.layouts.names import folders_in, left_out, walk
+from benchmark.data.layouts.names import folders_in, left_out
 from benchmark.data.listing import Listing, file_listing
 from benchmark.errors import UserError
 from benchmark.files import reading
@@ -50,11 +50,7 @@ def _is_inner(path: Path) -> bool:
 
 def _list(root: Path, train: Path, val: Path, solution: Path) -> Listing:
     classes = class_names(train)
-    part, others = [], []
-    for name in classes:
-        walked = walk(train / name)
-        part += [(path, name) for path in walked.images]
-        others += walked.others
+    part, others = class_images(train, classes)
     labels, known = {}, set(classes)
     with reading(solution), solution.open(encoding="utf-8", errors="replace", newline="") as file:
         for number, row in enumerate(csv.reader(file), start=1):

@@ -1,4 +1,7 @@
-"""ImageNet-100 as on Kaggle: classes spread over `train.X1/` to `train.X4/`, `val.X/`, and names in `Labels.json`."""
+"""ImageNet-100 as on Kaggle: classes spread over `train.X1/` to `train.X4/`, `val.X/`.
+
+Classes keep their ids; the names in `Labels.json` are not read.
+"""
 
 from __future__ import annotations
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmark.data.layouts.class_folders import class_names
+from benchmark.data.layouts.class_folders import class_images, class_names
 from benchmark.data.layouts.contract import CERTAIN, Found, Layout, Near
 from benchmark.data.layouts.flat import labelled_files
-from benchmark.data.layouts.names import folders_in, left_out, walk
+from benchmark.data.layouts.names import folders_in, left_out
 from benchmark.data.listing import Listing, file_listing
 from benchmark.errors import UserError
 from benchmark.files import reading
@@ -36,11 +36,7 @@ def _look(path: Path) -> Found | Near | None:
 def _list(root: Path) -> Listing:
     train, annotations = root / "train", root / "val" / _ANNOTATIONS
     classes = class_names(train)
-    part, others = [], []
-    for name in classes:
-        walked = walk(train / name)
-        part += [(path, name) for path in walked.images]
-        others += walked.others
+    part, others = class_images(train, classes)
     with reading(annotations):
         lines = annotations.read_text(encoding="utf-8", errors="replace").splitlines()
     labels: dict[str, str] = {}

@@ -16,7 +16,7 @@ def test_the_loss_compares_hidden_patches_with_the_mean_of_the_last_blocks(lab: 
     batch = make_batch(method)
     (images,) = batch.views
     with torch.no_grad():
-        hidden = method._masks(batch, make_step()).target.flatten(1)
+        hidden = method.draw(len(images), make_step()).target.flatten(1)
         net = method.target_backbone.net
         first = net.blocks[0](net.patch_embed(images) + net.pos_embed)
         last = net.norm(net.blocks[1](first))

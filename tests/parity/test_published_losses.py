@@ -2,7 +2,7 @@
 
 Source of the set-up and the numbers: stable-pretraining (MIT), `tests/regression/test_methods.py`, captured by its
 authors on 2026-04-09. 32 images of noise, 8 a step, each view with a little noise of its own; a convolution of 16
-channels, its mean and a linear layer of 64; Adam with 0.001 and a cosine to 0; everything drawn from seed 42, the images
+channels, its mean and a linear layer of 64; Adam with 0.001 and a cosine to 0; all drawn from seed 42, the images
 from seed 0.
 """
 

@@ -1,22 +1,29 @@
-"""Writing files, reading YAML and locking folders; the messages where that fails."""
+"""Writing and reading files, and locking folders; the messages where that fails."""
 
 from __future__ import annotations
 
 import errno
+import glob
+import hashlib
 import os
+import platform
+import shutil
+import time
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from filelock import FileLock, Timeout
 
 from benchmark.errors import UserError
+from benchmark.parse import MOST_JSON_BYTES, MOST_YAML_BYTES, ParseError, load_json, load_yaml
 from benchmark.text import first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
 
+_STALE = 24 * 3600.0  # seconds after which a half-written file of another machine's process is a leftover
 
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 """What `flock` answers on disks without file locks, such as some network disks."""
@@ -99,10 +106,60 @@ def _reason(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno else first_line(error)
 
 
+def clear_leftovers(path: Path) -> None:
+    """Removes the half-written files and folders that killed processes left in place of `path`.
+
+    One of a process of this machine goes as soon as the process is gone; one of another machine, which writes to the
+    same disk, or of an earlier version after a day.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        try:
+            mark, _, number = left.name.split(".")[-2].rpartition("-")
+            ours = mark == _machine() and number.isdecimal()
+            stale = not is_writing(int(number), left) if ours else time.time() - left.stat().st_mtime > _STALE
+            if stale and left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            elif stale:
+                left.unlink()
+        except OSError:  # another process was faster, or it may not be removed
+            continue
+
+
+def is_writing(process_id: int, temporary: Path) -> bool:
+    """Whether the process of this machine that made a temporary file is running; its id may be a newer process's."""
+    import psutil  # 30 ms, which `bench --help` does not need
+
+    try:
+        process = psutil.Process(process_id)
+        started_before = process.create_time() <= temporary.stat().st_mtime + 1.0
+        return started_before and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, OSError):
+        return False
+
+
+def temporary_path(path: Path) -> Path:
+    """The hidden path beside `path` where this process writes what becomes it; leftovers of others there are cleared.
+
+    Its name holds the process, and a mark of the machine without its name.
+    """
+    clear_leftovers(path)
+    return path.with_name(f".{path.name}.{_machine()}-{os.getpid()}.tmp")
+
+
+@cache
+def _machine() -> str:
+    """A mark of this machine, or of the container, in which process numbers are unique."""
+    try:
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        space = ""
+    return hashlib.blake2b(f"{platform.node()} {space}".encode(), digest_size=4).hexdigest()
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes a file so that either the old or the new content is there, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(path)
     try:
         with temporary.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -113,36 +170,36 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, which also refuses a key that appears twice: the first value would be lost silently."""
+def read_text(path: Path, most: int, errors: str = "strict") -> str:
+    """The text of a file of at most so many bytes; a `UserError` where there is none, or it cannot be read.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        first: dict[Hashable, int] = {}
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key, line = self.construct_object(key_node), key_node.start_mark.line + 1
-            if key in first:
-                where = f"line {line}" if first[key] == line else f"lines {first[key]} and {line}"
-                problem = f"the key '{key}' appears twice, in {where}; keep one of them"
-                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
-            first[key] = line
-        return super().construct_mapping(node, deep)
-
-
-def load_yaml(text: str) -> Any:
-    """The value of a YAML text; raises `yaml.YAMLError`, also where a key appears twice in one mapping."""
-    return yaml.load(text, _StrictLoader)
+    `errors` is what becomes of bytes that are no UTF-8, as `bytes.decode` has it.
+    """
+    with reading(path):
+        if not path.is_file():  # a pipe would be waited for, without end
+            raise OSError(errno.EISDIR if path.is_dir() else errno.ENOENT if not path.exists() else errno.EINVAL, "")
+        size = path.stat().st_size
+        if size > most:
+            raise UserError(f"{path}: is {size:,} bytes long; expected at most {most:,}")
+        content = path.read_bytes()
+    try:
+        return content.decode(errors=errors)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
 
 
 def read_yaml(path: Path) -> Any:
     """The value in a YAML file; raises a `UserError` with path and line where it cannot be read."""
     try:
-        with reading(path):
-            return load_yaml(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{where}: {getattr(error, 'problem', None) or 'not YAML'}") from None
+        return load_yaml(read_text(path, MOST_YAML_BYTES))
+    except ParseError as error:
+        where = f", line {error.line}" if error.line else ""
+        raise UserError(f"{path}{where}: {error}") from None
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file; raises a `UserError` with path and reason where it cannot be read."""
+    try:
+        return load_json(read_text(path, MOST_JSON_BYTES))
+    except ParseError as error:
+        raise UserError(f"{path}: not a JSON file ({error})") from None

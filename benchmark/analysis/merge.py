@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from benchmark.analysis.merge_costs import merge_costs
-from benchmark.files import cannot_be_written
+from benchmark.errors import UserError
+from benchmark.files import read_yaml, reading, temporary_path, writing
 from benchmark.records.folder import find_records, read_all, read_record, run_folder
 from benchmark.records.keys import recomputed_key
 from benchmark.records.schema import FINAL_STATUSES
@@ -60,7 +58,12 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
     readable = list(_readable(sources, merged, unverifiable))
     clauses = copies([*readable, *find_records([out])[0]])
     for path, record in readable:
-        wrong = clauses.get(path) or _take(path, record, out, merged)
+        try:
+            wrong = clauses.get(path) or _take(path, record, out, merged)
+        except UserError as error:
+            raise UserError(
+                f"{error}; {len(merged.taken)} of {len(readable)} runs were taken, and the same command takes the rest"
+            ) from None
         if wrong is not None:
             merged.refused.append(f"{path}: {wrong}")
         else:
@@ -97,14 +100,19 @@ def _take(path: Path, record: Record, out: Path, merged: Merged) -> str | None:
     if place.resolve() == path.parent.resolve():
         merged.there += 1
     elif (place / "record.json").is_file():
-        (same, _) = read_all([place / "record.json"], read_record)
+        same, problems = read_all([place / "record.json"], read_record)
+        if problems:
+            return f"in its place is a file that is no record of this run: {problems[0]}"
         if [other for _, other in same] != [record]:
             return f"another record of the same run is in {place}, and they are not equal"
         merged.there += 1
     elif place.exists():
         return f"this run is unfinished in {place}; finish it there, or remove it"
     else:
-        _copy(path.parent, place)
+        try:
+            _copy(path.parent, place)
+        except _UnreadableError as error:
+            return str(error)
         merged.taken.append(place)
     return None
 
@@ -118,9 +126,10 @@ def _contradictions(path: Path, record: Record) -> Iterator[str]:
     config = folder / "config.yaml"
     if config.is_file():
         try:
-            same = yaml.safe_load(config.read_text(encoding="utf-8")) == record.config
-        except (yaml.YAMLError, UnicodeDecodeError):
-            same = False
+            same = read_yaml(config) == record.config
+        except UserError as error:
+            yield str(error).removeprefix(f"{folder}/")
+            same = True
         if not same:
             yield "its configuration is not that of config.yaml beside it"
     entry = record.config.get("entry")
@@ -155,21 +164,38 @@ def _unbalanced(ledger: LedgerRecord) -> Iterator[str]:
         yield "it waited longer for data than it trained"
 
 
+class _UnreadableError(Exception):
+    """A file of a run cannot be read."""
+
+
 def _copy(source: Path, place: Path) -> None:
     """Copies a run's files, without links and hidden ones; the folder appears only when it is complete."""
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    with writing(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_path(place)
     try:
-        temporary.mkdir(parents=True)
-        for path in sorted(source.rglob("*")):
-            inside = path.relative_to(source)
-            if path.is_symlink() or not path.is_file() or any(part.startswith(".") for part in inside.parts):
-                continue
-            (temporary / inside).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, temporary / inside)
-        temporary.rename(place)
-    except OSError as error:
+        with writing(place):
+            temporary.mkdir()
+            for path in sorted(source.rglob("*")):
+                inside = path.relative_to(source)
+                if path.is_symlink() or not path.is_file() or any(part.startswith(".") for part in inside.parts):
+                    continue
+                (temporary / inside).parent.mkdir(parents=True, exist_ok=True)
+                _copy_file(path, temporary / inside)
+            temporary.rename(place)
+    except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise cannot_be_written(place, error) from None
+        raise
+
+
+def _copy_file(path: Path, target: Path) -> None:
+    try:
+        with reading(path):
+            file = path.open("rb")
+    except UserError as error:
+        raise _UnreadableError(str(error).removeprefix(f"{path}: ") + f" ({path.name})") from None
+    with file, target.open("wb") as copied:
+        shutil.copyfileobj(file, copied)
 
 
 _LEDGER, _LOSS = "scores and ledger", "final loss and scores"  # what gives a copy away

@@ -11,7 +11,7 @@ import typer
 
 from benchmark.cli import options
 from benchmark.cli.console import ConsoleReporter
-from benchmark.cli.options import words
+from benchmark.cli.options import real, whole, words
 from benchmark.cli.pages import read_results
 from benchmark.cli.request import RunRequest, load_images
 from benchmark.cost.step_cost import BLOCK, PRECISE, ROUNDS
@@ -57,8 +57,10 @@ def cost(
     ] = None,
     methods: options.Methods = None,
     settings: options.Settings = None,
-    rounds: Annotated[int, typer.Option(min=5, help="Rounds at most; in each, every entry has one block.")] = ROUNDS,
-    block: Annotated[float, typer.Option(min=0.01, help="Seconds of a block; one step at least.")] = BLOCK,
+    rounds: Annotated[
+        int, typer.Option(parser=whole(5), help="Rounds at most; in each, every entry has one block.")
+    ] = ROUNDS,
+    block: Annotated[float, typer.Option(parser=real(0.01), help="Seconds of a block; one step at least.")] = BLOCK,
     precise: Annotated[
         str, typer.Option(help="End when half the 95% interval of every ratio is narrower.")
     ] = f"{PRECISE:.0%}",
@@ -86,7 +88,7 @@ def cost(
     reporter = ConsoleReporter(quiet)
     if folders:
         _check_results(targets or [], settings, out)
-        jobs = _recorded(folders, words(methods), precision, data, download, reporter)
+        jobs = _recorded(folders, words(methods, "--methods"), precision, data, download, reporter)
         _check_against(against, {entry.entry.name for job in jobs for entry in job.entries})
         if not share and is_spokesman():
             check_device_free(device)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.console import ConsoleReporter
-from benchmark.cli.options import OnError
+from benchmark.cli.options import OnError, whole
 from benchmark.cli.request import load_images, named_dataset
 from benchmark.data.hdf5.paths import SUFFIXES, existing_file, output_paths, stands_for_two
 from benchmark.data.layouts.find import every_image, find_layout, list_images
@@ -29,8 +29,12 @@ File = Annotated[Path, typer.Argument(help="An HDF5 file of images.")]
 def convert(
     source: Annotated[str, typer.Argument(help="Images in any layout (docs/data.md), or a dataset's name.")],
     out: Annotated[Path, typer.Argument(help="X.h5, for X-train.h5 and X-test.h5.")],
-    resize: Annotated[int | None, typer.Option(help="Short side in pixels; encodes anew as JPEG.")] = None,
-    quality: Annotated[int | None, typer.Option(help="JPEG quality, with --resize; 95 by default.")] = None,
+    resize: Annotated[
+        int | None, typer.Option(parser=whole(0), help="Short side in pixels; encodes anew as JPEG.")
+    ] = None,
+    quality: Annotated[
+        int | None, typer.Option(parser=whole(0), help="JPEG quality, with --resize; 95 by default.")
+    ] = None,
     on_error: OnError = "fail",
     data: Annotated[Path | None, typer.Option(help="Folder of a dataset's files.")] = None,
 ) -> None:

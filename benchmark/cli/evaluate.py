@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from benchmark.cli.console import ConsoleReporter
-from benchmark.cli.options import Data, Device, Download, OnError, Out, Quiet, Share, words
+from benchmark.cli.options import Data, Device, Download, OnError, Out, Quiet, Share, whole, words
 from benchmark.cli.pages import read_results
 from benchmark.cli.request import load_images, named_dataset
 from benchmark.data.spec import dataset_info
@@ -23,6 +22,7 @@ from benchmark.experiment.explain import validate
 from benchmark.files import check_writable
 from benchmark.machine.devices import check_device_free
 from benchmark.machine.interrupt import StopSignal
+from benchmark.parse import ParseError, load_yaml, shortened
 from methods.backbone_spec import BackboneSpec
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def evaluate(
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Probe on this dataset; a run's own by default.")] = None,
     data: Data = None,
-    size: Annotated[int | None, typer.Option(help="Input size in pixels, for a checkpoint.")] = None,
+    size: Annotated[int | None, typer.Option(parser=whole(0), help="Input size in pixels, for a checkpoint.")] = None,
     backbone: Annotated[
         str | None, typer.Option(help="Of a checkpoint: a name, or NAME,KEY=VALUE,... such as resnet18,stem=small.")
     ] = None,
@@ -66,7 +66,7 @@ def evaluate(
     evaluation = _Evaluation(data, download, device, share, on_error, ConsoleReporter(quiet))
     # A checkpoint's own dataset is the one of `--dataset`: there is none to transfer to.
     other = None if checkpoint else dataset
-    further = tuple(words(protocols) or ())
+    further = tuple(words(protocols, "--protocols") or ())
     check_further(further, other)
     if checkpoint is not None:
         spec = _backbone(checkpoint, backbone)
@@ -209,7 +209,7 @@ def _parsed(text: str) -> BackboneSpec:
         if not separator:
             raise UserError(f"--backbone: '{setting}' is no setting; expected NAME,KEY=VALUE,...")
         try:
-            values[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise UserError(f"--backbone: '{value}' is not a value for {key.strip()}") from None
+            values[key.strip()] = load_yaml(value)
+        except ParseError as error:
+            raise UserError(f"--backbone: '{shortened(value)}' is not a value for {key.strip()} ({error})") from None
     return validate(BackboneSpec, values, "--backbone")

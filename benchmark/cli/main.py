@@ -18,6 +18,7 @@ from benchmark.cli.evaluate import app as evaluate_app
 from benchmark.cli.lists import app as lists_app
 from benchmark.cli.new_method import app as new_method_app
 from benchmark.cli.options import Device, Out
+from benchmark.cli.output import safe_output
 from benchmark.cli.results import app as results_app
 from benchmark.cli.run import app as run_app
 from benchmark.cli.sweep import app as sweep_app
@@ -94,7 +95,8 @@ def main() -> None:
     """The console script. Exit codes: 0 all well, 1 some runs failed, 2 bad usage or input, 130 interrupted."""
     before = signal.signal(signal.SIGINT, _interrupt)
     try:
-        app()
+        with safe_output():
+            app()
     finally:
         signal.signal(signal.SIGINT, before)
 

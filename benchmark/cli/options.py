@@ -3,26 +3,77 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from benchmark.errors import UserError
 from benchmark.machine.devices import check_device_name
+from benchmark.parse import ParseError, real_number, shortened, whole_number
 
 
-def words(text: str | None) -> list[str] | None:
-    """The words of a list separated by commas; None where the option was left out."""
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+def words(text: str | None, option: str) -> list[str] | None:
+    """The words of a list separated by commas; None where the option was left out.
+
+    Raises:
+        UserError: nothing is between two commas, or at an end.
+    """
+    if text is None:
+        return None
+    found = [word.strip() for word in text.split(",")]
+    if found == [""]:
+        return []
+    if "" in found:
+        raise UserError(f"{option} is '{shortened(text)}'; expected something on both sides of every comma")
+    return found
 
 
 def numbers(text: str | None) -> list[int] | None:
     """The value of `--seeds`, None where it was left out; raises a `UserError` for other than whole numbers."""
-    seeds = words(text)
-    for word in seeds or []:
-        if not (word.isascii() and word.isdecimal()):
-            raise UserError(f"--seeds: '{word}' is not a seed; expected whole numbers such as 0,1,2")
-    return None if seeds is None else [int(word) for word in seeds]
+    seeds = words(text, "--seeds")
+    try:
+        return None if seeds is None else [_seed(word) for word in seeds]
+    except ParseError as error:
+        raise UserError(f"--seeds: {error}") from None
+
+
+def _seed(word: str) -> int:
+    if not (word.isascii() and word.isdecimal()):
+        raise ParseError(f"'{shortened(word)}' is not a seed; expected whole numbers such as 0,1,2")
+    return whole_number(word.lstrip("0") or "0")
+
+
+_MOST = 10**6  # processes, pixels, rounds, ...
+
+
+def whole(least: int, most: int = _MOST) -> Any:
+    """A parser for an option: whole numbers in plain digits within a range. Python's own takes `1_0` and `١` too."""
+
+    def integer(text: object) -> int:
+        try:
+            number = whole_number(str(text))
+        except ParseError as error:
+            raise typer.BadParameter(str(error)) from None
+        if not least <= number <= most:
+            raise typer.BadParameter(f"{number} is not in the range {least} to {most:,}.")
+        return number
+
+    return integer
+
+
+def real(least: float) -> Any:
+    """A parser for an option: finite numbers in plain digits, at least so large."""
+
+    def number(text: object) -> float:
+        try:
+            value = real_number(str(text))
+        except ParseError as error:
+            raise typer.BadParameter(str(error)) from None
+        if value < least:
+            raise typer.BadParameter(f"{value:g} is not in the range from {least:g}.")
+        return value
+
+    return number
 
 
 def _device(name: str) -> str:
@@ -104,6 +155,7 @@ Devices = Annotated[
     int | None,
     typer.Option(
         "--devices",
+        parser=whole(-_MOST),
         callback=_devices,
         help="Processes to share each batch among, a device each; leave it out under torchrun and srun.",
     ),

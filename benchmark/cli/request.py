@@ -75,7 +75,7 @@ class RunRequest:
 
     def parse(self, settings: Sequence[str]) -> tuple[Experiment, Path]:
         """The experiment with the options applied and some `--set` settings, and its file."""
-        methods, seeds = words(self.methods), numbers(self.seeds)
+        methods, seeds = words(self.methods, "--methods"), numbers(self.seeds)
         return load_experiment(self.config, methods=methods, seeds=seeds, budget=self.budget, settings=list(settings))
 
     def cost_source(self, experiment: Experiment, out: Path, devices: int | None = None) -> CostSource:

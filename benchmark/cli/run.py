@@ -121,7 +121,9 @@ def plan(
     settings: options.Settings = None,
     data: options.Data = None,
     device: options.Device = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="How many share each batch; steps are measured on one.")] = 1,
+    devices: Annotated[
+        int, typer.Option(parser=options.whole(1), help="How many share each batch; steps are measured on one.")
+    ] = 1,
     share: options.Share = False,
     download: options.Download = False,
     out: options.Out = Path("results"),
@@ -133,7 +135,10 @@ def plan(
         typer.Option("--from", metavar="RESULTS", help="Predict accuracy from a finished ladder; can be repeated."),
     ] = None,
     held_out: Annotated[
-        int | None, typer.Option(min=1, help="With --from: predict so many of the longest rungs from the shorter ones.")
+        int | None,
+        typer.Option(
+            parser=options.whole(1), help="With --from: predict so many of the longest rungs from the shorter ones."
+        ),
     ] = None,
     figure: Annotated[Path | None, typer.Option(help="With --from: draw the prediction there, as SVG and PNG.")] = None,
 ) -> None:
@@ -193,7 +198,8 @@ def _keep(
 def check_(
     methods: options.Methods = None,
     measure: Annotated[
-        int | None, typer.Option(min=2, help="Print bands from so many seeds instead of comparing with them.")
+        int | None,
+        typer.Option(parser=options.whole(2), help="Print bands from so many seeds instead of comparing with them."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Keep the runs there; else nothing stays.")] = None,
     device: options.Device = "auto",

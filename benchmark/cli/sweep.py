@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.console import ConsoleReporter
-from benchmark.cli.options import Costs, Data, Device, Download, Limit, OnError, Out, Seeds, Settings, Share, numbers
+from benchmark.cli.options import (
+    Costs,
+    Data,
+    Device,
+    Download,
+    Limit,
+    OnError,
+    Out,
+    Seeds,
+    Settings,
+    Share,
+    numbers,
+    real,
+    whole,
+)
 from benchmark.cli.pages import write_pages
 from benchmark.cli.request import RunRequest, load_images
 from benchmark.cli.seeds import check_points, print_file_plan, print_study_plan, read_or_refuse
@@ -35,12 +49,14 @@ app = typer.Typer()
 def sweep(
     config: Annotated[str | None, typer.Argument(help="A shipped sweep's name, or a YAML file.")] = None,
     study: Annotated[str | None, typer.Option(help="Name of the study and its folder; by default the sweep's.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that work on it; a device has one run at a time.")] = 1,
+    workers: Annotated[
+        int, typer.Option(parser=whole(1), help="Processes that work on it; a device has one run at a time.")
+    ] = 1,
     storage: Annotated[
         str | None,
         typer.Option(help="Address of a database, or journal:PATH; by default study.db in the study's folder."),
     ] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="Points of each study.")] = None,
+    trials: Annotated[int | None, typer.Option(parser=whole(1), help="Points of each study.")] = None,
     seeds: Seeds = None,
     budget: Limit = None,
     settings: Settings = None,
@@ -55,6 +71,7 @@ def sweep(
     detect: Annotated[
         float | None,
         typer.Option(
+            parser=real(-1e9),
             metavar="POINTS",
             callback=check_points,
             help="Print how many seeds detect a difference of so many points of linear top-1; train nothing.",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import field_validator, model_validator
 
+from benchmark.parse import real_number, shortened
 from benchmark.records.budgets import CALIBRATED_BUDGETS
 from methods.config import Config, nearest
 
@@ -24,24 +25,28 @@ BudgetKind = Literal[
 ]
 KINDS: tuple[BudgetKind, ...] = get_args(BudgetKind)
 DURATIONS: tuple[BudgetKind, ...] = ("wall_clock", "calibrated_time")
+MOST: dict[BudgetKind, float] = {
+    "epochs": 1e6,
+    "steps": 1e10,
+    "samples": 1e13,
+    "wall_clock": 3650 * 86400.0,
+    "device_hours": 1e9,
+    "calibrated_time": 3650 * 86400.0,
+    "calibrated_device_hours": 1e9,
+    "flops": 1e28,
+}
+"""The largest limit of each kind; of durations ten years."""
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"'{text}' is not a number") from None
 
 
 def parse_duration(text: str) -> float:
     """Seconds of a duration such as `2h30m`, `90s`, `1.5h` or `3600`; ValueError if it is none."""
     text = text.strip().lower()
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         return float(text)
-    parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)([dhms])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"'{text}' is not a duration; expected for instance 2h30m, 90s or 1.5h")
+        raise ValueError(f"'{shortened(text)}' is not a duration; expected for instance 2h30m, 90s or 1.5h")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
@@ -161,6 +166,9 @@ class BudgetSpec(Config):
         limits = getattr(self, given[0])
         if not limits or not all(0 < limit < math.inf for limit in limits):
             raise ValueError(f"{given[0]} is {list(limits)}; every limit has to be a finite number above 0")
+        if max(limits) > MOST[given[0]]:
+            unit = " s (ten years)" if given[0] in DURATIONS else ""
+            raise ValueError(f"{given[0]} is {list(limits)}; expected at most {MOST[given[0]]:g}{unit}")
         if given[0] in ("steps", "samples") and not all(limit == int(limit) for limit in limits):
             raise ValueError(f"{given[0]} is {list(limits)}; expected whole numbers")
         if len(set(limits)) != len(limits):
@@ -185,7 +193,7 @@ def parse_budget(text: str) -> dict[str, Any]:
         raise ValueError(f"--budget is '{text}'; expected KIND=LIMIT, for instance epochs=10 or wall_clock=30m")
     if kind not in KINDS:
         raise ValueError(f"--budget: unknown kind '{kind}'; {nearest(kind, KINDS)}")
-    parse = parse_duration if kind in DURATIONS else _number
+    parse = parse_duration if kind in DURATIONS else real_number
     try:
         return {kind: [parse(limit) for limit in limits.split(",")]}
     except ValueError as error:

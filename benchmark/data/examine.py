@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmark.data.bad_images import BadImage, check_pixels
+from benchmark.data.bad_images import BadImage, BadImageError, check_pixels
 from benchmark.data.decode import decode, encoded_size, in_order
 from benchmark.data.splits import CHECKSUM_BYTES, checksum
 from benchmark.data.structure import outline
@@ -76,4 +76,4 @@ def undecodable(parts: Sequence[Members], prefix: str, progress: Progress | None
 
 
 def _reason(error: UserError, name: str) -> str:
-    return str(error).removeprefix(f"{name}: ")
+    return error.reason if isinstance(error, BadImageError) else str(error).removeprefix(f"{name}: ")

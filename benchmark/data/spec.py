@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from benchmark.data.sources import Source
 
 DEFAULT_ROOT = Path("data")
-SMALLEST_SIZE = 8
+SMALLEST_SIZE, LARGEST_SIZE = 8, 4096
+MOST_SHAPES = 2_000_000
+"""Images that `shapes` draws for a split: 6 GB of memory at 32 px."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,8 @@ class DatasetSpec(Config):
     test_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     split_seed: int = 0
     pretrain: Literal["train", "train+unlabelled"] = "train"
-    shapes_train: Count = 6000
-    shapes_test: Count = 2000
+    shapes_train: Annotated[Count, Field(le=MOST_SHAPES)] = 6000
+    shapes_test: Annotated[Count, Field(le=MOST_SHAPES)] = 2000
     shapes_seed: int = 0
 
     @model_validator(mode="after")
@@ -203,8 +205,10 @@ def check_request(spec: DatasetSpec, path: Path | None, download: bool = False) 
         UserError: the size is too small, an option does not apply, or the dataset's files are missing.
     """
     info = dataset_info(spec.name)
-    if spec.size is not None and spec.size < SMALLEST_SIZE:
-        raise UserError(f"dataset '{spec.name}': size is {spec.size}; expected at least {SMALLEST_SIZE} pixels")
+    if spec.size is not None and not SMALLEST_SIZE <= spec.size <= LARGEST_SIZE:
+        raise UserError(
+            f"dataset '{spec.name}': size is {spec.size}; expected {SMALLEST_SIZE} to {LARGEST_SIZE} pixels"
+        )
     if info.location == "embedded" and (path is not None or download):
         option = "--data" if path is not None else "--download"
         raise UserError(

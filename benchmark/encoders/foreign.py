@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from benchmark.encoders.hub import read_foreign
 from benchmark.encoders.match import Match, match
 from benchmark.encoders.traits import vit_traits
@@ -19,6 +17,7 @@ from benchmark.evaluation.subject import FrozenSubject, probe_data
 from benchmark.files import write_atomically, writing
 from benchmark.machine.devices import take_device
 from benchmark.machine.environment import describe, now
+from benchmark.parse import dump_yaml
 from benchmark.randomness import seeded
 from benchmark.records.folder import read_record, run_folder, write_record
 from benchmark.records.keys import EXTERNAL, weights_key
@@ -71,7 +70,7 @@ def evaluate_foreign(
     with take_device(device, share=share) as (taken, _):
         record = _record(foreign, encoder, dataset, config, key, taken)
     with writing(folder):
-        write_atomically(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        write_atomically(folder / "config.yaml", dump_yaml(config))
         export_encoder(folder, encoder)
         write_record(folder, record)
     listener.say(f"{foreign.name} on {dataset.name}: linear {_linear(record):.1f}%")

@@ -17,10 +17,10 @@ from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.protocols import check_further, score
 from benchmark.evaluation.subject import Subject, probe_data
-from benchmark.files import folder_lock, write_atomically, writing
+from benchmark.files import folder_lock, writing
 from benchmark.machine.devices import take_device
 from benchmark.machine.environment import describe, now
-from benchmark.records.folder import probe_path
+from benchmark.records.folder import probe_path, write_probe
 from benchmark.records.schema import ProbeRecord, Record
 from benchmark.training.checkpoint import ENCODER_FILE, load_encoder
 from methods.backbones import use_plain_attention
@@ -205,7 +205,7 @@ def _run_protocol(name: str, subject: Subject, record: Record, file: Path, liste
         ended=now(),
     )
     with writing(file):
-        write_atomically(file, probe.model_dump_json(indent=2) + "\n")
+        write_probe(file, probe)
     shown = ", ".join(f"{key} {value:.4g}" for key, value in scores.items())
     listener.say(f"{label}: {shown} ({probe.seconds:.0f} s)")
     return True

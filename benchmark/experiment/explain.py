@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from benchmark.errors import UserError
+from benchmark.parse import shortened
 from methods.config import nearest
 
 if TYPE_CHECKING:
@@ -31,9 +32,53 @@ def validate(model: type[ModelT], data: object, where: str) -> ModelT:
         UserError: names `where`, the key, the value, what was expected and the nearest valid choice.
     """
     try:
-        return model.model_validate(data)
+        valid = model.model_validate(data)
     except ValidationError as error:
         raise UserError(explain(error, model, where)) from None
+    if wrong := misread(data, valid.model_dump()):
+        raise UserError(f"{where}: {wrong}")
+    return valid
+
+
+def misread(given: Any, understood: Any, key: str = "") -> str | None:
+    """The first value that was understood as another one than what was written, as a clause; None where there is none.
+
+    Pydantic takes `true` and `"1"` for 1, `1.0` for the whole number 1, and 1 and `"yes"` for `true`. Texts that are no
+    numbers by themselves, such as the duration `10m`, are meant to be converted.
+    """
+    if isinstance(given, dict) and isinstance(understood, dict):
+        names = [name for name in given if name in understood]
+        wrong = (misread(given[name], understood[name], f"{key}.{name}".lstrip(".")) for name in names)
+        return next(filter(None, wrong), None)
+    if isinstance(understood, (list, tuple)):
+        items = given if isinstance(given, (list, tuple)) else [given]
+        several = len(understood) > 1 or isinstance(given, (list, tuple))
+        pairs = enumerate(zip(items, understood, strict=False))
+        found = (misread(one, other, f"{key}.{place}" if several else key) for place, (one, other) in pairs)
+        return next(filter(None, found), None)
+    if isinstance(understood, bool):
+        return None if isinstance(given, bool) else f"{key} is {_shown(given)}; expected true or false"
+    if not isinstance(understood, (int, float)) or isinstance(given, dict):
+        return None
+    if isinstance(given, bool):
+        return f"{key} is {str(given).lower()}; expected a number"
+    if isinstance(given, float) and isinstance(understood, int):
+        return f"{key} is {given!r}; expected a whole number, such as {understood}"
+    if isinstance(given, str) and _is_number(given):
+        return f"{key} is {_shown(given)}, a text; expected a number, such as {understood} without quotes"
+    return None
+
+
+def _shown(value: Any) -> str:
+    return shortened(repr(value))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
@@ -50,15 +95,15 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
         return f"{prefix}: is missing"
     if kind in _KINDS:
         known = _keys_at(model, location) if kind == "model_type" else []
-        return f"{prefix} is {value!r}; expected {_KINDS[kind]}" + (f": {', '.join(known)}" if known else "")
+        return f"{prefix} is {_shown(value)}; expected {_KINDS[kind]}" + (f": {', '.join(known)}" if known else "")
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if kind == "value_error":
         return f"{prefix}: {message}"
     if kind == "literal_error":
         expected = problem.get("ctx", {}).get("expected", "")
         choices = [part.strip(" '") for part in expected.replace(" or ", ", ").split(",")]
-        return f"{prefix} is {value!r}; {nearest(str(value), choices)}"
-    return f"{prefix} is {value!r}: {message[0].lower()}{message[1:]}"
+        return f"{prefix} is {_shown(value)}; {nearest(str(value), choices)}"
+    return f"{prefix} is {_shown(value)}: {message[0].lower()}{message[1:]}"
 
 
 def with_settings(read: Callable[[Sequence[str]], ReadT], settings: Sequence[str], *files: Path) -> ReadT:

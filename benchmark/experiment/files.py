@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmark import files
 from benchmark.errors import UserError
+from benchmark.parse import ParseError, load_yaml, shortened
 from methods.config import nearest
 
 
@@ -112,10 +111,9 @@ def apply_setting(data: dict[str, Any], setting: str) -> None:
     if not separator or not all(path.strip().split(".")):
         raise UserError(f"--set is '{setting}'; expected KEY=VALUE, for instance batch_size=128 or byol.ema.start=0.99")
     try:
-        value = files.load_yaml(text)
-    except yaml.YAMLError as error:
-        reason = f" ({error.problem})" if isinstance(error, yaml.constructor.ConstructorError) else ""
-        raise UserError(f"--set {path}: '{text}' is not a value{reason}") from None
+        value = load_yaml(text)
+    except ParseError as error:
+        raise UserError(f"--set {shortened(path)}: '{shortened(text)}' is not a value ({error})") from None
     set_key(data, path.strip(), value, f"--set {path}")
 
 

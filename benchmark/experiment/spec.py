@@ -13,6 +13,7 @@ from benchmark.errors import UserError
 from benchmark.evaluation.protocols import FURTHER, PROTOCOLS, TRANSFER
 from benchmark.experiment.explain import validate
 from benchmark.experiment.files import apply_setting, find_experiment, find_recipe, read_recipe, read_yaml
+from benchmark.parse import LARGEST_WHOLE, shortened
 from methods.backbone_spec import BackboneSpec
 from methods.config import Config, Count, nearest
 from methods.registry import method_names
@@ -23,14 +24,22 @@ if TYPE_CHECKING:
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST_NAME = 100
 _RESERVED = ("costs", "report", "tracking", "experiment.yaml", "study.json", "study.db", "trials.csv")
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # names of Windows
 
 
 def check_name(value: str) -> str:
-    """A name; raises a `ValueError` where a folder of results cannot have it."""
-    if not _NAME.fullmatch(value):
-        raise ValueError(f"'{value}' names a folder; letters, digits, '.', '_' and '-' only, a letter or digit first")
-    if value in _RESERVED:
+    """A name; raises a `ValueError` where a folder of results cannot have it, on any file system."""
+    if len(value) > _LONGEST_NAME:
+        raise ValueError(f"'{shortened(value)}' names a folder; expected at most {_LONGEST_NAME} characters")
+    if not _NAME.fullmatch(value) or value.endswith("."):
+        raise ValueError(
+            f"'{value}' names a folder; letters, digits, '.', '_' and '-' only, a letter or digit first, no '.' last"
+        )
+    if _DEVICES.fullmatch(value):
+        raise ValueError(f"'{value}' names a folder, which Windows keeps for a device; choose another")
+    if value.lower() in _RESERVED:
         raise ValueError(f"'{value}' is a name that results folders use themselves; choose another")
     return value
 
@@ -127,10 +136,10 @@ class Experiment(Config):
     backbone: BackboneSpec = BackboneSpec()
     recipe: str = "small"
     budget: BudgetSpec
-    batch_size: Annotated[int, Field(ge=2)] = 256
+    batch_size: Annotated[int, Field(ge=2, le=2**24)] = 256
     accumulate: Count = 1
     precision: Literal["32", "bf16", "auto"] = "bf16"
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    seeds: tuple[Annotated[int, Field(ge=0, le=LARGEST_WHOLE)], ...] = (0,)
     entries: tuple[EntrySpec, ...]
     evaluation: EvaluationSpec = EvaluationSpec()
     reference: str | None = None
@@ -167,6 +176,12 @@ class Experiment(Config):
             if twice:
                 hint = "; give each a name of its own" if what == "entries" else ""
                 raise ValueError(f"{what}: {', '.join(twice)} appears twice{hint}")
+        alike: dict[str, str] = {}
+        for name in names:
+            if (other := alike.setdefault(name.lower(), name)) != name:
+                raise ValueError(
+                    f"entries: '{other}' and '{name}' differ in case alone; some disks make them one folder"
+                )
         if self.reference is not None and self.reference not in names:
             raise ValueError(f"reference is '{self.reference}', which is no entry; {nearest(self.reference, names)}")
         return self

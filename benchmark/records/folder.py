@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from benchmark.files import write_atomically
+from benchmark.errors import UserError
+from benchmark.files import read_json, write_atomically
+from benchmark.parse import shortened
 from benchmark.records.schema import SCHEMA_VERSION, Part, ProbeRecord, Record
+from benchmark.records.seal import sealed, unsealed
+from benchmark.text import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,8 +32,18 @@ def run_folder(out: Path, experiment: str, entry: str, seed: int, key: str) -> P
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Writes `record.json`; the last file of a run."""
-    write_atomically(folder / "record.json", record.model_dump_json(indent=2) + "\n")
+    """Writes `record.json` with digests of its content and history; the last file of a run."""
+    _write_sealed(folder / "record.json", record)
+
+
+def write_probe(path: Path, probe: ProbeRecord) -> None:
+    """Writes the record of a further protocol with a digest of its content."""
+    _write_sealed(path, probe)
+
+
+def _write_sealed(path: Path, part: Part) -> None:
+    data = sealed(json.loads(part.model_dump_json()), path.parent)
+    write_atomically(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_record(path: Path) -> Record:
@@ -58,21 +72,23 @@ def read_part(path: Path, kind: type[PartT], expected: int) -> PartT:
     """Reads a JSON file of one schema and version.
 
     Raises:
-        ValueError: the file is not one; names the file and the reason.
+        ValueError: the file is not one, or was changed after it was written; names the file and the reason.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a JSON file ({error})") from None
+        data = read_json(path)
+    except UserError as error:
+        raise ValueError(str(error)) from None
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != expected:
-        raise ValueError(f"{path}: schema_version is {version!r}, expected {expected}")
+        raise ValueError(f"{path}: schema_version is {shortened(repr(version))}, expected {expected}")
     try:
-        return kind.model_validate(data)
+        return kind.model_validate(unsealed(data, path.parent))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = shortened(on_one_line(".".join(map(str, first["loc"]))))
         raise ValueError(f"{path}: {where}: {first['msg']}") from None
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def read_all(paths: Iterable[Path], read: Callable[[Path], PartT]) -> tuple[list[tuple[Path, PartT]], list[str]]:

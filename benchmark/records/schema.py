@@ -6,9 +6,11 @@ that a folder with a record is a finished run.
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -31,6 +33,17 @@ Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 Amount = Annotated[float, Field(ge=0.0, le=1e30, allow_inf_nan=False)]
 Number = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _moment(text: str) -> str:
+    try:
+        datetime.fromisoformat(text).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        raise ValueError(f"is no date and time such as 2026-01-31T12:00:00+00:00: {text[:40]!r}") from None
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
 ScoresT = TypeVar("ScoresT")
 
 
@@ -273,8 +286,8 @@ class Record(Part):
     purpose: Purpose = "result"
     trial_metrics: TrialMetrics | None = None
     flags: list[str] = []
-    started: str
-    ended: str
+    started: Moment
+    ended: Moment
 
 
 class ProbeRecord(Part):
@@ -292,4 +305,4 @@ class ProbeRecord(Part):
     scores: dict[str, float]
     seconds: Amount
     environment: Environment
-    ended: str
+    ended: Moment

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import zipfile
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+
+from benchmark.errors import UserError
+from benchmark.files import read_json
+from benchmark.records.history import read_history
+from benchmark.records.seal import HISTORY_FILE
+from benchmark.text import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +24,9 @@ if TYPE_CHECKING:
 
 # Datasets that this project draws itself: any report may show their images.
 OWN_IMAGES = ("shapes",)
+
+MOST_VIEW_BYTES = 256 * 2**20
+"""Bytes of all arrays of a `glimpse.npz`, which holds a few images."""
 
 MethodViews = dict[str, "np.ndarray[Any, np.dtype[Any]]"]
 
@@ -45,8 +53,9 @@ def read_run_files(records: Sequence[tuple[Path, Record]], *, pictures: bool = F
     """Reads the files next to records; missing ones are no problem. `pictures`: views of other people's images, too."""
     files = RunFiles()
     for path, record in records:
-        files.histories[id(record)] = read_history(path.with_name("history.jsonl"))
+        files.histories[id(record)] = []
         try:
+            files.histories[id(record)] = read_history(path.with_name(HISTORY_FILE))
             if (parts := read_parts(path.with_name("breakdown.json"))) is not None:
                 files.parts[id(record)] = parts
         except ValueError as error:
@@ -64,39 +73,20 @@ def read_run_files(records: Sequence[tuple[Path, Record]], *, pictures: bool = F
     return files
 
 
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """The lines of a run's history; empty without the file, and without a line that a crash cut off."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    objects = []
-    for line in lines:
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(value, dict):
-            objects.append(value)
-    return objects
-
-
 def read_parts(path: Path) -> dict[str, float] | None:
     """Seconds of a step by part; None without the file.
 
     Raises:
         ValueError: the file has other contents.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not readable ({error})") from None
     try:
-        parts = json.loads(text)["parts"]
+        parts = read_json(path)["parts"]
         seconds = {str(name): float(value) for name, value in parts.items()}
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise ValueError(f"{path}: expected 'parts', the seconds of a step by name") from None
     if any(not math.isfinite(value) for value in seconds.values()) or sum(seconds.values()) <= 0:
         raise ValueError(f"{path}: the seconds of a step are {', '.join(map(str, seconds.values()))}")
@@ -122,10 +112,9 @@ def read_views(path: Path) -> MethodViews:
         ValueError: the file has other contents, for instance code.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {str(name): file[name] for name in file.files}
+        arrays = _arrays(path)
     except (*_DAMAGED, OSError, ValueError, EOFError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path}: not a file of views ({error})") from None
+        raise ValueError(f"{path}: not a file of views ({first_line(error)})") from None
     images = arrays.get("images")
     if images is None or not len(images):
         raise ValueError(f"{path}: not a file of views (no images)")
@@ -138,3 +127,28 @@ def read_views(path: Path) -> MethodViews:
         if not fits or 0 in array.shape or (letters[-1] == "C" and array.shape[-1] != 3):
             raise ValueError(f"{path}: not a file of views ('{name}' is {array.dtype} of shape {array.shape})")
     return arrays
+
+
+def _arrays(path: Path) -> MethodViews:
+    """The arrays of a `.npz` file; what one declares is compared with what the file holds before it is read."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        total = sum(member.file_size for member in members)
+        if total > MOST_VIEW_BYTES:
+            raise ValueError(f"it declares {total:,} bytes; expected at most {MOST_VIEW_BYTES:,}")
+        for member in members:
+            with archive.open(member) as file:
+                _check_declared(member, file)
+    with np.load(path, allow_pickle=False) as arrays:
+        return {str(name): arrays[name] for name in arrays.files}
+
+
+def _check_declared(member: zipfile.ZipInfo, file: IO[bytes]) -> None:
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(file)
+    if version not in read:
+        raise ValueError(f"'{member.filename}' has the format version {version}")
+    shape, _, kind = read[version](file)
+    declared = math.prod(shape) * kind.itemsize
+    if kind.hasobject or declared != member.file_size - file.tell():
+        raise ValueError(f"'{member.filename}' declares {declared:,} bytes, and holds {member.file_size:,}")

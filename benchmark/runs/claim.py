@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import ValidationError
 
 from benchmark.data.inventory import changes, keep_inventory
 from benchmark.errors import UserError
-from benchmark.files import folder_lock, write_atomically, writing
+from benchmark.files import folder_lock, read_yaml, write_atomically, writing
+from benchmark.parse import dump_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[ResolvedEntry]
         with writing(folder, "choose another --out"), folder_lock(folder, wait=_PATIENCE) as mine:
             if not mine:
                 raise UserError(f"{folder}: another process holds it; try again when its runs have begun")
-            before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {"entries": {}}
+            before = read_yaml(path) if path.is_file() else {"entries": {}}
             # A name is taken once a run of it has begun, and the folder once any has.
             named = {name: entry for name, entry in before["entries"].items() if (folder / name).is_dir()}
             begun = bool(named)
@@ -55,8 +55,8 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[ResolvedEntry]
                     _refuse_difference(earlier, claimed, folder, f"entries.{name}")
                 named[name] = claimed
             keep_inventory(folder, dataset.inventory, renew=not begun)
-            write_atomically(path, yaml.safe_dump({"shared": shared, "entries": named}, sort_keys=False))
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
+            write_atomically(path, dump_yaml({"shared": shared, "entries": named}))
+    except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path}: is not what `bench run` writes ({error}); choose another --out") from None
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-import yaml
 
 from benchmark.data.views.crops import cropped_by_reader
 from benchmark.files import write_atomically
 from benchmark.machine.environment import describe, now, visible_cores
+from benchmark.parse import dump_yaml
 from benchmark.records.estimates import BUSY_SHARE
 from benchmark.records.folder import read_record
 from benchmark.records.schema import Cause, KeySettings, LedgerRecord, Metrics, Record, Status, TrialMetrics
@@ -46,7 +46,7 @@ def cause_of(error: Exception) -> Cause:
 
 def prepare_folder(folder: Path, spec: RunSpec) -> None:
     """Makes a run's folder; the record of an earlier try (failed, invalid, a trial) is kept under another name."""
-    write_atomically(folder / "config.yaml", yaml.safe_dump(spec.config(), sort_keys=False))
+    write_atomically(folder / "config.yaml", dump_yaml(spec.config()))
     path = folder / "record.json"
     if not path.is_file():
         return

@@ -19,6 +19,7 @@ from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.subject import probe_data
 from benchmark.files import write_atomically
 from benchmark.machine.ranks import Ranks
+from benchmark.records.seal import HISTORY_FILE
 from benchmark.runs.build import build_method, build_training, make_ledger
 from benchmark.runs.measure import Measurements
 from benchmark.runs.probing import ProbeClock
@@ -202,7 +203,7 @@ class Run(Callbacks):
         if self.training is None or not self.ranks.is_first:
             return
         text = "".join(json.dumps(line) + "\n" for line in self.training.history)
-        write_atomically(self.folder / "history.jsonl", text)
+        write_atomically(self.folder / HISTORY_FILE, text)
 
     # The loop's callbacks.
 

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
 from benchmark.errors import UserError
+from benchmark.parse import dump_yaml
 from benchmark.text import first_line
 from methods.config import nearest
 
@@ -60,7 +59,7 @@ def _tensorboard(subject: Subject) -> Any:
     root, entry = subject.folder / "tensorboard", subject.spec.entry.name
     logger = TensorBoardLogger(root, entry, subject.name, default_hp_metric=False, purge_step=first)
     if subject.resumed_step is None:
-        text = yaml.safe_dump(subject.spec.config(), sort_keys=False)
+        text = dump_yaml(subject.spec.config())
         logger.experiment.add_text("configuration", f"```yaml\n{text}```")
     return logger
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from benchmark.errors import UserError
-from benchmark.experiment.explain import explain
+from benchmark.experiment.explain import validate
 from benchmark.experiment.files import find_sweep, read_yaml, set_key
 from benchmark.experiment.spec import (
     Experiment,
@@ -20,6 +19,7 @@ from benchmark.experiment.spec import (
     read_experiment,
     validate_experiment,
 )
+from benchmark.parse import LARGEST_WHOLE
 from methods.config import Config, Count, nearest
 
 if TYPE_CHECKING:
@@ -28,11 +28,10 @@ if TYPE_CHECKING:
 
 SamplerName = Literal["grid", "random", "tpe", "gp", "nsga2"]
 PrunerName = Literal["none", "median", "hyperband"]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_WHOLE)]
 Bound = int | float
 _MANY = 64
 _FIXED_KEYS = ("name", "description", "entries", "seeds", "reference", "targets")
-_SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
 class ParameterSpec(Config):
@@ -51,15 +50,6 @@ class ParameterSpec(Config):
     high: Bound | None = None
     log: bool = False
     step: Bound | None = None
-
-    @field_validator("values", mode="before")
-    @classmethod
-    def _numbers(cls, values: Any) -> Any:
-        """YAML reads `1e-3`, which has no point, as a text."""
-        if not isinstance(values, (list, tuple)):
-            return values
-        texts = (isinstance(value, str) and _SCIENTIFIC.fullmatch(value) for value in values)
-        return [float(value) if is_number else value for value, is_number in zip(values, texts, strict=True)]
 
     @model_validator(mode="after")
     def _one_kind(self) -> ParameterSpec:
@@ -150,7 +140,7 @@ class SweepSpec(Config):
     entries: tuple[str, ...]
     parameters: dict[str, ParameterSpec]
     sampler: SamplerName = "grid"
-    seed: Seed = 0
+    seed: Annotated[Seed, Field(lt=2**32)] = 0
     seeds: tuple[Seed, ...] = (0, 1, 2)
     trials: Count | None = None
     pruner: PrunerName = "none"
@@ -202,10 +192,7 @@ def load_sweep(
     data.setdefault("name", path.stem)
     given = {"name": study, "seeds": seeds, "trials": trials}
     data.update({key: value for key, value in given.items() if value is not None})
-    try:
-        return SweepSpec.model_validate(data), path
-    except ValidationError as error:
-        raise UserError(explain(error, SweepSpec, str(path))) from None
+    return validate(SweepSpec, data, str(path)), path
 
 
 class BaseExperiment(NamedTuple):

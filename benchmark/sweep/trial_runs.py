@@ -20,6 +20,8 @@ from benchmark.machine.environment import hardware
 from benchmark.machine.locks import DeviceInUseError
 from benchmark.machine.ranks import Ranks
 from benchmark.records.folder import run_folder
+from benchmark.records.history import read_history
+from benchmark.records.seal import HISTORY_FILE
 from benchmark.records.study import RunOutcome
 from benchmark.runs.prices import choose_cost
 from benchmark.runs.run import ShouldPrune, never_prune
@@ -191,6 +193,7 @@ def outcome(record: Record, out: Path, study_folder: Path) -> RunOutcome:
 
 def _curve(folder: Path) -> list[tuple[float, float, float]]:
     """Progress, linear top-1 and kNN-20 at the evaluation points; pruned runs have theirs in the history alone."""
-    path = folder / "history.jsonl"
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-    return [(line["progress"], line["linear_top1"], line["knn20"]) for line in lines if line["kind"] == "evaluation"]
+    lines = read_history(folder / HISTORY_FILE)
+    return [
+        (line["progress"], line["linear_top1"], line["knn20"]) for line in lines if line.get("kind") == "evaluation"
+    ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -61,7 +60,6 @@ def load_state(folder: Path, key: str, say: Callable[[str], None]) -> State | No
 
     A damaged file is renamed, so that the next saved state does not replace it, and `say` receives what happened.
     """
-    unusable = (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, AttributeError, UnpicklingError)
     damaged: list[str] = []
     state: State | None = None
     for path in (folder / STATE_FILE, folder / PREVIOUS_FILE):
@@ -72,7 +70,7 @@ def load_state(folder: Path, key: str, say: Callable[[str], None]) -> State | No
                 break
         except FileNotFoundError:
             continue
-        except unusable:
+        except Exception:  # the bytes of a damaged file can be read as anything
             damaged.append(f"{path}: is damaged and cannot be resumed from; kept as {_set_aside(path).name}")
     for text in damaged:
         then = (

@@ -19,7 +19,6 @@ Shape suffixes: N images, K classes, T bytes.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +31,8 @@ from benchmark.data.hdf5.paths import existing_file
 from benchmark.data.splits import CHECKSUM_BYTES, build_manifest
 from benchmark.errors import UserError
 from benchmark.files import NO_LOCKS, reading
+from benchmark.parse import load_json
+from benchmark.text import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,13 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "cnn-jepa-bench images", 1
 ARRAYS = {"lengths": np.uint32, "labels": np.int32, "sizes": np.uint32, "checksums": np.uint8}
+MOST_TABLE_BYTES = 2**31
+"""Bytes of a table of a file (labels, sizes and the like); 16 for each image of a checksum."""
+
+_LARGEST_RATIO = 1032  # of gzip: bytes that one byte unfolds to
+
+# A link that leads in a circle is a RuntimeError of h5py.
+DAMAGED = (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -119,8 +127,8 @@ def open_container(path: Path) -> Container:
     """
     try:
         return _open_container(path)
-    except (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise UserError(f"{path}: is damaged, or not of the format that it states ({error})") from None
+    except DAMAGED as error:
+        raise UserError(f"{path}: is damaged, or not of the format that it states ({first_line(error)})") from None
 
 
 def _open_container(path: Path) -> Container:
@@ -134,12 +142,13 @@ def _open_container(path: Path) -> Container:
         names = _dataset(file, path, "classes")
         if h5py.check_string_dtype(names.dtype) is None:
             raise UserError(f"{path}: 'classes' holds {names.dtype}, expected text")
-        classes = tuple(name.decode() for name in names[()])
+        classes = tuple(name.decode() for name in whole(names)[()])
         stored = _dataset(file, path, "bytes")
+        check_written(stored)
         offsets = np.concatenate(([0], arrays["lengths"].astype(np.int64).cumsum()))
         _check_content(path, arrays, classes, int(offsets[-1]), stored.shape[0])
         chunk_offsets, chunk = _chunks(path, stored)
-        factors = {name: part[()] for name, part in file["factors"].items()} if "factors" in file else {}
+        factors = {name: whole(part)[()] for name, part in file["factors"].items()} if "factors" in file else {}
         odd = [name for name, values in factors.items() if values.shape != arrays["labels"].shape]
         if odd:
             raise UserError(f"{path}: 'factors/{odd[0]}' does not have one value per image")
@@ -155,7 +164,7 @@ def _open_container(path: Path) -> Container:
             chunk_offsets,
             chunk,
             arrays["checksums"],
-            json.loads(str(file.attrs.get("skipped", "[]"))),
+            _names(load_json(str(file.attrs.get("skipped", "[]")))),
             factors,
             digest=str(file.attrs.get("digest", "")),
             dataset=str(file.attrs.get("dataset", "")),
@@ -190,8 +199,33 @@ def _dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
     return file[name]
 
 
+def whole(stored: h5py.Dataset) -> h5py.Dataset:
+    """The same dataset, if it was written as it is declared: one may declare more than any memory holds.
+
+    Raises:
+        ValueError: it is too large, or the file holds less than it declares.
+    """
+    if stored.nbytes > MOST_TABLE_BYTES:
+        raise ValueError(f"'{stored.name}' declares {stored.nbytes:,} bytes; expected at most {MOST_TABLE_BYTES:,}")
+    check_written(stored)
+    return stored
+
+
+def check_written(stored: h5py.Dataset) -> None:
+    """Raises a `ValueError` where a dataset declares more than the file holds of it."""
+    held, is_filtered = stored.id.get_storage_size(), stored.id.get_create_plist().get_nfilters() > 0
+    if stored.nbytes > held * (_LARGEST_RATIO if is_filtered else 1):
+        raise ValueError(f"'{stored.name}' declares {stored.nbytes:,} bytes, and the file holds {held:,} of them")
+
+
+def _names(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError("'skipped' is not a list of names")
+    return value
+
+
 def _array(file: h5py.File, path: Path, name: str, kind: Any) -> NDArray[Any]:
-    values = np.asarray(_dataset(file, path, name)[()])
+    values = np.asarray(whole(_dataset(file, path, name))[()])
     if values.dtype != kind:
         raise UserError(f"{path}: '{name}' holds {values.dtype}, expected {np.dtype(kind)}")
     return values

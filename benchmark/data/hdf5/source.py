@@ -11,12 +11,14 @@ import h5py
 import numpy as np
 import torch
 
+from benchmark.data.bad_images import BadImageError
 from benchmark.data.decode import in_order
 from benchmark.data.examine import Examined, examine
-from benchmark.data.hdf5.format import Container, open_container, open_file
+from benchmark.data.hdf5.format import DAMAGED, Container, open_container, open_file, whole
 from benchmark.data.hdf5.paths import split_paths
 from benchmark.data.sources import EncodedSplit, Source, encoded_source
 from benchmark.errors import UserError
+from benchmark.text import first_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +41,19 @@ class NumberedFiles:
         self.path = path
         self.factors: dict[str, NDArray[np.float32]] = {}
         self._opened: tuple[int, h5py.File] | None = None
+        try:
+            labels = self._labels(path)
+        except DAMAGED as error:
+            raise UserError(f"{path}: is damaged ({first_line(error)})") from None
+        if min(labels) < 0 or max(labels) >= _MOST_CLASSES:
+            raise UserError(f"{path}: labels from {min(labels)} to {max(labels)}; expected 0 to {_MOST_CLASSES - 1}")
+        self.labels_N = np.array(labels, dtype=np.int32)
+        self.classes = tuple(map(str, range(int(self.labels_N.max()) + 1)))
+        # Not stored in the file; `checksums` sets them.
+        self.sizes_N2 = np.zeros((0, 2), dtype=np.uint32)
+        self.bad: dict[int, str] = {}
+
+    def _labels(self, path: Path) -> list[int]:
         with open_file(path) as file:
             for name in ("images", "labels"):
                 if not isinstance(file.get(name), h5py.Group):
@@ -51,16 +66,9 @@ class NumberedFiles:
             if set(file["images"]) != set(map(str, range(count))):
                 raise UserError(f"{path}: images have to be numbered from 0 to {count - 1}")
             try:
-                labels = [operator.index(np.asarray(file["labels"][str(n)][()]).item()) for n in range(count)]
+                return [operator.index(np.asarray(whole(file["labels"][str(n)])[()]).item()) for n in range(count)]
             except (KeyError, ValueError, TypeError, OSError) as error:
                 raise UserError(f"{path}: images and labels have to be numbered from 0 ({error})") from None
-        if min(labels) < 0 or max(labels) >= _MOST_CLASSES:
-            raise UserError(f"{path}: labels from {min(labels)} to {max(labels)}; expected 0 to {_MOST_CLASSES - 1}")
-        self.labels_N = np.array(labels, dtype=np.int32)
-        self.classes = tuple(map(str, range(int(self.labels_N.max()) + 1)))
-        # Not stored in the file; `checksums` sets them.
-        self.sizes_N2 = np.zeros((0, 2), dtype=np.uint32)
-        self.bad: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self.labels_N)
@@ -72,7 +80,10 @@ class NumberedFiles:
         """The bytes of an image's file."""
         if self._opened is None or self._opened[0] != os.getpid():  # HDF5's state does not outlive a fork
             self._opened = (os.getpid(), open_file(self.path))
-        return np.asarray(self._opened[1]["images"][str(index)][()]).tobytes()
+        try:
+            return np.asarray(whole(self._opened[1]["images"][str(index)])[()]).tobytes()
+        except DAMAGED as error:
+            raise BadImageError(f"{self.path}, image {index}", f"cannot be read ({first_line(error)})") from None
 
     def checksums(self, progress: Progress | None = None) -> list[bytes]:
         """One per image, of its file's bytes. Reads the whole file, and sets `sizes_N2` and `bad` on the way."""
@@ -92,8 +103,11 @@ Encoded = Container | NumberedFiles
 
 def open_any(path: Path) -> Encoded:
     """Opens a file of this project's layout or of CNN-JEPA's converter; a `UserError` if it is neither, or damaged."""
-    with open_file(path) as file:
-        numbered = "format" not in file.attrs and ("images" in file or "labels" in file)
+    try:
+        with open_file(path) as file:
+            numbered = "format" not in file.attrs and ("images" in file or "labels" in file)
+    except DAMAGED as error:
+        raise UserError(f"{path}: is damaged ({first_line(error)})") from None
     return NumberedFiles(path) if numbered else open_container(path)
 
 

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-import psutil
 
 from benchmark.data.decode import in_order
 from benchmark.data.hdf5.format import ARRAYS, FORMAT, VERSION, open_container, split_digest
 from benchmark.data.hdf5.paths import NOTHING_KEPT, output_paths
 from benchmark.data.splits import CHECKSUM_BYTES, checksum
 from benchmark.errors import UserError
-from benchmark.files import cannot_be_written, writing
+from benchmark.files import cannot_be_written, is_writing, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -242,16 +241,6 @@ def _remains(path: Path) -> Iterator[Path]:
         process = file.name.split(".")[-2]
         if not process.isdecimal():
             continue  # not ours
-        if int(process) != os.getpid() and _is_writing(int(process), file):
+        if int(process) != os.getpid() and is_writing(int(process), file):
             raise UserError(f"{path}: process {process} is converting to it; wait until it has finished")
         yield file
-
-
-def _is_writing(process_id: int, temporary: Path) -> bool:
-    """Whether the process that made a temporary file is running; its id may belong to a newer process."""
-    try:
-        process = psutil.Process(process_id)
-        started_before = process.create_time() <= temporary.stat().st_mtime + 1.0
-        return started_before and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, OSError):
-        return False

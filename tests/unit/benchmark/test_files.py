@@ -11,12 +11,12 @@ from benchmark.files import (
     cannot_be_written,
     check_writable,
     folder_lock,
-    load_yaml,
     read_yaml,
     reading,
     write_atomically,
     writing,
 )
+from benchmark.parse import load_yaml
 
 _HOLD_AND_FORK = """
 import os, sys
@@ -127,7 +127,7 @@ def test_a_failed_write_leaves_the_old_content_and_nothing_else(
     ("text", "where"),
     [
         ("a: 1\nb: 2\na: 1\n", "line 3: the key 'a' appears twice, in lines 1 and 3"),
-        ("- x\n- {1: x, 0x1: y}\n", "line 2: the key '1' appears twice, in line 2"),
+        ("- x\n- {1: x, 1.0: y}\n", "line 2: the key '1.0' appears twice, in line 2"),
         ("on: 1\ntrue: 2\n", "line 2: the key 'True' appears twice, in lines 1 and 2"),
     ],
 )

@@ -1,18 +1,10 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from benchmark.report.run_files import read_history
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-import json
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pytest
 
 from benchmark.report.run_files import read_parts, read_run_files, read_views
 
@@ -97,10 +89,3 @@ def test_a_compressed_glimpse_with_wrong_bytes_is_named_whatever_they_are(make_v
         except ValueError:  # nothing else may come
             refused += 1
     assert refused > 100
-
-
-def test_history_without_a_file_or_with_a_torn_line(tmp_path: Path) -> None:
-    path = tmp_path / "history.jsonl"
-    assert read_history(path) == []
-    path.write_text('{"kind": "step"}\n[1]\n{"kind": "eval', encoding="utf-8")
-    assert read_history(path) == [{"kind": "step"}]

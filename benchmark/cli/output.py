@@ -1,0 +1,70 @@
+"""What commands print: on a full disk or into a closed pipe, and of characters that the terminal does not have."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CLOSED = 128 + 13  # what a shell reports of a program that SIGPIPE ended
+
+
+class _Output:
+    """A stream of text whose writing ends the command with a message, and not with an error of what it was doing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lost = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        if not self._lost:
+            try:
+                return self._stream.write(text)
+            except OSError as error:
+                self._end(error)
+        return len(text)
+
+    def flush(self) -> None:
+        if not self._lost:
+            try:
+                self._stream.flush()
+            except OSError as error:
+                self._end(error)
+
+    def _end(self, error: OSError) -> NoReturn:
+        self._lost = True
+        with contextlib.suppress(OSError, ValueError):  # at its end Python would try again to print what is left
+            empty = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(empty, self._stream.fileno())
+            os.close(empty)
+        if error.errno == errno.EPIPE:  # `bench list methods | head`: nobody wants the rest
+            sys.exit(CLOSED)
+        with contextlib.suppress(OSError):
+            print(f"error: the output cannot be written ({os.strerror(error.errno or 0)})", file=sys.stderr)
+        sys.exit(2)
+
+
+@contextlib.contextmanager
+def safe_output() -> Iterator[None]:
+    """While it is open, what cannot be printed ends the command: 141 for a closed pipe, a message and 2 otherwise.
+
+    Characters that the terminal does not have are escaped; names of files may hold such.
+    """
+    before = sys.stdout
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    sys.stdout = output = _Output(before)
+    try:
+        yield
+    finally:
+        sys.stdout = before
+        output.flush()

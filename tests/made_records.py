@@ -18,6 +18,7 @@ from benchmark.records.schema import (
     Record,
     Throughput,
 )
+from benchmark.records.seal import DIGEST, HISTORY_FILE, sealed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -182,10 +183,17 @@ def make_history(record: Record) -> list[dict[str, Any]]:
 def store(out: Path, record: Record) -> Path:
     """Writes a record and its history where a run would; returns the record's path."""
     folder = run_folder(out, record.experiment, record.entry, record.seed, record.key)
-    write_record(folder, record)
     text = "".join(json.dumps(line) + "\n" for line in make_history(record))
-    (folder / "history.jsonl").write_text(text, encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / HISTORY_FILE).write_text(text, encoding="utf-8")
+    write_record(folder, record)
     return folder / "record.json"
+
+
+def forge(path: Path, data: dict[str, Any]) -> None:
+    """Writes a record's file with other content, as somebody would who computes its digest anew."""
+    data = {name: value for name, value in data.items() if name != DIGEST}
+    path.write_text(json.dumps(sealed(data, path.parent)), encoding="utf-8")
 
 
 def make_external(entry: str = "theirs", *, config: dict[str, Any] | None = None, **options: Any) -> Record:

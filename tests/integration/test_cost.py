@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from made_records import forge
 
 from benchmark.records.cost import find_costs
 from benchmark.records.keys import step_key_of
@@ -71,6 +73,6 @@ def test_wrong_results_are_refused(bench: Any, tmp_path: Path) -> None:
         code, printed = bench("cost", *arguments)
         assert code == 2 and message in printed, printed
     record = run / "record.json"
-    record.write_text(record.read_text().replace('"temperature"', '"temprature"'))
+    forge(record, json.loads(record.read_text().replace('"temperature"', '"temprature"')))
     code, printed = bench("cost", out)
     assert code == 2 and "record.json: entry 'simclr': unknown key 'temprature'; did you mean 'temperature'" in printed

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from made_records import forge
 
 from benchmark.training.checkpoint import ENCODER_FILE
 
@@ -40,7 +41,8 @@ def test_further_protocols_are_written_next_to_the_records_and_reported(bench: A
     assert names == {"lowshot-v1", "lowlevel-v1", "linear-cnnjepa", "transfer-v1"}
 
     (stray,) = out.glob("*/random_init/*/probes/lowlevel-v1.json")
-    stray.write_text(stray.read_text().replace('"key": "', '"key": "f'))
+    probe = json.loads(stray.read_text())
+    forge(stray, {**probe, "key": f"f{probe['key']}"})
     code, printed = bench("report", out, "--out", tmp_path / "report")
     assert code == 0, printed
     rows = list(csv.DictReader((tmp_path / "report" / "probes.csv").open()))
@@ -65,7 +67,7 @@ def test_a_repeated_run_does_not_keep_the_probes_of_the_earlier_encoder(bench: A
     path = bench.finished(out, "random_init") / "record.json"
     assert bench("evaluate", out, "--protocols", "lowshot-v1")[0] == 0
     changed = json.loads(path.read_text())
-    path.write_text(json.dumps({**changed, "status": "failed", "cause": "exception", "metrics": None}))
+    forge(path, {**changed, "status": "failed", "cause": "exception", "metrics": None})
     assert bench("run", config, "--out", out)[0] == 0
     assert not (path.parent / "probes").exists() and (path.parent / "probes.failed-1").is_dir()
     assert "there already" not in bench("evaluate", out, "--protocols", "lowshot-v1")[1]

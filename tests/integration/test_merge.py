@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from made_records import forge
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -17,6 +19,6 @@ def test_a_runs_key_is_verified_and_an_altered_run_refused(bench: Any, tmp_path:
     assert record["key_settings"] == {"settings": {}, "backbone": {"stem": "small", "width": 8}}
     record["config"]["batch_size"] = 64
     path.with_name("config.yaml").unlink()
-    path.write_text(json.dumps(record))
+    forge(path, record)
     code, printed = bench("merge", tmp_path / "a", "--out", tmp_path / "other")
     assert code == 1 and f"refused: {path}: its key is {record['key'][:8]}, but" in printed, printed

@@ -1,7 +1,9 @@
 import errno
+import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,10 @@ from benchmark.files import (
     cannot_be_written,
     check_writable,
     folder_lock,
+    read_json,
     read_yaml,
     reading,
+    temporary_path,
     write_atomically,
     writing,
 )
@@ -146,3 +150,42 @@ def test_every_yaml_file_of_the_project_has_each_key_once() -> None:
     root = Path(__file__).parents[3]
     files = [path for folder in ("benchmark", "configs", "examples") for path in (root / folder).rglob("*.yaml")]
     assert len(files) > 20 and all(read_yaml(path) is not None for path in files if path.stat().st_size > 200)
+
+
+def test_leftovers_of_processes_that_are_gone_are_cleared_by_the_next_write(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    mine = temporary_path(path)
+    machine = mine.name.split(".")[-2].rpartition("-")[0]
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    ours = path.with_name(f".experiment.yaml.{machine}-{gone.pid}.tmp")
+    other = path.with_name(f".experiment.yaml.0badcafe-{gone.pid}.tmp")
+    earlier = path.with_name(f".experiment.yaml.{gone.pid}.tmp")
+    alive = path.with_name(f".experiment.yaml.{machine}-{os.getppid()}.tmp")
+    for left in (ours, other, earlier, alive):
+        left.write_text("half")
+    folder = path.with_name(f".experiment.yaml.{machine}-{gone.pid}0.tmp")
+    folder.mkdir()
+    (folder / "inside").write_text("half")
+    write_atomically(path, "whole")
+    assert path.read_text() == "whole"
+    assert sorted(tmp_path.iterdir()) == sorted([path, other, earlier, alive])
+    day = time.time() - 25 * 3600
+    os.utime(other, (day, day))  # a process of another machine cannot be asked
+    write_atomically(path, "whole")
+    assert not other.exists() and earlier.exists()
+
+
+@pytest.mark.parametrize("make", ["folder", "pipe", "loop", "missing", "binary"])
+def test_what_is_no_readable_file_is_refused_at_once(tmp_path: Path, make: str) -> None:
+    path = tmp_path / "x.json"
+    {
+        "folder": path.mkdir,
+        "pipe": lambda: os.mkfifo(path),
+        "loop": lambda: path.symlink_to(path),
+        "missing": lambda: None,
+        "binary": lambda: path.write_bytes(b"\xff\xfe"),
+    }[make]()
+    for read in (read_json, read_yaml):
+        with pytest.raises(UserError, match=r"x\.json: cannot be read \("):
+            read(path)

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from made_records import forge
 
+from benchmark.analysis import merge as merging
 from benchmark.analysis.merge import merge
+from benchmark.errors import UserError
 from benchmark.records.folder import find_records
 from benchmark.records.keys import run_key, weights_key
 from benchmark.records.schema import KeySettings
@@ -50,7 +56,7 @@ def _changed(path: Path, **changes: Any) -> None:
         for key in keys:
             target = target[key]
         target[last] = value
-    path.write_text(json.dumps(data))
+    forge(path, data)
 
 
 @pytest.mark.parametrize(
@@ -231,3 +237,65 @@ def test_a_run_that_is_under_way_is_left_alone_and_the_others_are_taken(two: tup
     (refused,) = merged.refused
     assert "this run is unfinished in" in refused
     assert [found.name for found in place.iterdir()] == ["state.pt"]
+
+
+def _break(path: Path, how: str) -> None:
+    history = path.with_name("history.jsonl")
+    if how == "unreadable record":
+        path.unlink()
+        path.symlink_to(path)
+    elif how == "pipe":
+        path.unlink()
+        os.mkfifo(path)
+    elif how == "folder":
+        path.unlink()
+        path.mkdir()
+    elif how == "edited":
+        path.write_text(path.read_text().replace('"linear_top1": 45.0', '"linear_top1": 45.1'))
+    elif how == "edited history":
+        history.write_text(history.read_text().replace("0.2", "0.3"))
+    elif how == "history is a folder":
+        history.unlink()
+        history.mkdir()
+    elif how == "configuration":
+        path.with_name("config.yaml").write_text("a: &a [*a]")
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("unreadable record", r"record\.json: cannot be read \(Too many levels of symbolic links\)"),
+        ("pipe", r"record\.json: cannot be read \(Invalid argument\)"),
+        ("folder", r"record\.json: cannot be read \(Is a directory\)"),
+        ("edited", r"record\.json: was changed after it was written"),
+        ("edited history", r"history\.jsonl beside it was changed after it was written"),
+        ("configuration", r"config\.yaml, line 1: a value that refers to itself"),
+    ],
+)
+def test_a_run_that_cannot_be_read_costs_itself_alone(
+    two: tuple[Path, Path], tmp_path: Path, how: str, message: str
+) -> None:
+    (path,) = two[0].glob("*/byol/seed-0-*/record.json")
+    _break(path, how)
+    merged = merge(two, tmp_path / "all")
+    assert len(merged.taken) == 2
+    (line,) = merged.refused
+    assert line.startswith(str(path)) and re.search(message, line) and "Errno" not in line, line
+
+
+def test_a_disk_that_becomes_full_says_what_was_taken(
+    two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[Path] = []
+    copy = merging._copy_file
+
+    def full(path: Path, target: Path) -> None:
+        if path.parent not in copied and len(copied) == 1:
+            raise OSError(errno.ENOSPC, "")
+        copied.append(path.parent) if path.parent not in copied else None
+        copy(path, target)
+
+    monkeypatch.setattr(merging, "_copy_file", full)
+    with pytest.raises(UserError, match=r"No space left on device\); 1 of 3 runs were taken, and the same command"):
+        merge(two, tmp_path / "all")
+    assert not list((tmp_path / "all").rglob("*.tmp"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from made_costs import GPU_A, make_cost, make_priced
 from pydantic import ValidationError
 
-from benchmark.cost.budget import DURATIONS, KINDS, Budget, BudgetSpec, parse_budget, parse_duration
+from benchmark.cost.budget import DURATIONS, KINDS, MOST, Budget, BudgetKind, BudgetSpec, parse_budget, parse_duration
 from benchmark.records.budgets import budget_text
 from benchmark.records.keys import step_key_of
 
@@ -138,3 +138,20 @@ def test_progress_never_decreases_and_ends_at_one(total: int, steps: list[int]) 
     assert all(0 <= value <= 1 for value in seen)
     assert budget.progress(total, steps=total) == 1.0
     assert budget.progress(total, steps=total - 1) < 1.0
+
+
+@given(st.sampled_from(KINDS), st.floats(1.001, 1e300))
+def test_no_budget_is_beyond_its_limit(kind: BudgetKind, factor: float) -> None:
+    assert BudgetSpec(**{kind: MOST[kind]}).rungs()[0].limit == MOST[kind]
+    with pytest.raises(ValueError, match=rf"{kind} is .*; (expected at most|every limit)"):
+        BudgetSpec(**{kind: float(int(factor * MOST[kind])) if factor < 1e270 else 1e300})
+    with pytest.raises(ValueError, match=r"expected at most 3.1536e\+08 s \(ten years\)"):
+        BudgetSpec(wall_clock="1" + "0" * 20 + "d")
+
+
+@given(st.text(st.characters(categories=["Nd"]), min_size=1, max_size=4) | st.sampled_from(["1_0", " ", "", "1e999"]))
+def test_only_plain_digits_are_a_limit(text: str) -> None:
+    if not (text.isascii() and text.isdecimal()):
+        for budget in (f"steps={text}", f"epochs=1,{text}", f"wall_clock={text}m", f"wall_clock={text}"):
+            with pytest.raises(ValueError, match=r"is not a|out of range"):
+                parse_budget(budget)

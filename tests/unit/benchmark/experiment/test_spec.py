@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmark.errors import UserError
 from benchmark.experiment.files import merge
-from benchmark.experiment.spec import Experiment, load_experiment
+from benchmark.experiment.spec import Experiment, check_name, load_experiment, validate_experiment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,3 +194,27 @@ def test_experiments_are_frozen(write: Callable[..., str]) -> None:
     assert isinstance(experiment, Experiment)
     with pytest.raises(ValueError, match="frozen"):
         experiment.batch_size = 3  # type: ignore[misc]
+
+
+_WINDOWS = ("con", "prn", "aux", "nul", "com1", "lpt9")
+
+
+@given(
+    st.sampled_from(_WINDOWS).flatmap(
+        lambda name: st.sampled_from([name, name.upper(), f"{name}.x", f"{name.title()}.a.b"])
+    )
+    | st.text("abc.-_", min_size=1, max_size=5).map(lambda name: f"{name}.")
+    | st.integers(101, 5000).map("n".__mul__)
+    | st.text("/\\\0\n é", min_size=1, max_size=5)
+    | st.sampled_from(["Report", "COSTS", "report", "Study.json"])
+)
+def test_a_name_is_one_that_every_file_system_takes(name: str) -> None:
+    with pytest.raises(ValueError, match=r"names a folder|use themselves") as refused:
+        check_name(name)
+    assert len(str(refused.value)) < 250
+
+
+def test_names_that_differ_in_case_alone_are_one_folder_on_some_disks() -> None:
+    entries = [{"method": "simclr", "name": "Mine"}, {"method": "byol", "name": "mine"}]
+    with pytest.raises(UserError, match="entries: 'Mine' and 'mine' differ in case alone"):
+        validate_experiment({"name": "x", "budget": {"steps": 1}, "entries": entries}, "x.yaml")

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from benchmark.report.run_files import read_parts, read_run_files, read_views
 
@@ -89,3 +93,29 @@ def test_a_compressed_glimpse_with_wrong_bytes_is_named_whatever_they_are(make_v
         except ValueError:  # nothing else may come
             refused += 1
     assert refused > 100
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 10**13), st.booleans())
+def test_views_are_compared_with_what_the_file_holds_before_they_are_read(
+    tmp_path_factory: pytest.TempPathFactory, count: int, first: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "declared.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("images", "view_1"):
+            header = io.BytesIO()
+            shape = (count if (name == "images") == first else 1, 8, 8, 3)
+            np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            archive.writestr(f"{name}.npy", header.getvalue() + bytes(192))
+    with pytest.raises(ValueError, match=r"declared\.npz: not a file of views \('.*' declares [\d,]+ bytes, and holds"):
+        read_views(path)
+
+
+def test_views_of_very_many_bytes_are_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "glimpse.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("images.npy", "w") as file:
+        for _ in range(257):
+            file.write(bytes(2**20))
+    assert path.stat().st_size < 2**20
+    with pytest.raises(ValueError, match="declares 269,484,032 bytes; expected at most 268,435,456"):
+        read_views(path)

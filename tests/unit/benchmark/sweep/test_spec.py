@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
 from benchmark.errors import UserError
+from benchmark.parse import load_yaml
 from benchmark.sweep.spec import ParameterSpec, load_sweep, read_base
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ def test_a_range_of_whole_numbers_or_of_steps_is_a_list() -> None:
 
 
 def test_numbers_without_a_point_are_numbers() -> None:
-    values = yaml.safe_load("[1e-3, 1e-04, 5.e-3, 1.0e+1, mixed, 1e, '2']")
+    values = load_yaml("[1e-3, 1e-04, 5.e-3, 1.0e+1, mixed, 1e, '2']")
     assert ParameterSpec(values=values).listed() == [0.001, 0.0001, 0.005, 10.0, "mixed", "1e", "2"]
-    assert ParameterSpec(**yaml.safe_load("{low: 1e-4, high: 1e-2, log: true}")).extremes() == [0.0001, 0.01]
+    assert ParameterSpec(**load_yaml("{low: 1e-4, high: 1e-2, log: true}")).extremes() == [0.0001, 0.01]
 
 
 DEPTH = "cnn_jepa.predictor_depth"

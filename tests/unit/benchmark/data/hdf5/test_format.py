@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import shutil
 from concurrent.futures import ProcessPoolExecutor
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from image_folders import converted, rewritten
 
 from benchmark.data.hdf5.format import open_container
 from benchmark.errors import UserError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -62,3 +65,52 @@ def test_processes_read_on_their_own(folder: Path, tmp_path: Path, method: str) 
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method)) as pool:
         assert pool.submit(container.read, 5).result() == expected
     assert pickle.loads(pickle.dumps(container)).read(3) == container.read(3)
+
+
+def _never_written(path: Path, name: str, count: int, *, chunks: bool = True) -> None:
+    with h5py.File(path, "r+") as file:
+        kind, shape = file[name].dtype, file[name].shape
+        del file[name]
+        file.create_dataset(name, (count, *shape[1:]), dtype=kind, chunks=True if chunks else None)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from(["lengths", "labels", "sizes", "checksums", "classes", "bytes"]),
+    st.integers(13, 10**13),
+    st.booleans(),
+)
+def test_what_is_declared_is_compared_with_what_the_file_holds(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, name: str, count: int, chunks: bool
+) -> None:
+    scratch = tmp_path_factory.getbasetemp() / "declared"
+    if not (scratch / "x-train.h5").exists():
+        converted(folder, scratch / "x.h5")
+    path = Path(shutil.copy(scratch / "x-train.h5", scratch / "copy.h5"))
+    _never_written(path, name, count, chunks=chunks)
+    with pytest.raises(
+        UserError, match=rf"copy\.h5: is damaged.*'/{name}' declares [\d,]+ bytes; expected|holds 0 of them"
+    ):
+        open_container(path)
+
+
+@pytest.mark.parametrize("link", [h5py.SoftLink, partial(h5py.ExternalLink, "x-train.h5")])
+@pytest.mark.parametrize("name", ["bytes", "labels", "classes", "factors"])
+def test_links_that_lead_in_circles_are_refused(folder: Path, tmp_path: Path, name: str, link: Any) -> None:
+    converted(folder, tmp_path / "x.h5")
+    path = tmp_path / "x-train.h5"
+    with h5py.File(path, "r+") as file:
+        if name in file:
+            del file[name]
+        file[name], file["loop"] = link("/loop"), link(f"/{name}")
+    with pytest.raises(UserError, match=r"x-train\.h5: (is damaged|has no dataset)"):
+        open_container(path)
+
+
+@pytest.mark.parametrize("skipped", ["[" * 30_000, "{", '{"a": 1}', "[1]", "3", '["\\ud800"]', "9" * 5000])
+def test_a_list_of_left_out_images_that_is_none_is_refused(folder: Path, tmp_path: Path, skipped: str) -> None:
+    converted(folder, tmp_path / "x.h5")
+    with h5py.File(tmp_path / "x-train.h5", "r+") as file:
+        file.attrs["skipped"] = skipped
+    with pytest.raises(UserError, match=r"x-train\.h5: is damaged"):
+        open_container(tmp_path / "x-train.h5")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -24,6 +25,8 @@ from benchmark.cli.run import app as run_app
 from benchmark.cli.sweep import app as sweep_app
 from benchmark.errors import UserError
 from benchmark.machine.launch import is_spokesman
+from benchmark.parse import shortened
+from benchmark.text import on_one_line
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -40,6 +43,12 @@ class _Bench(TyperGroup):
             if not is_spokesman():
                 sys.exit(0)  # the first process prints the message and sets the exit code
             typer.secho(f"error: {error}", err=True, fg="red")
+            sys.exit(2)
+        except OSError as error:  # the first look at any path may find this
+            if error.errno != errno.ENAMETOOLONG or ctx.params["debug"]:
+                raise
+            name = on_one_line(shortened(os.fsdecode(error.filename or "")))
+            typer.secho(f"error: {name}: is longer than this disk's file names may be", err=True, fg="red")
             sys.exit(2)
         except KeyboardInterrupt:
             typer.secho("interrupted", err=True)

@@ -108,7 +108,7 @@ def write_pages(
     """
     longer = None if predict is None else _limits(predict, "--predict")[-1]
     studies, unreadable = find_studies(folders)
-    records, problems = read_results(folders, trials=trials, needed=not studies)
+    records, problems = read_results(folders, trials=trials, needed=not any(study.runs for _, study in studies))
     if budget is not None:
         records = _of_budget(records, budget)
     prices, unread = read_prices(folders, hardware)

@@ -16,6 +16,7 @@ from benchmark.data.spec import SMALLEST_SIZE, check_request, dataset_info, load
 from benchmark.data.splits import build_manifest, draw, in_canonical_order, stratified_quotas, validation_quotas
 from benchmark.errors import UserError
 from benchmark.records.schema import DatasetRecord
+from benchmark.text import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,17 +100,17 @@ class Dataset:
         return self.train if method.reads_labels else self.pretraining
 
     def record(self) -> DatasetRecord:
-        """The dataset as records describe it."""
+        """The dataset as records describe it; what no record can hold of names of files is escaped."""
         return DatasetRecord(
-            name=self.name,
+            name=on_one_line(self.name),
             manifest=self.manifest.digest,
             classes=len(self.classes),
             counts=self.manifest.counts,
             seen_test_images=self.seen_test_images,
             layout=self.layout,
             sizes=self.sizes,
-            notes=list(self.notes),
-            left_out={image.name: image.reason for image in self.left_out},
+            notes=[on_one_line(note) for note in self.notes],
+            left_out={on_one_line(image.name): on_one_line(image.reason) for image in self.left_out},
         )
 
     def summary(self) -> str:

@@ -8,6 +8,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from benchmark.files import write_atomically
+from benchmark.parse import load_json
 from benchmark.text import listing
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 INVENTORY_FILE = "images.json.gz"
 _MOST = 200_000  # names beyond which none are kept: larger ones would weigh more than the results
+_MOST_BYTES = 2**28  # of them, unpacked
 _SHOWN = 3
 
 
@@ -53,8 +55,10 @@ def changes(folder: Path, images: Inventory | None) -> str:
         images: the inventory of these images.
     """
     try:
-        before: Inventory = json.loads(gzip.decompress((folder / INVENTORY_FILE).read_bytes()))
-    except (OSError, EOFError, ValueError, zlib.error):
+        with gzip.open(folder / INVENTORY_FILE) as file:
+            before: Inventory = load_json(file.read(_MOST_BYTES).decode())
+        before.keys()
+    except (OSError, EOFError, ValueError, AttributeError, zlib.error):
         return ""
     if images is None:
         return ""

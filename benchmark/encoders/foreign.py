@@ -198,9 +198,9 @@ def _record(
     subject = FrozenSubject(encoder=encoder, data=probe_data(dataset, dataset.image_size), device=device)
     try:
         scores = scored(subject)
+        narrow = narrowness(spread(subject))
     except NonFiniteError as error:
         raise UserError(f"{foreign.path}: {error}") from None
-    narrow = narrowness(spread(subject))
     return Record(
         key=key,
         experiment=EXPERIMENT,

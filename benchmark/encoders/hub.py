@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
+from benchmark.files import read_json
 
 HUB = "hf://"
 CONFIG = "config.json"
@@ -43,9 +43,9 @@ def _weights_of(folder: Path) -> list[Path]:
         index = folder / f"{name}.index.json"
         if index.is_file():
             try:
-                parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+                parts = read_json(index)["weight_map"].values()
                 return [folder / part for part in sorted(set(parts))]
-            except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            except (UserError, KeyError, AttributeError, TypeError):
                 raise UserError(f"{index}: does not say in which files the weights are (weight_map)") from None
     return []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 
 from benchmark.encoders.match import weights_of
 from benchmark.errors import UserError
+from benchmark.files import read_json
 from methods.backbone_spec import BACKBONES, VIT_WIDTHS, BackboneSpec, vit_heads
 
 if TYPE_CHECKING:
@@ -48,10 +48,7 @@ def backbone_of(config: Path) -> BackboneSpec:
     Raises:
         UserError: it cannot be read, or describes a network that there is none of here.
     """
-    try:
-        described = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{config}: cannot be read ({error})") from None
+    described = read_json(config)
     if not isinstance(described, dict):
         raise UserError(f"{config}: holds a {type(described).__name__}; expected the settings of a network")
     try:

@@ -7,6 +7,7 @@ import json
 import struct
 from typing import TYPE_CHECKING, Any
 
+from benchmark.parse import load_json
 from benchmark.records.budgets import CALIBRATED_BUDGETS
 
 if TYPE_CHECKING:
@@ -188,7 +189,9 @@ def _stored(path: Path) -> Iterator[tuple[str, bytes]]:
     """Names and raw bytes of a safetensors file's tensors, sorted by name, one at a time."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
+        if length > path.stat().st_size:
+            raise ValueError(f"declares a header of {length:,} bytes")
+        header = load_json(file.read(length).decode())
         for name in sorted(header):
             if name != "__metadata__":
                 start, end = header[name]["data_offsets"]

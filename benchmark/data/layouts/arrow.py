@@ -5,13 +5,13 @@ pyarrow is an extra, and is imported when such a file is looked at.
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
 from benchmark.files import read_bytes
+from benchmark.parse import load_json
 from benchmark.text import first_line
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _features(schema: Any) -> dict[str, Any]:
     """The features that `datasets` has written into a schema; none in files of other programs."""
     stored = (schema.metadata or {}).get(b"huggingface")
     try:
-        features = json.loads(stored)["info"]["features"] if stored else {}
+        features = load_json(stored.decode())["info"]["features"] if stored else {}
     except (ValueError, KeyError, TypeError):
         return {}
     return features if isinstance(features, dict) else {}

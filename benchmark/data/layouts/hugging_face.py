@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import json
 import threading
 from functools import partial
 from itertools import accumulate
@@ -23,7 +22,8 @@ from benchmark.data.layouts.contract import CERTAIN, Found, Layout, Near
 from benchmark.data.layouts.names import HELD_OUT, TRAIN, by_split
 from benchmark.data.listing import Listing, Members, in_order_of_names, note_on_classes
 from benchmark.errors import UserError
-from benchmark.files import reading
+from benchmark.files import read_text
+from benchmark.parse import MOST_JSON_BYTES, load_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,10 +111,9 @@ def _same_columns(schemas: Sequence[tuple[Any, Path]]) -> ImageColumns:
 
 def _stored(path: Path, key: str) -> Any:
     """A value in one of the JSON files that `save_to_disk` writes."""
-    with reading(path):
-        text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_text(path, MOST_JSON_BYTES, errors="replace")
     try:
-        return json.loads(text)[key]
+        return load_json(text)[key]
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path}: is damaged; it has no '{key}'") from None
 

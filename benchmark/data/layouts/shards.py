@@ -5,7 +5,6 @@ Shards are not unpacked: their headers are read once, and images at their offset
 
 from __future__ import annotations
 
-import json
 import tarfile
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from benchmark.data.layouts.names import by_split, is_image
 from benchmark.data.listing import Listing, Members, in_order_of_names, note_on_classes
 from benchmark.errors import UserError
 from benchmark.files import reading
+from benchmark.parse import load_json
 from benchmark.text import first_line
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _label(archive: tarfile.TarFile, member: tarfile.TarInfo, ending: str) -> st
     try:
         if ending != "json":
             return text.decode().strip() or None
-        values = json.loads(text)
+        values = load_json(text.decode())
     except ValueError:
         return None
     found = [values[name] for name in _LABELS if name in values] if isinstance(values, dict) else []

@@ -200,9 +200,7 @@ _WINDOWS = ("con", "prn", "aux", "nul", "com1", "lpt9")
 
 
 @given(
-    st.sampled_from(_WINDOWS).flatmap(
-        lambda name: st.sampled_from([name, name.upper(), f"{name}.x", f"{name.title()}.a.b"])
-    )
+    st.sampled_from([form.format(name) for name in _WINDOWS for form in ("{}", "{}.x", "{}.a.b")]).map(str.title)
     | st.text("abc.-_", min_size=1, max_size=5).map(lambda name: f"{name}.")
     | st.integers(101, 5000).map("n".__mul__)
     | st.text("/\\\0\n é", min_size=1, max_size=5)

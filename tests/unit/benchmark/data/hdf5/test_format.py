@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from image_folders import converted, rewritten
 
@@ -74,23 +74,20 @@ def _never_written(path: Path, name: str, count: int, *, chunks: bool = True) ->
         file.create_dataset(name, (count, *shape[1:]), dtype=kind, chunks=True if chunks else None)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["lengths", "labels", "sizes", "checksums", "classes", "bytes"]),
     st.integers(13, 10**13),
     st.booleans(),
 )
 def test_what_is_declared_is_compared_with_what_the_file_holds(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory, name: str, count: int, chunks: bool
+    folder: Path, tmp_path: Path, name: str, count: int, chunks: bool
 ) -> None:
-    scratch = tmp_path_factory.getbasetemp() / "declared"
-    if not (scratch / "x-train.h5").exists():
-        converted(folder, scratch / "x.h5")
-    path = Path(shutil.copy(scratch / "x-train.h5", scratch / "copy.h5"))
+    if not (tmp_path / "x-train.h5").exists():
+        converted(folder, tmp_path / "x.h5")
+    path = Path(shutil.copy(tmp_path / "x-train.h5", tmp_path / "copy.h5"))
     _never_written(path, name, count, chunks=chunks)
-    with pytest.raises(
-        UserError, match=rf"copy\.h5: is damaged.*'/{name}' declares [\d,]+ bytes; expected|holds 0 of them"
-    ):
+    with pytest.raises(UserError, match=rf"copy\.h5: is damaged.*'/{name}' declares [\d,]+ bytes"):
         open_container(path)
 
 

@@ -134,7 +134,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
             node = super().compose_node(parent, index)
             if id(node) not in self._below:
                 raise yaml.composer.ComposerError(None, None, "a value that refers to itself", mark)
@@ -215,7 +215,7 @@ _Loader.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 for kind in (_Loader, _Dumper):
-    kind.add_implicit_resolver(_FLOAT, re.compile(rf"(?:{_REAL.pattern})$"), list("+-.0123456789"))  # type: ignore[no-untyped-call]
+    kind.add_implicit_resolver(_FLOAT, re.compile(rf"(?:{_REAL.pattern})$"), list("+-.0123456789"))
 
 
 def load_yaml(text: str) -> Any:

@@ -13,7 +13,7 @@ from benchmark.errors import UserError
 from benchmark.evaluation.protocols import FURTHER, PROTOCOLS, TRANSFER
 from benchmark.experiment.explain import validate
 from benchmark.experiment.files import apply_setting, find_experiment, find_recipe, read_recipe, read_yaml
-from benchmark.parse import LARGEST_WHOLE, shortened
+from benchmark.parse import shortened
 from methods.backbone_spec import BackboneSpec
 from methods.config import Config, Count, nearest
 from methods.registry import method_names
@@ -136,10 +136,10 @@ class Experiment(Config):
     backbone: BackboneSpec = BackboneSpec()
     recipe: str = "small"
     budget: BudgetSpec
-    batch_size: Annotated[int, Field(ge=2, le=2**24)] = 256
+    batch_size: Annotated[int, Field(ge=2)] = 256
     accumulate: Count = 1
     precision: Literal["32", "bf16", "auto"] = "bf16"
-    seeds: tuple[Annotated[int, Field(ge=0, le=LARGEST_WHOLE)], ...] = (0,)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
     entries: tuple[EntrySpec, ...]
     evaluation: EvaluationSpec = EvaluationSpec()
     reference: str | None = None

@@ -19,7 +19,6 @@ from benchmark.experiment.spec import (
     read_experiment,
     validate_experiment,
 )
-from benchmark.parse import LARGEST_WHOLE
 from methods.config import Config, Count, nearest
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 SamplerName = Literal["grid", "random", "tpe", "gp", "nsga2"]
 PrunerName = Literal["none", "median", "hyperband"]
-Seed = Annotated[int, Field(ge=0, le=LARGEST_WHOLE)]
+Seed = Annotated[int, Field(ge=0)]
 Bound = int | float
 _MANY = 64
 _FIXED_KEYS = ("name", "description", "entries", "seeds", "reference", "targets")

@@ -8,6 +8,7 @@ import hashlib
 import os
 import platform
 import shutil
+import stat
 import time
 from contextlib import contextmanager
 from functools import cache
@@ -176,9 +177,12 @@ def read_text(path: Path, most: int, errors: str = "strict") -> str:
     `errors` is what becomes of bytes that are no UTF-8, as `bytes.decode` has it.
     """
     with reading(path):
-        if not path.is_file():  # a pipe would be waited for, without end
-            raise OSError(errno.EISDIR if path.is_dir() else errno.ENOENT if not path.exists() else errno.EINVAL, "")
-        size = path.stat().st_size
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise OSError(errno.EISDIR, "")
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, without end
+            raise OSError("it is no regular file")
+        size = status.st_size
         if size > most:
             raise UserError(f"{path}: is {size:,} bytes long; expected at most {most:,}")
         content = path.read_bytes()

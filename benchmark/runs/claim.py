@@ -41,7 +41,7 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[ResolvedEntry]
         with writing(folder, "choose another --out"), folder_lock(folder, wait=_PATIENCE) as mine:
             if not mine:
                 raise UserError(f"{folder}: another process holds it; try again when its runs have begun")
-            before = read_yaml(path) if path.is_file() else {"entries": {}}
+            before = _claimed_before(path)
             # A name is taken once a run of it has begun, and the folder once any has.
             named = {name: entry for name, entry in before["entries"].items() if (folder / name).is_dir()}
             begun = bool(named)
@@ -58,6 +58,18 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[ResolvedEntry]
             write_atomically(path, dump_yaml({"shared": shared, "entries": named}))
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path}: is not what `bench run` writes ({error}); choose another --out") from None
+
+
+def _claimed_before(path: Path) -> dict[str, Any]:
+    """What the folder was claimed for; nothing where it is new."""
+    if not path.is_file():
+        return {"entries": {}}
+    try:
+        before: dict[str, Any] = read_yaml(path)
+    except UserError as error:
+        reason = str(error).removeprefix(f"{path}").lstrip(":, ")
+        raise UserError(f"{path}: is not what `bench run` writes ({reason}); choose another --out") from None
+    return before
 
 
 def _claimed(resolved: ResolvedEntry) -> dict[str, Any]:

@@ -262,7 +262,7 @@ def _break(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("pipe", r"record\.json: cannot be read \(Invalid argument\)"),
+        ("pipe", r"record\.json: cannot be read \(it is no regular file\)"),
         ("folder", r"record\.json: cannot be read \(Is a directory\)"),
         ("edited", r"record\.json: was changed after it was written"),
         ("edited history", r"history\.jsonl beside it was changed after it was written"),

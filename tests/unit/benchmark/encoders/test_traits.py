@@ -71,7 +71,7 @@ def test_a_config_says_which_backbone(tmp_path: Path, config: dict[str, Any], se
         ('{"model_type": "resnet", "depths": [1, 1]}', "describes resnet, "),
         ('{"hidden_size": 3}', "describes no model_type, "),
         ("[]", "holds a list; expected the settings of a network"),
-        ("{", "cannot be read"),
+        ("{", "not a JSON file"),
     ],
 )
 def test_a_config_of_something_else_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -111,11 +111,11 @@ def _longest(seed: int, records: Sequence[Record]) -> Break | None:
 
 def _span(record: Record) -> _Span | None:
     """When a run was under way; None if unknown. The record of a resumed run has the start of its last part only."""
-    try:
-        start, end = map(datetime.fromisoformat, (record.started, record.ended))
-    except ValueError:
-        return None
+    start, end = map(datetime.fromisoformat, (record.started, record.ended))
     start, end = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc) for moment in (start, end))
     if record.ledger is not None:
-        start = min(start, end - timedelta(seconds=record.ledger.total_time))
+        try:
+            start = min(start, end - timedelta(seconds=record.ledger.total_time))
+        except OverflowError:  # more than the years of a calendar
+            return None
     return _Span(start, end, record.entry, bool(training_cost(record)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
 from benchmark.files import read_bytes
-from benchmark.text import listing, on_one_line
+from benchmark.text import listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -85,13 +85,7 @@ def prefix_of(root: Path) -> str:
 
 
 def check_classes(classes: Sequence[str], where: object) -> None:
-    """Refuses a dataset of one class, and classes whose names no record can hold."""
-    for name in classes:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            shown = on_one_line(name)
-            raise UserError(f"{where}: the name of the class '{shown}' is not UTF-8; rename it") from None
+    """Refuses a dataset of one class."""
     if len(classes) < 2:
         only = f"'{classes[0]}'" if classes else "none"
         raise UserError(f"{where}: has a single class ({only}); at least 2 are needed, or every accuracy would be 100%")

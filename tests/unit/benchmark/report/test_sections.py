@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from made_costs import GPU_A, GPU_B, make_cost, make_priced, store_cost
-from made_records import make_external
+from made_records import forge, make_external
 from report_page import report
 
 from benchmark.cli.pages import write_pages
@@ -48,6 +48,7 @@ def test_runs_that_were_evaluated_once_have_no_curve_and_the_report_says_so(
     path = store(tmp_path / "results", make_record("byol"))
     history = path.with_name("history.jsonl")
     history.write_text(history.read_text(encoding="utf-8").splitlines()[-1] + "\n", encoding="utf-8")
+    forge(path, json.loads(path.read_text(encoding="utf-8")))
     page, markdown = report(store, tmp_path, [])
     sentence = "No learning curves: each run was evaluated only once."
     assert sentence in page.words and sentence in markdown

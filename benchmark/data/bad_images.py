@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MOST_PIXELS = 178_956_970
 """Pixels of the largest image that is decoded, Pillow's limit: 537 MB as RGB, up to 4 GB while it is decoded."""
 
+_JPEG, _PIXELS_OF_A_BYTE = b"\xff\xd8\xff", 512  # a block of 8 x 8 pixels has at least one bit
 _SHOWN = 100
 
 
@@ -50,6 +51,13 @@ def check_pixels(size: tuple[int, int], name: str) -> None:
     width, height = size
     if not 0 < width * height <= MOST_PIXELS:
         raise BadImageError(name, f"declares {width:,} x {height:,} pixels; expected 1 to {MOST_PIXELS:,} in all")
+
+
+def check_held(encoded: bytes, size: tuple[int, int], name: str) -> None:
+    """Refuses a JPEG file that is too short for the pixels that its header declares, which decoders would make grey."""
+    width, height = size
+    if encoded.startswith(_JPEG) and width * height > _PIXELS_OF_A_BYTE * len(encoded):
+        raise BadImageError(name, f"declares {width:,} x {height:,} pixels, which {len(encoded):,} bytes cannot hold")
 
 
 def refusal(place: Path | str, bad: Sequence[BadImage], total: int, outcome: str) -> UserError:

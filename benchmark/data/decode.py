@@ -18,7 +18,7 @@ from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional as transforms
 
-from benchmark.data.bad_images import MOST_PIXELS, BadImageError, check_pixels
+from benchmark.data.bad_images import MOST_PIXELS, BadImageError, check_held, check_pixels
 from benchmark.data.structure import declared_size
 from benchmark.errors import UserError
 from benchmark.files import write_atomically, writing
@@ -120,6 +120,7 @@ def decode(encoded: bytes, name: str) -> Tensor:
     """
     if (size := declared_size(encoded)) is not None:  # of a JPEG or WebP
         check_pixels(size, name)
+        check_held(encoded, size, name)
         try:
             data = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
             image: Tensor = decode_image(data, mode=ImageReadMode.RGB)

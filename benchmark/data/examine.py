@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmark.data.bad_images import BadImage, BadImageError, check_pixels
+from benchmark.data.bad_images import BadImage, BadImageError, check_held, check_pixels
 from benchmark.data.decode import decode, encoded_size, in_order
 from benchmark.data.splits import CHECKSUM_BYTES, checksum
 from benchmark.data.structure import outline
@@ -47,6 +47,7 @@ def _checked_size(encoded: bytes, name: str) -> tuple[int, int]:
     size, whole = outline(encoded)
     if size is not None:
         check_pixels(size, name)
+        check_held(encoded, size, name)
     return (size or encoded_size(encoded, name)) if whole else _decoded_size(encoded, name)
 
 

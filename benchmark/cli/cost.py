@@ -22,6 +22,7 @@ from benchmark.files import check_writable
 from benchmark.machine.devices import check_device_free, choose_device
 from benchmark.machine.interrupt import StopSignal
 from benchmark.machine.launch import find_world, is_spokesman
+from benchmark.parse import real_number
 from benchmark.records.cost import cost_path
 from methods.config import nearest
 
@@ -41,7 +42,7 @@ Run = tuple[Path, "Record"]
 def _percent(text: str) -> float:
     """The share that `2%` or `0.02` says."""
     try:
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        share = real_number(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         share = 0.0
     if not 0.0 < share < 1.0:

@@ -94,7 +94,7 @@ def read_parts(path: Path) -> dict[str, float] | None:
     return {name: max(0.0, value) for name, value in seconds.items()}
 
 
-_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, MemoryError, RecursionError)
 _SHAPES = {
     "images": "BHWC",
     "context": "Bhw",

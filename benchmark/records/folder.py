@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
@@ -15,10 +17,10 @@ from benchmark.records.seal import sealed, unsealed
 from benchmark.text import on_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator
 
 PartT = TypeVar("PartT", bound=Part)
+RECORD_FILE = "record.json"
 
 
 def probe_path(folder: Path, protocol: str, elsewhere: str | None = None) -> Path:
@@ -33,7 +35,7 @@ def run_folder(out: Path, experiment: str, entry: str, seed: int, key: str) -> P
 
 def write_record(folder: Path, record: Record) -> None:
     """Writes `record.json` with digests of its content and history; the last file of a run."""
-    _write_sealed(folder / "record.json", record)
+    _write_sealed(folder / RECORD_FILE, record)
 
 
 def write_probe(path: Path, probe: ProbeRecord) -> None:
@@ -105,4 +107,13 @@ def read_all(paths: Iterable[Path], read: Callable[[Path], PartT]) -> tuple[list
 
 def find_records(roots: list[Path]) -> tuple[list[tuple[Path, Record]], list[str]]:
     """All records below some folders, in a stable order, and a line for each file that could not be read."""
-    return read_all((path for root in roots for path in root.rglob("record.json")), read_record)
+    return read_all(_record_files(roots), read_record)
+
+
+def _record_files(roots: Iterable[Path]) -> Iterator[Path]:
+    """What is named `record.json`, links that lead nowhere included; without what a killed `bench merge` left."""
+    for root in roots:
+        for folder, folders, files in os.walk(root):
+            if RECORD_FILE in (*files, *folders):
+                yield Path(folder, RECORD_FILE)
+            folders[:] = [name for name in folders if not (name.startswith(".") and name.endswith(".tmp"))]

@@ -242,7 +242,10 @@ def test_a_run_that_is_under_way_is_left_alone_and_the_others_are_taken(two: tup
 
 def _break(path: Path, how: str) -> None:
     history = path.with_name("history.jsonl")
-    if how == "pipe":
+    if how == "link in a circle":
+        path.unlink()
+        path.symlink_to(path)
+    elif how == "pipe":
         path.unlink()
         os.mkfifo(path)
     elif how == "folder":
@@ -252,9 +255,6 @@ def _break(path: Path, how: str) -> None:
         path.write_text(path.read_text().replace('"linear_top1": 45.0', '"linear_top1": 45.1'))
     elif how == "edited history":
         history.write_text(history.read_text().replace("0.2", "0.3"))
-    elif how == "history is a folder":
-        history.unlink()
-        history.mkdir()
     elif how == "configuration":
         path.with_name("config.yaml").write_text("a: &a [*a]")
 
@@ -262,6 +262,7 @@ def _break(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
+        ("link in a circle", r"record\.json: cannot be read \(Too many levels of symbolic links\)"),
         ("pipe", r"record\.json: cannot be read \(it is no regular file\)"),
         ("folder", r"record\.json: cannot be read \(Is a directory\)"),
         ("edited", r"record\.json: was changed after it was written"),

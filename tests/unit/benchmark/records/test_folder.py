@@ -71,3 +71,10 @@ def test_probes_of_another_run_are_named(tmp_path: Path, make_record: Any) -> No
     found, problems = read_probes(tmp_path / "record.json", record)
     assert found == [probe]
     assert len(problems) == 1 and "b.json: belongs to run ffffffff, not to" in problems[0]
+
+
+def test_what_a_killed_merge_left_is_no_record(tmp_path: Path, make_record: Any) -> None:
+    for folder in ("seed-0-01234567", ".seed-1-01234567.0badcafe-1.tmp"):
+        write_record(tmp_path / "cifar10" / "byol" / folder, make_record("byol"))
+    found, problems = find_records([tmp_path])
+    assert [path.parent.name for path, _ in found] == ["seed-0-01234567"] and not problems

@@ -1,9 +1,9 @@
 """Claims on folders by small files with a heartbeat, which hold between machines, whatever their file locks do.
 
 `flock` may fail on network disks, and on some it holds on one machine only. A claim is a file that is created
-atomically and touched regularly. One that has not been touched for `GRACE` seconds belongs to a dead process, and may be
-replaced: claims are numbered, and only one process can create the next number. Ages are taken by the clock of the disk,
-because those of machines differ.
+atomically and touched regularly. One that was not touched for `GRACE` seconds belongs to a dead process, and may be
+replaced: claims are numbered, and only one process can create the next number. Ages are taken by the clock of the
+disk, because those of machines differ.
 """
 
 from __future__ import annotations

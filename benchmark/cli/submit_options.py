@@ -89,5 +89,6 @@ def absolute(config: str) -> str:
 
 
 def out_of(request: RunRequest) -> Path:
+    """The results folder, absolute, as nodes have to see it."""
     assert request.out is not None
     return request.out.absolute()

@@ -43,7 +43,7 @@ def carry_out(folder: Path, *, attempt: str = "", pass_on: bool = True, first: b
     try:
         job = read_job(folder)
         if first:
-            note(folder, "started", machine=socket.gethostname(), attempt=attempt)
+            note(folder, "started", machine=_node(), attempt=attempt)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 2
@@ -65,7 +65,7 @@ def _try(folder: Path, job: JobRecord, *, pass_on: bool, first: bool) -> tuple[i
     if job.code and job.code != here:
         name = next(name for name in {**job.code, **here} if job.code.get(name) != here.get(name))
         return 2, (
-            f"{socket.gethostname()} has {name} {here.get(name, 'not at all')}, the job was submitted with "
+            f"{_node()} has {name} {here.get(name, 'not at all')}, the job was submitted with "
             f"{job.code.get(name, 'none')}; install the same on all nodes, or submit again"
         )
     end = time.monotonic() + _PATIENCE
@@ -150,6 +150,11 @@ def _signs_of_life(folder: Path | None) -> Iterator[None]:
         yield
     finally:
         ended.set()
+
+
+def _node() -> str:
+    """This machine's name, as its cluster knows it."""
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def _reason(folder: Path, code: int) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
 import subprocess
+from contextlib import redirect_stderr
 from itertools import groupby
 from math import ceil
 from pathlib import Path
@@ -90,7 +92,7 @@ class Slurm:
         for part in _arrays(posted):
             executor = _executor(part, cluster)
             try:
-                with executor.batch():
+                with redirect_stderr(io.StringIO()), executor.batch():  # the error says it once
                     handles = [executor.submit(SlurmJob(str(folder))) for folder, _ in part]
             except (FailedJobError, FailedSubmissionError, OSError, subprocess.SubprocessError) as error:
                 raise UserError(f"Slurm refused the jobs: {_message(error)}") from None

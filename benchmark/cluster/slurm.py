@@ -19,7 +19,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 from benchmark.cluster.attempt import carry_out
 from benchmark.errors import UserError
 from benchmark.machine.code import output
-from benchmark.records.jobs import INTERRUPTED, note, write_job
+from benchmark.records.jobs import ELSEWHERE, INTERRUPTED, note, write_job
 from benchmark.text import first_line
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class SlurmJob:
                 note(Path(self.folder), "cancelled")
             elif state == "RUNNING" and callable(handler):
                 handler(signal.SIGUSR2, None)
+        elif code not in (0, INTERRUPTED, ELSEWHERE):
+            raise SystemExit(abs(code))  # so that Slurm calls it failed, too
 
     def checkpoint(self) -> Any:
         """What the requeued job does: the same."""

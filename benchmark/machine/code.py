@@ -35,12 +35,12 @@ def code_state() -> str:
 
 
 def versions_here() -> dict[str, str]:
-    """What has to be the same on all machines of an experiment: this package, its commit if it has one, and torch."""
+    """What has to be the same on all machines of an experiment: this package and torch."""
     versions = {}
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):
             versions[package] = version(package)
-    return versions | ({"commit": code_state()} if code_state() else {})
+    return versions
 
 
 def own_code() -> dict[str, str]:

@@ -43,7 +43,7 @@ class JobRecord(Part):
         arguments: of `bench`; `--job` and this folder are added.
         target: the run's folder, relative to the job's; empty where the job has no run of its own.
         key: of that run.
-        code: versions that the nodes have to have: of this package, of torch, and its commit.
+        code: versions that the nodes have to have: of this package and of torch.
         devices: processes that share each batch on a machine whose launcher has not started them.
         threads: of each process; None for as many as it may use.
         constraint: a feature of its node, in place of the cluster's.

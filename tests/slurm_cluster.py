@@ -74,7 +74,8 @@ def slurm_cluster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         _wait_until_idle(folder)
         yield
     finally:
-        subprocess.run(["scancel", "--user", "root", "--signal", "KILL", "--full"], check=False, **quiet)
+        subprocess.run(["scancel", "--user", "root"], check=False, **quiet)
+        _wait_until_empty()
         for daemon in daemons[::-1]:
             daemon.terminate()
         for daemon in daemons:
@@ -94,6 +95,16 @@ def _wait_until_idle(folder: Path) -> None:
             return
         time.sleep(0.3)
     raise RuntimeError(f"Slurm did not start:\n{(folder / 'slurmctld.log').read_text()}")
+
+
+def _wait_until_empty() -> None:
+    """Waits until no job is left, whose processes would outlive the daemons."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        done = subprocess.run(["squeue", "--noheader"], capture_output=True, text=True, check=False)
+        if not done.stdout.strip():
+            return
+        time.sleep(0.3)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -7,13 +7,16 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from benchmark import heartbeat
 from benchmark.errors import UserError
 from benchmark.heartbeat import GRACE, claim, holder, this_machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _RACE = """
 import sys, time

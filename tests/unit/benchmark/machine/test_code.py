@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from importlib.metadata import version
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 import benchmark
 from benchmark.machine import code
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = str(Path(benchmark.__file__).parents[1])
 

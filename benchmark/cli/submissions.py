@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from benchmark.experiment.cluster_spec import ClusterSpec
 
 
-def run_submission(wanted: Wanted) -> tuple[Submission, list[PlannedJob]]:
-    """The jobs of an experiment's runs, and their times, before anything is submitted."""
+def run_submission(wanted: Wanted, *, claim: bool) -> tuple[Submission, list[PlannedJob]]:
+    """The jobs of an experiment's runs, and their times, before anything is submitted.
+
+    Args:
+        claim: write down that the results folder is this experiment's; else nothing is written.
+    """
     request = replace(wanted.request, out=out_of(wanted.request))
     experiment = request.experiment()
     cluster = wanted.cluster(experiment.cluster.model_dump(exclude_unset=True))
@@ -54,11 +58,13 @@ def run_submission(wanted: Wanted) -> tuple[Submission, list[PlannedJob]]:
     price = choose_cost(specs, source, hardware(here, cluster.size, experiment.precision), wanted.reporter.say)
     arguments = wanted.arguments("run", absolute(request.config), settings=pinned)
     if price is not None:
-        keep_beside(price, results)
-        path = next(path for path, found in find_costs([results])[0] if found.key == price.key)
-        arguments += ["--costs", str(path)]
+        if claim:
+            keep_beside(price, results)
+        kept = [path for path, found in find_costs([results])[0] if found.key == price.key]
+        arguments += ["--costs", str(next(iter(kept), source.path.absolute()))]
         specs = priced(specs, price)
-    claim_folder(out, experiment, entries, dataset)
+    if claim:
+        claim_folder(out, experiment, entries, dataset)
     planned = plan_jobs(specs, cluster, dataset, source)
     for tool in wanted.track:
         arguments += ["--track", tool]
@@ -136,6 +142,6 @@ def cost_submission(wanted: Wanted) -> Submission:
 
 def plan_on(wanted: Wanted) -> None:
     """`bench plan CONFIG --on ENGINE`: the jobs, their time limits and device-hours."""
-    submission, planned = run_submission(wanted)
+    submission, planned = run_submission(wanted, claim=False)
     missing = {name for name, _ in submission.missing()}
     print_plan(planned, [name in missing for name, _ in submission.jobs], submission.cluster)

@@ -17,7 +17,7 @@ from benchmark.cli.submit_options import Wanted
 from benchmark.cluster.engines import check_engine, open_engine
 from benchmark.errors import UserError
 from benchmark.machine.interrupt import StopSignal
-from benchmark.records.jobs import find_jobs, job_state, note
+from benchmark.records.jobs import CANCEL, find_jobs, job_state
 
 if TYPE_CHECKING:
     from benchmark.cluster.submit import Submission
@@ -71,7 +71,7 @@ def submit(
     elif cost:
         submission = cost_submission(wanted)
     else:
-        submission, _ = run_submission(wanted)
+        submission, _ = run_submission(wanted, claim=not dry_run)
     if dry_run:
         missing = submission.missing()
         typer.echo(f"{len(missing)} of {len(submission.jobs)} jobs would be submitted: {submission.dry_run()}")
@@ -141,8 +141,7 @@ def cancel(results: options.Results) -> None:
     engine = open_engine("slurm")
     queued = engine.queued([state.job.id for state in live])
     for state in live:
-        if state.state == "waiting":
-            note(state.folder, "cancelled")
+        (state.folder / CANCEL).touch()
     if queued:
         engine.cancel(sorted(queued))
     typer.echo(f"{len(live)} jobs cancelled; bench submit takes them up again")

@@ -19,7 +19,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 from benchmark.cluster.attempt import carry_out
 from benchmark.errors import UserError
 from benchmark.machine.code import output
-from benchmark.records.jobs import ELSEWHERE, INTERRUPTED, note, write_job
+from benchmark.records.jobs import CANCEL, ELSEWHERE, INTERRUPTED, note, write_job
 from benchmark.text import first_line
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class SlurmJob:
             state = _state(os.environ["SLURM_JOB_ID"])
             if state == "CANCELLED":
                 note(Path(self.folder), "cancelled")
+            elif (Path(self.folder) / CANCEL).exists():
+                return
             elif state == "RUNNING" and callable(handler):
                 handler(signal.SIGUSR2, None)
         elif code not in (0, INTERRUPTED, ELSEWHERE):

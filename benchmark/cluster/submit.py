@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from benchmark.errors import UserError
 from benchmark.files import folder_lock, writing
 from benchmark.machine.code import versions_here
-from benchmark.records.jobs import JOBS, JobRecord, attempts, job_state, read_job, write_job
+from benchmark.records.jobs import CANCEL, JOBS, JobRecord, attempts, job_state, read_job, write_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -114,7 +114,7 @@ class Submission:
     @staticmethod
     def _clear(folder: Path) -> None:
         """Removes what an earlier submission said of its attempts; its log stays."""
-        for name in ("attempts.jsonl", "progress.json", "alive"):
+        for name in ("attempts.jsonl", "progress.json", "alive", CANCEL):
             (folder / name).unlink(missing_ok=True)
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 JOBS = "jobs"
 """The folder of jobs in an experiment's results."""
+CANCEL = "cancel"
+"""A file in a job's folder: `bench cancel` was told to end it."""
 INTERRUPTED = 130
 """The exit code of a job that has saved, and is to go on."""
 ELSEWHERE = 75
@@ -160,7 +162,7 @@ def job_state(folder: Path, job: JobRecord | None = None) -> JobState:
         return JobState(folder, job, ended[0], reason=ended[1], attempts=begun, progress=1.0)
     last = lines[-1] if lines else {"event": ""}
     event, code = last["event"], last.get("code")
-    if event == "cancelled":
+    if event == "cancelled" or (event != "started" and code in (None, INTERRUPTED) and (folder / CANCEL).exists()):
         return JobState(folder, job, "cancelled", attempts=begun)
     progress, left, doing = _progress(folder)
     if event == "started":

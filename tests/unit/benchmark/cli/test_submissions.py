@@ -21,7 +21,9 @@ def _wanted(tiny: Any, out: Path, *settings: str) -> Wanted:
 
 
 def test_each_run_is_a_job_whose_key_bench_run_would_have(tiny: Any, bench: Any, tmp_path: Path) -> None:
-    submission, (planned,) = run_submission(_wanted(tiny, tmp_path / "out", "precision=32", "cluster.cpus=3"))
+    submission, (planned,) = run_submission(
+        _wanted(tiny, tmp_path / "out", "precision=32", "cluster.cpus=3"), claim=True
+    )
     ((name, job),) = submission.jobs
     assert name == f"random_init-seed-0-{planned.spec.key[:8]}" and job.key == planned.spec.key
     assert (submission.folder / name / job.target).resolve() == planned.spec.folder(tmp_path / "out")

@@ -11,6 +11,7 @@ import pytest
 from benchmark.errors import UserError
 from benchmark.heartbeat import GRACE
 from benchmark.records.jobs import (
+    CANCEL,
     ELSEWHERE,
     INTERRUPTED,
     JobRecord,
@@ -68,6 +69,15 @@ def test_how_it_ended(job: Path, event: dict[str, Any], expected: tuple[str, str
     note(job, "started", machine="n1")
     note(job, **event)
     assert _state(job) == expected
+
+
+def test_a_job_that_was_told_to_end_is_cancelled_once_it_has_saved(job: Path) -> None:
+    (job / CANCEL).touch()
+    assert _state(job) == ("cancelled", "")
+    note(job, "started", machine="n1")
+    assert _state(job)[0] == "running"
+    note(job, "ended", code=INTERRUPTED)
+    assert _state(job) == ("cancelled", "")
 
 
 def test_a_job_that_gives_no_sign_of_life_has_failed(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:

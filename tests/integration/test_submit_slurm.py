@@ -112,7 +112,10 @@ def test_what_slurm_refuses_is_said_in_its_words_and_leaves_nothing(slurm: None,
     assert not find_jobs([tmp_path / "out"])
 
 
-def test_two_tasks_of_a_job_share_a_run(slurm: None, bench: Any, tmp_path: Path) -> None:
+def test_two_tasks_of_a_job_share_a_run(
+    slurm: None, bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")  # else the first node's name, which no resolver knows here
     config = bench.config(budget={"steps": 3}, evaluation={"points": 1, "images": 100}, precision="32")
     out = tmp_path / "out"
     arguments = ("submit", config, "--methods", "simclr", "--out", out, *_CLUSTER, "--set", "cluster.nodes=2")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from benchmark.data.datasets import Dataset
     from benchmark.evaluation.subject import FrozenSubject
     from benchmark.experiment.run_spec import RunSpec
+    from benchmark.heartbeat import Claim
     from benchmark.machine.interrupt import StopSignal
     from benchmark.records.schema import Metrics, Status, TrialMetrics
     from benchmark.runs.progress import Reporter
@@ -65,6 +66,7 @@ class Run(Callbacks):
         ranks: all processes of the run; this one alone by default.
         should_prune: called at each evaluation point but the last.
         track: names of trackers; the same on all ranks.
+        claim: of its folder, on the first rank; checked before a state is saved.
 
     Attributes:
         memory: the peak of its training; probes are left out.
@@ -84,11 +86,13 @@ class Run(Callbacks):
         ranks: Ranks | None = None,
         should_prune: ShouldPrune = never_prune,
         track: Sequence[str] = (),
+        claim: Claim | None = None,
     ) -> None:
         self.ranks = ranks = ranks or Ranks(device)
         self.ledger = make_ledger(device, ranks.size)
         self.meter = Meter(sources(device, ranks.processes), lambda: self.ledger.training_time)
         self.spec, self.dataset, self.device, self.folder = spec, dataset, device, folder
+        self._claim = claim
         self._reporter, self._stop_signal, self._should_prune = reporter, stop_signal, should_prune
         self.memory = PeakMemory(device)
         self.method = build_method(spec, dataset, ranks)
@@ -256,6 +260,8 @@ class Run(Callbacks):
         self._tracker.follow(training.history)
 
     def _save(self, training: Training) -> None:
+        if self._claim is not None:
+            self._claim.check()
         state = State(
             key=self.spec.key,
             step=training.step,

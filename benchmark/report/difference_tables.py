@@ -22,7 +22,7 @@ _DIFFERENCES = (
     *("Entry", "Pairs", "Linear top-1 (points)", "p (Holm)", "Chance to be higher", "Verdict", "Cost (ratio)"),
 )
 _OPPOSITE = {"higher": "lower", "lower": "higher"}
-_VERDICTS = {"tie": "not significant"}
+_VERDICTS = {"tie": "not significantly different"}
 
 
 def differences_table(comparison: Comparison) -> Table | None:
@@ -62,10 +62,8 @@ def _difference_cells(pair: Difference) -> tuple[Cell, ...]:
 
 
 def _signed(pair: Difference, sign: float) -> str:
-    mean, width = pair.paired.mean, pair.paired.ci95
-    if mean is None:
-        return ""
-    return signed(sign * mean, width)
+    mean = pair.paired.mean
+    return "" if mean is None else signed(sign * mean, pair.half_width)
 
 
 def _verdict(pair: Difference) -> str:

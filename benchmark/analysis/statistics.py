@@ -123,9 +123,9 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def holm_half_widths(summaries: Sequence[Summary], p_values: Sequence[float | None]) -> list[float | None]:
     """Half the widths of the intervals that belong to Holm's test: each includes zero exactly where it does not reject.
 
-    The k-th step of m tests at the level 0.05 / (m - k + 1), and the first that does not reject is the last. A difference
-    has the confidence of the step that rejected it or, if none did, of that last step. One that was not tested keeps its
-    own 95% interval; of `p_values`, None stands for those, as in `holm`.
+    The k-th step of m tests at the level 0.05 / (m - k + 1), and the first that does not reject is the last. A
+    difference has the confidence of the step that rejected it or, if none did, of that last step. One that was not
+    tested keeps its own 95% interval; of `p_values`, None stands for those, as in `holm`.
     """
     adjusted = holm(p_values)
     family = sorted((p, index) for index, p in enumerate(p_values) if p is not None)

@@ -182,9 +182,9 @@ def _stacked(
         height = 0.45 + 0.24 * len(bars) + 0.15 * -(-len(used) // columns)
         figure, (axes,) = new_figure(width, height)
         left = [0.0] * len(bars)
-        for name, (_, colour) in used.items():
+        for name, (words, colour) in used.items():
             lengths = [seconds[name] / unit for _, seconds in bars]
-            axes.barh(range(len(bars)), lengths, left=left, height=0.66, color=colour, linewidth=0.3)
+            axes.barh(range(len(bars)), lengths, left=left, height=0.66, color=colour, label=words, linewidth=0.3)
             left = [start + length for start, length in zip(left, lengths, strict=True)]
         _mark_measured(axes, [(steps.get(id(row)), total) for (row, _), total in zip(bars, left, strict=True)], unit)
         axes.set_yticks(range(len(bars)), [style.display(row.first.entry) for row, _ in bars])

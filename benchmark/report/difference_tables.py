@@ -10,8 +10,9 @@ from benchmark.analysis.comparability import tags_of
 from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row
 from benchmark.analysis.differences import Difference, all_pairs, differences, tuning_differences
 from benchmark.analysis.relative import cost_ratio
+from benchmark.analysis.standings import self_supervised
 from benchmark.records.schema import UNCHANGED
-from benchmark.report.summary import name_of, self_supervised
+from benchmark.report.summary import name_of
 from benchmark.report.tables import Cell, Table, number_cell, row_cell
 from benchmark.text import listing, p_text, signed
 

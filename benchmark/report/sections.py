@@ -189,7 +189,7 @@ def _machine(
     largest = in_reading_order(comparisons(records))[0].records
     shown = f", {budget_text(largest[0])}" if len({budget_text(record) for record in records}) > 1 else ""
     pictures: list[Picture] = []
-    for stem, title, draw, caption in _figures(largest, [row for rung in rungs for row in rung.rows], files):
+    for stem, title, draw, caption in machine_figures(largest, [row for rung in rungs for row in rung.rows], files):
         pictures += _drawn(draw, out, f"{stem}{suffix}", title + shown, caption)
     return {
         "name": f"{machine_text(records[0])}, {records[0].environment.visible_cores} cores",
@@ -202,7 +202,7 @@ def _machine(
 MachineFigure = tuple[str, str, "Callable[[float], Figure | None]", Caption]  # stem, title, drawn at a width, caption
 
 
-def _figures(records: Sequence[Record], rows: Sequence[Row], files: RunFiles) -> list[MachineFigure]:
+def machine_figures(records: Sequence[Record], rows: Sequence[Row], files: RunFiles) -> list[MachineFigure]:
     """The figures of the runs of one machine under one budget; `rows` have their prices."""
     histories = _histories(records, files)
     steps = measured_steps(rows)

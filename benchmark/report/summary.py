@@ -8,6 +8,7 @@ from benchmark.analysis.calibration import NO_PRICES
 from benchmark.analysis.comparability import backbone_text, differing_fields, grouped, machine_text, tags_of
 from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
 from benchmark.analysis.differences import Difference, all_pairs, declared_references, differences
+from benchmark.analysis.standings import not_worse, self_supervised
 from benchmark.analysis.values import commit_text, row_flags
 from benchmark.records.budgets import budget_text, fixed_cost
 from benchmark.records.schema import TUNED
@@ -35,15 +36,6 @@ def _seeds_of(row: Row) -> str:
     n, collapsed = len(row.measured), len(row.measured) - len(row.completed)
     counted = _seeds(n) if n == row.n else f"{n} of {_seeds(row.n)}"
     return f"{counted}, {collapsed} of them collapsed" if collapsed else counted
-
-
-def self_supervised(comparison: Comparison) -> list[Row]:
-    """The valid rows with a mean that are no reference, the most accurate first."""
-    return [
-        row
-        for row in comparison.rows
-        if row.accuracy.mean is not None and row.invalid is None and row.first.method not in REFERENCES
-    ]
 
 
 def question(comparison: Comparison) -> str:
@@ -126,35 +118,23 @@ def _best(rows: Sequence[Row], comparison: Comparison) -> str:
     tail = f"({status}{width})"
     if len(rows) == 1:
         return f"{_where(comparison)}, {name_of(best)} reaches a linear top-1 of {reached}% {tail}."
-    alike, tested = _not_different(best, rows[1:], comparison)
+    alike = not_worse(best, rows[1:], comparison)
     if not alike:
+        tested = all(pair.p is not None for pair in all_pairs(rows, differences(comparison)) if pair.row is best)
         return (
             f"{_where(comparison)}, {name_of(best)} has {'significantly ' * tested}the highest linear top-1 of the "
             f"self-supervised entries: {reached}% {tail}."
         )
     return (
         f"{_where(comparison)}, no self-supervised entry leads alone: {name_of(best)} at {reached}% is not "
-        f"significantly different from {listing(alike)} {tail}."
+        f"significantly different from {listing(_alike(*pair) for pair in alike)} {tail}."
     )
 
 
-def _not_different(best: Row, others: Sequence[Row], comparison: Comparison) -> tuple[list[str], bool]:
-    """The rows that may be as good as the most accurate one: by the paired test if there is one, else by intervals.
-
-    Returns:
-        Each with its accuracy and what it was judged by; and whether all were tested.
-    """
-    pairs = all_pairs([best, *others], differences(comparison))
-    tests = {id(pair.reference): pair for pair in pairs if pair.row is best and pair.p is not None}
-    lowest = (best.accuracy.mean or 0.0) - (best.half_width or 0.0)
-    named = []
-    for row in others:
-        test = tests.get(id(row))
-        if test is not None and test.verdict != "higher":
-            named.append(f"{name_of(row)} at {with_interval(row.accuracy.mean)}% ({_tested(test)})")
-        elif test is None and (row.accuracy.mean or 0.0) + (row.half_width or 0.0) >= lowest:
-            named.append(f"{name_of(row)} at {with_interval(row.accuracy.mean)}% (the intervals overlap)")
-    return named, all(id(row) in tests for row in others)
+def _alike(row: Row, test: Difference | None) -> str:
+    """A row that is not significantly worse than the best, and what it was judged by."""
+    judged = "the intervals overlap" if test is None else _tested(test)
+    return f"{name_of(row)} at {with_interval(row.accuracy.mean)}% ({judged})"
 
 
 def _tested(pair: Difference) -> str:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File
+from mkdocs.utils import get_relative_url
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = {"README.md": "index.md", "RULES.md": "RULES.md", "CHANGELOG.md": "CHANGELOG.md"}
 COPIED = {".svg", ".png", ".csv", ".yaml", ".cff"}
+_FETCHED = "https://unpkg.com/iframe-worker/shim"
 _LINK = re.compile(r"(!?)\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]\(([^()\s]+)\)")
 _CODE = re.compile(r"(^ *```.*?^ *```|`[^`\n]+`)", re.M | re.S)
 
@@ -39,6 +41,18 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Turns links to files of the repository into links inside the site."""
     del config, files
     return _outside_code(markdown, lambda text: _LINK.sub(lambda link: _rewritten(link, page.file.src_uri), text))
+
+
+def on_post_page(output: str, page: Any, config: Any) -> str:
+    """Lets a page load our stand-in for workers instead of the one that the theme would fetch."""
+    del config
+    return output.replace(_FETCHED, get_relative_url("frame-worker.js", page.url))
+
+
+def on_post_template(output_content: str, template_name: str, config: Any) -> str:
+    """The same for pages that are not made from Markdown, such as 404.html."""
+    del template_name, config
+    return output_content.replace(_FETCHED, "frame-worker.js")
 
 
 def markdown_of(notebook: Path) -> str:

@@ -96,7 +96,7 @@ ONLY_READ: dict[str, str] = {
     "bench report results/reference/cifar10-jpeg --out reports/cifar10-jpeg": _PAGES,
     "bench report results/reference/quickstart --out reports/quickstart": _PAGES,
     "bench report results/reference/ablations --out reports/ablations": _PAGES,
-    "bench data views --method cnn_jepa --dataset shapes --out views.png": "as in your-own-images.md, which is executed",
+    "bench data views --method cnn_jepa --dataset shapes --out views.png": "as in your-own-images.md",
     "make demo": "installs an environment and trains for minutes",
     "make test": "runs this test",
     "bench run quickstart --budget wall_clock=10m": f"{_HOURS}test_run.py, with two seconds",

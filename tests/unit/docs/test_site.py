@@ -1,4 +1,4 @@
-"""`make docs` builds a site without the network, whose pages load nothing from elsewhere and whose links lead somewhere."""
+"""`make docs` builds a site without the network: its pages load nothing from elsewhere, and its links lead somewhere."""
 
 from __future__ import annotations
 

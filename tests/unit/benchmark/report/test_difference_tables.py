@@ -107,7 +107,7 @@ def test_a_pair_with_the_declared_reference_is_not_told_twice(make_record: Any) 
     assert table is not None
     said = {row[0].text: row[table.heads.index("CNN-JEPA")].note for row in table.rows}
     assert (said["SimCLR"], said["VICReg"], said["I-JEPA"]) == (
-        "not significant",
+        "not significantly different",
         "higher",
         "not significantly different",
     )

@@ -1,4 +1,4 @@
-"""`make docs` builds a site without the network: its pages load nothing from elsewhere, and its links lead somewhere."""
+"""`make docs` builds a site without the network; pages load nothing from elsewhere, and links lead somewhere."""
 
 from __future__ import annotations
 

@@ -76,5 +76,6 @@ def test_inlined_svg_carries_its_files_name_in_ids_and_their_uses(tmp_path: Path
         encoding="utf-8",
     )
     assert inline_svg(path, 'A "b"') == (
-        '<svg viewBox="0 0 10 5" role="img" aria-label="A &quot;b&quot;"><path id="a-b-p"/><use xlink:href="#a-b-p" clip-path="url(#a-b-c)"/></svg>'
+        '<svg viewBox="0 0 10 5" role="img" aria-label="A &quot;b&quot;">'
+        '<path id="a-b-p"/><use xlink:href="#a-b-p" clip-path="url(#a-b-c)"/></svg>'
     )

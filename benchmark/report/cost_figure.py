@@ -281,9 +281,8 @@ def _labels(plot: Plot, steps: Fronts) -> list[Label]:
         labels.append(Label(style.display(rungs[-1].first.entry), left, y, style.FAINT, along=right))
     several = len({network_kind(row.first) for row in plot.paid}) > 1
     for kind, corners in steps.items():
-        labels.append(
-            Label(f"Pareto front, {kind}s" if several else "Pareto front", right, corners[-1][1], style.FAINT)
-        )
+        name = f"{kind} front" if several else "Pareto front"
+        labels.append(Label(name, corners[-2][0], corners[-1][1], style.FAINT, along=right))
     return labels
 
 

@@ -161,7 +161,8 @@ def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
     near = [row for row in here if row is not cheapest and _costs_alike(row, cheapest)]
     if near:
         alike = listing(f"{name_of(row)} ({duration(row.cost.mean)})" for row in [cheapest, *near])
-        return [f"{alike} cost about the same to train{where}, the least of these entries."]
+        least = ", the least of these entries" if len(near) + 1 < len(here) else ""
+        return [f"{alike} cost about the same to train{where}{least}."]
     also = "also " if cheapest is rows[0] else ""
     text = f"{name_of(cheapest)} is {also}the cheapest to train{where} ({duration(cheapest.cost.mean)})"
     less = [

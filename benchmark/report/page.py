@@ -16,7 +16,7 @@ from benchmark.errors import UserError
 from benchmark.files import write_atomically
 from benchmark.records.budgets import budget_text
 from benchmark.report import published_figure as published
-from benchmark.report import step_costs, style
+from benchmark.report import style
 from benchmark.report.canvas import picture
 from benchmark.report.run_files import read_run_files
 from benchmark.report.sections import section
@@ -103,7 +103,6 @@ def _context(
             section(rungs, found, files, out, prices=prices, longer=longer, alone=len(every_ladder) == 1)
             for rungs in every_ladder
         ],
-        "calibrated": step_costs.CALIBRATED,
         "studies": study_sections(studies, out),
         "published": published_numbers,
         "limits": limits(every, [*problems, *probes_of(found)[1], *files.problems], prices),

@@ -96,6 +96,7 @@ _EXPORT = "needs the folder of a run: tests/integration/test_export.py has one"
 _CLUSTER = "needs a cluster: tests/integration/test_submit_slurm.py starts one, on a small experiment"
 _HARDWARE = "another machine's measurement: unit tests of cli and report, with invented ones"
 _COST = "minutes of measurement: tests/integration/test_cost.py, on fewer images"
+_PAGES = "writes the committed pages: unit tests of report and cli write smaller ones"
 _LADDER = "needs a ladder of hours: unit tests of cli and report, with invented records"
 ONLY_READ: dict[str, str] = {
     "pip install 'cnn-jepa-bench[slurm]'": "installs",
@@ -108,6 +109,10 @@ ONLY_READ: dict[str, str] = {
     "bench submit --sweep mask_ratio --cluster site.yaml --on slurm": _CLUSTER,
     "bench submit --evaluate results/quickstart --protocols lowshot-v1 --cluster site.yaml --on slurm": _CLUSTER,
     "bench submit quickstart --on ray --address HOST:6379": "needs a cluster: tests/integration/test_submit_ray.py",
+    "bench report results/reference/cifar10-jpeg --out reports/cifar10-jpeg": _PAGES,
+    "bench report results/reference/quickstart --out reports/quickstart": _PAGES,
+    "bench report results/reference/ablations --out reports/ablations": _PAGES,
+    "bench data views --method cnn_jepa --dataset shapes --out views.png": "as in your-own-images.md",
     "make demo": "installs an environment and trains for minutes",
     "make test": "runs this test",
     "bench run quickstart --budget wall_clock=10m": f"{_HOURS}test_run.py, with two seconds",

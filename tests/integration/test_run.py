@@ -71,7 +71,7 @@ def test_a_runs_folder_holds_these_files(bench: Any, tmp_path: Path) -> None:
     folder = bench.finished(out, "cnn_jepa")
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "config.yaml", "environment.json", "history.jsonl", "record.json", "glimpse.npz", "breakdown.json",
+        "config.yaml", "environment.json", "history.jsonl", "record.json", "glimpse.npz", "glimpses", "breakdown.json",
         "encoder.safetensors",
     }  # fmt: skip
     record = bench.records(out)["cnn_jepa"]

@@ -148,7 +148,7 @@ def mask_draws(method: Method[Any], seed: int) -> Arrays:
     """Draws of the method's own sampler for other shares and numbers of blocks; empty for methods without masks.
 
     Returns:
-        `mask_shares` and `mask_blocks`, what the draws are for, and `mask_draws`, uint8 `(shares, blocks, draws, h, w)`:
+        `mask_shares`, `mask_blocks`: what the draws are for; `mask_draws`: uint8 `(shares, blocks, draws, h, w)`, whose
         bit 0 is the context, bit 1 + m target block m. What cannot be drawn on the grid is 0 everywhere. Masks of
         single cells have no blocks: `mask_blocks` is then 0.
     """

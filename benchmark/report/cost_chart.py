@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
@@ -38,16 +39,17 @@ class _Axis:
     place: Callable[[Row], Place | None]
 
 
-def chart_data(rungs: Sequence[Comparison], prices: Prices = NO_PRICES) -> str:
+def chart_data(rungs: Sequence[Comparison], machines: Sequence[str], prices: Prices = NO_PRICES) -> str:
     """What the chart's script reads, as JSON: axes, rows and their costs; empty if fewer than two rows trained.
 
-    Rows without a result are listed, too, so that the page can name them.
+    Rows without a result are listed, too, so that the page can name them. `machines` are hardware keys in the report's
+    order.
     """
     rows = [row for rung in rungs for row in rung.rows if row.first.method != EXTERNAL and row.invalid is None]
     paid = [row for row in rows if _trained(row)]
     if len(paid) < 2:
         return ""
-    axes = [axis for axis in _axes(paid, prices) if sum(axis.place(row) is not None for row in paid) > 1]
+    axes = [axis for axis in _axes(paid, machines, prices) if sum(axis.place(row) is not None for row in paid) > 1]
     if not axes:
         return ""
     several = len({budget_text(row.first) for row in paid}) > 1
@@ -94,21 +96,24 @@ def _row(row: Row, axes: Sequence[_Axis], lines: Mapping[int, int], *, several: 
     }
 
 
-def _axes(paid: Sequence[Row], prices: Prices) -> list[_Axis]:
+def _axes(paid: Sequence[Row], machines: Sequence[str], prices: Prices) -> list[_Axis]:
     """The axes of these rows: time by each clock, device-hours, FLOPs, images, and all measured hardware."""
     axes: list[_Axis] = []
     if any(row.price is not None for row in paid):
         axes += _timed("Calibrated", [row for row in paid if row.price is not None], lambda row: row.price is not None)
     own = [replace(row, price=None) for row in paid]
-    machines = list(grouped([row.first for row in own], hardware_key))
-    for letter, machine in zip(ascii_uppercase, machines, strict=False):
+    for number, machine in enumerate(machines):
         there = [row for row in own if hardware_key(row.first) == machine]
-        where = f", machine {letter}" if len(machines) > 1 else ""
-        axes += _timed("Own clock:", there, lambda row, machine=machine: hardware_key(row.first) == machine, where)
+        where = f", machine {ascii_uppercase[number % 26]}" if len(machines) > 1 else ""
+        axes += _timed("Own clock:", there, partial(_ran_on, machine), where)
     flops, samples = attribute("ledger.flops"), attribute("ledger.samples")
     axes.append(_Axis("FLOPs of training", "PFLOP", lambda row: _mean(row.summary(flops), 1e15)))
     axes.append(_Axis("Images seen in training", "images", lambda row: _mean(row.summary(samples), 1.0)))
     return [*axes, *_hardware(paid, prices)]
+
+
+def _ran_on(machine: str, row: Row) -> bool:
+    return hardware_key(row.first) == machine
 
 
 def _timed(word: str, rows: Sequence[Row], belongs: Callable[[Row], bool], where: str = "") -> list[_Axis]:
@@ -150,7 +155,7 @@ def _hardware(paid: Sequence[Row], prices: Prices) -> list[_Axis]:
         found = [(cost, price) for cost in kinds[key] if (price := price_of(cost, row.first)) is not None]
         return max(found, key=lambda pair: preference(pair[0]))[1] if found else None
 
-    def place(row: Row, key: str) -> Place | None:
+    def place(key: str, row: Row) -> Place | None:
         price = priced(row, key)
         if price is None or row.steps is None:
             return None
@@ -158,9 +163,7 @@ def _hardware(paid: Sequence[Row], prices: Prices) -> list[_Axis]:
         return hours.median, (hours.high - hours.low) / 2, bool(price.cost.flags)
 
     ordered = sorted(kinds, key=lambda key: names[key])
-    return [
-        _Axis(f"Device-hours on {names[key]}", "device-hours", lambda row, key=key: place(row, key)) for key in ordered
-    ]
+    return [_Axis(f"Device-hours on {names[key]}", "device-hours", partial(place, key)) for key in ordered]
 
 
 def _mean(summary: Summary, scale: float) -> Place | None:

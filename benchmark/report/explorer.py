@@ -74,7 +74,8 @@ def _last(files: ExplorerFiles) -> dict[str, Array]:
 
 def _content(explored: Sequence[Explored], images: int, *, every: bool) -> tuple[dict[str, Any], str]:
     """What the page shows of so many images, and its numbers."""
-    numbers, thumbnails = _Bytes(), {}
+    numbers = _Bytes()
+    thumbnails: dict[int, Array] = {}
     methods = []
     for row, record, files in explored:
         percents = sorted(files.points)

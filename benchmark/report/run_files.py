@@ -62,7 +62,7 @@ def read_run_files(records: Sequence[tuple[Path, Record]], *, pictures: bool | N
         except ValueError as error:
             files.problems.append(str(error))
         views = path.with_name("glimpse.npz")
-        if not views.exists():
+        if not views.exists() and not path.with_name("glimpses").exists():
             continue
         name, mine = record.dataset.name, _of_own_files(record)
         if name not in OWN_IMAGES and not (mine if pictures is None else pictures):
@@ -71,6 +71,8 @@ def read_run_files(records: Sequence[tuple[Path, Record]], *, pictures: bool | N
         if mine:
             files.own.add(name)
         files.folders[id(record)] = path.parent
+        if not views.exists():
+            continue
         try:
             files.views[id(record)] = read_views(views)
         except ValueError as error:

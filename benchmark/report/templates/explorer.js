@@ -195,7 +195,10 @@ async function explore(root) {
   }
 
   function drawAll() {
-    const label = (name, value) => { $(`.${name} output`).textContent = value; };
+    const label = (name, value) => {
+      $(`.${name} output`).textContent = value;
+      $(`.${name} input`).setAttribute("aria-valuetext", value);
+    };
     label("progress", `${state.percent}%${state.percent === 0 ? ", untrained" : ""}`);
     label("row", `${state.row + 1} of ${finest[0]}`);
     label("column", `${state.column + 1} of ${finest[1]}`);

@@ -34,8 +34,12 @@ def report(
     ] = None,
     hardware: Hardware = None,
     pictures: Annotated[
-        bool, typer.Option("--pictures", help="Show images of other people's datasets, too (shapes always are).")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--pictures/--no-pictures",
+            help="Show images of other people's datasets, too; or none, of your own files neither (shapes always are).",
+        ),
+    ] = None,
     predict: Annotated[
         str | None,
         typer.Option("--predict", help="Draw what the ladders predict for a longer budget, such as epochs=64."),

@@ -19,10 +19,13 @@ from benchmark.records.keys import EXTERNAL
 from benchmark.report import bars, cost_figure, curves, method_views, notes, prediction_figure, style
 from benchmark.report.bars import measured_steps, step_parts, time_shares
 from benchmark.report.canvas import Caption, Picture, picture
+from benchmark.report.cost_chart import chart_data
 from benchmark.report.cost_figure import cost_vs_accuracy
 from benchmark.report.cost_tables import cost_table, relative_table
 from benchmark.report.curves import learning_curves, only_points
 from benchmark.report.difference_tables import differences_table, pairs_table, tuning_table
+from benchmark.report.explorer import explorer_data
+from benchmark.report.explorer_files import read_explorer_files
 from benchmark.report.method_views import seen
 from benchmark.report.published_figure import caption as published_caption
 from benchmark.report.step_costs import hardware_note, hardware_table
@@ -93,6 +96,9 @@ def section(
         "machines": machines,
         "seen": _seen(lead, files, out, suffix),
         "withheld": dataset if dataset in files.withheld else "",
+        "own_images": dataset if dataset in files.own else "",
+        "explorer": _explorer(lead, files),
+        "chart": chart_data(rungs, list(groups), prices),
         "runs": runs_table(shown, out),
     }
 
@@ -237,6 +243,26 @@ def _drawn(
     if wide is None:
         return []
     return [picture(wide, draw(style.COLUMN_WIDTH), out, stem, title, caption, images=images)]
+
+
+def _explorer(comparison: Comparison, files: RunFiles) -> str:
+    """The explorer's data: of each entry the first run that kept something for it."""
+    explored = []
+    entries: set[str] = set()
+    for row in valid_rows(comparison.records):
+        for record in row.records if row.first.entry not in entries else ():
+            if (folder := files.folders.get(id(record))) is None:
+                continue
+            try:
+                kept = read_explorer_files(folder)
+            except ValueError as error:
+                files.problems.append(str(error))
+                continue
+            if kept is not None:
+                explored.append((row, record, kept))
+                entries.add(row.first.entry)
+                break
+    return explorer_data(explored)
 
 
 def _seen(comparison: Comparison, files: RunFiles, out: Path, suffix: str) -> list[Picture]:

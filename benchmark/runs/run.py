@@ -14,12 +14,13 @@ from benchmark.cost.sources import sources
 from benchmark.data.datasets import first_images
 from benchmark.errors import Interrupted
 from benchmark.evaluation.collapse import collapse
-from benchmark.evaluation.evaluate import images_needed, point_subject, score_point
+from benchmark.evaluation.evaluate import images_needed, point_subject, ready, score_point
 from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.subject import probe_data
 from benchmark.files import write_atomically
 from benchmark.machine.ranks import Ranks
 from benchmark.runs.build import build_method, build_training, make_ledger
+from benchmark.runs.explorer_views import POOL, write_point
 from benchmark.runs.measure import Measurements
 from benchmark.runs.probing import ProbeClock
 from benchmark.runs.scores import History, final_metrics
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+    from torch import Tensor
 
     from benchmark.data.datasets import Dataset
     from benchmark.evaluation.subject import FrozenSubject
@@ -189,6 +191,8 @@ class Run(Callbacks):
         if self.spec.budget.kind == "flops" and self.measurements is not None:
             with self.ledger.phase("warmup"):
                 self.measurements.count_flops()
+        with self.ledger.phase("evaluation"), self.memory.left_out():
+            self.ranks.first(lambda: self._show_untrained(training))
         ended = train(training, self, self.spec.experiment.evaluation.points)
         self.ledger.catch_up(self.ranks.slowest(self.ledger.training_time))
         self._write_history()
@@ -245,9 +249,27 @@ class Run(Callbacks):
         with self._probes.probing(title, self.images_of_points(1)) as watch:
             subject = point_subject(encoder, self.point_data, self.device, watch)
             scores = score_point(subject)
+            self._show(subject.encoder, math.floor(progress * points + 1e-9) / points, subject.train[0])
         if progress >= 1.0 and subject.encoder is encoder:
             self._at_end = subject  # the final scores take its features over
         return scores
+
+    def _show_untrained(self, training: Training) -> None:
+        """Writes what the explorer shows of the untrained network; not when the run resumes."""
+        if training.step == 0:
+            few = replace(self.point_data, pretraining=first_images(self.dataset.train, POOL).images)
+            self._show(ready(self.primary, few, self.device), 0.0)
+
+    def _show(self, encoder: Encoder, progress: float, known: Tensor | None = None) -> None:
+        """Writes what the explorer shows of the primary encoder at a point of progress; a failure is only named."""
+        if self.spec.purpose != "result":
+            return
+        normalise = self.probe_data.normalise
+        try:
+            percent = round(100 * progress)
+            write_point(self.folder, percent, self.method, encoder, self.dataset, normalise, self.spec.seed, known)
+        except (RuntimeError, ValueError) as error:
+            self._reporter.say(f"{self.folder}: no view for the explorer at {progress:.0%} ({error})")
 
     def should_prune(self, training: Training) -> bool:
         """Whether the run is pruned for its scores at the last evaluation point."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -245,7 +246,6 @@ def worker_lock(folder: Path) -> Iterator[str]:
 
 
 def _remove_lock(place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
     with suppress(OSError):
-        (place / ".lock").unlink()
-        place.rmdir()
         place.parent.rmdir()  # fails while another worker has its lock there

@@ -28,9 +28,11 @@ lint: $(READY)
 perf: $(READY)
 	$(BIN)/python perf/page.py
 
+# Makes the tables of two pages, and the site from README and docs/: site/index.html opens from disk.
 docs: $(READY)
 	$(BIN)/python docs/make_configuration.py
 	$(BIN)/python docs/make_leaderboard.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -41,4 +43,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+T = TypeVar("T")
 
 
 def duration(seconds: float | None) -> str:
@@ -57,3 +60,17 @@ def signed(difference: float, half_width: float | None = None, digits: int = 1) 
 def p_text(p: float) -> str:
     """A p-value with three decimals: `0.004`, or `< 0.001`."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def no_formula(cell: T) -> T | str:
+    """A cell of a CSV file: a text that a spreadsheet would take for a formula gets an apostrophe in front (OWASP).
+
+    Numbers stay, also as text.
+    """
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell

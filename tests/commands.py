@@ -13,7 +13,7 @@ import typer
 from benchmark.cli.main import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 _PROGRAMS = (".venv/bin/bench", "bench", "make", "torchrun", "python", "pip", "optuna-dashboard")
 # Values for placeholders in capitals that are neither a path nor a name.
 _PLACEHOLDERS = {"N": "2", "KEY=VALUE": "batch_size=2"}

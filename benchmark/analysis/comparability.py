@@ -61,6 +61,11 @@ def is_vit(record: Record) -> bool:
     return record.backbone.lower().startswith("vit")
 
 
+def network_kind(record: Record) -> str:
+    """`ViT` or `CNN`."""
+    return "ViT" if is_vit(record) else "CNN"
+
+
 def tags_of(record: Record) -> list[str]:
     """The tags that the experiment declares for an entry, such as `different backbone`."""
     tags = record.config.get("tags")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparability import comparison_key, differing_fields, fields_of, grouped, hardware_key
 from benchmark.analysis.comparison import MIN_RESULT, Row, rows_of
-from benchmark.analysis.differences import ALPHA, paired_by_seed
-from benchmark.analysis.statistics import holm
+from benchmark.analysis.differences import paired_by_seed
+from benchmark.analysis.statistics import ALPHA, holm
 from benchmark.analysis.values import commit_text
 from benchmark.records.budgets import budget_size, budget_text
 

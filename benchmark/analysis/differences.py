@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.comparability import tags_of
 from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row
 from benchmark.analysis.statistics import (
+    ALPHA,
     PairedDifference,
     holm,
+    holm_half_widths,
     paired_difference,
     probability_of_improvement,
 )
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
     from benchmark.records.schema import Record
 
-ALPHA = 0.05
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -37,6 +37,8 @@ class Difference:
         paired: row - reference in percentage points, over the seeds that both were measured on.
         p: Holm-corrected over all that are tested together and have enough pairs; None for those that have not.
         improvement: how often a run of the row beats a run of the reference, over all pairs of runs.
+        half_width: half of the interval that belongs to p (`holm_half_widths`): it includes zero exactly where the
+            difference is not significant. Of a difference that is not tested, half of the plain 95% interval.
     """
 
     row: Row
@@ -44,6 +46,7 @@ class Difference:
     paired: PairedDifference
     p: float | None
     improvement: float | None
+    half_width: float | None
 
     @property
     def verdict(self) -> str:
@@ -109,14 +112,16 @@ def tuning_differences(comparison: Comparison) -> list[Difference]:
 def all_pairs(rows: Sequence[Row], declared: Sequence[Difference] = ()) -> list[Difference]:
     """The difference of every row to every later one, Holm-corrected over all pairs together.
 
-    Pairs among the `declared` differences (to the declared reference) keep their p, so that a report has one verdict
-    for a pair; the others are a family of their own.
+    Pairs among the `declared` differences (to the declared reference) keep their p and interval, so that a report has
+    one verdict for a pair; the others are a family of their own.
     """
-    known = {frozenset((id(pair.row), id(pair.reference))): pair.p for pair in declared if pair.p is not None}
+    known = {frozenset((id(pair.row), id(pair.reference))): pair for pair in declared if pair.p is not None}
     pairs = {frozenset(map(id, pair)): pair for pair in itertools.combinations(rows, 2)}
     others = iter(_tested([pair for key, pair in pairs.items() if key not in known]))
     return [
-        Difference(*pair, paired_by_seed(*pair), known[key], _improvement(*pair)) if key in known else next(others)
+        Difference(*pair, paired_by_seed(*pair), known[key].p, _improvement(*pair), known[key].half_width)
+        if key in known
+        else next(others)
         for key, pair in pairs.items()
     ]
 
@@ -124,10 +129,11 @@ def all_pairs(rows: Sequence[Row], declared: Sequence[Difference] = ()) -> list[
 def _tested(pairs: Sequence[tuple[Row, Row]]) -> list[Difference]:
     """The differences of some pairs, which are one family for Holm's correction."""
     paired = [paired_by_seed(row, other) for row, other in pairs]
-    corrected = holm([difference.p if difference.n >= MIN_RESULT else None for difference in paired])
+    tested = [difference.p if difference.n >= MIN_RESULT else None for difference in paired]
+    widths = holm_half_widths(paired, tested)
     return [
-        Difference(row, other, difference, p, _improvement(row, other))
-        for (row, other), difference, p in zip(pairs, paired, corrected, strict=True)
+        Difference(row, other, difference, p, _improvement(row, other), width)
+        for (row, other), difference, p, width in zip(pairs, paired, holm(tested), widths, strict=True)
     ]
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from benchmark.analysis.standings import Standing
+
 # Choices of --by: the column, and whether more is better.
 SORTS: dict[str, tuple[str, bool]] = {
     "linear_top1": ("linear_top1_mean", True),
@@ -31,6 +33,21 @@ SORTS: dict[str, tuple[str, bool]] = {
 }
 
 _TEXTS = {"Dataset", "Budget", "Entry", "Status", "Flags"}  # columns of the short table that hold no numbers
+_GROUPS = ("Dataset", "Budget")  # of the rows of a LaTeX table
+_MARKED = "Linear top-1 (%)"
+STANDINGS = "Bold: the highest mean linear top-1 of the self-supervised entries; underlined: not significantly lower."
+_LATEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        "<": r"$<$",
+        ">": r"$>$",
+        "\n": " ",
+    }
+)
 
 
 def sorted_by(board: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -92,20 +109,47 @@ def short(board: pd.DataFrame) -> pd.DataFrame:
     return table[[name for name in table.columns if name == "Entry" or (table[name] != "").any()]]
 
 
-def to_markdown(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
-    """A Markdown table, with a paragraph for each note below it."""
-    lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
-    escaped = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
-    return "".join([*(f"| {' | '.join(line)} |\n" for line in escaped), *(f"\n{note}\n" for note in notes)])
+def to_markdown(table: pd.DataFrame, notes: Sequence[str] = (), standings: Sequence[Standing] = ()) -> str:
+    """A Markdown table, numbers on the right, with a paragraph for each note below it.
 
-
-def to_latex(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
-    """A LaTeX table with the rules of `booktabs`, with a comment for each note below it.
-
-    Entries have their display names, and numbers are aligned on the right.
+    `standings`, one per row, make the best accuracy of each comparison bold and underline those not significantly
+    worse.
     """
-    plain = table.assign(Entry=table["Entry"].map(display)).replace("±", "PLUSMINUS", regex=True)
-    styled = plain.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
-    sides = "".join("l" if name in _TEXTS else "r" for name in table.columns)
-    latex: str = styled.to_latex(hrules=True, column_format=sides)
-    return latex.replace("PLUSMINUS", r"$\pm$") + "".join(f"% {note}\n" for note in notes)
+    sides = ["---" if name in _TEXTS else "---:" for name in table.columns]
+    rows = _marked(table, standings, {"best": "**{}**", "not worse": "<u>{}</u>"}).to_numpy().tolist()
+    lines = [table.columns.tolist(), sides, *rows]
+    escaped = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    below = [*([STANDINGS] if any(standings) else []), *notes]
+    return "".join([*(f"| {' | '.join(line)} |\n" for line in escaped), *(f"\n{note}\n" for note in below)])
+
+
+def to_latex(table: pd.DataFrame, notes: Sequence[str] = (), standings: Sequence[Standing] = ()) -> str:
+    """A LaTeX table with the rules of `booktabs`, a group of rows per dataset and budget, and a comment for each note.
+
+    Entries have their display names, and numbers are aligned on the right. `standings` are as in `to_markdown`.
+    """
+    plain = table.assign(Entry=table["Entry"].map(display)).map(_escaped)
+    marked = _marked(plain, standings, {"best": r"\textbf{{{}}}", "not worse": r"\underline{{{}}}"})
+    grouping = [name for name in _GROUPS if name in table.columns]
+    columns = [name for name in table.columns if name not in grouping]
+    sides = "".join("l" if name in _TEXTS else "r" for name in columns)
+    lines = [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", " & ".join(map(_escaped, columns)) + r" \\"]
+    groups = marked.groupby(grouping, sort=False) if grouping else [((), marked)]
+    for names, rows in groups:
+        title = rf"\multicolumn{{{len(columns)}}}{{l}}{{\emph{{{', '.join(str(name) for name in names if name)}}}}} \\"
+        lines += [r"\midrule", *([title] if grouping else [])]
+        lines += [" & ".join(row) + r" \\" for row in rows[columns].to_numpy().tolist()]
+    below = [*([STANDINGS] if any(standings) else []), *notes]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {note}" for note in below), ""])
+
+
+def _marked(table: pd.DataFrame, standings: Sequence[Standing], marks: dict[str, str]) -> pd.DataFrame:
+    """The table with marks around the accuracies of the best rows."""
+    if not any(standings) or _MARKED not in table.columns:
+        return table
+    cells = [marks.get(standing, "{}").format(cell) for standing, cell in zip(standings, table[_MARKED], strict=True)]
+    return table.assign(**{_MARKED: cells})
+
+
+def _escaped(text: str) -> str:
+    return str(text).translate(_LATEX)

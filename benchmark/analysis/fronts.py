@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from benchmark.analysis.comparability import grouped, network_kind
 from benchmark.analysis.studies import complete_trials
 from benchmark.records.budgets import budget_kind, budget_of, budget_size, fixed_cost, has_time_budget
 
@@ -55,7 +56,7 @@ def priced_by_budget(row: Row) -> bool:
 
 
 def front_rows(rows: Sequence[Row]) -> list[Row]:
-    """The rows on the Pareto front of the means, by rising cost.
+    """The rows on the Pareto front of the means, by rising cost, whatever their networks are.
 
     Supervised and collapsed rows do not compete, nor do rows with unsafe times. An untrained network does, at no cost:
     a row that does not exceed it is not on the front.
@@ -70,6 +71,19 @@ def front_rows(rows: Sequence[Row]) -> list[Row]:
     free = [row.first.method == "random_init" for row in rivals]
     points = [(0.0 if f else compared_cost(row), row.accuracy.mean or 0.0) for row, f in zip(rivals, free, strict=True)]
     return [rivals[i] for i in pareto_front(points) if not free[i] and rivals[i].cost.mean]
+
+
+def fronts(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows on the Pareto front of each kind of network (`CNN`, `ViT`) that has one, by rising cost.
+
+    Networks of different kinds do not compete: a method on a ViT says nothing about the methods on a CNN. A kind
+    without an untrained network of its own has to exceed those of the other.
+    """
+    kinds = grouped(rows, lambda row: network_kind(row.first))
+    floors = [row for row in rows if row.first.method == "random_init"]
+    own = {kind for kind, part in kinds.items() if any(row.first.method == "random_init" for row in part)}
+    every = {kind: front_rows(part if kind in own else [*part, *floors]) for kind, part in kinds.items()}
+    return {kind: front for kind, front in sorted(every.items()) if front}
 
 
 def scored_trials(study: EntryStudy) -> list[TrialOutcome]:

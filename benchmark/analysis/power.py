@@ -18,7 +18,7 @@ import math
 
 from scipy.special import chdtri, nctdtrinc, ndtri, stdtrit
 
-from benchmark.analysis.differences import ALPHA
+from benchmark.analysis.statistics import ALPHA
 
 POWER = 0.8
 """The probability with which a difference is to be detected: the convention of Cohen 1988, section 2.4."""

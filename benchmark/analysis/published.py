@@ -108,5 +108,9 @@ def encoder_of(record: Record) -> str:
 
 def on_published_axes(record: Record) -> bool:
     """Whether a run can be drawn in the published figure: it was trained on ImageNet-100 at 224 px."""
-    name = record.dataset.name.lower().replace("-", "").replace("_", "")
-    return name in ("imagenet100", "in100") and record.config.get("image_size") == 224
+    return is_imagenet100(record.dataset.name) and record.config.get("image_size") == 224
+
+
+def is_imagenet100(dataset: str) -> bool:
+    """Whether a dataset's name is one of ImageNet-100's."""
+    return dataset.lower().replace("-", "").replace("_", "") in ("imagenet100", "in100")

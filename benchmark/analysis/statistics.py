@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CONFIDENCE = 0.95
+ALPHA = 0.05  # 1 - CONFIDENCE, without its rounding
 _ROUNDING = 1e-9  # a spread of this share of the mean is that of binary fractions
 
 
@@ -117,6 +118,23 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         largest = max(largest, min(1.0, (len(family) - rank) * p))
         adjusted[index] = largest
     return adjusted
+
+
+def holm_half_widths(summaries: Sequence[Summary], p_values: Sequence[float | None]) -> list[float | None]:
+    """Half the widths of the intervals that belong to Holm's test: each includes zero exactly where it does not reject.
+
+    The k-th step of m tests at the level 0.05 / (m - k + 1), and the first that does not reject is the last. A
+    difference has the confidence of the step that rejected it or, if none did, of that last step. One that was not
+    tested keeps its own 95% interval; of `p_values`, None stands for those, as in `holm`.
+    """
+    adjusted = holm(p_values)
+    family = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    steps = {index: rank for rank, (_, index) in enumerate(family)}
+    last = sum(p is not None and p < ALPHA for p in adjusted)
+    return [
+        simultaneous_half_width(summary, 1 if p is None else len(family) - min(steps[index], last))
+        for index, (summary, p) in enumerate(zip(summaries, adjusted, strict=True))
+    ]
 
 
 def probability_of_improvement(first: Sequence[float], second: Sequence[float]) -> float | None:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparability import grouped
 from benchmark.analysis.comparison import MIN_RESULT
-from benchmark.analysis.differences import ALPHA
 from benchmark.analysis.power import smallest_difference
 from benchmark.analysis.statistics import (
+    ALPHA,
     PairedDifference,
     Summary,
     holm,

@@ -19,6 +19,7 @@ from benchmark.analysis.probes import PROBES, probe_rows, probes_of
 from benchmark.analysis.run_columns import RUNS, RunRow
 from benchmark.errors import UserError
 from benchmark.files import write_atomically
+from benchmark.text import no_formula
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,12 @@ def runs(records: Sequence[tuple[Path, Record]], folder: Path, prices: Prices = 
 def costs(prices: Prices) -> pd.DataFrame:
     """One row per entry and step-cost record, with the columns of `COSTS`, in the records' order."""
     return frame(COSTS, [CostRow(cost, entry) for cost in prices.costs for entry in cost.entries])
+
+
+def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """The table for a CSV file, whose texts no spreadsheet takes for formulas; numbers stay as they are."""
+    texts = table.select_dtypes(exclude="number")
+    return table.assign(**{name: [no_formula(cell) for cell in texts[name]] for name in texts.columns})
 
 
 def relative(path: Path, folder: Path) -> str:
@@ -97,5 +104,5 @@ def write_leaderboard(
         rows = [row for comparison in every for row in probe_rows(comparison, probes)]
         tables[out_dir / "probes.csv"] = frame(PROBES, rows)
     for path, table in tables.items():
-        write_atomically(path, table.to_csv(index=False, float_format="%.8g", lineterminator="\n"))
+        write_atomically(path, without_formulas(table).to_csv(index=False, float_format="%.8g", lineterminator="\n"))
     return out_dir / name, out_dir / "runs.csv"

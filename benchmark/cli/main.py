@@ -22,6 +22,7 @@ from benchmark.cli.options import Device, Out
 from benchmark.cli.output import safe_output
 from benchmark.cli.results import app as results_app
 from benchmark.cli.run import app as run_app
+from benchmark.cli.submit import app as submit_app
 from benchmark.cli.sweep import app as sweep_app
 from benchmark.errors import UserError
 from benchmark.machine.launch import is_spokesman
@@ -65,7 +66,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
-for part in (run_app, cost_app, sweep_app, evaluate_app, results_app, lists_app, new_method_app):
+for part in (run_app, cost_app, sweep_app, submit_app, evaluate_app, results_app, lists_app, new_method_app):
     app.registered_commands += part.registered_commands
 
 

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from benchmark.records.schema import Record
 
 # The files that a report is made from; others change during a run.
-_SOURCES = ("record.json", "study.json", "breakdown.json", "glimpse.npz", "probes/*.json", "costs/*.json")
+_SOURCES = (
+    "record.json",
+    "study.json",
+    "breakdown.json",
+    "glimpse.npz",
+    "glimpses/*.npz",
+    "probes/*.json",
+    "costs/*.json",
+)
 _INTERVAL = 2.0  # seconds
 
 
@@ -88,7 +96,7 @@ def write_pages(
     out: Path,
     *,
     trials: bool = False,
-    pictures: bool = False,
+    pictures: bool | None = None,
     budget: str | None = None,
     hardware: str | None = None,
     predict: str | None = None,
@@ -97,7 +105,7 @@ def write_pages(
 
     Args:
         trials: include the runs of sweeps.
-        pictures: show images of other people's datasets.
+        pictures: show all images, or (False) only those that this project draws; None: those and the user's own files.
         budget: only the runs of this budget, written as for `bench run`; several limits select several budgets.
         hardware: what costs are wanted for, by its name; by default the hardware of the runs.
         predict: a longer budget, written likewise; figures then show what the ladders predict for it.

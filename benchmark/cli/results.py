@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.analysis.calibration import Prices
+    from benchmark.analysis.standings import Standing
     from benchmark.records.schema import Record
 
 app = typer.Typer()
@@ -33,8 +34,12 @@ def report(
     ] = None,
     hardware: Hardware = None,
     pictures: Annotated[
-        bool, typer.Option("--pictures", help="Show images of other people's datasets, too (shapes always are).")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--pictures/--no-pictures",
+            help="Show images of other people's datasets, too; or none, of your own files neither (shapes always are).",
+        ),
+    ] = None,
     predict: Annotated[
         str | None,
         typer.Option("--predict", help="Draw what the ladders predict for a longer budget, such as epochs=64."),
@@ -75,34 +80,39 @@ def leaderboard(
     prices, unread = read_prices(results, hardware)
     from benchmark.analysis import export, tables
 
-    short, notes = _short_board([record for _, record in records], prices, by)
+    short, notes, standings = _short_board([record for _, record in records], prices, by)
     if csv is not None:
         with writing(csv):
             tables.write_leaderboard(records, csv.parent, name=csv.name, by=by, prices=prices)
     for path, form in ((markdown, export.to_markdown), (latex, export.to_latex)):
         if path is not None:
             with writing(path):
-                write_atomically(path, form(short, notes))
+                write_atomically(path, form(short, notes, standings))
     for line in [*(f"skipped: {problem}" for problem in [*problems, *unread]), *notes]:
         typer.echo(line, err=True)
     written = [path for path in (csv, markdown, latex) if path is not None]
     for path in written:
         typer.echo(path)
     if runs:
-        typer.echo(tables.runs(records, Path.cwd(), prices).to_csv(index=False), nl=False)
+        typer.echo(tables.runs(records, Path.cwd(), prices).pipe(tables.without_formulas).to_csv(index=False), nl=False)
     elif not written:
         typer.echo(export.to_markdown(short), nl=False)
 
 
-def _short_board(records: Sequence[Record], prices: Prices, by: str | None) -> tuple[pd.DataFrame, list[str]]:
-    """The short leaderboard, and what its costs were measured by."""
+def _short_board(
+    records: Sequence[Record], prices: Prices, by: str | None
+) -> tuple[pd.DataFrame, list[str], list[Standing]]:
+    """The short leaderboard, what its costs were measured by, and the standing of each row."""
     from benchmark.analysis import export, tables
     from benchmark.analysis.comparison import comparisons
+    from benchmark.analysis.standings import standings
     from benchmark.report import step_costs
 
+    every = comparisons(records, prices)
     board = tables.leaderboard(records, prices)
+    words = standings(every)
     board = board if by is None else export.sorted_by(board, by)
-    return export.short(board), step_costs.sentences(comparisons(records, prices), prices)
+    return export.short(board), step_costs.sentences(every, prices), [words[place] for place in board.index]
 
 
 @app.command()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,15 +14,19 @@ import typer
 from benchmark.cli import options
 from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.cost import AFTER_BLOCK
+from benchmark.cli.job import Job, reporter_of
 from benchmark.cli.pages import write_pages
 from benchmark.cli.predict import PredictionRequest, predict
 from benchmark.cli.request import RunRequest, load_images
+from benchmark.cli.submissions import plan_on
+from benchmark.cli.submit_options import Wanted
 from benchmark.errors import FirstFailedError, GroupLostError, Interrupted, UserError
 from benchmark.experiment.entries import check_devices
 from benchmark.machine.devices import choose_device
 from benchmark.machine.interrupt import StopSignal
-from benchmark.machine.launch import find_world
+from benchmark.machine.launch import find_world, is_first_process
 from benchmark.records.cost import cost_path
+from benchmark.records.jobs import ELSEWHERE, read_job
 from benchmark.runs import bands
 from benchmark.runs.tracking import chosen_tools
 
@@ -51,6 +57,7 @@ def run(
     on_error: options.OnError = "fail",
     track: options.Track = None,
     quiet: options.Quiet = False,
+    job: Job = None,
 ) -> None:
     """Train and evaluate what is missing of an experiment; then write its leaderboard, figure and report."""
     tools = chosen_tools(track)
@@ -58,20 +65,30 @@ def run(
     request = RunRequest(
         config, methods, seeds, budget, settings, data, device, share, download, out, debug, costs, on_error
     )
-    records = _run(request, out, devices, quiet=quiet, track=tools)
+    records = _run(request, out, devices, quiet=quiet, track=tools, job=job)
     if not records:  # other processes have all of them
+        if job is not None and is_first_process():
+            raise typer.Exit(ELSEWHERE)
         return
     folder = out / records[0].experiment
-    write_pages([folder], folder / "report")
-    if not quiet:
-        typer.echo(f"leaderboard, figure and report: {folder / 'report'}")
+    if job is None:
+        write_pages([folder], folder / "report")
+        if not quiet:
+            typer.echo(f"leaderboard, figure and report: {folder / 'report'}")
     if any(record.status == "failed" for record in records):
         raise typer.Exit(1)
 
 
 def _run(
-    request: RunRequest, out: Path, devices: int | None = None, *, quiet: bool, track: tuple[str, ...] = ()
+    request: RunRequest,
+    out: Path,
+    devices: int | None = None,
+    *,
+    quiet: bool,
+    track: tuple[str, ...] = (),
+    job: Path | None = None,
 ) -> list[Record]:
+    only = None if job is None else read_job(job).key
     experiment, entries = request.read()  # most mistakes are found before the imports below
     world = find_world(devices)
     costs = request.cost_source(experiment, out, devices)
@@ -83,16 +100,25 @@ def _run(
     check_devices(experiment, entries, choose_device(request.device).type, world.size)
     ranks = join(request.device, world)  # from here on, this happens in every process
     several, first = ranks.size > 1, ranks.is_first
-    reporter = ConsoleReporter(quiet or not first)
+    reporter = reporter_of(job, quiet=quiet or not first)
     run_options = RunOptions(
-        out, request.device, request.share, plan=not quiet, debug=request.debug, track=track, costs=costs
+        out,
+        request.device,
+        request.share,
+        plan=not quiet and job is None,
+        debug=request.debug,
+        track=track,
+        costs=costs,
+        only=only,
     )
+    parent = None if job is None else os.getppid()  # which is gone where a node's manager was killed
     try:
         with reporter:
             spec, on_error = experiment.dataset, request.on_error
             load = partial(load_images, spec, request.data, reporter, download=request.download, on_error=on_error)
             dataset = ranks.in_turn(load) if request.download else load()
-            with StopSignal(reporter.say, patience=1.0 if several else 0.0) as stop_signal, ranks:
+            patience = 1.0 if several else 0.0
+            with StopSignal(reporter.say, patience, parent=parent, insist=job is None) as stop_signal, ranks:
                 group = ranks if several else None
                 records = run_experiment(experiment, entries, dataset, run_options, reporter, stop_signal, group)
     except Interrupted:
@@ -141,6 +167,10 @@ def plan(
         ),
     ] = None,
     figure: Annotated[Path | None, typer.Option(help="With --from: draw the prediction there, as SVG and PNG.")] = None,
+    on: Annotated[
+        str | None, typer.Option("--on", metavar="slurm|ray|local", help="Print the jobs of bench submit instead.")
+    ] = None,
+    cluster: Annotated[Path | None, typer.Option("--cluster", help="With --on: as of bench submit.")] = None,
 ) -> None:
     """Estimate what an experiment would take on this machine, or with --from what it would reach; trains nothing."""
     prediction = PredictionRequest.of(results, held_out, figure, keep=keep)
@@ -148,6 +178,18 @@ def plan(
         predict(RunRequest(config, methods, seeds, budget, settings), prediction)
         return
     reporter = ConsoleReporter()
+    if on is not None:
+        if keep:
+            raise UserError(
+                "--keep measures on this machine; for one of the cluster give the command bench submit --cost"
+            )
+        wanted = RunRequest(config, methods, seeds, budget, settings, data, device, True, download, out, False, costs)
+        plan_on(
+            Wanted(
+                replace(wanted, on_error=on_error), on, cluster, None, devices if devices > 1 else None, (), reporter
+            )
+        )
+        return
     if keep and (devices > 1 or costs is not None):
         other = "--devices" if devices > 1 else "--costs"
         raise UserError(f"--keep measures on one device, below --out; for {other} give the command bench cost")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.console import ConsoleReporter
+from benchmark.cli.job import Job
 from benchmark.cli.options import (
     Costs,
     Data,
@@ -78,6 +79,7 @@ def sweep(
         ),
     ] = None,
     worker: Annotated[int | None, typer.Option("--worker", hidden=True, help="Process of the caller.")] = None,
+    job: Job = None,
 ) -> None:
     """Try out settings of an experiment with Optuna; then write the study's table and report."""
     reporter = ConsoleReporter()
@@ -118,15 +120,23 @@ def sweep(
         running.stop_workers()
 
     # A worker stops, too, where its caller was killed.
-    stop_signal = StopSignal(announce, parent=worker)
+    parent = worker if job is None else os.getppid()
+    stop_signal = StopSignal(announce, parent=parent, insist=job is None)
     cost = sweep_cost(resolved, specs, dataset, source, chosen, ConsoleReporter(worker is not None).say)
     sweep_options = SweepOptions(out, storage, data, device, share, skip_bad=on_error == "skip")
     running = Sweep(resolved, dataset, sweep_options, reporter.say, stop_signal, cost)
-    _work(running, stop_signal, reporter, workers, worker)
+    _work(running, stop_signal, reporter, workers, worker, job)
 
 
-def _work(running: Sweep, stop_signal: StopSignal, reporter: ConsoleReporter, workers: int, worker: int | None) -> None:
-    """Runs the trials that are left, then writes table and report; a worker does the former alone.
+def _work(
+    running: Sweep,
+    stop_signal: StopSignal,
+    reporter: ConsoleReporter,
+    workers: int,
+    worker: int | None,
+    job: Path | None = None,
+) -> None:
+    """Runs the trials that are left, then writes table and report; a worker, and a job, does the former alone.
 
     Raises:
         typer.Exit: 130 after an interruption, 1 if a trial failed.
@@ -139,12 +149,14 @@ def _work(running: Sweep, stop_signal: StopSignal, reporter: ConsoleReporter, wo
             running.write()
             if workers > 1:
                 running.work_beside(workers, _worker_arguments(sys.argv[1:]))
-            failed = running.work() + running.confirm()
+            failed = running.work(wait=job is None) + running.confirm()
     except (Interrupted, KeyboardInterrupt):
         if worker is None:
             reporter.say("interrupted; the same command resumes from here")
         raise typer.Exit(130) from None
     record = running.write()
+    if job is not None:
+        raise typer.Exit(1 if failed else 0)
     reporter.study(record)
     write_pages([running.folder], running.folder / "report")
     reporter.say(f"table and report: {running.folder / 'trials.csv'}, {running.folder / 'report'}")

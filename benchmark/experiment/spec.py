@@ -11,6 +11,7 @@ from benchmark.cost.budget import BudgetSpec, parse_budget
 from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 from benchmark.evaluation.protocols import FURTHER, PROTOCOLS, TRANSFER
+from benchmark.experiment.cluster_spec import ClusterSpec
 from benchmark.experiment.explain import validate
 from benchmark.experiment.files import apply_setting, find_experiment, find_recipe, read_recipe, read_yaml
 from benchmark.parse import shortened
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST_NAME = 100
-_RESERVED = ("costs", "report", "tracking", "experiment.yaml", "study.json", "study.db", "trials.csv")
+_RESERVED = ("costs", "jobs", "report", "tracking", "experiment.yaml", "study.json", "study.db", "trials.csv")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # names of Windows
 
 
@@ -128,6 +129,7 @@ class Experiment(Config):
         evaluation: how encoders are probed.
         reference: the entry that the others are compared with, seed by seed; by default the first one of CNN-JEPA.
         targets: validation linear top-1 in percent; reports say how long training takes to reach each.
+        cluster: what each job of `bench submit` asks for; changes no result.
     """
 
     name: str
@@ -144,6 +146,7 @@ class Experiment(Config):
     evaluation: EvaluationSpec = EvaluationSpec()
     reference: str | None = None
     targets: tuple[Annotated[float, Field(gt=0, le=100)], ...] = ()
+    cluster: ClusterSpec = ClusterSpec()
 
     _named = field_validator("name")(check_name)
 

@@ -28,6 +28,11 @@ def choose_device(name: str) -> torch.device:
     return _candidates(name)[0]
 
 
+def device_count() -> int:
+    """Devices of this machine that can have a run each: its visible GPUs, or the CPU where there is none."""
+    return len(_candidates("auto"))
+
+
 def check_device_free(name: str) -> None:
     """Raises UserError unless a device of this name is free; of several, one is enough."""
     with take_device(name):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
-import subprocess
 from contextlib import suppress
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -15,6 +13,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from benchmark.machine.code import commit_here, output
 from benchmark.machine.devices import has_bfloat16
 from benchmark.records.cost import Hardware
 from benchmark.records.schema import Environment
@@ -27,7 +26,7 @@ _PACKAGES = (
 
 def describe(device: torch.device, devices: int, plugged: str | None = None) -> Environment:
     """The environment of a run on `devices` devices of one kind; `plugged` is the package of a plug-in's method."""
-    commit, dirty = _commit()
+    commit, dirty = commit_here()
     return Environment(
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
@@ -102,35 +101,6 @@ def _versions(packages: tuple[str, ...]) -> dict[str, str]:
     return versions
 
 
-@lru_cache
-def _commit() -> tuple[str | None, bool | None]:
-    """The commit of the source tree that this code runs from, and whether files differ from it; None outside of git."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        return None, None
-    commit = _output(["git", "-C", str(root), "rev-parse", "HEAD"])
-    status = _output(["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"])
-    return commit, None if status is None else bool(status)
-
-
-@lru_cache
-def code_state() -> str:
-    """The commit of the source tree, with a digest of what differs from it; empty outside of git."""
-    commit, dirty = _commit()
-    if not dirty:
-        return commit or ""
-    root = Path(__file__).parents[2]
-    changes = _output(["git", "-C", str(root), "diff", "HEAD"]) or ""
-    return f"{commit}+{hashlib.blake2b(changes.encode(), digest_size=8).hexdigest()}"
-
-
 def _driver() -> str | None:
-    output = _output(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
-    return output.splitlines()[0].strip() if output else None
-
-
-def _output(command: list[str]) -> str | None:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
+    answer = output(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
+    return answer.splitlines()[0].strip() if answer else None

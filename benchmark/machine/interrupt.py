@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, checked between training steps."""
+"""Ctrl-C, SIGTERM and what schedulers send, checked between training steps."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What asks a program to save and to end: a user, a closed terminal, a scheduler before a time limit."""
+
+
 class StopSignal:
-    """Catches SIGINT and SIGTERM while entered: the first sets `requested`, the second ends the program at once.
+    """Catches `SIGNALS` while entered: the first sets `requested`, a second SIGINT or SIGTERM ends the program at once.
+
+    SIGHUP stays ignored where it was, as under `nohup`.
 
     Args:
         patience: seconds after the first signal in which another one counts as the same. A terminal sends Ctrl-C to
             every process, and a launcher passes it on as well.
         parent: the process that this one works for. When it has ended, this one is to stop too.
         first: what the program does before it ends, in words.
+        insist: whether a second signal ends the program at once; a scheduler may send several.
     """
 
     def __init__(
@@ -30,8 +37,10 @@ class StopSignal:
         *,
         parent: int | None = None,
         first: str = "the state is saved after this step",
+        insist: bool = True,
     ) -> None:
         self._announce, self._patience, self._parent, self._first = announce, patience, parent, first
+        self._insist = insist
         self._received = False
         self._since = 0.0
         self._before: dict[signal.Signals, Any] = {}
@@ -52,7 +61,9 @@ class StopSignal:
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in SIGNALS:
+                if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                    continue
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
@@ -62,8 +73,10 @@ class StopSignal:
 
     def _handle(self, number: int, frame: object) -> None:
         if self._received:
-            if time.monotonic() - self._since >= self._patience:
+            ends = self._insist and number in (signal.SIGINT, signal.SIGTERM)
+            if ends and time.monotonic() - self._since >= self._patience:
                 raise KeyboardInterrupt
             return
         self._received, self._since = True, time.monotonic()
-        self._announce(f"interrupting: {self._first}; once more ends at once")
+        again = "; once more ends at once" if self._insist else ""
+        self._announce(f"interrupting: {self._first}{again}")

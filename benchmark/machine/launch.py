@@ -121,3 +121,9 @@ def is_spokesman() -> bool:
 
 def _launcher() -> Launcher | None:
     return next((launcher for launcher in LAUNCHERS if launcher.has_started_this()), None)
+
+
+def is_first_process() -> bool:
+    """Whether this process is the first of all that share a command."""
+    rank = next((os.environ[name] for name in ("RANK", "SLURM_PROCID") if _launcher() and name in os.environ), None)
+    return is_spokesman() if rank is None else rank == "0"

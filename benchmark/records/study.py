@@ -14,6 +14,7 @@ from pydantic import Field
 
 from benchmark.records.folder import read_all, read_part
 from benchmark.records.schema import Amount, Number, Part, Percent, Status
+from benchmark.text import no_formula
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,7 +174,11 @@ def trials_csv(study: StudyRecord) -> str:
             for run in trial.runs:
                 cells = run.model_dump(exclude={"linear_top1", "knn20", "curve"})
                 cells |= {"linear_validation_top1": run.linear_top1, "knn20_validation": run.knn20}
-                writer.writerow({**common, **cells, "flags": "; ".join(run.flags)})
+                writer.writerow(_for_csv({**common, **cells, "flags": "; ".join(run.flags)}))
             if not trial.runs:
-                writer.writerow(common)
+                writer.writerow(_for_csv(common))
     return text.getvalue()
+
+
+def _for_csv(cells: dict[str, Any]) -> dict[str, Any]:
+    return {name: no_formula(cell) for name, cell in cells.items()}

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from benchmark.analysis.comparison import Row, valid_rows
 from benchmark.report import style
-from benchmark.report.canvas import cost_unit, freeze, new_figure
+from benchmark.report.canvas import Caption, cost_unit, freeze, new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from benchmark.records.schema import Record
@@ -40,10 +41,14 @@ _PARTS = {
 }
 _FORWARD = ("encoder", "target_encoder", "head", "loss")
 
-TIME_CAPTION = "Means over the runs that were probed at their end."
-_STEP = (
-    "Means over profiled steps outside the timed run, each over a whole batch. The profiler waits for the device after "
-    "every part, so a bar is an upper bound of a real step."
+TIME_CAPTION = Caption("Total time by the runs' own clocks: means over the runs that were probed at their end.")
+APART = 0.2  # parts whose sum is farther from the measured step are flagged
+_STEP = "Profiled parts of a step, outside the timed runs; black lines: the step as measured{where}."
+_FLAGGED = " Pale bars miss it by more than {apart:.0%}: compare the shares of their parts, not their lengths."
+_DETAILS = (
+    "Means over profiled steps of a whole batch each. The profiler waits for the device after every part, so that "
+    "parts can take longer together than a step; they also do where the machine was busier than during the other "
+    "measurement."
 )
 _IN_FORWARD = {
     "encoder": "the encoder is the network that is trained and evaluated",
@@ -84,14 +89,37 @@ def time_shares(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -
     return _stacked(bars, _PHASES, unit, words, width)
 
 
+def measured_steps(rows: Sequence[Row]) -> dict[int, float]:
+    """Measured seconds per step, by `id` of the record: of the step-cost record, else by the run's own clock.
+
+    A step cost of other hardware than the runs' measures none of them.
+    """
+    measured = {}
+    for row in rows:
+        priced = row.price is not None and row.own_clock_ratio is not None
+        for record in row.records:
+            if priced and row.price is not None:
+                measured[id(record)] = row.price.seconds(1).median
+            elif record.ledger is not None and record.ledger.steps:
+                measured[id(record)] = record.ledger.training_time / record.ledger.steps
+    return measured
+
+
 def step_parts(
-    records: Sequence[Record], parts: Mapping[int, Mapping[str, float]], *, width: float = style.FULL_WIDTH
+    records: Sequence[Record],
+    parts: Mapping[int, Mapping[str, float]],
+    measured: Mapping[int, float],
+    *,
+    width: float = style.FULL_WIDTH,
 ) -> Figure | None:
     """The time of a training step by part: one stacked bar per entry, the mean over its runs.
+
+    A black line marks the measured step. Where the parts do not add up to it, the bar is pale and names both.
 
     Args:
         records: of one comparison and one machine, so that all steps are over as many images.
         parts: seconds of a step by part, by `id` of the record; a part without a name of its own counts as other.
+        measured: seconds of a step, by `id` of the record (`measured_steps`).
 
     Returns:
         The figure; None if no run has any parts.
@@ -105,7 +133,19 @@ def step_parts(
             bars.append((row, _mean(known, _PARTS)))
     if not bars:
         return None
-    return _stacked(bars, _PARTS, 1e-3, "Time of a training step (milliseconds)", width)
+    steps = {id(row): step for row, _ in bars if (step := _measured_step(row, parts, measured)) is not None}
+    return _stacked(bars, _PARTS, 1e-3, "Time of a training step (milliseconds)", width, steps)
+
+
+def _measured_step(row: Row, parts: Mapping[int, Mapping[str, float]], measured: Mapping[int, float]) -> float | None:
+    """The mean measured step of the row's runs that have parts; None if none was measured."""
+    known = [measured[id(r)] for r in row.records if id(r) in parts and id(r) in measured]
+    return sum(known) / len(known) if known else None
+
+
+def _apart(total: float, step: float | None) -> bool:
+    """Whether the parts of a step do not add up to the measured one."""
+    return step is not None and abs(total - step) > APART * step
 
 
 def _named(parts: Mapping[str, float]) -> dict[str, float]:
@@ -124,8 +164,17 @@ def _mean(known: Sequence[Mapping[str, float]], names: Mapping[str, object]) -> 
 
 
 def _stacked(
-    bars: Sequence[Bar], names: Mapping[str, tuple[str, str]], unit: float, label: str, width: float
+    bars: Sequence[Bar],
+    names: Mapping[str, tuple[str, str]],
+    unit: float,
+    label: str,
+    width: float,
+    steps: Mapping[int, float] | None = None,
 ) -> Figure:
+    """Stacked bars; `steps` are measured totals in seconds, by `id` of the row."""
+    from matplotlib.patches import Patch
+
+    steps = steps or {}
     bars = sorted(bars, key=lambda bar: sum(bar[1].values()))
     used = {name: look for name, look in names.items() if any(seconds[name] > 0 for _, seconds in bars)}
     columns = len(used) if width > 4 and len(used) < 5 else 4 if width > 4 else 2
@@ -137,17 +186,53 @@ def _stacked(
             lengths = [seconds[name] / unit for _, seconds in bars]
             axes.barh(range(len(bars)), lengths, left=left, height=0.66, color=colour, label=words, linewidth=0.3)
             left = [start + length for start, length in zip(left, lengths, strict=True)]
+        _mark_measured(axes, [(steps.get(id(row)), total) for (row, _), total in zip(bars, left, strict=True)], unit)
         axes.set_yticks(range(len(bars)), [style.display(row.first.entry) for row, _ in bars])
         axes.set_xlabel(label)
         axes.grid(visible=False, axis="y")
-        figure.legend(loc="outside upper left", ncols=columns, frameon=False, fontsize=6.5, handlelength=1.0)
+        keys = [Patch(color=colour, label=words, linewidth=0.3) for words, colour in used.values()]
+        figure.legend(
+            handles=keys, loc="outside upper left", ncols=columns, frameon=False, fontsize=6.5, handlelength=1.0
+        )
         freeze(figure)
     return figure
 
 
-def step_caption(parts: Sequence[Mapping[str, float]]) -> str:
-    """What the bars are; only the parts that appear are explained."""
-    shown = {name for seconds_of in parts for name, seconds in seconds_of.items() if seconds > 0}
+def _mark_measured(axes: Axes, bars: Sequence[tuple[float | None, float]], unit: float) -> None:
+    """A black line at each measured step; bars (measured in seconds, length in units) that miss it become pale."""
+    flagged = []
+    for place, (step, total) in enumerate(bars):
+        if step is None:
+            continue
+        axes.plot([step / unit] * 2, [place - 0.42, place + 0.42], color="#000000", linewidth=1.6, zorder=5)
+        if _apart(total * unit, step):
+            flagged.append(place)
+            text = f"parts {total:.0f}, step {step / unit:.0f}"
+            axes.annotate(
+                text, (max(total, step / unit), place), (4, 0), textcoords="offset points", va="center", fontsize=6.5
+            )
+    for container in axes.containers:
+        for place in flagged:
+            container[place].set_alpha(0.35)
+    if flagged:
+        axes.set_xlim(0.0, 1.28 * max(max(total, (step or 0.0) / unit) for step, total in bars))
+
+
+def step_caption(
+    records: Sequence[Record], parts: Mapping[int, Mapping[str, float]], measured: Mapping[int, float], where: str
+) -> Caption:
+    """What the bars are; only the parts that appear are explained.
+
+    Args:
+        records, parts, measured: as of `step_parts`.
+        where: what the steps were measured by.
+    """
+    rows = [(row, [_named(parts[id(r)]) for r in row.records if id(r) in parts]) for row in valid_rows(records)]
+    totals = [
+        (sum(_mean(known, _PARTS).values()), _measured_step(row, parts, measured)) for row, known in rows if known
+    ]
+    shown = {name for _, known in rows for seconds in known for name in seconds if seconds[name] > 0}
     words = [text for name, text in _IN_FORWARD.items() if name in shown]
     divided = f" In the forward pass, {'; '.join(words)}." if words else ""
-    return _STEP + divided + (_UNDIVIDED if "forward" in shown else "")
+    flagged = _FLAGGED.format(apart=APART) if any(_apart(*pair) for pair in totals) else ""
+    return Caption(_STEP.format(where=where) + flagged, _DETAILS + divided + (_UNDIVIDED if "forward" in shown else ""))

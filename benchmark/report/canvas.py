@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparability import grouped
@@ -54,6 +55,14 @@ def freeze(figure: Figure) -> None:
 
 
 @dataclass(frozen=True)
+class Caption:
+    """What a figure shows, in at most two lines of the page, and how to read it in detail."""
+
+    text: str
+    details: str = ""
+
+
+@dataclass(frozen=True)
 class Picture:
     """A figure in the page.
 
@@ -69,22 +78,26 @@ class Picture:
     svg: str
     narrow: str
     title: str
-    caption: str
+    caption: Caption
     images: bool = False
     width: float = style.FULL_WIDTH
 
 
 def picture(
-    figure: Figure, narrow: Figure | None, out: Path, stem: str, title: str, caption: str, *, images: bool = False
+    figure: Figure, narrow: Figure | None, out: Path, stem: str, title: str, caption: Caption, *, images: bool = False
 ) -> Picture:
     """Writes a figure's files into `<out>/figures/`: at full width, and for a column if there is a narrow one."""
     svg, _ = save(figure, out / "figures" / stem)
-    small = "" if narrow is None else inline_svg(save(narrow, out / "figures" / f"{stem}-column")[0])
-    return Picture(f"figures/{stem}", inline_svg(svg), small, title, caption, images, figure.get_figwidth())
+    said = f"{title}. {caption.text}"
+    small = "" if narrow is None else inline_svg(save(narrow, out / "figures" / f"{stem}-column")[0], said)
+    return Picture(f"figures/{stem}", inline_svg(svg, said), small, title, caption, images, figure.get_figwidth())
 
 
-def inline_svg(path: Path) -> str:
-    """An SVG file of matplotlib as an element for an HTML page: scalable, with ids unique to the file."""
+def inline_svg(path: Path, said: str = "") -> str:
+    """An SVG file of matplotlib as an element for an HTML page: scalable, with ids unique to the file.
+
+    `said`: what a screen reader says in its place.
+    """
     text = path.read_text(encoding="utf-8")
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
@@ -93,7 +106,7 @@ def inline_svg(path: Path) -> str:
     prefix = re.sub(r"\W", "-", path.stem)
     body = re.sub(r'(<[^<>]*\sid=")', rf"\g<1>{prefix}-", body)
     body = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\g<1>{prefix}-", body)
-    return f'{head} role="img">{body}'
+    return f'{head} role="img" aria-label="{escape(said, quote=True)}">{body}'
 
 
 def cost_unit(seconds: Sequence[float], devices: int = 1, word: str = "Training") -> tuple[float, str]:
@@ -120,7 +133,9 @@ def far_above(value: float, rest: Sequence[float]) -> bool:
     return bool(rest) and value > max(rest) + max(max(rest) - min(rest), 3.0)
 
 
-def draw_front(axes: Axes, points: Sequence[tuple[float, float]], floor: float) -> list[tuple[float, float]]:
+def draw_front(
+    axes: Axes, points: Sequence[tuple[float, float]], floor: float, *, dashed: bool = False
+) -> list[tuple[float, float]]:
     """Draws a Pareto front as a step line and returns its corners; none without points.
 
     Args:
@@ -135,7 +150,11 @@ def draw_front(axes: Axes, points: Sequence[tuple[float, float]], floor: float) 
         corners += [(x, corners[-1][1])] if len(corners) > 1 else []
         corners.append((x, y))
     corners.append((axes.get_xlim()[1], corners[-1][1]))
-    axes.plot(*zip(*corners, strict=True), color="#b6bcc6", linewidth=2.2, solid_joinstyle="miter", zorder=1.8)
+    dashes = (0, (1.6, 0.8)) if dashed else "-"
+    axes.plot(
+        *zip(*corners, strict=True), color="#b6bcc6", linewidth=2.2, linestyle=dashes, solid_joinstyle="miter",
+        zorder=1.8,
+    )  # fmt: skip
     return corners
 
 

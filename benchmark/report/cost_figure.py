@@ -6,16 +6,18 @@ from dataclasses import replace
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+from benchmark.analysis.comparability import network_kind
 from benchmark.analysis.comparison import MIN_RESULT, Row
-from benchmark.analysis.fronts import compared_cost, front_rows, own_time_limit
+from benchmark.analysis.fronts import compared_cost, fronts, own_time_limit
 from benchmark.analysis.published import on_published_axes
 from benchmark.records.budgets import budget_kind, budget_text, is_cost_budget
 from benchmark.report import style
 from benchmark.report.axis_limits import set_limits
-from benchmark.report.canvas import cost_unit, draw_front, freeze, ladders, new_figure
+from benchmark.report.canvas import Caption, cost_unit, draw_front, freeze, ladders, new_figure
 from benchmark.report.labels import Box, Label, place, segment
 from benchmark.report.plot import Plot
 from benchmark.report.published_figure import draw_points
+from benchmark.report.scored import accuracy_label, scored_weights
 from benchmark.text import listing
 
 if TYPE_CHECKING:
@@ -24,17 +26,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Fronts = dict[str, list[tuple[float, float]]]  # the corners of each Pareto front, by kind of network
+
 _MARKER, _SEED, _BAR, _LINE = 12.0, 4.0, 3.0, 1.0  # what a square pixel weighs for a label that covers it
 _LETTERS = 56  # of an axis label, that fit a panel
 
 _CAPTION = (
-    "{time} against linear top-1 on the test split. Large markers are means over seeds; small ones are seeds. A line "
-    "joins the budgets of one entry. From three seeds on, bars are 95% intervals{axes}; below, a bar without ends is "
-    "the sampling error of the test split, which does not include the variation between seeds. {clock} The grey line "
-    "is the Pareto front of the self-supervised means above every untrained network, whether or not they differ "
-    "significantly. Dashed lines are untrained networks, which cost nothing. Budgets of data and budgets of cost have "
-    "a panel each. If all entries were given the same time, they are side by side in order of accuracy, without an "
-    "axis of cost and without a front."
+    "{time} and accuracy of each entry: large markers are means over seeds, small ones seeds, lines join budgets. Grey "
+    "steps: {fronts} of the self-supervised means."
+)
+_DETAILS = (
+    "From three seeds on, bars are 95% intervals{axes}; below, a bar without ends is the sampling error of the test "
+    "split, which does not include the variation between seeds. {clock} {scored} No entry on a Pareto front is beaten "
+    "in both cost and accuracy by another of the same kind of network, and all exceed its untrained networks (dashed "
+    "lines, which cost nothing), whether or not the differences are significant. Budgets of data and budgets of cost "
+    "have a panel each. If all entries were given the same time, they are side by side in order of accuracy, without "
+    "an axis of cost and without a front."
 )
 _OWN = "Times are means over the runs with safe times; an entry without any is hollow and on no front."
 _CALIBRATED = (
@@ -44,18 +51,23 @@ _CALIBRATED = (
 _BOTH = " A panel that names no hardware below its axis has the times of the runs' own clocks. {own}"
 
 
-def caption(entries: Sequence[Row]) -> str:
-    """The caption of the figure of these rows: by which clock costs are, and who measured it."""
+def caption(entries: Sequence[Row]) -> Caption:
+    """The caption of the figure of these rows; its details say by which clock costs are, and who measured it."""
     paid = [row for rows in panels(entries).values() for row in rows if _has_paid(row)]
+    several = len({network_kind(row.first) for row in paid}) > 1
+    words = {"fronts": "the Pareto front of each kind of network" if several else "the Pareto front"}
+    scored = scored_weights([record for row in paid for record in row.measured])
     cost = next((row.price.cost for row in paid if row.price is not None), None)
     if cost is None:
-        return _CAPTION.format(time="Training time", axes=" on both axes", clock=_OWN)
+        details = _DETAILS.format(axes=" on both axes", clock=_OWN, scored=scored)
+        return Caption(_CAPTION.format(time="Training time", **words), details)
     doubts = f" That record is flagged ({listing(cost.flags)}): its costs are hollow and on no front." * bool(
         cost.flags
     )
     clock = _CALIBRATED.format(key=cost.key[:12], hardware=cost.hardware.text, doubts=doubts)
     clock += _BOTH.format(own=_OWN) if any(row.price is None for row in paid) else ""
-    return _CAPTION.format(time="Calibrated training time", axes=" of accuracy", clock=clock)
+    details = _DETAILS.format(axes=" of accuracy", clock=clock, scored=scored)
+    return Caption(_CAPTION.format(time="Calibrated training time", **words), details)
 
 
 def cost_vs_accuracy(entries: Sequence[Row], *, width: float = style.FULL_WIDTH) -> Figure:
@@ -74,18 +86,18 @@ def cost_vs_accuracy(entries: Sequence[Row], *, width: float = style.FULL_WIDTH)
     wide = width > 4
     with style.applied():
         shape = {"columns": len(parts)} if wide else {"rows": len(parts)}
-        height = (0.56 * width if wide else 0.86 * width) if len(parts) == 1 or wide else 1.6 * width
+        height = (0.56 * width if wide else 0.86 * width) if len(parts) == 1 or wide else 1.9 * width
         figure, axes = new_figure(width, height, **shape)
         plots = _plots(parts, axes)
         ends = [end for plot in plots for end in plot.axes.get_ylim()]
         for plot in plots:  # one scale of accuracy for all panels, so that one can look across
             plot.axes.set_ylim(min(ends), max(ends))
-        fronts = [_draw_panel(plot) for plot in plots]
+        drawn = [_draw_panel(plot) for plot in plots]
         freeze(figure)
-        for plot, front in zip(plots, fronts, strict=True):
+        for plot, steps in zip(plots, drawn, strict=True):
             theirs = draw_points(plot.axes) if plot.published else []
-            labels = [*_labels(plot, front), *(label for label, _ in theirs)]
-            place(plot.axes, labels, [*_obstacles(plot, front), *(obstacle for _, obstacle in theirs)])
+            labels = [*_labels(plot, steps), *(label for label, _ in theirs)]
+            place(plot.axes, labels, [*_obstacles(plot, steps), *(obstacle for _, obstacle in theirs)])
     return figure
 
 
@@ -124,7 +136,7 @@ def _plots(parts: Mapping[str, list[Row]], every: Sequence[Axes]) -> list[Plot]:
         )
         xlabel = f"{budget_text(plot.paid[0].first)} each" if plot.equal else _wrapped(label + _lines(plot))
         xlabel += "" if hardware is None else f"\n{_wrapped(f'on {hardware.text}')}"
-        axes.set(xlabel=xlabel, ylabel="Linear probe, test top-1 (%)")
+        axes.set(xlabel=xlabel, ylabel=accuracy_label("Linear", "test", [row.first for row in part]))
         set_limits(plot)
         _draw_key(plot)
         if len(parts) > 1:
@@ -158,14 +170,17 @@ def _has_paid(row: Row) -> bool:
     return row.first.method != "random_init" and (row.cost.mean or 0.0) > 0.0
 
 
-def _draw_panel(plot: Plot) -> list[tuple[float, float]]:
-    """Draws untrained networks, front and entries; returns the front's corners, none if all costs are equal."""
+def _draw_panel(plot: Plot) -> Fronts:
+    """Draws untrained networks, fronts and entries; returns each front's corners, none if all costs are equal."""
     for rungs in ladders(plot.floors):
         level = rungs[-1].accuracy.mean or 0.0
         plot.axes.axhline(level, color=style.FAINT, linewidth=0.8, dashes=(5, 3), zorder=1.5)
-    front = [] if plot.equal else [plot.at(row) for row in front_rows([*plot.paid, *plot.floors])]
-    floor = max((row.accuracy.mean or 0.0 for row in plot.floors), default=plot.axes.get_ylim()[0])
-    corners = draw_front(plot.axes, front, floor)
+    every = {} if plot.equal else fronts([*plot.paid, *plot.floors])
+    corners = {}
+    for kind, rows in every.items():
+        own = [row for row in plot.floors if network_kind(row.first) == kind] or plot.floors
+        floor = max((row.accuracy.mean or 0.0 for row in own), default=plot.axes.get_ylim()[0])
+        corners[kind] = draw_front(plot.axes, [plot.at(row) for row in rows], floor, dashed=kind == "ViT")
     for rungs in plot.ladders():
         _draw_entry(plot, rungs)
     return corners
@@ -249,8 +264,8 @@ def _draw_mean(plot: Plot, row: Row, colour: str, marker: str) -> None:
     )
 
 
-def _labels(plot: Plot, front: list[tuple[float, float]]) -> list[Label]:
-    """Labels for each entry's last rung, for the untrained networks and for the front."""
+def _labels(plot: Plot, steps: Fronts) -> list[Label]:
+    """Labels for each entry's last rung, for the untrained networks and for the fronts."""
     left, right = plot.axes.get_xlim()
     top = plot.axes.get_ylim()[1]
     labels = []
@@ -264,12 +279,14 @@ def _labels(plot: Plot, front: list[tuple[float, float]]) -> list[Label]:
     for rungs in ladders(plot.floors):
         y = rungs[-1].accuracy.mean or 0.0
         labels.append(Label(style.display(rungs[-1].first.entry), left, y, style.FAINT, along=right))
-    if front:
-        labels.append(Label("Pareto front", right, front[-1][1], style.FAINT))
+    several = len({network_kind(row.first) for row in plot.paid}) > 1
+    for kind, corners in steps.items():
+        name = f"{kind} front" if several else "Pareto front"
+        labels.append(Label(name, corners[-2][0], corners[-1][1], style.FAINT, along=right))
     return labels
 
 
-def _obstacles(plot: Plot, front: list[tuple[float, float]]) -> list[tuple[Box, float]]:
+def _obstacles(plot: Plot, steps: Fronts) -> list[tuple[Box, float]]:
     """Boxes that labels should not cover, in display coordinates, with the weight of a square pixel."""
     dot = plot.axes.figure.dpi / 72
     left, right = plot.axes.get_xlim()
@@ -294,5 +311,6 @@ def _obstacles(plot: Plot, front: list[tuple[float, float]]) -> list[tuple[Box, 
                 add([(x - reach, y), (x + reach, y)], 1.2, _BAR)
     for floor in plot.floors:
         add([(left, floor.accuracy.mean or 0.0), (right, floor.accuracy.mean or 0.0)], 1.0, _LINE)
-    add(front, 1.4, _LINE)
+    for corners in steps.values():
+        add(corners, 1.4, _LINE)
     return boxes

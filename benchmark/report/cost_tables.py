@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.columns import row_values
 from benchmark.analysis.leaderboard_columns import LEADERBOARD, BoardRow
-from benchmark.analysis.published import DESCRIPTION, REPOSITORY, published, published_of
+from benchmark.analysis.published import DESCRIPTION, REPOSITORY, on_published_axes, published, published_of
 from benchmark.analysis.relative import ENCODERS, relative_times, total_cost
 from benchmark.report.tables import (
     Cell,
@@ -36,7 +36,9 @@ def cost_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
         return None
     rows.sort(key=lambda row: row.cost.mean or 0.0)
     cells = [_cost_cells(row, row_values(LEADERBOARD, BoardRow(comparison, row)), machines) for row in rows]
-    return make_table(cells, *(cells[0].keys() - {"Entry", "Times", "Machine"}), drop_empty=True)
+    own_clock = {"Training"} if comparison.step_cost is not None else set()
+    folded = {"Total", "Energy", "Data wait", "Power", "Machine", "Parameters"} | own_clock
+    return make_table(cells, *(cells[0].keys() - {"Entry", "Times", "Machine"}), drop_empty=True, folded=folded)
 
 
 def _cost_cells(row: Row, values: dict[str, Any], machines: Sequence[str]) -> dict[str, Cell]:
@@ -61,7 +63,7 @@ def _cost_cells(row: Row, values: dict[str, Any], machines: Sequence[str]) -> di
 
 
 def relative_table(comparison: Comparison, machines: Sequence[str]) -> Table | None:
-    """Training and total time relative to CNN-JEPA's with each encoder, next to published ratios.
+    """Training and total time relative to CNN-JEPA's with each encoder; on ImageNet-100, next to published ratios.
 
     Calibrated, there is no total: probes and set-up are no steps. None under a budget of cost and without a row of
     CNN-JEPA.
@@ -71,14 +73,15 @@ def relative_table(comparison: Comparison, machines: Sequence[str]) -> Table | N
         return None
     encoders = {name: text for name, text in ENCODERS.items() if any(row.training[name] is not None for row in rows)}
     priced = comparison.step_cost is not None
+    theirs = on_published_axes(comparison.first)
     cells = [
         {
             "Entry": row_cell(times.row),
             "Calibrated" if priced else "Training": number_cell(times.row.cost.mean, duration),
             **{f"÷ {text}": _ratio(times.training[name]) for name, text in encoders.items()},
             **({} if priced else _totals(times, encoders)),
-            "Published": _published_cell(times.row.first, REPOSITORY),
-            "Published elsewhere": _published_cell(times.row.first, DESCRIPTION),
+            **({"Published": _published_cell(times.row.first, REPOSITORY)} if theirs else {}),
+            **({"Published elsewhere": _published_cell(times.row.first, DESCRIPTION)} if theirs else {}),
             "Times": times_cell(times.row, *times.bases),
             "Machine": machine_cell(times.row, machines),
         }

@@ -8,7 +8,8 @@ from benchmark.analysis.comparability import is_vit
 from benchmark.analysis.comparison import MIN_RESULT, Row, valid_rows
 from benchmark.analysis.statistics import summarise
 from benchmark.report import style
-from benchmark.report.canvas import cost_unit, far_above, freeze, new_figure
+from benchmark.report.canvas import Caption, cost_unit, far_above, freeze, new_figure
+from benchmark.report.scored import accuracy_label, images_learnt_from, scored_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,13 +26,24 @@ _Entries = list[tuple[Row, list[Curve]]]
 _PANELS = {"linear_top1": "Linear probe", "knn200": "kNN, k = 200"}
 _MATCH = 0.01  # two notes of one evaluation differ in progress by less than this
 
-CAPTION = (
-    "Validation accuracy of the primary encoder during the runs: the mean over seeds, each seed as a thin line, and "
-    "from three seeds on the 95% interval of the mean as a band. Dashed lines are vision transformers. The probes "
-    "during a run may use fewer images than the final ones, so a curve need not end at the table's value. A point in "
-    "the middle is not the result of a shorter budget, whose learning-rate schedule would have ended there."
+_CAPTION = "Validation accuracy during the runs: means over seeds, each seed as a thin line{probes}."
+_DETAILS = (
+    "From three seeds on, a band is the 95% interval of the mean. Dashed lines are vision transformers. {scored} A "
+    "point in the middle is not the result of a shorter budget, whose learning-rate schedule would have ended there."
 )
 NO_CURVES = "No learning curves: each run was evaluated only once."
+
+
+def caption(records: Sequence[Record]) -> Caption:
+    """The caption of the figure of these records: how its probes differ from those of the tables."""
+    during, final = images_learnt_from(records)
+    probes = ""
+    if during is not None and final is not None and during < final:
+        probes = (
+            f". The probes learn from {during:,} of the {final:,} training images that the final ones have, so curves "
+            "need not end at the tables' values"
+        )
+    return Caption(_CAPTION.format(probes=probes), _DETAILS.format(scored=scored_weights(records)))
 
 
 def curve(record: Record, history: Sequence[Mapping[str, Any]], score: str) -> Curve:
@@ -119,16 +131,18 @@ def learning_curves(
     if not times:
         return None
     unit, label = cost_unit(times)
+    records = [record for record, _ in runs]
+    during, _ = images_learnt_from(records)
     with style.applied():
         wide = width > 4
         shape = {"columns": 2} if wide else {"rows": 2}
         figure, axes = new_figure(width, (0.42 if wide else 1.35) * width, sharex=True, **shape)
         for axis, (score, title) in zip(axes, _PANELS.items(), strict=True):
-            axis.set_title(title)
+            axis.set_title(title if during is None else f"{title}, {during:,} training images")
             if wide or axis is axes[-1]:
-                axis.set_xlabel("Training time" + label[label.index(" (") :])
+                axis.set_xlabel("Training time by own clocks" + label[label.index(" (") :])
             if not wide or axis is axes[0]:
-                axis.set_ylabel("Validation top-1 (%)")
+                axis.set_ylabel(accuracy_label("", "validation", records))
             panels[score] = _set_height(axis, panels[score])
             for row, curves in panels[score]:
                 _draw_curves(axis, row, curves, unit)

@@ -10,8 +10,9 @@ from benchmark.analysis.comparability import tags_of
 from benchmark.analysis.comparison import MIN_RESULT, Comparison, Row
 from benchmark.analysis.differences import Difference, all_pairs, differences, tuning_differences
 from benchmark.analysis.relative import cost_ratio
+from benchmark.analysis.standings import self_supervised
 from benchmark.records.schema import UNCHANGED
-from benchmark.report.summary import name_of, self_supervised
+from benchmark.report.summary import name_of
 from benchmark.report.tables import Cell, Table, number_cell, row_cell
 from benchmark.text import listing, p_text, signed
 
@@ -22,7 +23,7 @@ _DIFFERENCES = (
     *("Entry", "Pairs", "Linear top-1 (points)", "p (Holm)", "Chance to be higher", "Verdict", "Cost (ratio)"),
 )
 _OPPOSITE = {"higher": "lower", "lower": "higher"}
-_VERDICTS = {"tie": "not significant"}
+_VERDICTS = {"tie": "not significantly different"}
 
 
 def differences_table(comparison: Comparison) -> Table | None:
@@ -62,10 +63,8 @@ def _difference_cells(pair: Difference) -> tuple[Cell, ...]:
 
 
 def _signed(pair: Difference, sign: float) -> str:
-    mean, width = pair.paired.mean, pair.paired.ci95
-    if mean is None:
-        return ""
-    return signed(sign * mean, width)
+    mean = pair.paired.mean
+    return "" if mean is None else signed(sign * mean, pair.half_width)
 
 
 def _verdict(pair: Difference) -> str:

@@ -10,27 +10,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.report import style
-from benchmark.report.canvas import new_figure
+from benchmark.report.canvas import Caption, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from benchmark.report.run_files import MethodViews
 
-_HIDDEN = np.array([246, 246, 248], dtype=np.uint8)  # of masked cells: nearly white
+# Of masked cells: a light grey on white paper, a dark one on a dark page.
+_HIDDEN = np.array([128, 128, 128, 24], dtype=np.uint8)
 _LARGEST = 96  # pixels of a picture's side, so that a page stays small
 _GAP = 0.06  # between two pictures, in parts of one
 
+_FIRST = "The first training images; views before masks."
 _SEEN = (
-    "The first images of the training split; views before masks. “Visible” is the encoder's input; “to predict” is "
-    "where its prediction is compared with the target encoder's features. Features are shown by their first three "
-    "principal components as red, green and blue, fitted to the targets: similar colours are similar features. The "
-    "prediction is shown with the same components, only where the loss uses it."
+    f"{_FIRST} The prediction, from what is visible, is compared with the target features where it is drawn; similar "
+    "colours are similar features."
 )
-_RECONSTRUCTED = (
-    "The first images of the training split; views before masks. “Visible” is the encoder's input; “reconstructed” has "
-    "the predicted pixels in what is hidden, with each cell's own mean and contrast, which the method does not predict."
+_FEATURES = (
+    "“Visible” is the encoder's input; “to predict” is where its prediction is compared with the target encoder's "
+    "features. Features are shown by their first three principal components as red, green and blue, fitted to the "
+    "targets. The prediction is shown with the same components, only where the loss uses it."
 )
+_RECONSTRUCTED = f"{_FIRST} “Visible” is the encoder's input; “reconstructed” has the predicted pixels."
+_PIXELS = "Each reconstructed cell has its own mean and contrast, which the method does not predict."
 _VIEWS = "The first images of the training split, and the method's views of them."
 
 
@@ -42,10 +45,10 @@ def seen(views: MethodViews, *, width: float = style.FULL_WIDTH) -> Figure:
     size = min(_LARGEST, max(tiles.shape[1] for _, tiles in rows))
     gap = max(1, round(_GAP * size))
     step = size + gap
-    canvas = np.full((len(rows) * step - gap, shown * step - gap, 3), 255, dtype=np.uint8)
+    canvas = np.zeros((len(rows) * step - gap, shown * step - gap, 4), dtype=np.uint8)  # gaps are transparent
     for row, (_, tiles) in enumerate(rows):
         for column in range(shown):
-            tile = _resized(tiles[column], size)
+            tile = _resized(_opaque(tiles)[column], size)
             canvas[row * step : row * step + size, column * step : column * step + size] = tile
     margin = 1.15  # inches for the rows' names
     with style.applied():
@@ -62,15 +65,15 @@ def seen(views: MethodViews, *, width: float = style.FULL_WIDTH) -> Figure:
     return figure
 
 
-def caption(views: MethodViews) -> str:
+def caption(views: MethodViews) -> Caption:
     """What the figure shows; masks and features are explained only if there are any."""
     if "reconstruction" in views:
-        return _RECONSTRUCTED
-    return _SEEN if "context" in views else _VIEWS
+        return Caption(_RECONSTRUCTED, _PIXELS)
+    return Caption(_SEEN, _FEATURES) if "context" in views else Caption(_VIEWS)
 
 
 def _rows(views: MethodViews) -> list[tuple[str, Any]]:
-    """The rows' names and pictures, each `(B, side, side, 3)` as uint8."""
+    """The rows' names and pictures, each `(B, side, side, 3 or 4)` as uint8."""
     names = sorted(
         (name for name in views if name.startswith("view_") and name[5:].isdecimal()), key=lambda name: int(name[5:])
     )
@@ -97,12 +100,19 @@ def _colours(features_BhwC: Any) -> Any:
     return np.rint(255 * np.clip(np.nan_to_num(features_BhwC), 0, 1)).astype(np.uint8)
 
 
+def _opaque(pixels_BHWC: Any) -> Any:
+    """The pictures with an alpha channel."""
+    if pixels_BHWC.shape[-1] == 4:
+        return pixels_BHWC
+    return np.concatenate([pixels_BHWC, np.full_like(pixels_BHWC[..., :1], 255)], axis=-1)
+
+
 def _masked(pixels_BHWC: Any, cells_Bhw: Any) -> Any:
     """The pictures with all but some cells blanked."""
     side = pixels_BHWC.shape[1:3]
     rows, columns = (np.arange(n) * cells // n for n, cells in zip(side, cells_Bhw.shape[1:], strict=True))
     kept_BHW = cells_Bhw[:, rows][:, :, columns]
-    return np.where(kept_BHW[..., None], pixels_BHWC, _HIDDEN)
+    return np.where(kept_BHW[..., None], _opaque(pixels_BHWC), _HIDDEN)
 
 
 def _resized(tile_HWC: Any, size: int) -> Any:

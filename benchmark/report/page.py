@@ -16,7 +16,7 @@ from benchmark.errors import UserError
 from benchmark.files import write_atomically
 from benchmark.records.budgets import budget_text
 from benchmark.report import published_figure as published
-from benchmark.report import step_costs, style
+from benchmark.report import style
 from benchmark.report.canvas import picture
 from benchmark.report.run_files import read_run_files
 from benchmark.report.sections import section
@@ -43,7 +43,7 @@ def write_report(
     *,
     looked_in: Sequence[Path] = (),
     studies: Sequence[tuple[Path, StudyRecord]] = (),
-    pictures: bool = False,
+    pictures: bool | None = None,
     prices: Prices = NO_PRICES,
     predict: tuple[str, float] | None = None,
 ) -> Path:
@@ -55,7 +55,7 @@ def write_report(
         problems: a line for each file that could not be read; the report names it.
         looked_in: the folders that were searched; named if there are no records.
         studies: files of sweeps with their records; each gets a section and a table `trials-<study>.csv`.
-        pictures: show the images of other people's datasets, too, and not only those that this project draws.
+        pictures: whether images are shown; None: those that this project draws, and the user's own files.
         prices: the step-cost records.
         predict: kind and limit of a longer budget; a figure then shows what the ladders predict for it.
 
@@ -103,7 +103,6 @@ def _context(
             section(rungs, found, files, out, prices=prices, longer=longer, alone=len(every_ladder) == 1)
             for rungs in every_ladder
         ],
-        "calibrated": step_costs.CALIBRATED,
         "studies": study_sections(studies, out),
         "published": published_numbers,
         "limits": limits(every, [*problems, *probes_of(found)[1], *files.problems], prices),

@@ -9,8 +9,9 @@ import numpy as np
 from benchmark.analysis.prediction import LEVEL
 from benchmark.records.budgets import unit_text
 from benchmark.report import style
-from benchmark.report.canvas import far_above, freeze, new_figure
+from benchmark.report.canvas import Caption, far_above, freeze, new_figure
 from benchmark.report.curves import spread_out
+from benchmark.report.scored import accuracy_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,14 +26,14 @@ _NAMES_FROM = 0.15  # of the room right of the longer budget
 NO_CHECK = "These records cannot check the prediction: that needs an entry with at least four rungs."
 
 
-def caption(prediction: Prediction) -> str:
-    """What the figure shows, and how far its intervals can be trusted."""
+def caption(prediction: Prediction) -> Caption:
+    """What the figure shows; its details say how far its intervals can be trusted."""
     check = prediction.check
     trust = NO_CHECK if check is None else f"Predicting the longest rung from the shorter ones: {check.sentence}."
-    return (
-        f"Linear top-1 on the test split over the budget. Markers joined by lines are measured: means over seeds, and "
-        f"seeds. Dashed lines are a prediction for {prediction.target_text}, by a saturating power law through each "
-        f"entry's rungs; bands are its {LEVEL:.0%} intervals for a measured accuracy. {trust}"
+    return Caption(
+        f"Solid: measured means over seeds, and seeds. Dashed: a prediction for {prediction.target_text}; bands are "
+        f"its {LEVEL:.0%} intervals for a measured accuracy.",
+        f"The prediction is a saturating power law through each entry's rungs. {trust}",
     )
 
 
@@ -45,7 +46,9 @@ def prediction_figure(prediction: Prediction, width: float = style.FULL_WIDTH) -
     with style.applied():
         figure, (axes,) = new_figure(width, (0.5 if width > 4 else 0.86) * width)
         unit = unit_text(prediction.ladder.kind)
-        axes.set(xlabel=f"Budget ({unit})", ylabel="Linear probe, test top-1 (%)", xscale="log")
+        axes.set(
+            xlabel=f"Budget ({unit})", ylabel=accuracy_label("Linear", "test", [prediction.ladder.first]), xscale="log"
+        )
         _set_limits(axes, shown, prediction.target, 0.22 if width > 4 else 0.5)
         budgets = {budget for entry in shown for budget in (*entry.source.budgets, entry.target)}
         axes.set_xticks(sorted(budgets), [f"{budget:g}" for budget in sorted(budgets)])

@@ -1,12 +1,15 @@
-"""A figure and a table of published numbers: hollow and grey, so that none looks like a run of this project."""
+"""A figure and a table of published numbers: hollow, so that none looks like a run of this project.
+
+They appear only where the experiment is theirs: on ImageNet-100 at 224 px.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.analysis.published import DESCRIPTION, REPOSITORY, PublishedRun, published
+from benchmark.analysis.published import DESCRIPTION, REPOSITORY, PublishedRun, on_published_axes, published
 from benchmark.report import style
-from benchmark.report.canvas import freeze, new_figure
+from benchmark.report.canvas import Caption, freeze, new_figure
 from benchmark.report.labels import Box, Label, place
 from benchmark.report.tables import Cell, Table, make_table, number_cell
 
@@ -18,15 +21,13 @@ if TYPE_CHECKING:
 
     from benchmark.records.schema import Record
 
-GREY = "#8b93a1"
 
-
-def caption() -> str:
+def caption() -> Caption:
     """What the published points are."""
     source = published()[REPOSITORY]
-    return (
-        "Published by others, not measured here; on a ResNet-50 where no network is named. Source: "
-        f"{source.citation}. {source.conditions}"
+    return Caption(
+        "Published by others, not measured here; on a ResNet-50 where no network is named.",
+        f"Source: {source.citation}. {source.conditions}",
     )
 
 
@@ -52,14 +53,16 @@ def name_of(run: PublishedRun) -> str:
 
 
 def belongs(records: Sequence[Record]) -> bool:
-    """Whether published numbers suit these records: CNN-JEPA and another published method are among them."""
+    """Whether published numbers suit these records: CNN-JEPA and another published method on their images and size."""
+    if not records or not all(map(on_published_axes, records)):
+        return False
     methods = {record.method for record in records}
     known = {run.method for source in published().values() for run in source.runs}
     return "cnn_jepa" in methods and len(methods & known) > 1
 
 
 def draw_points(axes: Axes) -> list[tuple[Label, tuple[Box, float]]]:
-    """Draws the published runs over device-hours, hollow and grey; returns labels and their obstacles.
+    """Draws the published runs over device-hours, hollow, in their methods' colours; returns labels and obstacles.
 
     The obstacles are in display coordinates, so the axes' limits have to be final.
     """
@@ -67,12 +70,11 @@ def draw_points(axes: Axes) -> list[tuple[Label, tuple[Box, float]]]:
     dot = axes.figure.dpi / 72
     for run in counted():
         x, y = run.device_hours or 0.0, run.linear_top1
-        axes.scatter(
-            [x], [y], s=20, marker="s" if run.vit else "o", facecolors="none", edgecolors=GREY, linewidths=0.8, zorder=2
-        )
+        colour, marker = style.colour(run.method), "s" if run.vit else "o"
+        axes.scatter([x], [y], s=20, marker=marker, facecolors="none", edgecolors=colour, linewidths=0.8, zorder=2)
         left, top = axes.transData.transform((x, y))
         box = Box.around(left, top, 3.4 * dot)
-        labels.append((Label(name_of(run), x, y, style.text_colour(GREY)), (box, 12.0)))
+        labels.append((Label(name_of(run), x, y, style.text_colour(colour)), (box, 12.0)))
     return labels
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Datasets that this project draws itself: any report may show their images.
 OWN_IMAGES = ("shapes",)
+# Datasets of the user's own files; their images are shown in the user's own report.
+_OWN_FILES = ("folder", "hdf5")
 
 MOST_VIEW_BYTES = 256 * 2**20
 """Bytes of all arrays of a `glimpse.npz`, which holds a few images."""
@@ -39,18 +41,26 @@ class RunFiles:
         histories: the lines of `history.jsonl`.
         parts: of `breakdown.json`: seconds of a step by part.
         views: of `glimpse.npz`: arrays by name.
-        withheld: datasets of other people's images, whose views were not read.
+        folders: of runs whose images may be shown.
+        withheld: datasets whose images are left out: other people's, or all where no pictures are wanted.
+        own: datasets of the user's own files whose images are shown.
     """
 
     histories: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     parts: dict[int, dict[str, float]] = field(default_factory=dict)
     views: dict[int, MethodViews] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    folders: dict[int, Path] = field(default_factory=dict)
     withheld: set[str] = field(default_factory=set)
+    own: set[str] = field(default_factory=set)
 
 
-def read_run_files(records: Sequence[tuple[Path, Record]], *, pictures: bool = False) -> RunFiles:
-    """Reads the files next to records; missing ones are no problem. `pictures`: views of other people's images, too."""
+def read_run_files(records: Sequence[tuple[Path, Record]], *, pictures: bool | None = None) -> RunFiles:
+    """Reads the files next to records; missing ones are no problem.
+
+    Args:
+        pictures: whether images are shown; None: those of this project's datasets and of the user's own files.
+    """
     files = RunFiles()
     for path, record in records:
         files.histories[id(record)] = []
@@ -61,16 +71,28 @@ def read_run_files(records: Sequence[tuple[Path, Record]], *, pictures: bool = F
         except ValueError as error:
             files.problems.append(str(error))
         views = path.with_name("glimpse.npz")
-        if not views.exists():
+        if not views.exists() and not path.with_name("glimpses").exists():
             continue
-        if record.dataset.name not in OWN_IMAGES and not pictures:
-            files.withheld.add(record.dataset.name)
+        name, mine = record.dataset.name, _of_own_files(record)
+        if name not in OWN_IMAGES and not (mine if pictures is None else pictures):
+            files.withheld.add(name)
+            continue
+        if mine:
+            files.own.add(name)
+        files.folders[id(record)] = path.parent
+        if not views.exists():
             continue
         try:
             files.views[id(record)] = read_views(views)
         except ValueError as error:
             files.problems.append(str(error))
     return files
+
+
+def _of_own_files(record: Record) -> bool:
+    """Whether a run's images are the user's own files."""
+    dataset = record.config.get("dataset")
+    return isinstance(dataset, dict) and dataset.get("name") in _OWN_FILES
 
 
 def read_parts(path: Path) -> dict[str, float] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import partial
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
@@ -17,13 +16,16 @@ from benchmark.analysis.probes import further_tables, probes_of
 from benchmark.analysis.published import on_published_axes
 from benchmark.records.budgets import budget_kind, budget_text, has_time_budget
 from benchmark.records.keys import EXTERNAL
-from benchmark.report import bars, cost_figure, curves, method_views, prediction_figure, style
-from benchmark.report.bars import step_parts, time_shares
-from benchmark.report.canvas import Picture, picture
+from benchmark.report import bars, cost_figure, curves, method_views, notes, prediction_figure, style
+from benchmark.report.bars import measured_steps, step_parts, time_shares
+from benchmark.report.canvas import Caption, Picture, picture
+from benchmark.report.cost_chart import chart_data
 from benchmark.report.cost_figure import cost_vs_accuracy
 from benchmark.report.cost_tables import cost_table, relative_table
 from benchmark.report.curves import learning_curves, only_points
 from benchmark.report.difference_tables import differences_table, pairs_table, tuning_table
+from benchmark.report.explorer import explorer_data
+from benchmark.report.explorer_files import read_explorer_files
 from benchmark.report.method_views import seen
 from benchmark.report.published_figure import caption as published_caption
 from benchmark.report.step_costs import hardware_note, hardware_table
@@ -74,7 +76,7 @@ def section(
         letter = ascii_uppercase[index % 26]
         ending = suffix + (f"-{letter.lower()}" if len(groups) > 1 else "")
         own = [] if joined else _main(records, rungs, out, ending)
-        machines.append({"letter": letter, "main": own, **_machine(records, files, out, ending)})
+        machines.append({"letter": letter, "main": own, **_machine(records, rungs, files, out, ending)})
     ordered = in_reading_order(rungs)
     lead = ordered[0]
     leads = {budget_kind(rung.first): rung for rung in reversed(ordered)}  # the largest of each kind
@@ -94,6 +96,9 @@ def section(
         "machines": machines,
         "seen": _seen(lead, files, out, suffix),
         "withheld": dataset if dataset in files.withheld else "",
+        "own_images": dataset if dataset in files.own else "",
+        "explorer": _explorer(lead, files),
+        "chart": chart_data(rungs, list(groups), prices),
         "runs": runs_table(shown, out),
     }
 
@@ -104,13 +109,14 @@ def _board(
     """The tables of one comparison; None for those that would be empty."""
     reference = reference_of(comparison)
     pairs, unpaired = pairs_table(comparison)
+    calibrated = comparison.step_cost is not None
+    rows, relative = leaderboard_table(comparison, machines), relative_table(comparison, machines)
     return {
         "title": budget_text(comparison.first) or "No budget recorded",
         "key": comparison.key,
-        "calibrated": comparison.step_cost is not None,
-        "rows": leaderboard_table(comparison, machines),
+        "rows": rows,
         "costs": cost_table(comparison, machines),
-        "relative": relative_table(comparison, machines),
+        "relative": relative,
         "reference": "" if reference is None else name_of(reference),
         "differences": differences_table(comparison),
         "tuning": tuning_table(comparison),
@@ -121,6 +127,15 @@ def _board(
             (f"{table.protocol} on {table.dataset}", further_table(table))
             for table in further_tables(comparison, probes)
         ],
+        "notes": {
+            "rows": notes.leaderboard(rows),
+            "relative": notes.relative(relative, calibrated=calibrated),
+            "costs": notes.costs(calibrated=calibrated),
+            "differences": notes.DIFFERENCES,
+            "tuning": notes.TUNING,
+            "pairs": notes.PAIRS,
+            "targets": notes.targets(calibrated=calibrated),
+        },
     }
 
 
@@ -143,13 +158,17 @@ def _main(records: Sequence[Record], rungs: Sequence[Comparison], out: Path, suf
     rows = [own[id(record)] for record in records if id(record) in own]
     if not any(row.measured and row.first.method != EXTERNAL for row in rows):
         return []  # nobody knows what encoders trained elsewhere cost
-    theirs = f" Hollow and grey markers: {published_caption()}" if all(map(on_published_axes, records)) else ""
+    text = cost_figure.caption(rows)
+    if all(map(on_published_axes, records)):
+        text = Caption(
+            text.text, f"{text.details} Hollow markers: {published_caption().text} {published_caption().details}"
+        )
     return _drawn(
         lambda width: cost_vs_accuracy(rows, width=width),
         out,
         f"cost_vs_accuracy{suffix}",
         "Cost and accuracy",
-        cost_figure.caption(rows) + theirs,
+        text,
     )
 
 
@@ -169,19 +188,15 @@ def _predicted(rungs: Sequence[Comparison], longer: Sequence[Prediction], out: P
     return pictures
 
 
-def _machine(records: Sequence[Record], files: RunFiles, out: Path, suffix: str) -> dict[str, Any]:
+def _machine(
+    records: Sequence[Record], rungs: Sequence[Comparison], files: RunFiles, out: Path, suffix: str
+) -> dict[str, Any]:
     """The runs of one machine: its name, its own figures, a note on missing ones, its environment."""
     largest = in_reading_order(comparisons(records))[0].records
-    shown = f" Shown: {budget_text(largest[0])}." if len({budget_text(record) for record in records}) > 1 else ""
+    shown = f", {budget_text(largest[0])}" if len({budget_text(record) for record in records}) > 1 else ""
     pictures: list[Picture] = []
-    for figure in FIGURES:
-        pictures += _drawn(
-            lambda width, figure=figure: figure.draw(largest, files, width),  # type: ignore[misc]
-            out,
-            f"{figure.stem}{suffix}",
-            figure.title,
-            figure.caption(largest, files) + shown,
-        )
+    for stem, title, draw, caption in machine_figures(largest, [row for rung in rungs for row in rung.rows], files):
+        pictures += _drawn(draw, out, f"{stem}{suffix}", title + shown, caption)
     return {
         "name": f"{machine_text(records[0])}, {records[0].environment.visible_cores} cores",
         "pictures": pictures,
@@ -190,53 +205,64 @@ def _machine(records: Sequence[Record], files: RunFiles, out: Path, suffix: str)
     }
 
 
-@dataclass(frozen=True)
-class MachineFigure:
-    """A figure of the runs of one machine under one budget: its file, its title, how it is drawn, its caption.
+MachineFigure = tuple[str, str, "Callable[[float], Figure | None]", Caption]  # stem, title, drawn at a width, caption
 
-    `draw` gets the records, the files next to them and a width in inches; None means that there is nothing to draw.
-    """
 
-    stem: str
-    title: str
-    draw: Callable[[Sequence[Record], RunFiles, float], Figure | None]
-    caption: Callable[[Sequence[Record], RunFiles], str]
+def machine_figures(records: Sequence[Record], rows: Sequence[Row], files: RunFiles) -> list[MachineFigure]:
+    """The figures of the runs of one machine under one budget; `rows` have their prices."""
+    histories = _histories(records, files)
+    steps = measured_steps(rows)
+    priced = any(row.price is not None and row.own_clock_ratio is not None for row in rows)
+    by = " by `bench cost`" if priced else " in the runs"
+    return [
+        (
+            "learning_curves",
+            "Learning curves",
+            lambda width: learning_curves(histories, width=width),
+            curves.caption(records),
+        ),
+        ("time", "Where the total time went", lambda width: time_shares(records, width=width), bars.TIME_CAPTION),
+        (
+            "step",
+            "Where the time of a step goes",
+            lambda width: step_parts(records, files.parts, steps, width=width),
+            bars.step_caption(records, files.parts, steps, by),
+        ),
+    ]
 
 
 def _histories(records: Sequence[Record], files: RunFiles) -> list[tuple[Record, list[dict[str, Any]]]]:
     return [(record, files.histories.get(id(record), [])) for record in records]
 
 
-FIGURES = (
-    MachineFigure(
-        "learning_curves",
-        "Learning curves",
-        lambda records, files, width: learning_curves(_histories(records, files), width=width),
-        lambda *_: curves.CAPTION,
-    ),
-    MachineFigure(
-        "time",
-        "Where the total time went",
-        lambda records, _, width: time_shares(records, width=width),
-        lambda *_: bars.TIME_CAPTION,
-    ),
-    MachineFigure(
-        "step",
-        "Where the time of a step goes",
-        lambda records, files, width: step_parts(records, files.parts, width=width),
-        lambda records, files: bars.step_caption([files.parts[id(r)] for r in records if id(r) in files.parts]),
-    ),
-)
-
-
 def _drawn(
-    draw: Callable[[float], Figure | None], out: Path, stem: str, title: str, caption: str, *, images: bool = False
+    draw: Callable[[float], Figure | None], out: Path, stem: str, title: str, caption: Caption, *, images: bool = False
 ) -> list[Picture]:
     """A figure at the widths of a page and of a column; empty if there is nothing to draw."""
     wide = draw(style.FULL_WIDTH)
     if wide is None:
         return []
     return [picture(wide, draw(style.COLUMN_WIDTH), out, stem, title, caption, images=images)]
+
+
+def _explorer(comparison: Comparison, files: RunFiles) -> str:
+    """The explorer's data: of each entry the first run that kept something for it."""
+    explored = []
+    entries: set[str] = set()
+    for row in valid_rows(comparison.records):
+        for record in row.records if row.first.entry not in entries else ():
+            if (folder := files.folders.get(id(record))) is None:
+                continue
+            try:
+                kept = read_explorer_files(folder)
+            except ValueError as error:
+                files.problems.append(str(error))
+                continue
+            if kept is not None:
+                explored.append((row, record, kept))
+                entries.add(row.first.entry)
+                break
+    return explorer_data(explored)
 
 
 def _seen(comparison: Comparison, files: RunFiles, out: Path, suffix: str) -> list[Picture]:
@@ -254,7 +280,8 @@ def _seen(comparison: Comparison, files: RunFiles, out: Path, suffix: str) -> li
         while stem in used:
             stem += "-2"
         used.add(stem)
-        caption = f"Seed {record.seed}, run {record.key[:8]}. {method_views.caption(views)}"
+        known = method_views.caption(views)
+        caption = Caption(f"Seed {record.seed}, run {record.key[:8]}. {known.text}", known.details)
         pictures += _drawn(
             lambda width, views=views: seen(views, width=width),  # type: ignore[misc]
             out,

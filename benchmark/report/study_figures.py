@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparison import MIN_RESULT
@@ -59,7 +60,7 @@ def effect_plots(effects: Sequence[Effect], study: EntryStudy, *, span: float = 
         for axis, effect in zip(axes, shown, strict=False):
             axis.set_title(f"{style.display(study.entry)}: {_short(effect.name, study.entry)}")
             if effect.listed or not effect.numeric:
-                _draw_levels(axis, effect)
+                _draw_levels(axis, effect, log=study.parameters[effect.name].log)
             else:
                 xs, ys = zip(*((level.value, score) for level in effect.levels for score in level.scores), strict=True)
                 axis.scatter(xs, ys, s=9, color=style.COLOURS["cnn_jepa"], alpha=0.6, linewidths=0, zorder=3)
@@ -83,13 +84,28 @@ def _grid(width: float, height: float, rows: int, columns: int) -> tuple[Figure,
     return figure, list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
 
 
-def _draw_levels(axes: Axes, effect: Effect) -> None:
+def level_places(effect: Effect, log: bool) -> tuple[list[float], float]:
+    """The place of each value on the axis, and the smallest distance of two.
+
+    Numbers are at their values (logarithms of those of a logarithmic parameter), so that a slope is one; words are one
+    apart.
+    """
+    if not effect.numeric:
+        return [float(place) for place in range(len(effect.levels))], 1.0
+    values = [float(level.value) for level in effect.levels]
+    places = [math.log10(value) for value in values] if log and min(values) > 0 else values
+    gaps = [abs(b - a) for a, b in itertools.pairwise(sorted(places)) if b != a]
+    return places, min(gaps, default=1.0)
+
+
+def _draw_levels(axes: Axes, effect: Effect, *, log: bool) -> None:
     colour = style.COLOURS["cnn_jepa"]
     means = []
-    _draw_undetectable(axes, effect)
-    for x, level in enumerate(effect.levels):
+    places, gap = level_places(effect, log)
+    _draw_undetectable(axes, effect, places, gap)
+    for x, level in zip(places, effect.levels, strict=True):
         count = len(level.scores)
-        offsets = [0.0] if count == 1 else [_SPREAD * (2 * i / (count - 1) - 1) for i in range(count)]
+        offsets = [0.0] if count == 1 else [gap * _SPREAD * (2 * i / (count - 1) - 1) for i in range(count)]
         axes.scatter(
             [x + offset for offset in offsets], level.scores, s=8, color=colour, alpha=0.4, linewidths=0, zorder=3
         )
@@ -100,22 +116,22 @@ def _draw_levels(axes: Axes, effect: Effect) -> None:
                 elinewidth=0.9, zorder=4,
             )  # fmt: skip
     if effect.numeric and len(means) > 1:
-        axes.plot(*zip(*means, strict=True), color=colour, linewidth=0.8, alpha=0.6, zorder=2)
-    axes.set_xticks(range(len(effect.levels)), [level.text for level in effect.levels])
-    axes.set_xlim(-0.5, len(effect.levels) - 0.5)
+        axes.plot(*zip(*sorted(means), strict=True), color=colour, linewidth=0.8, alpha=0.6, zorder=2)
+    axes.set_xticks(places, [level.text for level in effect.levels])
+    axes.set_xlim(min(places) - 0.5 * gap, max(places) + 0.5 * gap)
     if max(len(level.text) for level in effect.levels) > 8:
         axes.tick_params(axis="x", labelrotation=20)
     axes.grid(visible=False, axis="x")
 
 
-def _draw_undetectable(axes: Axes, effect: Effect) -> None:
+def _draw_undetectable(axes: Axes, effect: Effect, places: Sequence[float], gap: float) -> None:
     """Grey bars around the reference's mean: differences from it that are too small for the seeds to detect."""
     if effect.reference is None or effect.reference.summary.mean is None:
         return
-    sizes = {effect.levels.index(pair.first): pair.detectable or 0.0 for pair in effect.tested}
+    sizes = {places[effect.levels.index(pair.first)]: pair.detectable or 0.0 for pair in effect.tested}
     lows = [effect.reference.summary.mean - size for size in sizes.values()]
     heights = [2 * size for size in sizes.values()]
-    axes.bar(list(sizes), heights, 0.5, lows, color=style.FAINT, alpha=0.2, linewidth=0, zorder=1)
+    axes.bar(list(sizes), heights, 0.5 * gap, lows, color=style.FAINT, alpha=0.2, linewidth=0, zorder=1)
 
 
 def _limits(effects: Sequence[Effect]) -> tuple[float, float]:

@@ -8,13 +8,14 @@ from urllib.parse import quote
 
 from benchmark.analysis.comparison import UNSAFE_TIMES
 from benchmark.analysis.findings import COMPARISONS, comparison_name, difference_text, finding, points_text, sentence
+from benchmark.analysis.published import is_imagenet100
 from benchmark.analysis.studies import Effect, Level, Pair, complete_trials, effects
 from benchmark.analysis.tables import relative
 from benchmark.files import write_atomically
 from benchmark.records.study import trials_csv, value_text
 from benchmark.report import study_figures as drawing
 from benchmark.report import style
-from benchmark.report.canvas import Picture, picture
+from benchmark.report.canvas import Caption, Picture, picture
 from benchmark.report.tables import Cell, Table, make_table, number_cell
 from benchmark.text import listing, p_text, with_interval
 
@@ -25,24 +26,30 @@ if TYPE_CHECKING:
     from benchmark.records.study import EntryStudy, PublishedScore, StudyRecord, TrialOutcome
 
 _EFFECTS = (
-    "Each small point is a run. Large points are means with their 95% interval over seeds (each seed the mean of its "
-    "runs with that value). All figures of one sweep have axes of the same length in points of accuracy. Scores are on "
-    "the validation split, which also chose the probe's regularisation, so that all of them are slightly too high."
+    "Validation accuracy by value: small points are runs, large ones means with their 95% interval over seeds (each "
+    "seed the mean of its runs with that value)."
+)
+_EFFECTS_DETAILS = (
+    "Values that are numbers have their places on the axis. All figures of one sweep have axes of the same length in "
+    "points of accuracy. The validation split also chose the probe's regularisation, so that all scores are slightly "
+    "too high."
 )
 _UNDETECTABLE = (
     " Grey bars around the mean of the experiment's own value: differences from it that are too small for these seeds "
     "to detect (power 80%, corrected)."
 )
-_MAP = "Mean score of all runs at each combination."
-_IMPORTANCE = "Optuna's estimate (PED-ANOVA) of how much each parameter decides whether a trial is among the best."
-_CURVES = (
+_MAP = Caption("Mean validation accuracy of all runs at each combination.")
+_IMPORTANCE = Caption(
+    "Optuna's estimate (PED-ANOVA) of how much each parameter decides whether a trial is among the best."
+)
+_CURVES = Caption(
     "A line per trial: the mean of its seeds. Thin grey lines are pruned trials. Trials that were evaluated only once "
     "are not drawn."
 )
 _NO_CURVES = "No learning curves: each trial was evaluated only once."
-_FRONT = (
-    "Validation accuracy over training time. Each large point is a trial, the mean of its runs; small points are runs. "
-    "Filled and numbered trials are on the Pareto front, the grey line: no other trial is both cheaper and better."
+_FRONT = Caption(
+    "Validation accuracy over training time: large points are trials, small ones their runs. Filled and numbered "
+    "trials are on the Pareto front (grey): no other trial is both cheaper and better."
 )
 
 
@@ -105,7 +112,7 @@ def _part(
         "sentences": sentences,
         "pictures": _pictures(study, entry_study, shown, out, span),
         "note": _NO_CURVES if drawing.only_points(entry_study) else "",
-        "levels": _levels_table(shown, study.published, entry_study.entry),
+        "levels": _levels_table(shown, study.published if is_imagenet100(study.dataset) else (), entry_study.entry),
         "comparisons": _comparisons_table(shown),
         "comparisons_note": COMPARISONS,
         "trials": _trials_table(entry_study, path.parent, out),
@@ -118,8 +125,9 @@ def _pictures(
     stem = _stem(f"study-{study.name}-{entry_study.entry}")
     # Of the samplers, this one minimises the cost as a second objective.
     front = drawing.trial_front(entry_study) if study.sampler == "nsga2" else None
-    drawn: list[tuple[Any, str, str, str]] = [(front, "front", "Accuracy and cost", _FRONT)]
-    caption = _EFFECTS + (_UNDETECTABLE if any(e.reference and e.tested for e in shown) else "")
+    drawn: list[tuple[Any, str, str, Caption]] = [(front, "front", "Accuracy and cost", _FRONT)]
+    grey = _UNDETECTABLE if any(e.reference and e.tested for e in shown) else ""
+    caption = Caption(_EFFECTS, _EFFECTS_DETAILS + grey)
     drawn.append((drawing.effect_plots(shown, entry_study, span=span), "effects", "Effects", caption))
     for number, (first, second) in enumerate(drawing.pairs_of(entry_study), 1):
         title = f"{first} and {second}"

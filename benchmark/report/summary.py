@@ -8,6 +8,7 @@ from benchmark.analysis.calibration import NO_PRICES
 from benchmark.analysis.comparability import backbone_text, differing_fields, grouped, machine_text, tags_of
 from benchmark.analysis.comparison import MIN_RANKED, MIN_RESULT, REFERENCES, Comparison, Row
 from benchmark.analysis.differences import Difference, all_pairs, declared_references, differences
+from benchmark.analysis.standings import not_worse, self_supervised
 from benchmark.analysis.values import commit_text, row_flags
 from benchmark.records.budgets import budget_text, fixed_cost
 from benchmark.records.schema import TUNED
@@ -35,15 +36,6 @@ def _seeds_of(row: Row) -> str:
     n, collapsed = len(row.measured), len(row.measured) - len(row.completed)
     counted = _seeds(n) if n == row.n else f"{n} of {_seeds(row.n)}"
     return f"{counted}, {collapsed} of them collapsed" if collapsed else counted
-
-
-def self_supervised(comparison: Comparison) -> list[Row]:
-    """The valid rows with a mean that are no reference, the most accurate first."""
-    return [
-        row
-        for row in comparison.rows
-        if row.accuracy.mean is not None and row.invalid is None and row.first.method not in REFERENCES
-    ]
 
 
 def question(comparison: Comparison) -> str:
@@ -86,6 +78,11 @@ def further_sentences(comparison: Comparison) -> list[str]:
     sentences = _against_reference(comparison)
     if collapsed := [row for row in self_supervised(comparison) if row.collapsed]:
         sentences.append("Collapsed and not ranked: " + listing(map(name_of, collapsed)) + ".")
+        if above := [row for row in collapsed if comparison.beats_random_init(row) == "yes"]:
+            sentences.append(
+                f"{listing(map(name_of, above))} collapsed and yet exceeded random init: collapse is judged by the "
+                "spread of the features during training, and a linear probe can still use what little is left of it."
+            )
     if unfinished:
         sentences.append("No result: " + listing(f"{name_of(row)} ({row.status})" for row in unfinished) + ".")
     return sentences
@@ -118,35 +115,31 @@ def _best(rows: Sequence[Row], comparison: Comparison) -> str:
         same = listing(f"{name_of(row)} ({with_interval(row.accuracy.mean, row.half_width)}%)" for row in equal)
         above = "" if len(equal) == len(rows) else ", above the other self-supervised entries"
         return f"{_where(comparison)}, the same linear top-1 is reached by {same}{above} ({status}{width})."
-    verb = (
-        "has the highest linear top-1 of the self-supervised entries:" if len(rows) > 1 else "reaches a linear top-1 of"
+    tail = f"({status}{width})"
+    if len(rows) == 1:
+        return f"{_where(comparison)}, {name_of(best)} reaches a linear top-1 of {reached}% {tail}."
+    alike = not_worse(best, rows[1:], comparison)
+    if not alike:
+        tested = all(pair.p is not None for pair in all_pairs(rows, differences(comparison)) if pair.row is best)
+        return (
+            f"{_where(comparison)}, {name_of(best)} has {'significantly ' * tested}the highest linear top-1 of the "
+            f"self-supervised entries: {reached}% {tail}."
+        )
+    return (
+        f"{_where(comparison)}, no self-supervised entry leads alone: {name_of(best)} at {reached}% is not "
+        f"significantly different from {listing(_alike(*pair) for pair in alike)} {tail}."
     )
-    text = f"{_where(comparison)}, {name_of(best)} {verb} {reached}% ({status}{width})"
-    return text + _open_order(best, rows[1:], comparison) + "."
 
 
-def _open_order(best: Row, others: Sequence[Row], comparison: Comparison) -> str:
-    """The rows that may be as good as the most accurate one: by the paired test if there is one, else by intervals."""
-    pairs = all_pairs([best, *others], differences(comparison))
-    tested = {id(pair.reference): pair for pair in pairs if pair.row is best and pair.p is not None}
-    alike = [row for row in others if id(row) in tested and tested[id(row)].verdict != "higher"]
-    floor = (best.accuracy.mean or 0.0) - (best.half_width or 0.0)
-    near = [
-        row for row in others if id(row) not in tested and (row.accuracy.mean or 0.0) + (row.half_width or 0.0) >= floor
-    ]
-    clauses = []
-    if alike:
-        named = listing(f"{name_of(row)} ({_tested(tested[id(row)])})" for row in alike)
-        clauses.append(f"in paired tests it is not significantly different from {named}")
-    if near:
-        whose = "those" if len(near) > 1 else "that"
-        clauses.append(f"its interval overlaps {whose} of {listing(map(name_of, near))}")
-    return f"; {', and '.join(clauses)}, so their order is open" if clauses else ""
+def _alike(row: Row, test: Difference | None) -> str:
+    """A row that is not significantly worse than the best, and what it was judged by."""
+    judged = "the intervals overlap" if test is None else _tested(test)
+    return f"{name_of(row)} at {with_interval(row.accuracy.mean)}% ({judged})"
 
 
 def _tested(pair: Difference) -> str:
-    """A tested difference with its 95% interval: without it, "not significantly different" would say little."""
-    return f"{signed(pair.paired.mean or 0.0, pair.paired.ci95)} points, p {p_text(pair.p or 0.0)}"
+    """A tested difference with its corrected interval: without it, "not significantly different" would say little."""
+    return f"{signed(pair.paired.mean or 0.0, pair.half_width)} points, p {p_text(pair.p or 0.0)}"
 
 
 def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
@@ -165,6 +158,11 @@ def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
     took = "took"
     if rows[0].price is not None:
         where, took = f" in calibrated time on {rows[0].price.cost.hardware.text}", "takes"
+    near = [row for row in here if row is not cheapest and _costs_alike(row, cheapest)]
+    if near:
+        alike = listing(f"{name_of(row)} ({duration(row.cost.mean)})" for row in [cheapest, *near])
+        least = ", the least of these entries" if len(near) + 1 < len(here) else ""
+        return [f"{alike} cost about the same to train{where}{least}."]
     also = "also " if cheapest is rows[0] else ""
     text = f"{name_of(cheapest)} is {also}the cheapest to train{where} ({duration(cheapest.cost.mean)})"
     less = [
@@ -179,6 +177,13 @@ def _cheapest(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
     ratio = (rows[0].cost.mean or 0.0) / (cheapest.cost.mean or 1.0)
     best = f"{name_of(rows[0])} {took} {duration(rows[0].cost.mean)}, {ratio:.1f} times as long"
     return [f"{text}; {best}{besides}."]
+
+
+def _costs_alike(row: Row, cheapest: Row) -> bool:
+    """Whether two costs have overlapping intervals, or read the same where there are none."""
+    reach = (row.cost.ci95 or 0.0) + (cheapest.cost.ci95 or 0.0)
+    near = (row.cost.mean or 0.0) - (cheapest.cost.mean or 0.0) <= reach
+    return near or duration(row.cost.mean) == duration(cheapest.cost.mean)
 
 
 def _against_random(rows: Sequence[Row], comparison: Comparison) -> str:
@@ -200,7 +205,7 @@ def _against_random(rows: Sequence[Row], comparison: Comparison) -> str:
     each = "; each entry with that of its own network" if own else ""
     parts = [
         f"higher, beyond the intervals: {verdicts['yes'] or 'none'}",
-        f"not different, as the intervals overlap: {verdicts['tie']}" if verdicts["tie"] else "",
+        f"not significantly different, as the intervals overlap: {verdicts['tie']}" if verdicts["tie"] else "",
         f"lower: {verdicts['no']}" if verdicts["no"] else "",
     ]
     return f"Compared with random init ({floor}{each}): " + "; ".join(part for part in parts if part) + "."

@@ -10,19 +10,20 @@ from urllib.parse import quote
 
 from benchmark.analysis.calibration import own_clock_text
 from benchmark.analysis.columns import row_values
-from benchmark.analysis.comparability import backbone_text, hardware_key, short_hash
+from benchmark.analysis.comparability import backbone_text, hardware_key, short_hash, tags_of
 from benchmark.analysis.comparison import UNSAFE_TIMES, Comparison, Row, row_key
 from benchmark.analysis.differences import median_time_to, targets_of
 from benchmark.analysis.leaderboard_columns import LEADERBOARD, BoardRow
 from benchmark.analysis.run_columns import RUNS, RunRow
 from benchmark.analysis.tables import relative
-from benchmark.analysis.values import commit_text
+from benchmark.analysis.values import commit_text, row_flags
 from benchmark.records.invalid import why_invalid
 from benchmark.report import style
+from benchmark.report.badges import badges
 from benchmark.text import duration, with_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from benchmark.analysis.probes import FurtherTable
@@ -41,6 +42,7 @@ class Cell:
         group: the row's group, by name; `anchor` in the group's first row.
         colour: of the swatch before the text, `#rrggbb`.
         note: small print behind the text.
+        badges: words with their explanations; in Markdown the words alone.
     """
 
     text: str
@@ -53,24 +55,38 @@ class Cell:
     colour: str = ""
     note: str = ""
     struck: bool = False
+    badges: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Table:
-    """Column heads and rows of cells; `numeric` columns are right-aligned."""
+    """Column heads and rows of cells; `numeric` columns are right-aligned.
+
+    `folded` columns do not fit: the page shows them on demand, row by row, and Markdown as columns.
+    """
 
     heads: tuple[str, ...]
     numeric: frozenset[int]
     rows: tuple[tuple[Cell, ...], ...]
+    folded: frozenset[int] = frozenset()
+
+    @property
+    def shown(self) -> list[int]:
+        """The places of the columns that are not folded."""
+        return [place for place in range(len(self.heads)) if place not in self.folded]
 
 
-def make_table(rows: Sequence[Mapping[str, Cell]], *numeric: str, drop_empty: bool = False) -> Table:
-    """A table of rows of cells by column head, of which some columns are `numeric`."""
+def make_table(
+    rows: Sequence[Mapping[str, Cell]], *numeric: str, drop_empty: bool = False, folded: Collection[str] = ()
+) -> Table:
+    """A table of rows of cells by column head, of which some columns are `numeric` and some `folded`."""
     heads = tuple(rows[0]) if rows else ()
     if drop_empty:
         heads = tuple(head for head in heads if any(row[head].text for row in rows))
-    places = frozenset(place for place, head in enumerate(heads) if head in numeric)
-    return Table(heads, places, tuple(tuple(row[head] for head in heads) for row in rows))
+    numbers, hidden = (
+        frozenset(place for place, head in enumerate(heads) if head in names) for names in (numeric, folded)
+    )
+    return Table(heads, numbers, tuple(tuple(row[head] for head in heads) for row in rows), hidden)
 
 
 def number_cell(value: float | None, text: Callable[[float], str]) -> Cell:
@@ -97,7 +113,13 @@ def leaderboard_table(comparison: Comparison, machines: Sequence[str]) -> Table:
     """The rows of one comparison, in their order; `machines` are hardware keys in the report's order."""
     rows = [_leaderboard_cells(comparison, row, machines) for row in comparison.shown]
     numeric = ("Rank", "n", "Linear top-1 (%)", "Top-5 (%)", "kNN-20 (%)", "kNN-200 (%)")
-    return make_table(rows, *numeric, "Calibrated", "Training", "Own clock", "Total", drop_empty=True)
+    folded = {*_FOLDED, *({"Training"} if any(row.price is not None for row in comparison.rows) else ())}
+    return make_table(rows, *numeric, "Calibrated", "Training", "Own clock", "Total", drop_empty=True, folded=folded)
+
+
+# Columns of the leaderboard that a page shows on demand, so that it is as wide as the text.
+_FOLDED = ("Top-5 (%)", "kNN-200 (%)", "Own clock", "Status", "Encoder", "Other encoder", "Backbone", "Machine")
+_BEATS = {"tie": "not significantly"}
 
 
 def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]) -> dict[str, Cell]:
@@ -105,14 +127,17 @@ def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]
     values, rank = row_values(LEADERBOARD, board_row), board_row.rank
     n = f"{row.n}" if len(row.completed) == row.n else f"{len(row.completed)} of {row.n}"
     other = values["other_linear_top1_mean"]
-    notes = "; ".join(filter(None, ("preliminary" if row.preliminary else "", values["tags"], values["flags"])))
+    words = ["preliminary"] if row.preliminary else []
+    words += [tag for record in row.records for tag in tags_of(record)] + row_flags(row)
+    words += [row.status] if row.status != "completed" else []
+    words = list(dict.fromkeys(words))
 
     def score(name: str, half_width: float | None) -> Cell:
         mean = values[f"{name}_mean"]
         return Cell(with_interval(mean, half_width), mean)
 
     cells = {
-        "Rank": Cell("") if rank is None else Cell(rank.text, rank.place),
+        "Rank": Cell("") if rank is None else Cell(f"{rank.place} (shared)" if rank.tie else rank.text, rank.place),
         "Entry": row_cell(row),
         "n": Cell(n, len(row.completed)),
         "Linear top-1 (%)": score("linear_top1", row.half_width),
@@ -120,7 +145,7 @@ def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]
         "Top-5 (%)": score("linear_top5", values["linear_top5_ci95"]) if row.first.dataset.classes > 5 else Cell(""),
         "kNN-20 (%)": score("knn20", values["knn20_ci95"]),
         "kNN-200 (%)": score("knn200", values["knn200_ci95"]),
-        "Beats random init": Cell(values["beats_random_init"]),
+        "Above random init": Cell(_BEATS.get(values["beats_random_init"], values["beats_random_init"])),
         "Calibrated": calibrated_cell(row),
         "Training": number_cell(values["training_time_mean"], duration),
         "Own clock": Cell(own_clock_text(row.own_clock_ratio), row.own_clock_ratio),
@@ -129,7 +154,7 @@ def _leaderboard_cells(comparison: Comparison, row: Row, machines: Sequence[str]
         "Encoder": Cell(values["encoder"]),
         "Other encoder": Cell("" if other is None else f"{values['other_encoder']} {other:.1f}", other),
         "Backbone": Cell(backbone_text(row.first)),
-        "Notes": Cell(notes),
+        "Notes": Cell("; ".join(words), badges=badges(words)),
         "Machine": machine_cell(row, machines),
     }
     # The notes say what was wrong, so they are not struck out.
@@ -214,7 +239,8 @@ def runs_table(found: Sequence[tuple[Path, Record]], out: Path) -> Table:
         rows.append({**cells, "Entry": replace(cells["Entry"], group=group, anchor=group not in seen)})
         seen.add(group)
     scores = ("Linear top-1 (%)", "kNN-200 (%)", "Validation top-1 (%)", "Final loss")
-    return make_table(rows, "Seed", *scores, "Training", "Total", "Images/s")
+    folded = ("kNN-200 (%)", "Total", "Images/s", "Commit")
+    return make_table(rows, "Seed", *scores, "Training", "Total", "Images/s", folded=folded)
 
 
 def _run_cells(path: Path, record: Record, out: Path) -> dict[str, Cell]:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from benchmark.files import write_atomically
+from benchmark.runs.explorer_views import write_masks
 from benchmark.runs.method_views import write_glimpse
 from benchmark.training.profile import breakdown, flops_per_step, ready_made_throughput
 
@@ -43,8 +44,11 @@ class Measurements:
             self._ready_made = ready_made_throughput(self._training)
 
     def _save_views(self) -> None:
-        path = self._folder / "glimpse.npz"
-        self._training.ranks.first(lambda: write_glimpse(path, self._training, self._dataset))
+        def save() -> None:
+            write_glimpse(self._folder / "glimpse.npz", self._training, self._dataset)
+            write_masks(self._folder, self._training.method, self._training.spec.seed)
+
+        self._training.ranks.first(save)
 
     def _save_breakdown(self) -> None:
         text = json.dumps(breakdown(self._training), indent=2) + "\n"

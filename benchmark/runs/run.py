@@ -14,13 +14,14 @@ from benchmark.cost.sources import sources
 from benchmark.data.datasets import first_images
 from benchmark.errors import Interrupted
 from benchmark.evaluation.collapse import collapse
-from benchmark.evaluation.evaluate import images_needed, point_subject, score_point
+from benchmark.evaluation.evaluate import images_needed, point_subject, ready, score_point
 from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.subject import probe_data
 from benchmark.files import write_atomically
 from benchmark.machine.ranks import Ranks
 from benchmark.records.seal import HISTORY_FILE
 from benchmark.runs.build import build_method, build_training, make_ledger
+from benchmark.runs.explorer_views import POOL, write_point
 from benchmark.runs.measure import Measurements
 from benchmark.runs.probing import ProbeClock
 from benchmark.runs.scores import History, final_metrics
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+    from torch import Tensor
 
     from benchmark.data.datasets import Dataset
     from benchmark.evaluation.subject import FrozenSubject
     from benchmark.experiment.run_spec import RunSpec
+    from benchmark.heartbeat import Claim
     from benchmark.machine.interrupt import StopSignal
     from benchmark.records.schema import Metrics, Status, TrialMetrics
     from benchmark.runs.progress import Reporter
@@ -66,6 +69,7 @@ class Run(Callbacks):
         ranks: all processes of the run; this one alone by default.
         should_prune: called at each evaluation point but the last.
         track: names of trackers; the same on all ranks.
+        claim: of its folder, on the first rank; checked before a state is saved.
 
     Attributes:
         memory: the peak of its training; probes are left out.
@@ -85,11 +89,13 @@ class Run(Callbacks):
         ranks: Ranks | None = None,
         should_prune: ShouldPrune = never_prune,
         track: Sequence[str] = (),
+        claim: Claim | None = None,
     ) -> None:
         self.ranks = ranks = ranks or Ranks(device)
         self.ledger = make_ledger(device, ranks.size)
         self.meter = Meter(sources(device, ranks.processes), lambda: self.ledger.training_time)
         self.spec, self.dataset, self.device, self.folder = spec, dataset, device, folder
+        self._claim = claim
         self._reporter, self._stop_signal, self._should_prune = reporter, stop_signal, should_prune
         self.memory = PeakMemory(device)
         self.method = build_method(spec, dataset, ranks)
@@ -186,6 +192,8 @@ class Run(Callbacks):
         if self.spec.budget.kind == "flops" and self.measurements is not None:
             with self.ledger.phase("warmup"):
                 self.measurements.count_flops()
+        with self.ledger.phase("evaluation"), self.memory.left_out():
+            self.ranks.first(lambda: self._show_untrained(training))
         ended = train(training, self, self.spec.experiment.evaluation.points)
         self.ledger.catch_up(self.ranks.slowest(self.ledger.training_time))
         self._write_history()
@@ -242,9 +250,27 @@ class Run(Callbacks):
         with self._probes.probing(title, self.images_of_points(1)) as watch:
             subject = point_subject(encoder, self.point_data, self.device, watch)
             scores = score_point(subject)
+            self._show(subject.encoder, math.floor(progress * points + 1e-9) / points, subject.train[0])
         if progress >= 1.0 and subject.encoder is encoder:
             self._at_end = subject  # the final scores take its features over
         return scores
+
+    def _show_untrained(self, training: Training) -> None:
+        """Writes what the explorer shows of the untrained network; not when the run resumes."""
+        if training.step == 0:
+            few = replace(self.point_data, pretraining=first_images(self.dataset.train, POOL).images)
+            self._show(ready(self.primary, few, self.device), 0.0)
+
+    def _show(self, encoder: Encoder, progress: float, known: Tensor | None = None) -> None:
+        """Writes what the explorer shows of the primary encoder at a point of progress; a failure is only named."""
+        if self.spec.purpose != "result":
+            return
+        normalise = self.probe_data.normalise
+        try:
+            percent = round(100 * progress)
+            write_point(self.folder, percent, self.method, encoder, self.dataset, normalise, self.spec.seed, known)
+        except (RuntimeError, ValueError) as error:
+            self._reporter.say(f"{self.folder}: no view for the explorer at {progress:.0%} ({error})")
 
     def should_prune(self, training: Training) -> bool:
         """Whether the run is pruned for its scores at the last evaluation point."""
@@ -257,6 +283,8 @@ class Run(Callbacks):
         self._tracker.follow(training.history)
 
     def _save(self, training: Training) -> None:
+        if self._claim is not None:
+            self._claim.check()
         state = State(
             key=self.spec.key,
             step=training.step,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from benchmark.experiment.entries import ResolvedEntry
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.experiment.spec import Experiment
+    from benchmark.heartbeat import Claim
     from benchmark.machine.interrupt import StopSignal
     from benchmark.machine.locks import DeviceLock
     from benchmark.records.schema import LedgerRecord, Record
@@ -54,6 +55,7 @@ class RunOptions:
         plan: try out each entry first, and print estimates.
         costs: where step costs are looked for, which give calibrated budgets their steps.
         track: names from `benchmark.runs.tracking.TOOLS`.
+        only: key of the one run that is trained, of those of the experiment; None for all.
     """
 
     out: Path
@@ -63,6 +65,7 @@ class RunOptions:
     debug: bool = False
     track: tuple[str, ...] = ()
     costs: CostSource | None = None
+    only: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ def run_experiment(
     specs = priced(specs, cost)
     if cost is not None:
         ranks.first(lambda: keep_beside(cost, options.out / experiment.name))
+    specs = specs if options.only is None else _only(specs, options.only)
     records, missing = _missing(specs, options, ranks)
     if not missing:
         if records and not _probe_further(experiment, records, dataset, options, reporter, stop_signal):
@@ -140,6 +144,17 @@ def run_experiment(
     if records:
         _probe_further(experiment, records, dataset, options, reporter, stop_signal)
     return records
+
+
+def _only(specs: list[RunSpec], key: str) -> list[RunSpec]:
+    """The run of this key."""
+    chosen = [spec for spec in specs if spec.key == key]
+    if not chosen:
+        raise UserError(
+            f"no run here has the key {key[:8]}: the configuration, the images or the step costs have changed since "
+            "the job was submitted; submit again"
+        )
+    return chosen
 
 
 def _missing(specs: list[RunSpec], options: RunOptions, ranks: Ranks) -> tuple[list[Record], list[RunSpec]]:
@@ -227,12 +242,14 @@ def execute(spec: RunSpec, context: RunContext, position: tuple[int, int] = (1, 
     """
     folder, ranks = spec.folder(context.options.out), context.ranks
     record: Record | None = None
+    claim: Claim | None = None
     # A full or read-only disk would fail every further run too; the last saved state is intact.
     with writing(folder, "a state saved before is kept"), ExitStack() as stack:
 
         def is_wanted() -> bool:
-            nonlocal record
-            if not stack.enter_context(folder_lock(folder)):
+            nonlocal record, claim
+            claim = stack.enter_context(folder_lock(folder))
+            if claim is None:
                 context.reporter.say(f"{folder}: is already running in another process; skipped")
                 return False
             record = finished_record(context.options.out, spec)  # by another process meanwhile
@@ -240,7 +257,7 @@ def execute(spec: RunSpec, context: RunContext, position: tuple[int, int] = (1, 
 
         wanted = ranks.first(is_wanted)
         if wanted:
-            record = _run_and_record(spec, context, folder, position)
+            record = _run_and_record(spec, context, folder, position, claim)
         if record is not None and record.status in FINAL_STATUSES:
             (folder / ".lock").unlink(missing_ok=True)  # while it is held, so that two processes never have it
     if record is not None and wanted:
@@ -248,17 +265,25 @@ def execute(spec: RunSpec, context: RunContext, position: tuple[int, int] = (1, 
     return record
 
 
-def _run_and_record(spec: RunSpec, context: RunContext, folder: Path, position: tuple[int, int]) -> Record | None:
-    """Trains one run and writes its record, however it ends; returns the record on the first rank."""
+def _run_and_record(
+    spec: RunSpec, context: RunContext, folder: Path, position: tuple[int, int], claim: Claim | None
+) -> Record | None:
+    """Trains one run and writes its record, however it ends; returns the record on the first rank.
+
+    Args:
+        claim: of the folder, on the first rank.
+    """
     ranks = context.ranks
     ranks.begin_run()
     context.was_shared()  # forgets what was before this run
     shared_at_start = context.is_shared()  # not seen later if the other process ends first
     started = now()
-    outcome = _run(spec, context, folder, position)
+    outcome = _run(spec, context, folder, position, claim)
     shared = context.was_shared() or shared_at_start
     shared_anywhere = ranks.finish_run(shared)  # None where a rank is gone
     if ranks.is_first:
+        if claim is not None:
+            claim.check()
         shared = shared if shared_anywhere is None else shared_anywhere
         record = make_record(spec, outcome, context.dataset, ranks, started=started, shared=shared)
         write_atomically(folder / "environment.json", record.environment.model_dump_json(indent=2) + "\n")
@@ -273,7 +298,7 @@ def _run_and_record(spec: RunSpec, context: RunContext, folder: Path, position: 
     return record if ranks.is_first else None
 
 
-def _run(spec: RunSpec, context: RunContext, folder: Path, position: tuple[int, int]) -> Outcome:
+def _run(spec: RunSpec, context: RunContext, folder: Path, position: tuple[int, int], claim: Claim | None) -> Outcome:
     """Builds, trains, tests and measures one run; an error inside becomes its outcome."""
     options, ranks, reporter = context.options, context.ranks, context.reporter
     run: Run | None = None
@@ -290,6 +315,7 @@ def _run(spec: RunSpec, context: RunContext, folder: Path, position: tuple[int, 
             ranks,
             context.should_prune,
             options.track,
+            claim,
         )
         reporter.run_started(spec, *position, run.resumed_at)
         status, message, metrics = run.train_and_test()

@@ -30,7 +30,7 @@ PrunerName = Literal["none", "median", "hyperband"]
 Seed = Annotated[int, Field(ge=0)]
 Bound = int | float
 _MANY = 64
-_FIXED_KEYS = ("name", "description", "entries", "seeds", "reference", "targets")
+_FIXED_KEYS = ("name", "description", "entries", "seeds", "reference", "targets", "cluster")
 
 
 class ParameterSpec(Config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -123,7 +124,7 @@ class EntryTrials:
         if not lock.is_dir():
             return False
         with folder_lock(lock) as free:
-            return free
+            return free is not None
 
     def can_be_waited_for(self, trial: FrozenTrial) -> bool:
         """Whether a running trial will end or be known to be dead: its worker has a lock here or a heartbeat."""
@@ -190,7 +191,7 @@ def _identity(space: Space, precision: str, dataset: Dataset) -> tuple[dict[str,
     Its number of trials and its other entries are not part of it.
     """
     _, (first,) = space.resolve(space.examples()[0])
-    varied = ("entries", "seeds", "reference", "targets")
+    varied = ("entries", "seeds", "reference", "targets", "cluster")
     experiment = {key: value for key, value in space.base.data.items() if key not in varied}
     identity = {
         "experiment": {**experiment, "name": None, "description": None},
@@ -245,7 +246,6 @@ def worker_lock(folder: Path) -> Iterator[str]:
 
 
 def _remove_lock(place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
     with suppress(OSError):
-        (place / ".lock").unlink()
-        place.rmdir()
         place.parent.rmdir()  # fails while another worker has its lock there

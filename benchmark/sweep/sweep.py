@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import benchmark
 from benchmark.errors import Interrupted
 from benchmark.experiment.run_spec import resolve_precision
+from benchmark.machine.code import own_code
 from benchmark.machine.devices import choose_device
 from benchmark.records.schema import TUNED, UNCHANGED, UNTUNED
 from benchmark.records.study import STUDY_FILE
@@ -210,10 +208,3 @@ class Sweep:
                 return [runs[0]._replace(spec=replace(tuned, tags=(*tags, UNCHANGED)))]
             runs.append(Confirmation(plain, f"{space.entry}, fresh seed {seed}", "the recipe itself"))
         return runs
-
-
-def own_code() -> dict[str, str]:
-    """The environment of a process that runs this very code, whatever else is installed or is in the folder."""
-    root = str(Path(benchmark.__file__).parents[1])
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}

@@ -75,6 +75,11 @@ EXECUTED: dict[str, dict[str, str]] = {
         "bench evaluate results/quickstart --protocols lowshot-v1,lowlevel-v1": "",
         "bench evaluate results/quickstart --protocols transfer-v1 --dataset digits": "",
     },
+    "clusters.md": {
+        "bench submit quickstart --on local --methods random_init": f"{_SMALL} --device cpu",
+        "bench leaderboard results/quickstart": "",
+        "bench report results/quickstart --out reports/mine": "",
+    },
     "comparing-your-method.md": {
         "bench plan mine.yaml": f"{_SMALL} --methods mine",
         "bench run mine.yaml": f"{_SMALL} --budget steps=2 --methods mine,random_init",
@@ -88,10 +93,26 @@ _SWEEP = "trains a whole sweep: tests/integration/test_sweep.py runs a small one
 _SPREAD = "needs results of several seeds: unit tests of cli make a study and runs"
 _CHECKPOINT = "needs somebody's weights and a dataset: tests/integration/test_foreign.py makes small ones"
 _EXPORT = "needs the folder of a run: tests/integration/test_export.py has one"
+_CLUSTER = "needs a cluster: tests/integration/test_submit_slurm.py starts one, on a small experiment"
 _HARDWARE = "another machine's measurement: unit tests of cli and report, with invented ones"
 _COST = "minutes of measurement: tests/integration/test_cost.py, on fewer images"
+_PAGES = "writes the committed pages: unit tests of report and cli write smaller ones"
 _LADDER = "needs a ladder of hours: unit tests of cli and report, with invented records"
 ONLY_READ: dict[str, str] = {
+    "pip install 'cnn-jepa-bench[slurm]'": "installs",
+    "bench submit quickstart --cluster site.yaml --on slurm --cost": _CLUSTER,
+    "bench plan quickstart --cluster site.yaml --on slurm": _CLUSTER,
+    "bench submit quickstart --cluster site.yaml --on slurm --dry-run": _CLUSTER,
+    "bench submit quickstart --cluster site.yaml --on slurm": _CLUSTER,
+    "bench status results/quickstart": _CLUSTER,
+    "bench cancel results/quickstart": _CLUSTER,
+    "bench submit --sweep mask_ratio --cluster site.yaml --on slurm": _CLUSTER,
+    "bench submit --evaluate results/quickstart --protocols lowshot-v1 --cluster site.yaml --on slurm": _CLUSTER,
+    "bench submit quickstart --on ray --address HOST:6379": "needs a cluster: tests/integration/test_submit_ray.py",
+    "bench report results/reference/cifar10-jpeg --out reports/cifar10-jpeg": _PAGES,
+    "bench report results/reference/quickstart --out reports/quickstart": _PAGES,
+    "bench report results/reference/ablations --out reports/ablations": _PAGES,
+    "bench data views --method cnn_jepa --dataset shapes --out views.png": "as in your-own-images.md",
     "make demo": "installs an environment and trains for minutes",
     "make test": "runs this test",
     "bench run quickstart --budget wall_clock=10m": f"{_HOURS}test_run.py, with two seconds",

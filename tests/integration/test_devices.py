@@ -157,7 +157,7 @@ def test_two_devices_leave_one_record_and_go_on_after_what_fails_on_both(bench: 
     assert record.ledger.energy is None
     (folder,) = (tmp_path / "two" / "tiny" / "ijepa").iterdir()
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "environment.json", "history.jsonl", "record.json", "glimpse.npz", "breakdown.json",
+        "config.yaml", "environment.json", "history.jsonl", "record.json", "glimpse.npz", "glimpses", "breakdown.json",
         "encoder.safetensors",
     }  # fmt: skip
     assert bench("run", config, "--device", "cpu", "--methods", "ijepa", "--out", tmp_path / "one")[0] == 0

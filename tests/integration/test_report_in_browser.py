@@ -97,7 +97,7 @@ def test_no_page_is_wider_than_the_window_and_nothing_is_cut_off(browser: Any, p
     assert browser.run("document.documentElement.scrollWidth") <= width
     # What is wider than the window scrolls inside a frame of its own.
     outside = browser.run(
-        "[...document.querySelectorAll('p, h1, h2, h3, h4, li, figure, figcaption, .scroll, .paper, .filter')]"
+        "[...document.querySelectorAll('main p, h1, h2, h3, h4, main li, figure, figcaption, .scroll, nav.bar')]"
         ".map(e => [e.getBoundingClientRect(), e.outerHTML.slice(0, 80)])"
         ".filter(([r, text]) => r.width && (r.right > innerWidth + 1 || r.left < 0)).map(([r, text]) => text)"
     )
@@ -128,31 +128,87 @@ def test_tables_sort_by_value_in_both_directions(browser: Any, page: Path) -> No
     assert names == browser.run(f"{SHOWN}.sort((a, b) => a.localeCompare(b))") and browser.errors == []
 
 
-def test_tables_filter_by_all_words(browser: Any, page: Path) -> None:
+FILTER = "document.querySelector('nav.bar input')"
+COUNT = "document.querySelector('nav.bar [role=status]').innerText"
+
+
+def write(browser: Any, text: str) -> list[str]:
+    """Writes into the page's filter; the leaderboard's rows that are left."""
+    browser.run(f"{{ const i = {FILTER}; i.value = {text!r}; i.dispatchEvent(new Event('input')); }}")
+    return list(browser.run(SHOWN))
+
+
+def test_one_filter_shows_rows_with_all_words_and_says_how_many_are_hidden(browser: Any, page: Path) -> None:
     browser.open(page)
-    field = f"document.querySelector('{LEADERBOARD}').previousElementSibling"
-
-    def write(text: str) -> list[str]:
-        browser.run(
-            f"{{ const i = {field}.querySelector('input'); i.value = {text!r}; i.dispatchEvent(new Event('input')); }}"
-        )
-        return list(browser.run(SHOWN))
-
-    assert write("BYOL") == ["BYOL"]
-    assert browser.run(f"{field}.innerText.trim()") == "1 of 7"
-    assert write("clr completed") == ["SimCLR"]
-    assert write("clr diverged") == []
-    assert write("random INIT") == ["random init"]
-    assert len(write("")) == 7 and browser.run(f"{field}.innerText.trim()") == ""
+    every = browser.run("document.querySelectorAll('thead + tbody tr').length")
+    assert write(browser, "BYOL") == ["BYOL"]
+    left = browser.run("[...document.querySelectorAll('thead + tbody tr')].filter(r => !r.hidden).length")
+    assert 1 < left < every  # rows of other tables, too
+    assert browser.run(COUNT) == f"{left} of {every} rows shown; sentences and figures are of all"
+    assert write(browser, "clr sampling") == [] and write(browser, "clr") == ["SimCLR"]
+    assert write(browser, "random INIT") == ["random init"]
+    assert len(write(browser, "")) == 7 and browser.run(COUNT) == ""
     assert browser.errors == []
+
+
+def test_the_leaderboard_fits_and_its_details_open(browser: Any, page: Path) -> None:
+    browser.open(page)
+    inside, width = browser.run(f"(s => [s.scrollWidth, s.clientWidth])(document.querySelector('{LEADERBOARD}'))")
+    assert inside == width <= 1140
+    widths = browser.run(
+        "[...document.querySelectorAll('.answer, .answers, .paper, .scroll')]"
+        ".map(e => Math.round(e.getBoundingClientRect().width))"
+    )
+    assert len(set(widths)) == 1  # text, figures and tables
+    row = f"[...document.querySelectorAll('{LEADERBOARD} tbody tr')].find(r => r.innerText.includes('script'))"
+    assert browser.run(f"[...{row}.querySelectorAll('.badge')].map(b => b.innerText)")[0] == "preliminary"
+    browser.run(f"{row}.querySelector('summary').click()")
+    opened = browser.run(f"{row}.querySelector('dl').innerText")
+    assert "preliminary" in opened and "fewer than 3 completed seeds" in opened and "Backbone" in opened
+
+
+def test_captions_have_at_most_two_lines(browser: Any, page: Path) -> None:
+    browser.open(page)
+    lines = browser.run(
+        "[...document.querySelectorAll('figcaption > p:first-child')]"
+        ".map(p => p.getBoundingClientRect().height / parseFloat(getComputedStyle(p).lineHeight))"
+    )
+    assert len(lines) > 8 and max(lines) < 2.5
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_is_accessible(browser: Any, page: Path, dark: bool) -> None:
+    axe = pytest.importorskip("axe_core_python")
+    browser.open(page, dark=dark)
+    browser.run(Path(axe.__file__).with_name("axe.min.js").read_text(encoding="utf-8") + "; 0")
+    found = browser.run(
+        "axe.run({exclude: [['.paper']]}, {resultTypes: ['violations']})"
+        ".then(r => r.violations.map(v => [v.id, v.nodes.map(n => n.html.slice(0, 120))]))"
+    )
+    assert found == []
+    # Charts are one picture each, with words of their own; what is inside is not read out.
+    pictures = (
+        "[...document.querySelectorAll('.paper svg')].map(s => [s.getAttribute('role'), s.getAttribute('aria-label')])"
+    )
+    assert all(role == "img" and len(label) > 20 for role, label in browser.run(pictures))
+
+
+def test_the_dark_page_has_no_white_boxes(browser: Any, page: Path) -> None:
+    browser.open(page, dark=True)
+    grounds = browser.run("[...document.querySelectorAll('.paper')].map(p => getComputedStyle(p).backgroundColor)")
+    assert set(grounds) == {"rgba(0, 0, 0, 0)"}
+    photographs = "[...document.querySelectorAll('.images svg')]"
+    assert browser.run(f"{photographs}.length") > 0
+    assert set(browser.run(f"{photographs}.map(s => getComputedStyle(s).filter)")) == {"none"}  # colours as they are
+    fills = browser.run(
+        f"{photographs}.flatMap(s => [...s.querySelectorAll('[id$=patch_1] path')]).map(p => getComputedStyle(p).fill)"
+    )
+    assert set(fills) == {"none"}
 
 
 def test_an_entry_leads_to_its_runs_and_marks_them_even_behind_a_filter(browser: Any, page: Path) -> None:
     browser.open(page)
-    browser.run(
-        "{ const i = document.querySelector('[aria-label=\"Runs\"]').previousElementSibling.querySelector('input');"
-        " i.value = 'nowhere'; i.dispatchEvent(new Event('input')); }"
-    )
+    write(browser, "nowhere")
     assert browser.run("[...document.querySelectorAll('tr[data-group]')].every(r => r.hidden)")
     link = f"[...document.querySelectorAll('{LEADERBOARD} a.within')].find(a => a.innerText === 'BYOL')"
     browser.run(
@@ -197,4 +253,4 @@ def test_small_figures_are_not_blown_up(browser: Any, page: Path) -> None:
     )
     assert len(scales) > 8 and max(scales) / min(scales) < 1.05
     widths = browser.run("[...document.querySelectorAll('.wide svg')].map(s => s.getBoundingClientRect().width)")
-    assert min(widths) < 400 and 800 < max(widths) < 860
+    assert min(widths) < 400 and 900 < max(widths) < 960

@@ -71,7 +71,7 @@ def test_a_runs_folder_holds_these_files(bench: Any, tmp_path: Path) -> None:
     folder = bench.finished(out, "cnn_jepa")
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "config.yaml", "environment.json", "history.jsonl", "record.json", "glimpse.npz", "breakdown.json",
+        "config.yaml", "environment.json", "history.jsonl", "record.json", "glimpse.npz", "glimpses", "breakdown.json",
         "encoder.safetensors",
     }  # fmt: skip
     record = bench.records(out)["cnn_jepa"]
@@ -81,6 +81,7 @@ def test_a_runs_folder_holds_these_files(bench: Any, tmp_path: Path) -> None:
     assert glimpse["context"].shape == (8, 4, 4)
     assert glimpse["targets"].shape == (8, 2, 4, 4)
     assert glimpse["predicted_pca"].shape == glimpse["target_pca"].shape == (8, 4, 4, 3)
+    assert {"000.npz", "100.npz", "masks.npz"} <= {path.name for path in (folder / "glimpses").iterdir()}
     parts = json.loads((folder / "breakdown.json").read_text())
     assert set(parts["parts"]) == {
         "data", "views", "encoder", "target_encoder", "head", "loss", "backward", "optimizer", "ema", "other",

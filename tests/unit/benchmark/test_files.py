@@ -28,7 +28,7 @@ from pathlib import Path
 from benchmark.files import folder_lock
 with folder_lock(Path(sys.argv[1])) as mine:
     if os.fork():
-        print(mine, flush=True)
+        print(mine is not None, flush=True)
     sys.stdin.read()  # the child too, as a worker that has not yet noticed the end of its parent
 """
 

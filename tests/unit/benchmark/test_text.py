@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.text import duration, first_line, listing, p_text, signed, with_interval
+from benchmark.text import duration, first_line, listing, no_formula, p_text, signed, with_interval
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,17 @@ def test_an_error_without_a_message_is_named_by_its_type() -> None:
 def test_a_difference_has_a_sign_and_a_p_value_three_decimals() -> None:
     assert (signed(3.14), signed(-0.5, 0.26), signed(0.0)) == ("+3.1", "-0.5 ± 0.3", "+0.0")
     assert [p_text(p) for p in (1.0, 0.0574, 0.001, 0.00099)] == ["1.000", "0.057", "0.001", "< 0.001"]
+
+
+def test_no_text_of_a_csv_file_is_a_formula_and_numbers_stay() -> None:
+    assert [no_formula(cell) for cell in ("=1+1", "@sum", "-x", "+HYPERLINK()", "\t=1")] == [
+        "'=1+1", "'@sum", "'-x", "'+HYPERLINK()", "'\t=1",
+    ]  # fmt: skip
+    assert [no_formula(cell) for cell in ("-1.5", "+3", -1.5, None, "byol", "")] == [
+        "-1.5",
+        "+3",
+        -1.5,
+        None,
+        "byol",
+        "",
+    ]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.analysis.export import SORTS, short, sorted_by, to_latex, to_markdown
+from benchmark.analysis.export import SORTS, STANDINGS, short, sorted_by, to_latex, to_markdown
 from benchmark.analysis.tables import leaderboard
 from benchmark.errors import UserError
 
@@ -50,7 +50,28 @@ def test_markdown_and_latex_escape_what_means_something_there(board: Any) -> Non
 def test_latex_has_display_names_and_numbers_on_the_right(board: Any) -> None:
     table = short(board)
     lines = to_latex(table).splitlines()
-    sides = "".join("l" if name in ("Dataset", "Budget", "Entry", "Status", "Flags") else "r" for name in table.columns)
+    columns = [name for name in table.columns if name not in ("Dataset", "Budget")]
+    sides = "".join("l" if name in ("Entry", "Status", "Flags") else "r" for name in columns)
     assert lines[0] == rf"\begin{{tabular}}{{{sides}}}" and "r" in sides
-    assert any("& BYOL &" in line for line in lines) and any("& random init &" in line for line in lines)
+    assert any(line.startswith("BYOL & ") for line in lines) and any(
+        line.startswith("random init & ") for line in lines
+    )
     assert not any("random_init" in line or r"random\_init" in line for line in lines)
+
+
+def test_latex_groups_rows_by_budget(board: Any) -> None:
+    lines = to_latex(short(board)).splitlines()
+    titles = [line for line in lines if r"\multicolumn" in line]
+    assert [title.partition(r"\emph{")[2].partition("}")[0] for title in titles] == [
+        "cifar10-jpeg, 10 epochs",
+        "cifar10-jpeg, 20 epochs",
+    ]
+    assert lines.count(r"\midrule") == 2 and lines[lines.index(titles[1]) + 1].startswith(r"we\_ird\&co & ")
+
+
+def test_the_best_is_bold_and_what_is_not_significantly_worse_is_underlined(board: Any) -> None:
+    standings: list[Any] = ["best", "not worse", "", "", "best"]
+    latex, markdown = to_latex(short(board), ["a note"], standings), to_markdown(short(board), ["a note"], standings)
+    assert r"& \textbf{50.0} &" in latex and r"& \underline{46.0 $\pm$ 2.5} &" in latex
+    assert "| **50.0** |" in markdown and "| <u>46.0 ± 2.5</u> |" in markdown
+    assert latex.endswith(f"% {STANDINGS}\n% a note\n") and markdown.endswith(f"\n{STANDINGS}\n\na note\n")

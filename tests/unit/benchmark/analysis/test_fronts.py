@@ -10,7 +10,15 @@ from studies import make_front_study
 
 from benchmark.analysis.calibration import Prices
 from benchmark.analysis.comparison import rows_of
-from benchmark.analysis.fronts import compared_cost, front_rows, front_trials, pareto_front, scored_trials, trial_cost
+from benchmark.analysis.fronts import (
+    compared_cost,
+    front_rows,
+    front_trials,
+    fronts,
+    pareto_front,
+    scored_trials,
+    trial_cost,
+)
 
 
 def test_front_keeps_only_what_more_cost_improves() -> None:
@@ -39,6 +47,23 @@ def test_front_leaves_out_supervised_and_what_random_init_beats(make_record: Any
     assert [row.first.entry for row in front_rows(rows_of(records))] == ["cnn_jepa", "simclr"]
     unsafe = make_record("vicreg", top1=50.0, seconds=5.0, flags=["busy machine"])
     assert [row.first.entry for row in front_rows(rows_of([*records, unsafe]))] == ["cnn_jepa", "simclr"]
+
+
+def test_networks_of_different_kinds_have_fronts_of_their_own(make_record: Any) -> None:
+    vit = {"backbone": "vit_tiny"}
+    records = [
+        make_record("random_init", top1=33.0),
+        make_record("cnn_jepa", top1=36.0, seconds=50.0),
+        make_record("simclr", top1=43.0, seconds=90.0),
+        make_record("simclr_vit", method="simclr", top1=47.0, seconds=40.0, **vit),
+        make_record("ijepa", top1=38.0, seconds=30.0, **vit),
+    ]
+    named = {kind: [row.first.entry for row in rows] for kind, rows in fronts(rows_of(records)).items()}
+    assert named == {"CNN": ["cnn_jepa", "simclr"], "ViT": ["ijepa", "simclr_vit"]}
+    # Without an untrained ViT, that of the CNNs has to be exceeded; with one, its own.
+    records.append(make_record("random_init_vit", method="random_init", top1=39.0, **vit))
+    named = {kind: [row.first.entry for row in rows] for kind, rows in fronts(rows_of(records)).items()}
+    assert named == {"CNN": ["cnn_jepa", "simclr"], "ViT": ["simclr_vit"]}
 
 
 def test_under_a_time_budget_the_length_of_the_last_step_decides_nothing(make_record: Any) -> None:

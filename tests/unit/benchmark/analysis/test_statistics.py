@@ -10,6 +10,7 @@ from scipy import stats
 
 from benchmark.analysis.statistics import (
     holm,
+    holm_half_widths,
     paired_difference,
     probability_of_improvement,
     sampling_half_width,
@@ -132,3 +133,25 @@ def test_intervals_that_hold_together_are_wider() -> None:
     assert simultaneous_half_width(paired_difference([1.0, 2.0], [1.0, 2.0]), 3) is None  # equal on every seed
     with pytest.raises(ValueError, match="comparisons is 0"):
         simultaneous_half_width(summary, 0)
+
+
+@given(
+    st.lists(st.lists(st.floats(-5, 5), min_size=3, max_size=6), min_size=1, max_size=6),
+)
+def test_intervals_that_belong_to_holms_test_include_zero_exactly_where_it_does_not_reject(
+    differences: list[list[float]],
+) -> None:
+    pairs = [paired_difference([1.0 + d for d in values], [1.0] * len(values)) for values in differences]
+    p_values = [pair.p for pair in pairs]
+    for pair, p, width in zip(pairs, holm(p_values), holm_half_widths(pairs, p_values), strict=True):
+        if p is None or width is None or abs(p - 0.05) < 1e-6:
+            continue
+        assert (abs(pair.mean or 0.0) > width) == (p < 0.05)
+
+
+def test_the_interval_has_the_level_of_the_step_that_decided() -> None:
+    pairs = [paired_difference([d + s for s in (-1.0, 0.0, 1.0)], [0.0] * 3) for d in (40.0, 2.0, 1.0)]
+    first, second, third = holm_half_widths(pairs, [pair.p for pair in pairs])
+    assert first == simultaneous_half_width(pairs[0], 3)  # rejected by the first step of three
+    assert second == third == simultaneous_half_width(pairs[1], 2)  # the second step does not reject, and is the last
+    assert holm_half_widths(pairs[:1], [None]) == [pairs[0].ci95]

@@ -74,6 +74,16 @@ def test_files_hold_means_over_seeds_and_a_line_for_each_run(make_record: Any, s
         assert (tmp_path / "tables" / row["record"]).resolve() == path.resolve()
 
 
+def test_texts_that_spreadsheets_take_for_formulas_are_guarded_and_numbers_are_not(
+    make_record: Any, store: Any, tmp_path: Path
+) -> None:
+    record = make_record("byol", status="failed", measured=False, message="=cmd|' /C calc'!A0")
+    path = store(tmp_path / "results", record)
+    _, runs = write_leaderboard([(path, record)], tmp_path)
+    (row,) = read(runs)
+    assert row["message"] == "'=cmd|' /C calc'!A0" and row["seed"] == "0"
+
+
 def test_rows_stand_by_budget_and_then_by_accuracy(make_record: Any) -> None:
     records = [
         make_record(entry, top1=top1, budget={"epochs": epochs})

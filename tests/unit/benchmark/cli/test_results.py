@@ -92,7 +92,7 @@ def test_what_costs_were_measured_by_is_named_in_every_form(bench: Any, store: A
     files = [tmp_path / name for name in ("short.md", "short.tex")]
     assert bench("leaderboard", folder, "--markdown", files[0], "--latex", files[1])[0] == 0
     short, latex = (path.read_text(encoding="utf-8") for path in files)
-    assert short.endswith(named) and "|\n\nCosts of 10 epochs" in short
+    assert short.endswith(named) and "|\n\nBold: the highest mean" in short and "\n\nCosts of 10 epochs" in short
     assert latex.endswith(named) and "\n% Costs of 10 epochs" in latex
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.machine import environment
+from benchmark.machine import code, environment
 from benchmark.machine.environment import describe, hardware, now, visible_cores
 
 
@@ -47,9 +47,9 @@ def test_a_machine_without_git_or_driver_is_described_too(monkeypatch: pytest.Mo
         raise FileNotFoundError
 
     monkeypatch.setattr(subprocess, "run", absent)
-    environment._commit.cache_clear()
+    code.commit_here.cache_clear()
     described = describe(torch.device("cpu"), 1)
-    environment._commit.cache_clear()
+    code.commit_here.cache_clear()
     assert (described.commit, described.dirty) == (None, None)
     assert environment._driver() is None
 

@@ -48,3 +48,30 @@ def test_the_end_of_the_parent_asks_to_stop(monkeypatch: pytest.MonkeyPatch) -> 
     assert not stop_signal.requested
     monkeypatch.setattr(os, "getppid", lambda: 1)
     assert stop_signal.requested
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_closed_terminal_and_a_schedulers_signals_save_like_sigterm_however_often(number: signal.Signals) -> None:
+    with StopSignal(lambda message: None) as stop_signal:
+        signal.raise_signal(number)
+        assert stop_signal.requested
+        signal.raise_signal(number)  # a launcher may pass it on as well
+
+
+def test_in_a_job_no_second_signal_ends_at_once() -> None:
+    messages: list[str] = []
+    with StopSignal(messages.append, insist=False) as stop_signal:
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGTERM)
+        assert stop_signal.requested
+    assert messages == ["interrupting: the state is saved after this step"]
+
+
+def test_under_nohup_the_closed_terminal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignal(lambda message: None) as stop_signal:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop_signal.requested
+    finally:
+        signal.signal(signal.SIGHUP, before)

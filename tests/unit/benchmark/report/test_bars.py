@@ -4,8 +4,19 @@ import itertools
 from typing import Any
 
 import pytest
+from made_costs import CPU, GPU_A, make_cost, make_priced
 
-from benchmark.report.bars import _PARTS, _PHASES, phase_seconds, step_parts, time_shares
+from benchmark.analysis.calibration import Prices
+from benchmark.analysis.comparison import rows_of
+from benchmark.report.bars import (
+    _PARTS,
+    _PHASES,
+    measured_steps,
+    phase_seconds,
+    step_caption,
+    step_parts,
+    time_shares,
+)
 from benchmark.training.profile import PARTS as PARTS_OF_A_STEP
 
 
@@ -41,7 +52,7 @@ def test_step_bars_are_means_in_milliseconds_and_strange_parts_count_as_other(ma
         id(records[1]): {**PARTS, "forward": 0.07},
         id(records[2]): {"forward": 0.01, "gossip": 0.003},
     }
-    figure = step_parts(records, parts)
+    figure = step_parts(records, parts, {})
     assert figure is not None
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["SimCLR", "BYOL"]
@@ -49,10 +60,35 @@ def test_step_bars_are_means_in_milliseconds_and_strange_parts_count_as_other(ma
     assert widths["forward"] == [10.0, 60.0] and widths["other"] == [3.0, 1.0]
     assert "moving average" not in widths  # nobody spent any time on it
     newer = {**PARTS, "forward": 0.0, "encoder": 0.02, "target_encoder": 0.01, "head": 0.01, "loss": 0.03}
-    mixed = step_parts(records, {**parts, id(records[1]): newer})
+    mixed = step_parts(records, {**parts, id(records[1]): newer}, {})
     assert mixed is not None
     assert [c.get_label().split(":")[0] for c in mixed.axes[0].containers if "encoder" in c.get_label()] == ["forward"]
-    assert step_parts(records, {}) is None
+    assert step_parts(records, {}, {}) is None
+
+
+def test_parts_that_do_not_add_up_to_the_measured_step_are_flagged(make_record: Any) -> None:
+    records = [make_record("byol"), make_record("simclr")]
+    parts = {id(record): {"encoder": 0.1, "backward": 0.159} for record in records}
+    measured = {id(records[0]): 0.082, id(records[1]): 0.25}
+    figure = step_parts(records, parts, measured)
+    assert figure is not None
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["BYOL", "SimCLR"]
+    assert [text.get_text() for text in axes.texts] == ["parts 259, step 82"]
+    assert [[bar.get_alpha() for bar in container] for container in axes.containers] == [[0.35, None]] * 2
+    assert [round(float(line.get_xdata()[0])) for line in axes.lines] == [82, 250]
+    assert "Pale bars miss it by more than 20%" in step_caption(records, parts, measured, "").text
+    fitting = {id(record): 0.25 for record in records}
+    assert "Pale" not in step_caption(records, parts, fitting, "").text
+
+
+def test_a_step_is_measured_by_its_step_cost_or_by_the_runs_own_clock() -> None:
+    runs = [make_priced("byol", seconds=70.0), make_priced("simclr", seconds=140.0)]  # 700 steps each
+    assert measured_steps(rows_of(runs)) == pytest.approx({id(runs[0]): 0.1, id(runs[1]): 0.2})
+    cost = make_cost(runs, {"byol": 0.05, "simclr": 0.08}, CPU)
+    assert measured_steps(rows_of(runs, Prices((cost,)))) == pytest.approx({id(runs[0]): 0.05, id(runs[1]): 0.08})
+    elsewhere = make_cost(runs, {"byol": 0.05, "simclr": 0.08}, GPU_A)
+    assert measured_steps(rows_of(runs, Prices((elsewhere,)))) == pytest.approx({id(runs[0]): 0.1, id(runs[1]): 0.2})
 
 
 def lightness(colour: str) -> float:
@@ -79,7 +115,7 @@ def test_the_bars_legend_stands_above_them_and_inside_the_figure(make_record: An
     names = ("data", "views", "encoder", "target_encoder", "head", "loss", "backward", "optimizer", "ema", "other")
     records = [make_record(entry) for entry in ("byol", "cnn_jepa", "simclr", "ijepa", "vicreg", "supervised")]
     parts = {id(record): {name: 0.01 * (i + 1) for i, name in enumerate(names)} for record in records}
-    figure = step_parts(records, parts, width=width)
+    figure = step_parts(records, parts, {}, width=width)
     assert figure is not None
     (axes,), (legend,) = figure.axes, figure.legends
     box, page = legend.get_window_extent(), figure.bbox

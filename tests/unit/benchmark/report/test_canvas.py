@@ -75,6 +75,7 @@ def test_inlined_svg_carries_its_files_name_in_ids_and_their_uses(tmp_path: Path
         '<metadata>m</metadata><path id="p"/><use xlink:href="#p" clip-path="url(#c)"/></svg>',
         encoding="utf-8",
     )
-    assert inline_svg(path) == (
-        '<svg viewBox="0 0 10 5" role="img"><path id="a-b-p"/><use xlink:href="#a-b-p" clip-path="url(#a-b-c)"/></svg>'
+    assert inline_svg(path, 'A "b"') == (
+        '<svg viewBox="0 0 10 5" role="img" aria-label="A &quot;b&quot;">'
+        '<path id="a-b-p"/><use xlink:href="#a-b-p" clip-path="url(#a-b-c)"/></svg>'
     )

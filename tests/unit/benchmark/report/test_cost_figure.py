@@ -59,7 +59,7 @@ def test_labels_of_clustered_points_cover_neither_each_other_nor_a_mean(make_rec
     records = compare(make_record)
     figure = draw(records, width=width)
     boxes = text_boxes(figure)
-    assert len(boxes) == len(ENTRIES) + 1  # and the front's
+    assert len(boxes) == len(ENTRIES) + 2 and {"CNN front", "ViT front"} <= set(boxes)
     names = sorted(boxes)
     touching = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :] if boxes[a].overlap(boxes[b]) > 1.0]
     assert touching == []
@@ -195,8 +195,8 @@ def test_calibrated_costs_are_drawn_with_the_interval_of_their_measurement() -> 
     bars = [segment for bar in axes.containers for line in bar.lines[2] for segment in line.get_segments()]
     across = sorted(tuple(map(float, segment[:, 0])) for segment in bars if segment[0, 1] == segment[1, 1])
     assert across == [pytest.approx((31.5, 38.5)), pytest.approx((63.0, 77.0))]
-    assert cost.key[:12] in caption(rows_of(runs, Prices((cost,))))
-    assert caption(rows_of(runs)).startswith("Training time against")
+    assert cost.key[:12] in caption(rows_of(runs, Prices((cost,)))).details
+    assert caption(rows_of(runs)).text.startswith("Training time and accuracy")
 
 
 def test_several_devices_are_counted_as_the_measurement_has_them() -> None:
@@ -229,7 +229,7 @@ def test_a_panel_never_mixes_calibrated_costs_and_own_clocks() -> None:
     assert figure.axes[0].get_xlabel() == (
         "Training time (seconds),\nlines: 60 s of training to 1000000000000000 FLOPs"
     )
-    assert "Calibrated" not in caption(priced)
+    assert "Calibrated" not in caption(priced).text + caption(priced).details
 
 
 def test_a_panel_of_calibrated_costs_beside_one_of_own_clocks_is_named() -> None:
@@ -238,7 +238,10 @@ def test_a_panel_of_calibrated_costs_beside_one_of_own_clocks_is_named() -> None
     left, right = cost_vs_accuracy(priced).axes
     assert left.get_xlabel().startswith("Calibrated time (seconds)\non cpu, 2 threads")
     assert right.get_xlabel() == "Training time (seconds), lines: 60 to 90 s of training"
-    assert "A panel that names no hardware below its axis has the times of the runs' own clocks." in caption(priced)
+    assert (
+        "A panel that names no hardware below its axis has the times of the runs' own clocks."
+        in caption(priced).details
+    )
 
 
 def test_calibrated_budgets_are_drawn_at_their_price_whatever_machine_the_runs_were_made_on() -> None:
@@ -270,4 +273,4 @@ def test_costs_of_a_flagged_step_cost_are_hollow_and_on_no_front() -> None:
     figure = draw(runs, prices)
     assert "hollow: times unsafe" in figure.axes[0].get_title(loc="right")
     assert set(text_boxes(figure)) == {"BYOL", "SimCLR"}
-    assert "That record is flagged (busy machine): its costs are hollow" in caption(rows_of(runs, prices))
+    assert "That record is flagged (busy machine): its costs are hollow" in caption(rows_of(runs, prices)).details

@@ -32,14 +32,14 @@ def test_differences_to_the_declared_reference_and_times_to_targets(
     page, markdown = report(store, tmp_path, records)
     sentence = (
         "Compared with CNN-JEPA, the declared reference (paired by seed, corrected for 2 comparisons): "
-        "higher: SimCLR (+4.2 ± 0.7 points, p 0.003); not significantly different: BYOL (+0.0 ± 1.2 points, p 1.000)."
+        "higher: SimCLR (+4.2 ± 1.0 points, p 0.003); not significantly different: BYOL (+0.0 ± 1.2 points, p 1.000)."
     )
     assert sentence in page.words and sentence in markdown
     assert "Differences to CNN-JEPA" in page.words
-    lines = [line for line in markdown.splitlines() if "higher |" in line or "not significant |" in line]
+    lines = [line for line in markdown.splitlines() if "higher |" in line or "not significantly different |" in line]
     rows = {line.split("|")[1].strip(): line for line in lines}
-    assert "+4.2 ± 0.7" in rows["SimCLR"] and "| 1.00 | higher | 1.00 |" in rows["SimCLR"]
-    assert "| not significant | 2.00 |" in rows["BYOL"]
+    assert "+4.2 ± 1.0" in rows["SimCLR"] and "| 1.00 | higher | 1.00 |" in rows["SimCLR"]
+    assert "| not significantly different | 2.00 |" in rows["BYOL"]
     assert "Training time to an accuracy" not in page.words  # without validation scores: not measured, not missed
 
 
@@ -66,11 +66,11 @@ def test_each_against_each_is_turned_round_across_the_diagonal(make_record: Any,
         for head, cell in zip(table.heads[1:], row[1:], strict=True)
     }
     assert cells["BYOL", "SimCLR"] == ("+4.9", "higher") and cells["SimCLR", "BYOL"] == ("-4.9", "lower")
-    assert cells["SimCLR", "VICReg"] == ("+0.0", "not significant")
-    assert cells["VICReg", "SimCLR"] == ("-0.0", "not significant")
+    assert cells["SimCLR", "VICReg"] == ("+0.0", "not significantly different")
+    assert cells["VICReg", "SimCLR"] == ("-0.0", "not significantly different")
     assert all(cells[name, name] == ("", "") for name in table.heads[1:])
     (pair,) = [p for p in all_pairs([r for r in comparison.rows if r.n == 3]) if p.row.first.entry == "byol"][:1]
-    assert table.rows[0][2].text == f"+4.9 ± {pair.paired.ci95:.1f}"
+    assert table.rows[0][2].text == f"+4.9 ± {pair.half_width:.1f}"
     page, markdown = report(store, tmp_path, records)
     assert "All pairs" in page.words and said in page.words and said in markdown
     assert "+4.9 ± " in markdown and "Ranks use the same test" in markdown
@@ -106,7 +106,11 @@ def test_a_pair_with_the_declared_reference_is_not_told_twice(make_record: Any) 
     table, _ = pairs_table(comparison)
     assert table is not None
     said = {row[0].text: row[table.heads.index("CNN-JEPA")].note for row in table.rows}
-    assert (said["SimCLR"], said["VICReg"], said["I-JEPA"]) == ("not significant", "higher", "not significant")
+    assert (said["SimCLR"], said["VICReg"], said["I-JEPA"]) == (
+        "not significantly different",
+        "higher",
+        "not significantly different",
+    )
 
 
 def test_rows_of_one_name_are_told_apart_in_the_table_of_pairs(make_record: Any) -> None:

@@ -62,9 +62,10 @@ def test_a_supervised_entry_far_above_is_named_with_its_prediction(make: Any) ->
 
 @pytest.mark.slow
 def test_the_caption_says_whether_the_records_could_check_it(make: Any) -> None:
-    assert "These records cannot check the prediction: that needs an entry with at least four rungs." in caption(
-        make(("byol",))
+    assert (
+        "These records cannot check the prediction: that needs an entry with at least four rungs."
+        in caption(make(("byol",))).details
     )
     wrong = caption(make(("byol",), further=30.0))
-    assert "90% intervals held 0 of 1 measured accuracies (0%), below the nominal 90%" in wrong
-    assert "a prediction for 64 epochs" in wrong
+    assert "90% intervals held 0 of 1 measured accuracies (0%), below the nominal 90%" in wrong.details
+    assert "a prediction for 64 epochs" in wrong.text

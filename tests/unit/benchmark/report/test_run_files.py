@@ -73,6 +73,13 @@ def test_images_of_others_are_shown_only_when_asked(
     assert list(beside.views) == [id(found[0][1])] and beside.withheld == {"cifar10-jpeg"}
     beside = read_run_files(found, pictures=True)
     assert len(beside.views) == 2 and beside.withheld == set()
+    mine = make_record(dataset={"name": "my-photos"}, experiment="mine", config={"dataset": {"name": "folder"}})
+    path = store(tmp_path, mine)
+    np.savez(path.with_name("glimpse.npz"), **make_views())
+    beside = read_run_files([(path, mine)])
+    assert beside.own == {"my-photos"} and set(beside.views) == set(beside.folders) == {id(mine)}
+    beside = read_run_files([*found, (path, mine)], pictures=False)
+    assert beside.withheld == {"my-photos", "cifar10-jpeg"} and list(beside.views) == [id(found[0][1])]
     found[0][0].with_name("glimpse.npz").write_bytes(b"torn")
     (problem,) = read_run_files(found[:1]).problems
     assert "glimpse.npz: not a file of views" in problem

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from benchmark.report.study_figures import (
     front_sentence,
     heat_map,
     importances,
+    level_places,
     pairs_of,
     trial_curves,
     trial_front,
@@ -41,6 +43,19 @@ def test_effects_show_every_run_and_an_interval_per_value() -> None:
     assert [label.get_text() for label in strategy.get_xticklabels()] == ["mixed", "random"]
     low, high = depth.get_ylim()
     assert low < 44.0 and high > 52.0 and strategy.get_ylim() == (low, high)
+
+
+def test_numbers_are_at_their_values_so_that_a_slope_is_one() -> None:
+    study = make_study().studies[0]
+    (depth,) = [effect for effect in effects(study) if effect.name == DEPTH]
+    levels = [replace(level, value=value) for level, value in zip(depth.levels, (1, 2, 3, 6), strict=True)]
+    depth = replace(depth, levels=levels)
+    assert level_places(depth, log=False) == ([1.0, 2.0, 3.0, 6.0], 1.0)
+    assert level_places(depth, log=True)[0] == pytest.approx([0.0, 0.30103, 0.47712, 0.77815], abs=1e-5)
+    (strategy,) = [effect for effect in effects(study) if effect.name == STRATEGY]
+    assert level_places(strategy, log=False) == ([0.0, 1.0], 1.0)  # words
+    (panel,) = _panels(effect_plots([depth], study))
+    assert list(panel.get_xticks()) == [1.0, 2.0, 3.0, 6.0]
 
 
 def test_intervals_over_three_seeds_are_shown_whole() -> None:
@@ -130,5 +145,5 @@ def test_differences_too_small_to_be_detected_are_shaded() -> None:
         assert len(panel.patches) == bars
         if bars:  # at the other value's place, around the mean of the experiment's own
             box, size = panel.patches[0].get_bbox(), effect.pairs[0].detectable or 0.0
-            assert (box.x0, box.x1) == (-0.25, 0.25)
+            assert (box.x0, box.x1) == (0.75, 1.25)
             assert (box.y0, box.y1) == (pytest.approx(43.0 - size), pytest.approx(43.0 + size))

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 @pytest.mark.slow
 def test_a_report_of_a_study_alone(tmp_path: Path) -> None:
     path = tmp_path / "results" / "depth" / "study.json"
-    write_atomically(path, make_study().model_dump_json())
+    write_atomically(path, make_study(dataset="imagenet100").model_dump_json())
     studies, problems = find_studies([tmp_path / "results"])
-    assert problems == [] and studies[0][1] == make_study()
+    assert problems == [] and studies[0][1] == make_study(dataset="imagenet100")
     page = write_report([], problems, tmp_path / "report", studies=studies).read_text(encoding="utf-8")
     markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     plain = " ".join(re.sub(r"<svg.*?</svg>|<[^>]+>", " ", page, flags=re.DOTALL).split())
     for text in (plain, " ".join(markdown.replace("\\", "").split())):
-        assert "depth: a study on cifar10, epochs=10" in text
+        assert "depth: a study on imagenet100, epochs=10" in text
         assert "8 of 9 trials are complete, each the mean of 3 seeds, sampler grid." in text
         assert "Not complete: 1 pruned." in text
         assert "The sweep took 12.50 device-hours of training, 15.00 with set-up and probes." in text
@@ -58,6 +58,7 @@ def test_a_study_stands_beside_results(tmp_path: Path, make_record: Any, store: 
     found, _ = find_records([tmp_path / "r"])
     studies, _ = find_studies([tmp_path / "r"])
     page = write_report(found, [], tmp_path / "out", studies=studies).read_text(encoding="utf-8")
+    assert "their book" not in page  # published on other images than these
     assert 'id="s1"' in page and 'id="study1"' in page
     assert "Fewer than three seeds: preliminary." in page
     assert len(re.findall(r'\sid="([^"]+)"', page)) == len(set(re.findall(r'\sid="([^"]+)"', page)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,9 @@ import torch
 from benchmark.errors import Interrupted
 from benchmark.machine.interrupt import StopSignal
 from benchmark.runs.run import Run
+from benchmark.training.loop import Callbacks, train
+from methods.contract import SMALL
+from methods.registry import method_class, own_methods
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
     from benchmark.data.datasets import Dataset
     from benchmark.experiment.run_spec import RunSpec
+    from benchmark.training.loop import Training
 
 CPU = torch.device("cpu")
 
@@ -64,6 +69,47 @@ def test_an_interrupted_run_resumes_to_the_same_scores(
     assert first == second
     for run in (whole, interrupted, resumed):
         run.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in own_methods() if method_class(name).trainable])
+def test_every_method_resumes_bit_by_bit(make_specs: Callable[..., list[RunSpec]], start: Any, name: str) -> None:
+    # One network each: what networks keep is the same for all methods.
+    kind = "cnn" if "cnn" in method_class(name).backbone_kinds else "vit"
+    entry = {"method": name, "backbone": {"name": "", **SMALL[kind].model_dump(mode="json")}}
+    (spec,) = make_specs(entries=[entry])
+    left = []
+    for folder, stops in (("whole", ()), ("parts", (1,))):
+        for stop in (*stops, None):
+            run = start(spec, folder)
+            callbacks = _Unprobed(run, stop)
+            with pytest.raises(Interrupted) if stop else nullcontext():
+                train(run.training, callbacks, points=1)
+            run.close()
+        assert run.training.step == 2
+        left.append(run)
+    whole, parts = left
+    assert parts.resumed_at == 0.5
+    for one, other in (
+        (whole.method.state_dict(), parts.method.state_dict()),
+        (whole.training.optimizer.state_dict()["state"], parts.training.optimizer.state_dict()["state"]),
+    ):
+        torch.testing.assert_close(one, other, rtol=0.0, atol=0.0)
+    assert whole.training.history == parts.training.history
+
+
+class _Unprobed(Callbacks):
+    """A run that is saved, but not scored; it wants to stop after a step."""
+
+    def __init__(self, run: Run, stop: int | None) -> None:
+        self._run, self._stop = run, stop
+
+    def save(self, training: Training) -> None:
+        self._run.save(training)
+
+    def stop_requested(self) -> bool:
+        assert self._run.training is not None
+        return self._run.training.step == self._stop
 
 
 @pytest.mark.slow

@@ -1,0 +1,219 @@
+"""What `bench submit` leaves in an experiment's `jobs/`, and the state of each job as these files tell it.
+
+A job's folder holds `job.json` (what was submitted), `attempts.jsonl` (when and where it began and ended),
+`progress.json`, `alive` (touched while it runs) and `log.txt`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from benchmark.errors import UserError
+from benchmark.files import write_atomically
+from benchmark.heartbeat import GRACE, holder
+from benchmark.parse import load_json
+from benchmark.records.folder import read_part, read_record
+from benchmark.records.schema import FINAL_STATUSES, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+JOBS = "jobs"
+"""The folder of jobs in an experiment's results."""
+CANCEL = "cancel"
+"""A file in a job's folder: `bench cancel` was told to end it."""
+INTERRUPTED = 130
+"""The exit code of a job that has saved, and is to go on."""
+ELSEWHERE = 75
+"""The exit code of a job whose run another process had all the while."""
+_VERSION = 1
+State = Literal["done", "running", "waiting", "failed", "cancelled"]
+STATES: tuple[State, ...] = ("done", "running", "waiting", "failed", "cancelled")
+
+
+class JobRecord(Part):
+    """A job as it was submitted.
+
+    Attributes:
+        kind: `run`, `sweep`, `evaluate` or `cost`.
+        arguments: of `bench`; `--job` and this folder are added.
+        target: the run's folder, relative to the job's; empty where the job has no run of its own.
+        key: of that run.
+        code: versions that the nodes have to have: of this package and of torch.
+        devices: processes that share each batch on a machine whose launcher has not started them.
+        threads: of each process; None for as many as it may use.
+        constraint: a feature of its node, in place of the cluster's.
+        engine: `slurm`, `ray` or `local`.
+        id: the engine's name for it.
+        submitted: when.
+        requested: seconds, the time limit that was asked for.
+    """
+
+    schema_version: int = _VERSION
+    kind: Literal["run", "sweep", "evaluate", "cost"]
+    name: str
+    arguments: list[str]
+    target: str = ""
+    key: str | None = None
+    code: dict[str, str] = Field(default_factory=dict)
+    devices: int = 1
+    threads: int | None = None
+    constraint: str | None = None
+    engine: str = ""
+    id: str = ""
+    submitted: str = ""
+    requested: float | None = None
+
+
+@dataclass(frozen=True)
+class JobState:
+    """What is known of a job from its files.
+
+    Attributes:
+        where: the machine, while it runs.
+        progress: from 0 to 1.
+        left: seconds.
+        reason: why it failed, or waits again.
+        attempts: how often it has begun.
+    """
+
+    folder: Path
+    job: JobRecord
+    state: State
+    where: str = ""
+    progress: float | None = None
+    left: float | None = None
+    reason: str = ""
+    attempts: int = 0
+
+    @property
+    def log(self) -> Path:
+        """Where the job's output is."""
+        return self.folder / "log.txt"
+
+
+def write_job(folder: Path, job: JobRecord) -> None:
+    """Writes `job.json`."""
+    write_atomically(folder / "job.json", job.model_dump_json(indent=2) + "\n")
+
+
+def read_job(folder: Path) -> JobRecord:
+    """A job as it was submitted.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    try:
+        return read_part(folder / "job.json", JobRecord, _VERSION)
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder}: no such job on this machine; the results folder has to be on a disk that all nodes see, at the "
+            "same path"
+        ) from None
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from None
+
+
+def note(folder: Path, event: str, **details: Any) -> None:
+    """Adds a line to a job's `attempts.jsonl`; flushed, so that it survives the process."""
+    with (folder / "attempts.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"event": event, "at": time.time(), **details}) + "\n")
+
+
+def attempts(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a job's `attempts.jsonl`; one that a killed process left half-written is passed over."""
+    lines = []
+    with suppress(FileNotFoundError):
+        for text in (folder / "attempts.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError):
+                line = load_json(text)
+                lines += [line] if isinstance(line, dict) else []
+    return lines
+
+
+def write_progress(folder: Path, progress: float, left: float | None, doing: str) -> None:
+    """Writes how far a job's run has come; `left` in seconds, `doing` in words."""
+    write_atomically(folder / "progress.json", json.dumps({"progress": progress, "left": left, "doing": doing}))
+
+
+def find_jobs(results: Sequence[Path]) -> list[Path]:
+    """The folders of all jobs below results folders, in the order of their submission."""
+    found = {path.parent for root in results for path in root.rglob(f"{JOBS}/*/job.json")}
+    return sorted(found, key=lambda folder: ((folder / "job.json").stat().st_mtime, folder.name))
+
+
+def job_state(folder: Path, job: JobRecord | None = None) -> JobState:
+    """The state of a job, from files alone.
+
+    Raises:
+        UserError: `job.json` cannot be read.
+    """
+    job = job or read_job(folder)
+    lines = attempts(folder)
+    begun = sum(line["event"] == "started" for line in lines)
+    ended = _of_record(folder, job)
+    if ended is not None:
+        return JobState(folder, job, ended[0], reason=ended[1], attempts=begun, progress=1.0)
+    last = lines[-1] if lines else {"event": ""}
+    event, code = last["event"], last.get("code")
+    if event == "cancelled" or (event != "started" and code in (None, INTERRUPTED) and (folder / CANCEL).exists()):
+        return JobState(folder, job, "cancelled", attempts=begun)
+    progress, left, doing = _progress(folder)
+    if event == "started":
+        where = str(last.get("machine", ""))
+        if _is_alive(folder, float(last.get("at", 0.0))):
+            return JobState(folder, job, "running", where, progress, left, doing, begun)
+        reason = f"no sign of life from {where}: killed, or the node is lost"
+        return JobState(folder, job, "failed", "", progress, reason=reason, attempts=begun)
+    if event == "ended" and code == 0:
+        return JobState(folder, job, "done", attempts=begun, progress=1.0)
+    if event == "ended" and code not in (INTERRUPTED, ELSEWHERE):
+        reason = str(last.get("reason") or f"exit code {code}")
+        return JobState(folder, job, "failed", "", progress, reason=reason, attempts=begun)
+    if (elsewhere := _holder(folder, job)) is not None:
+        return JobState(folder, job, "running", elsewhere, reason="by another command", attempts=begun)
+    waits = "interrupted, its state is saved" if code == INTERRUPTED else ""
+    return JobState(folder, job, "waiting", "", progress, reason=waits, attempts=begun)
+
+
+def _of_record(folder: Path, job: JobRecord) -> tuple[State, str] | None:
+    """What the record of the job's run says, if there is one that counts."""
+    if not job.target:
+        return None
+    path = folder / job.target / "record.json"
+    if job.kind != "run" or not path.is_file():
+        return None
+    try:
+        record = read_record(path)
+    except ValueError as error:
+        return "failed", str(error)
+    if record.status in FINAL_STATUSES:
+        return "done", "" if record.status == "completed" else record.status
+    last = attempts(folder)[-1:]  # a failed run that is being tried again runs
+    return None if last and last[0]["event"] == "started" else ("failed", record.message or record.status)
+
+
+def _progress(folder: Path) -> tuple[float | None, float | None, str]:
+    try:
+        data = load_json((folder / "progress.json").read_text(encoding="utf-8"))
+        return data["progress"], data["left"], data["doing"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, None, ""
+
+
+def _is_alive(folder: Path, since: float) -> bool:
+    """Whether the job gave a sign of life lately; machines' clocks may differ by a minute."""
+    with suppress(OSError):
+        since = max(since, (folder / "alive").stat().st_mtime)
+    return time.time() - since < 2 * GRACE
+
+
+def _holder(folder: Path, job: JobRecord) -> str | None:
+    return holder(folder / job.target) if job.target and job.kind == "run" else None

@@ -1,0 +1,117 @@
+"""A Slurm of two nodes on this machine, as an ordinary tree of processes on loopback; Debian's `slurm-wlm`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Two nodes with one core each on one host, told apart by their ports.
+_CONFIGURATION = """
+ClusterName=bench
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={control}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/none
+CredType=cred/none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+SwitchType=switch/none
+MpiDefault=none
+MailProg=/bin/true
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerType=sched/builtin
+SchedulerParameters=sched_interval=1
+StateSaveLocation={folder}/state
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdPidFile={folder}/%n.pid
+SlurmdLogFile={folder}/%n.log
+SlurmdSpoolDir={folder}/%n
+ReturnToService=2
+KillWait=60
+MinJobAge=600
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={first} CPUs=1 RealMemory=1000
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={second} CPUs=1 RealMemory=1000
+PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+@contextmanager
+def slurm_cluster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Starts the cluster and makes this process use it; skips where Slurm or the package submitit is missing."""
+    pytest.importorskip("submitit", reason="submitit is not installed: pip install 'cnn-jepa-bench[slurm]'")
+    if shutil.which("slurmctld") is None or shutil.which("slurmd") is None:
+        pytest.skip("no Slurm on this machine: apt-get install slurm-wlm")
+    if os.geteuid() != 0:
+        pytest.skip("the nodes of a Slurm without munge run as root")
+    (folder / "state").mkdir(parents=True)
+    control, first, second = _free_ports(3)
+    text = _CONFIGURATION.format(
+        host=socket.gethostname().partition(".")[0], user="root", folder=folder, control=control, first=first,
+        second=second,
+    )  # fmt: skip
+    (folder / "slurm.conf").write_text(text)
+    monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    commands = (["slurmctld", "-D"], ["slurmd", "-D", "-N", "n1"], ["slurmd", "-D", "-N", "n2"])
+    daemons = [subprocess.Popen(command, start_new_session=True, **quiet) for command in commands]
+    try:
+        _wait_until_idle(folder)
+        yield
+    finally:
+        subprocess.run(["scancel", "--user", "root"], check=False, **quiet)
+        _wait_until_empty()
+        for daemon in daemons[::-1]:
+            daemon.terminate()
+        for daemon in daemons:
+            try:
+                daemon.wait(20)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+
+
+def _wait_until_idle(folder: Path) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        done = subprocess.run(
+            ["sinfo", "--noheader", "--Node", "--format", "%T"], capture_output=True, text=True, check=False
+        )
+        if done.stdout.split() == ["idle", "idle"]:
+            return
+        time.sleep(0.3)
+    raise RuntimeError(f"Slurm did not start:\n{(folder / 'slurmctld.log').read_text()}")
+
+
+def _wait_until_empty() -> None:
+    """Waits until no job is left, whose processes would outlive the daemons."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        done = subprocess.run(["squeue", "--noheader"], capture_output=True, text=True, check=False)
+        if not done.stdout.strip():
+            return
+        time.sleep(0.3)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports

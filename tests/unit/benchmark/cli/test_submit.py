@@ -1,0 +1,65 @@
+"""`bench submit`, `status` and `cancel`: what they refuse, and a submission to this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmark.cluster import local
+from benchmark.records.jobs import JobRecord, find_jobs, note, read_job, write_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--on", "slrum"), "--on is 'slrum'; did you mean 'slurm'"),
+        (("--cost", "--sweep", "x"), "--sweep, --evaluate and --cost exclude each other"),
+        (("--set", "cluster.tme=4h"), "unknown key 'cluster.tme'"),
+        (("--on", "local", "--set", "cluster.nodes=2"), "--on local has this machine alone"),
+        (("--on", "local", "--address", "auto"), "--address is of a Ray cluster"),
+        (("--evaluate", "nowhere"), "--protocols is missing"),
+    ],
+)
+def test_mistakes_are_one_line(bench: Any, tiny: Any, arguments: tuple[str, ...], message: str) -> None:
+    code, printed = bench("submit", tiny(), *arguments)
+    assert code == 2 and message in printed and "Traceback" not in printed, printed
+
+
+def test_jobs_carry_out_the_runs_and_are_not_submitted_twice(
+    bench: Callable[..., tuple[int, str]], tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    program = (
+        "import sys; from pathlib import Path; from benchmark.records.jobs import note; "
+        "note(Path(sys.argv[1]), 'ended', code=int('simclr' in sys.argv[1]), reason='no luck')"
+    )
+    monkeypatch.setattr(local, "_command", lambda folder: [local.sys.executable, "-c", program, str(folder)])
+    code, printed = bench("submit", tiny(seeds=[0, 1]), "--out", out, "--on", "local", "--set", "cluster.parallel=4")
+    assert (
+        code == 1 and "2 of 4 jobs done, 2 failed" in printed and "simclr, seed 1, steps=2: failed (no luck)" in printed
+    )
+    jobs = [read_job(folder) for folder in find_jobs([out])]
+    assert len({job.key for job in jobs}) == 4 and all(job.arguments == jobs[0].arguments for job in jobs)
+    assert jobs[0].arguments[:2] == ["run", str(tmp_path / "tiny.yaml")] and "--share" in jobs[0].arguments
+    code, printed = bench("submit", tiny(seeds=[0, 1]), "--out", out, "--on", "local", "--dry-run")
+    assert code == 0 and printed.splitlines()[-1].startswith("2 of 4 jobs would be submitted: ")
+    code, printed = bench("status", out)
+    assert code == 0 and "2 of 4 jobs done, 2 failed" in printed
+    assert bench("status", out, "--watch")[0] == 0  # all have ended
+
+
+def test_status_and_cancel_say_that_there_is_nothing(bench: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    assert "no such folder" in bench("status", tmp_path / "none")[1]
+    assert "no jobs; bench submit makes some" in bench("status", tmp_path)[1]
+    code, printed = bench("cancel", tmp_path)
+    assert code == 2 and "no job is waiting or running" in printed
+    job = tmp_path / "jobs" / "a"
+    write_job(job, JobRecord(kind="cost", name="a", arguments=[], engine="local"))
+    note(job, "started", machine="here")
+    code, printed = bench("cancel", tmp_path)
+    assert code == 2 and "jobs on local end with the bench submit that waits for them" in printed

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from benchmark.data.inventory import changes, keep_inventory
 from benchmark.errors import UserError
-from benchmark.files import folder_lock, write_atomically, writing
+from benchmark.files import write_atomically, writing
+from benchmark.records.locks import folder_lock
 
 if TYPE_CHECKING:
     from pathlib import Path

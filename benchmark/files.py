@@ -1,4 +1,4 @@
-"""Writing and reading files, and locking folders; the messages where that fails."""
+"""Writing and reading files; the messages where that fails."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from benchmark.errors import UserError
-from benchmark.heartbeat import Claim, claim
 from benchmark.parse import MOST_JSON_BYTES, MOST_YAML_BYTES, ParseError, load_json, load_yaml
 from benchmark.text import first_line
 
@@ -29,40 +26,6 @@ _STALE = 24 * 3600.0  # seconds after which a half-written file of another machi
 
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 """What `flock` answers on disks without file locks, such as some network disks."""
-_PAUSE = 0.2  # seconds between two looks at a claim of another machine
-
-
-@contextmanager
-def folder_lock(folder: Path, *, wait: float = 0.0) -> Iterator[Claim | None]:
-    """Locks a folder, which is made if need be, against other processes, by hidden files; yields None if it could not.
-
-    The lock is the operating system's, so that on this machine it ends with its process, even a killed one, and a claim
-    with a heartbeat, which holds against other machines, and on disks without file locks. The lock's file stays; only
-    who holds the lock may remove it. A process that waits (`wait` seconds) for a removed file then takes a new one.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + wait
-    # `preserve_lock_file` also rules out a mere marker file, which would outlive a killed process.
-    lock = FileLock(folder / ".lock", timeout=wait, preserve_lock_file=True)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield None
-        return
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-    try:
-        locked = lock.is_locked
-        while (mine := claim(folder, locked=locked)) is None and time.monotonic() < end:
-            time.sleep(_PAUSE)
-        try:
-            yield mine
-        finally:
-            if mine is not None:
-                mine.release()
-    finally:
-        lock.release()
 
 
 def cannot_be_written(path: Path | str, error: OSError, hint: str = "") -> UserError:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Two nodes with one core each on one host, told apart by their ports.
+# Two nodes with one core each on one host; each has a port of its own.
 _CONFIGURATION = """
 ClusterName=bench
 SlurmctldHost={host}(127.0.0.1)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -17,15 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
-from benchmark.heartbeat import BEAT, GRACE, holder
 from benchmark.machine.code import own_code, versions_here
 from benchmark.machine.interrupt import SIGNALS
+from benchmark.records.heartbeat import BEAT, GRACE, holder
 from benchmark.records.jobs import ELSEWHERE, INTERRUPTED, JobRecord, note, read_job
 from benchmark.text import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_LOG = logging.getLogger(__name__)  # without a handler, on standard error: the engine keeps it
 _PATIENCE = 3 * GRACE  # seconds for the claim of a dead job to be seen as such
 _PAUSE = 1.0
 _OWN_JOB = ("run", "sweep")  # commands that report to their job's folder
@@ -45,17 +47,17 @@ def carry_out(folder: Path, *, attempt: str = "", pass_on: bool = True, first: b
         if first:
             note(folder, "started", machine=_node(), attempt=attempt)
     except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        _LOG.error("error: %s", error)
         return 2
     with _signs_of_life(folder if first else None):
         code, reason = _try(folder, job, pass_on=pass_on, first=first)
     if reason:
-        print(f"error: {reason}", file=sys.stderr, flush=True)
+        _LOG.error("error: %s", reason)
     if first:
         try:
             note(folder, "ended", code=code, reason=reason)
         except OSError as error:
-            print(f"error: {folder}: cannot be written ({error})", file=sys.stderr, flush=True)
+            _LOG.error("error: %s: cannot be written (%s)", folder, error)
     return code
 
 

@@ -8,9 +8,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
-from benchmark.files import folder_lock, writing
+from benchmark.files import writing
 from benchmark.machine.code import versions_here
 from benchmark.records.jobs import CANCEL, JOBS, JobRecord, attempts, job_state, read_job, write_job
+from benchmark.records.locks import folder_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,10 +17,11 @@ from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.protocols import check_further, score
 from benchmark.evaluation.subject import Subject, probe_data
-from benchmark.files import folder_lock, writing
+from benchmark.files import writing
 from benchmark.machine.devices import take_device
 from benchmark.machine.environment import describe, now
 from benchmark.records.folder import probe_path, write_probe
+from benchmark.records.locks import folder_lock
 from benchmark.records.schema import ProbeRecord, Record
 from benchmark.training.checkpoint import ENCODER_FILE, load_encoder
 from methods.backbones import use_plain_attention

@@ -16,9 +16,9 @@ from pydantic import Field
 
 from benchmark.errors import UserError
 from benchmark.files import write_atomically
-from benchmark.heartbeat import GRACE, holder
 from benchmark.parse import load_json
 from benchmark.records.folder import read_part, read_record
+from benchmark.records.heartbeat import GRACE, holder
 from benchmark.records.schema import FINAL_STATUSES, Part
 
 if TYPE_CHECKING:

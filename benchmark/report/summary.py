@@ -122,8 +122,8 @@ def _best(rows: Sequence[Row], comparison: Comparison) -> str:
     if not alike:
         tested = all(pair.p is not None for pair in all_pairs(rows, differences(comparison)) if pair.row is best)
         return (
-            f"{_where(comparison)}, {name_of(best)} has {'significantly ' * tested}the highest linear top-1 of the "
-            f"self-supervised entries: {reached}% {tail}."
+            f"{_where(comparison)}, {name_of(best)} has the highest linear top-1 of the self-supervised entries"
+            f"{', significantly above every other' * tested}: {reached}% {tail}."
         )
     return (
         f"{_where(comparison)}, no self-supervised entry leads alone: {name_of(best)} at {reached}% is not "

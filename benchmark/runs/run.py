@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from benchmark.data.datasets import Dataset
     from benchmark.evaluation.subject import FrozenSubject
     from benchmark.experiment.run_spec import RunSpec
-    from benchmark.heartbeat import Claim
     from benchmark.machine.interrupt import StopSignal
+    from benchmark.records.heartbeat import Claim
     from benchmark.records.schema import Metrics, Status, TrialMetrics
     from benchmark.runs.progress import Reporter
     from methods.base import Encoder

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from benchmark.encoders.probe import Probes, probe_run, unprobed
 from benchmark.errors import FirstFailedError, GroupLostError, Interrupted, UserError
 from benchmark.experiment.run_spec import plan_runs, priced
-from benchmark.files import folder_lock, write_atomically, writing
+from benchmark.files import write_atomically, writing
 from benchmark.machine.devices import choose_device, has_bfloat16, take_device
 from benchmark.machine.environment import hardware, now
 from benchmark.machine.ranks import Ranks, held
 from benchmark.records.folder import read_record, run_folder, write_record
 from benchmark.records.invalid import why_invalid
+from benchmark.records.locks import folder_lock
 from benchmark.records.schema import FINAL_STATUSES
 from benchmark.runs.claim import claim_folder
 from benchmark.runs.estimate import TRYING_OUT, estimate
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
     from benchmark.experiment.entries import ResolvedEntry
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.experiment.spec import Experiment
-    from benchmark.heartbeat import Claim
     from benchmark.machine.interrupt import StopSignal
     from benchmark.machine.locks import DeviceLock
+    from benchmark.records.heartbeat import Claim
     from benchmark.records.schema import LedgerRecord, Record
     from benchmark.runs.prices import CostSource
     from benchmark.runs.progress import Reporter

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from benchmark.cost.step_cost import summarised
 from benchmark.errors import GroupLostError, Interrupted, UserError
 from benchmark.experiment.run_spec import plan_runs
-from benchmark.files import folder_lock, writing
+from benchmark.files import writing
 from benchmark.machine.code import code_state
 from benchmark.machine.environment import describe, hardware, now
 from benchmark.machine.ranks import held
 from benchmark.records.cost import EntryCost, StepCost, cost_path, read_cost, write_cost
+from benchmark.records.locks import folder_lock
 from benchmark.runs.cost_rounds import Measurement, is_done
 from benchmark.runs.workbench import Workbench
 from methods.config import nearest

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from browser import Browser
 from filelock import FileLock
 
 from benchmark.cli import main as cli
@@ -190,3 +191,17 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True, timeout=60)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless chromium; tests that need one are skipped where there is none."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
+    with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
+        opened = Browser(program, Path(profile))
+        try:
+            yield opened
+        finally:
+            opened.close()

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
-from browser import Browser
 from made_glimpses import make_masks, write_glimpses
 from made_records import make_record, store
 
 from benchmark.records.folder import find_records
 from benchmark.report import sections
 from benchmark.report.page import write_report
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 READY = (
     "new Promise(done => { const wait = () => document.querySelector('.explorer:not([hidden])')"
@@ -33,20 +27,6 @@ CAPTIONS = (
     ".map(c => [c.ariaLabel, [...c.querySelectorAll('figcaption')].map(f => f.textContent)]))"
 )
 STATEMENT = "document.querySelector('.statement').textContent"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless chromium; tests that need one are skipped where there is none."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
-    with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
-        opened = Browser(program, Path(profile))
-        try:
-            yield opened
-        finally:
-            opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
-from browser import Browser
 from made_records import make_record, store
 from studies import make_front_study, make_study
 
@@ -18,28 +15,11 @@ from benchmark.records.folder import find_records
 from benchmark.records.study import find_studies
 from benchmark.report.page import write_report
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 NAME = "<script>document.title = 'taken'</script>"
 LEADERBOARD = '[aria-label^="Leaderboard"]'
 SHOWN = (
     f"[...document.querySelectorAll('{LEADERBOARD} tbody tr')].filter(r => !r.hidden).map(r => r.cells[0].innerText)"
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless chromium; tests that need one are skipped where there is none."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
-    with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
-        opened = Browser(program, Path(profile))
-        try:
-            yield opened
-        finally:
-            opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from benchmark.cost.ledger import Ledger
-from benchmark.files import folder_lock
 from benchmark.records.folder import find_records
+from benchmark.records.locks import folder_lock
 from benchmark.runs import measure
 from benchmark.training import loop
 from methods.backbones import BackboneSpec, build_backbone

@@ -100,7 +100,10 @@ def test_an_evaluation_is_a_job_and_a_cancelled_one_stays_so(slurm: None, bench:
     code, printed = bench("cancel", out)
     assert code == 0 and "1 jobs cancelled" in printed
     assert job_state(folder).state == "cancelled"
-    assert not subprocess.run(["squeue", "--noheader"], capture_output=True, check=True).stdout
+    deadline = time.monotonic() + 60.0  # an allocation of the test before may still be coming down
+    while subprocess.run(["squeue", "--noheader"], capture_output=True, check=True).stdout:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     code, printed = bench("cancel", out)
     assert code == 2 and "no job is waiting or running" in printed
 

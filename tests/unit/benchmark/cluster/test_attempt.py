@@ -91,23 +91,21 @@ def test_a_run_that_another_machine_has_is_left_to_it(
 
 
 def test_other_versions_on_the_node_are_named(
-    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("SLURMD_NODENAME", "n1")
     job = make("", code={**versions_here(), "torch": "1.0"})
     assert carry_out(job) == 2
-    assert "n1 has torch 2." in job_state(job).reason and "the job was submitted with 1.0" in capsys.readouterr().err
+    assert "n1 has torch 2." in job_state(job).reason and "the job was submitted with 1.0" in caplog.text
 
 
-def test_a_folder_that_the_node_does_not_see_ends_it_at_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_that_the_node_does_not_see_ends_it_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert carry_out(tmp_path / "jobs" / "a") == 2
-    assert "the results folder has to be on a disk that all nodes see" in capsys.readouterr().err
+    assert "the results folder has to be on a disk that all nodes see" in caplog.text
 
 
 def test_a_full_disk_is_said_where_it_can_be(
-    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = make("")
     real = attempt.note
@@ -119,4 +117,4 @@ def test_a_full_disk_is_said_where_it_can_be(
 
     monkeypatch.setattr(attempt, "note", full)
     assert carry_out(job) == 0
-    assert "cannot be written ([Errno 28] No space left on device)" in capsys.readouterr().err
+    assert "cannot be written ([Errno 28] No space left on device)" in caplog.text

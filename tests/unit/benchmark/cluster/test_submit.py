@@ -9,9 +9,9 @@ import pytest
 from benchmark.cluster.submit import Submission, settled
 from benchmark.errors import UserError
 from benchmark.experiment.cluster_spec import ClusterSpec
-from benchmark.files import folder_lock
 from benchmark.machine.interrupt import StopSignal
 from benchmark.records.jobs import INTERRUPTED, JobRecord, job_state, note, read_job, write_job
+from benchmark.records.locks import folder_lock
 
 if TYPE_CHECKING:
     from pathlib import Path

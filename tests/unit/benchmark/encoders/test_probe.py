@@ -14,8 +14,8 @@ from benchmark.encoders import probe as module
 from benchmark.encoders.probe import Probes, evaluate_runs, probe_run, unprobed
 from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.features import NonFiniteError
-from benchmark.files import folder_lock
 from benchmark.records.folder import probe_path, read_probes
+from benchmark.records.locks import folder_lock
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.heartbeat import GRACE
+from benchmark.records.heartbeat import GRACE
 from benchmark.records.jobs import (
     CANCEL,
     ELSEWHERE,

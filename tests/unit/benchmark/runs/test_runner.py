@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmark.errors import FirstFailedError, GroupLostError, Interrupted, UserError
-from benchmark.files import folder_lock
 from benchmark.records.folder import read_record
+from benchmark.records.locks import folder_lock
 from benchmark.runs import runner
 from benchmark.runs.runner import execute, finished_record
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from benchmark.errors import Interrupted, UserError
-from benchmark.files import folder_lock
 from benchmark.records.cost import find_costs, read_cost
 from benchmark.records.estimates import paired, ratio_interval
+from benchmark.records.locks import folder_lock
 from benchmark.runs import step_cost
 
 if TYPE_CHECKING:

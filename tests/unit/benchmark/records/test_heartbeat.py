@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmark import heartbeat
 from benchmark.errors import UserError
-from benchmark.heartbeat import GRACE, claim, holder, this_machine
+from benchmark.records import heartbeat
+from benchmark.records.heartbeat import GRACE, claim, holder, this_machine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _RACE = """
 import sys, time
 from pathlib import Path
-from benchmark import heartbeat
+from benchmark.records import heartbeat
 heartbeat.this_machine = lambda: sys.argv[2]
 time.sleep(max(0.0, float(sys.argv[3]) - time.time()))
 mine = heartbeat.claim(Path(sys.argv[1]), locked=False)

@@ -110,14 +110,15 @@ def read_job(folder: Path) -> JobRecord:
     Raises:
         UserError: there is none, or it cannot be read.
     """
-    try:
-        return read_part(folder / "job.json", JobRecord, _VERSION)
-    except FileNotFoundError:
+    path = folder / "job.json"
+    if not path.is_file():
         raise UserError(
             f"{folder}: no such job on this machine; the results folder has to be on a disk that all nodes see, at the "
             "same path"
-        ) from None
-    except (ValueError, OSError) as error:
+        )
+    try:
+        return read_part(path, JobRecord, _VERSION)
+    except ValueError as error:
         raise UserError(str(error)) from None
 
 

@@ -98,7 +98,7 @@ def test_bad_configuration(values: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "path", "download", "message"),
     [
-        (DatasetSpec(name="digits", size=7), None, False, "size is 7; expected at least 8"),
+        (DatasetSpec(name="digits", size=7), None, False, "size is 7; expected 8 to 4096 pixels"),
         (DatasetSpec(name="shapes"), Path(), False, "--data does not apply to the embedded dataset 'shapes'"),
         (DatasetSpec(name="digits"), None, True, "--download does not apply to the embedded dataset 'digits'"),
         (DatasetSpec(name="folder"), None, False, "'folder' needs --data PATH: class folders, a CSV file"),

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.merge_costs import merge_costs
 from benchmark.errors import UserError
 from benchmark.files import read_yaml, reading, temporary_path, writing
-from benchmark.records.folder import find_records, read_all, read_record, run_folder
+from benchmark.records.folder import find_records, read_all, read_record, run_files, run_folder
 from benchmark.records.keys import recomputed_key
 from benchmark.records.schema import FINAL_STATUSES
+from benchmark.records.signature import SIGNED, find_signed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from benchmark.records.schema import LedgerRecord, Record
 
+    Fault = Callable[[Path], str | None]
+    """Why a file is not what was signed, as a clause; None where it is, or nothing was signed."""
 
 _TOLERANCE = 0.01  # of the total time (rule 7)
 
@@ -34,6 +37,7 @@ class Merged:
         refused: a line about each that was left out.
         costs: how many step-cost records were copied.
         unverifiable: how many of `taken` and `there` lack something that their key was made from.
+        signed: who has signed each folder that is signed.
     """
 
     taken: list[Path] = field(default_factory=list)
@@ -41,21 +45,26 @@ class Merged:
     costs: int = 0
     refused: list[str] = field(default_factory=list)
     unverifiable: int = 0
+    signed: dict[Path, str] = field(default_factory=dict)
 
 
-def merge(sources: Sequence[Path], out: Path) -> Merged:
+def merge(sources: Sequence[Path], out: Path, signers: Path | None = None) -> Merged:
     """Copies the runs and step costs of several results folders into one; no run is overwritten.
+
+    What a folder's `signed.sha256` says of its files is checked; with `signers`, every folder needs a signature by one
+    of them.
 
     Refused are records that cannot be read or contradict themselves, whose key is not the hash of their settings,
     whose folder or configuration file belongs to another run; one run under two keys or seeds; and two different
     records of one key. Scores cannot be checked without training again.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or a signature is not what it should be.
     """
     merged = Merged()
+    fault = _signatures(sources, signers, merged)
     unverifiable: set[Path] = set()
-    readable = list(_readable(sources, merged, unverifiable))
+    readable = list(_readable(sources, merged, unverifiable, fault))
     clauses = copies([*readable, *find_records([out])[0]])
     for path, record in readable:
         try:
@@ -68,20 +77,39 @@ def merge(sources: Sequence[Path], out: Path) -> Merged:
             merged.refused.append(f"{path}: {wrong}")
         else:
             merged.unverifiable += path in unverifiable
-    merged.costs, problems = merge_costs(sources, out)
+    merged.costs, problems = merge_costs(sources, out, fault)
     merged.refused += problems
     return merged
 
 
-def _readable(sources: Sequence[Path], merged: Merged, unverifiable: set[Path]) -> Iterator[tuple[Path, Record]]:
+def _signatures(sources: Sequence[Path], signers: Path | None, merged: Merged) -> Fault:
+    """Checks the folders' signatures; returns what says why a file is not as it was signed, if it was."""
+    found = [(source, find_signed(source, signers)) for source in sources]
+    for source, signed in found:
+        if signed is not None:
+            merged.signed[source] = signed.by
+        elif signers is not None:
+            raise UserError(f"{source}: is not signed (no {SIGNED} in it or above), and --signers takes only what is")
+
+    def fault(path: Path) -> str | None:
+        signed = next((signed for source, signed in found if path.is_relative_to(source)), None)
+        return None if signed is None else signed.fault(path)
+
+    return fault
+
+
+def _readable(
+    sources: Sequence[Path], merged: Merged, unverifiable: set[Path], fault: Fault
+) -> Iterator[tuple[Path, Record]]:
     """The records that agree with themselves; the others are noted as refused, those without a checked key as such."""
     records, problems = find_records(list(sources))
     merged.refused += problems
     for path, record in records:
         wrong = next(_contradictions(path, record), None)
         try:
+            wrong = wrong or next(filter(None, map(fault, run_files(path.parent))), None)
             key = recomputed_key(path.parent, record)
-        except ValueError as error:
+        except (ValueError, UserError) as error:
             wrong = wrong or str(error)
         else:
             if key is None:
@@ -176,10 +204,8 @@ def _copy(source: Path, place: Path) -> None:
     try:
         with writing(place):
             temporary.mkdir()
-            for path in sorted(source.rglob("*")):
+            for path in run_files(source):
                 inside = path.relative_to(source)
-                if path.is_symlink() or not path.is_file() or any(part.startswith(".") for part in inside.parts):
-                    continue
                 (temporary / inside).parent.mkdir(parents=True, exist_ok=True)
                 _copy_file(path, temporary / inside)
             temporary.rename(place)

@@ -8,16 +8,16 @@ from benchmark.files import cannot_be_written
 from benchmark.records.cost import COSTS, StepCost, find_costs, read_cost, write_cost
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 
-def merge_costs(sources: Sequence[Path], out: Path) -> tuple[int, list[str]]:
+def merge_costs(sources: Sequence[Path], out: Path, fault: Callable[[Path], str | None]) -> tuple[int, list[str]]:
     """Copies the step-cost records of several results folders into one.
 
     An unfinished measurement gives way to what continues it. All others stay, since runs may have their keys in theirs:
     of two with one name (machines of one kind) the second gets a name with its key. Refused are files that cannot be
-    read or were changed since they were written.
+    read or were changed since they were written, and those of which `fault` says why they are not what was signed.
 
     Returns:
         How many were copied, and a line about each that was refused.
@@ -29,6 +29,9 @@ def merge_costs(sources: Sequence[Path], out: Path) -> tuple[int, list[str]]:
     known = {cost.key for _, cost in find_costs([out])[0]}
     copied = 0
     for path, cost in found:
+        if (wrong := fault(path)) is not None:
+            refused.append(f"{path}: {wrong}")
+            continue
         place = out / cost.experiment / COSTS / path.name
         try:
             there = read_cost(place) if place.is_file() else None

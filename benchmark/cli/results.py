@@ -135,12 +135,23 @@ def compare(
 
 
 @app.command()
-def merge(results: Results, out: Annotated[Path, typer.Option("--out", help="Folder that all runs go to.")]) -> None:
+def merge(
+    results: Results,
+    out: Annotated[Path, typer.Option("--out", help="Folder that all runs go to.")],
+    signers: Annotated[
+        Path | None,
+        typer.Option(
+            "--signers", help="Take only what one of these has signed: a file of ssh-keygen's allowed signers."
+        ),
+    ] = None,
+) -> None:
     """Join results of several machines, with their step costs; what does not belong together is named and refused."""
     read_results(results, trials=True, needed=not read_prices(results)[0].costs)
     from benchmark.analysis.merge import merge as merge_results
 
-    merged = merge_results(results, out)
+    merged = merge_results(results, out, signers)
+    for folder, by in merged.signed.items():
+        typer.echo(f"{folder}: signed by {by}" + ("" if signers else "; --signers FILE says whose key that is"))
     for line in merged.refused:
         typer.echo(f"refused: {line}", err=True)
     summary = f"{out}: {len(merged.taken)} runs taken, {merged.there} were there, {len(merged.refused)} refused"
@@ -151,3 +162,25 @@ def merge(results: Results, out: Annotated[Path, typer.Option("--out", help="Fol
     typer.echo(summary)
     if merged.refused:
         raise typer.Exit(1)
+
+
+@app.command()
+def sign(
+    results: Annotated[Path, typer.Argument(help="A results folder.")],
+    key: Annotated[
+        Path, typer.Option("--key", help="A private key of ssh-keygen's, or the public half of an agent's.")
+    ],
+) -> None:
+    """Sign a results folder for another laboratory, which `bench merge --signers` then checks."""
+    from benchmark.records.cost import find_costs
+    from benchmark.records.folder import find_records, run_files
+    from benchmark.records.signature import SIGNATURE, SIGNED
+    from benchmark.records.signature import sign as sign_files
+
+    read_results([results], trials=True, needed=not read_prices([results])[0].costs)
+    runs = find_records([results])[0]
+    files = [file for path, _ in runs for file in run_files(path.parent)] + [p for p, _ in find_costs([results])[0]]
+    fingerprint = sign_files(results, files, key)
+    typer.echo(
+        f"{results}: {len(files)} files of {len(runs)} runs are signed with {fingerprint} ({SIGNED}, {SIGNATURE})"
+    )

@@ -58,7 +58,7 @@ _SRUN = Launcher(
     environment="SLURMEnvironment",
     # Only `srun` sets this. SLURM_NTASKS, which Fabric relies on, is also set in the shell of a batch job or `salloc`,
     # where one process runs.
-    has_started_this=lambda: int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1,
+    has_started_this=lambda: os.environ.get("SLURM_STEP_NUM_TASKS", "1") != "1",
     size="SLURM_NTASKS",
     local_size="SLURM_NTASKS_PER_NODE",
     local_rank="SLURM_LOCALID",
@@ -97,18 +97,33 @@ def find_world(devices: int | None) -> World:
         raise UserError(
             f"the environment looks like {launcher.name}'s, but has no {', '.join(missing)}; {launcher.advice}"
         )
-    size = int(os.environ[launcher.size])
+    numbers = {name: _number(name) for name in launcher.required if name != "MASTER_ADDR"}
+    size = numbers[launcher.size]
     if devices not in (None, size):
         raise UserError(
             f"--devices is {devices}, but {launcher.name} has started {size} processes; leave --devices out"
         )
-    local_size = int(os.environ.get(launcher.local_size, size))
+    local_size = _number(launcher.local_size) if launcher.local_size in os.environ else size
+    if size < 1 or local_size < 1:
+        raise UserError(f"{launcher.name} has started {size} processes, {local_size} of them here; expected at least 1")
     if size % local_size:
         raise UserError(
             f"{launcher.name} has started {size} processes, {local_size} of them on this machine; "
             "every machine needs the same number"
         )
     return World(size, local_size, launcher)
+
+
+def _number(variable: str) -> int:
+    """The whole number in an environment variable.
+
+    Raises:
+        UserError: it is none.
+    """
+    text = os.environ[variable]
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise UserError(f"the environment variable {variable} is {text!r}; expected a whole number")
+    return int(text)
 
 
 def is_spokesman() -> bool:

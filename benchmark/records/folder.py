@@ -110,6 +110,16 @@ def find_records(roots: list[Path]) -> tuple[list[tuple[Path, Record]], list[str
     return read_all(_record_files(roots), read_record)
 
 
+def run_files(folder: Path) -> list[Path]:
+    """The files of a run that go to other machines with it, in a stable order: neither links nor hidden ones."""
+    inside = ((path, path.relative_to(folder).parts) for path in sorted(folder.rglob("*")))
+    return [
+        path
+        for path, parts in inside
+        if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in parts)
+    ]
+
+
 def _record_files(roots: Iterable[Path]) -> Iterator[Path]:
     """What is named `record.json`, links that lead nowhere included; without what a killed `bench merge` left."""
     for root in roots:

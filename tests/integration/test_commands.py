@@ -98,6 +98,7 @@ _HARDWARE = "another machine's measurement: unit tests of cli and report, with i
 _COST = "minutes of measurement: tests/integration/test_cost.py, on fewer images"
 _PAGES = "writes the committed pages: unit tests of report and cli write smaller ones"
 _LADDER = "needs a ladder of hours: unit tests of cli and report, with invented records"
+_SIGNED = "with keys that the tests make: unit tests of records/signature.py, analysis/merge.py and cli"
 ONLY_READ: dict[str, str] = {
     "pip install 'cnn-jepa-bench[slurm]'": "installs",
     "bench submit quickstart --cluster site.yaml --on slurm --cost": _CLUSTER,
@@ -113,6 +114,8 @@ ONLY_READ: dict[str, str] = {
     "bench report results/reference/quickstart --out reports/quickstart": _PAGES,
     "bench report results/reference/ablations --out reports/ablations": _PAGES,
     "bench data views --method cnn_jepa --dataset shapes --out views.png": "as in your-own-images.md",
+    "bench sign results/quickstart --key bench-key": _SIGNED,
+    "bench merge theirs/quickstart --signers signers --out results/all": _SIGNED,
     "make demo": "installs an environment and trains for minutes",
     "make test": "runs this test",
     "bench run quickstart --budget wall_clock=10m": f"{_HOURS}test_run.py, with two seconds",

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,9 +16,10 @@ from benchmark.analysis import merge as merging
 from benchmark.analysis.merge import merge
 from benchmark.errors import UserError
 from benchmark.files import cannot_be_written
-from benchmark.records.folder import find_records
+from benchmark.records.folder import find_records, run_files
 from benchmark.records.keys import run_key, weights_key
 from benchmark.records.schema import KeySettings
+from benchmark.records.signature import sign
 from benchmark.training.checkpoint import export_encoder
 from methods.backbones import BackboneSpec, build_backbone
 from methods.base import Encoder, EncoderInfo
@@ -297,3 +299,22 @@ def test_a_disk_that_becomes_full_says_what_was_taken(
     with pytest.raises(UserError, match=r"No space left on device\); 1 of 4 runs were taken, and the same command"):
         merge(two, tmp_path / "all")
     assert not list((tmp_path / "all").rglob("*.tmp"))
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+def test_of_a_signed_folder_only_what_was_signed_is_taken(two: tuple[Path, Path], tmp_path: Path) -> None:
+    key, signers = tmp_path / "key", tmp_path / "signers"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key], check=True)
+    signers.write_text(f"lab {key.with_suffix('.pub').read_text()}")
+    first, second = two
+    (path, _), (changed, _) = find_records([first])[0]
+    sign(first, [file for found in (path, changed) for file in run_files(found.parent)], key)
+    (changed.parent / "probes" / "lowshot-v1.json").write_text("[]")
+    merged = merge([first], tmp_path / "all", signers)
+    assert [len(merged.taken), merged.signed] == [1, {first: "lab"}]
+    assert merged.refused == [f"{changed}: lowshot-v1.json was changed after lab signed it"]
+    with pytest.raises(UserError, match="b: is not signed"):
+        merge([first, second], tmp_path / "all", signers)
+    assert (
+        len(merge([first, second], tmp_path / "all").taken) == 2
+    )  # what is not signed is taken where nothing asks for it

@@ -9,7 +9,7 @@ import pytest
 from lightning_fabric.plugins import environments
 
 from benchmark.errors import UserError
-from benchmark.machine.launch import LAUNCHERS, World, find_world, is_spokesman
+from benchmark.machine.launch import LAUNCHERS, Launcher, World, find_world, is_spokesman
 
 TORCHRUN, SRUN = LAUNCHERS
 
@@ -77,6 +77,19 @@ def test_a_half_set_environment_is_refused_aloud(
     with pytest.raises(UserError, match=f"the environment looks like {launcher}'s, but has no {missing}; {advice}"):
         find_world(None)
     assert is_spokesman()  # there may be no other process
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS, ids=lambda launcher: launcher.name)
+@pytest.mark.parametrize("value", ["", "two", "-1", "1.5", "\u0662", "9" * 5000])
+def test_what_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch, launcher: Launcher, value: str) -> None:
+    for name in set(launcher.required) - {"MASTER_ADDR"}:
+        _set(monkeypatch, launcher.name, **{name: value})
+        with pytest.raises(UserError, match=f"the environment variable {name} is .*; expected a whole number"):
+            find_world(None)
+        is_spokesman()  # who reports the error needs no number
+    _set(monkeypatch, launcher.name, **{launcher.size: "0"})
+    with pytest.raises(UserError, match=f"{launcher.name} has started 0 processes"):
+        find_world(None)
 
 
 def test_a_stray_local_rank_is_no_silent_single_process(monkeypatch: pytest.MonkeyPatch) -> None:

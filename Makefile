@@ -28,10 +28,11 @@ lint: $(READY)
 perf: $(READY)
 	$(BIN)/python perf/page.py
 
-# Makes the tables of two pages, and the site from README and docs/: site/index.html opens from disk.
+# Makes the tables of README and of two pages, and the site from README and docs/: site/index.html opens from disk.
 docs: $(READY)
 	$(BIN)/python docs/make_configuration.py
 	$(BIN)/python docs/make_leaderboard.py
+	$(BIN)/python docs/make_readme.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(READY): pyproject.toml constraints.txt

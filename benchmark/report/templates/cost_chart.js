@@ -102,16 +102,13 @@ function costChart(root) {
     picture.append(data);
     const taken = [];
     const names = svg("g", { "aria-hidden": "true" });
-    /** Writes a name beside its point, moved up or down where another one is. */
+    /** Writes a name beside its point, above its bars; below or on the other side where another one is. */
     const write = (text, x, y, kind = "") => {
-      const long = 6.6 * text.length, end = x + 10 + long > right;
-      const box = { x: end ? x - 10 - long : x + 10, y: y + 4, width: long };
-      for (const shift of [0, -13, 13, -26, 26, -39, 39]) {
-        const free = !taken.some((other) => Math.abs(other.y - box.y - shift) < 12 && other.x < box.x + box.width && box.x < other.x + other.width);
-        if (!free || box.y + shift < top + 8 || box.y + shift > bottom - 2) continue;
-        box.y += shift;
-        break;
-      }
+      const long = 6.6 * text.length;
+      const places = [-11, 13, 0, -24, 26, -37, 39].flatMap((shift) => [x + 10, x - 10 - long].map((start) => ({ x: start, y: y + 4 + shift, width: long })));
+      const inside = places.filter((box) => box.x >= left && box.x + long <= right && box.y >= top + 8 && box.y <= bottom - 2);
+      const free = (box) => !taken.some((other) => Math.abs(other.y - box.y) < 12 && other.x < box.x + long && box.x < other.x + other.width);
+      const box = inside.find(free) ?? inside[0] ?? places[0];
       taken.push(box);
       names.append(svg("text", { class: `name ${kind}`, x: box.x, y: box.y }, text));
     };

@@ -63,7 +63,7 @@ def changes(folder: Path, images: Inventory | None) -> str:
     if images is None:
         return ""
     if not before.keys() & images.keys():
-        return "none of these files has the name of one of then"
+        return "no file has the name of one that was there before"
     gone, new = sorted(before.keys() - images.keys()), sorted(images.keys() - before.keys())
     other = sorted(name for name in before.keys() & images.keys() if before[name] != images[name])
     parts = [

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from benchmark.report.run_files import RunFiles
 
 Found = tuple[Path, "Record"]
+_FIGURE = re.compile(r"\]\(figures/([\w.-]+)\.svg\)")
 
 
 def write_report(
@@ -74,9 +75,21 @@ def write_report(
     longer = predictions([record for _, record in found], prices, *predict) if predict else []
     context = _context(found, problems, out, studies, read_run_files(found, pictures=pictures), prices, longer)
     write_leaderboard(found, out, prices=prices)
+    before = _figures(out)
     for template, name in (("report.md.j2", "report.md"), ("index.html.j2", "index.html")):
         write_atomically(out / name, _render(template, context))
+    for stem in before - _figures(out):  # of an earlier report in this folder
+        for name in (f"{stem}.svg", f"{stem}.png", f"{stem}-column.svg", f"{stem}-column.png"):
+            (out / "figures" / name).unlink(missing_ok=True)
     return out / "index.html"
+
+
+def _figures(out: Path) -> set[str]:
+    """The names of the figures that the report in a folder shows; empty where there is none."""
+    try:
+        return set(_FIGURE.findall((out / "report.md").read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError):
+        return set()
 
 
 def _context(

@@ -62,7 +62,7 @@ def test_without_an_inventory_nothing_is_said(tmp_path: Path, monkeypatch: pytes
     assert changes(tmp_path, images_of(root)) == ""
     keep_inventory(tmp_path, images_of(root), renew=True)
     assert changes(tmp_path, None) == ""
-    assert changes(tmp_path, {"elsewhere/ant/0.png": "0 ant"}) == "none of these files has the name of one of then"
+    assert changes(tmp_path, {"elsewhere/ant/0.png": "0 ant"}) == "no file has the name of one that was there before"
     (tmp_path / INVENTORY_FILE).write_bytes(b"damaged")
     assert changes(tmp_path, images_of(root)) == ""
     monkeypatch.setattr(inventories, "_MOST", 11)

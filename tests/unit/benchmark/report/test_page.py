@@ -103,6 +103,22 @@ def test_a_single_record_is_enough(make_record: Any, store: Any, tmp_path: Path,
     assert "Limits" in page.words
 
 
+@pytest.mark.slow
+def test_figures_of_an_earlier_report_go_and_other_files_stay(make_record: Any, store: Any, tmp_path: Path) -> None:
+    timed = {"seconds": 60.0, "budget": {"wall_clock": 60.0}}
+    report(store, tmp_path, [make_record("byol")])
+    figures = tmp_path / "report" / "figures"
+    names = {path.name for path in figures.iterdir()}
+    (tmp_path / "report" / "report.md").write_text(
+        "![a](figures/old.svg) ![b](figures/../report.md.svg)", encoding="utf-8"
+    )
+    for name in ("old.svg", "old-column.png", "mine.svg"):
+        (figures / name).write_text("")
+    report(store, tmp_path, [make_record("simclr", **timed)])
+    left = {path.name for path in figures.iterdir()}
+    assert "mine.svg" in left and not {"old.svg", "old-column.png"} & left and names <= left
+
+
 def test_no_records_is_the_users_error_and_names_the_place(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"no records in .*empty: expected record.json.*1 could not be read, the first: x: bad"

@@ -128,7 +128,6 @@ ONLY_READ: dict[str, str] = {
     "bench data views --method cnn_jepa --dataset shapes --out views.png": "as in your-own-images.md",
     "bench sign results/quickstart --key bench-key": _SIGNED,
     "bench merge theirs/quickstart --signers signers --out results/all": _SIGNED,
-    "bench submit quickstart --on local --methods random_init": "as on clusters.md, where it is executed",
     "make demo": "installs an environment and trains for minutes",
     "make test": "runs this test",
     "bench run quickstart --budget wall_clock=10m": f"{_HOURS}test_run.py, with two seconds",

@@ -34,7 +34,7 @@ _TINY = "--set batch_size=4 --set backbone.width=8 --set evaluation.images=null 
 EXECUTED: dict[str, dict[str, str]] = {
     "README.md": {
         ".venv/bin/bench run cpu --data FOLDER": _OWN,
-        "bench run quickstart --methods simclr,byol --seeds 0,1,2": f"{_SMALL} --budget steps=2 --seeds 0",
+        "bench run quickstart --methods simclr,vicreg --seeds 0,1,2": f"{_SMALL} --budget steps=2 --seeds 0",
         "bench run quickstart --budget epochs=2,4,8": f"{_SMALL} --methods random_init",
         "bench plan quickstart --budget epochs=100": f"{_SMALL} --methods simclr,random_init",
         "bench cost quickstart": f"{_SMALL} --methods simclr --rounds 5 --block 0.01",

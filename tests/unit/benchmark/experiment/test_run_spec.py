@@ -67,9 +67,9 @@ def test_a_key_keeps_its_meaning_where_a_default_changed(
     dense = specs(path, settings=["cnn_jepa.encoder=masked_dense"])[0].key
     assert sparse == specs(path, settings=["cnn_jepa.encoder=sparse"])[0].key != dense
     manifest = "4d7eb4eb8891340c0f4c1e832f87dd306677fd73f352ba0b1d445096cccca79f"
-    settings = ["precision=bf16", "cnn_jepa.encoder=masked_dense"]
+    settings = ["precision=bf16", "evaluation.points=5", "cnn_jepa.encoder=masked_dense", "cnn_jepa.optimizer.lr=0.002"]
     monkeypatch.setattr(run_spec, "RULES_VERSION", "1.0")
-    (spec,) = specs("quickstart", manifest, methods=["cnn_jepa"], settings=settings)[:1]
+    (spec,) = specs("quickstart", manifest, methods=["cnn_jepa"], settings=settings, budget="epochs=4")[:1]
     assert spec.key == "b676c0562c51bed3adf383bd007640c1"  # as recorded then
 
 

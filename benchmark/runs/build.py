@@ -13,6 +13,7 @@ from benchmark.data.loader import Batches
 from benchmark.data.views.augment import Augmenter
 from benchmark.machine.allocator import keep_freed_memory
 from benchmark.randomness import seeded
+from benchmark.training.acceleration import accelerate
 from benchmark.training.loop import Objective, Training
 from benchmark.training.optim import build_optimizer
 from methods.backbones import build_backbone, use_plain_attention
@@ -45,6 +46,7 @@ def build_method(spec: RunSpec, dataset: Dataset, ranks: Ranks) -> Method[Any]:
     method.to(device=ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if ranks.device.type == "cpu":
         use_plain_attention(method)
+    accelerate(method, spec.experiment.acceleration)
     return method
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import Interrupted
 from benchmark.randomness import generator
+from benchmark.training.acceleration import begin_step
 from benchmark.training.optim import set_schedule
 from methods.base import Batch, Step
 
@@ -139,6 +140,7 @@ def run_step(
         The loss and the method's logged scalars of this process's share, detached, on the device.
     """
     spec, index = training.spec, training.step
+    begin_step(spec.experiment.acceleration)
     with training.ledger.waiting_for_data():
         raw = ready or training.batches.fetch(index)
     mark("data")

@@ -11,9 +11,11 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from benchmark.cost.flops import count_flops
 from benchmark.data.loader import AHEAD
+from benchmark.training.acceleration import COMPILED, uncompiled
 from benchmark.training.loop import advance, run_step
 from benchmark.training.optim import set_schedule
 
@@ -53,7 +55,7 @@ def flops_per_step(training: Training) -> float:
 def flops_of_steps(training: Training, steps: int) -> list[float]:
     """FLOPs of some steps spread over progress, each over the whole batch and all ranks; the steps are undone."""
     counts = []
-    with undone(training):
+    with undone(training), uncompiled(training.method):
         training.step = 0
         for number in range(steps):
             progress = (number + 0.5) / steps
@@ -191,8 +193,7 @@ def marked(method: Method[Any], mark: Mark) -> Iterator[None]:
     wrapped = {
         (module, name): calls.wrapped(part, getattr(module, name))
         for part, module in modules
-        for name in _CALLS
-        if isfunction(getattr(type(module), name, None))  # not a layer or a number of that name
+        for name in _call_names(module)
     }
     wrapped[method, "forward"] = calls.wrapped("forward", method.forward)
     before = {(module, name): vars(module).get(name) for module, name in wrapped}
@@ -206,6 +207,13 @@ def marked(method: Method[Any], mark: Mark) -> Iterator[None]:
                 setattr(module, name, own)
             elif name in vars(module):
                 delattr(module, name)
+
+
+def _call_names(module: nn.Module) -> list[str]:
+    """The attributes by which a module is called: what a compiled one runs is beyond reach, so that it counts whole."""
+    if getattr(module, COMPILED, None) is not None:
+        return [COMPILED]
+    return [name for name in _CALLS if isfunction(getattr(type(module), name, None))]  # no layer or number of that name
 
 
 class _ForwardCalls:

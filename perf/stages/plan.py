@@ -56,11 +56,12 @@ class Stage:
 
 STAGES = (
     Stage(
-        "views",
-        "Views",
-        "images per second through the views of SimCLR, at 32 and at 224 px, with and without compiled colours",
-        30,
-        ("torchvision", "pydantic", "yaml"),
+        "cost",
+        "The cost of a training step",
+        "`bench cost` of all methods at 32 px (ResNet-18) and at 224 px (ResNet-50, ViT-S), also compiled: images per "
+        "second, parts of a step, memory, joules",
+        120,
+        _BENCH,
     ),
     Stage(
         "sparse",
@@ -68,6 +69,22 @@ STAGES = (
         "a training step of the sparse encoder against the masked-dense one and the plain network",
         45,
         ("torchvision", "timm", "pydantic", "yaml", "numpy"),
+    ),
+    Stage(
+        "views",
+        "Views",
+        "images per second through the views of SimCLR, at 32 and at 224 px, with and without compiled colours",
+        30,
+        ("torchvision", "pydantic", "yaml"),
+    ),
+    Stage(
+        "compare",
+        "A comparison of CIFAR-10's size",
+        "the full ResNet-18 on 32 px at equal calibrated time: SimCLR, CNN-JEPA, BYOL, VICReg, supervised, random "
+        "init; a seed more with every stay",
+        240,
+        _BENCH,
+        takes_rest=True,
     ),
 )
 

@@ -126,7 +126,8 @@ class IBOT(MaskedMethod[IBOTConfig]):
         theirs_KP, ours_KP = (logits.flatten(0, 1).index_select(0, chosen_K) for logits in (theirs_BNP, ours_BNP))
         taught_KP = ((theirs_KP - self.patch_loss.center.value) / sharpness).softmax(-1)
         losses_K = -(taught_KP * (ours_KP / self.patch_loss.student_temp).log_softmax(-1)).sum(-1)
-        return (losses_K * weights_K).sum() / len(hidden_BN)
+        loss: Tensor = (losses_K * weights_K).sum() / len(hidden_BN)
+        return loss
 
     def _hidden(self, view: Tensor, step: Step) -> Tensor:
         """Which patches of a view the student does not see, `(B, h, w)` on the CPU; each view has its own draws."""

@@ -56,6 +56,14 @@ class Stage:
 
 STAGES = (
     Stage(
+        "tests",
+        "Tests",
+        "`pytest -m cuda`: a step of every method against the CPU's, bfloat16, `channels_last`, compiled networks and "
+        "CUDA graphs, NCCL, memory, and that the host never waits inside a step",
+        60,
+        (*_HARNESS, "pytest", "pytest_timeout"),
+    ),
+    Stage(
         "cost",
         "The cost of a training step",
         "`bench cost` of all methods at 32 px (ResNet-18) and at 224 px (ResNet-50, ViT-S), also compiled: images per "
@@ -76,6 +84,14 @@ STAGES = (
         "images per second through the views of SimCLR, at 32 and at 224 px, with and without compiled colours",
         30,
         ("torchvision", "pydantic", "yaml"),
+    ),
+    Stage(
+        "scaling",
+        "Several devices",
+        "the step's cost at a fixed batch on 1, 2, 4 and 8 cards, and one step against that of a single card",
+        40,
+        _HARNESS,
+        cards=2,
     ),
     Stage(
         "compare",

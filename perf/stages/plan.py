@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 TOTAL = 540.0  # seconds of all stages together
 _TINY_LIMIT = 240.0  # seconds of a stage in a dry run, whose machine may be slow
 
-_METHODS = ("torchvision", "timm", "lightly", "pydantic", "yaml", "numpy")
-_HARNESS = (*_METHODS, "lightning_fabric", "filelock", "PIL", "psutil", "rich", "safetensors", "sklearn", "scipy")
-_BENCH = (*_HARNESS, "typer", "jinja2", "matplotlib", "pandas", "seaborn")
+_METHODS = ("lightly", "pydantic", "timm", "yaml")
+_HARNESS = (*_METHODS, "PIL", "filelock", "lightning_fabric", "numpy", "psutil", "rich", "scipy", "torchvision")
+_RUNS = (*_HARNESS, "safetensors")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ STAGES = (
         "`pytest -m cuda`: a step of every method against the CPU's, bfloat16, `channels_last`, compiled networks and "
         "CUDA graphs, NCCL, memory, and that the host never waits inside a step",
         60,
-        (*_HARNESS, "pytest", "pytest_timeout"),
+        (*_HARNESS, "pytest", "pytest_timeout", "typer"),
     ),
     Stage(
         "cost",
@@ -69,28 +69,28 @@ STAGES = (
         "`bench cost` of all methods at 32 px (ResNet-18) and at 224 px (ResNet-50, ViT-S), also compiled: images per "
         "second, parts of a step, memory, joules",
         120,
-        _BENCH,
+        _HARNESS,
     ),
     Stage(
         "sparse",
         "The sparse encoder",
         "a training step of the sparse encoder against the masked-dense one and the plain network",
         45,
-        ("torchvision", "timm", "pydantic", "yaml", "numpy"),
+        ("filelock", "pydantic", "timm"),
     ),
     Stage(
         "views",
         "Views",
         "images per second through the views of SimCLR, at 32 and at 224 px, with and without compiled colours",
         30,
-        ("torchvision", "pydantic", "yaml"),
+        ("pydantic",),
     ),
     Stage(
         "scaling",
         "Several devices",
         "the step's cost at a fixed batch on 1, 2, 4 and 8 cards, and one step against that of a single card",
         40,
-        _HARNESS,
+        _METHODS,
         cards=2,
     ),
     Stage(
@@ -99,7 +99,7 @@ STAGES = (
         "the full ResNet-18 on 32 px at equal calibrated time: SimCLR, CNN-JEPA, BYOL, VICReg, supervised, random "
         "init; a seed more with every stay",
         240,
-        _BENCH,
+        _RUNS,
         takes_rest=True,
     ),
 )

@@ -167,6 +167,8 @@ def step_of(case: Case, side: str, device: str) -> Callable[[], None]:
         return _training_step(side, network, backbone.dimension, stride, images, draw, autocast)
     encoder = {"sparse": SparseEncoder, "masked": MaskedDenseEncoder}.get(side.split()[0])
     run: Any = network if encoder is None else encoder(network, stride)
+    if side.endswith("triton"):
+        run.kernels = "triton"
 
     def step() -> None:
         masks = draw().to(device)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from benchmark.errors import UserError
+from cnn_jepa.blocks.gather import check_kernels
 from cnn_jepa.masked_dense import MaskedDenseEncoder
 from cnn_jepa.sparse import SparseEncoder
 from methods.backbones import CNN, Backbone
@@ -28,10 +30,24 @@ def accelerate(method: Method[Any], spec: AccelerationSpec, backend: str = "indu
 
     Args:
         backend: of `torch.compile`.
+
+    Raises:
+        UserError: the sparse encoder's kernels cannot run on the method's device.
     """
+    for encoder in _sparse_encoders(method):
+        try:
+            check_kernels(spec.sparse, next(method.parameters()).device)
+        except ValueError as error:
+            raise UserError(f"acceleration.sparse: {error}") from None
+        encoder.kernels = spec.sparse
     if spec.networks != "eager":
         for module in compilable(method):
             _compile(module, _MODES[spec.networks] if backend == "inductor" else None, backend)
+
+
+def _sparse_encoders(method: Method[Any]) -> list[SparseEncoder]:
+    parts = [module for part in method.forward_parts().values() for module in part]
+    return [module for module in parts if isinstance(module, SparseEncoder)]
 
 
 def begin_step(spec: AccelerationSpec) -> None:

@@ -63,6 +63,7 @@ def cases(*, tiny: bool, memory: int = 0) -> list[Case]:
         Case(full, "imagenet100", _NETWORKS, large, large=True, projects=True),
         Case(f"{small}, graphs", "cifar10", ("simclr", "byol", "cnn_jepa"), (graphs,)),
         Case(f"{full}, compiled", "imagenet100", ("simclr", "cnn_jepa"), (*large, compiled), large=True),
+        Case(f"{full}, triton", "imagenet100", ("cnn_jepa",), (*large, "acceleration.sparse=triton"), large=True),
         Case(f"{small}, compiled", "cifar10", ("simclr", "byol", "cnn_jepa"), (compiled,)),
         # The methods that configs/cifar10.yaml leaves out: CNNs at full width; the zoo's ViTs are narrow.
         Case(f"{small}, other methods", "zoo", _OTHERS, ("batch_size=512", "backbone.width=64")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from sparse_encoder import CASES, Case, step_of
@@ -35,6 +36,8 @@ def run(context: Context) -> str | None:
         sides = ["sparse", *dict.fromkeys([against for against, _ in case.claims])]
         if not case.whole_step and _DENSE not in sides:
             sides.append(_DENSE)
+        if context.device == "cuda" and not case.whole_step and find_spec("triton") is not None:
+            sides.append("sparse triton")
         times: dict[str, float] = {}
         peaks: dict[str, int | None] = {}
         for side in sides:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmark.errors import UserError
 from benchmark.experiment.acceleration_spec import AccelerationSpec
 from benchmark.training import acceleration
 from benchmark.training.acceleration import COMPILED, accelerate, begin_step, compilable, uncompiled
@@ -95,6 +96,18 @@ def test_the_parts_of_a_step_are_told_apart_although_they_are_compiled(make_trai
     parts = breakdown(training, 1)["parts"]
     assert all(parts[part] > 0 for part in ("encoder", "target_encoder", "head", "backward"))
     assert [getattr(module, COMPILED) for module in _compiled(training.method)] == before
+
+
+@pytest.mark.parametrize("name", ["cnn_jepa", "spark"])
+def test_kernels_of_the_sparse_encoder(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = build_method(method_class(name), SMALL["cnn"], {"projection_dim": 8} if name == "cnn_jepa" else {})
+    encoders = [part for parts in method.forward_parts().values() for part in parts if isinstance(part, SparseEncoder)]
+    assert len(encoders) == (2 if name == "cnn_jepa" else 1)
+    with pytest.raises(UserError, match=r"acceleration.sparse: kernels are 'triton', which"):
+        accelerate(method, AccelerationSpec(sparse="triton"))
+    monkeypatch.setattr(acceleration, "check_kernels", lambda kernels, device: None)
+    accelerate(method, AccelerationSpec(sparse="triton"))
+    assert [encoder.kernels for encoder in encoders] == ["triton"] * len(encoders)
 
 
 def test_a_step_of_graphs_says_that_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,8 @@ def build_training(spec: RunSpec, method: Method[Any], dataset: Dataset, ranks: 
     lr = spec.config()["lr"]
     optimizer = build_optimizer(method.parameter_groups(), spec.settings.optimizer, lr)
     objective, optimizer = fabric.setup(Objective(method), optimizer)
-    augmenter = Augmenter(method.views, spec.image_size, dataset.mean, dataset.std)
+    backend = "inductor" if spec.experiment.acceleration.views == "compiled" else None
+    augmenter = Augmenter(method.views, spec.image_size, dataset.mean, dataset.std, backend=backend)
     images, batch_size = dataset.trained_on(spec.method), spec.experiment.batch_size
     return Training(
         spec=spec,

@@ -41,8 +41,12 @@ def accelerate(method: Method[Any], spec: AccelerationSpec, backend: str = "indu
             raise UserError(f"acceleration.sparse: {error}") from None
         encoder.kernels = spec.sparse
     if spec.networks != "eager":
+        mode = _MODES[spec.networks] if backend == "inductor" else None
+        cnns = {id(module.net) for module in method.modules() if isinstance(module, CNN)}
         for module in compilable(method):
-            _compile(module, _MODES[spec.networks] if backend == "inductor" else None, backend)
+            # Views have few sizes, and graphs need fixed ones; the number of tokens may change with every mask.
+            fixed = spec.networks == "graphs" or id(module) in cnns
+            _compile(module, mode=mode, backend=backend, dynamic=False if fixed else None)
 
 
 def _sparse_encoders(method: Method[Any]) -> list[SparseEncoder]:
@@ -86,11 +90,10 @@ def compilable(method: Method[Any]) -> list[nn.Module]:
     return list({id(module): module for module in modules}.values())
 
 
-def _compile(module: nn.Module, mode: str | None, backend: str) -> None:
+def _compile(module: nn.Module, **options: Any) -> None:
     """Compiles a module's call in place, for training alone: in evaluation mode it runs as before."""
     plain: Callable[..., Any] = module._call_impl
-    # One program for each shape, such as those of large and small crops: graphs need fixed ones.
-    compiled = torch.compile(plain, mode=mode, backend=backend, dynamic=False)
+    compiled = torch.compile(plain, **options)
 
     def call(*arguments: Any, **options: Any) -> Any:
         return (compiled if module.training else plain)(*arguments, **options)

@@ -16,6 +16,26 @@ Machine = dict[str, dict[str, Any]]
 
 IMAGES, EPOCHS = 126_689, 200  # of ImageNet-100, and of the published runs
 _NOT_YET = "not measured"
+_INTRODUCTION = """# On a GPU
+
+Written by `make gpu`: stages of at most nine minutes together, each with a time limit, on one command. The same command
+resumes what is missing, so that several short stays on a card add up. It needs a torch (2.8 or later) that sees the
+card, and installs nothing; `make gpu DEVICE=cpu TINY=1` is a dry run.
+
+`GPU_PYTHON=python3` names the python that has torch. Packages that are missing there are named first, and stages that
+need none of them run all the same. A folder can bring them, made elsewhere for that python:
+
+```
+pip install --target gpu-packages --only-binary=:all: --python-version 3.12 \\
+    --platform manylinux_2_17_x86_64 pydantic
+pip install --target gpu-packages --no-deps lightly
+make gpu GPU_PYTHON=python3 PACKAGES=gpu-packages
+```
+
+`DATA=FOLDER` takes an image folder of 32 px instead of generated images, `ONLY=cost,sparse` some stages, `OUT=FOLDER`
+keeps results elsewhere than in `results/gpu/`. The exit code is 1 where a stage failed or lacks packages. What is
+switched off until it has been measured: [`acceleration`](configuration.md#acceleration).
+"""
 _ENTRIES = {  # of configs/imagenet100.yaml: method and network as published, and what the entry is
     "cnn_jepa_dense": ("cnn_jepa", "ResNet-50", "CNN-JEPA, masked-dense encoder as published"),
     "cnn_jepa": ("cnn_jepa", "ResNet-50", "CNN-JEPA, sparse encoder"),
@@ -35,14 +55,7 @@ def read_folder(folder: Path) -> Machine:
 def render(machines: Sequence[Machine]) -> str:
     """The page of some machines; without any it says that nothing was measured, and what would be."""
     machines = [machine for machine in machines if machine]
-    lines = [
-        "# On a GPU",
-        "",
-        "Written by `make gpu`: stages of at most nine minutes together, each with a time limit, on one command. The",
-        "same command resumes what is missing, so that several short stays on a card add up. It needs a torch (2.8 or",
-        "later) that sees the card, and installs nothing; `make gpu DEVICE=cpu TINY=1` is a dry run.",
-        "",
-    ]
+    lines = [_INTRODUCTION]
     if not machines:
         lines += [
             "**Not measured yet.** No CUDA device was at hand. What follows is the form of the page: what each stage",

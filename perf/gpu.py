@@ -17,6 +17,7 @@ Exit code 0 if no stage failed, 1 if one did, 2 for bad usage, 130 if interrupte
 from __future__ import annotations
 
 import argparse
+import hashlib
 import platform
 import re
 import sys
@@ -31,7 +32,7 @@ from stages.plan import STAGES, TOTAL, Stage
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmark.machine.code import code_state, commit_here, output  # noqa: E402 - needs the line above
+from benchmark.machine.code import commit_here, output  # noqa: E402 - needs the line above
 
 PAGE = ROOT / "docs" / "gpu.md"
 RESULTS = ROOT / "results" / "gpu"
@@ -98,6 +99,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if options.device == "cuda" and not cards:
         _refuse("no CUDA device is visible; a dry run on the CPU is: make gpu DEVICE=cpu TINY=1")
+    commit, changed = commit_here()
     model = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
     identity: dict[str, Any] = {
         "device": model,
@@ -108,8 +110,9 @@ def _plan(options: argparse.Namespace) -> Plan:
         "cuda": torch.version.cuda,
         "python": platform.python_version(),
         "packages": _versions(),
-        "commit": commit_here()[0],
-        "code": code_state(),
+        "commit": commit,
+        "changed": changed,
+        "code": _code(),
         "data": None if options.data is None else options.data.resolve().name,
         "tiny": options.tiny,
     }
@@ -127,6 +130,16 @@ def _refuse(message: str) -> None:
 def _driver() -> str | None:
     answer = output(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
     return answer.splitlines()[0].strip() if answer else None
+
+
+def _code() -> str:
+    """A digest of the code that is measured: that of the page and of records changes with every stay."""
+    digest = hashlib.blake2b(digest_size=16)
+    for folder in ("benchmark", "methods", "cnn_jepa", "configs", "perf"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in (".py", ".yaml"):
+                digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:

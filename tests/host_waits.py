@@ -48,7 +48,9 @@ class HostWaits(TorchFunctionMode):
         if name in ("to", "cuda") and not there and _is_blocking(args[1:], kwargs):
             self.found.append("a transfer that is not non_blocking")
             there = True
-        there = there or (name in ("to", "cuda") and any(isinstance(each, torch.device) for each in args[1:]))
+        # Sent there, or made there.
+        named = [*(args[1:] if name in ("to", "cuda") else ()), kwargs.get("device")]
+        there = there or any(isinstance(each, torch.device) for each in named)
         result = func(*args, **kwargs)
         if there:
             on_device(leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor))

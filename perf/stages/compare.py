@@ -9,7 +9,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import Interrupted
-from benchmark.records.cost import COSTS, MIN_ROUNDS
+from benchmark.records.cost import COSTS, MIN_ROUNDS, find_costs
 from benchmark.records.folder import find_records
 from benchmark.runs.cost_rounds import CostOptions
 from benchmark.runs.prices import CostSource
@@ -62,9 +62,11 @@ def _prepared(context: Context) -> Prepared:
 
 
 def _price(context: Context, prepared: Prepared, deadline: Deadline) -> None:
-    """Measures what a step of each entry costs, unless that was done."""
-    options = CostOptions(MIN_ROUNDS, 0.01 if context.tiny else 0.2, precise=0.99, counting=1.0)
+    """Measures what a step of each entry costs, unless that was done: all stays have one price."""
     folder = context.folder / prepared.experiment.name
+    if any(cost.prices for _, cost in find_costs([folder])[0]):
+        return
+    options = CostOptions(MIN_ROUNDS, 0.01 if context.tiny else 0.2, precise=0.99, counting=1.0)
     arguments = (prepared.experiment, prepared.entries, prepared.dataset, folder, options, context.device)
     measure_experiment(*arguments, reporter(), deadline, share=True)
 

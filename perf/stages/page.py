@@ -99,8 +99,8 @@ def _facts(identity: dict[str, Any]) -> list[str]:
 
 
 def _commit(identity: dict[str, Any]) -> str:
-    changed = identity["code"] != (identity["commit"] or "")
-    return f"{identity['commit'][:12]}{', with changes' if changed else ''}" if identity["commit"] else ""
+    changes = ", with changes" if identity["changed"] else ""
+    return f"{identity['commit'][:12]}{changes}" if identity["commit"] else ""
 
 
 def _overview(machine: Machine) -> list[str]:

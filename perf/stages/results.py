@@ -25,7 +25,7 @@ class Results:
     def __init__(self, path: Path, stage: str, identity: dict[str, Any]) -> None:
         self.path = path
         earlier = read(path)
-        same = earlier is not None and earlier["identity"] == identity
+        same = earlier is not None and _deciding(earlier["identity"]) == _deciding(identity)
         self.data: dict[str, Any] = {
             "schema": SCHEMA,
             "stage": stage,
@@ -87,6 +87,11 @@ class Results:
         temporary = self.path.with_suffix(".part")
         temporary.write_text(json.dumps(self.data, indent=1) + "\n", encoding="utf-8")
         temporary.replace(self.path)
+
+
+def _deciding(identity: dict[str, Any]) -> dict[str, Any]:
+    """What decides whether two measurements are one: the code itself, whatever it was committed as."""
+    return {name: value for name, value in identity.items() if name not in ("commit", "changed")}
 
 
 def read(path: Path) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,12 +89,17 @@ def launch(count: int, device: str, methods: tuple[str, ...], *, tiny: bool, sec
         out = Path(folder) / "measured.json"
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
         command += ["--module", "stages.scaling", device, str(out), "tiny" if tiny else "full", *methods]
+        process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
         try:
-            done = subprocess.run(command, timeout=seconds, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
+            code = process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
+            process.terminate()  # the launcher ends its processes, which are in sessions of their own
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=5)
+            process.kill()
             raise RuntimeError(f"{count} devices took longer than {seconds:.0f} s") from None
-        if done.returncode or not out.is_file():
-            raise RuntimeError(f"{count} processes ended with code {done.returncode}")
+        if code or not out.is_file():
+            raise RuntimeError(f"{count} processes ended with code {code}")
         measured: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
         return measured
 

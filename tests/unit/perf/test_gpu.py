@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[3]
 PERF = ROOT / "perf"
 IDENTITY: dict[str, Any] = {
     "device": "A card", "cards": 1, "memory_bytes": 80 * 2**30, "driver": "1.2", "torch": "2.9", "cuda": "13.0",
-    "python": "3.12", "packages": {"timm": "1.0"}, "commit": "ab" * 20, "code": "ab" * 20, "data": None, "tiny": False,
+    "python": "3.12", "packages": {"timm": "1.0"}, "commit": "ab" * 20, "changed": False, "code": "ab", "data": None,
+    "tiny": False,
 }  # fmt: skip
 NAMES = ("tests", "cost", "sparse", "views", "scaling", "compare")
 # What a stage does; each notes that it ran.
@@ -136,6 +137,9 @@ def test_what_is_finished_is_not_repeated_and_what_is_not_resumes(
 
 def test_another_device_or_other_code_is_measured_anew(stages: Any, plan: Any, fake: Any, tmp_path: Path) -> None:
     stages.carry_out([fake("good")], plan, lambda line: None)
+    committed = replace(plan, identity={**IDENTITY, "commit": "cd" * 20, "changed": True})
+    stages.carry_out([fake("good")], committed, lambda line: None)
+    assert _ran(tmp_path) == ["good"]
     other = replace(plan, identity={**IDENTITY, "code": "other"})
     stages.carry_out([fake("half", "good")], other, lambda line: None)
     assert [row["name"] for row in _data(plan, "good")["rows"]] == ["a"] and _data(plan, "good")["stays"] == 1

@@ -37,7 +37,8 @@ def run(context: Context) -> str | None:
         _price(context, prepared, deadline)
         costs = CostSource(folder / COSTS, "run the stage again", folder)
         options = RunOptions(context.folder, context.device, share=True, costs=costs)
-        for seeds in range(1, (1 if context.tiny else _MOST_SEEDS) + 1):
+        most = int(context.results.data["stays"]) if context.tiny else _MOST_SEEDS  # a dry run: one a stay
+        for seeds in range(1, most + 1):
             wanted = prepared.with_seeds(range(seeds))
             with deadline:
                 run_experiment(wanted.experiment, wanted.entries, wanted.dataset, options, reporter(), deadline)

@@ -288,7 +288,6 @@ def test_a_stage_imports_nothing_but_what_it_declares(name: str, stages: Any) ->
 @pytest.mark.slow
 def test_a_dry_run_of_every_stage(tmp_path: Path) -> None:
     command = [sys.executable, PERF / "gpu.py", "--device", "cpu", "--tiny", "--out", tmp_path]
-    start = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     for name in NAMES:
@@ -297,6 +296,36 @@ def test_a_dry_run_of_every_stage(tmp_path: Path) -> None:
         assert all(row["value"] is not None for row in data["rows"])
     text = (tmp_path / "gpu.md").read_text()
     assert "**A dry run**" in text and "### Several devices" in text
-    first = time.monotonic() - start
-    again = subprocess.run([*command, "--only", "sparse,views"], capture_output=True, text=True, check=False)
-    assert again.stdout.count("measured already") == 2 and time.monotonic() - start < first + 30
+    records = sorted(tmp_path.rglob("record.json"))
+    before = [path.read_bytes() for path in records]
+    again = subprocess.run([*command, "--only", "sparse,views,compare"], capture_output=True, text=True, check=False)
+    assert again.returncode == 0 and again.stdout.count("measured already") == 2
+    assert [path.read_bytes() for path in records] == before  # finished runs are not repeated
+    rows = json.loads((tmp_path / "compare.json").read_text())["rows"]
+    assert {row["name"]: row["seeds"] for row in rows} == {"simclr": 2, "random_init": 2}  # the second stay's is added
+
+
+@pytest.mark.slow
+def test_what_is_measured_on_a_card_is_what_the_experiments_have(stages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dry run measures less: names, settings and sizes of the rest are checked here."""
+    from benchmark.experiment.entries import check_sizes, resolve_entries
+    from benchmark.experiment.spec import load_experiment
+    from methods.registry import method_class, own_methods
+
+    cost, sparse = importlib.import_module("stages.cost"), importlib.import_module("stages.sparse")
+    measured, batches = set(), set()
+    for memory in (24 * 2**30, 140 * 2**30):
+        for case in cost.cases(tiny=False, memory=memory):
+            settings = [*case.settings, "precision=auto", "dataset.name=folder"]
+            experiment, source = load_experiment(case.config, methods=list(case.entries), settings=settings)
+            entries = resolve_entries(experiment, source)
+            check_sizes(entries, 224 if case.large else 32)
+            assert {entry.entry.name for entry in entries} == set(case.entries)
+            compiled = case.name.endswith(("compiled", "graphs", "triton"))
+            assert (experiment.acceleration != type(experiment.acceleration)()) == compiled
+            measured |= {entry.entry.method for entry in entries}
+            batches.add((case.large, experiment.batch_size))
+    assert batches == {(True, 64), (True, 256), (False, 512)}
+    assert measured == {name for name in own_methods() if method_class(name).trainable}
+    assert {"byol", "simclr", "vicreg", "cnn_jepa", "cnn_jepa_dense"} <= set(cost.cases(tiny=False)[0].entries)
+    assert {case.name for case in sparse.cases(tiny=False)} >= {"resnet50", "resnet50-bf16", "slim", "step"}

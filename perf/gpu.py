@@ -20,6 +20,7 @@ import argparse
 import hashlib
 import platform
 import re
+import signal
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -52,6 +53,7 @@ def main() -> None:
     stages = _chosen(options.only)
     print(f"{plan.identity['device']}, torch {plan.identity['torch']}; results: {plan.out}", flush=True)
     _name_missing(stages)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a scheduler's time limit
     try:
         good = carry_out(stages, plan, lambda line: print(line, flush=True))
     except KeyboardInterrupt:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from importlib import import_module
@@ -25,6 +28,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path)
     options = parser.parse_args()
     end = time.monotonic() + options.seconds
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     data = json.loads(options.results.read_text(encoding="utf-8"))
     results = Results(options.results, data["stage"], data["identity"])
     folder = options.results.parent / data["stage"]
@@ -37,6 +41,13 @@ def main() -> int:
         return 1
     results.end("unfinished" if missing else "done", missing or "")
     return 0
+
+
+def _end_with(parent: int) -> None:
+    """Ends the stage, and what it has started, when nobody is left who would end it at its limit."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,9 @@ def carry_out(stages: Sequence[Stage], plan: Plan, say: Callable[[str], None]) -
         left = end - time.monotonic()
         limit = stage.limit(left, tiny=plan.tiny)
         missing = stage.missing()
+        if results.status == "done" and (missing or limit < _LEAST):
+            say(f"== {stage.name}: measured already, and nothing is added")
+            continue
         if missing:
             results.end("missing packages", ", ".join(missing))
         elif plan.device == "cuda" and plan.cards < stage.cards:

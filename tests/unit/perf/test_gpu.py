@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 if TYPE_CHECKING:
@@ -161,6 +162,8 @@ def test_stages_that_cannot_run_say_why_and_the_others_go_on(stages: Any, plan: 
     assert _data(plan, "good")["status"] == "done"
     assert stages.carry_out([fake("good", "late")], replace(plan, total=1.0), lambda line: None)
     assert _data(plan, "late")["reason"] == "no time was left"
+    assert stages.carry_out([fake("good", takes_rest=True)], replace(plan, total=1.0), lambda line: None)
+    assert _data(plan, "good")["status"] == "done"  # what was measured stays measured
 
 
 def test_a_stop_in_the_middle_and_again(stages: Any, plan: Any, fake: Any, tmp_path: Path) -> None:
@@ -190,6 +193,32 @@ carry_out(chosen, plan, print)
     assert stages.carry_out([fake("good"), fake("half", "hangs")], plan, lambda line: None)
     assert [row["name"] for row in _data(plan, "hangs")["rows"]] == ["a", "b"]
     assert _ran(tmp_path) == ["good", "hangs", "half"]
+
+
+def test_a_stage_ends_when_nobody_is_left_to_end_it(stages: Any, plan: Any, fake: Any, tmp_path: Path) -> None:
+    (tmp_path / "fake_waits.py").write_text(
+        "import os, time\ndef run(context):\n    context.results.add('pid', os.getpid(), '')\n    time.sleep(600)\n"
+    )
+    script = f"""
+import os, sys
+sys.path.insert(0, {str(PERF)!r})
+from pathlib import Path
+from stages.carry import Plan, carry_out
+from stages.plan import Stage
+plan = Plan("cuda", 1, False, None, Path({str(plan.out)!r}), {IDENTITY!r}, 60.0)
+carry_out([Stage("waits", "", "", 50.0, (), module="fake_waits")], plan, print)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script])
+    path, end = plan.out / "waits.json", time.monotonic() + 30
+    while not (path.is_file() and json.loads(path.read_text())["rows"]):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    number = int(json.loads(path.read_text())["rows"][0]["value"])
+    process.kill()
+    process.wait()
+    while psutil.pid_exists(number) and psutil.Process(number).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def test_a_file_is_written_whole(stages: Any, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def cases(*, tiny: bool, memory: int = 0) -> list[Case]:
         small = ("backbone.width=8", "batch_size=8", "backbone.name=resnet18", "backbone.stem=small")
         return [
             Case("32 px", "cifar10", ("cnn_jepa", "simclr"), small),
-            Case("64 px", "imagenet100", ("cnn_jepa", "simclr"), (*small, "dataset.size=64"), large=True),
+            Case("64 px", "imagenet100", ("cnn_jepa",), (*small, "dataset.size=64"), large=True),
         ]
     batch = 256 if memory >= _LARGE else 64
     full = f"224 px, batch {batch}"

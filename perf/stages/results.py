@@ -90,8 +90,8 @@ class Results:
 
 
 def _deciding(identity: dict[str, Any]) -> dict[str, Any]:
-    """What decides whether two measurements are one: the code itself, whatever it was committed as."""
-    return {name: value for name, value in identity.items() if name not in ("commit", "changed")}
+    """What decides whether two measurements are one: the code, whatever it was committed as, and the kind of card."""
+    return {name: value for name, value in identity.items() if name not in ("commit", "changed", "driver")}
 
 
 def read(path: Path) -> dict[str, Any] | None:

@@ -66,11 +66,11 @@ def _add(context: Context, method: str, count: int, values: dict[str, Any]) -> N
     if alone is not None and count > 1:
         away = distance(values["gradient"], alone["gradient"])
         speed = alone["value"] / (1e3 * values["seconds"])
-        detail = f"{speed:.2f} x as fast as one; gradient {away:.1e} away from that of one"
+        detail = f"{speed:.2f} x as fast as one; norms of gradients {away:.1e} away"
     row = {"gradient": values["gradient"], "loss": values["loss"]}
     context.results.add(_name(method, count), 1e3 * values["seconds"], "ms", detail, **row)
     if away is not None and away > _TOLERANCE:
-        raise RuntimeError(f"{_name(method, count)}: the gradient is {away:.1e} away from that of one device")
+        raise RuntimeError(f"{_name(method, count)}: norms of gradients are {away:.1e} away from those of one device")
 
 
 def distance(got: list[float], expected: list[float]) -> float:

@@ -138,7 +138,7 @@ def test_what_is_finished_is_not_repeated_and_what_is_not_resumes(
 
 def test_another_device_or_other_code_is_measured_anew(stages: Any, plan: Any, fake: Any, tmp_path: Path) -> None:
     stages.carry_out([fake("good")], plan, lambda line: None)
-    committed = replace(plan, identity={**IDENTITY, "commit": "cd" * 20, "changed": True})
+    committed = replace(plan, identity={**IDENTITY, "commit": "cd" * 20, "changed": True, "driver": "2"})
     stages.carry_out([fake("good")], committed, lambda line: None)
     assert _ran(tmp_path) == ["good"]
     other = replace(plan, identity={**IDENTITY, "code": "other"})

@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # comes first, so that no long file runs alone at the end.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations 20
 
-.PHONY: demo test test-fast lint perf docs clean
+.PHONY: demo test test-fast lint perf gpu docs clean
 
 demo: $(READY)
 	$(BIN)/bench run quickstart --out demo
@@ -27,6 +27,13 @@ lint: $(READY)
 # Runs every script in perf/ and writes docs/performance.md; on a machine that does nothing else.
 perf: $(READY)
 	$(BIN)/python perf/page.py
+
+# Ten minutes on a GPU, turned into docs/gpu.md; DEVICE=cpu TINY=1 is a dry run. It installs nothing: GPU_PYTHON is a
+# python that has a torch. DATA: an image folder of 32 px; OUT: of results; PACKAGES: of packages that are not installed.
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+gpu:
+	$(GPU_PYTHON) perf/gpu.py $(if $(DEVICE),--device $(DEVICE)) $(if $(TINY),--tiny) $(if $(DATA),--data $(DATA)) \
+		$(if $(OUT),--out $(OUT)) $(if $(PACKAGES),--packages $(PACKAGES)) $(if $(ONLY),--only $(ONLY))
 
 # Makes the tables of README and of two pages, and the site from README and docs/: site/index.html opens from disk.
 docs: $(READY)

@@ -61,7 +61,7 @@ class MaskedDenseEncoder(nn.Module):
     def feature_maps(self, images_BCHW: Tensor, context: Masks | Tensor) -> list[Tensor]:
         """The maps of the stages, in their order, and the features, all zero at masked positions; as `forward`."""
         values = self._encode(images_BCHW, context)
-        visible = _Visible(context.context_Bhw if isinstance(context, Masks) else context)
+        visible = _Visible(context)
         maps = [visible.apply(values[stage]) for stage in self.program.stages]  # an activation may not keep zeros
         return [*maps, values[self.program.last]]
 
@@ -69,7 +69,7 @@ class MaskedDenseEncoder(nn.Module):
         """The values of the steps that are needed at the end."""
         context_Bhw = context.context_Bhw if isinstance(context, Masks) else context
         check_fits(context_Bhw, images_BCHW, self.patch_size)
-        visible = _Visible(context_Bhw)
+        visible = _Visible(context)
         values: list[Any] = [None] * len(self.program.steps)
         for number, step in enumerate(self.program.steps):
             values[number] = visible.apply(images_BCHW) if number == 0 else self._run(step, values, visible)
@@ -90,10 +90,23 @@ class MaskedDenseEncoder(nn.Module):
         return visible.apply(value, channels_last=step.channels_last, in_place=in_place)
 
 
+def true_positions(mask: Tensor, count: int | None) -> Tensor:
+    """The positions at which a boolean `(n,)` is true, in order.
+
+    Args:
+        count: how many there are, if that is known without a look at the mask: then no device is waited for.
+    """
+    if count is None:
+        return mask.nonzero().squeeze(1)
+    return mask.byte().sort(descending=True, stable=True).indices[:count]
+
+
 class _Visible:
     """The mask of one forward pass at every resolution of its maps."""
 
-    def __init__(self, context_Bhw: Tensor) -> None:
+    def __init__(self, context: Masks | Tensor) -> None:
+        context_Bhw = context.context_Bhw if isinstance(context, Masks) else context
+        self._cells = int(context.host.context_Bhw.sum()) if isinstance(context, Masks) else None
         self.batch_size = len(context_Bhw)
         self._context_Bhw = context_Bhw
         self._masks: dict[tuple[int, int], Tensor] = {}
@@ -120,7 +133,9 @@ class _Visible:
         """Batch norm over visible positions; zero elsewhere."""
         size = (values_BCHW.shape[2], values_BCHW.shape[3])
         if size not in self._positions:
-            self._positions[size] = self._mask(size).flatten().nonzero().squeeze(1)
+            mask = self._mask(size).flatten()
+            cells = None if self._cells is None else self._cells * (len(mask) // self._context_Bhw.numel())
+            self._positions[size] = true_positions(mask, None if mask.device.type == "cpu" else cells)
         positions_N = self._positions[size]
         flat = values_BCHW.permute(0, 2, 3, 1).reshape(-1, values_BCHW.shape[1])
         visible_NC = flat.index_select(0, positions_N)

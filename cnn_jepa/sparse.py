@@ -27,6 +27,8 @@ from cnn_jepa.tracing import BATCH_NORMS, trace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnn_jepa.blocks.gather import Kernels
+
 
 class SparseEncoder(nn.Module):
     """Runs a CNN on the visible blocks of images only.
@@ -43,6 +45,9 @@ class SparseEncoder(nn.Module):
 
         stages: paths of the network's modules whose maps `feature_maps` gives beside the last (`layer1`, ...).
 
+    Attributes:
+        kernels: what gathers halos and adds up their gradients: `torch`, or `triton` where that runs.
+
     Raises:
         ValueError: the network has an operation that cannot run on a part of an image (it is named), the patch size
             does not fit, or a stage gives no map.
@@ -51,6 +56,7 @@ class SparseEncoder(nn.Module):
     def __init__(self, backbone: nn.Module, patch_size: int, stages: Sequence[str] = ()) -> None:
         super().__init__()
         self.patch_size = patch_size
+        self.kernels: Kernels = "torch"
         self.program: Program = trace(backbone, patch_size, stages)
         self._writes = any(mutates(backbone, step) for step in self.program.steps)
         adopt(self, backbone)
@@ -125,7 +131,10 @@ class SparseEncoder(nn.Module):
     def _index(self, layout: Layout, step: Step, way: str) -> tuple[Tensor, ...]:
         if step.reach is None or way == "local":
             return ()
-        form = way if way in ("columns", "taps", "dense", "depthwise") else "windows"
+        if way in ("columns", "taps", "dense", "depthwise"):
+            form = way
+        else:
+            form = tiles.windows_form(step.reach, self.kernels, convolution=way == "tiles")
         return layout.get(Need(form, self.patch_size // step.read_stride, step.reach))
 
     def _run(
@@ -143,11 +152,11 @@ class SparseEncoder(nn.Module):
         if way == "local":
             return rows.local(module, blocks, reach)
         if way == "pool":
-            return tiles.pool(module, blocks, reach, index)
+            return tiles.pool(module, blocks, reach, index, self.kernels)
         if way == "tiles":
-            return tiles.tiles(module, blocks, reach, index)
+            return tiles.tiles(module, blocks, reach, index, self.kernels)
         if way == "columns":
-            return columns.columns(module, blocks, index)
+            return columns.columns(module, blocks, index, self.kernels)
         if way == "taps":
             return taps.taps(module, blocks, reach, index)
         if way == "depthwise":

@@ -21,6 +21,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from benchmark.cost.budget import BudgetSpec
 from benchmark.data.spec import DatasetSpec
+from benchmark.experiment.acceleration_spec import AccelerationSpec
 from benchmark.experiment.cluster_spec import ClusterSpec
 from benchmark.experiment.files import config_root, read_yaml, shipped_experiments, shipped_sweeps
 from benchmark.experiment.spec import EntrySpec, EvaluationSpec, Experiment
@@ -53,6 +54,7 @@ PARTS: tuple[tuple[str, str, type[Any]], ...] = (
     ("entries", "Each of an experiment's `entries:`; a method's name alone will do.", EntrySpec),
     ("evaluation", "`evaluation:` of an experiment. Protocols: [protocols.md](protocols.md).", EvaluationSpec),
     ("cluster", "`cluster:` of an experiment, or of a file of its own: [clusters.md](clusters.md).", ClusterSpec),
+    ("acceleration", "`acceleration:` of an experiment.", AccelerationSpec),
 )
 SHARED: tuple[tuple[str, str, type[Any]], ...] = (
     ("optimizer", "`optimizer:` of a method.", OptimizerSpec),

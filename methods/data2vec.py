@@ -71,15 +71,15 @@ class Data2Vec(MaskedMethod[Data2VecConfig]):
         """Smooth L1 between prediction and target at hidden patches, the mean over channels (section 3)."""
         (images,) = batch.views
         masks = self.draw(len(images), step)
-        hidden_BN = own(masks.target, len(images), step).flatten(1)
+        hidden_BN = own(masks.target, len(images), step).flatten(1).to(images.device, non_blocking=True)
         # As many as images of the whole batch have on average, so that shares of a batch add up to it.
         count = float(masks.target.sum()) / len(masks.target) * len(images)
-        predicted_BND, target_BND = self._predict(images, hidden_BN.to(images.device))
+        predicted_BND, target_BND = self._predict(images, hidden_BN)
         with full_precision(images.device):
             losses_BN = F.smooth_l1_loss(
                 predicted_BND.float(), target_BND, reduction="none", beta=self.config.beta
             ).mean(-1)
-            return LossOutput((losses_BN * hidden_BN.to(images.device)).sum() / count)
+            return LossOutput((losses_BN * hidden_BN).sum() / count)
 
     def _predict(self, images: Tensor, hidden_BN: Tensor) -> tuple[Tensor, Tensor]:
         """Predictions and targets `(B, N, D)` at all patches.

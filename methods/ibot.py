@@ -76,7 +76,10 @@ class IBOT(MaskedMethod[IBOTConfig]):
         """The sum of both losses (section 3), patches weighted by `patch_weight`."""
         config, views = self.config, batch.views[: self.config.global_views]
         hidden = [self._hidden(view, step) for view in views]
-        student = [self._images_and_patches(view, mask.flatten(1)) for view, mask in zip(views, hidden, strict=True)]
+        student = [
+            self._images_and_patches(view, mask.flatten(1).to(view.device, non_blocking=True))
+            for view, mask in zip(views, hidden, strict=True)
+        ]
         others = [self.head(self.backbone.features(view)).float() for view in batch.views[config.global_views :]]
         with torch.no_grad():
             teacher = [self._taught(view) for view in views]
@@ -89,7 +92,7 @@ class IBOT(MaskedMethod[IBOTConfig]):
             )
             patches = torch.stack(
                 [
-                    self.patch_loss(theirs[mask.flatten(1)], ours[mask.flatten(1)], mask, teacher_temp=sharpness)
+                    self._patch_loss(theirs, ours, mask, sharpness)
                     for (_, theirs), (_, ours), mask in zip(teacher, student, hidden, strict=True)
                 ]
             ).mean()
@@ -108,9 +111,27 @@ class IBOT(MaskedMethod[IBOTConfig]):
         states = backbone.states(view)[-1]
         return self.target_head(backbone.pooled(states)).float(), self.target_head(states[:, backbone.prefix :]).float()
 
+    def _patch_loss(self, theirs_BNP: Tensor, ours_BNP: Tensor, hidden_Bhw: Tensor, sharpness: float) -> Tensor:
+        """Cross-entropy at hidden patches, the mean of each image's mean (equation 2).
+
+        As lightly's `IBOTPatchLoss`, which chooses patches by a mask on the device, so that the host waits for it.
+
+        Args:
+            hidden_Bhw: on the CPU.
+        """
+        hidden_BN = hidden_Bhw.flatten(1)
+        chosen_K = hidden_BN.flatten().nonzero().squeeze(1)
+        weights_K = (1 / hidden_BN.sum(1).clamp(min=1)).repeat_interleave(hidden_BN.shape[1])[chosen_K]
+        chosen_K, weights_K = (x.to(theirs_BNP.device, non_blocking=True) for x in (chosen_K, weights_K))
+        theirs_KP, ours_KP = (logits.flatten(0, 1).index_select(0, chosen_K) for logits in (theirs_BNP, ours_BNP))
+        taught_KP = ((theirs_KP - self.patch_loss.center.value) / sharpness).softmax(-1)
+        losses_K = -(taught_KP * (ours_KP / self.patch_loss.student_temp).log_softmax(-1)).sum(-1)
+        loss: Tensor = (losses_K * weights_K).sum() / len(hidden_BN)
+        return loss
+
     def _hidden(self, view: Tensor, step: Step) -> Tensor:
-        """Which patches of a view the student does not see, `(B, h, w)`; every view has draws of its own."""
-        return own(self.draw(len(view), step).target, len(view), step).to(view.device)
+        """Which patches of a view the student does not see, `(B, h, w)` on the CPU; each view has its own draws."""
+        return own(self.draw(len(view), step).target, len(view), step)
 
     def after_backward(self, step: Step) -> None:
         """Holds the prototypes at the beginning; weight decay does not turn them."""

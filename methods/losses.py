@@ -1,13 +1,16 @@
 """For all losses: arithmetic in float32, whatever the precision of the step, and features of the whole batch.
 
-The losses themselves come from lightly (BYOL, SimCLR, VICReg) and from `cnn_jepa.losses` (both JEPAs).
+Most losses come from lightly and from `cnn_jepa.losses`. Lightly's NT-Xent and covariance term choose entries by a mask
+on the device, and the host has to wait until the device has counted them; here are the same without a choice.
 
-Shape suffixes: B images of this process, D feature dimension.
+Shape suffixes: B images, D feature dimension.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
+from lightly.loss.vicreg_loss import VICRegLoss, invariance_loss, variance_loss
 from lightly.utils.dist import gather, world_size
 from torch import Tensor
 
@@ -39,3 +42,33 @@ def group_mean(values: Tensor) -> Tensor:
         torch.distributed.all_reduce(values)
         values /= world_size()
     return values
+
+
+def nt_xent(first_BD: Tensor, second_BD: Tensor, temperature: float) -> Tensor:
+    """SimCLR's loss (equation 1): each view tells its image's other view apart from all others of the batch.
+
+    The value of lightly's `NTXentLoss`, averaged over the two views of every image.
+    """
+    both_VD = F.normalize(torch.cat((first_BD, second_BD)), dim=1)
+    logits_VV = (both_VD @ both_VD.T / temperature).fill_diagonal_(-torch.inf)  # no view is compared with itself
+    return F.cross_entropy(logits_VV, torch.arange(len(both_VD), device=both_VD.device).roll(len(first_BD)))
+
+
+class VICRegCriterion(VICRegLoss):  # type: ignore[misc]
+    """Lightly's loss of VICReg (equation 6), with `covariance` for its own term."""
+
+    def forward(self, z_a: Tensor, z_b: Tensor) -> Tensor:
+        """The weighted sum of invariance, variance and covariance of features `(B, ..., D)`."""
+        spread = (variance_loss(z_a, self.eps) + variance_loss(z_b, self.eps)) / 2
+        weighted: Tensor = self.lambda_param * invariance_loss(z_a, z_b) + self.mu_param * spread
+        loss: Tensor = weighted + self.nu_param * (covariance(z_a) + covariance(z_b))
+        return loss
+
+
+def covariance(features: Tensor) -> Tensor:
+    """VICReg's covariance term (equation 4) of features `(B, ..., D)`, the mean over what lies between."""
+    centred = features - features.mean(dim=0)
+    dimension = features.shape[-1]
+    products = torch.einsum("b...c,b...d->...cd", centred, centred) / (len(features) - 1)
+    own = torch.eye(dimension, dtype=torch.bool, device=features.device)
+    return products.masked_fill(own, 0.0).square().sum((-2, -1)).mean() / dimension

@@ -86,7 +86,9 @@ class MAE(MaskedMethod[MAEConfig]):
     def _reconstruct(self, batch: Batch, step: Step) -> _Seen:
         (images,) = batch.views
         visible_BN = own(self.draw(len(images), step).context_Bhw, len(images), step).flatten(1)
-        visible_BK, hidden_BT = (patches.to(images.device) for patches in visible_and_hidden(visible_BN))
+        visible_BK, hidden_BT = (
+            patches.to(images.device, non_blocking=True) for patches in visible_and_hidden(visible_BN)
+        )
         known_BKD = cast("ViT", self.backbone).tokens(images, visible_BK)
         return _Seen(self.decoder(known_BKD, visible_BK, hidden_BT), hidden_BT, pixel_targets(images, self.patch))
 

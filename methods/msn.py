@@ -95,7 +95,7 @@ class MSN(MaskedMethod[MSNConfig]):
         """Features `(B, D)` of the patches that are seen."""
         backbone = cast("ViT", self.backbone)
         visible_BN = own(self.draw(len(view), step).context_Bhw, len(view), step).flatten(1)
-        keep_BK = visible_and_hidden(visible_BN)[0].to(view.device)
+        keep_BK = visible_and_hidden(visible_BN)[0].to(view.device, non_blocking=True)
         return backbone.pooled(backbone.states(view, keep_BK)[-1])
 
     def after_step(self, step: Step) -> None:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from lightly.loss.ntx_ent_loss import NTXentLoss
 from lightly.models.modules.heads import SimCLRProjectionHead
 
 from methods.base import Batch, LossOutput, Method, Step, Task
 from methods.config import Count, MethodConfig, OptimizerSpec, Positive
-from methods.losses import full_precision, whole_batch
+from methods.losses import full_precision, nt_xent, whole_batch
 from methods.views import ViewSpec
 
 if TYPE_CHECKING:
@@ -64,10 +63,10 @@ class SimCLR(Method[SimCLRConfig]):
             num_layers=config.projector_layers,
             batch_norm=config.projector_norm,
         )
-        self.criterion = NTXentLoss(temperature=config.temperature)
 
     def loss(self, batch: Batch, step: Step) -> LossOutput:
         """NT-Xent (equation 1), averaged over the two views of every image of the whole batch."""
         first_BD, second_BD = (self.projector(self.backbone.features(view)) for view in batch.views)
         with full_precision(first_BD.device):
-            return LossOutput(self.criterion(whole_batch(first_BD.float()), whole_batch(second_BD.float())))
+            whole = (whole_batch(first_BD.float()), whole_batch(second_BD.float()))
+            return LossOutput(nt_xent(*whole, self.config.temperature))

@@ -64,9 +64,9 @@ class SparK(MaskedMethod[SparKConfig]):
 
     def loss(self, batch: Batch, step: Step) -> LossOutput:
         """The mean squared error of the hidden cells' normalised pixels."""
-        (images,), masks = batch.views, self._masks(batch, step)
+        (images,), masks = batch.views, self._masks(batch, step).to(batch.views[0].device)
         predicted_BNP = self._predict(images, masks)
-        hidden_BN = ~masks.context_Bhw.flatten(1).to(images.device)
+        hidden_BN = ~masks.context_Bhw.flatten(1)
         with full_precision(images.device):
             error_BN = (predicted_BNP.float() - pixel_targets(images, self.patch).normalised_BNP).square().mean(-1)
             return LossOutput((error_BN * hidden_BN).sum() / hidden_BN.sum())

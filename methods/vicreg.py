@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from lightly.loss.vicreg_loss import VICRegLoss
 from lightly.models.modules.heads import VICRegProjectionHead
 from pydantic import Field
 
 from methods.base import Batch, LossOutput, Method, Step, Task
 from methods.config import Count, MethodConfig, NonNegative, OptimizerSpec, Positive
-from methods.losses import full_precision, whole_batch
+from methods.losses import VICRegCriterion, full_precision, whole_batch
 from methods.views import ViewSpec
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class VICReg(Method[VICRegConfig]):
         self.projector = VICRegProjectionHead(
             backbone.dimension, config.projector_hidden, config.output_dim, num_layers=config.projector_layers
         )
-        self.criterion = VICRegLoss(
+        self.criterion = VICRegCriterion(
             lambda_param=config.invariance_weight,
             mu_param=config.variance_weight,
             nu_param=config.covariance_weight,

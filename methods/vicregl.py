@@ -8,16 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from lightly.loss.vicreg_loss import variance_loss
 from lightly.loss.vicregl_loss import VICRegLLoss
 from lightly.models.modules.heads import VicRegLLocalProjectionHead, VICRegProjectionHead
 from torch import Tensor
 
 from methods.base import Batch, LossOutput, Method, Step, Task
 from methods.config import Count, MethodConfig, NonNegative, OptimizerSpec, Share
-from methods.losses import full_precision, whole_batch
+from methods.losses import VICRegCriterion, covariance, full_precision, whole_batch
 from methods.views import ViewSpec, colour_view
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from methods.backbones import Backbone
 
 _VIEW = colour_view(saturation=0.2, solarize=0.1)
@@ -52,6 +55,24 @@ class VICRegLConfig(MethodConfig):
     local_dim: Count = 256
 
 
+class _Criterion(VICRegLLoss):  # type: ignore[misc]
+    """Lightly's loss, without its covariance term, for which the host waits (`methods.losses`)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.vicreg_loss = VICRegCriterion(self.lambda_param, self.mu_param, self.nu_param, eps=self.eps)
+
+    def _global_variance_and_covariance_loss(
+        self,
+        global_view_features: Sequence[tuple[Tensor, Tensor]],
+        local_view_features: Sequence[tuple[Tensor, Tensor]] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Means over views; every view is a global one."""
+        vectors = [vector for vector, _ in global_view_features]
+        spread = torch.stack([variance_loss(each, self.eps) for each in vectors]).mean()
+        return spread, torch.stack([covariance(each) for each in vectors]).mean()
+
+
 class VICRegL(Method[VICRegLConfig]):
     """VICRegL (section 3): one projector for vectors, one for places; statistics over the whole batch."""
 
@@ -68,7 +89,7 @@ class VICRegL(Method[VICRegLConfig]):
         dimension = backbone.dimension
         self.projector = VICRegProjectionHead(dimension, config.projector_hidden, config.output_dim, num_layers=3)
         self.local_projector = VicRegLLocalProjectionHead(dimension, config.local_hidden, config.local_dim)
-        self.criterion = VICRegLLoss(
+        self.criterion = _Criterion(
             lambda_param=config.invariance_weight,
             mu_param=config.variance_weight,
             nu_param=config.covariance_weight,

@@ -37,7 +37,7 @@ _DENSE = "dense channels_last"
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison. `claims` are pairs: the other side (see `_side`), and the least ratio or None."""
+    """One comparison. `claims` are pairs: the other side (see `step_of`), and the least ratio or None."""
 
     name: str
     backbone: BackboneSpec
@@ -118,7 +118,7 @@ def _compare(case: Case, rounds: int, device: str) -> None:
     others = [against for against, _ in case.claims]
     if not case.whole_step and _DENSE not in others:
         others.append(_DENSE)  # its time multiplied by the visible share is the lower limit
-    sides = {name: _side(case, name, device) for name in ("sparse", *others)}
+    sides = {name: step_of(case, name, device) for name in ("sparse", *others)}
     spent: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds + 1):
         for name, step in sides.items():
@@ -147,7 +147,7 @@ def _timed(step: Callable[[], None], device: str) -> float:
     return time.perf_counter() - start
 
 
-def _side(case: Case, side: str, device: str) -> Callable[[], None]:
+def step_of(case: Case, side: str, device: str) -> Callable[[], None]:
     """A training step of one side; `masked` has the default memory layout, as published."""
     torch.manual_seed(0)
     backbone = build_backbone(case.backbone, case.size)
@@ -167,6 +167,8 @@ def _side(case: Case, side: str, device: str) -> Callable[[], None]:
         return _training_step(side, network, backbone.dimension, stride, images, draw, autocast)
     encoder = {"sparse": SparseEncoder, "masked": MaskedDenseEncoder}.get(side.split()[0])
     run: Any = network if encoder is None else encoder(network, stride)
+    if side.endswith("triton"):
+        run.kernels = "triton"
 
     def step() -> None:
         masks = draw().to(device)
@@ -225,7 +227,7 @@ def _compare_memory() -> None:
 
 def _peak(side: str) -> int:
     """Bytes by which three steps raise the process's peak memory."""
-    step = _side(FIRST, side, "cpu")
+    step = step_of(FIRST, side, "cpu")
     before = _high_water()
     for _ in range(3):
         step()

@@ -90,6 +90,8 @@ def _quality_fields(record: Record) -> dict[str, Any]:
         fields["training crops"] = record.crops
     if (parts := record.config.get("accumulate", 1)) != 1:
         fields["micro-batches"] = parts  # batch norm sees one at a time
+    if acceleration := record.config.get("acceleration"):
+        fields["acceleration"] = acceleration
     return fields
 
 
@@ -164,6 +166,7 @@ def fields_of(record: Record) -> dict[str, str]:
         **_quality_fields(record),
         "training crops": record.crops,
         "micro-batches": record.config.get("accumulate", 1),
+        "acceleration": record.config.get("acceleration") or "none",
         "budget": budget_text(record),
         **_hardware_fields(record),
     }

@@ -41,7 +41,10 @@ def measured_together(runs: Sequence[tuple[Path, Record]]) -> list[list[tuple[Pa
 
     def shared(run: tuple[Path, Record]) -> str:
         _, record = run
-        fields = {name: record.config.get(name) for name in ("batch_size", "accumulate", "image_size", "precision")}
+        fields = {
+            name: record.config.get(name)
+            for name in ("batch_size", "accumulate", "image_size", "precision", "acceleration")
+        }
         pretrain = (record.config.get("dataset") or {}).get("pretrain")
         return json.dumps([fields, pretrain, record.dataset.manifest], sort_keys=True)
 
@@ -85,6 +88,7 @@ def recorded_experiment(
         "budget": {"steps": 1},
         "batch_size": first.config["batch_size"],
         "accumulate": first.config.get("accumulate", 1),
+        "acceleration": first.config.get("acceleration") or {},
         "precision": precision or first.config["precision"],
         "entries": [entry.entry.model_dump(exclude={"overrides"}) for entry in entries.values()],
     }

@@ -50,6 +50,7 @@ class RunSpec:
         """The resolved configuration as plain data, for `config.yaml` and the record."""
         experiment = self.experiment
         recipe = self.entry.recipe or experiment.recipe
+        acceleration = experiment.acceleration.model_dump(exclude_defaults=True)
         return {
             "experiment": experiment.name,
             "description": experiment.description,
@@ -69,6 +70,7 @@ class RunSpec:
             "reference": experiment.declared_reference,
             "targets": list(experiment.targets),
             "seed": self.seed,
+            **({"acceleration": acceleration} if acceleration else {}),
         }
 
     @cached_property

@@ -11,6 +11,7 @@ from benchmark.cost.budget import BudgetSpec, parse_budget
 from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 from benchmark.evaluation.protocols import FURTHER, PROTOCOLS, TRANSFER
+from benchmark.experiment.acceleration_spec import AccelerationSpec
 from benchmark.experiment.cluster_spec import ClusterSpec
 from benchmark.experiment.explain import validate
 from benchmark.experiment.files import apply_setting, find_experiment, find_recipe, read_recipe, read_yaml
@@ -130,6 +131,7 @@ class Experiment(Config):
         reference: the entry that the others are compared with, seed by seed; by default the first one of CNN-JEPA.
         targets: validation linear top-1 in percent; reports say how long training takes to reach each.
         cluster: what each job of `bench submit` asks for; changes no result.
+        acceleration: how the work of a step is given to the device.
     """
 
     name: str
@@ -147,6 +149,7 @@ class Experiment(Config):
     reference: str | None = None
     targets: tuple[Annotated[float, Field(gt=0, le=100)], ...] = ()
     cluster: ClusterSpec = ClusterSpec()
+    acceleration: AccelerationSpec = AccelerationSpec()
 
     _named = field_validator("name")(check_name)
 

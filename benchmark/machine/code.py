@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
+_WRITTEN = ("docs", "reports", "results")
 _PACKAGES = ("cnn-jepa-bench", "torch")
 
 
@@ -30,8 +31,11 @@ def code_state() -> str:
     commit, dirty = commit_here()
     if not dirty:
         return commit or ""
-    changes = output(["git", "-C", str(_ROOT), "diff", "HEAD"]) or ""
-    return f"{commit}+{hashlib.blake2b(changes.encode(), digest_size=8).hexdigest()}"
+    # Pages and results are no code, and commands write some of them.
+    changes = output(["git", "-C", str(_ROOT), "diff", "HEAD", "--", ".", *(f":!{name}" for name in _WRITTEN)])
+    if changes == "":
+        return commit or ""
+    return f"{commit}+{hashlib.blake2b((changes or '').encode(), digest_size=8).hexdigest()}"
 
 
 def versions_here() -> dict[str, str]:

@@ -71,7 +71,7 @@ class EntryCost(Part):
 
     `step_key`: hash of the configuration without seed, budget and what changes numbers alone (`keys.step_key`).
     `rounds`: those that the medians are over. `ratio`: to the reference entry's seconds per image, paired within
-    rounds. `parts`: seconds of each part of a step, the device synchronised after each. `peak_memory_bytes`: while this
+    rounds. `parts`: seconds of each part of a step, on a GPU between events there. `peak_memory_bytes`: while this
     entry alone was built and warmed up. `flops_per_step`: averaged over masks. `joules_per_step` is energy within
     `energy_scope`. `rebuilt`: it did not fit beside the others and was built anew for every block. `blocks` has every
     block, those left out of the medians as well.

@@ -56,6 +56,8 @@ def run_key(
     }
     if config.get("accumulate", 1) != 1:
         ingredients["accumulate"] = config["accumulate"]
+    if acceleration := config.get("acceleration"):
+        ingredients["acceleration"] = acceleration
     text = json.dumps(ingredients, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -100,6 +102,8 @@ def step_key(
         "accumulate": config.get("accumulate", 1),
         "decays": any(optimizer.get(name) for name in ("weight_decay", "weight_decay_end")),
     }
+    if acceleration := config.get("acceleration"):
+        ingredients["acceleration"] = acceleration
     text = json.dumps(ingredients, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -13,6 +13,7 @@ from benchmark.data.loader import Batches
 from benchmark.data.views.augment import Augmenter
 from benchmark.machine.allocator import keep_freed_memory
 from benchmark.randomness import seeded
+from benchmark.training.acceleration import accelerate
 from benchmark.training.loop import Objective, Training
 from benchmark.training.optim import build_optimizer
 from methods.backbones import build_backbone, use_plain_attention
@@ -45,6 +46,7 @@ def build_method(spec: RunSpec, dataset: Dataset, ranks: Ranks) -> Method[Any]:
     method.to(device=ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if ranks.device.type == "cpu":
         use_plain_attention(method)
+    accelerate(method, spec.experiment.acceleration)
     return method
 
 
@@ -56,7 +58,8 @@ def build_training(spec: RunSpec, method: Method[Any], dataset: Dataset, ranks: 
     lr = spec.config()["lr"]
     optimizer = build_optimizer(method.parameter_groups(), spec.settings.optimizer, lr)
     objective, optimizer = fabric.setup(Objective(method), optimizer)
-    augmenter = Augmenter(method.views, spec.image_size, dataset.mean, dataset.std)
+    backend = "inductor" if spec.experiment.acceleration.views == "compiled" else None
+    augmenter = Augmenter(method.views, spec.image_size, dataset.mean, dataset.std, backend=backend)
     images, batch_size = dataset.trained_on(spec.method), spec.experiment.batch_size
     return Training(
         spec=spec,

@@ -37,6 +37,8 @@ def claim_folder(out: Path, experiment: Experiment, entries: list[ResolvedEntry]
     shared: dict[str, Any] = experiment.model_dump(mode="json", include={"batch_size", "precision"})
     if experiment.accumulate != 1:
         shared["accumulate"] = experiment.accumulate
+    if acceleration := experiment.acceleration.model_dump(exclude_defaults=True):
+        shared["acceleration"] = acceleration
     shared["dataset"] = {"manifest": dataset.manifest.digest, "image_size": dataset.image_size}
     try:
         with writing(folder, "choose another --out"), folder_lock(folder, wait=_PATIENCE) as mine:

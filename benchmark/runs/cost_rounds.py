@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 PART_STEPS = 3  # of which the parts are measured
 _TRIED = 3  # single steps; a slow one, beside other load, would make all blocks too short
-_COUNTING = 10.0  # seconds in which the FLOPs of one entry are counted, over this many masks at least:
-_LEAST_DRAWS = 8
+_LEAST_DRAWS = 8  # masks over which the FLOPs of one entry are averaged
 _SHARED = "shared device"
 _REPEATS = 3  # of a block for which two clocks disagree, before that is an error
 
@@ -60,12 +59,14 @@ class CostOptions:
         block: seconds of a block; one step at least.
         precise: half the width of every ratio's interval, relative to it, at which the measurement ends.
         against: the entry that ratios are to; None for the experiment's reference.
+        counting: seconds in which the FLOPs of an entry are counted, if its masks differ from step to step.
     """
 
     rounds: int = step_cost.ROUNDS
     block: float = step_cost.BLOCK
     precise: float = step_cost.PRECISE
     against: str | None = None
+    counting: float = 10.0
 
 
 def is_done(cost: StepCost, options: CostOptions) -> bool:
@@ -154,9 +155,8 @@ class Measurement:
             return
         seconds = min(timed_block(training, 1, 0.5).seconds for _ in range(_TRIED))
         step = max(self._ranks.slowest(seconds), 1e-6)
-        draws = (
-            min(profile.FLOP_DRAWS, max(_LEAST_DRAWS, round(_COUNTING / step))) if training.method.cost_varies else 1
-        )
+        most = max(_LEAST_DRAWS, round(self._options.counting / step))
+        draws = min(profile.FLOP_DRAWS, most) if training.method.cost_varies else 1
         flops = flops_of_steps(training, self._ranks.first(lambda: draws))
         self._steps[name] = steps_in_block(step, self._options.block, flops, self._options.rounds)
         parts = breakdown(training, max(1, min(PART_STEPS, round(self._options.block / step))))["parts"]

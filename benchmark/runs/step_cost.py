@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from benchmark.cost.budget import Budget
 from benchmark.cost.step_cost import summarised
 from benchmark.errors import GroupLostError, Interrupted, UserError
 from benchmark.experiment.run_spec import plan_runs
@@ -50,7 +52,7 @@ def measure_costs(
     """Measures the step costs of some entries, resuming the same measurement if it was interrupted.
 
     Args:
-        specs: a run of each entry, of any seed and budget.
+        specs: runs of the entries, of any seeds and budgets; the first of each entry is taken.
         folder: the experiment's results folder; the record goes below it.
 
     Returns:
@@ -60,7 +62,11 @@ def measure_costs(
         UserError: no entry trains, the reference is none, or the record cannot be written.
         Interrupted: the user interrupted; complete rounds are kept.
     """
-    trained = [spec for spec in specs if spec.method.trainable]
+    runs: dict[str, RunSpec] = {}
+    for spec in specs:
+        if spec.method.trainable:
+            runs.setdefault(spec.entry.name, _without_price(spec))
+    trained = list(runs.values())
     if not trained:
         raise UserError("no entry trains anything, so that there is no cost to measure; choose others by --methods")
     cost = _begun(trained, dataset, options, ranks)
@@ -75,6 +81,11 @@ def measure_costs(
         bench = stack.enter_context(Workbench(dataset, ranks))
         measurement = Measurement(trained, cost, path, options, reporter, stop_signal, bench, locks)
         return _together(ranks, measurement.carry_out)
+
+
+def _without_price(spec: RunSpec) -> RunSpec:
+    """A run whose budget needs no price: a calibrated one, which this measurement is for, is replaced."""
+    return replace(spec, budget=Budget("steps", 1000)) if spec.budget.is_calibrated else spec
 
 
 def _lock(path: Path, stack: ExitStack) -> bool:

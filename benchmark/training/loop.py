@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import Interrupted
 from benchmark.randomness import generator
+from benchmark.training.acceleration import begin_step
 from benchmark.training.optim import set_schedule
 from methods.base import Batch, Step
 
@@ -139,6 +140,7 @@ def run_step(
         The loss and the method's logged scalars of this process's share, detached, on the device.
     """
     spec, index = training.spec, training.step
+    begin_step(spec.experiment.acceleration)
     with training.ledger.waiting_for_data():
         raw = ready or training.batches.fetch(index)
     mark("data")
@@ -150,7 +152,8 @@ def run_step(
     training.method.after_backward(step)
     clip = spec.settings.optimizer.clip
     if clip is not None:
-        training.fabric.clip_gradients(training.objective, training.optimizer, max_norm=clip)
+        # A check of the norm would wait for the device, and raise where a run that diverges is to be recorded as such.
+        training.fabric.clip_gradients(training.objective, training.optimizer, max_norm=clip, error_if_nonfinite=False)
     training.optimizer.step()
     training.optimizer.zero_grad(set_to_none=True)
     mark("optimizer")

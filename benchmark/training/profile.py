@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from contextlib import contextmanager, suppress
 from copy import deepcopy
@@ -11,9 +12,11 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from benchmark.cost.flops import count_flops
 from benchmark.data.loader import AHEAD
+from benchmark.training.acceleration import COMPILED, uncompiled
 from benchmark.training.loop import advance, run_step
 from benchmark.training.optim import set_schedule
 
@@ -53,7 +56,7 @@ def flops_per_step(training: Training) -> float:
 def flops_of_steps(training: Training, steps: int) -> list[float]:
     """FLOPs of some steps spread over progress, each over the whole batch and all ranks; the steps are undone."""
     counts = []
-    with undone(training):
+    with undone(training), uncompiled(training.method):
         training.step = 0
         for number in range(steps):
             progress = (number + 0.5) / steps
@@ -146,37 +149,63 @@ def undone(training: Training) -> Iterator[None]:
 def breakdown(training: Training, steps: int = 20) -> dict[str, Any]:
     """Seconds per step of each part of a step, outside the timed run, state restored.
 
-    The device is synchronised after every part, to separate the parts; the sum is an upper bound of a real step.
+    On a GPU parts lie between events on the device, which nothing waits for until all steps have been given to it: the
+    time in which it has nothing to do counts towards the part that comes next.
 
     Returns:
         `steps`, `seconds_per_step`, and `parts`: seconds of each of `PARTS`. If no call of the encoder was seen, the
         four parts of the forward pass are one, `forward`.
     """
     parts = dict.fromkeys(PARTS, 0.0)
-    device = training.fabric.device
-    with undone(training):
-        last = time.perf_counter()
-
-        def mark(part: str) -> None:
-            nonlocal last
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            now = time.perf_counter()
-            parts[part] += now - last
-            last = now
-
-        with marked(training.method, mark):
-            start = time.perf_counter()
-            for _ in range(steps):
-                last = time.perf_counter()
-                run_step(training, 0.5, mark)
-                training.step += 1
-            total = time.perf_counter() - start
-    parts["other"] = total - sum(parts.values())
+    ticks = Ticks(training.fabric.device)
+    with undone(training), marked(training.method, ticks.mark):
+        start = time.perf_counter()
+        for _ in range(steps):
+            ticks.begin()
+            run_step(training, 0.5, ticks.mark)
+            training.step += 1
+        spent = ticks.seconds()
+        total = time.perf_counter() - start
+    for part, seconds in spent.items():
+        parts[part] += seconds
+    parts["other"] = max(0.0, total - sum(parts.values()))
     if not parts["encoder"]:
         parts["forward"] = sum(parts.pop(part) for part in FORWARD)
-    seconds = {name: value / steps for name, value in parts.items()}
-    return {"steps": steps, "seconds_per_step": total / steps, "parts": seconds}
+    per_step = {name: value / steps for name, value in parts.items()}
+    return {"steps": steps, "seconds_per_step": total / steps, "parts": per_step}
+
+
+class Ticks:
+    """Marks the ends of parts: by events of a GPU, or by the clock."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._ticks: list[tuple[str, Any]] = []  # a part, and its end; no part where one begins
+
+    def begin(self) -> None:
+        """The first part of a step begins."""
+        self.mark("")
+
+    def mark(self, part: str) -> None:
+        """A part ends, and the next one begins."""
+        if self._device.type == "cuda":
+            event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            event.record()
+            self._ticks.append((part, event))
+        else:
+            self._ticks.append((part, time.perf_counter()))
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each part, over all steps; waits until the device has done them."""
+        cuda = self._device.type == "cuda"
+        if cuda:
+            torch.cuda.synchronize(self._device)
+        spent: dict[str, float] = {}
+        for (_, before), (part, after) in itertools.pairwise(self._ticks):
+            if part:
+                elapsed = before.elapsed_time(after) / 1e3 if cuda else after - before
+                spent[part] = spent.get(part, 0.0) + elapsed
+        return spent
 
 
 @contextmanager
@@ -191,8 +220,7 @@ def marked(method: Method[Any], mark: Mark) -> Iterator[None]:
     wrapped = {
         (module, name): calls.wrapped(part, getattr(module, name))
         for part, module in modules
-        for name in _CALLS
-        if isfunction(getattr(type(module), name, None))  # not a layer or a number of that name
+        for name in _call_names(module)
     }
     wrapped[method, "forward"] = calls.wrapped("forward", method.forward)
     before = {(module, name): vars(module).get(name) for module, name in wrapped}
@@ -206,6 +234,13 @@ def marked(method: Method[Any], mark: Mark) -> Iterator[None]:
                 setattr(module, name, own)
             elif name in vars(module):
                 delattr(module, name)
+
+
+def _call_names(module: nn.Module) -> list[str]:
+    """The attributes by which a module is called: what a compiled one runs is beyond reach, so that it counts whole."""
+    if getattr(module, COMPILED, None) is not None:
+        return [COMPILED]
+    return [name for name in _CALLS if isfunction(getattr(type(module), name, None))]  # no layer or number of that name
 
 
 class _ForwardCalls:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from cnn_jepa.blocks.gather import Kernels, gather
 from cnn_jepa.blocks.rows import as_blocks, as_rows, at_one_precision, product_over_rows, rows_times
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ def suits(reach: Reach) -> bool:
     return reach.stride == 1 and all(reach.padding[axis] == reach.after(axis) for axis in range(2))
 
 
-def columns(module: nn.Conv2d, blocks_NCss: Tensor, index: tuple[Tensor, ...]) -> Tensor:
+def columns(module: nn.Conv2d, blocks_NCss: Tensor, index: tuple[Tensor, ...], kernels: Kernels = "torch") -> Tensor:
     """A convolution of stride 1 as a matrix product."""
     blocks, weight, bias = at_one_precision(module, blocks_NCss)
-    out: Tensor = _ColumnConv.apply(as_rows(blocks), weight, index[0])
+    out: Tensor = _ColumnConv.apply(as_rows(blocks), weight, index[0], kernels)
     return as_blocks(out if bias is None else out + bias, blocks.shape[2], blocks.shape[3])
 
 
@@ -35,9 +36,10 @@ class _ColumnConv(torch.autograd.Function):
     """The convolution; its backward pass is the same operation with the kernel flipped."""
 
     @staticmethod
-    def forward(ctx: Any, rows_RC: Tensor, weight: Tensor, flat: Tensor) -> Tensor:
+    def forward(ctx: Any, rows_RC: Tensor, weight: Tensor, flat: Tensor, kernels: Kernels) -> Tensor:
         ctx.save_for_backward(rows_RC, weight, flat)
-        return rows_times(_side_by_side(rows_RC, flat, _tap_count(weight)), _matrix(weight).t())
+        ctx.kernels = kernels
+        return rows_times(_side_by_side(rows_RC, flat, _tap_count(weight), kernels), _matrix(weight).t())
 
     @staticmethod
     @once_differentiable
@@ -46,12 +48,12 @@ class _ColumnConv(torch.autograd.Function):
         grad_rows = grad_weight = None
         if ctx.needs_input_grad[0]:
             flipped = _matrix(weight.flip(2, 3).transpose(0, 1))
-            grad_rows = rows_times(_side_by_side(grad_RO, flat, _tap_count(weight)), flipped.t())
+            grad_rows = rows_times(_side_by_side(grad_RO, flat, _tap_count(weight), ctx.kernels), flipped.t())
         if ctx.needs_input_grad[1]:
             outputs, inputs, height, width = weight.shape
-            matrix = product_over_rows(grad_RO, _side_by_side(rows_RC, flat, height * width))
+            matrix = product_over_rows(grad_RO, _side_by_side(rows_RC, flat, height * width, ctx.kernels))
             grad_weight = matrix.view(outputs, height, width, inputs).permute(0, 3, 1, 2)
-        return grad_rows, grad_weight, None
+        return grad_rows, grad_weight, None, None
 
 
 def _tap_count(weight: Tensor) -> int:
@@ -63,8 +65,6 @@ def _matrix(weight: Tensor) -> Tensor:
     return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
 
 
-def _side_by_side(rows_RC: Tensor, flat: Tensor, taps: int) -> Tensor:
+def _side_by_side(rows_RC: Tensor, flat: Tensor, taps: int, kernels: Kernels) -> Tensor:
     """`(R, T C)`: the rows that each position's taps read, zero where they are hidden or outside the image."""
-    width = rows_RC.shape[1]
-    padded = torch.cat((rows_RC, rows_RC.new_zeros(2, width)))
-    return padded.index_select(0, flat).view(len(rows_RC), taps * width)
+    return gather(rows_RC, flat, kernels=kernels).view(len(rows_RC), taps * rows_RC.shape[1])

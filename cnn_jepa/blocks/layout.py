@@ -26,7 +26,7 @@ _HIDDEN, _OUTSIDE = -1, -2
 class Need:
     """An index that an operation needs; equal needs share one."""
 
-    form: str  # windows | columns | taps | dense | depthwise
+    form: str  # windows | readers | columns | taps | dense | depthwise
     side: int
     reach: Reach
 
@@ -54,6 +54,7 @@ class Layout:
         if need not in self._made:
             make = {
                 "windows": self._window_index,
+                "readers": self._reader_index,
                 "columns": self._columns_index,
                 "taps": self._tap_index,
                 "dense": self._dense_index,
@@ -100,6 +101,24 @@ class Layout:
         flat = windows_Nuv.flatten()
         halo = is_halo.flatten().nonzero().squeeze(1)
         return flat, halo, flat[halo]
+
+    def _reader_index(self, side: int, reach: Reach) -> tuple[Tensor, ...]:
+        """All rows of the windows, and the K readers `(N s s K)` of each row: positions of windows, or their number.
+
+        A row is read by its own block's window, and by those of visible neighbours whose halo it is in.
+        """
+        windows_Nuv = self.windows(side, reach)
+        height, width = windows_Nuv.shape[1:]
+        down, rows = _readers_of(side, reach.padding[0], height)
+        right, columns = _readers_of(side, reach.padding[1], width)
+        far = max(int(steps.abs().max()) for steps in (down, right))
+        # Along the axes: blocks, rows of a block, its columns, readers above and below, readers to the sides.
+        down, rows = (x[:, None, :, None] for x in (down, rows))
+        right, columns = (x[None, :, None, :] for x in (right, columns))
+        blocks = self.blocks_around(far)[:, down + far, right + far]
+        read = (blocks >= 0) & (rows >= 0) & (columns >= 0)
+        positions = blocks * (height * width) + rows * width + columns
+        return windows_Nuv.flatten(), torch.where(read, positions, windows_Nuv.numel()).flatten()
 
     def _tap_index(self, side: int, reach: Reach) -> tuple[Tensor, ...]:
         """Where each tap's pairs begin and the real ones end; the pairs of rows; bags by written and by read row."""
@@ -151,6 +170,21 @@ class Layout:
         inner = torch.arange(side)
         rows = image * (self.grid[0] * side) + row * side + inner.view(-1, 1)
         return (rows * (self.grid[1] * side) + column * side + inner).flatten()
+
+
+def _readers_of(side: int, before: int, extent: int) -> tuple[Tensor, Tensor]:
+    """Which blocks' windows read each place of a block along an axis, and at which place of theirs, both `(s, K)`.
+
+    Blocks are counted from the place's own; a place of -1 fills up where a place has fewer than K readers.
+    """
+    reach = -(-max(before, extent - before - side) // side)
+    readers = [
+        [(step, place) for step in range(-reach, reach + 1) if 0 <= (place := before + own - step * side) < extent]
+        for own in range(side)
+    ]
+    most = max(1, *(len(each) for each in readers))
+    filled = torch.tensor([each + [(0, -1)] * (most - len(each)) for each in readers])
+    return filled[..., 0], filled[..., 1]
 
 
 def significant_unit(count: int) -> int:

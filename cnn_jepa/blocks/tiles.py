@@ -13,32 +13,46 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from cnn_jepa.blocks.gather import Kernels, gather, sum_reads
 from cnn_jepa.blocks.rows import as_blocks, as_rows, at_one_precision
 
 if TYPE_CHECKING:
     from cnn_jepa.program import Reach
 
 
-def tiles(module: nn.Conv2d, blocks_NCss: Tensor, reach: Reach, index: tuple[Tensor, ...]) -> Tensor:
-    """A convolution as an ordinary one on windows, blocks with their halo."""
-    flat, halo, origin = index
+def tiles(
+    module: nn.Conv2d, blocks_NCss: Tensor, reach: Reach, index: tuple[Tensor, ...], kernels: Kernels = "torch"
+) -> Tensor:
+    """A convolution as an ordinary one on windows, blocks with their halo; `index` is that of `windows_form`."""
+    flat, *back = index
     blocks, weight, bias = at_one_precision(module, blocks_NCss)
     side = blocks.shape[2]
-    symmetric = all(reach.padding[axis] == reach.after(axis) for axis in range(2))
-    if reach.stride == 1 and symmetric:
-        out: Tensor = _SameConv.apply(blocks, weight, flat, reach, module.groups)
+    if _is_its_own_adjoint(reach):
+        out: Tensor = _SameConv.apply(blocks, weight, flat, reach, module.groups, kernels)
         return out if bias is None else out + bias.view(1, -1, 1, 1)
-    windows = _Windows.apply(blocks, flat, halo, origin, window_size(side, reach), reach.padding, 0.0)
+    windows = _Windows.apply(blocks, flat, tuple(back), window_size(side, reach), reach.padding, 0.0, kernels)
     return F.conv2d(windows, weight, bias, reach.stride, 0, reach.dilation, module.groups)
 
 
-def pool(module: nn.Module, blocks_NCss: Tensor, reach: Reach, index: tuple[Tensor, ...]) -> Tensor:
+def windows_form(reach: Reach, kernels: Kernels, *, convolution: bool) -> str:
+    """The index that `tiles` (of a convolution) and `pool` need: kernels of ours add up gradients by reader."""
+    return "readers" if kernels == "triton" and not (convolution and _is_its_own_adjoint(reach)) else "windows"
+
+
+def _is_its_own_adjoint(reach: Reach) -> bool:
+    """Whether the backward pass of a convolution is the same operation, with its kernel flipped."""
+    return reach.stride == 1 and all(reach.padding[axis] == reach.after(axis) for axis in range(2))
+
+
+def pool(
+    module: nn.Module, blocks_NCss: Tensor, reach: Reach, index: tuple[Tensor, ...], kernels: Kernels = "torch"
+) -> Tensor:
     """Pooling; hidden neighbours are zero, and positions outside the image have the operation's own padding."""
-    flat, halo, origin = index
+    flat, *back = index
     largest = isinstance(module, nn.MaxPool2d)
     size = window_size(blocks_NCss.shape[2], reach)
     outside = float("-inf") if largest else 0.0
-    windows = _Windows.apply(blocks_NCss, flat, halo, origin, size, reach.padding, outside)
+    windows = _Windows.apply(blocks_NCss, flat, tuple(back), size, reach.padding, outside, kernels)
     if largest:
         return F.max_pool2d(windows, reach.kernel, reach.stride, 0, reach.dilation)
     assert isinstance(module, nn.AvgPool2d)
@@ -56,13 +70,11 @@ def window_size(side: int, reach: Reach) -> tuple[int, int]:
     return reach.padding[0] + side + reach.after(0), reach.padding[1] + side + reach.after(1)
 
 
-def gather_windows(blocks_NCss: Tensor, flat: Tensor, size: tuple[int, int], outside: float = 0.0) -> Tensor:
+def gather_windows(
+    blocks_NCss: Tensor, flat: Tensor, size: tuple[int, int], outside: float = 0.0, kernels: Kernels = "torch"
+) -> Tensor:
     """Blocks with their halo `(N, C, u, v)`: hidden positions are zero, those outside the image `outside`."""
-    rows_RC = as_rows(blocks_NCss)
-    ends = rows_RC.new_zeros(2, rows_RC.shape[1])
-    if outside:
-        ends[1] = outside
-    return as_blocks(torch.cat((rows_RC, ends)).index_select(0, flat), *size)
+    return as_blocks(gather(as_rows(blocks_NCss), flat, outside, kernels), *size)
 
 
 def _fold(grad_NCuv: Tensor, side: int, before: tuple[int, int], halo: Tensor, origin: Tensor) -> Tensor:
@@ -84,21 +96,26 @@ class _Windows(torch.autograd.Function):
         ctx: Any,
         blocks_NCss: Tensor,
         flat: Tensor,
-        halo: Tensor,
-        origin: Tensor,
+        back: tuple[Tensor, ...],
         size: tuple[int, int],
         before: tuple[int, int],
         outside: float,
+        kernels: Kernels,
     ) -> Tensor:
-        ctx.save_for_backward(halo, origin)
-        ctx.side, ctx.before = blocks_NCss.shape[2], before
-        return gather_windows(blocks_NCss, flat, size, outside)
+        ctx.save_for_backward(*back)
+        ctx.side, ctx.before, ctx.kernels = blocks_NCss.shape[2], before, kernels
+        return gather_windows(blocks_NCss, flat, size, outside, kernels)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_NCuv: Tensor) -> tuple[Tensor | None, ...]:
-        halo, origin = ctx.saved_tensors
-        return _fold(grad_NCuv, ctx.side, ctx.before, halo, origin), None, None, None, None, None, None
+        side, nothing = ctx.side, (None,) * 6
+        back = ctx.saved_tensors  # under checkpointing they can be had once
+        if len(back) == 2:
+            return _fold(grad_NCuv, side, ctx.before, *back), *nothing
+        (readers_RK,) = back
+        reads = len(readers_RK) // (len(grad_NCuv) * side * side) if len(grad_NCuv) else 1
+        return as_blocks(sum_reads(as_rows(grad_NCuv), readers_RK, reads, ctx.kernels), side, side), *nothing
 
 
 class _SameConv(torch.autograd.Function):
@@ -109,10 +126,12 @@ class _SameConv(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, blocks_NCss: Tensor, weight: Tensor, flat: Tensor, reach: Reach, groups: int) -> Tensor:
-        windows = gather_windows(blocks_NCss, flat, window_size(blocks_NCss.shape[2], reach))
+    def forward(
+        ctx: Any, blocks_NCss: Tensor, weight: Tensor, flat: Tensor, reach: Reach, groups: int, kernels: Kernels
+    ) -> Tensor:
+        windows = gather_windows(blocks_NCss, flat, window_size(blocks_NCss.shape[2], reach), kernels=kernels)
         ctx.save_for_backward(blocks_NCss, weight, flat)
-        ctx.reach, ctx.groups = reach, groups
+        ctx.reach, ctx.groups, ctx.kernels = reach, groups, kernels
         return F.conv2d(windows, weight, None, 1, 0, reach.dilation, groups)
 
     @staticmethod
@@ -124,11 +143,12 @@ class _SameConv(torch.autograd.Function):
         grad_blocks = grad_weight = None
         if ctx.needs_input_grad[0]:
             flipped = _adjoint_kernel(weight, groups)
-            grad_blocks = F.conv2d(gather_windows(grad_NOss, flat, size), flipped, None, 1, 0, reach.dilation, groups)
+            windows = gather_windows(grad_NOss, flat, size, kernels=ctx.kernels)
+            grad_blocks = F.conv2d(windows, flipped, None, 1, 0, reach.dilation, groups)
         if ctx.needs_input_grad[1]:
-            windows = gather_windows(blocks_NCss, flat, size)
+            windows = gather_windows(blocks_NCss, flat, size, kernels=ctx.kernels)
             grad_weight = _weight_gradient(grad_NOss, windows, weight, 1, reach.dilation, groups)
-        return grad_blocks, grad_weight, None, None, None
+        return grad_blocks, grad_weight, None, None, None, None
 
 
 def _adjoint_kernel(weight: Tensor, groups: int) -> Tensor:

@@ -45,12 +45,21 @@ class Augmenter:
     """Makes the views that a method declares.
 
     `image_size` is the side in pixels of the views without a size of their own; mean and std are for values in [0, 1].
+    `backend`, of `torch.compile`, makes one kernel of each colour operation; None leaves them as they are.
 
     Raises:
         UserError: a view's blur needs more pixels than the view has, or a standard deviation is not positive.
     """
 
-    def __init__(self, specs: Sequence[ViewSpec], image_size: int, mean: Channels, std: Channels) -> None:
+    def __init__(
+        self,
+        specs: Sequence[ViewSpec],
+        image_size: int,
+        mean: Channels,
+        std: Channels,
+        *,
+        backend: str | None = None,
+    ) -> None:
         self.specs = tuple(specs)
         self.sizes = tuple(spec.size or image_size for spec in specs)
         for index, (spec, size) in enumerate(zip(self.specs, self.sizes, strict=True)):
@@ -59,6 +68,11 @@ class Augmenter:
                 most = 2 * size - 1
                 raise UserError(f"views[{index}].blur_kernel is {kernel}; a view of {size} pixels takes at most {most}")
         self._normalisation = _normalisation(mean, std)
+        # For any number of images: how many an operation is applied to differs from batch to batch.
+        compiled = partial(torch.compile, backend=backend, dynamic=True) if backend else lambda operation: operation
+        jitters = (color.adjust_brightness, color.adjust_contrast, color.adjust_saturation, color.adjust_hue)
+        self._jitters = tuple(compiled(operation) for operation in jitters)
+        self._to_grayscale, self._solarize = compiled(color.to_grayscale), compiled(color.solarize)
 
     def sample(self, batch_size: int, source_size: SourceSize, generator: torch.Generator) -> list[ViewParameters]:
         """Draws the parameters of all views of a global batch, in order, on the CPU; a rank uses its `slice`."""
@@ -138,13 +152,13 @@ class Augmenter:
         views_BCYX = torch.empty(shape, dtype=torch.float32, device=device, memory_format=layout)
         chunk = max(1, batch if device.type != "cpu" else _CHUNK_VALUES // (3 * pixels))
         soften = partial(blur, kernel=spec.kernel(size))
-        solarize = partial(color.solarize, threshold=spec.solarize_threshold)
+        solarize = partial(self._solarize, threshold=spec.solarize_threshold)
         for start in range(0, batch, chunk):
             own = slice(start, start + chunk)
             part = parameters.slice(start, start + chunk)
             planes_CBYX = cropped(own)
-            _jitter(planes_CBYX, spec, part)
-            _apply(color.to_grayscale, planes_CBYX, part.grayscale_B)
+            _jitter(planes_CBYX, spec, part, self._jitters)
+            _apply(self._to_grayscale, planes_CBYX, part.grayscale_B)
             _apply(soften, planes_CBYX, part.blur_B, part.sigma_B)
             _apply(solarize, planes_CBYX, part.solarize_B)
             for channel, (scale, shift) in enumerate(self._normalisation):
@@ -230,8 +244,9 @@ def _apply(operation: Callable[..., None], planes_CBYX: Tensor, chosen_B: Tensor
     planes_CBYX.index_copy_(1, chosen_N, some_CNYX)
 
 
-def _jitter(planes_CBYX: Tensor, spec: ViewSpec, parameters: ViewParameters) -> None:
-    operations = (color.adjust_brightness, color.adjust_contrast, color.adjust_saturation, color.adjust_hue)
+def _jitter(
+    planes_CBYX: Tensor, spec: ViewSpec, parameters: ViewParameters, operations: Sequence[Callable[..., None]]
+) -> None:
     strengths = (spec.brightness, spec.contrast, spec.saturation, spec.hue)
     factors_B = (parameters.brightness_B, parameters.contrast_B, parameters.saturation_B, parameters.hue_B)
     order = [which for which in parameters.jitter_order_4.tolist() if strengths[which] > 0]

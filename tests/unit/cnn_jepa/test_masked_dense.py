@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cnn_jepa import MaskedDenseEncoder, MaskSpec, sample_masks
+from cnn_jepa.masked_dense import true_positions
 from methods.backbones import BackboneSpec
 
 Network = Callable[[BackboneSpec | None, int], nn.Module]
@@ -97,3 +98,11 @@ def test_refusals_name_what_does_not_fit() -> None:
         encoder(images, torch.ones(1, 2, 2))
     with pytest.raises(ValueError, match="0 visible positions"):
         encoder(images, torch.zeros(1, 2, 2, dtype=torch.bool))
+
+
+def test_positions_are_the_same_whether_their_number_is_known_or_not() -> None:
+    for share in (0.0, 0.4, 1.0):
+        mask = torch.rand(70, generator=torch.Generator().manual_seed(0)) < share
+        expected = mask.nonzero().squeeze(1)
+        assert torch.equal(true_positions(mask, None), expected)
+        assert torch.equal(true_positions(mask, int(mask.sum())), expected)

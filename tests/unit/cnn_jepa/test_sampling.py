@@ -113,3 +113,13 @@ def test_block_sizes_are_kept_and_the_share_is_within_a_cell() -> None:
         (1, 2), (2, 1), (2, 2)
     }  # fmt: skip
     assert (masks.targets_BMhw.sum((2, 3)) == heights * widths).all()
+
+
+def test_a_share_of_targets_fixes_the_number_of_visible_cells_whatever_the_strategy() -> None:
+    """So that shapes are those of the step before, as CUDA graphs need them, although `mixed` draws its kind anew."""
+    spec = MaskSpec(strategy="mixed", multi_block_share=0.5, target_share=0.45)
+    drawn = [sample_masks(spec, 8, (7, 7), _generator(seed)) for seed in range(12)]
+    assert {masks.targets_BMhw.shape[1] for masks in drawn} == {1, 4}  # both kinds
+    assert {int(count) for masks in drawn for count in masks.context_Bhw.sum((1, 2))} == {49 - round(0.45 * 49)}
+    free = [sample_masks(MaskSpec(strategy="mixed"), 8, (7, 7), _generator(seed)) for seed in range(12)]
+    assert len({int(count) for masks in free for count in masks.context_Bhw.sum((1, 2))}) > 3

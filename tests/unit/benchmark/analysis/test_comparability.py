@@ -28,6 +28,7 @@ from benchmark.records.budgets import budget_text
         {"rules_version": "0.9"},
         {"crops": "reader"},
         {"config": {"accumulate": 4}},
+        {"config": {"acceleration": {"networks": "compiled"}}},
     ],
 )
 def test_what_changes_accuracy_changes_every_key(make_record: Any, change: dict[str, Any]) -> None:

@@ -42,6 +42,8 @@ def test_the_key_changes_with_what_changes_the_result_and_with_nothing_else(
     assert specs(path, settings=["simclr.temperature=0.2"])[0].key == same  # its default
     assert specs(path, settings=["budget={steps: 4.0}"])[0].key == same
     assert specs(path, settings=["accumulate=1", "simclr.sync_batch_norm=false"])[0].key == same  # their defaults
+    assert specs(path, settings=["acceleration={networks: eager}"])[0].key == same
+    assert "acceleration" not in specs(path)[0].config()
     assert specs(path, settings=["evaluation.points=4", "evaluation.images=100"])[0].key == same
     others = [
         specs(path, seeds=[1])[0].key,
@@ -52,6 +54,7 @@ def test_the_key_changes_with_what_changes_the_result_and_with_nothing_else(
         specs(path, settings=["backbone.width=16"])[0].key,
         specs(path, settings=["simclr.sync_batch_norm=true"])[0].key,
         specs(path, methods=["byol"], settings=["accumulate=2"])[0].key,
+        specs(path, settings=["acceleration.networks=compiled"])[0].key,
         specs(path, methods=["byol"])[0].key,
         specs(path, "another manifest")[0].key,
     ]

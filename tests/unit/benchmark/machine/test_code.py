@@ -40,4 +40,9 @@ def test_uncommitted_changes_are_part_of_the_code(monkeypatch: pytest.MonkeyPatc
     answers["commit"] = ("abc", False)
     code.code_state.cache_clear()
     assert (changed[:4], code.code_state()) == ("abc+", "abc")
+    answers["commit"] = ("abc", True)
+    asked: list[list[str]] = []
+    monkeypatch.setattr(code, "output", lambda command: asked.append(command) or "")  # type: ignore[func-returns-value]
+    code.code_state.cache_clear()
+    assert code.code_state() == "abc" and {":!docs", ":!results", ":!reports"} <= set(asked[0])  # pages alone changed
     code.code_state.cache_clear()

@@ -51,6 +51,7 @@ def test_a_key_never_changes() -> None:
         *({"config": {**CONFIG, name: value}} for name, value in (
             ("budget", {"epochs": 20}), ("budget", {"steps": 10}), ("image_size", 64), ("batch_size", 128),
             ("precision", "32"), ("dataset", {"pretrain": "all"}), ("accumulate", 2),
+            ("acceleration", {"networks": "graphs"}),
         )),
     ],
 )  # fmt: skip
@@ -60,7 +61,9 @@ def test_whatever_can_change_the_result_changes_the_key(changes: dict[str, Any])
 
 def test_what_cannot_change_the_result_does_not() -> None:
     assert run_key(**{**GIVEN, "protocols": ["knn-v1", "linear-v1"]}) == run_key(**GIVEN)
-    assert run_key(**{**GIVEN, "config": {**CONFIG, "accumulate": 1, "name": "x"}}) == run_key(**GIVEN)
+    assert run_key(**{**GIVEN, "config": {**CONFIG, "accumulate": 1, "acceleration": {}, "name": "x"}}) == run_key(
+        **GIVEN
+    )
 
 
 def test_steps_and_record_of_a_calibrated_budget_are_part_of_the_key() -> None:
@@ -135,7 +138,12 @@ def test_the_cost_of_a_step_does_not_depend_on_what_changes_numbers_alone() -> N
         assert step_key(**{**given, "settings": settings}) != own
     decays = [{**GIVEN["settings"], "optimizer": {"weight_decay": decay}} for decay in (0.1, 0.2)]
     assert len({step_key(**{**given, "settings": settings}) for settings in decays}) == 1
-    for config in ({**CONFIG, "batch_size": 7}, {**CONFIG, "accumulate": 2}, {**CONFIG, "image_size": 64}):
+    for config in (
+        {**CONFIG, "batch_size": 7},
+        {**CONFIG, "accumulate": 2},
+        {**CONFIG, "image_size": 64},
+        {**CONFIG, "acceleration": {"views": "compiled"}},
+    ):
         assert step_key(**{**given, "config": config}) != own
     assert step_key(**{**given, "manifest": "other"}) != own
 

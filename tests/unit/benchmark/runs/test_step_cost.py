@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
+from benchmark.cost.budget import Budget
 from benchmark.errors import Interrupted, UserError
 from benchmark.records.cost import find_costs, read_cost
 from benchmark.records.estimates import paired, ratio_interval
@@ -35,6 +37,15 @@ def test_a_measurement_holds_what_a_step_costs(measured: Any, tmp_path: Path) ->
     assert cost.hardware.threads == torch.get_num_threads() and cost.hardware.precision == "32"
     again, said = measured("simclr", "cnn_jepa", "random_init")
     assert again == cost and "measured already" in said.lines[0] and not said.states
+
+
+@pytest.mark.slow
+def test_an_entry_is_measured_once_whatever_its_seeds_and_its_budget(measured: Any, make_specs: Any) -> None:
+    (spec,) = make_specs("simclr")
+    calibrated = Budget("calibrated_time", 60.0)  # which has no steps before its price is measured
+    specs = [replace(spec, seed=seed, budget=calibrated) for seed in (0, 1)]
+    cost, _ = measured(specs=specs)
+    assert [(entry.entry, len(entry.blocks)) for entry in cost.entries] == [("simclr", 5)]
 
 
 @pytest.mark.slow

@@ -77,8 +77,13 @@ def test_the_loss_falls(make_training: Any) -> None:
     assert losses[-1] < losses[0] - 0.1
 
 
-def test_a_loss_that_is_not_finite_ends_the_run(make_training: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    training, recorder = make_training(), Recorder()
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_a_loss_that_is_not_finite_ends_the_run(
+    make_training: Any, monkeypatch: pytest.MonkeyPatch, clip: float | None
+) -> None:
+    optimizer = {"name": "sgd", "lr": 0.1, "clip": clip}
+    entry = {"method": "supervised", "overrides": {"optimizer": optimizer}}
+    training, recorder = make_training(entries=[entry]), Recorder()
 
     def loss(batch: Any, step: Any) -> LossOutput:
         value = training.method.backbone.net.conv1.weight.sum()

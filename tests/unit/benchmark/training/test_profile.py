@@ -13,6 +13,7 @@ from benchmark.training.loop import run_step
 from benchmark.training.profile import (
     FLOP_DRAWS,
     PARTS,
+    Ticks,
     breakdown,
     flops_per_step,
     ready_made_throughput,
@@ -151,3 +152,30 @@ def test_batches_that_were_read_before_the_clock_started_are_not_timed(make_trai
     training.batches.fetch = lambda step: fetched.append(step) or fetch(step)
     timed_block(training, 2, 0.5)
     assert fetched == [0, 1, 2, 3, 4]  # two are read ahead: three come before the clock
+
+
+def test_on_a_gpu_parts_lie_between_events_that_nothing_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, waits = [0.0], []
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self) -> None:
+            self.at = now[0]
+
+        def elapsed_time(self, end: Event) -> float:
+            assert waits, "the device has not been waited for"
+            return (end.at - self.at) * 1e3
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "synchronize", waits.append)
+    ticks = Ticks(torch.device("cuda"))
+    for _ in range(2):
+        ticks.begin()
+        for part, seconds in (("data", 1.0), ("loss", 2.0), ("data", 4.0)):
+            now[0] += seconds
+            ticks.mark(part)
+        now[0] += 100.0  # between two steps
+    assert not waits
+    assert ticks.seconds() == {"data": 10.0, "loss": 4.0} and len(waits) == 1

@@ -84,3 +84,16 @@ def test_the_mask_on_the_cpu_is_used_if_there_is_one() -> None:
     masks = Masks(context, (~context).unsqueeze(1))
     assert context_on_host(masks.to("meta")) is context
     assert context_on_host(context) is context
+
+
+def test_readers_are_the_windows_that_read_a_row() -> None:
+    layout = _layout()
+    wide, even = Reach((7, 7), 2, (3, 3), (1, 1)), Reach((2, 2), 1, (0, 0), (1, 1))
+    for side, reach in ((1, SAME), (2, SAME), (4, wide), (2, even)):
+        flat, readers = layout.get(Need("readers", side, reach))
+        rows = len(layout) * side * side
+        assert torch.equal(flat, layout.get(Need("windows", side, reach))[0])
+        by_row = readers.view(rows, -1)
+        for row in range(rows):
+            expected = (flat == row).nonzero().flatten().tolist()
+            assert sorted(p for p in by_row[row].tolist() if p < len(flat)) == expected

@@ -204,3 +204,16 @@ def test_on_a_gpu_views_are_the_same_and_the_host_never_waits() -> None:
     finally:
         torch.cuda.set_sync_debug_mode("default")
     close(view.cpu(), expected.contiguous(), 1e-3)
+
+
+@pytest.mark.slow
+def test_compiled_colours_give_the_same_views() -> None:
+    torch.compiler.reset()
+    plain = Augmenter([EVERYTHING, EVERYTHING], 32, MEAN, STD)
+    compiled = Augmenter([EVERYTHING, EVERYTHING], 32, MEAN, STD, backend="aot_eager")
+    for seed, count in enumerate((6, 9)):  # another number of images, and of those that an operation is applied to
+        images = some_images(count)
+        parameters = plain.sample(count, (32, 32), torch.Generator().manual_seed(seed))
+        for view, expected in zip(compiled(images, parameters), plain(images, parameters), strict=True):
+            close(view, expected, 1e-5)
+    torch.compiler.reset()

@@ -123,12 +123,21 @@ def _machine() -> str:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a file so that either the old or the new content is there, never a part."""
+    """Writes a file so that either the old or the new content is there, never a part.
+
+    What a link leads to is written, and the link stays; a device or a pipe is written to as it is.
+    """
+    content = content.encode() if isinstance(content, str) else content
+    path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb", buffering=0) as device:
+            device.write(content)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_path(path)
     try:
         with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -78,7 +78,7 @@ def load_json(text: str) -> Any:
     """
     too_deep = ParseError(f"lists and mappings are nested more than {MOST_DEPTH} levels deep")
     try:
-        value = json.loads(text, parse_int=whole_number, parse_float=real_number)
+        value = json.loads(text, parse_int=whole_number, parse_float=real_number, object_pairs_hook=_mapping)
     except RecursionError:
         raise too_deep from None
     except ParseError:
@@ -90,6 +90,16 @@ def load_json(text: str) -> Any:
     if _SURROGATE.search(text):
         check_encodable(json.dumps(value, ensure_ascii=False))
     return value
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of a JSON text; a `ParseError` names a key that appears twice."""
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ParseError(f"the key '{shortened(twice)}' appears twice")
+    return mapping
 
 
 def check_encodable(text: str) -> None:

@@ -13,7 +13,7 @@ from cnn_jepa.losses import LossKind, Normalisation
 from cnn_jepa.masking import MaskSpec
 from cnn_jepa.model import CNNJEPA
 from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
-from methods.config import FIRST_DEFAULT, Count, OptimizerSpec
+from methods.config import FIRST_DEFAULT, Count, OptimizerSpec, Switch
 from methods.ema import EMASpec
 from methods.jepa import JEPAConfig, draw_masks, regularisation
 from methods.losses import full_precision
@@ -58,7 +58,7 @@ class CNNJEPAConfig(JEPAConfig):
     ema: EMASpec = EMASpec(start=0.99)
     encoder: Literal["sparse", "masked_dense"] = Field("sparse", json_schema_extra={FIRST_DEFAULT: "masked_dense"})
     kernel_size: Annotated[Count, AfterValidator(_odd)] = 3
-    depthwise: bool = True
+    depthwise: Switch = True
 
 
 class CNNJEPAMethod(Method[CNNJEPAConfig]):

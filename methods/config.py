@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from methods.views import ViewSpec
 
@@ -32,6 +32,8 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
+Switch = Annotated[bool, Strict()]
+"""True or false, written as such: pydantic alone would take `yes` and 1, too."""
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -69,7 +71,7 @@ class OptimizerSpec(Config):
     warmup: Share = 0.1
     warmup_start: Share = 0.0
     final_lr: Share = 0.0
-    decay_norm_and_bias: bool = False
+    decay_norm_and_bias: Switch = False
     clip: Positive | None = None
 
 
@@ -86,7 +88,7 @@ class MethodConfig(Config):
     optimizer: OptimizerSpec = OptimizerSpec()
     views: tuple[ViewSpec, ...] = ()
     primary: Literal["online", "ema"] = "online"
-    sync_batch_norm: bool = False
+    sync_batch_norm: Switch = False
 
 
 def plain(config: BaseModel, *, exclude_defaults: bool = False) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from lightly.utils.dist import rank
 from torch import Tensor, nn
 
 from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
-from methods.config import Count, MethodConfig, OptimizerSpec, Positive
+from methods.config import Count, MethodConfig, OptimizerSpec, Positive, Switch
 from methods.ema import EMASpec, frozen_copy, update
 from methods.losses import full_precision, whole_batch
 from methods.views import ViewSpec, colour_view
@@ -42,7 +42,7 @@ class MoCoV3Config(MethodConfig):
     projector_hidden: Count = 1024
     output_dim: Count = 256
     ema: EMASpec = EMASpec(start=0.99)
-    freeze_patches: bool = True
+    freeze_patches: Switch = True
 
 
 class MoCoV3(Method[MoCoV3Config]):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from lightly.models.modules.heads import SimCLRProjectionHead
 
 from methods.base import Batch, LossOutput, Method, Step, Task
-from methods.config import Count, MethodConfig, OptimizerSpec, Positive
+from methods.config import Count, MethodConfig, OptimizerSpec, Positive, Switch
 from methods.losses import full_precision, nt_xent, whole_batch
 from methods.views import ViewSpec
 
@@ -40,7 +40,7 @@ class SimCLRConfig(MethodConfig):
     temperature: Positive = 0.2
     projector_hidden: Count = 512
     projector_layers: Count = 2
-    projector_norm: bool = True
+    projector_norm: Switch = True
     output_dim: Count = 128
 
 

@@ -8,7 +8,7 @@ from lightly.loss.negative_cosine_similarity import NegativeCosineSimilarity
 from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectionHead
 
 from methods.base import Batch, LossOutput, Method, Step, Task
-from methods.config import Count, MethodConfig, OptimizerSpec
+from methods.config import Count, MethodConfig, OptimizerSpec, Switch
 from methods.losses import full_precision
 from methods.views import ViewSpec, colour_view
 
@@ -30,7 +30,7 @@ class SimSiamConfig(MethodConfig):
     views: tuple[ViewSpec, ...] = (colour_view(), colour_view())
     dimension: Count = 1024
     bottleneck: Count = 256
-    constant_predictor: bool = True
+    constant_predictor: Switch = True
 
 
 class SimSiam(Method[SimSiamConfig]):

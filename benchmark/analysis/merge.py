@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.merge_costs import merge_costs
 from benchmark.errors import UserError
 from benchmark.files import read_yaml, reading, temporary_path, writing
-from benchmark.records.folder import find_records, read_all, read_record, run_files, run_folder
+from benchmark.records.folder import RECORD_FILE, find_records, read_all, read_record, run_files, run_folder
 from benchmark.records.keys import recomputed_key
 from benchmark.records.schema import FINAL_STATUSES
 from benchmark.records.signature import SIGNED, find_signed
@@ -61,6 +61,8 @@ def merge(sources: Sequence[Path], out: Path, signers: Path | None = None) -> Me
     Raises:
         UserError: the folder cannot be written, or a signature is not what it should be.
     """
+    if (out / "experiment.yaml").is_file():
+        raise UserError(f"--out is {out}, an experiment's folder; expected one that holds such folders, or a new one")
     merged = Merged()
     fault = _signatures(sources, signers, merged)
     unverifiable: set[Path] = set()
@@ -85,13 +87,19 @@ def merge(sources: Sequence[Path], out: Path, signers: Path | None = None) -> Me
 def _signatures(sources: Sequence[Path], signers: Path | None, merged: Merged) -> Fault:
     """Checks the folders' signatures; returns what says why a file is not as it was signed, if it was."""
     found = [(source, find_signed(source, signers)) for source in sources]
+    absent: set[Path] = set()
     for source, signed in found:
         if signed is not None:
             merged.signed[source] = signed.by
+            lost = signed.missing(source)
+            absent |= {path.parent for path in lost}
+            merged.refused += [f"{path}: is missing, and {signed.by} signed it" for path in lost]
         elif signers is not None:
             raise UserError(f"{source}: is not signed (no {SIGNED} in it or above), and --signers takes only what is")
 
     def fault(path: Path) -> str | None:
+        if path.name == RECORD_FILE and path.resolve().parent in absent:
+            return "signed files beside it are missing"
         signed = next((signed for source, signed in found if path.is_relative_to(source)), None)
         return None if signed is None else signed.fault(path)
 

@@ -100,8 +100,11 @@ def write_pages(
     budget: str | None = None,
     hardware: str | None = None,
     predict: str | None = None,
-) -> None:
+) -> list[str]:
     """Writes the report of some results, with the studies found there.
+
+    Returns:
+        A line about each file that was left out; the page names them, too.
 
     Args:
         trials: include the runs of sweeps.
@@ -122,16 +125,18 @@ def write_pages(
     prices, unread = read_prices(folders, hardware)
     from benchmark.report.page import write_report
 
+    left_out = [*problems, *unreadable, *unread]
     with writing(out, "choose another folder; the records are safe"):
         write_report(
             records,
-            [*problems, *unreadable, *unread],
+            left_out,
             out,
             studies=studies,
             pictures=pictures,
             prices=prices,
             predict=longer,
         )
+    return left_out
 
 
 def watch(

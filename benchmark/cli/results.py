@@ -10,6 +10,7 @@ import typer
 from benchmark.cli.console import plain_console
 from benchmark.cli.options import Hardware, Results, Trials
 from benchmark.cli.pages import read_prices, read_results, watch, write_pages
+from benchmark.errors import UserError
 from benchmark.files import write_atomically, writing
 
 if TYPE_CHECKING:
@@ -50,14 +51,19 @@ def report(
 ) -> None:
     """Write the report of some results: page, figures, leaderboard, studies."""
 
-    def write() -> str:
-        write_pages(results, out, trials=trials, pictures=pictures, budget=budget, hardware=hardware, predict=predict)
-        return str(out / "index.html")
+    def write() -> list[str]:
+        left_out = write_pages(
+            results, out, trials=trials, pictures=pictures, budget=budget, hardware=hardware, predict=predict
+        )
+        return [*(f"left out: {line}" for line in left_out), str(out / "index.html")]
 
     if keep:
-        watch(results, write, typer.echo)
+        watch(results, lambda: write()[-1], typer.echo)
     else:
-        typer.echo(write())
+        *left_out, page = write()
+        for line in left_out:
+            typer.echo(line, err=True)
+        typer.echo(page)
 
 
 @app.command()
@@ -178,8 +184,11 @@ def sign(
     from benchmark.records.signature import sign as sign_files
 
     read_results([results], trials=True, needed=not read_prices([results])[0].costs)
-    runs = find_records([results])[0]
-    files = [file for path, _ in runs for file in run_files(path.parent)] + [p for p, _ in find_costs([results])[0]]
+    runs, problems = find_records([results])
+    costs, unread = find_costs([results])
+    if problems or unread:
+        raise UserError("\n".join([f"{results}: is not signed, because of what it holds:", *problems, *unread]))
+    files = [file for path, _ in runs for file in run_files(path.parent)] + [path for path, _ in costs]
     fingerprint = sign_files(results, files, key)
     typer.echo(
         f"{results}: {len(files)} files of {len(runs)} runs are signed with {fingerprint} ({SIGNED}, {SIGNATURE})"

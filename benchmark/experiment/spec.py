@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST_NAME = 100
-_RESERVED = ("costs", "jobs", "report", "tracking", "experiment.yaml", "study.json", "study.db", "trials.csv")
+_RESERVED = (
+    *("costs", "jobs", "report", "tracking", "experiment.yaml", "study.json", "study.db", "trials.csv"),
+    *("images.json.gz", "signed.sha256", "signed.sha256.sig"),
+)
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # names of Windows
 
 
@@ -68,7 +71,7 @@ class EntrySpec(Config):
     def _name_defaults_to_method(cls, data: Any) -> Any:
         if isinstance(data, str):
             data = {"method": data}
-        if isinstance(data, dict) and not data.get("name") and "method" in data:
+        if isinstance(data, dict) and data.get("name") is None and "method" in data:
             data = {**data, "name": data["method"]}
         return data
 

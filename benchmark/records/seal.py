@@ -10,6 +10,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from benchmark.parse import MOST_JSON_BYTES
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,7 +24,7 @@ def sealed(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     history = folder / HISTORY_FILE
     digest = {"content": _content_digest(data)}
     if history.is_file():
-        digest["history"] = _digest(history.read_bytes())
+        digest["history"] = _history_digest(history)
     return {**data, DIGEST: digest}
 
 
@@ -43,9 +45,22 @@ def unsealed(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     if digest["content"] != _content_digest(data):
         raise ValueError(f"was changed after it was written (its content is not that of its {DIGEST})")
     history = folder / HISTORY_FILE
-    if "history" in digest and history.is_file() and digest["history"] != _digest(history.read_bytes()):
+    if "history" in digest and history.exists() and digest["history"] != _history_digest(history):
         raise ValueError(f"{HISTORY_FILE} beside it was changed after it was written")
     return data
+
+
+def _history_digest(path: Path) -> str:
+    """The digest of a history.
+
+    Raises:
+        ValueError: it is no regular file, or longer than JSON files may be.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path.name} beside it is no regular file")
+    if (size := path.stat().st_size) > MOST_JSON_BYTES:
+        raise ValueError(f"{path.name} beside it is {size:,} bytes long; expected at most {MOST_JSON_BYTES:,}")
+    return _digest(path.read_bytes())
 
 
 def _content_digest(data: dict[str, Any]) -> str:

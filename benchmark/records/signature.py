@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
-from benchmark.files import read_text, reading, write_atomically
-from benchmark.text import first_line
+from benchmark.files import read_text, reading, write_atomically, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +25,7 @@ SIGNATURE = "signed.sha256.sig"
 NAMESPACE = "cnn-jepa-bench"
 """What a signature is good for: one made for a file or a commit is none for results."""
 _MOST = 64 * 2**20  # bytes of a list
+_MOST_SIGNATURE = 2**16  # bytes
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _PATIENCE = 60.0  # seconds
 
@@ -41,6 +41,11 @@ class Signed:
 
     by: str
     digests: dict[Path, str]
+
+    def missing(self, folder: Path) -> list[Path]:
+        """The signed files below a folder that are not there."""
+        inside = folder.resolve()
+        return [path for path in self.digests if path.is_relative_to(inside) and not path.is_file()]
 
     def fault(self, path: Path) -> str | None:
         """Why a file is not what was signed, as a clause; None if it is.
@@ -63,7 +68,7 @@ def sign(folder: Path, files: Iterable[Path], key: Path) -> str:
     Raises:
         UserError: a file cannot be read, the list cannot be written, or there is no signature to be had with this key.
     """
-    lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in sorted(files)]
+    lines = [f"{_sha256(path)}  {_listed(path, folder)}\n" for path in sorted(files)]
     if not key.is_file():
         raise UserError(f"--key is {key}; there is no such file; `ssh-keygen -t ed25519` makes a key")
     listed, signature = folder / SIGNED, folder / SIGNATURE
@@ -71,8 +76,9 @@ def sign(folder: Path, files: Iterable[Path], key: Path) -> str:
     made = _ssh_keygen("-Y", "sign", "-f", str(key), "-n", NAMESPACE, text=content)
     if made.returncode:
         raise UserError(f"{key}: cannot sign ({_complaint(made)})")
-    write_atomically(listed, content)
-    write_atomically(signature, made.stdout)
+    with writing(folder):
+        write_atomically(listed, content)
+        write_atomically(signature, made.stdout)
     return _fingerprint(signature, content)
 
 
@@ -86,22 +92,41 @@ def find_signed(folder: Path, signers: Path | None) -> Signed | None:
     Raises:
         UserError: the list or its signature cannot be read, do not belong together, or are of none of the signers.
     """
-    place = next((p for p in (folder.resolve(), *folder.resolve().parents) if (p / SIGNED).is_file()), None)
-    if place is None:
-        return None
+    own = folder.resolve()
+    for place in (own, *own.parents):
+        if (place / SIGNED).is_file():
+            signed = _read(place, signers)
+            # A list above that names nothing in this folder is of something else.
+            if place == own or any(path.is_relative_to(own) for path in signed.digests):
+                return signed
+    return None
+
+
+def _read(place: Path, signers: Path | None) -> Signed:
+    """The list in a folder, whose signature is checked."""
     listed, signature = place / SIGNED, place / SIGNATURE
     content = read_text(listed, _MOST)
     if not signature.is_file():
         raise UserError(f"{listed}: its signature, {SIGNATURE}, is not beside it")
+    if (size := signature.stat().st_size) > _MOST_SIGNATURE:
+        raise UserError(f"{signature}: is {size:,} bytes long; expected at most {_MOST_SIGNATURE:,}")
     fingerprint = _fingerprint(signature, content)
     by = fingerprint if signers is None else _signer(signature, content, signers, fingerprint)
     digests = {}
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(content.split("\n")[:-1], start=1):
         match = _LINE.fullmatch(line)
         if match is None:
             raise UserError(f"{listed}, line {number}: expected a SHA-256, two spaces and a path")
         digests[place / match[2]] = match[1]
     return Signed(by, digests)
+
+
+def _listed(path: Path, folder: Path) -> str:
+    """A file's name in a list; raises a `UserError` for one that a line of text cannot hold."""
+    name = path.relative_to(folder).as_posix()
+    if not name.isprintable():  # line breaks, half characters
+        raise UserError(f"{folder}: cannot be signed; rename {name!r} in it, which has unprintable characters")
+    return name
 
 
 def _signer(signature: Path, content: str, signers: Path, fingerprint: str) -> str:
@@ -140,7 +165,10 @@ def _ssh_keygen(*arguments: str, text: str = "") -> subprocess.CompletedProcess[
 
 
 def _complaint(done: subprocess.CompletedProcess[str]) -> str:
-    return first_line(Exception(done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"))
+    """What `ssh-keygen` says, without its frames and prompts."""
+    lines = [line.strip() for line in (done.stderr + done.stdout).replace("passphrase: ", "passphrase:\n").splitlines()]
+    said = [line for line in lines if line and not line.startswith("@") and not line.endswith("passphrase:")]
+    return said[0] if said else f"exit code {done.returncode}"
 
 
 def _sha256(path: Path) -> str:

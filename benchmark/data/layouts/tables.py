@@ -46,6 +46,8 @@ def _look(path: Path) -> Found | Near | None:
         if path.suffix.lower() == ".parquet" and has_images(path):
             return None
         return _look_at(path, _with_counterparts(path), CERTAIN)
+    if not path.is_dir():  # a device, a pipe
+        return None
     files = sorted(child for child in path.iterdir() if child.suffix.lower() in TEXT_SUFFIXES)
     trains = [file for file in files if split_of(file.stem) in TRAIN]
     if len(trains) == 1:

@@ -137,3 +137,20 @@ def test_what_is_no_readable_file_is_refused_at_once(tmp_path: Path, make: str) 
     for read in (read_json, read_yaml):
         with pytest.raises(UserError, match=r"x\.json: cannot be read \("):
             read(path)
+
+
+def test_links_and_pipes_stay_what_they_are(tmp_path: Path) -> None:
+    real, link, pipe = tmp_path / "real.csv", tmp_path / "link.csv", tmp_path / "pipe"
+    real.write_text("old")
+    link.symlink_to(real)
+    write_atomically(link, "new")
+    assert link.is_symlink() and real.read_text() == "new"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(pipe, "through")
+    assert os.read(reader, 100) == b"through" and pipe.is_fifo()
+    os.close(reader)
+    if Path("/dev/full").is_char_device():
+        with pytest.raises(OSError, match="No space left"):
+            write_atomically(Path("/dev/full"), "new")
+        assert Path("/dev/full").is_char_device()

@@ -215,3 +215,8 @@ def test_other_tags_than_the_core_ones_are_refused(tag: str) -> None:
 def test_a_repeated_merge_would_lose_the_first() -> None:
     with pytest.raises(ParseError, match="the key '<<' appears twice"):
         load_yaml("a: &a {x: 1}\nb:\n  <<: *a\n  <<: {x: 2}\n")
+
+
+def test_a_key_twice_in_json_is_refused() -> None:
+    with pytest.raises(ParseError, match="the key 'seed' appears twice"):
+        load_json('{"a": {"seed": 0, "b": 1, "seed": 1}}')

@@ -315,6 +315,17 @@ def test_of_a_signed_folder_only_what_was_signed_is_taken(two: tuple[Path, Path]
     assert merged.refused == [f"{changed}: lowshot-v1.json was changed after lab signed it"]
     with pytest.raises(UserError, match="b: is not signed"):
         merge([first, second], tmp_path / "all", signers)
+    (path.parent / "config.yaml").unlink()
+    left_out = merge([first], tmp_path / "fewer", signers)
+    assert not left_out.taken
+    assert f"{(path.parent / 'config.yaml').resolve()}: is missing, and lab signed it" in left_out.refused
+    assert f"{path}: signed files beside it are missing" in left_out.refused
     assert (
-        len(merge([first, second], tmp_path / "all").taken) == 2
+        len(merge([second], tmp_path / "all").taken) == 2
     )  # what is not signed is taken where nothing asks for it
+
+
+def test_an_experiments_own_folder_takes_no_others(two: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "experiment.yaml").write_text("")
+    with pytest.raises(UserError, match=r"--out is .*, an experiment's folder; expected one that holds such folders"):
+        merge(two, tmp_path)

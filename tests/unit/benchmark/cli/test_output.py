@@ -72,3 +72,10 @@ def test_the_command_line_has_it(bench: Callable[..., tuple[int, str]], monkeypa
     monkeypatch.setattr(sys, "stdout", Broken(errno.ENOSPC, 0))
     code, printed = bench("list", "methods")
     assert code == 2 and "the output cannot be written" in printed
+
+
+def test_closed_streams_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)  # as Python has it after `>&-`
+    monkeypatch.setattr("sys.stderr", None)
+    with safe_output():
+        print("lost")

@@ -70,3 +70,19 @@ def test_a_record_from_before_digests_is_read(tmp_path: Path) -> None:
 def test_a_damaged_digest_is_named(tmp_path: Path, digest: Any) -> None:
     with pytest.raises(ValueError, match="its digest is damaged"):
         unsealed({**_RECORD, DIGEST: digest}, tmp_path)
+
+
+def test_a_history_that_is_too_long_or_no_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    history = tmp_path / HISTORY_FILE
+    history.write_text("{}\n")
+    data = sealed(_RECORD, tmp_path)
+    with history.open("wb") as file:
+        file.truncate(10 * 2**40)  # sparse: takes no room on the disk
+    with pytest.raises(ValueError, match=r"history\.jsonl beside it is 10,995,116,277,760 bytes long; expected at most"):
+        unsealed(data, tmp_path)
+    history.unlink()
+    history.mkdir()
+    with pytest.raises(ValueError, match=r"history\.jsonl beside it is no regular file"):
+        unsealed(data, tmp_path)
+    history.rmdir()
+    assert unsealed(data, tmp_path) == _RECORD

@@ -121,3 +121,44 @@ def test_wrong_keys_are_refused_and_nothing_is_written(folder: Path, monkeypatch
     with pytest.raises(UserError, match="signatures need ssh-keygen, which is not installed"):
         sign(folder, _files(folder), folder / "cost.json")
     assert not (folder / SIGNED).exists()
+
+
+@needs_ssh
+def test_what_is_missing_is_named_and_a_list_of_something_else_is_passed_over(folder: Path, key: Path) -> None:
+    sign(folder, _files(folder), key)
+    signed = find_signed(folder / "run", None)
+    assert signed is not None and signed.missing(folder) == []
+    (folder / "run" / "record.json").unlink()
+    assert signed.missing(folder) == [(folder / "run" / "record.json").resolve()]
+    assert signed.missing(folder / "elsewhere") == []
+    (folder / "elsewhere").mkdir()
+    assert find_signed(folder / "elsewhere", None) is None
+
+
+@needs_ssh
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\u2028b", "\udcff"])
+def test_names_that_a_list_cannot_hold_are_refused(folder: Path, key: Path, name: str) -> None:
+    path = folder / "run" / name
+    path.write_text("")
+    with pytest.raises(UserError, match=r"cannot be signed; rename .* which has unprintable characters"):
+        sign(folder, [*_files(folder), path], key)
+    assert not (folder / SIGNED).exists()
+
+
+@needs_ssh
+def test_a_folder_in_the_place_of_the_list_and_a_huge_signature_are_refused(folder: Path, key: Path) -> None:
+    sign(folder, _files(folder), key)
+    (folder / SIGNATURE).write_bytes(b"x" * 2**17)
+    with pytest.raises(UserError, match=r"is 131,072 bytes long; expected at most 65,536"):
+        find_signed(folder, None)
+    (folder / SIGNED).unlink()
+    (folder / SIGNED).mkdir()
+    with pytest.raises(UserError, match="cannot be written"):
+        sign(folder, _files(folder), key)
+
+
+@needs_ssh
+def test_a_key_that_others_may_read_is_refused_in_words(folder: Path, key: Path) -> None:
+    key.chmod(0o644)
+    with pytest.raises(UserError, match=r"cannot sign \(Permissions 0644 for .* are too open"):
+        sign(folder, _files(folder), key)

@@ -56,6 +56,8 @@ class DatasetInfo:
     has_unlabelled: bool = False
 
 
+SHAPES_IN_DEPTH = "shapes-depth"
+_DRAWN = ("shapes", SHAPES_IN_DEPTH)
 _BUILTIN = "benchmark.data.builtin"
 _OURS = {
     info.name: info
@@ -63,6 +65,12 @@ _OURS = {
         DatasetInfo(
             "shapes",
             "embedded: ten procedural shapes under nuisance, 32 to 96 px (the default)",
+            f"{_BUILTIN}:load_shapes",
+            location="embedded",
+        ),
+        DatasetInfo(
+            SHAPES_IN_DEPTH,
+            "embedded: the shapes at depths of their own, nearer ones larger, brighter and in front; 32 to 96 px",
             f"{_BUILTIN}:load_shapes",
             location="embedded",
         ),
@@ -140,8 +148,8 @@ class DatasetSpec(Config):
             fits = ", ".join(ours.name for ours in _OURS.values() if ours.has_unlabelled)
             raise ValueError(f"pretrain is '{self.pretrain}', but {self.name} has no unlabelled split; {fits} has one")
         for key in ("shapes_train", "shapes_test", "shapes_seed"):
-            if self.name != "shapes" and getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"'{key}' does not apply to {self.name}, only to shapes")
+            if self.name not in _DRAWN and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"'{key}' does not apply to {self.name}, only to {' and '.join(_DRAWN)}")
         return self
 
 
@@ -244,7 +252,7 @@ def most_training_images(request: LoadRequest, enough: int) -> int | None:
     if folders := getattr(found, "train_folders", ()):
         files = (name for folder in folders for _, _, names in os.walk(folder, followlinks=True) for name in names)
         available = sum(1 for _ in islice(files, enough))
-    elif spec.name == "shapes":
+    elif spec.name in _DRAWN:
         available = spec.shapes_train
     else:
         return spec.train_images

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmark.records.schema import Record
 
 # Datasets that this project draws itself: any report may show their images.
-OWN_IMAGES = ("shapes",)
+OWN_IMAGES = ("shapes", "shapes-depth")
 # Datasets of the user's own files; their images are shown in the user's own report.
 _OWN_FILES = ("folder", "hdf5")
 

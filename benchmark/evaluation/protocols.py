@@ -113,6 +113,23 @@ _TABLE: dict[str, Protocol] = {
         "dense.segmentation:segmentation_stages",
         group=DENSE,
     ),
+    "segmentation-knn-v1": Protocol(
+        "a label for each pixel by a vote of the 30 nearest cells among 20,000 of train; nothing is trained or chosen",
+        "dense.patches:segmentation_knn",
+        group=DENSE,
+    ),
+    "depth-v1": Protocol(
+        "depth of each pixel: ridge regression of the cells' log depth on the frozen last feature map, strength chosen "
+        "on the validation split; RMSE, absolute relative error, delta < 1.25",
+        "dense.depth:depth",
+        group=DENSE,
+    ),
+    "counting-v1": Protocol(
+        "the number of objects: ridge regression on frozen features, strength chosen on the validation split; mean "
+        "absolute and root mean squared error",
+        "dense.counting:counting",
+        group=DENSE,
+    ),
 }
 
 PROTOCOLS = {name: protocol for name, protocol in _TABLE.items() if protocol.every_run}

@@ -138,7 +138,35 @@ def rows_at_once(values: int, size: int) -> int:
     return max(1, min(64, WORK_BYTES // (4 * values * size * size)))
 
 
+def statistics(maps: Store) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel over all cells of all images, float64 `(D,)`.
+
+    The deviation of a constant channel is 1, as in `standardisation`.
+    """
+    total = squares = torch.zeros(maps.rows.shape[1], dtype=torch.float64)
+    for _, rows_BDhw in maps.batches(256):
+        total = total + rows_BDhw.double().sum(dim=(0, 2, 3))
+    cells = maps.rows.numel() // maps.rows.shape[1]
+    mean_D = total / cells
+    for _, rows_BDhw in maps.batches(256):
+        squares = squares + (rows_BDhw.double() - mean_D[:, None, None]).square().sum(dim=(0, 2, 3))
+    deviation_D = (squares / cells).sqrt()
+    return mean_D, torch.where(deviation_D > 1e-6 * mean_D.abs(), deviation_D, 1.0)
+
+
 def shown_images(subject: Subject) -> Tensor:
     """The pixels of the test images whose predictions are kept, uint8 `(n, 3, S, S)`."""
     indices = torch.arange(min(SHOWN, len(subject.data.test)))
     return cropped(subject.data.test.images.read(indices), subject.dataset.image_size)
+
+
+def keep_label_maps(subject: Subject, labels: Store, predictions_BSS: Tensor) -> None:
+    """Keeps the predicted label maps of the first test images, with the images and their true ones."""
+    shown = torch.arange(min(SHOWN, len(predictions_BSS)))
+    subject.keep(
+        {
+            "images": shown_images(subject),
+            "truth": labels.read(shown),
+            "prediction": predictions_BSS[shown].to(torch.uint8),
+        }
+    )

@@ -10,7 +10,16 @@ import torch.nn.functional as F
 
 from benchmark.data.views.augment import center_view
 from benchmark.evaluation.dense import maps
-from benchmark.evaluation.dense.maps import at_pixels, cropped, feature_maps, rows_at_once, stage_maps, upsampled
+from benchmark.evaluation.dense.maps import (
+    at_pixels,
+    cropped,
+    feature_maps,
+    rows_at_once,
+    stage_maps,
+    statistics,
+    upsampled,
+)
+from benchmark.evaluation.dense.store import Store
 from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.protocols import NotApplicableError
 from methods.backbones import BackboneSpec, build_backbone
@@ -76,3 +85,13 @@ def test_memory_at_full_resolution_is_bounded() -> None:
     assert rows_at_once(11, 64) == 64
     assert rows_at_once(151, 512) * 151 * 512**2 * 4 <= maps.WORK_BYTES * 2
     assert rows_at_once(10_000, 4096) == 1
+
+
+def test_statistics_are_those_of_batch_norm_over_all_cells() -> None:
+    values = torch.randn(300, 3, 2, 2, generator=torch.Generator().manual_seed(0)) * 3 + 5
+    values[:, 1] = 7.0
+    mean, deviation = statistics(Store(300, [values]))
+    assert torch.allclose(mean.float(), values.mean((0, 2, 3)))
+    expected = values.transpose(0, 1).flatten(1).std(1, unbiased=False)
+    assert torch.allclose(deviation.float()[[0, 2]], expected[[0, 2]])
+    assert deviation[1] == 1.0  # a constant channel's rounding is not blown up

@@ -18,9 +18,7 @@ from benchmark.evaluation.dense.segmentation import (
     percents,
     segmentation,
     segmentation_stages,
-    statistics,
 )
-from benchmark.evaluation.dense.store import Store
 from benchmark.evaluation.protocols import NotApplicableError
 
 if TYPE_CHECKING:
@@ -110,10 +108,3 @@ def test_the_loss_is_the_cross_entropy_of_the_interpolated_logits(seeing: Make, 
     whole = F.interpolate(logits, (32, 32), mode="bilinear", align_corners=False)
     expected = F.cross_entropy(whole, train.labels.read(indices).long(), ignore_index=IGNORE)
     assert torch.allclose(heads._loss(indices, 0), expected, rtol=1e-5)
-
-
-def test_statistics_are_those_of_batch_norm_over_all_cells() -> None:
-    maps = torch.randn(300, 3, 2, 2, generator=torch.Generator().manual_seed(0)) * 3 + 5
-    mean, deviation = statistics(Store(300, [maps]))
-    assert torch.allclose(mean.float(), maps.mean((0, 2, 3)))
-    assert torch.allclose(deviation.float(), maps.transpose(0, 1).flatten(1).std(1, unbiased=False))

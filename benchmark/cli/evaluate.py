@@ -12,7 +12,7 @@ from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.options import Data, Device, Download, OnError, Out, Quiet, Share, whole, words
 from benchmark.cli.pages import read_results
 from benchmark.cli.request import load_images, named_dataset
-from benchmark.data.spec import dataset_info
+from benchmark.data.spec import check_classified, dataset_info
 from benchmark.encoders.export import export as export_encoder
 from benchmark.encoders.formats import Foreign
 from benchmark.encoders.hub import CONFIG, HUB, fetched, is_model_folder, no_model_because
@@ -78,6 +78,10 @@ def evaluate(
             own_name = targets[0].rstrip("/").rpartition("/")[2].partition("@")[0]
         foreign = Foreign(checkpoint, spec, name or own_name, form, prefix, allow_partial)
         images = named_dataset(dataset, data, size=size, download=download)
+        try:
+            check_classified(images)
+        except ValueError as error:
+            raise UserError(f"--dataset: {error}") from None
         results = [evaluation.score_checkpoint(foreign, images, out)]
     else:
         given = {"--backbone": backbone, "--prefix": prefix, "--name": name, "--size": size}

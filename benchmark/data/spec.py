@@ -44,6 +44,7 @@ class DatasetInfo:
         check: `module:function`, called with the path before anything heavy is imported. The function raises
             `UserError` where the dataset's files are missing, and must not import torch. If what it returns has
             `train_folders`, the files in these are an upper bound on the training images. Empty for no check.
+        classified: whether its images have classes. Others serve further protocols alone: nothing is trained on them.
         has_unlabelled: whether the loader gives an unlabelled split when `pretrain` is `train+unlabelled`.
     """
 
@@ -54,11 +55,13 @@ class DatasetInfo:
     path_help: str = ""
     check: str = ""
     has_unlabelled: bool = False
+    classified: bool = True
 
 
 SHAPES_IN_DEPTH = "shapes-depth"
 _DRAWN = ("shapes", SHAPES_IN_DEPTH)
 _BUILTIN = "benchmark.data.builtin"
+_ANNOTATED = "benchmark.data.annotated.load"
 _OURS = {
     info.name: info
     for info in (
@@ -104,6 +107,28 @@ _OURS = {
             location="path",
             path_help="X.h5 for X-train.h5 and X-test.h5, as bench data convert writes",
             check="benchmark.data.layouts.find:find_hdf5",
+        ),
+        DatasetInfo(
+            "annotated",
+            "images of yours with masks, depths or counts (--data PATH), for bench evaluate: images/ and masks/, "
+            "ADE20K, Cityscapes, NYU Depth V2, a CSV file of counts, CLEVR, FSC-147",
+            f"{_ANNOTATED}:load_annotated",
+            location="path",
+            path_help="images/ beside masks/ or depth/, a CSV file of counts, or others (docs/data.md)",
+            check="benchmark.data.annotated.find:find_annotated",
+            classified=False,
+        ),
+        DatasetInfo(
+            "voc2012",
+            "Pascal VOC 2012 with label maps and boxes through torchvision, for bench evaluate",
+            f"{_ANNOTATED}:load_voc",
+            classified=False,
+        ),
+        DatasetInfo(
+            "voc2012-detection",
+            "all images of Pascal VOC 2012 with boxes through torchvision, for bench evaluate",
+            f"{_ANNOTATED}:load_voc",
+            classified=False,
         ),
     )
 }
@@ -202,6 +227,19 @@ def _problem(loaded: Any, name: str) -> str | None:
     if not isinstance(loaded, DatasetInfo):
         return f"is {loaded!r}; expected a benchmark.data.spec.DatasetInfo"
     return f"has the name '{loaded.name}'; expected '{name}'" if loaded.name != name else None
+
+
+def check_classified(spec: DatasetSpec) -> None:
+    """Refuses a dataset whose images have no classes, for whatever is trained or scored by them.
+
+    Raises:
+        ValueError: says what it is for.
+    """
+    if not dataset_info(spec.name).classified:
+        raise ValueError(
+            f"'{spec.name}' has no classes to train on or to probe; it is for finished runs: bench evaluate RESULTS "
+            f"--protocols dense --dataset {spec.name}"
+        )
 
 
 def check_request(spec: DatasetSpec, path: Path | None, download: bool = False) -> LoadRequest:

@@ -17,7 +17,7 @@ from benchmark.data.inventory import changes
 from benchmark.data.spec import DatasetSpec
 from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.features import NonFiniteError
-from benchmark.evaluation.protocols import NotApplicableError, check_further, score
+from benchmark.evaluation.protocols import FURTHER, NotApplicableError, check_further, score
 from benchmark.evaluation.subject import Subject, probe_data
 from benchmark.files import write_atomically, writing
 from benchmark.machine.devices import take_device
@@ -145,6 +145,8 @@ def probe_run(
         Interrupted: the user interrupted; finished scores are written.
     """
     suffix = _dataset_suffix(path, record, probes, dataset)
+    if len(dataset.classes) < 2 and (unfit := [name for name in probes.protocols if not FURTHER[name].group]):
+        raise UserError(f"{unfit[0]} needs classes, which {dataset.name} does not have; expected --protocols dense")
     paths = {name: probe_path(path.parent, name, suffix) for name in probes.protocols}
     missing = {name: file for name, file in paths.items() if not file.is_file()}
     if not missing:

@@ -38,10 +38,10 @@ _QUERIES = 1024
 def segmentation_knn(subject: Subject) -> dict[str, float]:
     """Mean IoU and pixel accuracy in percent, of a vote of the 30 nearest cells by cosine similarity.
 
-    The bank is 20,000 random cells of train, the same for every entry, each with the shares of its pixels' labels. Votes
-    are weighted by a softmax (temperature 0.02), and interpolated (bilinear) from cells to pixels. Patch retrieval with its number of neighbours and its
-    temperature, as in "Towards In-context Scene Understanding" (2306.01667, section 3 and appendix), whose bank is
-    larger. Nothing is chosen.
+    The bank is 20,000 random cells of train, the same for every entry, each with the shares of its pixels' labels.
+    Votes are weighted by a softmax (temperature 0.02), and interpolated (bilinear) from cells to pixels. Patch
+    retrieval, with the number of neighbours and the temperature of "Towards In-context Scene Understanding"
+    (2306.01667), whose bank is larger. Nothing is chosen.
 
     Raises:
         NotApplicableError: the dataset has no label maps.

@@ -53,7 +53,20 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def test_our_names_begin_with_the_default() -> None:
-    ours = ("shapes", "shapes-depth", "digits", "cifar10", "cifar100", "stl10", "imagenette", "folder", "hdf5")
+    ours = (
+        "shapes",
+        "shapes-depth",
+        "digits",
+        "cifar10",
+        "cifar100",
+        "stl10",
+        "imagenette",
+        "folder",
+        "hdf5",
+        "annotated",
+        "voc2012",
+        "voc2012-detection",
+    )
     assert dataset_names() == ours
     assert DatasetSpec().name == ours[0]
     assert [name for name, _ in describe_datasets()] == list(ours)
@@ -77,7 +90,7 @@ assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 6  # all but the three embedded ones
+    assert len(done.stdout.splitlines()) == 9  # all but the three embedded ones
 
 
 @pytest.mark.parametrize(

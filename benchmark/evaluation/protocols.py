@@ -130,6 +130,17 @@ _TABLE: dict[str, Protocol] = {
         "dense.counting:counting",
         group=DENSE,
     ),
+    "detection-v1": Protocol(
+        "boxes of objects: the encoder fine-tuned as the backbone of Faster R-CNN with a feature pyramid, 12 epochs, "
+        "learning rate chosen on the validation split; COCO's AP (extra detection)",
+        "dense.detection:detection",
+        group=DENSE,
+    ),
+    "instances-v1": Protocol(
+        "masks of objects: detection-v1 by Mask R-CNN; COCO's AP of boxes and masks (extra detection)",
+        "dense.detection:instances",
+        group=DENSE,
+    ),
 }
 
 PROTOCOLS = {name: protocol for name, protocol in _TABLE.items() if protocol.every_run}

@@ -88,7 +88,6 @@ def scored(scenes: Dataset) -> dict[str, dict[str, float]]:
 
 def test_a_supervised_encoder_is_well_above_an_untrained_one(scored: dict[str, dict[str, float]]) -> None:
     trained, untrained = scored["trained"], scored["untrained"]
-    print({name: {key: round(value, 3) for key, value in each.items()} for name, each in scored.items()})
     assert trained["segmentation-v1/miou"] > untrained["segmentation-v1/miou"] + 5
     assert trained["segmentation-v1/miou"] > trained["segmentation-v1/miou_floor"] + 10
     assert trained["segmentation-knn-v1/miou"] > untrained["segmentation-knn-v1/miou"] + 5

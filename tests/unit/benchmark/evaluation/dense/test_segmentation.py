@@ -13,12 +13,14 @@ from benchmark.data.annotations import IGNORE
 from benchmark.evaluation.dense import segmentation as module
 from benchmark.evaluation.dense.segmentation import (
     Heads,
+    Labelled,
     labelled_split,
     metrics,
     percents,
     segmentation,
     segmentation_stages,
 )
+from benchmark.evaluation.dense.store import Store
 from benchmark.evaluation.protocols import NotApplicableError
 
 if TYPE_CHECKING:
@@ -108,3 +110,11 @@ def test_the_loss_is_the_cross_entropy_of_the_interpolated_logits(seeing: Make, 
     whole = F.interpolate(logits, (32, 32), mode="bilinear", align_corners=False)
     expected = F.cross_entropy(whole, train.labels.read(indices).long(), ignore_index=IGNORE)
     assert torch.allclose(heads._loss(indices, 0), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("channels", "share"), [(3, 1.0), (128, 1.0), (512, 0.25)])
+def test_rates_are_smaller_for_more_channels(seeing: Make, channels: int, share: float) -> None:
+    maps = torch.randn(4, channels, 2, 2, generator=torch.Generator().manual_seed(0))
+    train = Labelled(Store(4, [maps]), Store(4, [torch.zeros(4, 32, 32, dtype=torch.uint8)]))
+    rates = {lr for lr, _ in Heads(train, 4, seeing()).candidates}
+    assert rates == {lr * share for lr in module.LEARNING_RATES}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torchvision.models.detection import FasterRCNN
 
-    from benchmark.evaluation.dense.detection import AnnotatedSplit
+    from benchmark.evaluation.dense.objects import AnnotatedSplit
 
 _BATCH = 32
 _INSIDE = 0.5  # a mask's pixels are those of at least this probability

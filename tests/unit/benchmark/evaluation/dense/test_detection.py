@@ -6,18 +6,18 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 
-from benchmark.data.annotations import Objects
 from benchmark.errors import UserError
 from benchmark.evaluation.dense import detection as module
-from benchmark.evaluation.dense.detection import AnnotatedSplit, detection, instances
+from benchmark.evaluation.dense.detection import detection, instances
 from benchmark.evaluation.dense.progress import Saved
 from benchmark.evaluation.protocols import NotApplicableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import torch
 
     from benchmark.evaluation.subject import Subject
 
@@ -81,30 +81,6 @@ def test_instances_have_masks(seeing: Make, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(module, "LEARNING_RATES", (3e-3,))
     scores = instances(seeing())
     assert {"box_ap", "mask_ap", "mask_ap50", "mask_ap75", "box_ap_validation", "lr"} < set(scores)
-
-
-def test_flipped_targets_lie_on_the_flipped_image(seeing: Make) -> None:
-    subject = seeing()
-    split = AnnotatedSplit(subject, subject.data.train, masks=True)
-    indices = torch.arange(4)
-    plain, turned = (split.targets(indices, torch.full((4,), flip)) for flip in (False, True))
-    for one, other, image in zip(plain, turned, split.images(indices), strict=True):
-        assert torch.equal(other["masks"], one["masks"].flip(-1))
-        for (left, top, right, bottom), label in zip(other["boxes"].int().tolist(), other["labels"], strict=True):
-            inside = image.flip(-1)[:, top:bottom, left:right]
-            assert inside[int(label) - 1].min() > 0.9  # red, green or blue
-
-
-def test_crowds_are_not_trained_on_and_boxes_are_cropped(seeing: Make) -> None:
-    subject = seeing()
-    split = AnnotatedSplit(subject, subject.data.train, masks=False)
-    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 3, 3], [6, 6, 40, 40]])
-    split._shift = 4
-    split._read = lambda _: [Objects(boxes, torch.tensor([0, 1, 2]), crowd=torch.tensor([True, False, False]))]
-    (known,) = split.objects(torch.arange(1))
-    assert known.boxes.tolist() == [[0, 0, 6, 6], [2, 2, 32, 32]] and known.labels.tolist() == [0, 2]
-    (target,) = split.targets(torch.arange(1), torch.tensor([False]))
-    assert target["boxes"].tolist() == [[2, 2, 32, 32]] and target["labels"].tolist() == [3]
 
 
 def test_what_is_missing_is_said(seeing: Make, without: Make, monkeypatch: pytest.MonkeyPatch) -> None:

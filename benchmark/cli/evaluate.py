@@ -79,7 +79,7 @@ def evaluate(
         foreign = Foreign(checkpoint, spec, name or own_name, form, prefix, allow_partial)
         images = named_dataset(dataset, data, size=size, download=download)
         try:
-            check_classified(images)
+            check_classified(dataset)
         except ValueError as error:
             raise UserError(f"--dataset: {error}") from None
         results = [evaluation.score_checkpoint(foreign, images, out)]

@@ -229,16 +229,16 @@ def _problem(loaded: Any, name: str) -> str | None:
     return f"has the name '{loaded.name}'; expected '{name}'" if loaded.name != name else None
 
 
-def check_classified(spec: DatasetSpec) -> None:
+def check_classified(name: str) -> None:
     """Refuses a dataset whose images have no classes, for whatever is trained or scored by them.
 
     Raises:
         ValueError: says what it is for.
     """
-    if not dataset_info(spec.name).classified:
+    if not dataset_info(name).classified:
         raise ValueError(
-            f"'{spec.name}' has no classes to train on or to probe; it is for finished runs: bench evaluate RESULTS "
-            f"--protocols dense --dataset {spec.name}"
+            f"'{name}' has no classes to train on or to probe; it is for finished runs: bench evaluate RESULTS "
+            f"--protocols dense --dataset {name}"
         )
 
 

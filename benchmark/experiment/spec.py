@@ -167,7 +167,7 @@ class Experiment(Config):
     @field_validator("dataset")
     @classmethod
     def _with_classes(cls, value: DatasetSpec) -> DatasetSpec:
-        check_classified(value)
+        check_classified(value.name)
         return value
 
     @field_validator("precision", mode="before")

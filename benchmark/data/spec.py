@@ -130,6 +130,12 @@ _OURS = {
             f"{_ANNOTATED}:load_voc",
             classified=False,
         ),
+        DatasetInfo(
+            "coco2017",
+            "COCO 2017 with boxes and masks (train2017/, val2017/, annotations/), for bench evaluate",
+            f"{_ANNOTATED}:load_coco",
+            classified=False,
+        ),
     )
 }
 _PLUGINS = Plugins("dataset", "cnn_jepa_bench.datasets", _OURS)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from benchmark.data.annotations import Objects
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Annotated:
         values: the label of each value of a label map, for layouts whose values are no labels; a value without one is
             ignored. None where values are labels, and 255 is to be ignored.
         object_names: of the objects' labels.
+        read_objects: reads the objects of an image's file, where they are in one file for all.
     """
 
     root: Path
@@ -50,6 +53,7 @@ class Annotated:
     label_names: tuple[str, ...] = ()
     values: Mapping[int, int] | None = None
     object_names: tuple[str, ...] = ()
+    read_objects: Callable[[Path], Objects] | None = None
 
     def __post_init__(self) -> None:
         for name, items in (("train", self.train), ("test", self.test)):

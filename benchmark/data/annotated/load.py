@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torchvision import datasets as published
 
+from benchmark.data.annotated.coco import find_coco
 from benchmark.data.annotated.contract import Annotated, Item
 from benchmark.data.annotated.find import find_annotated
 from benchmark.data.annotated.nyu import load_nyu
@@ -83,6 +84,16 @@ def load_voc(request: LoadRequest) -> Source:
     return annotated_source(found, request)
 
 
+def load_coco(request: LoadRequest) -> Source:
+    """COCO 2017 as torchvision's dataset reads it: train and val as the test split, with boxes and masks.
+
+    Raises:
+        UserError: pycocotools is not installed, or the files are not there; nothing is downloaded.
+    """
+    found = find_coco(request)
+    return annotated_source(found, request)
+
+
 def annotated_source(found: Annotated, request: LoadRequest) -> Source:
     """The images of a layout with their annotations, read when they are asked for."""
     listing = file_listing(
@@ -133,9 +144,12 @@ def _annotations(items: Sequence[Item], found: Annotated, side: int, *, whole: b
         return on_square(_fitting(read_depth(item.depth), item, item.depth), side, whole=whole)
 
     def objects(item: Item) -> Objects:
-        assert item.objects is not None
         width, height = encoded_size(read_bytes(item.image), str(item.image))
-        known = read_voc_objects(item.objects, found.object_names)
+        if found.read_objects is not None:
+            known = found.read_objects(item.image)
+        else:
+            assert item.objects is not None
+            known = read_voc_objects(item.objects, found.object_names)
         return boxes_on_square(known, (height, width), side, whole=whole)
 
     def stacked(read: Callable[[Item], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -149,7 +163,7 @@ def _annotations(items: Sequence[Item], found: Annotated, side: int, *, whole: b
         stacked(label_map) if all(item.label_map for item in items) else None,
         stacked(depth) if all(item.depth for item in items) else None,
         found.object_names,
-        listed if all(item.objects for item in items) else None,
+        listed if found.read_objects is not None or all(item.objects for item in items) else None,
     )
 
 

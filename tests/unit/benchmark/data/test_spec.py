@@ -66,6 +66,7 @@ def test_our_names_begin_with_the_default() -> None:
         "annotated",
         "voc2012",
         "voc2012-detection",
+        "coco2017",
     )
     assert dataset_names() == ours
     assert DatasetSpec().name == ours[0]
@@ -90,7 +91,7 @@ assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 9  # all but the three embedded ones
+    assert len(done.stdout.splitlines()) == 10  # all but the three embedded ones
 
 
 @pytest.mark.parametrize(

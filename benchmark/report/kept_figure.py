@@ -32,7 +32,7 @@ def kept_figure(rows: Sequence[Row], measured: Sequence[Kept], *, width: float =
     if not measured:
         return None
     panels: list[Panel] = [("top-1 (%)", True, {id(row): row.accuracy for row in rows if row.accuracy.n}, None)]
-    panels += [(each.property.label, each.property.higher, each.summaries, each.floor) for each in measured]
+    panels += [(_label(each, measured), each.property.higher, each.summaries, each.floor) for each in measured]
     shown = [row for row in rows if any(id(row) in scores for _, _, scores, _ in panels[1:])][::-1]
     columns = min(len(panels), _WIDE if width > 4 else 2)
     lines = -(-len(panels) // columns)
@@ -44,6 +44,12 @@ def kept_figure(rows: Sequence[Row], measured: Sequence[Kept], *, width: float =
             empty.set_visible(False)
         freeze(figure)
     return figure
+
+
+def _label(one: Kept, measured: Sequence[Kept]) -> str:
+    """The axis's words, with the dataset where not all are of one."""
+    several = len({each.dataset for each in measured}) > 1
+    return one.property.label + (f"\n{one.dataset}" if several else "")
 
 
 def _draw(axes: Axes, rows: Sequence[Row], panel: Panel) -> None:
@@ -72,9 +78,9 @@ def caption(measured: Sequence[Kept]) -> Caption:
     """What the figure shows, and on which data."""
     places = joined(each.dataset for each in measured)
     return Caption(
-        f"Means over seeds with 95% intervals; dense scores on {places}, frozen encoders, test split. Dotted: what "
-        "knowing nothing of the image scores.",
-        "Each property has the scale of its own unit. An interval needs two seeds, and few seeds give wide ones; it is "
+        f"Means over seeds with 95% intervals; dense scores on {places}, test split. Dotted: what knowing nothing of "
+        "the image scores.",
+        "Encoders are frozen, but for AP, for which they are fine-tuned. Each property has the scale of its own unit. An interval needs two seeds, and few seeds give wide ones; it is "
         "not adjusted for the number of properties or entries. An untrained network keeps places, too: what training "
         "added is the distance to random init of the same network. Feature maps of different networks have different "
         "grids, and a finer grid helps segmentation and depth.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from benchmark.analysis.comparison import comparisons
@@ -39,4 +40,13 @@ def test_nothing_measured_is_no_figure(make_record: Any) -> None:
 
 def test_the_caption_names_the_data(make_record: Any) -> None:
     (comparison,) = comparisons([make_record("byol"), make_record("simclr")])
-    assert "dense scores on shapes-depth, frozen encoders" in caption(_measured(comparison)).text
+    assert "dense scores on shapes-depth, test split" in caption(_measured(comparison)).text
+
+
+def test_datasets_are_on_the_axes_where_there_are_several(make_record: Any) -> None:
+    (comparison,) = comparisons([make_record("byol"), make_record("simclr")])
+    first, second = _measured(comparison)
+    figure = kept_figure(comparison.shown, [first, replace(second, dataset="nyu")])
+    assert figure is not None
+    labels = [each.get_xlabel() for each in figure.axes if each.get_visible()]
+    assert labels == ["top-1 (%)", "mIoU (%)\nshapes-depth", "depth RMSE\nnyu"]

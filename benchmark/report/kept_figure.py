@@ -80,9 +80,9 @@ def caption(measured: Sequence[Kept]) -> Caption:
     return Caption(
         f"Means over seeds with 95% intervals; dense scores on {places}, test split. Dotted: what knowing nothing of "
         "the image scores.",
-        "Encoders are frozen, but for AP, for which they are fine-tuned. Each property has the scale of its own unit. An "
-        "interval needs two seeds, and few seeds give wide ones; it is not adjusted for the number of properties or "
-        "entries. An untrained network keeps places, too: what training added is the distance to random init of the same "
-        "network. Feature maps of different networks have different "
-        "grids, and a finer grid helps segmentation and depth.",
+        "Encoders are frozen, but for AP, for which they are fine-tuned. Each property has the scale of its own unit. "
+        "An interval needs two seeds, and few seeds give wide ones; it is not adjusted for the number of properties or "
+        "entries. An untrained network keeps places, too: what training added is the distance to random init of the "
+        "same network. Feature maps of different networks have different grids, and a finer grid helps segmentation "
+        "and depth.",
     )

@@ -19,6 +19,7 @@ from benchmark.analysis.columns import (
 )
 from benchmark.analysis.comparability import tags_of
 from benchmark.analysis.differences import differences, ranks
+from benchmark.analysis.kept import PROPERTIES, kept_of
 from benchmark.analysis.values import (
     commit_text,
     data_wait_share,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from benchmark.analysis.comparison import Comparison, Row
     from benchmark.analysis.differences import Difference, Rank
+    from benchmark.analysis.kept import Kept, Property
     from benchmark.records.schema import Metrics, Record
 
     Value = Callable[[Record], float | None]
@@ -44,10 +46,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BoardRow:
-    """A row of a comparison, with what several columns need."""
+    """A row of a comparison, with what several columns need; `kept` are the comparison's dense scores."""
 
     comparison: Comparison
     row: Row
+    kept: tuple[Kept, ...] = ()
 
     @property
     def record(self) -> Record:
@@ -101,6 +104,18 @@ def _score(name: str, meaning: str) -> tuple[Column[BoardRow], Column[BoardRow]]
     )
 
 
+def _kept(wanted: Property) -> tuple[Column[BoardRow], Column[BoardRow]]:
+    """A dense score's mean and its interval."""
+
+    def part(name: str) -> Callable[[BoardRow], float | None]:
+        return lambda at: getattr(kept_of(at.row, list(at.kept), wanted.name), name)
+
+    return (
+        number(f"{wanted.name}_mean", wanted.meaning, part("mean")),
+        number(f"{wanted.name}_ci95", "half of its 95% interval", part("ci95")),
+    )
+
+
 LEADERBOARD: tuple[Column[BoardRow], ...] = (
     count("schema_version", "version of this table; columns change only with it", lambda _: LEADERBOARD_VERSION),
     *SETTINGS,
@@ -146,6 +161,13 @@ LEADERBOARD: tuple[Column[BoardRow], ...] = (
     *_score("linear_top5", "linear probe, top-5"),
     *_score("knn20", "kNN with k = 20, top-1"),
     *_score("knn200", "kNN with k = 200, top-1"),
+    text(
+        "kept_on",
+        "the dataset of each dense score that follows, such as `shapes-depth`: the comparison's own where it was "
+        "scored there; several are separated by `; `",
+        lambda at: joined(each.dataset for each in at.kept if id(at.row) in each.summaries),
+    ),
+    *(column for wanted in PROPERTIES for column in _kept(wanted)),
     text("beats_random_init", "`yes`, `no` or `tie`, see below", lambda at: at.comparison.beats_random_init(at.row)),
     text(
         "reference",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from benchmark.analysis.calibration import NO_PRICES
@@ -14,6 +15,7 @@ from benchmark.analysis.columns import frame
 from benchmark.analysis.comparison import comparisons
 from benchmark.analysis.cost_columns import COSTS, CostRow
 from benchmark.analysis.export import sorted_by
+from benchmark.analysis.kept import kept
 from benchmark.analysis.leaderboard_columns import LEADERBOARD, BoardRow
 from benchmark.analysis.probes import PROBES, probe_rows, probes_of
 from benchmark.analysis.run_columns import RUNS, RunRow
@@ -27,16 +29,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.analysis.calibration import Prices
+    from benchmark.analysis.probes import Probes
     from benchmark.records.schema import Record
 
 
-def leaderboard(records: Sequence[Record], prices: Prices = NO_PRICES) -> pd.DataFrame:
+def leaderboard(
+    records: Sequence[Record], prices: Prices = NO_PRICES, probes: Probes = MappingProxyType({})
+) -> pd.DataFrame:
     """One row per entry and comparison, with the columns of `LEADERBOARD`.
+
+    Args:
+        probes: the runs' scores by further protocols (`probes_of`).
 
     Comparisons are in order of dataset and rising budget, rows inside one by falling linear top-1. Rows whose runs all
     failed come last.
     """
-    return frame(LEADERBOARD, [BoardRow(c, row) for c in comparisons(records, prices) for row in c.shown])
+    measured = [(c, tuple(kept(c, probes))) for c in comparisons(records, prices)]
+    return frame(LEADERBOARD, [BoardRow(c, row, scores) for c, scores in measured for row in c.shown])
 
 
 def runs(records: Sequence[tuple[Path, Record]], folder: Path, prices: Prices = NO_PRICES) -> pd.DataFrame:
@@ -93,12 +102,12 @@ def write_leaderboard(
     """
     if name in ("runs.csv", "probes.csv", "costs.csv"):
         raise UserError(f"the leaderboard cannot be called {name}: another table has that name")
-    board = leaderboard([record for _, record in records], prices)
+    probes, _ = probes_of(records)
+    board = leaderboard([record for _, record in records], prices, probes)
     board = board if by is None else sorted_by(board, by)
     tables = {out_dir / name: board, out_dir / "runs.csv": runs(records, out_dir, prices)}
     if prices.costs:
         tables[out_dir / "costs.csv"] = costs(prices)
-    probes, _ = probes_of(records)
     if any(probes.values()):
         every = comparisons([record for _, record in records])
         rows = [row for comparison in every for row in probe_rows(comparison, probes)]

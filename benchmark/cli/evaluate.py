@@ -12,12 +12,12 @@ from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.options import Data, Device, Download, OnError, Out, Quiet, Share, whole, words
 from benchmark.cli.pages import read_results
 from benchmark.cli.request import load_images, named_dataset
-from benchmark.data.spec import dataset_info
+from benchmark.data.spec import check_classified, dataset_info
 from benchmark.encoders.export import export as export_encoder
 from benchmark.encoders.formats import Foreign
 from benchmark.encoders.hub import CONFIG, HUB, fetched, is_model_folder, no_model_because
 from benchmark.errors import Interrupted, UserError
-from benchmark.evaluation.protocols import check_further
+from benchmark.evaluation.protocols import check_further, expanded
 from benchmark.experiment.explain import validate
 from benchmark.files import check_writable
 from benchmark.machine.devices import check_device_free
@@ -38,7 +38,7 @@ def evaluate(
         typer.Argument(help="Results folders; or one checkpoint: a file, a model's folder, hf://ORGANISATION/NAME."),
     ],
     protocols: Annotated[
-        str | None, typer.Option(help="Further protocols, separated by commas; see bench list protocols.")
+        str | None, typer.Option(help="Further protocols, separated by commas, or dense; see bench list protocols.")
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Probe on this dataset; a run's own by default.")] = None,
     data: Data = None,
@@ -66,7 +66,8 @@ def evaluate(
     evaluation = _Evaluation(data, download, device, share, on_error, ConsoleReporter(quiet))
     # A checkpoint's own dataset is the one of `--dataset`: there is none to transfer to.
     other = None if checkpoint else dataset
-    further = tuple(words(protocols, "--protocols") or ())
+    named = tuple(words(protocols, "--protocols") or ())
+    further = expanded(named)
     check_further(further, other)
     if checkpoint is not None:
         spec = _backbone(checkpoint, backbone)
@@ -77,6 +78,10 @@ def evaluate(
             own_name = targets[0].rstrip("/").rpartition("/")[2].partition("@")[0]
         foreign = Foreign(checkpoint, spec, name or own_name, form, prefix, allow_partial)
         images = named_dataset(dataset, data, size=size, download=download)
+        try:
+            check_classified(dataset)
+        except ValueError as error:
+            raise UserError(f"--dataset: {error}") from None
         results = [evaluation.score_checkpoint(foreign, images, out)]
     else:
         given = {"--backbone": backbone, "--prefix": prefix, "--name": name, "--size": size}
@@ -89,7 +94,7 @@ def evaluate(
             raise UserError("--protocols is missing; see bench list protocols")
         results = [Path(target) for target in targets]
     if further:
-        evaluation.score_runs(results, further, other)
+        evaluation.score_runs(results, further, other, optional=frozenset(further) - frozenset(named))
 
 
 @app.command()
@@ -114,15 +119,18 @@ class _Evaluation:
     on_error: str
     reporter: ConsoleReporter
 
-    def score_runs(self, results: list[Path], protocols: tuple[str, ...], dataset: str | None) -> None:
-        """Scores finished runs by further protocols."""
+    def score_runs(
+        self, results: list[Path], protocols: tuple[str, ...], dataset: str | None, optional: frozenset[str]
+    ) -> None:
+        """Scores finished runs by further protocols; `optional` ones, of a group, where they apply."""
         records, problems = read_results(results)
         from benchmark.encoders.probe import Probes, evaluate_runs
 
         say = self.reporter.say
         for problem in problems:
             say(f"left out: {problem}")
-        probes = Probes(protocols, dataset, self.data, self.download, skip_bad=self.on_error == "skip")
+        skip_bad = self.on_error == "skip"
+        probes = Probes(protocols, dataset, self.data, self.download, skip_bad=skip_bad, optional=optional)
         try:
             with (
                 self.reporter,

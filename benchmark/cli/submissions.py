@@ -80,15 +80,16 @@ def _shares(on: str, cluster: ClusterSpec) -> bool:
 
 def evaluation_submission(wanted: Wanted, targets: list[Path], protocols: str | None) -> Submission:
     """A job for each finished run that lacks one of the protocols."""
-    names = tuple(options.words(protocols, "--protocols") or ())
-    if not names:
+    named = tuple(options.words(protocols, "--protocols") or ())
+    if not named:
         raise UserError("--protocols is missing; see bench list protocols")
     from benchmark.cli.pages import read_results
     from benchmark.cluster.requested import DEFAULT
     from benchmark.cluster.submit import Submission, settled
     from benchmark.encoders.probe import unprobed
-    from benchmark.evaluation.protocols import check_further
+    from benchmark.evaluation.protocols import check_further, expanded
 
+    names = expanded(named)
     check_further(names, None)
     data: dict[str, Any] = {}
     others = without_cluster(wanted.request.settings)
@@ -106,12 +107,12 @@ def evaluation_submission(wanted: Wanted, targets: list[Path], protocols: str | 
         raise UserError("--evaluate: one experiment's results at a time")
     jobs: list[Planned] = []
     for path, record in unprobed(runs, names):
-        words = ["evaluate", str(path.parent.absolute()), "--protocols", ",".join(names)]
+        words = ["evaluate", str(path.parent.absolute()), "--protocols", ",".join(named)]
         words += given("--data", wanted.request.data and wanted.request.data.absolute())
         words += ["--share"] * _shares(wanted.on, cluster)
-        label = f"{record.entry}, seed {record.seed}, {', '.join(names)}"
+        label = f"{record.entry}, seed {record.seed}, {', '.join(named)}"
         job = JobRecord(kind="evaluate", name=label, arguments=words)
-        folder = f"evaluate-{'-'.join(names)}-{record.entry}-seed-{record.seed}-{record.key[:8]}"
+        folder = f"evaluate-{'-'.join(named)}-{record.entry}-seed-{record.seed}-{record.key[:8]}"
         jobs.append((folder, settled(job, cluster.time or DEFAULT, cluster, wanted.on)))
     return Submission(folders.pop().absolute(), jobs, wanted.on, engine, cluster, wanted.reporter.say)
 

@@ -18,7 +18,7 @@ from benchmark.data.folder import listed_source
 from benchmark.data.layouts.class_folders import list_split
 from benchmark.data.shapes.scenes import CLASSES, render_shapes
 from benchmark.data.sources import Source, array_split
-from benchmark.data.spec import not_found
+from benchmark.data.spec import SHAPES_IN_DEPTH, not_found
 from benchmark.errors import UserError
 from benchmark.text import first_line
 
@@ -31,13 +31,15 @@ _DIGITS_TEST_EVERY = 5
 
 
 def load_shapes(request: LoadRequest) -> Source:
-    """Draws the embedded procedural shapes; see `benchmark.data.shapes`."""
+    """Draws the embedded procedural shapes, flat or in depth; see `benchmark.data.shapes`."""
     spec = request.spec
     side = spec.size or 32
     splits = []
     for name, count in (("train", spec.shapes_train), ("test", spec.shapes_test)):
-        scenes = render_shapes(spec.shapes_seed, name, count, side, request.progress)
-        splits.append(array_split(scenes.pixels, scenes.labels, side, scenes.factors))
+        deep = spec.name == SHAPES_IN_DEPTH
+        scenes = render_shapes(spec.shapes_seed, name, count, side, request.progress, deep=deep)
+        split = array_split(scenes.pixels, scenes.labels, side, scenes.factors)
+        splits.append(replace(split, annotations=scenes.annotations))
     return Source(CLASSES, side, side, *splits)
 
 

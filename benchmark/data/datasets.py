@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from benchmark.data.annotations import Annotations
     from benchmark.data.bad_images import BadImage
     from benchmark.data.decode import Progress
     from benchmark.data.images import Images
@@ -43,11 +44,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Split:
-    """A part of a dataset: images, integer labels `(N,)`, and further labels by name (a scene's factors)."""
+    """A part of a dataset.
+
+    Attributes:
+        labels: integers `(N,)`.
+        factors: further labels by name, `(N,)` each, such as a scene's number of objects.
+        annotations: what is known of the images by place; None where nothing is.
+    """
 
     images: Images
     labels: Tensor
     factors: dict[str, Tensor] = field(default_factory=dict)
+    annotations: Annotations | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -130,7 +138,7 @@ def first_images(split: Split, count: int | None) -> Split:
     images = split.images
     first = ResidentImages(images.pixels[:count]) if isinstance(images, ResidentImages) else FirstImages(images, count)
     factors = {name: values[:count] for name, values in split.factors.items()}
-    return Split(first, split.labels[:count], factors)
+    return Split(first, split.labels[:count], factors, split.annotations)
 
 
 def load_dataset(
@@ -221,7 +229,8 @@ def _open(
                 bad |= {raw.name(indices[position]): reason for position, reason in error.reasons.items()}
                 continue
             factors = {factor: values[indices_N] for factor, values in raw.factors.items()}
-            splits[name] = Split(images, raw.labels[indices_N], factors)
+            annotations = None if raw.annotations is None else raw.annotations.at(indices_N)
+            splits[name] = Split(images, raw.labels[indices_N], factors, annotations)
         if bad:
             assert source.without is not None
             source = source.without(bad)

@@ -11,6 +11,9 @@ from benchmark.errors import UserError
 from benchmark.files import read_bytes
 from benchmark.text import listing
 
+UNCLASSIFIED = "image"
+"""The only class of datasets whose images have none: they have label maps, depths, objects or numbers instead."""
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
@@ -85,8 +88,8 @@ def prefix_of(root: Path) -> str:
 
 
 def check_classes(classes: Sequence[str], where: object) -> None:
-    """Refuses a dataset of one class."""
-    if len(classes) < 2:
+    """Refuses a dataset of one class, unless its images are annotated otherwise (`UNCLASSIFIED`)."""
+    if len(classes) < 2 and tuple(classes) != (UNCLASSIFIED,):
         only = f"'{classes[0]}'" if classes else "none"
         raise UserError(f"{where}: has a single class ({only}); at least 2 are needed, or every accuracy would be 100%")
 

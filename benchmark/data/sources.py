@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from benchmark.data.annotations import Annotations
     from benchmark.data.decode import Progress
     from benchmark.data.images import Images
 
@@ -44,6 +45,7 @@ class RawSplit:
         checksums: one per image; see `benchmark.data.splits.checksum`.
         factors: further labels by name, each `(N,)`.
         name: of an image inside the dataset; None where images have no names.
+        annotations: what is known of the images by place; None where nothing is.
     """
 
     labels: Tensor
@@ -51,6 +53,7 @@ class RawSplit:
     open: OpenImages
     factors: dict[str, Tensor] = field(default_factory=dict)
     name: Callable[[int], str] | None = None
+    annotations: Annotations | None = None
 
 
 @dataclass(frozen=True)

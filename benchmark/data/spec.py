@@ -44,6 +44,7 @@ class DatasetInfo:
         check: `module:function`, called with the path before anything heavy is imported. The function raises
             `UserError` where the dataset's files are missing, and must not import torch. If what it returns has
             `train_folders`, the files in these are an upper bound on the training images. Empty for no check.
+        classified: whether its images have classes. Others serve further protocols alone: nothing is trained on them.
         has_unlabelled: whether the loader gives an unlabelled split when `pretrain` is `train+unlabelled`.
     """
 
@@ -54,15 +55,25 @@ class DatasetInfo:
     path_help: str = ""
     check: str = ""
     has_unlabelled: bool = False
+    classified: bool = True
 
 
+SHAPES_IN_DEPTH = "shapes-depth"
+_DRAWN = ("shapes", SHAPES_IN_DEPTH)
 _BUILTIN = "benchmark.data.builtin"
+_ANNOTATED = "benchmark.data.annotated.load"
 _OURS = {
     info.name: info
     for info in (
         DatasetInfo(
             "shapes",
             "embedded: ten procedural shapes under nuisance, 32 to 96 px (the default)",
+            f"{_BUILTIN}:load_shapes",
+            location="embedded",
+        ),
+        DatasetInfo(
+            SHAPES_IN_DEPTH,
+            "embedded: the shapes at depths of their own, nearer ones larger, brighter and in front; 32 to 96 px",
             f"{_BUILTIN}:load_shapes",
             location="embedded",
         ),
@@ -96,6 +107,34 @@ _OURS = {
             location="path",
             path_help="X.h5 for X-train.h5 and X-test.h5, as bench data convert writes",
             check="benchmark.data.layouts.find:find_hdf5",
+        ),
+        DatasetInfo(
+            "annotated",
+            "images of yours with masks, depths or counts (--data PATH), for bench evaluate: images/ and masks/, "
+            "ADE20K, Cityscapes, NYU Depth V2, a CSV file of counts, CLEVR, FSC-147",
+            f"{_ANNOTATED}:load_annotated",
+            location="path",
+            path_help="images/ beside masks/ or depth/, a CSV file of counts, or others (docs/data.md)",
+            check="benchmark.data.annotated.find:find_annotated",
+            classified=False,
+        ),
+        DatasetInfo(
+            "voc2012",
+            "Pascal VOC 2012 with label maps and boxes through torchvision, for bench evaluate",
+            f"{_ANNOTATED}:load_voc",
+            classified=False,
+        ),
+        DatasetInfo(
+            "voc2012-detection",
+            "all images of Pascal VOC 2012 with boxes through torchvision, for bench evaluate",
+            f"{_ANNOTATED}:load_voc",
+            classified=False,
+        ),
+        DatasetInfo(
+            "coco2017",
+            "COCO 2017 with boxes and masks (train2017/, val2017/, annotations/), for bench evaluate",
+            f"{_ANNOTATED}:load_coco",
+            classified=False,
         ),
     )
 }
@@ -140,8 +179,8 @@ class DatasetSpec(Config):
             fits = ", ".join(ours.name for ours in _OURS.values() if ours.has_unlabelled)
             raise ValueError(f"pretrain is '{self.pretrain}', but {self.name} has no unlabelled split; {fits} has one")
         for key in ("shapes_train", "shapes_test", "shapes_seed"):
-            if self.name != "shapes" and getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"'{key}' does not apply to {self.name}, only to shapes")
+            if self.name not in _DRAWN and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"'{key}' does not apply to {self.name}, only to {' and '.join(_DRAWN)}")
         return self
 
 
@@ -196,6 +235,19 @@ def _problem(loaded: Any, name: str) -> str | None:
     return f"has the name '{loaded.name}'; expected '{name}'" if loaded.name != name else None
 
 
+def check_classified(name: str) -> None:
+    """Refuses a dataset whose images have no classes, for whatever is trained or scored by them.
+
+    Raises:
+        ValueError: says what it is for.
+    """
+    if not dataset_info(name).classified:
+        raise ValueError(
+            f"'{name}' has no classes to train on or to probe; it is for finished runs: bench evaluate RESULTS "
+            f"--protocols dense --dataset {name}"
+        )
+
+
 def check_request(spec: DatasetSpec, path: Path | None, download: bool = False) -> LoadRequest:
     """Resolves where a dataset's files are, and refuses what can be refused without torch and without reading images.
 
@@ -244,7 +296,7 @@ def most_training_images(request: LoadRequest, enough: int) -> int | None:
     if folders := getattr(found, "train_folders", ()):
         files = (name for folder in folders for _, _, names in os.walk(folder, followlinks=True) for name in names)
         available = sum(1 for _ in islice(files, enough))
-    elif spec.name == "shapes":
+    elif spec.name in _DRAWN:
         available = spec.shapes_train
     else:
         return spec.train_images

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 
@@ -15,20 +17,22 @@ from benchmark.data.inventory import changes
 from benchmark.data.spec import DatasetSpec
 from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.features import NonFiniteError
-from benchmark.evaluation.protocols import check_further, score
+from benchmark.evaluation.protocols import FURTHER, NotApplicableError, check_further, score
 from benchmark.evaluation.subject import Subject, probe_data
-from benchmark.files import writing
+from benchmark.files import write_atomically, writing
 from benchmark.machine.devices import take_device
 from benchmark.machine.environment import describe, now
-from benchmark.records.folder import probe_path, write_probe
+from benchmark.records.folder import predictions_path, probe_path, write_probe
 from benchmark.records.locks import folder_lock
 from benchmark.records.schema import ProbeRecord, Record
 from benchmark.training.checkpoint import ENCODER_FILE, load_encoder
 from methods.backbones import use_plain_attention
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from torch import Tensor
 
     from benchmark.machine.interrupt import StopSignal
 
@@ -48,13 +52,18 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Probes:
-    """The protocols to run, and the dataset to run them on; without `other_dataset`, each run's own."""
+    """The protocols to run, and the dataset to run them on; without `other_dataset`, each run's own.
+
+    Those that are `optional`, because a group of protocols was asked for, are passed over where the dataset lacks what
+    they need.
+    """
 
     protocols: tuple[str, ...]
     other_dataset: str | None = None
     data: Path | None = None
     download: bool = False
     skip_bad: bool = False
+    optional: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         check_further(self.protocols, self.other_dataset)
@@ -136,6 +145,8 @@ def probe_run(
         Interrupted: the user interrupted; finished scores are written.
     """
     suffix = _dataset_suffix(path, record, probes, dataset)
+    if len(dataset.classes) < 2 and (unfit := [name for name in probes.protocols if not FURTHER[name].group]):
+        raise UserError(f"{unfit[0]} needs classes, which {dataset.name} does not have; expected --protocols dense")
     paths = {name: probe_path(path.parent, name, suffix) for name in probes.protocols}
     missing = {name: file for name, file in paths.items() if not file.is_file()}
     if not missing:
@@ -160,7 +171,7 @@ def probe_run(
         for name, file in missing.items():
             if stop_signal.requested:
                 raise Interrupted
-            failures += not _run_protocol(name, subject, record, file, listener)
+            failures += not _run_protocol(name, subject, record, file, listener, optional=name in probes.optional)
     return failures
 
 
@@ -183,13 +194,25 @@ def _dataset_suffix(path: Path, record: Record, probes: Probes, dataset: Dataset
     return None
 
 
-def _run_protocol(name: str, subject: Subject, record: Record, file: Path, listener: Listener) -> bool:
-    """Runs one protocol and writes its scores; whether it succeeded."""
+def _run_protocol(
+    name: str, subject: Subject, record: Record, file: Path, listener: Listener, *, optional: bool
+) -> bool:
+    """Runs one protocol and writes its scores, after what it keeps beside them; whether it succeeded.
+
+    A protocol that does not apply to the encoder is passed over. If it does not apply to the dataset, that is an error
+    unless it is `optional`.
+    """
     label = f"{_label(record)}: {name}"
     listener.say(f"{label} on {subject.dataset.name}")
     start = time.monotonic()
+    arrays: dict[str, Tensor] = {}
     try:
-        scores = score(name, subject)
+        scores = score(name, replace(subject, keep=arrays.update, folder=file.parent))
+    except NotApplicableError as error:
+        if error.of_dataset and not optional:
+            raise UserError(f"{name} {error}") from None
+        listener.say(f"{label} {error}; passed over")
+        return True
     except UserError:
         raise
     except Exception as error:  # the other protocols may still succeed
@@ -206,7 +229,15 @@ def _run_protocol(name: str, subject: Subject, record: Record, file: Path, liste
         ended=now(),
     )
     with writing(file):
+        if arrays:
+            _write_arrays(predictions_path(file), arrays)
         write_probe(file, probe)
     shown = ", ".join(f"{key} {value:.4g}" for key, value in scores.items())
     listener.say(f"{label}: {shown} ({probe.seconds:.0f} s)")
     return True
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, Tensor]) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **{name: tensor.numpy() for name, tensor in arrays.items()})
+    write_atomically(path, buffer.getvalue())

@@ -36,6 +36,11 @@ _CPU_BATCH, _GPU_BATCH = 128, 512
 """Images that pass an encoder together: on a CPU as many as suit its caches (`perf/probes.py`)."""
 
 
+def batch_for(device: torch.device) -> int:
+    """How many images pass an encoder together on a device."""
+    return _CPU_BATCH if device.type == "cpu" else _GPU_BATCH
+
+
 def unwatched(stage: str, images: int) -> None:
     """Shows nothing."""
 
@@ -95,7 +100,9 @@ def _prepare(pixels_BCHW: Tensor, normalise: Normalise, device: torch.device) ->
     return images_BCHW.to(device=device, dtype=torch.float32, memory_format=torch.channels_last)
 
 
-def _batches(images: Images, indices: Sequence[Tensor], normalise: Normalise, device: torch.device) -> Iterator[Tensor]:
+def input_batches(
+    images: Images, indices: Sequence[Tensor], normalise: Normalise, device: torch.device
+) -> Iterator[Tensor]:
     """The encoder's input for each batch of indices; images that are not in memory are read one batch ahead."""
     if isinstance(images, ResidentImages) or len(indices) < 2:
         for batch in indices:
@@ -138,7 +145,7 @@ def extract(
     if len(images) == 0:
         raise ValueError("no images to extract features from")
     features_ND = torch.empty(len(images), encoder.info.dimension)
-    batch_size = batch_size or (_CPU_BATCH if device.type == "cpu" else _GPU_BATCH)
+    batch_size = batch_size or batch_for(device)
     start = 0 if known is None else min(len(known), len(images))
     if start < len(images):
         start -= start % batch_size
@@ -146,7 +153,7 @@ def extract(
         features_ND[:start] = known[:start]
     batches = torch.split(torch.arange(start, len(images)), batch_size) if start < len(images) else ()
     with full_precision(), evaluation_mode(encoder), torch.autocast(device.type, enabled=False):
-        for images_BCHW in _batches(images, batches, normalise, device):
+        for images_BCHW in input_batches(images, batches, normalise, device):
             features_BD = encoder.features(images_BCHW)
             features_ND[start : start + len(features_BD)] = features_BD.float().cpu()
             start += len(features_BD)
@@ -198,7 +205,7 @@ def recalibrated(
     order = torch.randperm(len(images), generator=generator(0, "recalibration"))[:limit]
     batches = [batch.sort().values for batch in order.tensor_split(math.ceil(len(order) / batch_size))]
     with full_precision(), torch.autocast(device.type, enabled=False):
-        for images_BCHW in _batches(images, batches, normalise, device):
+        for images_BCHW in input_batches(images, batches, normalise, device):
             twin.features(images_BCHW)
             watch("batch-norm statistics", len(images_BCHW))
     for norm, momentum in zip(norms, momenta, strict=True):

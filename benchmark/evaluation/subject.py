@@ -12,6 +12,7 @@ from benchmark.evaluation.logistic import STRENGTHS, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import torch
     from torch import Tensor
@@ -39,6 +40,10 @@ class ProbeData:
     test: Split
     num_classes: int
     normalise: Callable[[Tensor], Tensor]
+
+
+def unkept(arrays: dict[str, Tensor]) -> None:
+    """Keeps nothing."""
 
 
 def probe_data(dataset: Dataset, image_size: int) -> ProbeData:
@@ -112,8 +117,14 @@ class Subject(FrozenSubject):
 
     Heads and crops of a protocol that trains are drawn with the run's seed. `precision` is that of the run's training,
     used where a protocol trains the network itself.
+
+    Attributes:
+        keep: receives what a protocol leaves beside its scores, arrays by name: predictions for a few test images.
+        folder: where a protocol may save the state of an unfinished training; None for nowhere.
     """
 
     dataset: Dataset
     seed: int
     precision: Literal["32", "bf16"]
+    keep: Callable[[dict[str, Tensor]], None] = unkept
+    folder: Path | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from benchmark.cost.budget import BudgetSpec, parse_budget
-from benchmark.data.spec import DatasetSpec
+from benchmark.data.spec import DatasetSpec, check_classified
 from benchmark.errors import UserError
 from benchmark.evaluation.protocols import FURTHER, PROTOCOLS, TRANSFER
 from benchmark.experiment.acceleration_spec import AccelerationSpec
@@ -169,6 +169,12 @@ class Experiment(Config):
             for entry, keys in zip(entries, own, strict=True)
         ]
         return {**data, "entries": merged}
+
+    @field_validator("dataset")
+    @classmethod
+    def _with_classes(cls, value: DatasetSpec) -> DatasetSpec:
+        check_classified(value.name)
+        return value
 
     @field_validator("precision", mode="before")
     @classmethod

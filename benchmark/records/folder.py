@@ -43,6 +43,11 @@ def write_probe(path: Path, probe: ProbeRecord) -> None:
     _write_sealed(path, probe)
 
 
+def predictions_path(probe: Path) -> Path:
+    """Where a protocol's predictions for a few images lie, beside its record."""
+    return probe.with_suffix(".npz")
+
+
 def _write_sealed(path: Path, part: Part) -> None:
     data = sealed(json.loads(part.model_dump_json()), path.parent)
     write_atomically(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")

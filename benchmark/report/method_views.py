@@ -13,6 +13,8 @@ from benchmark.report import style
 from benchmark.report.canvas import Caption, new_figure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.figure import Figure
 
     from benchmark.report.run_files import MethodViews
@@ -39,8 +41,12 @@ _VIEWS = "The first images of the training split, and the method's views of them
 
 def seen(views: MethodViews, *, width: float = style.FULL_WIDTH) -> Figure:
     """A column per image, a row per view, mask or feature map; a narrow figure shows half of the images."""
-    rows = _rows(views)
-    count = len(views["images"])
+    return tiled(_rows(views), width)
+
+
+def tiled(rows: Sequence[tuple[str, Any]], width: float) -> Figure:
+    """Named rows of pictures, each `(B, side, side, 3 or 4)` as uint8; a narrow figure shows half of the columns."""
+    count = len(rows[0][1])
     shown = count if width > 4 else max(1, count // 2)
     size = min(_LARGEST, max(tiles.shape[1] for _, tiles in rows))
     gap = max(1, round(_GAP * size))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmark.records.schema import Record
 
 # Datasets that this project draws itself: any report may show their images.
-OWN_IMAGES = ("shapes",)
+OWN_IMAGES = ("shapes", "shapes-depth")
 # Datasets of the user's own files; their images are shown in the user's own report.
 _OWN_FILES = ("folder", "hdf5")
 
@@ -44,6 +44,8 @@ class RunFiles:
         folders: of runs whose images may be shown.
         withheld: datasets whose images are left out: other people's, or all where no pictures are wanted.
         own: datasets of the user's own files whose images are shown.
+        beside: the folder of each record.
+        pictures: whether images are shown; None: those of this project's datasets and of the user's own files.
     """
 
     histories: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
@@ -53,6 +55,8 @@ class RunFiles:
     folders: dict[int, Path] = field(default_factory=dict)
     withheld: set[str] = field(default_factory=set)
     own: set[str] = field(default_factory=set)
+    beside: dict[int, Path] = field(default_factory=dict)
+    pictures: bool | None = None
 
 
 def read_run_files(records: Sequence[tuple[Path, Record]], *, pictures: bool | None = None) -> RunFiles:
@@ -61,8 +65,9 @@ def read_run_files(records: Sequence[tuple[Path, Record]], *, pictures: bool | N
     Args:
         pictures: whether images are shown; None: those of this project's datasets and of the user's own files.
     """
-    files = RunFiles()
+    files = RunFiles(pictures=pictures)
     for path, record in records:
+        files.beside[id(record)] = path.parent
         files.histories[id(record)] = []
         try:
             files.histories[id(record)] = read_history(path.with_name(HISTORY_FILE))
@@ -134,7 +139,7 @@ def read_views(path: Path) -> MethodViews:
         ValueError: the file has other contents, for instance code.
     """
     try:
-        arrays = _arrays(path)
+        arrays = read_arrays(path)
     except (*_DAMAGED, OSError, ValueError, EOFError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: not a file of views ({first_line(error)})") from None
     images = arrays.get("images")
@@ -151,7 +156,7 @@ def read_views(path: Path) -> MethodViews:
     return arrays
 
 
-def _arrays(path: Path) -> MethodViews:
+def read_arrays(path: Path) -> MethodViews:
     """The arrays of a `.npz` file; what one declares is compared with what the file holds before it is read."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()

@@ -11,12 +11,23 @@ from benchmark.analysis.calibration import NO_PRICES
 from benchmark.analysis.comparability import grouped, hardware_key, ladder_key, machine_text
 from benchmark.analysis.comparison import Comparison, Row, comparisons, valid_rows
 from benchmark.analysis.differences import reference_of
+from benchmark.analysis.kept import kept
 from benchmark.analysis.ladders import in_reading_order
-from benchmark.analysis.probes import further_tables, probes_of
+from benchmark.analysis.probes import further_tables, probes_of, run_of
 from benchmark.analysis.published import on_published_axes
 from benchmark.records.budgets import budget_kind, budget_text, has_time_budget
 from benchmark.records.keys import EXTERNAL
-from benchmark.report import bars, cost_figure, curves, method_views, notes, prediction_figure, style
+from benchmark.report import (
+    bars,
+    cost_figure,
+    curves,
+    dense_pictures,
+    kept_figure,
+    method_views,
+    notes,
+    prediction_figure,
+    style,
+)
 from benchmark.report.bars import measured_steps, step_parts, time_shares
 from benchmark.report.canvas import Caption, Picture, picture
 from benchmark.report.cost_chart import chart_data
@@ -94,6 +105,7 @@ def section(
         "hardware_note": hardware_note(prices),
         "main": [*main, *_predicted(rungs, longer, out, suffix)],
         "machines": machines,
+        "kept": _kept(lead, probes, files, out, suffix),
         "seen": _seen(lead, files, out, suffix),
         "withheld": dataset if dataset in files.withheld else "",
         "own_images": dataset if dataset in files.own else "",
@@ -263,6 +275,37 @@ def _explorer(comparison: Comparison, files: RunFiles) -> str:
                 entries.add(row.first.entry)
                 break
     return explorer_data(explored)
+
+
+def _kept(
+    comparison: Comparison,
+    probes: Mapping[tuple[str, str], list[ProbeRecord]],
+    files: RunFiles,
+    out: Path,
+    suffix: str,
+) -> list[Picture]:
+    """What each entry keeps of an image, and what its probes predict; empty if no dense protocol was run."""
+    measured = kept(comparison, probes)
+    rows = [row for row in comparison.shown if row.invalid is None]
+    drawn = _drawn(
+        lambda width: kept_figure.kept_figure(rows, measured, width=width),
+        out,
+        f"kept{suffix}",
+        "What each method keeps",
+        kept_figure.caption(measured),
+    )
+    protocols = {each.property.protocol: each.dataset for each in measured}
+    for (protocol, dataset), pictures in dense_pictures.predicted(rows, probes, run_of, files).items():
+        if protocols.get(protocol) == dataset:
+            drawn += _drawn(
+                lambda width, pictures=pictures: method_views.tiled(pictures, width),  # type: ignore[misc]
+                out,
+                f"predictions-{protocol}{suffix}",
+                f"Predictions of {protocol} on {dataset}",
+                dense_pictures.CAPTION,
+                images=True,
+            )
+    return drawn
 
 
 def _seen(comparison: Comparison, files: RunFiles, out: Path, suffix: str) -> list[Picture]:

@@ -78,6 +78,7 @@ EXECUTED: dict[str, dict[str, str]] = {
     "protocols.md": {
         "bench evaluate results/quickstart --protocols lowshot-v1,lowlevel-v1": "",
         "bench evaluate results/quickstart --protocols transfer-v1 --dataset digits": "",
+        "bench evaluate results/quickstart --protocols segmentation-v1,segmentation-knn-v1": "",
     },
     "clusters.md": {
         "bench submit quickstart --on local --methods random_init": f"{_SMALL} --device cpu",
@@ -102,6 +103,7 @@ _HARDWARE = "another machine's measurement: unit tests of cli and report, with i
 _COST = "minutes of measurement: tests/integration/test_cost.py, on fewer images"
 _PAGES = "writes the committed pages: unit tests of report and cli write smaller ones"
 _LADDER = "needs a ladder of hours: unit tests of cli and report, with invented records"
+_DENSE = "minutes, or data of others: tests/integration/test_dense.py and unit tests of data/annotated"
 _SIGNED = "with keys that the tests make: unit tests of records/signature.py, analysis/merge.py and cli"
 # What a page's reader has done before.
 PREPARED = {
@@ -128,6 +130,12 @@ ONLY_READ: dict[str, str] = {
     "bench data views --method cnn_jepa --dataset shapes --out views.png": "as in your-own-images.md",
     "bench sign results/quickstart --key bench-key": _SIGNED,
     "bench merge theirs/quickstart --signers signers --out results/all": _SIGNED,
+    "bench evaluate results/quickstart --protocols dense --dataset shapes-depth": _DENSE,
+    "bench evaluate results/quickstart --protocols segmentation-v1 --dataset voc2012 --download": _DENSE,
+    "bench evaluate results/quickstart --protocols depth-v1 --dataset annotated --data nyu_depth_v2_labeled.mat": _DENSE,
+    "pip install --target gpu-packages --only-binary=:all: --python-version 3.12 \\": "installs",
+    "pip install --target gpu-packages --no-deps lightly": "installs",
+    "make gpu GPU_PYTHON=python3 PACKAGES=gpu-packages": "needs a GPU: tests/unit/perf/test_gpu.py makes a dry run",
     "make demo": "installs an environment and trains for minutes",
     "make test": "runs this test",
     "bench run quickstart --budget wall_clock=10m": f"{_HOURS}test_run.py, with two seconds",
@@ -237,7 +245,7 @@ def _check_other(words: list[str]) -> None:
     """Checks a command of another program: files and targets of this repository that it names exist."""
     if words[0] == "make":
         targets = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
-        assert set(words[1:]) <= set(" ".join(targets).split())
+        assert {word for word in words[1:] if "=" not in word} <= set(" ".join(targets).split())
     elif words[0] == "python":
         assert (ROOT / words[1]).is_file()
     elif words[0] == "pip":

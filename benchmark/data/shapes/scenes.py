@@ -1,9 +1,10 @@
 """The embedded dataset `shapes`: procedural scenes whose class is the outline of the drawn objects.
 
 A scene has one to three copies of one outline, rotated, scaled, coloured and textured at random, on a random
-background, among small marks that belong to no class. Every draw is a hash of (seed, split, name of the draw, index),
-so that an image depends on its index only, and more images leave the first ones unchanged. Pixels are computed from
-sums, products, comparisons and rounded tables, and so have the same bytes on all machines with IEEE 754 floats.
+background, among small marks that belong to no class. In `shapes-depth`, copies are at depths of their own: nearer ones
+are larger and brighter, and hide parts of others. Every draw is a hash of (seed, split, name of the draw, index), so
+that an image depends on its index only, and more images leave the first ones unchanged. Pixels are computed from sums,
+products, comparisons and rounded tables, and so have the same bytes on all machines with IEEE 754 floats.
 
 Shape suffixes: N images, H W pixels, 3 colours.
 """
@@ -17,7 +18,9 @@ import numpy as np
 import torch
 
 from benchmark.data.shapes.draws import Draws
-from benchmark.data.shapes.outlines import OUTLINES, outline_distance
+from benchmark.data.shapes.outlines import OUTLINES
+from benchmark.data.shapes.placement import SLOTS, Copies, cover, frame, place, place_in_depth
+from benchmark.data.shapes.truth import shape_annotations
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,14 +29,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from benchmark.data.annotations import Annotations
+
     Floats = NDArray[np.float32]
     Integers = NDArray[np.int64]
 
 CLASSES = OUTLINES
 SMALLEST, LARGEST = 32, 96
-_COUNT_WEIGHTS = (0.7, 0.2, 0.1)
 _MARKS = 4
-_TURN = 0.09
 _HUES = 3
 _CHUNK = 256
 _CLOUD_CELLS = 5
@@ -44,103 +47,71 @@ class Scenes:
     """Images, uint8 `(N, 3, H, W)`, with their labels (indices into `CLASSES`) and scene factors.
 
     Factors are float32 `(N,)` each: `count` (copies, 1 to 3), `scale` (their mean radius), `x` and `y` (their mean
-    centre, from the upper left corner). Lengths are shares of the image's side.
+    centre, from the upper left corner). Lengths are shares of the image's side. Annotations are computed when they are
+    read.
     """
 
     pixels: Tensor
     labels: Tensor
     factors: dict[str, Tensor]
+    annotations: Annotations
 
 
 def render_shapes(
-    seed: int, split: str, count: int, size: int = 32, progress: Callable[[int, int], None] | None = None
+    seed: int,
+    split: str,
+    count: int,
+    size: int = 32,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    deep: bool = False,
 ) -> Scenes:
     """Draws the first `count` images of a split. Classes alternate, so that they are balanced.
 
     Each split is an independent sequence of images. Except for the grain, scenes are the same at every size.
 
+    Args:
+        deep: the scenes of `shapes-depth`, which are others than those of `shapes`.
+
     Raises:
         UserError: the size is out of range, or `count` is below 1.
     """
+    name = "shapes-depth" if deep else "shapes"
     if not SMALLEST <= size <= LARGEST:
-        raise UserError(f"dataset 'shapes': size is {size}; expected {SMALLEST} to {LARGEST} pixels")
+        raise UserError(f"dataset '{name}': size is {size}; expected {SMALLEST} to {LARGEST} pixels")
     if count < 1:
-        raise UserError(f"dataset 'shapes': {count} images in '{split}'; expected at least 1")
+        raise UserError(f"dataset '{name}': {count} images in '{split}'; expected at least 1")
+
+    def scenes(indices: Integers) -> tuple[Draws, Copies]:
+        draws = Draws(seed, f"{name}/{split}", indices)
+        return draws, (place_in_depth if deep else place)(draws)
+
     pixels_N3HW = np.empty((count, 3, size, size), dtype=np.uint8)
     parts: list[dict[str, Floats]] = []
     for start in range(0, count, _CHUNK):
         stop = min(start + _CHUNK, count)
-        draws = Draws(seed, f"shapes/{split}", np.arange(start, stop))
-        copies = _place(draws)
+        draws, copies = scenes(np.arange(start, stop))
         pixels_N3HW[start:stop] = _paint(draws, copies, size)
         parts.append(copies.factors())
         if progress is not None:
             progress(stop, count)
     factors = {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
-    return Scenes(torch.from_numpy(pixels_N3HW), torch.arange(count) % len(CLASSES), factors)
+    labels = torch.arange(count) % len(CLASSES)
+    return Scenes(torch.from_numpy(pixels_N3HW), labels, factors, shape_annotations(scenes, size, deep=deep))
 
 
-@dataclass(frozen=True)
-class _Copies:
-    """Position and size of the copies: their number `(N,)`; centres and radii `(N, 3)`, the first `count` in use."""
-
-    count: Integers
-    x: Floats
-    y: Floats
-    radius: Floats
-
-    def factors(self) -> dict[str, Floats]:
-        """The factors of `Scenes`."""
-        shown = (np.arange(len(_COUNT_WEIGHTS)) < self.count[:, None]).astype(np.float32)
-        number = self.count.astype(np.float32)
-
-        def mean(values: Floats) -> Floats:
-            # Three terms in a fixed order, because a library's sum may group them differently.
-            parts: Floats = values * shown
-            return (parts[:, 0] + parts[:, 1] + parts[:, 2]) / number
-
-        return {"count": number, "scale": mean(self.radius), "x": mean(self.x), "y": mean(self.y)}
-
-
-def _place(draws: Draws) -> _Copies:
-    """Places one copy anywhere, but two or three in separate quarters, so that they do not overlap."""
-    slots = len(_COUNT_WEIGHTS)
-    count = draws.choice("count", _COUNT_WEIGHTS) + 1
-    alone = (count == 1)[:, None]
-    radius = np.where(alone, draws.table("large", slots, 0.30, 0.44), draws.table("small", slots, 0.21, 0.26))
-    quarter = np.argsort(draws.table("quarter", 4), axis=1, kind="stable")[:, :slots]
-    slack = np.where(alone, 0.5 - 0.9 * radius, 0.27 - radius)
-    x, y = (
-        np.where(alone, np.float32(0.5), 0.25 + 0.5 * bit.astype(np.float32))
-        + slack * draws.table(name, slots, -1.0, 1.0)
-        for name, bit in (("x", quarter % 2), ("y", quarter // 2))
-    )
-    return _Copies(count, x, y, radius)
-
-
-def _paint(draws: Draws, copies: _Copies, size: int) -> NDArray[np.uint8]:
+def _paint(draws: Draws, copies: Copies, size: int) -> NDArray[np.uint8]:
     """Draws background, marks, copies and grain: uint8 `(N, 3, H, W)`."""
     canvas = _background(draws, size)
     for mark in range(_MARKS):
         _add_mark(canvas, draws, f"mark{mark}")
-    for slot in range(len(_COUNT_WEIGHTS)):
+    for slot in range(SLOTS):
         _add_copy(canvas, draws, copies, slot)
     grain = draws.table("grain", size * size, -1.0, 1.0) * draws.uniform("grain strength", 0.0, 0.06)[:, None]
     canvas += grain.reshape(-1, 1, size, size)
     levels = np.clip(canvas * 255 + 0.5, 0, 255)
     pixels: NDArray[np.uint8] = levels.astype(np.uint8)
     return pixels
-
-
-def _frame(size: int, x: Floats, y: Floats, scale: Floats, turn: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
-    """The pixels' coordinates `(N, H, W)` in a frame at (x, y), turned, whose unit is `scale` of the image's side."""
-    ticks = (np.arange(size, dtype=np.float32) + 0.5) / np.float32(size)
-    across = (ticks[None, :] - x[:, None]) / scale[:, None]
-    down = (ticks[None, :] - y[:, None]) / scale[:, None]
-    cosine, sine = turn[0][:, None], turn[1][:, None]
-    u: Floats = (across * cosine)[:, None, :] + (down * sine)[:, :, None]
-    v: Floats = (down * cosine)[:, :, None] - (across * sine)[:, None, :]
-    return u, v
 
 
 def _hsv(hue: Floats, saturation: Floats, value: Floats) -> Floats:
@@ -204,7 +175,7 @@ def _background(draws: Draws, size: int) -> Floats:
     )
     kinds = draws.choice("background", (0.2, 0.3, 0.05, 0.05, 0.4))
     half = np.full(len(hue), 0.5, dtype=np.float32)
-    u, v = _frame(size, half, half, half, draws.direction("background turn"))
+    u, v = frame(size, half, half, half, draws.direction("background turn"))
     texture = _texture(kinds, u, v, draws.uniform("period", 0.8, 2.2), draws.uniform("background phase"))
     cloudy = kinds == 4
     texture[cloudy] = _clouds(draws, size)[cloudy]
@@ -225,7 +196,7 @@ def _add_mark(canvas: Floats, draws: Draws, name: str) -> None:
     chosen = np.flatnonzero(draws.uniform(f"{name} there") < 0.25)
     x, y = (draws.uniform(f"{name} {axis}")[chosen] for axis in "xy")
     cosine, sine = draws.direction(f"{name} turn")
-    u, v = _frame(size, x, y, np.ones_like(x), (cosine[chosen], sine[chosen]))
+    u, v = frame(size, x, y, np.ones_like(x), (cosine[chosen], sine[chosen]))
     length = draws.uniform(f"{name} length", 0.02, 0.12)[chosen, None, None]
     breadth = draws.uniform(f"{name} breadth", 0.015, 0.035)[chosen, None, None]
     distance = np.maximum(np.abs(u) - length, np.abs(v) - breadth) * np.float32(size)
@@ -234,15 +205,10 @@ def _add_mark(canvas: Floats, draws: Draws, name: str) -> None:
     _blend(canvas, chosen, distance, colours[chosen][:, :, None, None])
 
 
-def _add_copy(canvas: Floats, draws: Draws, copies: _Copies, slot: int) -> None:
+def _add_copy(canvas: Floats, draws: Draws, copies: Copies, slot: int) -> None:
     """Adds one copy of the outline, in the scene's colours and texture, with its own rotation."""
-    size = canvas.shape[-1]
-    chosen = np.flatnonzero(copies.count > slot)
-    cosine, sine = draws.direction(f"turn{slot}", _TURN)
-    radius = copies.radius[chosen, slot]
-    turn = (cosine[chosen], sine[chosen])
-    u, v = _frame(size, copies.x[chosen, slot], copies.y[chosen, slot], radius, turn)
-    distance = outline_distance(draws.indices[chosen] % len(CLASSES), u, v) * (radius * np.float32(size))[:, None, None]
+    where = cover(draws, copies, slot, canvas.shape[-1])
+    chosen = where.images
     hue = _hue(draws) + 0.5 + draws.uniform(f"shade{slot}", -0.04, 0.04)
     tones = [
         _hsv(
@@ -253,5 +219,10 @@ def _add_copy(canvas: Floats, draws: Draws, copies: _Copies, slot: int) -> None:
         for tone in ("first", "second")
     ]
     kinds = draws.choice("texture", (0.5, 0.4, 0.06, 0.04))[chosen]
-    texture = _texture(kinds, u, v, draws.uniform("weave", 1.0, 2.0)[chosen], draws.uniform("phase")[chosen])
-    _blend(canvas, chosen, distance, tones[0] + (tones[1] - tones[0]) * texture[:, None])
+    texture = _texture(
+        kinds, where.u, where.v, draws.uniform("weave", 1.0, 2.0)[chosen], draws.uniform("phase")[chosen]
+    )
+    colours = tones[0] + (tones[1] - tones[0]) * texture[:, None]
+    if (brightness := copies.brightness(slot)) is not None:
+        colours = colours * brightness[chosen][:, None, None, None]
+    _blend(canvas, chosen, where.distance_px, colours)

@@ -13,7 +13,8 @@ import torch
 from benchmark.errors import UserError
 from benchmark.evaluation.knn import knn_v1
 from benchmark.evaluation.linear import linear_probe, linear_v1
-from benchmark.evaluation.logistic import STRENGTHS, standardisation
+from benchmark.evaluation.logistic import standardisation
+from benchmark.evaluation.ridge import ridge_weights
 from benchmark.randomness import generator
 
 if TYPE_CHECKING:
@@ -108,10 +109,8 @@ def ridge_r2(train: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor], te
         return centred_ND / scale_D
 
     inputs_ND, centre = standard(train[0]), train[1].double().mean()
-    values_D, basis_DD = torch.linalg.eigh(inputs_ND.T @ inputs_ND / len(inputs_ND))
-    along_D = basis_DD.T @ (inputs_ND.T @ (train[1].double() - centre)) / len(inputs_ND)
-    strengths_S = torch.tensor(STRENGTHS, dtype=torch.float64)
-    weights_DS = basis_DD @ (along_D[:, None] / (values_D.clamp_min(0.0)[:, None] + strengths_S))
+    products_D = inputs_ND.T @ (train[1].double() - centre)
+    weights_DS = ridge_weights(inputs_ND.T @ inputs_ND / len(inputs_ND), products_D, len(inputs_ND))
 
     def r2(part: tuple[Tensor, Tensor]) -> Tensor:
         errors_NS = standard(part[0]) @ weights_DS + centre - part[1].double()[:, None]

@@ -320,9 +320,7 @@ def test_of_a_signed_folder_only_what_was_signed_is_taken(two: tuple[Path, Path]
     assert not left_out.taken
     assert f"{(path.parent / 'config.yaml').resolve()}: is missing, and lab signed it" in left_out.refused
     assert f"{path}: signed files beside it are missing" in left_out.refused
-    assert (
-        len(merge([second], tmp_path / "all").taken) == 2
-    )  # what is not signed is taken where nothing asks for it
+    assert len(merge([second], tmp_path / "all").taken) == 2  # what is not signed is taken where nothing asks for it
 
 
 def test_an_experiments_own_folder_takes_no_others(two: tuple[Path, Path], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from benchmark.cli import evaluate
 from benchmark.encoders.formats import Foreign
+from benchmark.evaluation.protocols import GROUPS
 from methods.backbone_spec import BackboneSpec
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ def scored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         seen.update(foreign=foreign, spec=spec)
         return tmp_path / "evaluated"
 
-    def score_runs(self: object, results: list[Path], protocols: tuple[str, ...], dataset: str | None) -> None:
-        seen.update(results=results, protocols=protocols, dataset=dataset)
+    def score_runs(
+        self: object, results: list[Path], protocols: tuple[str, ...], dataset: str | None, optional: frozenset[str]
+    ) -> None:
+        seen.update(results=results, protocols=protocols, dataset=dataset, optional=optional)
 
     monkeypatch.setattr(evaluate._Evaluation, "score_checkpoint", score_checkpoint)
     monkeypatch.setattr(evaluate._Evaluation, "score_runs", score_runs)
@@ -118,3 +121,19 @@ def test_a_folder_of_neither_runs_nor_a_model_is_refused(
         (folder / name).touch()
     code, printed = bench("evaluate", folder, *options)
     assert code == 2 and f"{folder}: {message}" in printed, printed
+
+
+def test_a_group_of_protocols_is_scored_where_it_applies(bench: Any, scored: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "record.json").touch()
+    assert bench("evaluate", tmp_path, "--protocols", "depth-v1,dense")[0] == 0
+    assert set(scored["protocols"]) == set(GROUPS["dense"])
+    assert scored["optional"] == set(GROUPS["dense"]) - {"depth-v1"}
+
+
+def test_a_checkpoint_needs_a_dataset_with_classes(bench: Any, scored: dict[str, Any], tmp_path: Path) -> None:
+    weights = tmp_path / "theirs.pth"
+    weights.touch()
+    words = ("--backbone", "resnet18", "--dataset", "voc2012", "--data", tmp_path)
+    code, printed = bench("evaluate", weights, *words)
+    assert code == 2 and "'voc2012' has no classes to train on or to probe" in printed
+    assert not scored

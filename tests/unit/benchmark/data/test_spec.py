@@ -53,7 +53,21 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def test_our_names_begin_with_the_default() -> None:
-    ours = ("shapes", "digits", "cifar10", "cifar100", "stl10", "imagenette", "folder", "hdf5")
+    ours = (
+        "shapes",
+        "shapes-depth",
+        "digits",
+        "cifar10",
+        "cifar100",
+        "stl10",
+        "imagenette",
+        "folder",
+        "hdf5",
+        "annotated",
+        "voc2012",
+        "voc2012-detection",
+        "coco2017",
+    )
     assert dataset_names() == ours
     assert DatasetSpec().name == ours[0]
     assert [name for name, _ in describe_datasets()] == list(ours)
@@ -69,7 +83,7 @@ from benchmark.errors import UserError
 for name in dataset_names():
     spec = DatasetSpec(name=name)
     try:
-        check_request(spec, None if name in ("shapes", "digits") else Path({str(tmp_path / "none")!r}))
+        check_request(spec, None if name in ("shapes", "shapes-depth", "digits") else Path({str(tmp_path / "none")!r}))
     except UserError as error:
         print(error)
 heavy = {{"torch", "torchvision", "h5py", "PIL", "sklearn", "scipy", "numpy"}} & set(sys.modules)
@@ -77,7 +91,7 @@ assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 6  # all but the two embedded ones
+    assert len(done.stdout.splitlines()) == 10  # all but the three embedded ones
 
 
 @pytest.mark.parametrize(

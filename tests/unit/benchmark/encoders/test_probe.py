@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +16,8 @@ from benchmark.encoders import probe as module
 from benchmark.encoders.probe import Probes, evaluate_runs, probe_run, unprobed
 from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.features import NonFiniteError
-from benchmark.records.folder import probe_path, read_probes
+from benchmark.evaluation.protocols import NotApplicableError
+from benchmark.records.folder import predictions_path, probe_path, read_probes
 from benchmark.records.locks import folder_lock
 
 if TYPE_CHECKING:
@@ -92,6 +95,46 @@ def test_a_protocol_that_fails_is_counted_and_the_next_one_runs(run: Any, digits
     assert "byol, seed 0: linear-cnnjepa failed: training features: 3 of 9 feature vectors are not finite" in lines
     assert "byol, seed 0: lowlevel-v1 failed: RuntimeError: out of luck" in lines
     assert [probe.protocol for probe in read_probes(*run)[0]] == ["lowshot-v1"]
+
+
+def test_a_protocol_that_does_not_apply_to_an_encoder_is_passed_over(run: Any, digits: Any, scores: Any) -> None:
+    scores["segmentation-stages-v1"] = NotApplicableError("needs the stages of a CNN")
+    failures, lines = _probe(run, digits, "segmentation-stages-v1", "lowshot-v1")
+    assert failures == 0
+    assert "byol, seed 0: segmentation-stages-v1 needs the stages of a CNN; passed over" in lines
+    assert [probe.protocol for probe in read_probes(*run)[0]] == ["lowshot-v1"]
+
+
+def test_what_a_dataset_lacks_is_an_error_unless_a_group_was_asked_for(run: Any, digits: Any, scores: Any) -> None:
+    scores["depth-v1"] = NotApplicableError("needs depths, which digits does not have", of_dataset=True)
+    with pytest.raises(UserError, match="depth-v1 needs depths, which digits does not have"):
+        _probe(run, digits, "depth-v1")
+    failures, lines = _probe(run, digits, "depth-v1", "lowshot-v1", optional=frozenset({"depth-v1"}))
+    assert failures == 0 and "byol, seed 0: depth-v1 needs depths, which digits does not have; passed over" in lines
+
+
+def test_predictions_are_kept_beside_the_scores(run: Any, digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = []
+
+    def score(_: str, subject: Any) -> dict[str, float]:
+        folders.append(subject.folder)
+        subject.keep({"truth": torch.arange(6).view(2, 3)})
+        return {"miou": 10.0}
+
+    monkeypatch.setattr(module, "score", score)
+    _probe(run, digits, "segmentation-v1")
+    file = predictions_path(probe_path(run[0].parent, "segmentation-v1"))
+    with np.load(file) as arrays:
+        assert arrays["truth"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert folders == [file.parent] and read_probes(*run)[1] == []
+
+
+def test_images_without_classes_are_for_dense_protocols_alone(run: Any, digits: Any, scores: Any) -> None:
+    unclassified = replace(digits, classes=("image",))
+    with pytest.raises(
+        UserError, match="lowshot-v1 needs classes, which digits does not have; expected --protocols dense"
+    ):
+        _probe(run, unclassified, "segmentation-v1", "lowshot-v1", other_dataset="voc2012")
 
 
 def test_a_run_that_another_process_probes_is_skipped(run: Any, digits: Any, scores: Any) -> None:

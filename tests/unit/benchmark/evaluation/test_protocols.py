@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from benchmark.evaluation.protocols import FURTHER, PROTOCOLS, TRANSFER
+from benchmark.errors import UserError
+from benchmark.evaluation.protocols import DENSE, FURTHER, GROUPS, PROTOCOLS, TRANSFER, check_further, expanded
 
 
 def test_the_table_is_read_without_torch():
@@ -28,3 +29,14 @@ def test_a_protocol_is_versioned_and_its_function_exists(name):
     protocol = {**PROTOCOLS, **FURTHER}[name]
     assert name.endswith(f"-v{protocol.version}") or name == "linear-cnnjepa"
     assert list(inspect.signature(protocol.load()).parameters) == ["subject"]
+
+
+def test_a_group_stands_for_its_protocols_each_once() -> None:
+    assert expanded(["lowshot-v1"]) == ("lowshot-v1",)
+    dense = GROUPS[DENSE]
+    assert "segmentation-v1" in dense and "lowlevel-v1" not in dense
+    assert expanded(["depth-v1", DENSE, "lowshot-v1"]) == (
+        "depth-v1", *(name for name in dense if name != "depth-v1"), "lowshot-v1",
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"unknown protocol 'dens'; did you mean 'dense'\?"):
+        check_further(expanded(["dens"]), None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from benchmark.errors import UserError
 from benchmark.experiment.files import merge
@@ -216,3 +217,10 @@ def test_names_that_differ_in_case_alone_are_one_folder_on_some_disks() -> None:
     entries = [{"method": "simclr", "name": "Mine"}, {"method": "byol", "name": "mine"}]
     with pytest.raises(UserError, match="entries: 'Mine' and 'mine' differ in case alone"):
         validate_experiment({"name": "x", "budget": {"steps": 1}, "entries": entries}, "x.yaml")
+
+
+def test_nothing_is_trained_on_images_without_classes() -> None:
+    with pytest.raises(ValidationError, match="'voc2012' has no classes to train on or to probe"):
+        Experiment.model_validate(
+            {"name": "a", "budget": {"epochs": 1}, "entries": ["byol"], "dataset": {"name": "voc2012"}}
+        )

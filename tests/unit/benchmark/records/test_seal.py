@@ -78,7 +78,7 @@ def test_a_history_that_is_too_long_or_no_file_is_refused_before_it_is_read(tmp_
     data = sealed(_RECORD, tmp_path)
     with history.open("wb") as file:
         file.truncate(10 * 2**40)  # sparse: takes no room on the disk
-    with pytest.raises(ValueError, match=r"history\.jsonl beside it is 10,995,116,277,760 bytes long; expected at most"):
+    with pytest.raises(ValueError, match=r"beside it is 10,995,116,277,760 bytes long; expected at most"):
         unsealed(data, tmp_path)
     history.unlink()
     history.mkdir()

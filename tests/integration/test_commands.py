@@ -132,7 +132,9 @@ ONLY_READ: dict[str, str] = {
     "bench merge theirs/quickstart --signers signers --out results/all": _SIGNED,
     "bench evaluate results/quickstart --protocols dense --dataset shapes-depth": _DENSE,
     "bench evaluate results/quickstart --protocols segmentation-v1 --dataset voc2012 --download": _DENSE,
-    "bench evaluate results/quickstart --protocols depth-v1 --dataset annotated --data nyu_depth_v2_labeled.mat": _DENSE,
+    "bench evaluate results/quickstart --protocols depth-v1 --dataset annotated --data nyu_depth_v2_labeled.mat": (
+        _DENSE
+    ),
     "pip install --target gpu-packages --only-binary=:all: --python-version 3.12 \\": "installs",
     "pip install --target gpu-packages --no-deps lightly": "installs",
     "make gpu GPU_PYTHON=python3 PACKAGES=gpu-packages": "needs a GPU: tests/unit/perf/test_gpu.py makes a dry run",

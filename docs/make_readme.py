@@ -65,7 +65,7 @@ def table(rung: Comparison) -> str:
     rows = [row for row in rung.rows if row.first.method != "supervised" and row.first.entry != "cnn_jepa_dense"]
     rows.sort(key=lambda row: (network_kind(row.first) != "CNN", -(row.accuracy.mean or 0.0)))
     pairs = {id(pair.row): pair for pair in differences(rung)}
-    head = "| method | network | linear top-1 (%) | against CNN-JEPA | training time | a step costs |\n"
+    head = "| method | network | linear top-1 (%) | against CNN-JEPA | training time | step cost, CNN-JEPA = 1 |\n"
     base = reference_of(rung)
     lines = [_line(row, pairs.get(id(row)), base) for row in rows[:_MOST]]
     return head + "| --- | --- | ---: | --- | ---: | ---: |\n" + "".join(lines)
@@ -78,7 +78,7 @@ def _line(row: Row, pair: Difference | None, base: Row | None) -> str:
     against = "" if row is base or kind != "CNN" or pair is None else _difference(pair)
     time = row.calibrated_time
     cells = (
-        "untrained" if row.first.method == "random_init" else display(row.first.method),
+        "untrained (random init)" if row.first.method == "random_init" else display(row.first.method),
         kind,
         with_interval(row.accuracy.mean, row.half_width),
         against,

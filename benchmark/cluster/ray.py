@@ -134,7 +134,7 @@ def _asked(cluster: ClusterSpec) -> dict[str, Any]:
 def _check_resources(cluster: ClusterSpec) -> None:
     """Refuses a task for which no node is large enough; Ray would let it wait for ever."""
     asked = _asked(cluster)
-    flat = {"CPU": asked["num_cpus"], "GPU": asked.get("num_gpus", 0), "memory": asked.get("memory", 0)}
+    flat = {"GPU": asked.get("num_gpus", 0), "CPU": asked["num_cpus"], "memory": asked.get("memory", 0)}
     flat |= asked.get("resources", {})
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for name, amount in flat.items():

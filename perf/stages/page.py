@@ -26,8 +26,7 @@ card, and installs nothing; `make gpu DEVICE=cpu TINY=1` is a dry run.
 need none of them run all the same. A folder can bring them, made elsewhere for that python:
 
 ```
-pip install --target gpu-packages --only-binary=:all: --python-version 3.12 \\
-    --platform manylinux_2_17_x86_64 pydantic
+pip install --target gpu-packages --only-binary=:all: --python-version 3.12 --platform manylinux_2_17_x86_64 pydantic
 pip install --target gpu-packages --no-deps lightly
 make gpu GPU_PYTHON=python3 PACKAGES=gpu-packages
 ```

@@ -18,7 +18,7 @@ from commands import PAGES, ROOT, Command, block_commands, config_commands, ment
 from PIL import Image
 
 from benchmark.cli.lists import LISTS
-from benchmark.evaluation.protocols import FURTHER
+from benchmark.evaluation.protocols import FURTHER, GROUPS
 
 _SMALL = (
     "--set dataset.shapes_train=200 --set dataset.shapes_test=60 --set batch_size=16 --set backbone.width=8 "
@@ -135,7 +135,8 @@ ONLY_READ: dict[str, str] = {
     "bench evaluate results/quickstart --protocols depth-v1 --dataset annotated --data nyu_depth_v2_labeled.mat": (
         _DENSE
     ),
-    "pip install --target gpu-packages --only-binary=:all: --python-version 3.12 \\": "installs",
+    "pip install --target gpu-packages --only-binary=:all: --python-version 3.12 --platform manylinux_2_17_x86_64 "
+    "pydantic": "installs",
     "pip install --target gpu-packages --no-deps lightly": "installs",
     "make gpu GPU_PYTHON=python3 PACKAGES=gpu-packages": "needs a GPU: tests/unit/perf/test_gpu.py makes a dry run",
     "make demo": "installs an environment and trains for minutes",
@@ -234,7 +235,7 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
         from benchmark.encoders.formats import FORMATS
 
         assert values["form"] in ("auto", *FORMATS)
-        assert set((values["protocols"] or "").split(",")) - {""} <= set(FURTHER)
+        assert set((values["protocols"] or "").split(",")) - {""} <= {*FURTHER, *GROUPS}
         if values["backbone"] is not None:
             _parsed(values["backbone"])
         if values["dataset"] is not None:

@@ -43,7 +43,7 @@ def test_the_table_is_current_and_fits_a_screen(script: ModuleType, rung: Compar
     table = script.table(rung)
     assert f"\n{table}<!-- end -->" in readme, "make docs"
     assert 5 <= len(table.splitlines()) - 2 <= 8
-    assert {"SimCLR", "CNN-JEPA", "BYOL", "VICReg", "I-JEPA", "untrained"} == set(
+    assert {"SimCLR", "CNN-JEPA", "BYOL", "VICReg", "I-JEPA", "untrained (random init)"} == set(
         re.findall(r"^\| ([^|]+) \|", table, re.M)
     ) - {
         "method",

@@ -52,7 +52,7 @@ def test_the_reference_is_made_from_docstrings_and_files_outside_docs_are_copied
     assert 'id="cnn_jepa.SparseEncoder"' in library and 'id="cnn_jepa.sample_masks"' in library
     assert 'id="methods.base.Method.loss"' in (site / "api" / "contract.html").read_text(encoding="utf-8")
     home = (site / "index.html").read_text(encoding="utf-8")
-    figure = "repository/reports/cifar10-jpeg/figures/cost_vs_accuracy.svg"
+    figure = "repository/reports/quickstart/figures/seen-cnn_jepa.png"
     assert f'src="{figure}"' in home and (site / figure).is_file()
     assert 'href="RULES.html"' in home and "results/reference)" not in home
 

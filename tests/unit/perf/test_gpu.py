@@ -294,7 +294,7 @@ importlib.import_module(f"stages.{name}")
 found = set()
 for module in list(sys.modules.values()):
     path = getattr(module, "__file__", None) or ""
-    if path.startswith(root):
+    if path.startswith(root) and "site-packages" not in path:
         for node in ast.parse(Path(path).read_text()).body:
             if isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}

@@ -49,7 +49,7 @@ class _Output:
         if error.errno == errno.EPIPE:  # `bench list methods | head`: nobody wants the rest
             sys.exit(CLOSED)
         with contextlib.suppress(OSError):
-            print(f"error: the output cannot be written ({os.strerror(error.errno or 0)})", file=sys.stderr)
+            sys.stderr.write(f"error: the output cannot be written ({os.strerror(error.errno or 0)})\n")
         sys.exit(2)
 
 

@@ -57,7 +57,7 @@ def depth(subject: Subject) -> dict[str, float]:
     `depth_rmse_floor` is that of predicting train's mean log depth everywhere.
 
     Raises:
-        NotApplicableError: the dataset has no depths.
+        NotApplicableError: the dataset has no depths, or a split none that is known.
     """
     train, validation, test = (
         _measured(subject, split) for split in (subject.data.train, subject.data.validation, subject.data.test)
@@ -140,7 +140,10 @@ def _measured(subject: Subject, split: Split) -> _Measured:
     read = annotations_of(subject, split).depth
     if read is None:
         raise lacking(subject, "depths")
-    return _Measured(feature_maps(subject, split), place_maps(subject, split, read))
+    depths = place_maps(subject, split, read)
+    if not any(bool((rows > 0).any()) for _, rows in depths.batches(256)):
+        raise lacking(subject, "known depths in every split")
+    return _Measured(feature_maps(subject, split), depths)
 
 
 def log_depths(depths_BSS: Tensor, cells: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -160,6 +163,8 @@ def _fit(train: _Measured) -> _Fit:
     total, count = 0.0, 0
     for _, depths_BSS in train.depths.batches(256):
         known = depths_BSS[depths_BSS > 0]
+        if not len(known):
+            continue
         nearest, farthest = min(nearest, float(known.min())), max(farthest, float(known.max()))
         logs_Bhw, there_Bhw = log_depths(depths_BSS, cells)
         total, count = total + float(logs_Bhw[there_Bhw].sum()), count + int(there_Bhw.sum())

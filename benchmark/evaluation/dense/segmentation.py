@@ -74,12 +74,15 @@ def labelled_split(subject: Subject, split: Split, make: Callable[[Encoder, Tens
     """Feature maps and label maps of a split.
 
     Raises:
-        NotApplicableError: the dataset has no label maps, or the encoder no such feature map.
+        NotApplicableError: the dataset has no label maps, or none of a pixel that counts, or the encoder no such map.
     """
     read = annotations_of(subject, split).label_map
     if read is None:
         raise lacking(subject, "label maps")
-    return Labelled(feature_maps(subject, split, make), place_maps(subject, split, read))
+    labels = place_maps(subject, split, read)
+    if not any(bool((rows != IGNORE).any()) for _, rows in labels.batches(256)):
+        raise lacking(subject, "labelled pixels in every split")
+    return Labelled(feature_maps(subject, split, make), labels)
 
 
 def label_count(subject: Subject) -> int:

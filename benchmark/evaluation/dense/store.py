@@ -6,6 +6,7 @@ Shape suffixes: N rows.
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,8 @@ class Store:
         try:
             # The file has no name any more once it is mapped: it goes with the process, however that ends.
             with tempfile.TemporaryFile() as file:
-                file.truncate(size)
+                # Takes the room now: a sparse file would end the process by a signal where the disk is full later.
+                os.posix_fallocate(file.fileno(), 0, size)
                 flat = np.memmap(file, dtype=np.uint8, mode="r+", shape=(size,))
         except OSError as error:
             raise UserError(

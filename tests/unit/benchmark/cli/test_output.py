@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -79,3 +80,4 @@ def test_closed_streams_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", None)
     with safe_output():
         print("lost")
+    assert sys.stdout is not None and sys.stdout.name == sys.stderr.name == os.devnull

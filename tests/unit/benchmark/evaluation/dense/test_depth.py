@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from benchmark.evaluation.protocols import NotApplicableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from benchmark.data.datasets import Split
     from benchmark.evaluation.subject import Subject
 
     Make = Callable[..., Subject]
@@ -78,3 +80,25 @@ def test_a_repeat_gives_the_same_bits(seeing: Make) -> None:
 def test_a_dataset_without_depths_is_refused(seeing: Make, without: Make) -> None:
     with pytest.raises(NotApplicableError, match="needs depths, which coloured does not have"):
         depth(without(seeing(), "depth"))
+
+
+def _with_depths(subject: Subject, change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Subject:
+    def changed(split: Split) -> Split:
+        annotations = split.annotations
+        assert annotations is not None and annotations.depth is not None
+        read = annotations.depth
+        return replace(split, annotations=replace(annotations, depth=lambda indices: change(indices, read(indices))))
+
+    data = subject.data
+    parts = {name: changed(getattr(data, name)) for name in ("train", "validation", "test")}
+    return replace(subject, data=replace(data, **parts))
+
+
+def test_images_without_a_known_depth_are_passed_over(seeing: Make) -> None:
+    some = _with_depths(seeing(), lambda indices, depths: torch.where(indices[:, None, None] < 5, depths, 0.0))
+    assert depth(some)["depth_rmse"] > 0
+
+
+def test_a_split_without_any_known_depth_is_refused(seeing: Make) -> None:
+    with pytest.raises(NotApplicableError, match="needs known depths in every split, which"):
+        depth(_with_depths(seeing(), lambda indices, depths: torch.zeros_like(depths)))

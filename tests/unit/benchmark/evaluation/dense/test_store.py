@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 
 import pytest
 import torch
@@ -32,6 +32,6 @@ def test_a_full_disk_says_how_much_room_is_needed(monkeypatch: pytest.MonkeyPatc
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(UserError, match=r"0\.0 GB of feature maps do not fit into .*No space left.*TMPDIR"):
         Store(3, [torch.ones(3, 1)], 1)

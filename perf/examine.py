@@ -27,7 +27,7 @@ from benchmark.data.decode import decode, encoded_size
 from benchmark.data.examine import examine
 from benchmark.data.layouts.names import walk
 from benchmark.data.splits import checksum
-from benchmark.files import read_bytes
+from benchmark.files.disk import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

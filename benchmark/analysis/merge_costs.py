@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.files import cannot_be_written
+from benchmark.files.disk import cannot_be_written
 from benchmark.records.cost import COSTS, StepCost, find_costs, read_cost, write_cost
 
 if TYPE_CHECKING:

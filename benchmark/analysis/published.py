@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from benchmark.analysis.comparability import is_vit
-from benchmark.files import read_yaml
+from benchmark.files.disk import read_yaml
 
 if TYPE_CHECKING:
     from benchmark.records.schema import Record

@@ -20,7 +20,7 @@ from benchmark.analysis.leaderboard_columns import LEADERBOARD, BoardRow
 from benchmark.analysis.probes import PROBES, probe_rows, probes_of
 from benchmark.analysis.run_columns import RUNS, RunRow
 from benchmark.errors import UserError
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
 from benchmark.text import no_formula
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from benchmark.cost.step_cost import BLOCK, PRECISE, ROUNDS
 from benchmark.data.spec import check_request, dataset_info
 from benchmark.errors import FirstFailedError, GroupLostError, Interrupted, UserError
 from benchmark.experiment.entries import check_devices
-from benchmark.files import check_writable
+from benchmark.files.disk import check_writable
+from benchmark.files.parse import real_number
 from benchmark.machine.devices import check_device_free, choose_device
 from benchmark.machine.interrupt import StopSignal
 from benchmark.machine.launch import find_world, is_spokesman
-from benchmark.parse import real_number
 from benchmark.records.cost import cost_path
 from methods.config import nearest
 

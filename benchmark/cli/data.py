@@ -16,7 +16,7 @@ from benchmark.data.listing import prefix_of
 from benchmark.data.spec import DEFAULT_ROOT, DatasetSpec, check_request, dataset_names
 from benchmark.errors import UserError
 from benchmark.experiment.files import find_recipe, read_recipe
-from benchmark.files import check_writable
+from benchmark.files.disk import check_writable
 from methods.config import nearest
 from methods.registry import method_names
 

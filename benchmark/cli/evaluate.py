@@ -19,10 +19,10 @@ from benchmark.encoders.hub import CONFIG, HUB, fetched, is_model_folder, no_mod
 from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.protocols import check_further, expanded
 from benchmark.experiment.explain import validate
-from benchmark.files import check_writable
+from benchmark.files.disk import check_writable
+from benchmark.files.parse import ParseError, load_yaml, shortened
 from benchmark.machine.devices import check_device_free
 from benchmark.machine.interrupt import StopSignal
-from benchmark.parse import ParseError, load_yaml, shortened
 from methods.backbone_spec import BackboneSpec
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from benchmark.cli.run import app as run_app
 from benchmark.cli.submit import app as submit_app
 from benchmark.cli.sweep import app as sweep_app
 from benchmark.errors import UserError
+from benchmark.files.parse import shortened
 from benchmark.machine.launch import is_spokesman
-from benchmark.parse import shortened
 from benchmark.text import on_one_line
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from benchmark.errors import UserError
-from benchmark.files import writing
+from benchmark.files.disk import writing
 from methods.registry import method_names
 
 app = typer.Typer()

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from benchmark.errors import UserError
+from benchmark.files.parse import ParseError, real_number, shortened, whole_number
 from benchmark.machine.devices import check_device_name
-from benchmark.parse import ParseError, real_number, shortened, whole_number
 
 
 def words(text: str | None, option: str) -> list[str] | None:

@@ -11,7 +11,7 @@ from benchmark.analysis.calibration import Prices
 from benchmark.cost.budget import BudgetSpec, parse_budget
 from benchmark.errors import UserError
 from benchmark.experiment.explain import validate
-from benchmark.files import writing
+from benchmark.files.disk import writing
 from benchmark.records.budgets import budget_of, budget_text
 from benchmark.records.cost import find_costs
 from benchmark.records.folder import find_records

@@ -12,7 +12,7 @@ from benchmark.cli.pages import read_prices, read_results
 from benchmark.errors import UserError
 from benchmark.experiment.explain import with_settings
 from benchmark.experiment.files import find_experiment
-from benchmark.files import writing
+from benchmark.files.disk import writing
 from benchmark.text import listing
 
 if TYPE_CHECKING:

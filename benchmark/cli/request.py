@@ -14,7 +14,7 @@ from benchmark.experiment.entries import ResolvedEntry, check_sizes, resolve_ent
 from benchmark.experiment.explain import validate, with_settings
 from benchmark.experiment.files import find_experiment
 from benchmark.experiment.spec import Experiment, load_experiment
-from benchmark.files import check_writable
+from benchmark.files.disk import check_writable
 from benchmark.machine.devices import check_device_free, choose_device
 from benchmark.machine.launch import is_spokesman
 from benchmark.records.cost import COSTS

@@ -11,7 +11,7 @@ from benchmark.cli.console import plain_console
 from benchmark.cli.options import Hardware, Results, Trials
 from benchmark.cli.pages import read_prices, read_results, watch, write_pages
 from benchmark.errors import UserError
-from benchmark.files import write_atomically, writing
+from benchmark.files.disk import write_atomically, writing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

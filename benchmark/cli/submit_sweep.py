@@ -14,7 +14,7 @@ from benchmark.data.spec import check_request
 from benchmark.errors import UserError
 from benchmark.experiment.explain import with_settings
 from benchmark.experiment.files import find_experiment, shipped_sweeps
-from benchmark.files import check_writable
+from benchmark.files.disk import check_writable
 from benchmark.records.jobs import JobRecord
 from benchmark.records.study import STUDY_FILE, read_study
 from benchmark.sweep.spec import load_sweep, read_base

@@ -33,7 +33,7 @@ from benchmark.data.spec import check_request
 from benchmark.errors import Interrupted, UserError
 from benchmark.experiment.explain import with_settings
 from benchmark.experiment.files import find_experiment, shipped_experiments
-from benchmark.files import check_writable
+from benchmark.files.disk import check_writable
 from benchmark.machine.devices import choose_device
 from benchmark.machine.interrupt import StopSignal
 from benchmark.records.study import STUDY_FILE

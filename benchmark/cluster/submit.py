@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
-from benchmark.files import writing
+from benchmark.files.disk import writing
 from benchmark.machine.code import versions_here
 from benchmark.records.jobs import CANCEL, JOBS, JobRecord, attempts, job_state, read_job, write_job
 from benchmark.records.locks import folder_lock

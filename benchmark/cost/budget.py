@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import field_validator, model_validator
 
-from benchmark.parse import real_number, shortened
+from benchmark.files.parse import real_number, shortened
 from benchmark.records.budgets import CALIBRATED_BUDGETS
 from methods.config import Config, nearest
 

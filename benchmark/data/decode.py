@@ -21,7 +21,7 @@ from torchvision.transforms.v2 import functional as transforms
 from benchmark.data.bad_images import MOST_PIXELS, BadImageError, check_held, check_pixels
 from benchmark.data.structure import declared_size
 from benchmark.errors import UserError
-from benchmark.files import write_atomically, writing
+from benchmark.files.disk import write_atomically, writing
 from benchmark.text import first_line
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import json
 import zlib
 from typing import TYPE_CHECKING
 
-from benchmark.files import write_atomically
-from benchmark.parse import load_json
+from benchmark.files.disk import write_atomically
+from benchmark.files.parse import load_json
 from benchmark.text import listing
 
 if TYPE_CHECKING:

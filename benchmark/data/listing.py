@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
-from benchmark.files import read_bytes
+from benchmark.files.disk import read_bytes
 from benchmark.text import listing
 
 UNCLASSIFIED = "image"

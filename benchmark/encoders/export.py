@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
-from benchmark.files import reading, write_atomically, writing
+from benchmark.files.disk import reading, write_atomically, writing
 from benchmark.records.folder import read_record
 from methods.config import nearest
 

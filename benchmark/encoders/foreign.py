@@ -14,10 +14,10 @@ from benchmark.evaluation.evaluate import scored, spread
 from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.protocols import PROTOCOLS
 from benchmark.evaluation.subject import FrozenSubject, probe_data
-from benchmark.files import write_atomically, writing
+from benchmark.files.disk import write_atomically, writing
+from benchmark.files.parse import dump_yaml
 from benchmark.machine.devices import take_device
 from benchmark.machine.environment import describe, now
-from benchmark.parse import dump_yaml
 from benchmark.randomness import seeded
 from benchmark.records.folder import read_record, run_folder, write_record
 from benchmark.records.keys import EXTERNAL, weights_key

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.files import read_json
+from benchmark.files.disk import read_json
 
 HUB = "hf://"
 CONFIG = "config.json"

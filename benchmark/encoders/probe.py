@@ -19,7 +19,7 @@ from benchmark.errors import Interrupted, UserError
 from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.protocols import FURTHER, NotApplicableError, check_further, score
 from benchmark.evaluation.subject import Subject, probe_data
-from benchmark.files import write_atomically, writing
+from benchmark.files.disk import write_atomically, writing
 from benchmark.machine.devices import take_device
 from benchmark.machine.environment import describe, now
 from benchmark.records.folder import predictions_path, probe_path, write_probe

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from benchmark.encoders.match import weights_of
 from benchmark.errors import UserError
-from benchmark.files import read_json
+from benchmark.files.disk import read_json
 from methods.backbone_spec import BACKBONES, VIT_WIDTHS, BackboneSpec, vit_heads
 
 if TYPE_CHECKING:

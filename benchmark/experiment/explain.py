@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from benchmark.errors import UserError
-from benchmark.parse import shortened
+from benchmark.files.parse import shortened
 from methods.config import nearest
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmark import files
 from benchmark.errors import UserError
-from benchmark.parse import ParseError, load_yaml, shortened
+from benchmark.files import disk as files
+from benchmark.files.parse import ParseError, load_yaml, shortened
 from methods.config import nearest
 
 

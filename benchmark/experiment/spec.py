@@ -15,7 +15,7 @@ from benchmark.experiment.acceleration_spec import AccelerationSpec
 from benchmark.experiment.cluster_spec import ClusterSpec
 from benchmark.experiment.explain import validate
 from benchmark.experiment.files import apply_setting, find_experiment, find_recipe, read_recipe, read_yaml
-from benchmark.parse import shortened
+from benchmark.files.parse import shortened
 from methods.backbone_spec import BackboneSpec
 from methods.config import Config, Count, nearest
 from methods.registry import method_names

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
 from benchmark.records.folder import read_all, read_part
 from benchmark.records.schema import RULES_VERSION, Amount, DatasetRecord, Environment, Number, Part, Share
 

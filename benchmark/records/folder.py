@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import ValidationError
 
 from benchmark.errors import UserError
-from benchmark.files import read_json, write_atomically
-from benchmark.parse import shortened
+from benchmark.files.disk import read_json, write_atomically
+from benchmark.files.parse import shortened
 from benchmark.records.schema import SCHEMA_VERSION, Part, ProbeRecord, Record
 from benchmark.records.seal import sealed, unsealed
 from benchmark.text import on_one_line

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from benchmark.errors import UserError
-from benchmark.parse import load_json
+from benchmark.files.parse import load_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

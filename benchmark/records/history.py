@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
-from benchmark.files import read_text
-from benchmark.parse import MOST_JSON_BYTES, ParseError, load_json
+from benchmark.files.disk import read_text
+from benchmark.files.parse import MOST_JSON_BYTES, ParseError, load_json
 
 if TYPE_CHECKING:
     from pathlib import Path

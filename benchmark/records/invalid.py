@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from benchmark.files import read_yaml
+from benchmark.files.disk import read_yaml
 
 if TYPE_CHECKING:
     from benchmark.records.schema import Record

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from benchmark.errors import UserError
-from benchmark.files import write_atomically
-from benchmark.parse import load_json
+from benchmark.files.disk import write_atomically
+from benchmark.files.parse import load_json
 from benchmark.records.folder import read_part, read_record
 from benchmark.records.heartbeat import GRACE, holder
 from benchmark.records.schema import FINAL_STATUSES, Part

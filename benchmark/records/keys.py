@@ -7,7 +7,7 @@ import json
 import struct
 from typing import TYPE_CHECKING, Any
 
-from benchmark.parse import load_json
+from benchmark.files.parse import load_json
 from benchmark.records.budgets import CALIBRATED_BUDGETS
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from benchmark.files import NO_LOCKS
+from benchmark.files.disk import NO_LOCKS
 from benchmark.records.heartbeat import Claim, claim
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from benchmark.parse import MOST_JSON_BYTES
+from benchmark.files.parse import MOST_JSON_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
-from benchmark.files import read_text, reading, write_atomically, writing
+from benchmark.files.disk import read_text, reading, write_atomically, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.comparability import grouped
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
 from benchmark.records.budgets import budget_of, budget_size
 from benchmark.report import style
 

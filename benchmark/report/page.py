@@ -13,7 +13,7 @@ from benchmark.analysis.ladders import ladders
 from benchmark.analysis.probes import probes_of
 from benchmark.analysis.tables import write_leaderboard
 from benchmark.errors import UserError
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
 from benchmark.records.budgets import budget_text
 from benchmark.report import published_figure as published
 from benchmark.report import style

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.errors import UserError
-from benchmark.files import read_json
+from benchmark.files.disk import read_json
 from benchmark.records.history import read_history
 from benchmark.records.seal import HISTORY_FILE
 from benchmark.text import first_line

@@ -11,7 +11,7 @@ from benchmark.analysis.findings import COMPARISONS, comparison_name, difference
 from benchmark.analysis.published import is_imagenet100
 from benchmark.analysis.studies import Effect, Level, Pair, complete_trials, effects
 from benchmark.analysis.tables import relative
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
 from benchmark.records.study import trials_csv, value_text
 from benchmark.report import study_figures as drawing
 from benchmark.report import style

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
-from benchmark.files import read_yaml
+from benchmark.files.disk import read_yaml
 from benchmark.records.folder import find_records
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from benchmark.data.inventory import changes, keep_inventory
 from benchmark.errors import UserError
-from benchmark.files import read_yaml, write_atomically, writing
-from benchmark.parse import dump_yaml
+from benchmark.files.disk import read_yaml, write_atomically, writing
+from benchmark.files.parse import dump_yaml
 from benchmark.records.locks import folder_lock
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from benchmark.cost import step_cost
 from benchmark.cost.sources import sources
 from benchmark.cost.step_cost import clocks_agree, order, progress_at, steps_in_block, summarised, widest
 from benchmark.errors import Interrupted, UserError
-from benchmark.files import writing
+from benchmark.files.disk import writing
 from benchmark.machine.environment import now
 from benchmark.records.cost import MIN_ROUNDS, Block, EntryCost, StepCost, write_cost
 from benchmark.runs.record import cause_of

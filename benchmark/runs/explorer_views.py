@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from benchmark.data.datasets import first_images
 from benchmark.evaluation.features import evaluation_mode, extract, full_precision
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
 from benchmark.randomness import generator
 from benchmark.runs.method_views import IMAGES, without_normalisation
 from cnn_jepa.masking import MaskSpec, check_spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
 from benchmark.runs.explorer_views import write_masks
 from benchmark.runs.method_views import write_glimpse
 from benchmark.training.profile import breakdown, flops_per_step, ready_made_throughput

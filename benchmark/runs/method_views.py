@@ -19,7 +19,7 @@ from benchmark.data.views.crops import make_views
 from benchmark.errors import UserError
 from benchmark.experiment.explain import explain
 from benchmark.experiment.files import find_recipe, read_recipe
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
 from benchmark.randomness import generator
 from benchmark.training.profile import undone
 from methods.backbones import BackboneSpec, build_backbone

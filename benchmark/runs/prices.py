@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.errors import UserError
-from benchmark.files import writing
+from benchmark.files.disk import writing
 from benchmark.records.budgets import budget_of
 from benchmark.records.cost import COSTS, cost_path, find_costs, read_cost, write_cost
 from benchmark.records.folder import find_records, read_all

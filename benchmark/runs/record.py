@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmark.data.views.crops import cropped_by_reader
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
+from benchmark.files.parse import dump_yaml
 from benchmark.machine.environment import describe, now, visible_cores
-from benchmark.parse import dump_yaml
 from benchmark.records.estimates import BUSY_SHARE
 from benchmark.records.folder import read_record
 from benchmark.records.schema import Cause, KeySettings, LedgerRecord, Metrics, Record, Status, TrialMetrics

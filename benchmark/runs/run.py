@@ -17,7 +17,7 @@ from benchmark.evaluation.collapse import collapse
 from benchmark.evaluation.evaluate import images_needed, point_subject, ready, score_point
 from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.subject import probe_data
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
 from benchmark.machine.ranks import Ranks
 from benchmark.records.seal import HISTORY_FILE
 from benchmark.runs.build import build_method, build_training, make_ledger

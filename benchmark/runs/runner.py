@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from benchmark.encoders.probe import Probes, probe_run, unprobed
 from benchmark.errors import FirstFailedError, GroupLostError, Interrupted, UserError
 from benchmark.experiment.run_spec import plan_runs, priced
-from benchmark.files import write_atomically, writing
+from benchmark.files.disk import write_atomically, writing
 from benchmark.machine.devices import choose_device, has_bfloat16, take_device
 from benchmark.machine.environment import hardware, now
 from benchmark.machine.ranks import Ranks, held

@@ -15,7 +15,7 @@ from benchmark.cost.budget import Budget
 from benchmark.cost.step_cost import summarised
 from benchmark.errors import GroupLostError, Interrupted, UserError
 from benchmark.experiment.run_spec import plan_runs
-from benchmark.files import writing
+from benchmark.files.disk import writing
 from benchmark.machine.code import code_state
 from benchmark.machine.environment import describe, hardware, now
 from benchmark.machine.ranks import held

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.errors import UserError
-from benchmark.parse import dump_yaml
+from benchmark.files.parse import dump_yaml
 from benchmark.text import first_line
 from methods.config import nearest
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
 from benchmark.records.study import (
     STUDY_FILE,
     TRIALS_FILE,

@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from benchmark.errors import UserError
-from benchmark.files import writing
+from benchmark.files.disk import writing
 from benchmark.text import first_line
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from benchmark.data.inventory import changes, keep_inventory
 from benchmark.errors import UserError
 from benchmark.experiment.files import merge
-from benchmark.files import writing
+from benchmark.files.disk import writing
 from benchmark.records.locks import folder_lock
 from benchmark.runs.claim import first_difference
 from benchmark.sweep.spec import ParameterSpec

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from benchmark.errors import UserError
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
 from benchmark.text import first_line
 from methods.backbones import BackboneSpec, build_backbone
 from methods.base import Encoder, EncoderInfo

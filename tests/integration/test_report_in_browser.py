@@ -10,7 +10,7 @@ import pytest
 from made_records import make_record, store
 from studies import make_front_study, make_study
 
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
 from benchmark.records.folder import find_records
 from benchmark.records.study import find_studies
 from benchmark.report.page import write_report

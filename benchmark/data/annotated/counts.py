@@ -9,7 +9,7 @@ from benchmark.data.annotated.contract import Annotated, Item
 from benchmark.data.layouts.names import HELD_OUT, TRAIN
 from benchmark.data.layouts.rows import PATHS, SPLITS, read_rows
 from benchmark.errors import UserError
-from benchmark.files import read_json
+from benchmark.files.disk import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

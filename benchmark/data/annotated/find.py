@@ -9,7 +9,7 @@ from benchmark.data.annotated.counts import clevr, fsc147, table_of_counts
 from benchmark.data.layouts.names import HELD_OUT, TRAIN, contents, is_image, walk
 from benchmark.data.layouts.rows import TEXT_SUFFIXES
 from benchmark.errors import UserError
-from benchmark.files import reading
+from benchmark.files.disk import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

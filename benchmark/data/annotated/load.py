@@ -29,7 +29,7 @@ from benchmark.data.folder import listed_source
 from benchmark.data.listing import UNCLASSIFIED, file_listing
 from benchmark.data.spec import not_found
 from benchmark.errors import UserError
-from benchmark.files import read_bytes
+from benchmark.files.disk import read_bytes
 from benchmark.text import first_line
 
 if TYPE_CHECKING:

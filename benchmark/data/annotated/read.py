@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional as transforms
 from benchmark.data.annotations import IGNORE, Objects
 from benchmark.data.bad_images import BadImageError, check_pixels
 from benchmark.errors import UserError
-from benchmark.files import read_bytes
+from benchmark.files.disk import read_bytes
 from benchmark.text import first_line
 
 if TYPE_CHECKING:

@@ -30,8 +30,8 @@ import numpy as np
 from benchmark.data.hdf5.paths import existing_file
 from benchmark.data.splits import CHECKSUM_BYTES, build_manifest
 from benchmark.errors import UserError
-from benchmark.files import NO_LOCKS, reading
-from benchmark.parse import load_json
+from benchmark.files.disk import NO_LOCKS, reading
+from benchmark.files.parse import load_json
 from benchmark.text import first_line
 
 if TYPE_CHECKING:

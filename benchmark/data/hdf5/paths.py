@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
-from benchmark.files import writing
+from benchmark.files.disk import writing
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from benchmark.data.hdf5.format import ARRAYS, FORMAT, VERSION, open_container, 
 from benchmark.data.hdf5.paths import NOTHING_KEPT, output_paths
 from benchmark.data.splits import CHECKSUM_BYTES, checksum
 from benchmark.errors import UserError
-from benchmark.files import cannot_be_written, is_writing, writing
+from benchmark.files.disk import cannot_be_written, is_writing, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

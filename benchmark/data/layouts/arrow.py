@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
-from benchmark.files import read_bytes
-from benchmark.parse import load_json
+from benchmark.files.disk import read_bytes
+from benchmark.files.parse import load_json
 from benchmark.text import first_line
 
 if TYPE_CHECKING:

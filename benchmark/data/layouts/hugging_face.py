@@ -22,8 +22,8 @@ from benchmark.data.layouts.contract import CERTAIN, Found, Layout, Near
 from benchmark.data.layouts.names import HELD_OUT, TRAIN, by_split
 from benchmark.data.listing import Listing, Members, in_order_of_names, note_on_classes
 from benchmark.errors import UserError
-from benchmark.files import read_text
-from benchmark.parse import MOST_JSON_BYTES, load_json
+from benchmark.files.disk import read_text
+from benchmark.files.parse import MOST_JSON_BYTES, load_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

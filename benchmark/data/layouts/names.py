@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
-from benchmark.files import reading
+from benchmark.files.disk import reading
 from benchmark.text import listing
 
 if TYPE_CHECKING:

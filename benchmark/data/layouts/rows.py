@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.data.layouts.arrow import arrow_library, reading_arrow
 from benchmark.errors import UserError
-from benchmark.files import reading
+from benchmark.files.disk import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,8 +13,8 @@ from benchmark.data.layouts.contract import CERTAIN, GUESS, Found, Layout, Near
 from benchmark.data.layouts.names import by_split, is_image
 from benchmark.data.listing import Listing, Members, in_order_of_names, note_on_classes
 from benchmark.errors import UserError
-from benchmark.files import reading
-from benchmark.parse import load_json
+from benchmark.files.disk import reading
+from benchmark.files.parse import load_json
 from benchmark.text import first_line
 
 if TYPE_CHECKING:

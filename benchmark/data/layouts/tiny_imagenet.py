@@ -11,7 +11,7 @@ from benchmark.data.layouts.flat import labelled_files
 from benchmark.data.layouts.names import folders_in, left_out
 from benchmark.data.listing import Listing, file_listing
 from benchmark.errors import UserError
-from benchmark.files import reading
+from benchmark.files.disk import reading
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

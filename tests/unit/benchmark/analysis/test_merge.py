@@ -15,7 +15,7 @@ from made_records import forge
 from benchmark.analysis import merge as merging
 from benchmark.analysis.merge import merge
 from benchmark.errors import UserError
-from benchmark.files import cannot_be_written
+from benchmark.files.disk import cannot_be_written
 from benchmark.records.folder import find_records, run_files
 from benchmark.records.keys import run_key, weights_key
 from benchmark.records.schema import KeySettings

@@ -19,7 +19,7 @@ from benchmark.data.examine import examine, undecodable
 from benchmark.data.layouts.find import every_image
 from benchmark.data.listing import prefix_of
 from benchmark.data.splits import checksum
-from benchmark.files import read_bytes
+from benchmark.files.disk import read_bytes
 
 SOUND = sound_images()
 MOST_MEMORY = 500 << 20  # where sizes beyond the limit are refused; 73 MB on the machine where it was written

@@ -15,7 +15,7 @@ from benchmark.data.datasets import load_dataset
 from benchmark.data.images import FirstImages, ImagesOnDemand, ResidentImages
 from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
-from benchmark.files import read_bytes
+from benchmark.files.disk import read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

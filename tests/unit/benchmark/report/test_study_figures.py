@@ -9,7 +9,7 @@ from studies import DEPTH, STRATEGY, make_front_study, make_run, make_study, stu
 
 from benchmark.analysis.fronts import front_trials
 from benchmark.analysis.studies import effects
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
 from benchmark.records.study import EntryStudy, ParameterRange, TrialOutcome, find_studies
 from benchmark.report.page import write_report
 from benchmark.report.study_figures import (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from studies import DEPTH, make_run, make_study
 
-from benchmark.files import write_atomically
+from benchmark.files.disk import write_atomically
 from benchmark.records.folder import find_records
 from benchmark.records.study import EntryStudy, ParameterRange, TrialOutcome, find_studies
 from benchmark.report.page import write_report

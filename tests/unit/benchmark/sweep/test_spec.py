@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.parse import load_yaml
+from benchmark.files.parse import load_yaml
 from benchmark.sweep.spec import ParameterSpec, load_sweep, read_base
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.parse import (
+from benchmark.files.parse import (
     LARGEST_WHOLE,
     MOST_DEPTH,
     MOST_YAML_BYTES,
@@ -103,6 +103,14 @@ def test_depth_has_a_limit(brackets: tuple[str, str], levels: int) -> None:
         else:
             with pytest.raises(ParseError, match=r"nested more than 64 levels|longer than"):
                 load(text)
+
+
+@pytest.mark.parametrize("inside", ["1", "", "a"])
+def test_the_limit_of_depth_is_met_exactly(inside: str) -> None:
+    for load, value in ((load_json, inside.replace("a", '"a"')), (load_yaml, inside)):
+        load("[" * MOST_DEPTH + value + "]" * MOST_DEPTH)
+        with pytest.raises(ParseError, match="nested more than 64 levels"):
+            load("[" * (MOST_DEPTH + 1) + value + "]" * (MOST_DEPTH + 1))
 
 
 @_QUICK

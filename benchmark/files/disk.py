@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
-from benchmark.parse import MOST_JSON_BYTES, MOST_YAML_BYTES, ParseError, load_json, load_yaml
+from benchmark.files.parse import MOST_JSON_BYTES, MOST_YAML_BYTES, ParseError, load_json, load_yaml
 from benchmark.text import first_line
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.files import (
+from benchmark.files.disk import (
     cannot_be_written,
     check_writable,
     read_json,
@@ -18,7 +18,7 @@ from benchmark.files import (
     write_atomically,
     writing,
 )
-from benchmark.parse import load_yaml
+from benchmark.files.parse import load_yaml
 
 
 def test_a_write_error_names_path_reason_and_what_to_do(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_key_may_override_one_of_a_merged_mapping() -> None:
 
 
 def test_every_yaml_file_of_the_project_has_each_key_once() -> None:
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
     files = [path for folder in ("benchmark", "configs", "examples") for path in (root / folder).rglob("*.yaml")]
     assert len(files) > 20 and all(read_yaml(path) is not None for path in files if path.stat().st_size > 200)
 

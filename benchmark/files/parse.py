@@ -150,15 +150,16 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.composer.ComposerError(None, None, "a value that refers to itself", mark)
             values, levels = self._below[id(node)]
         else:
-            before, self._level = self._values, self._level + 1
+            own = 0 if self.check_event(yaml.ScalarEvent) else 1  # only lists and mappings are levels
+            before, self._level = self._values, self._level + own
             values, levels = 1, 0
             self._check(values, levels, mark)
             node = super().compose_node(parent, index)
-            self._level -= 1
+            self._level -= own
             children = _children(node)
-            levels = 1 + max((self._below[id(child)][1] for child in children), default=0)
+            levels = own + max((self._below[id(child)][1] for child in children), default=0)
             self._below[id(node)] = (1 + self._values - before, levels)
-        self._check(values, levels - 1, mark)
+        self._check(values, levels, mark)
         self._values += values
         return node
 

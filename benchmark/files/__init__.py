@@ -1,0 +1,1 @@
+"""Files: reading and writing them safely, and the values that their text holds."""

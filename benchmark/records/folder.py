@@ -119,12 +119,18 @@ def find_records(roots: list[Path]) -> tuple[list[tuple[Path, Record]], list[str
 
 def run_files(folder: Path) -> list[Path]:
     """The files of a run that go to other machines with it, in a stable order: neither links nor hidden ones."""
-    inside = ((path, path.relative_to(folder).parts) for path in sorted(folder.rglob("*")))
-    return [
-        path
-        for path, parts in inside
-        if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in parts)
-    ]
+    return [path for path in _visible(folder) if path.is_file() and not path.is_symlink()]
+
+
+def left_behind(folder: Path) -> list[Path]:
+    """What of a run does not go to other machines with it: links, pipes and the like, without what is hidden."""
+    return [path for path in _visible(folder) if path.is_symlink() or not (path.is_file() or path.is_dir())]
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
 
 
 def _record_files(roots: Iterable[Path]) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 Usage: python perf/refusals.py [--inputs N] [--seed N] [--before CHECKOUT]
 
-Each input is given to a command in a process of its own, which has a minute of processor time and 4 GiB of data.
+Each input is given to a command in a process of its own, which has 20 s of processor time and 4 GiB of data.
 The right outcome is a message of one line that names what is wrong, with exit code 2, and for one broken record among
 good ones that it is named and the others are read. Wrong are a traceback, an end by a signal or by the time limit, and
 silence. With `--before`, another checkout of this repository gets the same inputs. Times and peaks leave out what
@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from claims import about, claim
 from hostile import KINDS, Input
 
-TIME, MEMORY = 60, 4 * 2**30  # seconds of processor time and bytes of data that an input may take
+TIME, MEMORY = 20, 4 * 2**30  # seconds of processor time and bytes of data that an input may take
 ROOT = Path(__file__).parents[1]
 _ERROR = re.compile(r"^(error|Error|Usage|refused|left out|left behind):", re.MULTILINE)
 

@@ -96,8 +96,8 @@ def token_layout(masks: Masks, generator: torch.Generator, *, pad: bool = False)
     context block is never seen; this is a deviation.
 
     Args:
-        pad: pads several target blocks to all that is not context, so that their length is the same in every batch where
-            the number of context patches is.
+        pad: pads several target blocks to all that is not context, so that their length is the same in every batch
+            where the number of context patches is.
     """
     context_BN = masks.host.context_Bhw.flatten(1)
     keep = int(context_BN.sum(dim=1).min())

@@ -19,8 +19,8 @@ class AccelerationSpec(Config):
             launches of the optimizer and of moving averages. Graphs need shapes that do not change: for ViTs that see a
             part of the tokens, `masking.target_share` (without `block_sizes`, and with the whole grid as context) fixes
             their number, whatever the strategy; I-JEPA's target blocks are then padded to one length.
-        views: `compiled` fuses each colour operation into one kernel. Not all of them into one: their order is drawn for each
-            batch, and each order would be a program of its own.
+        views: `compiled` fuses each colour operation into one kernel. Not all of them into one: their order is drawn
+            for each batch, and each order would be a program of its own.
         sparse: `triton` gathers the sparse encoder's halos by one kernel, and sums their gradients by the same one.
     """
 

@@ -51,7 +51,7 @@ def cases(*, tiny: bool, memory: int = 0) -> list[Case]:
     """The cases in the order of their weight; `memory` is that of the card in bytes."""
     if tiny:
         small = ("backbone.width=8", "batch_size=8", "backbone.name=resnet18", "backbone.stem=small")
-        return [Case("32 px", "imagenet100", ("cnn_jepa", "simclr"), (*small, "dataset.size=32"), large=True)]
+        return [Case("32 px", "imagenet100", ("simclr",), (*small, "dataset.size=32"), large=True)]
     batch = 256 if memory >= _LARGE else 64
     full = f"224 px, batch {batch}"
     large = (f"batch_size={batch}",)

@@ -71,9 +71,9 @@ def render(machines: Sequence[Machine]) -> str:
     lines = [_INTRODUCTION]
     if not machines:
         lines += [
-            "**Not measured yet.** No CUDA device was at hand: none of this has ever run on one. What follows is the form of",
-            "the page: what each stage measures, and where its numbers will stand. Every stage has run on a CPU in a dry run,",
-            "whose numbers say nothing about a GPU and are not shown.",
+            "**Not measured yet.** No CUDA device was at hand: none of this has ever run on one. What follows is the",
+            "form of the page: what each stage measures, and where its numbers will stand. Every stage has run on a CPU in",
+            "a dry run, whose numbers say nothing about a GPU and are not shown.",
             "",
             *_overview({}),
             *_projection({}),

@@ -44,7 +44,7 @@ Each stage has a time limit and writes its results after every measurement. A st
 measurement that fails ends none of its stage's. The exit code is 1 where something failed or packages are missing.
 `DATA=FOLDER` takes an image folder of 32 px instead of generated images, `ONLY=cost,sparse` some stages, `OUT=FOLDER`
 keeps results elsewhere. `make gpu DEVICE=cpu TINY=1` is a dry run on a CPU: all stages in one process, on networks a
-few channels wide, with one method where all methods share the code.
+few channels wide, with one method where all methods share the code, nothing compiled, and none of the tests for a GPU.
 
 What is switched off until it has been measured: [`acceleration`](configuration.md#acceleration). Joules are of blocks
 of 0.2 s, and the driver's counter moves about every tenth of a second: they are rough.
@@ -72,8 +72,8 @@ def render(machines: Sequence[Machine]) -> str:
     if not machines:
         lines += [
             "**Not measured yet.** No CUDA device was at hand: none of this has ever run on one. What follows is the",
-            "form of the page: what each stage measures, and where its numbers will stand. Every stage has run on a CPU in",
-            "a dry run, whose numbers say nothing about a GPU and are not shown.",
+            "form of the page: what each stage measures, and where its numbers will stand. Every stage has run on a",
+            "CPU in a dry run, whose numbers say nothing about a GPU and are not shown.",
             "",
             *_overview({}),
             *_projection({}),

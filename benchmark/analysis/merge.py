@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.merge_costs import merge_costs
 from benchmark.errors import UserError
 from benchmark.files.disk import read_yaml, reading, temporary_path, writing
-from benchmark.records.folder import RECORD_FILE, find_records, left_behind, read_all, read_record, run_files, run_folder
+from benchmark.records.folder import (
+    RECORD_FILE,
+    find_records,
+    left_behind,
+    read_all,
+    read_record,
+    run_files,
+    run_folder,
+)
 from benchmark.records.keys import recomputed_key
 from benchmark.records.schema import FINAL_STATUSES
 from benchmark.records.signature import SIGNED, find_signed

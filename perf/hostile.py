@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
+RESULTS = "no-folder"  # where results of accepted inputs would go: a file, so that nothing is trained
 RECORDS = Path(__file__).parents[1] / "results" / "reference" / "quickstart"
 
 
@@ -52,8 +53,8 @@ def _experiment(folder: Path, **changes: Any) -> list[str]:
 
 def _text(folder: Path, text: str) -> list[str]:
     (folder / "x.yaml").write_text(text, encoding="utf-8", errors="surrogatepass")
-    (folder / "taken").write_text("")  # where results would go: nothing is trained if the input is accepted
-    return ["run", "x.yaml", "--out", "taken", "--share"]
+    (folder / RESULTS).write_text("")
+    return ["run", "x.yaml", "--out", RESULTS, "--share"]
 
 
 def _beside_good(
@@ -106,7 +107,7 @@ def _nested(chance: random.Random, number: int, folder: Path) -> Input:
             _experiment(folder)
             deep = deep[: 60_000 // 2] if depth > 2_000 else deep  # what a command line may hold
             return Input(
-                ["run", "x.yaml", "--out", "taken", "--share", "--set", f"{chance.choice(['seeds', 'name'])}={deep}"]
+                ["run", "x.yaml", "--out", RESULTS, "--share", "--set", f"{chance.choice(['seeds', 'name'])}={deep}"]
             )
     key = chance.choice(["config", "dataset.notes", "metrics.extra", "seed"])
     return _beside_good(chance, folder, lambda data: _changed(data, key, deep))
@@ -124,7 +125,7 @@ def _numbers(chance: random.Random, number: int, folder: Path) -> Input:
         ["seeds", "batch_size", "budget.steps", "budget.epochs", "dataset.shapes_train", "dataset.size"]
     )
     _experiment(folder)
-    return Input(["run", "x.yaml", "--out", "taken", "--share", "--set", f"{key}={big}"])
+    return Input(["run", "x.yaml", "--out", RESULTS, "--share", "--set", f"{key}={big}"])
 
 
 def _unprintable(chance: random.Random, number: int, folder: Path) -> Input:
@@ -145,7 +146,7 @@ def _long_names(chance: random.Random, number: int, folder: Path) -> Input:
             return Input(_experiment(folder, entries=[{"method": "simclr", "name": name}]))
         case 2:
             _experiment(folder)
-            return Input(["run", "x.yaml", "--share", "--out", f"taken/{name}"])
+            return Input(["run", "x.yaml", "--share", "--out", f"{RESULTS}/{name}"])
         case 3:
             return Input([*_experiment(folder), chance.choice(["--methods", "--device", "--budget", "--data"]), name])
     return Input([chance.choice(["run", "report", "sweep", "leaderboard"]), name])
@@ -182,7 +183,7 @@ def _declared(chance: random.Random, number: int, folder: Path) -> Input:
             return Input([*_experiment(folder), "--data", "images"])
     key = chance.choice(["dataset.shapes_train", "dataset.shapes_test", "dataset.size"])
     _experiment(folder)
-    return Input(["run", "x.yaml", "--out", "taken", "--share", "--set", f"{key}={count}"])
+    return Input(["run", "x.yaml", "--out", RESULTS, "--share", "--set", f"{key}={count}"])
 
 
 def _hdf5(path: Path) -> None:

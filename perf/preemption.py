@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 from claims import about, claim, skip
-from slurm_runs import CLUSTER, EXPERIMENT, bench, slurm_cluster, wait, why_not
+from slurm_runs import CLUSTER, EXPERIMENT, bench, running, slurm_cluster, wait, why_not
 
 from benchmark.records.folder import find_records
 from benchmark.records.jobs import attempts, find_jobs, job_state
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from benchmark.records.schema import LedgerRecord, Record
 
 SIGNALS = ("USR1", "USR2", "TERM")
-PAUSE = 12.0  # seconds at most between two preemptions: an attempt needs about half of that until its first step
-LIMIT = ("--set", "cluster.time=60", "--set", "cluster.notice=40")  # Slurm's shortest limit is a minute
+PAUSE = 20.0  # seconds at most between two preemptions, so that they come at any moment of an attempt
+LIMIT = ("--set", "cluster.time=60", "--set", "cluster.notice=15")  # Slurm's shortest limit is a minute
 
 
 def main() -> None:
@@ -92,17 +92,20 @@ def measure(folder: Path, preemptions: int, seed: int, steps: int) -> list[str]:
     return problems + (["the run with a time limit took one job: --steps is too small"] if jobs < 2 else [])
 
 
-def preempt(out: Path, count: int, draws: random.Random) -> list[str]:
+def preempt(out: Path, count: int, draws: random.Random, pause: float = PAUSE) -> list[str]:
     """Hits running jobs at random moments; what was done to them. Fewer than `count` where all have ended before."""
     hits: list[str] = []
     while len(hits) < count:
-        moment = time.monotonic() + draws.uniform(0.0, PAUSE)
+        moment = time.monotonic() + draws.uniform(0.0, pause)
         wait(out, lambda states: time.monotonic() >= moment)  # noqa: B023
         way = draws.choice(("requeue", *SIGNALS))
-        states = wait(out, lambda states: ended(states) or bool(running(states)))
-        if ended(states):
+        jobs: list[str] = []
+        while not jobs and not ended(wait(out, lambda states: True)):
+            jobs = running()
+            time.sleep(0.2)
+        if not jobs:
             break
-        job = draws.choice(running(states))
+        job = draws.choice(jobs)
         command = ["scontrol", "requeue"] if way == "requeue" else ["scancel", "--signal", way]
         if not subprocess.run([*command, job], capture_output=True, check=False).returncode:
             hits.append(way)
@@ -111,14 +114,6 @@ def preempt(out: Path, count: int, draws: random.Random) -> list[str]:
 
 def ended(states: Sequence[JobState]) -> bool:
     return all(state.state == "done" for state in states)
-
-
-def running(states: Sequence[JobState]) -> list[str]:
-    """The ids of jobs that Slurm calls running, whether their run has begun or not."""
-    listed = subprocess.run(
-        ["squeue", "--noheader", "--states", "RUNNING", "--format", "%i"], capture_output=True, text=True, check=False
-    ).stdout.split()
-    return sorted({state.job.id for state in states} & set(listed))
 
 
 def compare(whole: Path, out: Path) -> list[tuple[tuple[str, int, LedgerRecord], list[str]]]:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from benchmark.records.jobs import JobState, find_jobs, job_state
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from slurm_cluster import slurm_cluster, why_not
+from slurm_cluster import hurry, running, slurm_cluster, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CLUSTER", "EXPERIMENT", "bench", "slurm_cluster", "wait", "why_not"]
+__all__ = ["CLUSTER", "EXPERIMENT", "bench", "running", "slurm_cluster", "wait", "why_not"]
 ENTRIES: list[dict[str, Any]] = [
     {"method": "cnn_jepa"},
     {"method": "byol", "overrides": {"projector_hidden": 32, "predictor_hidden": 32, "output_dim": 16}},
@@ -55,8 +55,6 @@ def wait(out: Path, until: Callable[[list[JobState]], bool], patience: float = 1
         for state in states:
             if state.state == "failed":
                 raise SystemExit(f"{state.job.name}: {state.reason}\n{state.log.read_text()}")
-            if state.state == "waiting":  # Slurm lets a requeued job wait for two minutes
-                hurry = ["scontrol", "update", f"jobid={state.job.id}", "StartTime=now"]
-                subprocess.run(hurry, capture_output=True, check=False)
+        hurry()
         time.sleep(0.5)
     raise SystemExit(f"still {[(state.job.name, state.state) for state in states]}")

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from unittest.mock import patch
@@ -76,6 +77,26 @@ def slurm_cluster(folder: Path) -> Iterator[None]:
         yield from _served(folder)
 
 
+def hurry() -> None:
+    """Starts requeued jobs, which Slurm lets wait for two minutes.
+
+    Not at once: for a second a node takes the job for the one that it has just ended, and the job fails.
+    """
+    listed = _output("squeue", "--noheader", "--array", "--states", "PENDING", "--format", "%i %V")
+    for job, since in map(str.split, listed.splitlines()):
+        if datetime.now() - datetime.fromisoformat(since) > timedelta(seconds=3):
+            _output("scontrol", "update", f"jobid={job}", "StartTime=now")
+
+
+def running() -> list[str]:
+    """The ids of the jobs that Slurm calls running, whether their processes have begun or not."""
+    return sorted(_output("squeue", "--noheader", "--states", "RUNNING", "--format", "%i").split())
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
 def _served(folder: Path) -> Iterator[None]:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     commands = (["slurmctld", "-D"], ["slurmd", "-D", "-N", "n1"], ["slurmd", "-D", "-N", "n2"])
@@ -98,10 +119,7 @@ def _served(folder: Path) -> Iterator[None]:
 def _wait_until_idle(folder: Path) -> None:
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        done = subprocess.run(
-            ["sinfo", "--noheader", "--Node", "--format", "%T"], capture_output=True, text=True, check=False
-        )
-        if done.stdout.split() == ["idle", "idle"]:
+        if _output("sinfo", "--noheader", "--Node", "--format", "%T").split() == ["idle", "idle"]:
             return
         time.sleep(0.3)
     raise RuntimeError(f"Slurm did not start:\n{(folder / 'slurmctld.log').read_text()}")
@@ -111,8 +129,7 @@ def _wait_until_empty() -> None:
     """Waits until no job is left, whose processes would outlive the daemons."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        done = subprocess.run(["squeue", "--noheader"], capture_output=True, text=True, check=False)
-        if not done.stdout.strip():
+        if not _output("squeue", "--noheader").strip():
             return
         time.sleep(0.3)
 

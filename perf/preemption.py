@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 from claims import about, claim, skip
-from slurm_runs import CLUSTER, EXPERIMENT, bench, running, slurm_cluster, wait, why_not
+from slurm_runs import CLUSTER, EXPERIMENT, bench, listed, slurm_cluster, wait, why_not
 
 from benchmark.records.folder import find_records
 from benchmark.records.jobs import attempts, find_jobs, job_state
@@ -60,11 +60,11 @@ def measure(folder: Path, preemptions: int, seed: int, steps: int) -> list[str]:
     """Trains all runs both ways on the Slurm of this process, and reports; what differs, in words."""
     config, whole, parts = folder / "tiny.yaml", folder / "whole", folder / "parts"
     config.write_text(yaml.safe_dump({**EXPERIMENT, "budget": {"steps": steps}}), encoding="utf-8")
-    bench("run", config, "--seeds", "0,1", "--out", whole, "--quiet")
+    bench("run", config, "--seeds", "0,1", "--out", whole, "--share", "--quiet")
     bench("submit", config, "--seeds", "0,1", "--out", parts, *CLUSTER, "--set", "cluster.time=1h")
     hits = preempt(parts, preemptions, random.Random(seed))
     wait(parts, lambda states: all(state.state == "done" for state in states))
-    bench("run", config, "--seeds", "2", "--methods", "simclr", "--out", whole, "--quiet")
+    bench("run", config, "--seeds", "2", "--methods", "simclr", "--out", whole, "--share", "--quiet")
     limited = folder / "limited"
     bench("submit", config, "--seeds", "2", "--methods", "simclr", "--out", limited, *CLUSTER, *LIMIT)
     wait(limited, lambda states: all(state.state == "done" for state in states))
@@ -93,23 +93,43 @@ def measure(folder: Path, preemptions: int, seed: int, steps: int) -> list[str]:
 
 
 def preempt(out: Path, count: int, draws: random.Random, pause: float = PAUSE) -> list[str]:
-    """Hits running jobs at random moments; what was done to them. Fewer than `count` where all have ended before."""
+    """Hits running jobs at random moments, every other time one that trains; what was done to them.
+
+    Fewer than `count` where all have ended before.
+    """
     hits: list[str] = []
     while len(hits) < count:
         moment = time.monotonic() + draws.uniform(0.0, pause)
-        wait(out, lambda states: time.monotonic() >= moment)  # noqa: B023
-        way = draws.choice(("requeue", *SIGNALS))
+        way, candidates = draws.choice(("requeue", *SIGNALS)), (running, training)[len(hits) % 2]
         jobs: list[str] = []
-        while not jobs and not ended(wait(out, lambda states: True)):
-            jobs = running()
-            time.sleep(0.2)
-        if not jobs:
+
+        def ready(states: list[JobState]) -> bool:
+            nonlocal jobs
+            jobs = candidates(states) if time.monotonic() >= moment else []  # noqa: B023
+            return bool(jobs) or ended(states)
+
+        if ended(wait(out, ready)):
             break
-        job = draws.choice(jobs)
         command = ["scontrol", "requeue"] if way == "requeue" else ["scancel", "--signal", way]
-        if not subprocess.run([*command, job], capture_output=True, check=False).returncode:
+        if not subprocess.run([*command, draws.choice(jobs)], capture_output=True, check=False).returncode:
             hits.append(way)
     return hits
+
+
+def running(states: Sequence[JobState]) -> list[str]:
+    """The ids of the jobs that Slurm calls running, whether their processes have begun or not."""
+    return sorted({state.job.id for state in states} & set(listed("--states", "RUNNING")))
+
+
+def training(states: Sequence[JobState]) -> list[str]:
+    """The ids of the jobs whose present attempt has begun to train."""
+    found = []
+    for state in states:
+        report = state.folder / "progress.json"
+        if state.state == "running" and state.reason == "training":
+            begun = attempts(state.folder)[-1]["at"]
+            found += [state.job.id] * (report.stat().st_mtime > begun)
+    return found
 
 
 def ended(states: Sequence[JobState]) -> bool:

@@ -88,9 +88,9 @@ def hurry() -> None:
             _output("scontrol", "update", f"jobid={job}", "StartTime=now")
 
 
-def running() -> list[str]:
-    """The ids of the jobs that Slurm calls running, whether their processes have begun or not."""
-    return sorted(_output("squeue", "--noheader", "--states", "RUNNING", "--format", "%i").split())
+def listed(*options: str) -> list[str]:
+    """The ids of jobs that `squeue` lists."""
+    return _output("squeue", "--noheader", "--array", "--format", "%i", *options).split()
 
 
 def _output(*command: str) -> str:

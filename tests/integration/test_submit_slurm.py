@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from slurm_cluster import hurry, slurm_cluster, why_not
+from slurm_cluster import hurry, listed, slurm_cluster, why_not
 
 from benchmark.machine.locks import FOLDER_VARIABLE
 from benchmark.records.cost import find_costs
@@ -190,7 +190,7 @@ def test_a_folder_that_is_gone_from_the_nodes_is_said_once(slurm: None, bench: A
     job = job_state(folder).job.id
     subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], check=True)
     end = time.monotonic() + 60
-    while job in subprocess.run(["squeue", "-h", "-o", "%i"], capture_output=True, text=True, check=True).stdout:
+    while job in listed():
         assert time.monotonic() < end
         time.sleep(0.2)
     logs.unlink()

@@ -125,18 +125,14 @@ def test_a_sweep_of_six_trials_and_costs_on_a_node_of_each_kind(slurm: None, ben
     assert [trial.state for trial in study.trials] == ["complete"] * 6
     assert "trials: 6 complete" in bench("status", out)[1]
 
-    # The two nodes are one machine, whose device one measurement takes at a time: they keep their locks apart.
-    apart = f"cluster.setup=['export {FOLDER_VARIABLE}={tmp_path}/$SLURMD_NODENAME']"
+    # The two nodes are one machine: each keeps its own locks, and one calls itself a machine with two threads.
+    apart = f"export {FOLDER_VARIABLE}={tmp_path}/$SLURMD_NODENAME OMP_NUM_THREADS=${{SLURMD_NODENAME#n}}"
     costs = tmp_path / "costs"
-    arguments = ("submit", config, "--cost", "--methods", "simclr", "--out", costs, *_CLUSTER)
-    code, printed = bench(*arguments, "--set", "cluster.measured=[old,new]", "--set", apart)
+    arguments = ("submit", config, "--cost", "--methods", "simclr", "--out", costs, *_CLUSTER[:4])
+    code, printed = bench(*arguments, "--set", "cluster.measured=[old,new]", "--set", f"cluster.setup=['{apart}']")
     assert code == 0 and "2 of 2 jobs submitted" in printed, printed
-    _wait(costs, _is_done)
-    assert [state.job.name for state in map(job_state, find_jobs([costs]))] == [
-        "step costs on new",
-        "step costs on old",
-    ]
-    assert [cost.entries[0].entry for _, cost in find_costs([costs])[0]] == ["simclr"]
+    assert [state.job.name for state in _wait(costs, _is_done)] == ["step costs on new", "step costs on old"]
+    assert sorted(cost.hardware.name.split("-thread")[0][-1] for _, cost in find_costs([costs])[0]) == ["1", "2"]
 
 
 def test_what_fails_on_a_node_says_why_and_is_submitted_again(slurm: None, bench: Any, tmp_path: Path) -> None:

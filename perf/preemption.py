@@ -61,6 +61,7 @@ def main() -> None:
 def measure(folder: Path, preemptions: int, seed: int, steps: int) -> list[str]:
     """Trains all runs both ways on the Slurm of this process, and reports; what differs, in words."""
     config, whole, parts = folder / "tiny.yaml", folder / "whole", folder / "parts"
+    since = time.time()
     config.write_text(yaml.safe_dump({**EXPERIMENT, "budget": {"steps": steps}}), encoding="utf-8")
     bench("run", config, "--seeds", "0,1", "--out", whole, "--share", "--quiet")
     bench("submit", config, "--seeds", "0,1", "--out", parts, *CLUSTER, "--set", "cluster.time=1h")
@@ -74,7 +75,7 @@ def measure(folder: Path, preemptions: int, seed: int, steps: int) -> list[str]:
 
     rows, problems = [], []
     for out in (parts, limited):
-        for row, wrong in compare(whole, out):
+        for row, wrong in compare(whole, out, since):
             rows.append(row)
             problems += wrong
     about(f"{steps} steps a run, {len(hits)} preemptions ({', '.join(hits)}), seed {seed}")
@@ -145,8 +146,12 @@ def ended(states: Sequence[JobState]) -> bool:
     return all(state.state == "done" for state in states)
 
 
-def compare(whole: Path, out: Path) -> list[tuple[tuple[str, int, LedgerRecord], list[str]]]:
-    """For each job the run's name, how often it began, its ledger, and what is wrong with it."""
+def compare(whole: Path, out: Path, since: float) -> list[tuple[tuple[str, int, LedgerRecord], list[str]]]:
+    """For each job the run's name, how often it began, its ledger, and what is wrong with it.
+
+    Args:
+        since: when the jobs were first submitted, in seconds since the epoch.
+    """
     undisturbed = {record.key: (path.parent, record) for path, record in find_records([whole])[0]}
     found: dict[str, list[tuple[Path, Record]]] = {}
     for path, record in find_records([out])[0]:
@@ -158,7 +163,7 @@ def compare(whole: Path, out: Path) -> list[tuple[tuple[str, int, LedgerRecord],
             raise SystemExit(f"{name}: {len(found.get(key, ()))} records")
         (folder, record), (other, wanted) = found[key][0], undisturbed[key]
         assert record.ledger is not None and wanted.ledger is not None
-        wrong = [f"{name}: {what}" for what in _differences(record, wanted, state)]
+        wrong = [f"{name}: {what}" for what in _differences(record, wanted, state, since)]
         wrong += [
             f"{name}: {file} differs"
             for file in ("history.jsonl", "encoder.safetensors")
@@ -170,7 +175,7 @@ def compare(whole: Path, out: Path) -> list[tuple[tuple[str, int, LedgerRecord],
     return rows
 
 
-def _differences(record: Record, wanted: Record, state: JobState) -> list[str]:
+def _differences(record: Record, wanted: Record, state: JobState, since: float) -> list[str]:
     """What is wrong with a record, its ledger, and the attempts at it."""
     ledger, other = record.ledger, wanted.ledger
     assert ledger is not None and other is not None
@@ -183,11 +188,9 @@ def _differences(record: Record, wanted: Record, state: JobState) -> list[str]:
         f"it has {ledger.steps} steps": (ledger.steps, ledger.samples) == (other.steps, other.samples),
         "its phases do not sum to its total": abs(sum(phases.values()) - ledger.total_time) < 1e-6,
         "its training is not that of its phases": phases["training"] == ledger.training_time,
-        "its total exceeds the time that its attempts took": ledger.total_time <= lines[-1]["at"] - lines[0]["at"],
+        "its total exceeds the time since it was submitted": ledger.total_time <= lines[-1]["at"] - since,
         "its evaluation points are out of order": marks == sorted(marks) and len(marks) == 4,
-        f"it resumed {ledger.resumed} times by the ledger, {resumed} times by the log": ledger.resumed
-        == resumed
-        < state.attempts,
+        f"it resumed {ledger.resumed} times, {resumed} times by its log": ledger.resumed == resumed,
     }
     return [what for what, holds in checks.items() if not holds]
 

@@ -89,6 +89,7 @@ def test_runs_that_are_preempted_and_cancelled_equal_undisturbed_ones(
     assert "#SBATCH --time=30\n" in script and "#SBATCH --signal=USR2@120\n" in script
     assert not find_jobs([parts])
 
+    since = time.time()
     code, printed = bench("submit", *arguments, *_CLUSTER)
     assert code == 0 and f"2 of 2 jobs submitted; bench status {shlex.quote(str(parts / 'tiny'))} shows" in printed, (
         printed
@@ -106,7 +107,7 @@ def test_runs_that_are_preempted_and_cancelled_equal_undisturbed_ones(
     code, printed = bench("status", parts)
     assert code == 0 and "2 of 2 jobs done" in printed
     assert "nothing to submit" in bench("submit", *arguments, *_CLUSTER)[1]
-    compared = preemption.compare(whole, parts)
+    compared = preemption.compare(whole, parts, since)
     assert [wrong for _, wrong in compared] == [[], []]
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 from claims import about, claim, skip
-from slurm_runs import CLUSTER, EXPERIMENT, bench, listed, slurm_cluster, wait, why_not
+from slurm_runs import CLUSTER, EXPERIMENT, begun, bench, slurm_cluster, wait, why_not
 
 from benchmark.records.folder import find_records
 from benchmark.records.jobs import attempts, find_jobs, job_state
@@ -80,15 +80,15 @@ def measure(folder: Path, preemptions: int, seed: int, steps: int) -> list[str]:
             problems += wrong
     about(f"{steps} steps a run, {len(hits)} preemptions ({', '.join(hits)}), seed {seed}")
     print(f"{'run':<34}{'attempts':>9}{'resumed':>9}{'training':>10}{'total':>9}")
-    for name, begun, ledger in rows:
-        print(f"{name:<34}{begun:>9}{ledger.resumed:>9}{ledger.training_time:>8.1f} s{ledger.total_time:>7.1f} s")
+    for name, count, ledger in rows:
+        print(f"{name:<34}{count:>9}{ledger.resumed:>9}{ledger.training_time:>8.1f} s{ledger.total_time:>7.1f} s")
     disturbed, (_, jobs, _) = rows[:-1], rows[-1]
     claim(
         "runs, preempted at random, that equal undisturbed ones",
         len(rows) - len({problem.partition(":")[0] for problem in problems}),
         "runs",
         at_least=len(rows),
-        detail=f"{len(hits)} preemptions, {sum(begun for _, begun, _ in disturbed)} attempts at {len(disturbed)} runs",
+        detail=f"{len(hits)} preemptions, {sum(count for _, count, _ in disturbed)} attempts at {len(disturbed)} runs",
     )
     claim("jobs of a run that takes longer than its time limit", jobs, "jobs", at_least=2, detail="a minute each")
     if len(hits) < preemptions:
@@ -107,28 +107,31 @@ def preempt(out: Path, count: int, draws: random.Random, pause: float = PAUSE) -
 
     Fewer than `count` where all have ended before.
     """
-    hits: list[str] = []
+    hits: dict[tuple[str, str], str] = {}  # by the job, and when it was started: none is hit twice
     while len(hits) < count:
         moment = time.monotonic() + draws.uniform(0.0, pause)
         way, candidates = draws.choice(("requeue", *SIGNALS)), (running, training)[len(hits) % 2]
-        jobs: list[str] = []
+        jobs: list[tuple[str, str]] = []
 
         def ready(states: list[JobState]) -> bool:
             nonlocal jobs
-            jobs = candidates(states) if time.monotonic() >= moment else []  # noqa: B023
+            if time.monotonic() >= moment:  # noqa: B023
+                chosen = candidates(states)  # noqa: B023
+                jobs = sorted(start for start in begun().items() if start[0] in chosen and start not in hits)
             return bool(jobs) or ended(states)
 
         if ended(wait(out, ready)):
             break
         command = ["scontrol", "requeue"] if way == "requeue" else ["scancel", "--signal", way]
-        if not subprocess.run([*command, draws.choice(jobs)], capture_output=True, check=False).returncode:
-            hits.append(way)
-    return hits
+        start = draws.choice(jobs)
+        if not subprocess.run([*command, start[0]], capture_output=True, check=False).returncode:
+            hits[start] = way
+    return list(hits.values())
 
 
 def running(states: Sequence[JobState]) -> list[str]:
-    """The ids of the jobs that Slurm calls running, whether their processes have begun or not."""
-    return sorted({state.job.id for state in states} & set(listed("--states", "RUNNING")))
+    """The ids of all jobs: of those that Slurm calls running, the processes may not have begun."""
+    return [state.job.id for state in states]
 
 
 def training(states: Sequence[JobState]) -> list[str]:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from benchmark.records.jobs import JobState, find_jobs, job_state
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from slurm_cluster import hurry, listed, slurm_cluster, why_not
+from slurm_cluster import begun, hurry, slurm_cluster, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CLUSTER", "EXPERIMENT", "bench", "listed", "slurm_cluster", "wait", "why_not"]
+__all__ = ["CLUSTER", "EXPERIMENT", "begun", "bench", "slurm_cluster", "wait", "why_not"]
 ENTRIES: list[dict[str, Any]] = [
     {"method": "cnn_jepa"},
     {"method": "byol", "overrides": {"projector_hidden": 32, "predictor_hidden": 32, "output_dim": 16}},

@@ -93,6 +93,12 @@ def listed(*options: str) -> list[str]:
     return _output("squeue", "--noheader", "--array", "--format", "%i", *options).split()
 
 
+def begun() -> dict[str, str]:
+    """When each running job was started, the last time that it was; by id."""
+    lines = _output("squeue", "--noheader", "--array", "--states", "RUNNING", "--format", "%i %S").splitlines()
+    return dict(map(str.split, lines))
+
+
 def _output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 

@@ -71,7 +71,6 @@ def _job(config: Path, out: Path) -> dict[str, float]:
     setup = f"cluster.setup=[{note}, \"trap '{note}' EXIT\"]"
     start = time.time()
     bench("submit", config, "--methods", "simclr", "--out", out, *CLUSTER, "--set", setup)
-    submitted = time.time()
     wait(out, lambda states: all(state.state == "done" for state in states))
     while len(times.read_text().split()) < 2:  # the batch script ends after its run
         time.sleep(0.1)
@@ -83,8 +82,7 @@ def _job(config: Path, out: Path) -> dict[str, float]:
     run_began = run_ended - record.ledger.total_time
     first_step = run_began + _before_first_step(record.ledger)
     return {
-        "submit": submitted - start,
-        "queue": began - submitted,
+        "submit": began - start,
         "launch": first - began,
         "start": run_began - first,
         "set-up": first_step - run_began,
@@ -116,9 +114,9 @@ def _report(part: dict[str, float], repeats: int) -> None:
         "time from `bench submit` to the first step",
         part["first step"],
         "s",
-        detail=f"the command {part['submit']:.1f} s; Slurm's queue {part['queue']:.1f} s; srun, submitit and imports "
-        f"{part['launch']:.1f} s; bench's start, imports, reading data and the claim {part['start']:.1f} s; set-up and "
-        f"warm-up {part['set-up']:.1f} s",
+        detail=f"until Slurm starts the job {part['submit']:.1f} s; srun, submitit and imports {part['launch']:.1f} s; "
+        f"bench's start, imports, reading data and the claim {part['start']:.1f} s; set-up and warm-up "
+        f"{part['set-up']:.1f} s",
     )
     claim("`bench run` of the same run, against its process in a job", part["run"] / part["bench"], "x",
           detail=f"{part['run']:.1f} s and {part['bench']:.1f} s")  # fmt: skip

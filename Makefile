@@ -45,7 +45,8 @@ docs: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	# Python compiles what is imported; compiling all that torch brings takes a minute.
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[dev$(EXTRAS:%=,%)]"
 	# The oracle of the parity tests; it pins an old torch, so that it comes without what it asks for.
 	$(BIN)/python -m pip install --quiet --no-deps solo-learn==1.0.2
 	touch $(READY)

@@ -88,12 +88,16 @@ class TokenLayout:
         return TokenLayout(context, targets, self.valid_BMT[start:stop], count)
 
 
-def token_layout(masks: Masks, generator: torch.Generator) -> TokenLayout:
+def token_layout(masks: Masks, generator: torch.Generator, *, pad: bool = False) -> TokenLayout:
     """Turns masks into indices, on the CPU.
 
     Images have different numbers of visible patches, and a batch needs one: all are cut to the smallest. Which patches
     an image loses is drawn at random. The published code drops the last ones in raster order, so that the bottom of the
     context block is never seen; this is a deviation.
+
+    Args:
+        pad: pads several target blocks to all that is not context, so that their length is the same in every batch
+            where the number of context patches is.
     """
     context_BN = masks.host.context_Bhw.flatten(1)
     keep = int(context_BN.sum(dim=1).min())
@@ -101,11 +105,14 @@ def token_layout(masks: Masks, generator: torch.Generator) -> TokenLayout:
     context_BK = noise_BN.topk(keep, dim=1, largest=False).indices.sort(dim=1).values
     targets_BMN = masks.host.targets_BMhw.flatten(2)
     counts_BM = targets_BMN.sum(dim=2)
-    longest = int(counts_BM.max())
+    padded = pad and counts_BM.shape[1] > 1
+    longest = context_BN.shape[1] - keep if padded else int(counts_BM.max())
     # A stable sort puts a block's own patches first, in raster order.
     order_BMN = targets_BMN.sort(dim=2, descending=True, stable=True).indices
     valid_BMT = torch.arange(longest) < counts_BM.unsqueeze(-1)
-    return TokenLayout(context_BK, order_BMN[..., :longest], None if bool(valid_BMT.all()) else valid_BMT)
+    return TokenLayout(
+        context_BK, order_BMN[..., :longest], None if not padded and bool(valid_BMT.all()) else valid_BMT
+    )
 
 
 def _at(features_BND: Tensor, patches: Tensor) -> Tensor:
@@ -115,7 +122,11 @@ def _at(features_BND: Tensor, patches: Tensor) -> Tensor:
 
 
 class IJEPA(Method[IJEPAConfig]):
-    """I-JEPA (section 3): context encoder on visible patches, EMA target encoder on all, predictor for each block."""
+    """I-JEPA (section 3): context encoder on visible patches, EMA target encoder on all, predictor for each block.
+
+    Attributes:
+        pad_targets: target blocks have one length in all batches (`token_layout`), as CUDA graphs need it.
+    """
 
     name = "ijepa"
     display_name = "I-JEPA"
@@ -125,6 +136,7 @@ class IJEPA(Method[IJEPAConfig]):
     fixed_view_size = True
     cost_varies = True
     backbone_kinds = ("vit",)
+    pad_targets = False
 
     def __init__(self, config: IJEPAConfig, backbone: Backbone, task: Task) -> None:
         super().__init__(config, backbone, task)
@@ -163,7 +175,7 @@ class IJEPA(Method[IJEPAConfig]):
     def loss(self, batch: Batch, step: Step) -> LossOutput:
         """Mean over all target patches of all blocks; blocks that overlap count each (section 3, "Loss")."""
         images = batch.views[0]
-        layout = token_layout(self._masks(batch, step), step.generator)
+        layout = token_layout(self._masks(batch, step), step.generator, pad=self.pad_targets)
         return self.masked_loss(images, layout.slice(step.start, step.start + len(images)).to(images.device))
 
     def _masks(self, batch: Batch, step: Step) -> Masks:

@@ -1,7 +1,8 @@
 """Where a step would make the host wait for a GPU, found on a CPU; on a GPU torch itself says so.
 
 Tensors that would be on the GPU (`on_device`) pass that on to whatever is computed from them. A wait is a value of such
-a tensor that the host reads, a shape that depends on one, or a transfer that is not `non_blocking`.
+a tensor that the host reads, a shape that depends on one, or a transfer that is not `non_blocking` (`torch.tensor` with
+a device is one, too).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _READS = {
     *("item", "tolist", "numpy", "cpu", "nonzero", "masked_select", "unique", "equal", "allclose", "is_nonzero"),
     *("__bool__", "__float__", "__int__", "__index__", "bincount", "argwhere"),
 }
+_MADE = ("tensor", "as_tensor")  # on the CPU, and sent from there
 _READING_OPERATIONS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "is_nonzero", "equal")
 
 
@@ -48,6 +50,8 @@ class HostWaits(TorchFunctionMode):
         if name in ("to", "cuda") and not there and _is_blocking(args[1:], kwargs):
             self.found.append("a transfer that is not non_blocking")
             there = True
+        if name in _MADE and isinstance(kwargs.get("device"), torch.device) and not there:
+            self.found.append(f"{name}, which sends values and waits")
         # Sent there, or made there.
         named = [*(args[1:] if name in ("to", "cuda") else ()), kwargs.get("device")]
         there = there or any(isinstance(each, torch.device) for each in named)

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 from benchmark.analysis.merge_costs import merge_costs
 from benchmark.errors import UserError
 from benchmark.files.disk import read_yaml, reading, temporary_path, writing
-from benchmark.records.folder import RECORD_FILE, find_records, read_all, read_record, run_files, run_folder
+from benchmark.records.folder import (
+    RECORD_FILE,
+    find_records,
+    left_behind,
+    read_all,
+    read_record,
+    run_files,
+    run_folder,
+)
 from benchmark.records.keys import recomputed_key
 from benchmark.records.schema import FINAL_STATUSES
 from benchmark.records.signature import SIGNED, find_signed
@@ -35,6 +43,7 @@ class Merged:
         taken: folders that were copied.
         there: records that were in the folder already, or appear twice and are equal.
         refused: a line about each that was left out.
+        left_behind: links and the like in the folders that were copied.
         costs: how many step-cost records were copied.
         unverifiable: how many of `taken` and `there` lack something that their key was made from.
         signed: who has signed each folder that is signed.
@@ -44,6 +53,7 @@ class Merged:
     there: int = 0
     costs: int = 0
     refused: list[str] = field(default_factory=list)
+    left_behind: list[Path] = field(default_factory=list)
     unverifiable: int = 0
     signed: dict[Path, str] = field(default_factory=dict)
 
@@ -150,6 +160,7 @@ def _take(path: Path, record: Record, out: Path, merged: Merged) -> str | None:
         except _UnreadableError as error:
             return str(error)
         merged.taken.append(place)
+        merged.left_behind += left_behind(path.parent)
     return None
 
 

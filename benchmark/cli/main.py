@@ -25,7 +25,7 @@ from benchmark.cli.run import app as run_app
 from benchmark.cli.submit import app as submit_app
 from benchmark.cli.sweep import app as sweep_app
 from benchmark.errors import UserError
-from benchmark.files.parse import shortened
+from benchmark.files.parse import short_words, shortened
 from benchmark.machine.launch import is_spokesman
 from benchmark.text import on_one_line
 
@@ -33,17 +33,23 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
+_UsageError: Any = typer.BadParameter.__base__  # typer exports its subclass alone
+
+
 class _Bench(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Runs a subcommand; a user's mistake ends it with a line and exit code 2, Ctrl-C with 130."""
         try:
             return super().invoke(ctx)
+        except _UsageError as error:
+            error.message = short_words(error.message)
+            raise
         except UserError as error:
             if ctx.params["debug"]:
                 raise
             if not is_spokesman():
                 sys.exit(0)  # the first process prints the message and sets the exit code
-            typer.secho(f"error: {error}", err=True, fg="red")
+            typer.secho(f"error: {short_words(str(error))}", err=True, fg="red")
             sys.exit(2)
         except OSError as error:  # the first look at any path may find this
             if error.errno != errno.ENAMETOOLONG or ctx.params["debug"]:

@@ -40,7 +40,7 @@ def numbers(text: str | None) -> list[int] | None:
 def _seed(word: str) -> int:
     if not (word.isascii() and word.isdecimal()):
         raise ParseError(f"'{shortened(word)}' is not a seed; expected whole numbers such as 0,1,2")
-    return whole_number(word.lstrip("0") or "0")
+    return whole_number(word)
 
 
 _MOST = 10**6  # processes, pixels, rounds, ...

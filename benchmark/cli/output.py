@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 CLOSED = 128 + 13  # what a shell reports of a program that SIGPIPE ended
 
 
-class _Output:
-    """A stream of text whose writing ends the command with a message, and not with an error of what it was doing."""
+class _Errors:
+    """Standard error. What cannot be written there is lost: the exit code still says how the command ended."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -40,16 +40,23 @@ class _Output:
             except OSError as error:
                 self._end(error)
 
-    def _end(self, error: OSError) -> NoReturn:
+    def _end(self, error: OSError) -> None:
+        del error
         self._lost = True
         with contextlib.suppress(OSError, ValueError):  # at its end Python would try again to print what is left
             empty = os.open(os.devnull, os.O_WRONLY)
             os.dup2(empty, self._stream.fileno())
             os.close(empty)
+
+
+class _Output(_Errors):
+    """Standard output. What cannot be written there ends the command, and not with an error of what it was doing."""
+
+    def _end(self, error: OSError) -> NoReturn:
+        super()._end(error)
         if error.errno == errno.EPIPE:  # `bench list methods | head`: nobody wants the rest
             sys.exit(CLOSED)
-        with contextlib.suppress(OSError):
-            sys.stderr.write(f"error: the output cannot be written ({os.strerror(error.errno or 0)})\n")
+        sys.stderr.write(f"error: the output cannot be written ({os.strerror(error.errno or 0)})\n")
         sys.exit(2)
 
 
@@ -57,18 +64,23 @@ class _Output:
 def safe_output() -> Iterator[None]:
     """While it is open, what cannot be printed ends the command: 141 for a closed pipe, a message and 2 otherwise.
 
-    Characters that the terminal does not have are escaped; names of files may hold such.
+    Of standard error it is only lost. Characters that the terminal does not have are escaped; names of files may hold
+    such.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by `>&-`: nobody wants to read it
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-    before = sys.stdout
-    for stream in (sys.stdout, sys.stderr):
+    before = sys.stdout, sys.stderr
+    for stream in before:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    sys.stdout = output = _Output(before)
+    # Of the type that the rest of the program expects in everything that it uses.
+    sys.stdout, sys.stderr = output, errors = _Output(before[0]), _Errors(before[1])
     try:
         yield
     finally:
-        sys.stdout = before
-        output.flush()
+        try:
+            output.flush()
+            errors.flush()
+        finally:
+            sys.stdout, sys.stderr = before

@@ -160,6 +160,8 @@ def merge(
         typer.echo(f"{folder}: signed by {by}" + ("" if signers else "; --signers FILE says whose key that is"))
     for line in merged.refused:
         typer.echo(f"refused: {line}", err=True)
+    for path in merged.left_behind:
+        typer.echo(f"left behind: {path}: is no regular file, and only those are copied", err=True)
     summary = f"{out}: {len(merged.taken)} runs taken, {merged.there} were there, {len(merged.refused)} refused"
     if merged.costs:
         summary += f"; {merged.costs} step-cost records taken"

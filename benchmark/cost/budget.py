@@ -36,6 +36,8 @@ MOST: dict[BudgetKind, float] = {
     "flops": 1e28,
 }
 """The largest limit of each kind; of durations ten years."""
+LEAST = 1e-6
+"""The smallest limit of all kinds; whatever it allows, a run takes one step."""
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -164,8 +166,8 @@ class BudgetSpec(Config):
             what = "none is given" if not given else f"{', '.join(given)} are given"
             raise ValueError(f"a budget has exactly one kind of limit of {', '.join(KINDS)}; {what}")
         limits = getattr(self, given[0])
-        if not limits or not all(0 < limit < math.inf for limit in limits):
-            raise ValueError(f"{given[0]} is {list(limits)}; every limit has to be a finite number above 0")
+        if not limits or not all(LEAST <= limit < math.inf for limit in limits):
+            raise ValueError(f"{given[0]} is {list(limits)}; expected finite numbers of at least {LEAST:g}")
         if max(limits) > MOST[given[0]]:
             unit = " s (ten years)" if given[0] in DURATIONS else ""
             raise ValueError(f"{given[0]} is {list(limits)}; expected at most {MOST[given[0]]:g}{unit}")

@@ -20,6 +20,7 @@ from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.protocols import FURTHER, NotApplicableError, check_further, score
 from benchmark.evaluation.subject import Subject, probe_data
 from benchmark.files.disk import write_atomically, writing
+from benchmark.files.expected import refusal
 from benchmark.machine.devices import take_device
 from benchmark.machine.environment import describe, now
 from benchmark.records.folder import predictions_path, probe_path, write_probe
@@ -125,7 +126,7 @@ def _dataset_spec(record: Record, probes: Probes) -> DatasetSpec:
             return DatasetSpec.model_validate(record.config["dataset"])
         return DatasetSpec(name=probes.other_dataset, size=record.config["image_size"])
     except (KeyError, ValidationError) as error:
-        detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"no {error} in its configuration"
+        detail = refusal(error.errors()[0]) if isinstance(error, ValidationError) else f"it has no {error}"
         raise UserError(f"{_label(record)}: {detail}") from None
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from benchmark.encoders.match import weights_of
 from benchmark.errors import UserError
 from benchmark.files.disk import read_json
+from benchmark.files.expected import kind_of
 from methods.backbone_spec import BACKBONES, VIT_WIDTHS, BackboneSpec, vit_heads
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def backbone_of(config: Path) -> BackboneSpec:
     """
     described = read_json(config)
     if not isinstance(described, dict):
-        raise UserError(f"{config}: holds a {type(described).__name__}; expected the settings of a network")
+        raise UserError(f"{config}: holds {kind_of(described)}; expected the settings of a network")
     try:
         settings = _of_timm(described) if "architecture" in described else _of_transformers(described)
         if settings is not None:

@@ -141,6 +141,7 @@ def extract(
 
     Raises:
         ValueError: there are no images.
+        NonFiniteError: features of a batch are not finite.
     """
     if len(images) == 0:
         raise ValueError("no images to extract features from")
@@ -154,9 +155,11 @@ def extract(
     batches = torch.split(torch.arange(start, len(images)), batch_size) if start < len(images) else ()
     with full_precision(), evaluation_mode(encoder), torch.autocast(device.type, enabled=False):
         for images_BCHW in input_batches(images, batches, normalise, device):
-            features_BD = encoder.features(images_BCHW)
-            features_ND[start : start + len(features_BD)] = features_BD.float().cpu()
-            start += len(features_BD)
+            features_BD = encoder.features(images_BCHW).float().cpu()
+            stop = start + len(features_BD)
+            check_features(features_BD, f"features of images {start} to {stop - 1}")  # now: all may take hours
+            features_ND[start:stop] = features_BD
+            start = stop
             watch("features", len(features_BD))
     return features_ND
 

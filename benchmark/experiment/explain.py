@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from benchmark.errors import UserError
-from benchmark.files.parse import shortened
+from benchmark.files.expected import refusal, shown
 from methods.config import nearest
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 ReadT = TypeVar("ReadT")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
-# The words of YAML for the kinds of data that pydantic expects.
-_LIST, _MAPPING = "a list", "keys and values"
-_KINDS = {"tuple_type": _LIST, "list_type": _LIST, "dict_type": _MAPPING, "model_type": _MAPPING}
 _BRANCH = re.compile(r"function-|.*\[|(int|float)$")  # names of types and validators in pydantic's locations
 
 
@@ -57,20 +54,16 @@ def misread(given: Any, understood: Any, key: str = "") -> str | None:
         found = (misread(one, other, f"{key}.{place}" if several else key) for place, (one, other) in pairs)
         return next(filter(None, found), None)
     if isinstance(understood, bool):
-        return None if isinstance(given, bool) else f"{key} is {_shown(given)}; expected true or false"
+        return None if isinstance(given, bool) else f"{key} is {shown(given)}; expected true or false"
     if not isinstance(understood, (int, float)) or isinstance(given, dict):
         return None
     if isinstance(given, bool):
-        return f"{key} is {str(given).lower()}; expected a number"
+        return f"{key} is {shown(given)}; expected a number"
     if isinstance(given, float) and isinstance(understood, int):
         return f"{key} is {given!r}; expected a whole number, such as {understood}"
     if isinstance(given, str) and _is_number(given):
-        return f"{key} is {_shown(given)}, a text; expected a number, such as {understood} without quotes"
+        return f"{key} is {shown(given)}, a text; expected a number, such as {understood} without quotes"
     return None
-
-
-def _shown(value: Any) -> str:
-    return shortened(repr(value))
 
 
 def _is_number(text: str) -> bool:
@@ -91,19 +84,13 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     kind, value = problem["type"], problem["input"]
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{where}: unknown key '{key}'; {nearest(str(location[-1]), _keys_at(model, location[:-1]))}"
-    if kind == "missing":
-        return f"{prefix}: is missing"
-    if kind in _KINDS:
-        known = _keys_at(model, location) if kind == "model_type" else []
-        return f"{prefix} is {_shown(value)}; expected {_KINDS[kind]}" + (f": {', '.join(known)}" if known else "")
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    if kind == "value_error":
-        return f"{prefix}: {message}"
     if kind == "literal_error":
         expected = problem.get("ctx", {}).get("expected", "")
         choices = [part.strip(" '") for part in expected.replace(" or ", ", ").split(",")]
-        return f"{prefix} is {_shown(value)}; {nearest(str(value), choices)}"
-    return f"{prefix} is {_shown(value)}: {message[0].lower()}{message[1:]}"
+        return f"{prefix} is {shown(value)}; {nearest(str(value), choices)}"
+    known = _keys_at(model, location) if kind == "model_type" else []
+    clause = refusal(problem) + (f": {', '.join(known)}" if known else "")
+    return f"{prefix} {clause}" if clause.startswith("is ") and kind != "missing" else f"{prefix}: {clause}"
 
 
 def with_settings(read: Callable[[Sequence[str]], ReadT], settings: Sequence[str], *files: Path) -> ReadT:

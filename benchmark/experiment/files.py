@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmark.errors import UserError
 from benchmark.files import disk as files
+from benchmark.files.expected import kind_of
 from benchmark.files.parse import ParseError, load_yaml, shortened
 from methods.config import nearest
 
@@ -31,7 +32,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; raises a `UserError` where it cannot be read, or holds something else."""
     data = files.read_yaml(path)
     if not isinstance(data, dict):
-        raise UserError(f"{path}: expected a mapping of keys to values, found {type(data).__name__}")
+        raise UserError(f"{path}: expected keys and values, found {kind_of(data)}")
     copied: dict[str, Any] = _without_aliases(data)
     return copied
 
@@ -97,7 +98,7 @@ def read_recipe(path: Path, method: str) -> dict[str, Any]:
         raise UserError(f"{path}: is a recipe of method '{data.get('method')}', wanted for '{method}'")
     settings = data.get("settings") or {}
     if not isinstance(settings, dict):
-        raise UserError(f"{path}: settings: expected keys and values, found {type(settings).__name__}")
+        raise UserError(f"{path}: settings: expected keys and values, found {kind_of(settings)}")
     return settings
 
 

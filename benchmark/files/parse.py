@@ -23,6 +23,7 @@ MOST_YAML_VALUES = 20_000
 
 LARGEST_WHOLE = 2**63 - 1
 _MOST_DIGITS = 40  # of what is shown or converted; Python refuses to convert thousands
+_LONG_WORD = re.compile(r"\S{400,}")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]*)", re.ASCII)
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
@@ -40,6 +41,11 @@ class ParseError(ValueError):
 def shortened(text: str, most: int = 60) -> str:
     """A text for messages, its middle left out if it is long."""
     return text if len(text) <= most else f"{text[: most // 2]}...{text[-8:]} ({len(text):,} characters)"
+
+
+def short_words(text: str) -> str:
+    """A message in which words of hundreds of characters are shortened: names and values that it repeats."""
+    return _LONG_WORD.sub(lambda word: shortened(word[0], 120), text)
 
 
 def whole_number(text: str) -> int:
@@ -176,7 +182,8 @@ class _Loader(yaml.SafeLoader):
         first: dict[Hashable, int] = {}
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                continue
+                problem = "a key is a list or a mapping; expected a text or a number"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             merges = key_node.tag == "tag:yaml.org,2002:merge"
             key, line = "<<" if merges else self.construct_object(key_node), key_node.start_mark.line + 1
             if key in first:
@@ -185,6 +192,11 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             first[key] = line
         return super().construct_mapping(node, deep)
+
+    def _unknown(self, node: yaml.Node) -> None:
+        tag = str(node.tag).replace("tag:yaml.org,2002:", "!!")
+        problem = f"has the tag '{shortened(tag)}'; expected none, or one of YAML's core tags"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
     def _whole(self, node: yaml.ScalarNode) -> int:
         value: int = self._number(node, whole_number)
@@ -217,8 +229,9 @@ def _children(node: yaml.Node | None) -> list[yaml.Node]:
 _Loader.yaml_constructors = {
     tag: build
     for tag, build in yaml.SafeLoader.yaml_constructors.items()
-    if tag is None or tag.rpartition(":")[2] in _CORE
+    if tag is not None and tag.rpartition(":")[2] in _CORE
 }
+_Loader.add_constructor(None, _Loader._unknown)
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader._whole)
 _Loader.add_constructor(_FLOAT, _Loader._real)
 _Loader.yaml_implicit_resolvers = {
@@ -239,9 +252,12 @@ def load_yaml(text: str) -> Any:
         raise ParseError(f"is longer than {MOST_YAML_BYTES:,} characters")
     try:
         value = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise ParseError(getattr(error, "problem", None) or "not YAML", mark.line + 1 if mark else None) from None
+    except yaml.MarkedYAMLError as error:
+        mark, problem = error.problem_mark, error.problem or "no reason known"
+        own = isinstance(error, (yaml.composer.ComposerError, yaml.constructor.ConstructorError))
+        raise ParseError(problem if own else f"not YAML ({problem})", mark.line + 1 if mark else None) from None
+    except yaml.reader.ReaderError as error:
+        raise ParseError(f"not YAML (the character U+{error.character:04X} is not allowed)") from None
     except (ValueError, RecursionError, TypeError) as error:
         raise ParseError(f"not YAML ({error})") from None
     if _SURROGATE.search(text):

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from benchmark.errors import UserError
 from benchmark.files.disk import read_json, write_atomically
+from benchmark.files.expected import refusal, shown
 from benchmark.files.parse import shortened
 from benchmark.records.schema import SCHEMA_VERSION, Part, ProbeRecord, Record
 from benchmark.records.seal import sealed, unsealed
@@ -87,13 +88,14 @@ def read_part(path: Path, kind: type[PartT], expected: int) -> PartT:
         raise ValueError(str(error)) from None
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != expected:
-        raise ValueError(f"{path}: schema_version is {shortened(repr(version))}, expected {expected}")
+        raise ValueError(f"{path}: schema_version is {shown(version)}, expected {expected}")
     try:
-        return kind.model_validate(unsealed(data, path.parent))
+        # Strictly, so that neither `true` nor "1" is a number; read as JSON, in which tuples are lists.
+        return kind.model_validate_json(json.dumps(unsealed(data, path.parent)), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = shortened(on_one_line(".".join(map(str, first["loc"]))))
-        raise ValueError(f"{path}: {where}: {first['msg']}") from None
+        raise ValueError(f"{path}: {where}: {refusal(first)}") from None
     except (ValueError, OSError) as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -117,12 +119,18 @@ def find_records(roots: list[Path]) -> tuple[list[tuple[Path, Record]], list[str
 
 def run_files(folder: Path) -> list[Path]:
     """The files of a run that go to other machines with it, in a stable order: neither links nor hidden ones."""
-    inside = ((path, path.relative_to(folder).parts) for path in sorted(folder.rglob("*")))
-    return [
-        path
-        for path, parts in inside
-        if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in parts)
-    ]
+    return [path for path in _visible(folder) if path.is_file() and not path.is_symlink()]
+
+
+def left_behind(folder: Path) -> list[Path]:
+    """What of a run does not go to other machines with it: links, pipes and the like, without what is hidden."""
+    return [path for path in _visible(folder) if path.is_symlink() or not (path.is_file() or path.is_dir())]
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
 
 
 def _record_files(roots: Iterable[Path]) -> Iterator[Path]:

@@ -13,6 +13,7 @@ from cnn_jepa.blocks.gather import check_kernels
 from cnn_jepa.masked_dense import MaskedDenseEncoder
 from cnn_jepa.sparse import SparseEncoder
 from methods.backbones import CNN, Backbone
+from methods.ijepa import IJEPA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 COMPILED = "_compiled_call_impl"
 """What `Module.compile` sets: the call of a module. Its state, and copies of the module, know nothing of it."""
 _MODES = {"compiled": "default", "graphs": "reduce-overhead"}
+_PROGRAMS = 64  # of all methods of a process; torch counts together what shares a function, such as all heads
 
 
 def accelerate(method: Method[Any], spec: AccelerationSpec, backend: str = "inductor") -> None:
@@ -41,12 +43,25 @@ def accelerate(method: Method[Any], spec: AccelerationSpec, backend: str = "indu
             raise UserError(f"acceleration.sparse: {error}") from None
         encoder.kernels = spec.sparse
     if spec.networks != "eager":
+        _expect_programs()
+        if isinstance(method, IJEPA):
+            method.pad_targets = spec.networks == "graphs"
         mode = _MODES[spec.networks] if backend == "inductor" else None
         cnns = {id(module.net) for module in method.modules() if isinstance(module, CNN)}
         for module in compilable(method):
             # Views have few sizes, and graphs need fixed ones; the number of tokens may change with every mask.
             fixed = spec.networks == "graphs" or id(module) in cnns
             _compile(module, mode=mode, backend=backend, dynamic=False if fixed else None)
+
+
+def _expect_programs() -> None:
+    """Lets torch compile as many programs as there are; beyond that it says so instead of running what is not compiled.
+
+    torch's own limit of 8 is for shapes of one network. Past it, networks would silently run as if nothing were asked.
+    """
+    settings: Any = torch._dynamo.config
+    settings.recompile_limit = max(settings.recompile_limit, _PROGRAMS)
+    settings.fail_on_recompile_limit_hit = True
 
 
 def _sparse_encoders(method: Method[Any]) -> list[SparseEncoder]:

@@ -1,4 +1,7 @@
-"""Carries out stages: each in a process of its own, which is killed at its limit; none ends the others."""
+"""Carries out stages: each in a process of its own, which is killed at its limit; none ends the others.
+
+In a dry run on a CPU they share this process: importing what a stage needs takes longer than the stage.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stages.__main__ import main
 from stages.results import Results
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from stages.plan import Stage
 
 PERF = Path(__file__).parents[1]
+COMPILED = "compiled"  # folder of results
 _LEAST = 5.0  # seconds; with less, a stage is not begun
 _MARGIN = 0.1  # share of its limit before which a stage is to end by itself
 _GRACE = 15.0  # seconds in which an interrupted stage saves what it has
@@ -90,8 +95,11 @@ def _run(stage: Stage, plan: Plan, limit: float) -> Results:
     results = plan.results(stage)
     results.begin()
     start = time.monotonic()
+    if plan.tiny and plan.device == "cpu":
+        return _run_here(stage, plan, limit, start)
     # A session of its own, so that whatever the stage starts ends with it.
-    process = subprocess.Popen(_command(stage, plan, limit), env=environment(plan.paths), start_new_session=True)
+    command = [sys.executable, "-m", "stages", *_arguments(stage, plan, limit)]
+    process = subprocess.Popen(command, env=environment(plan), start_new_session=True)
     try:
         code: int | None = process.wait(timeout=limit)
     except subprocess.TimeoutExpired:
@@ -115,18 +123,40 @@ def _run(stage: Stage, plan: Plan, limit: float) -> Results:
     return results
 
 
-def _command(stage: Stage, plan: Plan, limit: float) -> list[str]:
-    command = [sys.executable, "-m", "stages", stage.module or f"stages.{stage.name}"]
-    command += ["--results", str(plan.out / f"{stage.name}.json"), "--device", plan.device]
-    command += ["--seconds", f"{limit * (1 - _MARGIN):.1f}"]
-    command += ["--tiny"] if plan.tiny else []
-    return command + ([] if plan.data is None else ["--data", str(plan.data)])
+def _run_here(stage: Stage, plan: Plan, limit: float, start: float) -> Results:
+    """Runs a stage of a dry run in this process, where nothing but itself ends it at its limit."""
+    os.environ.update(environment(plan))  # for what it starts
+    try:
+        main(_arguments(stage, plan, limit))
+    except KeyboardInterrupt:
+        plan.results(stage).end("unfinished", "interrupted", time.monotonic() - start)
+        raise
+    results = plan.results(stage)
+    results.end(results.status, results.data["reason"], time.monotonic() - start)
+    return results
 
 
-def environment(paths: Sequence[Path] = ()) -> dict[str, str]:
-    """The environment of a stage's process: this code, these scripts, and packages that are not installed."""
-    folders = [str(PERF.parent), str(PERF), *map(str, paths), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders)), "PYTHONUNBUFFERED": "1"}
+def _arguments(stage: Stage, plan: Plan, limit: float) -> list[str]:
+    arguments = [stage.module or f"stages.{stage.name}"]
+    arguments += ["--results", str(plan.out / f"{stage.name}.json"), "--device", plan.device]
+    arguments += ["--seconds", f"{limit * (1 - _MARGIN):.1f}"]
+    arguments += ["--tiny"] if plan.tiny else []
+    return arguments + ([] if plan.data is None else ["--data", str(plan.data)])
+
+
+def environment(plan: Plan) -> dict[str, str]:
+    """The environment of a stage's process: this code, these scripts, and packages that are not installed.
+
+    What torch compiles is kept beside the results: it takes minutes, which the next stay then has for measuring.
+    """
+    folders = [str(PERF.parent), str(PERF), *map(str, plan.paths)]
+    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path not in folders]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([*folders, *others]),
+        "PYTHONUNBUFFERED": "1",
+        "TORCHINDUCTOR_CACHE_DIR": str((plan.out / COMPILED).resolve()),
+    }
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

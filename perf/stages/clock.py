@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from typing import TYPE_CHECKING
@@ -49,6 +50,7 @@ def peak_bytes(device: str) -> int | None:
 
 
 def reset_peak(device: str) -> None:
-    """Forgets the peak so far."""
+    """Forgets the peak so far, and lets go of what is no longer used."""
+    gc.collect()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()

@@ -18,22 +18,36 @@ IMAGES, EPOCHS = 126_689, 200  # of ImageNet-100, and of the published runs
 _NOT_YET = "not measured"
 _INTRODUCTION = """# On a GPU
 
-Written by `make gpu`: stages of at most nine minutes together, each with a time limit, on one command. The same command
-resumes what is missing, so that several short stays on a card add up. It needs a torch (2.8 or later) that sees the
-card, and installs nothing; `make gpu DEVICE=cpu TINY=1` is a dry run.
+Made by `make gpu`, in nine minutes at most. On a machine with a card:
 
-`GPU_PYTHON=python3` names the python that has torch. Packages that are missing there are named first, and stages that
-need none of them run all the same. A folder can bring them, made elsewhere for that python:
+1. `make gpu GPU_PYTHON=python3`, with the python that has torch (2.8 or later). Nothing is installed or downloaded.
+   It first says which packages are missing, and which stages need them; other stages run all the same.
+2. If some are missing, bring them in a folder, made on any machine with pip, for the card's python:
 
-```
-pip install --target gpu-packages --only-binary=:all: --python-version 3.12 --platform manylinux_2_17_x86_64 pydantic
-pip install --target gpu-packages --no-deps lightly
-make gpu GPU_PYTHON=python3 PACKAGES=gpu-packages
-```
+    ```
+    options="--target gpu-packages --only-binary=:all: --python-version 3.12"
+    options="$options --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64"
+    pip install $options pydantic
+    pip install $options --no-deps lightly h5py
+    make gpu GPU_PYTHON=python3 PACKAGES=gpu-packages
+    ```
 
+    `--no-deps` keeps pip from bringing another torch and numpy, which would take the place of those that are there.
+    Name what such a package needs, too (`lightning-fabric` needs `lightning-utilities`, `timm` needs `safetensors` and
+    `huggingface-hub`).
+3. The same command again does what is missing: stages that are done are not repeated as long as card, versions and code
+   are the same. One stay does not reach all of it. Above all the compiled cases need several: compiling takes minutes,
+   and what is compiled is kept beside the results.
+4. The page is this one, docs/gpu.md; the numbers are in `results/gpu/`. Commit both.
+
+Each stage has a time limit and writes its results after every measurement. A stage that fails ends no other, and a
+measurement that fails ends none of its stage's. The exit code is 1 where something failed or packages are missing.
 `DATA=FOLDER` takes an image folder of 32 px instead of generated images, `ONLY=cost,sparse` some stages, `OUT=FOLDER`
-keeps results elsewhere than in `results/gpu/`. The exit code is 1 where a stage failed or lacks packages. What is
-switched off until it has been measured: [`acceleration`](configuration.md#acceleration).
+keeps results elsewhere. `make gpu DEVICE=cpu TINY=1` is a dry run on a CPU: all stages in one process, on networks a
+few channels wide, with one method where all methods share the code, nothing compiled, and none of the tests for a GPU.
+
+What is switched off until it has been measured: [`acceleration`](configuration.md#acceleration). Joules are of blocks
+of 0.2 s, and the driver's counter moves about every tenth of a second: they are rough.
 """
 _ENTRIES = {  # of configs/imagenet100.yaml: method and network as published, and what the entry is
     "cnn_jepa_dense": ("cnn_jepa", "ResNet-50", "CNN-JEPA, masked-dense encoder as published"),
@@ -57,9 +71,9 @@ def render(machines: Sequence[Machine]) -> str:
     lines = [_INTRODUCTION]
     if not machines:
         lines += [
-            "**Not measured yet.** No CUDA device was at hand. What follows is the form of the page: what each stage",
-            "measures, and where its numbers will stand. Every stage has run on a CPU in a dry run, whose numbers say",
-            "nothing about a GPU and are not shown.",
+            "**Not measured yet.** No CUDA device was at hand: none of this has ever run on one. What follows is the",
+            "form of the page: what each stage measures, and where its numbers will stand. Every stage has run on a",
+            "CPU in a dry run, whose numbers say nothing about a GPU and are not shown.",
             "",
             *_overview({}),
             *_projection({}),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import traceback
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from stages.results import Results
@@ -17,7 +19,9 @@ TOTAL = 540.0  # seconds of all stages together
 _TINY_LIMIT = 240.0  # seconds of a stage in a dry run, whose machine may be slow
 
 _METHODS = ("lightly", "pydantic", "timm", "yaml")
-_HARNESS = (*_METHODS, "PIL", "filelock", "lightning_fabric", "numpy", "psutil", "rich", "scipy", "torchvision")
+_HARNESS = (
+    *_METHODS, "PIL", "filelock", "h5py", "lightning_fabric", "numpy", "psutil", "rich", "scipy", "torchvision",
+)  # fmt: skip
 _RUNS = (*_HARNESS, "safetensors")
 
 
@@ -61,7 +65,7 @@ STAGES = (
         "`pytest -m cuda`: a step of every method against the CPU's, bfloat16, `channels_last`, compiled networks and "
         "CUDA graphs, NCCL, memory, and that the host never waits inside a step",
         60,
-        (*_HARNESS, "pytest", "pytest_timeout", "typer"),
+        (*_RUNS, "pytest", "pytest_timeout", "typer"),
     ),
     Stage(
         "cost",
@@ -116,6 +120,7 @@ class Context:
         folder: where the stage may keep what the next stay resumes from.
         results: its results so far; a measurement whose row is there is not repeated.
         end: the time (`time.monotonic`) by which it has to have ended by itself.
+        failed: which measurements failed, and why.
     """
 
     device: str
@@ -124,8 +129,18 @@ class Context:
     folder: Path
     results: Results
     end: float = field(default_factory=lambda: time.monotonic() + TOTAL)
+    failed: list[str] = field(default_factory=list)
 
     @property
     def left(self) -> float:
         """Seconds that are left."""
         return self.end - time.monotonic()
+
+    @contextmanager
+    def attempt(self, name: str) -> Iterator[None]:
+        """A measurement that ends no other by failing: it has no row, and the stage has failed once it is through."""
+        try:
+            yield
+        except Exception as error:
+            traceback.print_exc()
+            self.failed.append(f"{name}: {type(error).__name__}: {error}".splitlines()[0])

@@ -1,6 +1,7 @@
 """Several devices: what a step costs at a fixed batch on 1, 2, 4, 8 of them, and one step against that of a single one.
 
-Processes are started by `torchrun`'s launcher; NCCL on GPUs, gloo on a CPU. The batch of all together stays the same.
+A single device is measured here, without a group. Processes of a group are started by `torchrun`'s launcher; NCCL on
+GPUs, gloo on a CPU. The batch of all together stays the same.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ from methods.backbone_spec import BackboneSpec
 from methods.base import Batch, Step
 from methods.contract import SMALL, build_method, make_batch
 from methods.registry import method_class
+from stages.__main__ import end_with
 from stages.clock import median_seconds
 
 if TYPE_CHECKING:
@@ -38,21 +41,30 @@ def run(context: Context) -> str | None:
     """Measures every number of devices that is there, method after method.
 
     Raises:
-        RuntimeError: a group could not be formed, or a step of several devices is not that of one.
+        RuntimeError: a group failed, or a step of several devices is not that of one.
     """
     visible = torch.cuda.device_count() if context.device == "cuda" else 2
     counts = [count for count in (1, 2, 4, _MOST) if count <= visible]
     methods = METHODS[:1] if context.tiny else METHODS
-    measured: dict[int, dict[str, dict[str, Any]]] = {}
     for count in counts:
         if all(context.results.has(_name(method, count)) for method in methods):
             continue
         if context.left < 5:
             return f"time was up before {count} devices"
-        measured[count] = launch(count, context.device, methods, tiny=context.tiny, seconds=context.left)
-        for method, values in measured[count].items():
+        try:
+            measured = _measured(context, count, methods)
+        except TimeoutError:
+            return f"time was up before {count} devices had finished"
+        for method, values in measured.items():
             _add(context, method, count, values)
     return None
+
+
+def _measured(context: Context, count: int, methods: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    if count > 1:
+        return launch(count, context.device, methods, tiny=context.tiny, seconds=context.left)
+    here = torch.device("cuda", 0) if context.device == "cuda" else torch.device("cpu")
+    return {name: _measure(name, here, 0, 1, tiny=context.tiny) for name in methods}
 
 
 def _name(method: str, count: int) -> str:
@@ -83,7 +95,8 @@ def launch(count: int, device: str, methods: tuple[str, ...], *, tiny: bool, sec
     """What `count` processes measure together, by method: `seconds`, `loss`, and norms of `gradient` by parameter.
 
     Raises:
-        RuntimeError: they failed, or took longer than `seconds`.
+        RuntimeError: they failed.
+        TimeoutError: they took longer than `seconds`.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "measured.json"
@@ -97,7 +110,7 @@ def launch(count: int, device: str, methods: tuple[str, ...], *, tiny: bool, sec
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=5)
             process.kill()
-            raise RuntimeError(f"{count} devices took longer than {seconds:.0f} s") from None
+            raise TimeoutError from None
         if code or not out.is_file():
             raise RuntimeError(f"{count} processes ended with code {code}")
         measured: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
@@ -123,11 +136,12 @@ def member(device: str, out: Path, methods: list[str], *, tiny: bool) -> None:
 def _measure(name: str, here: torch.device, rank: int, size: int, *, tiny: bool) -> dict[str, Any]:
     backbone = SMALL["cnn"] if tiny else BackboneSpec(name="resnet18", stem="small")
     images = 16 if tiny else 1024
+    torch.backends.cudnn.allow_tf32 = False  # the step that is compared is in float32
     method = build_method(method_class(name), backbone, {})
     batch = make_batch(method, images=images)
-    if here.type == "cuda":
+    if here.type == "cuda" and size > 1:
         method.synchronise_batch_norm()  # otherwise each device would take the statistics of its own share
-    else:  # where torch does not synchronise them: those of no batch
+    elif here.type == "cpu":  # where torch does not synchronise them: those of no batch
         for module in method.modules():
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                 module.eval()
@@ -137,7 +151,9 @@ def _measure(name: str, here: torch.device, rank: int, size: int, *, tiny: bool)
     views = tuple(view[own].to(here).contiguous(memory_format=torch.channels_last) for view in batch.views)
     part = Batch(views, batch.labels[own].to(here), batch.sample_ids[own])
     options: dict[str, Any] = {"device_ids": [rank]} if here.type == "cuda" else {}
-    model = DistributedDataParallel(Objective(method), broadcast_buffers=False, **options)
+    model: nn.Module = Objective(method)
+    if size > 1:
+        model = DistributedDataParallel(model, broadcast_buffers=False, **options)
 
     def step() -> torch.Tensor:
         draws = torch.Generator().manual_seed(0)
@@ -149,15 +165,18 @@ def _measure(name: str, here: torch.device, rank: int, size: int, *, tiny: bool)
         loss.backward()
         return loss.detach()
 
-    timed = False  # the step that is compared is in float32
+    timed = False
     loss = step()
     gradient = [float(p.grad.norm()) for p in method.parameters() if p.grad is not None]
     timed = True
     rounds, seconds = (2, 0.05) if tiny else (5, 1.0)
     spent = median_seconds(step, here.type, rounds=rounds, seconds=seconds)
-    dist.all_reduce(loss)
+    if size > 1:
+        dist.all_reduce(loss)
     return {"seconds": spent, "loss": float(loss) / size, "gradient": gradient}
 
 
 if __name__ == "__main__":
+    # The launcher gives each process a session of its own, out of reach of the stage's end.
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     member(sys.argv[1], Path(sys.argv[2]), sys.argv[4:], tiny=sys.argv[3] == "tiny")

@@ -36,21 +36,24 @@ class _Case:
 
 
 _CASES = (_Case(32, 32, 0.0, 512), _Case(32, 32, 0.0, 2048), _Case(256, 224, 0.5, 128), _Case(256, 224, 0.5, 256))
-_TINY = (_Case(32, 32, 0.0, 8), _Case(72, 64, 0.5, 4))
+_TINY = (_Case(72, 64, 0.5, 4),)
 
 
 def run(context: Context) -> str | None:
     """Measures every case that has no row yet, as it is and with compiled colours."""
-    compiler = "inductor" if context.device == "cuda" else "aot_eager"  # which needs no C++ compiler
-    cases = [(case, backend) for case in (_TINY if context.tiny else _CASES) for backend in (None, compiler)]
+    # Compiled ones last: they take a minute before the first image, and may fail where there is no C compiler. A dry
+    # run leaves them out: a test holds that they give the same views.
+    backends = (None,) if context.tiny else (None, "inductor")
+    cases = [(case, backend) for backend in backends for case in (_TINY if context.tiny else _CASES)]
     for case, backend in cases:
         name = f"{case.name}{', compiled' if backend else ''}"
         if context.results.has(name):
             continue
         if context.left < 2:
             return f"time was up before {name}"
-        seconds = _seconds(context, case, backend)
-        context.results.add(name, case.batch / seconds, "images/s", f"{1e3 * seconds:.2f} ms a batch, two views")
+        with context.attempt(name):
+            seconds = _seconds(context, case, backend)
+            context.results.add(name, case.batch / seconds, "images/s", f"{1e3 * seconds:.2f} ms a batch, two views")
     return None
 
 

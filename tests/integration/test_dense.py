@@ -27,7 +27,7 @@ FROZEN = ("segmentation-v1", "segmentation-knn-v1", "depth-v1", "counting-v1")
 
 @pytest.fixture(scope="module")
 def scenes() -> Dataset:
-    return load_dataset(DatasetSpec(name="shapes-depth", size=SIZE, shapes_train=800, shapes_test=200), None)
+    return load_dataset(DatasetSpec(name="shapes-depth", size=SIZE, shapes_train=500, shapes_test=150), None)
 
 
 class Constant(Encoder):

@@ -10,6 +10,7 @@ from benchmark.data.layouts.names import HELD_OUT, TRAIN
 from benchmark.data.layouts.rows import PATHS, SPLITS, read_rows
 from benchmark.errors import UserError
 from benchmark.files.disk import read_json
+from benchmark.files.expected import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +89,7 @@ def fsc147(root: Path) -> Annotated | None:
 def _entry(data: Any, key: str, kind: type, path: Path) -> Any:
     value = data.get(key) if isinstance(data, dict) else None
     if not isinstance(value, kind):
-        raise UserError(f"{path}: '{key}' is {type(value).__name__}; expected {kind.__name__}")
+        raise UserError(f"{path}: '{key}' is {kind_of(value)}; expected {kind_of(kind())}")
     return value
 
 

@@ -5,6 +5,7 @@ Shape suffixes: N images, H W pixels, S pixels of a square's side.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,9 @@ import torch
 
 from benchmark.data.annotated.read import on_square
 from benchmark.data.annotations import Annotations
+from benchmark.data.bad_images import MOST_PIXELS
 from benchmark.data.decode import canonical, canonical_side
+from benchmark.data.hdf5.format import check_written
 from benchmark.data.images import ResidentImages
 from benchmark.data.listing import UNCLASSIFIED
 from benchmark.data.sources import RawSplit, Source
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 SPLITS = "splits.mat"
 _DEFAULT_SIZE = 224
+_MOST_IMAGES = 10_000
 
 
 def load_nyu(request: LoadRequest) -> Source:
@@ -76,9 +80,26 @@ def load_nyu(request: LoadRequest) -> Source:
 
 
 def _check(path: Path, images: object, depths: object) -> None:
+    """Checks kinds, shapes and sizes as declared, before anything is read."""
     for name, array, dimensions in (("images", images, 4), ("depths", depths, 3)):
-        if not isinstance(array, h5py.Dataset) or array.ndim != dimensions:
+        if not isinstance(array, h5py.Dataset) or array.ndim != dimensions or array.dtype.kind not in "uif":
             raise UserError(f"{path}: has no array '{name}' of {dimensions} dimensions; expected NYU Depth V2's .mat")
+        try:
+            check_written(array)
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from None
+        shape = " x ".join(f"{length:,}" for length in array.shape)
+        if len(array) > _MOST_IMAGES or math.prod(array.shape[-2:]) > MOST_PIXELS:
+            most = f"at most {_MOST_IMAGES:,} images of {MOST_PIXELS:,} pixels"
+            raise UserError(f"{path}: '{name}' declares {shape} values; expected {most}")
+    assert isinstance(images, h5py.Dataset)
+    assert isinstance(depths, h5py.Dataset)
+    count, channels, *sides = images.shape
+    if (count, *sides) != depths.shape or channels != 3 or images.dtype != np.uint8:
+        raise UserError(
+            f"{path}: 'images' holds {images.dtype} of the shape {images.shape}, 'depths' has {depths.shape}; expected "
+            "uint8 of N x 3 x W x H and N x W x H"
+        )
 
 
 def _squares(

@@ -35,7 +35,7 @@ from benchmark.files.parse import load_json
 from benchmark.text import first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -44,8 +44,11 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "cnn-jepa-bench images", 1
 ARRAYS = {"lengths": np.uint32, "labels": np.int32, "sizes": np.uint32, "checksums": np.uint8}
-MOST_TABLE_BYTES = 2**31
-"""Bytes of a table of a file (labels, sizes and the like); 16 for each image of a checksum."""
+MOST_CLASSES = 1_000_000
+SMALLEST_IMAGE = 16
+"""Bytes; an encoded image takes more in every format."""
+
+_MOST_BYTES = 2**28  # of a file of one image, and of its label
 
 _LARGEST_RATIO = 1032  # of gzip: bytes that one byte unfolds to
 
@@ -138,22 +141,15 @@ def _open_container(path: Path) -> Container:
         version = int(file.attrs.get("format_version", 0))
         if version != VERSION:
             raise UserError(f"{path}: format version is {version}; this program reads version {VERSION}")
-        arrays = {name: _array(file, path, name, kind) for name, kind in ARRAYS.items()}
-        names = _dataset(file, path, "classes")
-        if h5py.check_string_dtype(names.dtype) is None:
-            raise UserError(f"{path}: 'classes' holds {names.dtype}, expected text")
-        classes = tuple(name.decode() for name in whole(names)[()])
         stored = _dataset(file, path, "bytes")
-        check_written(stored)
+        tables = {name: _dataset(file, path, name) for name in (*ARRAYS, "classes")}
+        values = dict(file["factors"].items()) if "factors" in file else {}
+        _check_declared(path, stored, tables, values)
+        chunk_offsets, chunk = _chunks(path, stored)
+        arrays = {name: np.asarray(tables[name][()]) for name in ARRAYS}
+        classes = tuple(name.decode() for name in tables["classes"][()])
         offsets = np.concatenate(([0], arrays["lengths"].astype(np.int64).cumsum()))
         _check_content(path, arrays, classes, int(offsets[-1]), stored.shape[0])
-        chunk_offsets, chunk = _chunks(path, stored)
-        factors = {name: whole(part)[()] for name, part in file["factors"].items()} if "factors" in file else {}
-        odd = [name for name, values in factors.items() if values.shape != arrays["labels"].shape]
-        if odd:
-            raise UserError(f"{path}: 'factors/{odd[0]}' does not have one value per image")
-        if stored.dtype != np.uint8 or stored.ndim != 1:
-            raise UserError(f"{path}: 'bytes' holds {stored.dtype} of {stored.ndim} dimensions, expected uint8 of one")
         return Container(
             path,
             str(file.attrs.get("split", "")),
@@ -165,7 +161,7 @@ def _open_container(path: Path) -> Container:
             chunk,
             arrays["checksums"],
             _names(load_json(str(file.attrs.get("skipped", "[]")))),
-            factors,
+            {name: part[()] for name, part in values.items()},
             digest=str(file.attrs.get("digest", "")),
             dataset=str(file.attrs.get("dataset", "")),
             **{name: int(file.attrs[name]) for name in ("resize", "quality") if name in file.attrs},
@@ -200,19 +196,21 @@ def _dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
 
 
 def whole(stored: h5py.Dataset) -> h5py.Dataset:
-    """The same dataset, if it was written as it is declared: one may declare more than any memory holds.
+    """The dataset of one image or label, if it was written as it is declared: one may declare more than memory holds.
 
     Raises:
         ValueError: it is too large, or the file holds less than it declares.
     """
-    if stored.nbytes > MOST_TABLE_BYTES:
-        raise ValueError(f"'{stored.name}' declares {stored.nbytes:,} bytes; expected at most {MOST_TABLE_BYTES:,}")
     check_written(stored)
+    if stored.nbytes > _MOST_BYTES:
+        raise ValueError(f"'{stored.name}' declares {stored.nbytes:,} bytes; expected at most {_MOST_BYTES:,}")
     return stored
 
 
 def check_written(stored: h5py.Dataset) -> None:
     """Raises a `ValueError` where a dataset declares more than the file holds of it."""
+    if not isinstance(stored, h5py.Dataset):
+        raise TypeError(f"'{stored.name}' is a group, expected a dataset")
     held, is_filtered = stored.id.get_storage_size(), stored.id.get_create_plist().get_nfilters() > 0
     if stored.nbytes > held * (_LARGEST_RATIO if is_filtered else 1):
         raise ValueError(f"'{stored.name}' declares {stored.nbytes:,} bytes, and the file holds {held:,} of them")
@@ -224,27 +222,49 @@ def _names(value: Any) -> list[str]:
     return value
 
 
-def _array(file: h5py.File, path: Path, name: str, kind: Any) -> NDArray[Any]:
-    values = np.asarray(whole(_dataset(file, path, name))[()])
-    if values.dtype != kind:
-        raise UserError(f"{path}: '{name}' holds {values.dtype}, expected {np.dtype(kind)}")
-    return values
+def _check_declared(
+    path: Path, stored: h5py.Dataset, tables: Mapping[str, h5py.Dataset], factors: Mapping[str, Any]
+) -> None:
+    """Checks kinds, shapes and sizes as declared, before anything is read: compressed tables can unfold to gigabytes.
+
+    Args:
+        stored: the images' bytes. They are not compressed, so that their number limits that of images.
+        tables: by name, those of `ARRAYS` and the classes.
+        factors: by name, one table each.
+    """
+    if stored.dtype != np.uint8 or stored.ndim != 1:
+        raise UserError(f"{path}: 'bytes' holds {stored.dtype} of {stored.ndim} dimensions, expected uint8 of one")
+    for part in (stored, *tables.values(), *factors.values()):
+        check_written(part)
+    for name, kind in ARRAYS.items():
+        if tables[name].dtype != kind:
+            raise UserError(f"{path}: '{name}' holds {tables[name].dtype}, expected {np.dtype(kind)}")
+    names = tables["classes"]
+    if h5py.check_string_dtype(names.dtype) is None or names.ndim != 1:
+        raise UserError(f"{path}: 'classes' holds {names.dtype} of {names.ndim} dimensions, expected text of one")
+    if len(names) > MOST_CLASSES:
+        raise UserError(f"{path}: declares {len(names):,} classes; expected at most {MOST_CLASSES:,}")
+    if tables["labels"].ndim != 1:
+        raise UserError(f"{path}: 'labels' has more than one dimension")
+    if not (count := len(tables["labels"])):
+        raise UserError(f"{path}: holds no images")
+    if count * SMALLEST_IMAGE > len(stored):
+        raise UserError(f"{path}: declares {count:,} images, and 'bytes' has {len(stored):,}; convert it again")
+    shapes = {"lengths": (count,), "sizes": (count, 2), "checksums": (count, CHECKSUM_BYTES)}
+    for name, shape in shapes.items():
+        if tables[name].shape != shape:
+            raise UserError(f"{path}: '{name}' has the shape {tables[name].shape}, expected {shape}")
+    for name, part in factors.items():
+        if not isinstance(part, h5py.Dataset) or part.shape != (count,) or part.dtype.kind != "f":
+            raise UserError(f"{path}: 'factors/{name}' does not have one number per image")
 
 
 def _check_content(
-    path: Path, arrays: dict[str, NDArray[Any]], classes: tuple[str, ...], ends: int, total: int
+    path: Path, arrays: Mapping[str, NDArray[Any]], classes: tuple[str, ...], ends: int, total: int
 ) -> None:
     labels = arrays["labels"]
-    if labels.ndim != 1:
-        raise UserError(f"{path}: 'labels' has more than one dimension")
     if len(set(classes)) < len(classes):
         raise UserError(f"{path}: two classes have one name")
-    if not (count := len(labels)):
-        raise UserError(f"{path}: holds no images")
-    shapes = {"lengths": (count,), "sizes": (count, 2), "checksums": (count, CHECKSUM_BYTES)}
-    for name, shape in shapes.items():
-        if arrays[name].shape != shape:
-            raise UserError(f"{path}: '{name}' has the shape {arrays[name].shape}, expected {shape}")
     if labels.min() < 0 or labels.max() >= len(classes):
         raise UserError(f"{path}: labels from {labels.min()} to {labels.max()}, but there are {len(classes)} classes")
     if ends != total:

@@ -34,7 +34,8 @@ def describe_contents(encoded: Encoded) -> list[tuple[str, str]]:
         ("by class", shown + (", ..." if len(encoded.classes) > 10 else "")),
     ]
     if not isinstance(encoded, Container):
-        return [*facts, ("layout", "one dataset per image, named by number (CNN-JEPA's converter)")]
+        layout = "one dataset per image, named by number (CNN-JEPA's converter)"
+        return [*facts, ("layout", f"{layout}; the images were not looked at: `bench data verify` does")]
     heights, widths = encoded.sizes_N2[:, 0], encoded.sizes_N2[:, 1]
     total, skipped = int(encoded.offsets_N1[-1]), encoded.skipped
     left_out = ", ".join([*map(on_one_line, skipped[:3]), *["..."] * (len(skipped) > 3)])

@@ -14,7 +14,7 @@ import torch
 from benchmark.data.bad_images import BadImageError
 from benchmark.data.decode import in_order
 from benchmark.data.examine import Examined, examine
-from benchmark.data.hdf5.format import DAMAGED, Container, open_container, open_file, whole
+from benchmark.data.hdf5.format import DAMAGED, MOST_CLASSES, Container, open_container, open_file, whole
 from benchmark.data.hdf5.paths import split_paths
 from benchmark.data.sources import EncodedSplit, Source, encoded_source
 from benchmark.errors import UserError
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from benchmark.data.decode import Progress
     from benchmark.data.spec import LoadRequest
-
-_MOST_CLASSES = 1_000_000
 
 
 class NumberedFiles:
@@ -45,8 +43,8 @@ class NumberedFiles:
             labels = self._labels(path)
         except DAMAGED as error:
             raise UserError(f"{path}: is damaged ({first_line(error)})") from None
-        if min(labels) < 0 or max(labels) >= _MOST_CLASSES:
-            raise UserError(f"{path}: labels from {min(labels)} to {max(labels)}; expected 0 to {_MOST_CLASSES - 1}")
+        if min(labels) < 0 or max(labels) >= MOST_CLASSES:
+            raise UserError(f"{path}: labels from {min(labels)} to {max(labels)}; expected 0 to {MOST_CLASSES - 1}")
         self.labels_N = np.array(labels, dtype=np.int32)
         self.classes = tuple(map(str, range(int(self.labels_N.max()) + 1)))
         # Not stored in the file; `checksums` sets them.

@@ -56,7 +56,7 @@ function costChart(root) {
     const shown = rows.filter((row) => row.y !== null && !hiddenNetworks.has(row.network));
     const points = shown.filter((row) => row.x[axis]);
     const width = Math.max(300, drawing.clientWidth - 2), height = Math.round(Math.min(430, Math.max(320, width * 0.55)));
-    const left = 44, right = width - 16, top = 14, bottom = height - 44;
+    const left = 44, right = width - 16, top = 30, bottom = height - 44;
     // Limits are those of all rows, so that a filter moves nothing.
     const placed = rows.filter((row) => row.y !== null && row.x[axis]);
     if (!placed.length) {
@@ -82,7 +82,7 @@ function costChart(root) {
     }
     for (const tick of ticks(y0, y1, false)) frame.append(svg("line", { x1: left, x2: right, y1: toY(tick), y2: toY(tick) }), svg("text", { x: left - 6, y: toY(tick) + 4, "text-anchor": "end" }, number(tick)));
     const label = `${axes[axis].name} (${axes[axis].unit})`;
-    frame.append(svg("text", { x: right, y: height - 8, "text-anchor": "end" }, label), svg("text", { x: left + 4, y: top + 10 }, "Linear top-1, test (%)"));
+    frame.append(svg("text", { x: right, y: height - 8, "text-anchor": "end" }, label), svg("text", { x: 8, y: 15 }, "Linear top-1, test (%)"));
     picture.append(frame);
     for (const row of shown.filter((each) => each.untrained)) {
       picture.append(svg("line", { class: "level", x1: left, x2: right, y1: toY(row.y), y2: toY(row.y) }));
@@ -103,9 +103,9 @@ function costChart(root) {
     const taken = [];
     const names = svg("g", { "aria-hidden": "true" });
     /** Writes a name beside its point, above its bars; below or on the other side where another one is. */
-    const write = (text, x, y, kind = "") => {
+    const write = (text, x, y, kind = "", shifts = [-11, 13, 0, -24, 26, -37, 39]) => {
       const long = 6.6 * text.length;
-      const places = [-11, 13, 0, -24, 26, -37, 39].flatMap((shift) => [x + 10, x - 10 - long].map((start) => ({ x: start, y: y + 4 + shift, width: long })));
+      const places = shifts.flatMap((shift) => [x + 10, x - 10 - long].map((start) => ({ x: start, y: y + 4 + shift, width: long })));
       const inside = places.filter((box) => box.x >= left && box.x + long <= right && box.y >= top + 8 && box.y <= bottom - 2);
       const free = (box) => !taken.some((other) => Math.abs(other.y - box.y) < 12 && other.x < box.x + long && box.x < other.x + other.width);
       const box = inside.find(free) ?? inside[0] ?? places[0];
@@ -133,7 +133,7 @@ function costChart(root) {
       if (same.every((other) => other.x[axis][0] <= cost)) write(row.name, x, y);
     }
     const levels = new Map(shown.filter((each) => each.untrained).map((row) => [row.name, row]));
-    for (const row of levels.values()) write(row.name, left + 4, toY(row.y) - 8, "untrained");
+    for (const row of levels.values()) write(row.name, left - 4, toY(row.y), "untrained", [-9, 10]);
     picture.append(names);
     drawing.replaceChildren(picture);
     say(axis, shown, points, fronts);

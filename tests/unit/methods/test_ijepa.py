@@ -136,6 +136,28 @@ def test_padding_counts_for_nothing(lab: Any) -> None:
     assert expected.logs["prediction"].item() == pytest.approx(total, rel=1e-4)
 
 
+@pytest.mark.parametrize("strategy", ["multi_block", "mixed"])
+def test_a_fixed_share_gives_a_graph_one_shape_for_each_strategy(strategy: Any) -> None:
+    spec = MaskSpec(strategy=strategy, target_share=0.5)
+    shapes: dict[bool, set[tuple[Any, ...]]] = {False: set(), True: set()}
+    for pad, seen in shapes.items():
+        for seed in range(30):
+            generator = torch.Generator().manual_seed(seed)
+            layout = token_layout(sample_masks(spec, 8, GRID, generator), generator, pad=pad)
+            seen.add((layout.context_BK.shape, layout.targets_BMT.shape, layout.valid_BMT is None))
+    blocks = ((8, 32), (8, 4, 32), False)
+    assert shapes[True] == ({blocks} if strategy == "multi_block" else {blocks, ((8, 32), (8, 1, 32), True)})
+    assert len(shapes[False]) > 3
+
+
+def test_a_padded_step_is_the_same_step(lab: Any) -> None:
+    method = lab.build("ijepa", "vit", cycle_weight=0.5, masking={"strategy": "multi_block", "target_share": 0.5})
+    batch = lab.batch(method)
+    expected = method(batch, lab.step()).loss
+    method.pad_targets = True
+    torch.testing.assert_close(method(batch, lab.step()).loss, expected)
+
+
 def test_each_block_is_predicted_on_its_own(lab: Any) -> None:
     method = lab.build("ijepa", "vit")
     layout, images = _layout(), lab.batch(method).views[0]

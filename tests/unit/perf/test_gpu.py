@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[3]
 PERF = ROOT / "perf"
@@ -26,30 +26,6 @@ IDENTITY: dict[str, Any] = {
     "tiny": False,
 }  # fmt: skip
 NAMES = ("tests", "cost", "sparse", "views", "scaling", "compare")
-# What a stage does; each notes that it ran.
-FAKES = {
-    "good": "context.results.add('a', 1.0, 'ms'); context.results.add('b', 2.0, 'ms')",
-    "raises": "context.results.add('a', 1.0, 'ms'); raise ValueError('no such kernel\\nmore')",
-    "exits": "context.results.add('a', 1.0, 'ms'); import os; os._exit(3)",
-    "killed": "context.results.add('a', 1.0, 'ms'); import os; os.kill(os.getpid(), 9)",
-    "hangs": "context.results.add('a', 1.0, 'ms'); import time; time.sleep(600)",
-    "half": "context.results.add('a' if not context.results.has('a') else 'b', 1.0, 'ms'); "
-    "return None if context.results.has('b') else 'b is missing'",
-    "broken": "import no_such_package",
-}
-
-
-@pytest.fixture
-def stages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """The package `perf/stages`, and modules of `FAKES` beside it."""
-    monkeypatch.syspath_prepend(str(PERF))
-    for name, body in FAKES.items():
-        noted = f"open({str(tmp_path / 'ran')!r}, 'a').write('{name} ')"
-        (tmp_path / f"fake_{name}.py").write_text(f"def run(context):\n    {noted}\n    {body}\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    yield importlib.import_module("stages.carry")
-    for name in [name for name in sys.modules if name.split(".")[0] in ("stages", "gpu")]:
-        sys.modules.pop(name)
 
 
 @pytest.fixture
@@ -279,82 +255,3 @@ def test_bad_input_is_one_message_and_exit_code_2(arguments: list[str], message:
     )
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
-
-
-IMPORTS = """
-import ast, importlib, sys
-from importlib.metadata import packages_distributions, requires
-from pathlib import Path
-root, name = sys.argv[1:]
-sys.path[:0] = [f"{root}/perf", root]
-ours = {line.split(";")[0].split(">")[0].strip() for line in requires("cnn-jepa-bench") if "extra" not in line}
-installed = packages_distributions()
-names = {top for top, owners in installed.items() if any(o.lower().replace("_", "-") in ours for o in owners)}
-importlib.import_module(f"stages.{name}")
-found = set()
-for module in list(sys.modules.values()):
-    path = getattr(module, "__file__", None) or ""
-    if path.startswith(root) and "site-packages" not in path:
-        for node in ast.parse(Path(path).read_text()).body:
-            if isinstance(node, ast.Import):
-                found |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                found.add(node.module.split(".")[0])
-print(*sorted(found & names - {"torch"}))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_a_stage_imports_nothing_but_what_it_declares(name: str, stages: Any) -> None:
-    command = [sys.executable, "-c", IMPORTS, str(ROOT), name]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    declared = next(s for s in importlib.import_module("stages.plan").STAGES if s.name == name).packages
-    assert set(done.stdout.split()) <= set(declared)
-    assert name == "tests" or done.stdout.split()
-
-
-@pytest.mark.slow
-def test_a_dry_run_of_every_stage(tmp_path: Path) -> None:
-    command = [sys.executable, PERF / "gpu.py", "--device", "cpu", "--tiny", "--out", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    for name in NAMES:
-        data = json.loads((tmp_path / f"{name}.json").read_text())
-        assert data["status"] == "done" and data["rows"], (name, data["reason"])
-        assert all(row["value"] is not None for row in data["rows"])
-    text = (tmp_path / "gpu.md").read_text()
-    assert "**A dry run**" in text and "### Several devices" in text
-    records = sorted(tmp_path.rglob("record.json"))
-    before = [path.read_bytes() for path in records]
-    again = subprocess.run([*command, "--only", "sparse,views,compare"], capture_output=True, text=True, check=False)
-    assert again.returncode == 0 and again.stdout.count("measured already") == 2
-    assert [path.read_bytes() for path in records] == before  # finished runs are not repeated
-    rows = json.loads((tmp_path / "compare.json").read_text())["rows"]
-    assert {row["name"]: row["seeds"] for row in rows} == {"simclr": 2, "random_init": 2}  # the second stay's is added
-
-
-@pytest.mark.slow
-def test_what_is_measured_on_a_card_is_what_the_experiments_have(stages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dry run measures less: names, settings and sizes of the rest are checked here."""
-    from benchmark.experiment.entries import check_sizes, resolve_entries
-    from benchmark.experiment.spec import load_experiment
-    from methods.registry import method_class, own_methods
-
-    cost, sparse = importlib.import_module("stages.cost"), importlib.import_module("stages.sparse")
-    measured, batches = set(), set()
-    for memory in (24 * 2**30, 140 * 2**30):
-        for case in cost.cases(tiny=False, memory=memory):
-            settings = [*case.settings, "precision=auto", "dataset.name=folder"]
-            experiment, source = load_experiment(case.config, methods=list(case.entries), settings=settings)
-            entries = resolve_entries(experiment, source)
-            check_sizes(entries, 224 if case.large else 32)
-            assert {entry.entry.name for entry in entries} == set(case.entries)
-            compiled = case.name.endswith(("compiled", "graphs", "triton"))
-            assert (experiment.acceleration != type(experiment.acceleration)()) == compiled
-            measured |= {entry.entry.method for entry in entries}
-            batches.add((case.large, experiment.batch_size))
-    assert batches == {(True, 64), (True, 256), (False, 512)}
-    assert measured == {name for name in own_methods() if method_class(name).trainable}
-    assert {"byol", "simclr", "vicreg", "cnn_jepa", "cnn_jepa_dense"} <= set(cost.cases(tiny=False)[0].entries)
-    assert {case.name for case in sparse.cases(tiny=False)} >= {"resnet50", "resnet50-bf16", "slim", "step"}

@@ -226,7 +226,8 @@ def test_links_are_not_followed(two: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("no result")
     (path,) = two[0].glob("*/byol/seed-0-*/record.json")
     (path.parent / "link.txt").symlink_to(tmp_path / "secret")
-    merge(two, tmp_path / "all")
+    os.mkfifo(path.parent / "pipe")
+    assert merge(two, tmp_path / "all").left_behind == [path.parent / "link.txt", path.parent / "pipe"]
     assert not list((tmp_path / "all").rglob("link.txt"))
 
 

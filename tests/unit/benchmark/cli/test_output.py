@@ -75,6 +75,15 @@ def test_the_command_line_has_it(bench: Callable[..., tuple[int, str]], monkeypa
     assert code == 2 and "the output cannot be written" in printed
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EPIPE])
+@pytest.mark.parametrize("arguments", [["run", "no-such.yaml"], ["run"], ["run", "quickstart", "--seeds", "x"]])
+def test_a_lost_standard_error_leaves_the_exit_code(
+    bench: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch, number: int, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Broken(number, 0))
+    assert bench(*arguments) == (2, "")
+
+
 def test_closed_streams_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout", None)  # as Python has it after `>&-`
     monkeypatch.setattr("sys.stderr", None)

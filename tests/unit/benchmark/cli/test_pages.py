@@ -22,7 +22,7 @@ def test_a_report_of_one_budget_alone(make_record: Any, store: Any, tmp_path: Pa
     for budget, message in (
         ("epochs=3", "--budget is 'epochs=3', which no run had; there are: 10 epochs, 2 epochs"),
         ("epoch=2", "unknown kind 'epoch'; did you mean 'epochs'"),
-        ("epochs=0", "--budget: epochs is .*above 0"),
+        ("epochs=0", "--budget: epochs is .*at least 1e-06"),
     ):
         with pytest.raises(UserError, match=message):
             write_pages([tmp_path / "results"], tmp_path / "out", budget=budget)

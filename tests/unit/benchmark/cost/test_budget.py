@@ -54,7 +54,7 @@ def test_exactly_one_kind_limits() -> None:
         BudgetSpec()
     with pytest.raises(ValidationError, match="epochs, steps are given"):
         BudgetSpec(epochs=3, steps=4)  # type: ignore[arg-type]
-    with pytest.raises(ValidationError, match="above 0"):
+    with pytest.raises(ValidationError, match="at least 1e-06"):
         BudgetSpec(epochs=(0,))
     with pytest.raises(ValidationError, match="each may appear once"):
         BudgetSpec(epochs=(2, 2))

@@ -48,7 +48,7 @@ class Whole(Config):
         ({"name": "a", "part": 3}, "x.yaml: part is 3; expected keys and values: depth, kind"),
         ({"name": "a", "parts": 3}, "x.yaml: parts is 3; expected a list"),
         ({"name": "a", "part": {"kind": "cn"}}, "x.yaml: part.kind is 'cn'; did you mean 'cnn'? choices: cnn, vit"),
-        ({"name": "a", "width": 0}, "x.yaml: width is 0: input should be greater than or equal to 1"),
+        ({"name": "a", "width": 0}, "x.yaml: width is 0; expected at least 1"),
     ],
 )
 def test_an_invalid_configuration_in_one_message(data: dict[str, Any], message: str) -> None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     ("content", "message"),
     [
         ("a: [1,\nb: 2", r"x\.yaml, line 2: "),
-        ("- 1", "expected a mapping of keys to values, found list"),
-        ("", "found NoneType"),
+        ("- 1", "expected keys and values, found a list"),
+        ("", "found nothing"),
         ("a: 1\nb: {c: 1,\n    c: 2}\n", r"x\.yaml, line 3: the key 'c' appears twice, in lines 2 and 3"),
         (b"\xff\xfe\x00", "cannot be read"),
     ],
@@ -78,7 +78,7 @@ def test_a_recipe_is_a_scale_or_a_path(tmp_path: Path) -> None:
     [
         ("method: simclr", "is a recipe of method 'simclr', wanted for 'byol'"),
         ("method: byol\nsetings: {}", "unknown key 'setings'; did you mean 'settings'"),
-        ("method: byol\nsettings: [1]", "settings: expected keys and values, found list"),
+        ("method: byol\nsettings: [1]", "settings: expected keys and values, found a list"),
     ],
 )
 def test_a_file_that_is_not_the_methods_recipe(tmp_path: Path, content: str, message: str) -> None:

@@ -121,7 +121,7 @@ def test_the_reference_is_cnn_jepa_unless_another_entry_is_declared(
         ({"evaluation": {"protocols": ["linear-v1"]}}, "unknown key 'evaluation.protocols'"),
         ({"name": "report"}, "results folders use themselves"),
         ({"seeds": [0, 0]}, "seeds: 0 appears twice"),
-        ({"budget": {"epochs": float("inf")}}, "finite number above 0"),
+        ({"budget": {"epochs": float("inf")}}, "finite numbers of at least 1e-06"),
         ({"budget": {"steps": 4.4}}, "expected whole numbers"),
         ({"entries": [{"method": "simclr", "overrides": {"views": [{"flip": 0.5}]}}]}, "views holds 1; simclr takes 2"),
         ({"entries": [{"method": "cnn_jepa", "overrides": {"views": [{"size": 64}]}}]}, "views.0.size is 64"),
@@ -150,7 +150,7 @@ def test_mistakes_are_named(
 def test_files_that_are_no_experiments_are_named(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("a: [1,\nb: 2")
     (tmp_path / "list.yaml").write_text("- 1")
-    for name, message in (("broken.yaml", "line 2"), ("list.yaml", "found list"), ("none.yaml", "no such file")):
+    for name, message in (("broken.yaml", "line 2"), ("list.yaml", "found a list"), ("none.yaml", "no such file")):
         with pytest.raises(UserError, match=message):
             load_experiment(str(tmp_path / name))
     with pytest.raises(UserError, match="did you mean 'quickstart'"):

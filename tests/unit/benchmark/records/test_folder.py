@@ -29,13 +29,20 @@ def test_what_is_no_record_is_named_with_the_reason(tmp_path: Path, make_record:
     cases = {
         "half": ('{"schema_version": 1, ', "not a JSON file"),
         "newer": (json.dumps({**good, "schema_version": 99}), "schema_version is 99, expected 1"),
-        "list": ("[]", "schema_version is None"),
+        "list": ("[]", "schema_version is null"),
         "extra": (json.dumps({**good, "forged": 1}), "forged"),
-        "percent": (_changed(good, "metrics.encoders.online.linear_top1", 200.0), "less than or equal to 100"),
+        "percent": (
+            _changed(good, "metrics.encoders.online.linear_top1", 200.0),
+            "is 200.0; expected at most 100",
+        ),
         "primary": (_changed(good, "metrics.primary", "x"), "primary is 'x'"),
-        "negative": (_changed(good, "ledger.training_time", -1.0), "greater than or equal to 0"),
+        "negative": (_changed(good, "ledger.training_time", -1.0), "training_time: is -1.0; expected at least 0"),
         "infinite": (_changed(good, "ledger.training_time", float("inf")), "finite"),
-        "typed": (json.dumps({**good, "seed": "many"}), "seed"),
+        "text": (json.dumps({**good, "seed": "many"}), "seed: is 'many'; expected a whole number"),
+        "switch": (json.dumps({**good, "seed": True}), "seed: is true; expected a whole number"),
+        "quoted": (json.dumps({**good, "seed": "1"}), "seed: is '1'; expected a whole number"),
+        "fraction": (json.dumps({**good, "seed": 1.5}), "seed: is 1.5; expected a whole number"),
+        "number": (_changed(good, "environment.dirty", 1), "environment.dirty: is 1; expected true or false"),
     }
     for name, (text, _) in cases.items():
         (tmp_path / name).mkdir()

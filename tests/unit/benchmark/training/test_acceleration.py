@@ -98,6 +98,32 @@ def test_the_parts_of_a_step_are_told_apart_although_they_are_compiled(make_trai
     assert [getattr(module, COMPILED) for module in _compiled(training.method)] == before
 
 
+def test_every_network_of_a_process_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By torch's own limit the ninth head of a process, and all after it, would silently run as they are."""
+
+    def call(width: int) -> None:
+        method = build_method(method_class("simclr"), SMALL["cnn"], {"projector_hidden": width})
+        accelerate(method, COMPILE, backend="eager")
+        method.projector(torch.randn(4, 64))
+
+    torch._dynamo.utils.counters.clear()
+    with torch._dynamo.config.patch(recompile_limit=8, fail_on_recompile_limit_hit=False):
+        for width in range(1, 13):
+            call(width)
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 12
+        monkeypatch.setattr(acceleration, "_PROGRAMS", 12)
+        torch._dynamo.config.recompile_limit = 12
+        with pytest.raises(Exception, match="recompile_limit"):
+            call(13)
+
+
+@pytest.mark.parametrize(("networks", "padded"), [("compiled", False), ("graphs", True)])
+def test_graphs_pad_the_targets_of_ijepa(networks: Any, padded: bool) -> None:
+    method = build_method(method_class("ijepa"), SMALL["vit"], {})
+    accelerate(method, AccelerationSpec(networks=networks), backend="eager")
+    assert vars(method)["pad_targets"] == padded
+
+
 @pytest.mark.parametrize("name", ["cnn_jepa", "spark"])
 def test_kernels_of_the_sparse_encoder(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     method = build_method(method_class(name), SMALL["cnn"], {"projection_dim": 8} if name == "cnn_jepa" else {})

@@ -42,6 +42,26 @@ def test_without_the_published_split_one_is_cut(tmp_path: Path) -> None:
     assert dataset.manifest.counts["test"] == 4 and "there is no splits.mat beside the file" in dataset.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("depths", (7, 40, 30), r"'depths' has \(7, 40, 30\); expected uint8 of N x 3 x W x H and N x W x H"),
+        ("images", (20_000, 3, 2, 2), "'images' declares 20,000 x 3 x 2 x 2 values; expected at most 10,000 images"),
+        ("images", (10**12, 3, 40, 30), "'/images' declares [0-9,]+ bytes, and the file holds 0 of them"),
+    ],
+)
+def test_what_a_file_declares_is_checked_before_it_is_read(
+    tmp_path: Path, name: str, shape: tuple[int, ...], message: str
+) -> None:
+    path = files.nyu(tmp_path / "nyu.mat", 8)
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        content = np.zeros(shape, np.uint8) if len(shape) == 3 or shape[0] < 10**6 else None
+        file.create_dataset(name, shape, np.uint8, data=content, chunks=(1, *shape[1:]))
+    with pytest.raises(UserError, match=message):
+        load_dataset(SPEC, path)
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mat").write_bytes(b"MATLAB 5.0")
     with pytest.raises(UserError, match=r"a\.mat: not an HDF5 file, as NYU Depth V2's labelled \.mat is"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import shutil
+import tracemalloc
+import zlib
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -89,6 +91,27 @@ def test_what_is_declared_is_compared_with_what_the_file_holds(
     _never_written(path, name, count, chunks=chunks)
     with pytest.raises(UserError, match=rf"copy\.h5: is damaged.*'/{name}' declares [\d,]+ bytes"):
         open_container(path)
+
+
+@pytest.mark.parametrize("name", ["lengths", "labels", "sizes", "checksums", "classes", "factors/x"])
+def test_compressed_tables_are_refused_before_they_unfold(folder: Path, tmp_path: Path, name: str) -> None:
+    converted(folder, tmp_path / "x.h5")
+    path = tmp_path / "x-train.h5"
+    count = 2_000_000  # at least 8 MB, of which the file holds a thousandth
+    with h5py.File(path, "r+") as file:
+        kind = file[name].dtype if name in file else np.float32
+        shape = (count, *file[name].shape[1:]) if name in file else (count,)
+        if name in file:
+            del file[name]
+        table = file.create_dataset(name, shape, dtype=kind, chunks=(count, *shape[1:]), compression="gzip")
+        table.id.write_direct_chunk([0] * len(shape), zlib.compress(bytes(table.nbytes)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"x-train\.h5: .*(declares|does not have one number per image|the shape)"):
+            open_container(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("link", [h5py.SoftLink, partial(h5py.ExternalLink, "x-train.h5")])

@@ -34,7 +34,7 @@ from benchmark.machine.environment import describe
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "performance.md"
-HELPERS = ("claims.py", "commands.py", "gpu.py", "hostile.py", "images.py", "page.py")
+HELPERS = ("claims.py", "commands.py", "gpu.py", "hostile.py", "images.py", "page.py", "slurm_runs.py")
 LONG = 20  # rows; longer tables are collapsed
 
 

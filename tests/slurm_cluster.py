@@ -8,15 +8,16 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager
+from datetime import datetime, timedelta
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
-
-import pytest
+from unittest.mock import patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Two nodes with one core each on one host; each has a port of its own.
+# Two nodes with one core each on one host; each has a port of its own, and is a kind of its own.
 _CONFIGURATION = """
 ClusterName=bench
 SlurmctldHost={host}(127.0.0.1)
@@ -28,12 +29,14 @@ CredType=cred/none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 AccountingStorageType=accounting_storage/none
-JobAcctGatherType=jobacct_gather/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
 SwitchType=switch/none
 MpiDefault=none
 MailProg=/bin/true
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/builtin
 SchedulerParameters=sched_interval=1
 StateSaveLocation={folder}/state
@@ -45,20 +48,24 @@ SlurmdSpoolDir={folder}/%n
 ReturnToService=2
 KillWait=60
 MinJobAge=600
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={first} CPUs=1 RealMemory=1000
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={second} CPUs=1 RealMemory=1000
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={first} CPUs=1 RealMemory=4000 Feature=old
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={second} CPUs=1 RealMemory=4000 Feature=new
 PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 """
 
 
-@contextmanager
-def slurm_cluster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Starts the cluster and makes this process use it; skips where Slurm or the package submitit is missing."""
-    pytest.importorskip("submitit", reason="submitit is not installed: pip install 'cnn-jepa-bench[slurm]'")
+def why_not() -> str:
+    """Why no Slurm can be started here; empty where one can."""
+    if find_spec("submitit") is None:
+        return "submitit is not installed: pip install 'cnn-jepa-bench[slurm]'"
     if shutil.which("slurmctld") is None or shutil.which("slurmd") is None:
-        pytest.skip("no Slurm on this machine: apt-get install slurm-wlm")
-    if os.geteuid() != 0:
-        pytest.skip("the nodes of a Slurm without munge run as root")
+        return "no Slurm on this machine: apt-get install slurm-wlm"
+    return "" if os.geteuid() == 0 else "the nodes of a Slurm without munge run as root"
+
+
+@contextmanager
+def slurm_cluster(folder: Path) -> Iterator[None]:
+    """Starts the cluster and makes this process use it."""
     (folder / "state").mkdir(parents=True)
     control, first, second = _free_ports(3)
     text = _CONFIGURATION.format(
@@ -66,7 +73,37 @@ def slurm_cluster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         second=second,
     )  # fmt: skip
     (folder / "slurm.conf").write_text(text)
-    monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+    with patch.dict(os.environ, {"SLURM_CONF": str(folder / "slurm.conf")}):
+        yield from _served(folder)
+
+
+def hurry() -> None:
+    """Starts requeued jobs, which Slurm lets wait for two minutes.
+
+    Not at once: for a second a node takes the job for the one that it has just ended, and the job fails.
+    """
+    listed = _output("squeue", "--noheader", "--array", "--states", "PENDING", "--format", "%i %V")
+    for job, since in map(str.split, listed.splitlines()):
+        if datetime.now() - datetime.fromisoformat(since) > timedelta(seconds=3):
+            _output("scontrol", "update", f"jobid={job}", "StartTime=now")
+
+
+def listed(*options: str) -> list[str]:
+    """The ids of jobs that `squeue` lists."""
+    return _output("squeue", "--noheader", "--array", "--format", "%i", *options).split()
+
+
+def begun() -> dict[str, str]:
+    """When each running job was started, the last time that it was; by id."""
+    lines = _output("squeue", "--noheader", "--array", "--states", "RUNNING", "--format", "%i %S").splitlines()
+    return dict(map(str.split, lines))
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def _served(folder: Path) -> Iterator[None]:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     commands = (["slurmctld", "-D"], ["slurmd", "-D", "-N", "n1"], ["slurmd", "-D", "-N", "n2"])
     daemons = [subprocess.Popen(command, start_new_session=True, **quiet) for command in commands]
@@ -88,10 +125,7 @@ def slurm_cluster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 def _wait_until_idle(folder: Path) -> None:
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        done = subprocess.run(
-            ["sinfo", "--noheader", "--Node", "--format", "%T"], capture_output=True, text=True, check=False
-        )
-        if done.stdout.split() == ["idle", "idle"]:
+        if _output("sinfo", "--noheader", "--Node", "--format", "%T").split() == ["idle", "idle"]:
             return
         time.sleep(0.3)
     raise RuntimeError(f"Slurm did not start:\n{(folder / 'slurmctld.log').read_text()}")
@@ -101,8 +135,7 @@ def _wait_until_empty() -> None:
     """Waits until no job is left, whose processes would outlive the daemons."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        done = subprocess.run(["squeue", "--noheader"], capture_output=True, text=True, check=False)
-        if not done.stdout.strip():
+        if not _output("squeue", "--noheader").strip():
             return
         time.sleep(0.3)
 

@@ -15,7 +15,7 @@ from benchmark.records.jobs import write_progress
 if TYPE_CHECKING:
     from benchmark.experiment.run_spec import RunSpec
 
-_EVERY = 2.0  # seconds between two reports
+EVERY = 2.0  # seconds between two reports
 Job = Annotated[
     Path | None, typer.Option("--job", hidden=True, help="Folder of the job that this command carries out.")
 ]
@@ -39,7 +39,7 @@ class JobReporter(ConsoleReporter):
     ) -> None:
         """A run has reached some progress, 0 to 1."""
         super().run_advanced(progress, loss, images_per_second, training, probes)
-        if time.monotonic() - self._written > _EVERY:
+        if time.monotonic() - self._written > EVERY:
             self._write(progress, training + (probes or 0.0), "training")
 
     def _write(self, progress: float, left: float | None, doing: str) -> None:

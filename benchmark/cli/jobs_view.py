@@ -65,7 +65,7 @@ def print_status(states: Sequence[JobState], results: Sequence[Path]) -> None:
     console = plain_console()
     console.print(table)
     for state in states:
-        if state.state == "failed":
+        if state.state == "failed" and state.log.is_file():  # one that could not begin has none
             console.print(escape(f"{state.job.name}: {state.log}"), style="red", soft_wrap=True, highlight=False)
     for root in results:
         for path in sorted(root.rglob(STUDY_FILE)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -89,7 +90,8 @@ def _submit(submission: Submission, reporter: ConsoleReporter) -> None:
         reporter.say(f"nothing to submit: all {total} jobs are done, running or in the queue")
     if not submission.engine.waits:
         if folders:
-            reporter.say(f"{len(folders)} of {total} jobs submitted; bench status {submission.results} shows them")
+            shown = shlex.quote(str(submission.results))
+            reporter.say(f"{len(folders)} of {total} jobs submitted; bench status {shown} shows them")
         return
     states = [job_state(folder) for folder in folders]
     for state in states:

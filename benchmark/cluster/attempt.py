@@ -15,7 +15,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
 from benchmark.machine.code import own_code, versions_here
@@ -42,49 +42,80 @@ def carry_out(folder: Path, *, attempt: str = "", pass_on: bool = True, first: b
         pass_on: signals to `bench`; an engine may send them to all processes of a job itself.
         first: of several processes that share a run, the one that writes.
     """
-    try:
-        job = read_job(folder)
-        if first:
-            note(folder, "started", machine=_node(), attempt=attempt)
-    except (UserError, OSError) as error:
-        _LOG.error("error: %s", error)
-        return 2
-    with _signs_of_life(folder if first else None):
-        code, reason = _try(folder, job, pass_on=pass_on, first=first)
-    if reason:
-        _LOG.error("error: %s", reason)
-    if first:
+    with _Signals(pass_on=pass_on) as signals:
         try:
-            note(folder, "ended", code=code, reason=reason)
-        except OSError as error:
-            _LOG.error("error: %s: cannot be written (%s)", folder, error)
-    return code
+            job = read_job(folder)
+            if first:
+                note(folder, "started", machine=_node(), attempt=attempt)
+        except (UserError, OSError) as error:
+            _LOG.error("error: %s", error)
+            return 2
+        with _signs_of_life(folder if first else None):
+            code, reason = _try(folder, job, signals, first=first)
+        if reason:
+            _LOG.error("error: %s", reason)
+        if first:
+            try:
+                note(folder, "ended", code=code, reason=reason)
+            except OSError as error:
+                _LOG.error("error: %s: cannot be written (%s)", folder, error)
+        return code
 
 
-def _try(folder: Path, job: JobRecord, *, pass_on: bool, first: bool) -> tuple[int, str]:
+class _Signals:
+    """Catches signals for as long as an attempt takes, in the main thread.
+
+    Attributes:
+        received: whether there was one.
+        process: that is told as well; None while there is none.
+    """
+
+    def __init__(self, *, pass_on: bool) -> None:
+        self.received = False
+        self.process: subprocess.Popen[bytes] | None = None
+        self._pass_on = pass_on
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: object) -> None:
+        self.received = True
+        if self._pass_on and self.process is not None:
+            self.process.send_signal(number)
+
+
+def _try(folder: Path, job: JobRecord, signals: _Signals, *, first: bool) -> tuple[int, str]:
     """The exit code of `bench`, and in words why it failed."""
     here = versions_here()
     if job.code and job.code != here:
         name = next(name for name in {**job.code, **here} if job.code.get(name) != here.get(name))
-        return 2, (
+        reason = (
             f"{_node()} has {name} {here.get(name, 'not at all')}, the job was submitted with "
             f"{job.code.get(name, 'none')}; install the same on all nodes, or submit again"
         )
+        return 2, _logged(folder, reason)
     end = time.monotonic() + _PATIENCE
     while True:
         if first and job.target and job.kind == "run":
-            while (elsewhere := holder(folder / job.target)) and time.monotonic() < end:
+            while (elsewhere := holder(folder / job.target)) and time.monotonic() < end and not signals.received:
                 time.sleep(_PAUSE)
-            if elsewhere:
+            if elsewhere and not signals.received:
                 return ELSEWHERE, f"{elsewhere} is at this run"
-        code = _bench(folder, job, pass_on=pass_on)
+        code = INTERRUPTED if signals.received else _bench(folder, job, signals)
         if code != ELSEWHERE or time.monotonic() >= end:
             break
         time.sleep(_PAUSE)
     return code, "" if code in (0, INTERRUPTED) else _reason(folder, code)
 
 
-def _bench(folder: Path, job: JobRecord, *, pass_on: bool) -> int:
+def _bench(folder: Path, job: JobRecord, signals: _Signals) -> int:
     """Runs `bench`, its output added to the job's log; the exit code, `INTERRUPTED` for any end after a signal."""
     command = [sys.executable, "-m", "benchmark", *job.arguments]
     command += ["--devices", str(job.devices)] * (job.devices > 1)
@@ -92,26 +123,22 @@ def _bench(folder: Path, job: JobRecord, *, pass_on: bool) -> int:
     environment = own_code()
     if job.threads is not None:
         environment["OMP_NUM_THREADS"] = str(job.threads)
-    asked: list[int] = []
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                    env=environment)  # fmt: skip
-
-        def handle(number: int, frame: object) -> None:
-            asked.append(number)
-            if pass_on:
-                process.send_signal(number)
-
-        with _handled(handle):
-            try:
-                while (code := _ended(process)) is None:  # so that an engine's exceptions are not kept waiting
-                    pass
-            finally:  # an exception, such as Ray's of a task that is cancelled
-                if process.poll() is None:
-                    process.terminate()
-                    process.wait()
+        signals.process = process
+        try:
+            if signals.received:  # while it was being started
+                process.terminate()
+            while (code := _ended(process)) is None:  # so that an engine's exceptions are not kept waiting
+                pass
+        finally:  # an exception, such as Ray's of a task that is cancelled
+            signals.process = None
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
     # Before `bench` catches signals they end it, with nothing lost.
-    return INTERRUPTED if asked and -code in SIGNALS else code
+    return INTERRUPTED if signals.received and -code in SIGNALS else code
 
 
 def _ended(process: subprocess.Popen[bytes]) -> int | None:
@@ -119,20 +146,6 @@ def _ended(process: subprocess.Popen[bytes]) -> int | None:
         return process.wait(_PAUSE)
     except subprocess.TimeoutExpired:
         return None
-
-
-@contextmanager
-def _handled(handle: object) -> Iterator[None]:
-    """Handles signals, where this is the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handle) for number in SIGNALS}  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -159,12 +172,24 @@ def _node() -> str:
     return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
+def _logged(folder: Path, reason: str) -> str:
+    """A reason that `bench` did not write to the log itself."""
+    with suppress(OSError), (folder / "log.txt").open("a", encoding="utf-8") as log:
+        log.write(f"error: {reason}\n")
+    return reason
+
+
+def killed(number: int) -> str:
+    """Why a process ended that a signal has killed."""
+    if number == signal.SIGKILL:
+        return "killed (SIGKILL), most likely for using more memory than it may: raise cluster.memory"
+    return f"killed ({signal.Signals(number).name})"
+
+
 def _reason(folder: Path, code: int) -> str:
     """Why `bench` failed, in a line."""
-    if code == -signal.SIGKILL:
-        return "killed (SIGKILL), most likely for using more memory than it may: raise cluster.memory"
     if code < 0:
-        return f"killed ({signal.Signals(-code).name})"
+        return _logged(folder, killed(-code))
     with suppress(OSError):
         with (folder / "log.txt").open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL))

@@ -31,6 +31,9 @@ class Engine(Protocol):
     def queued(self, ids: Collection[str]) -> set[str]:
         """Those of its jobs that have not ended."""
 
+    def failed(self, ids: Collection[str]) -> set[str]:
+        """Those of its jobs that it calls failed, as far as it still knows them."""
+
     def start(
         self, posted: Sequence[Posted], cluster: ClusterSpec, stop_signal: StopSignal, tell: Callable[[], None]
     ) -> None:

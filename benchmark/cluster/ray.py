@@ -61,6 +61,10 @@ class Ray:
         """None: tasks end with the command that waits for them, whose lock says that it is there."""
         return set()
 
+    def failed(self, ids: Collection[str]) -> set[str]:
+        """None: jobs say themselves how they ended."""
+        return set()
+
     def start(
         self, posted: Sequence[Posted], cluster: ClusterSpec, stop_signal: StopSignal, tell: Callable[[], None]
     ) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from contextlib import redirect_stderr
 from itertools import groupby
 from math import ceil
@@ -16,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
+from benchmark.cluster import killed
 from benchmark.cluster.attempt import carry_out
+from benchmark.cluster.killed import own_id, slurm_state
 from benchmark.errors import UserError
-from benchmark.machine.code import output
 from benchmark.records.jobs import CANCEL, ELSEWHERE, INTERRUPTED, note, write_job
 from benchmark.text import first_line
 
@@ -46,10 +49,9 @@ class SlurmJob:
         first = os.environ.get("SLURM_PROCID", "0") == "0"
         handler = signal.getsignal(signal.SIGUSR2)  # submitit's, which requeues
         # Slurm sends a signal to every process of a job, so that it need not be passed on.
-        attempt = "_".join(filter(None, map(os.environ.get, ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"))))
-        code = carry_out(Path(self.folder), attempt=attempt or os.environ["SLURM_JOB_ID"], pass_on=False, first=first)
+        code = carry_out(Path(self.folder), attempt=own_id(), pass_on=False, first=first)
         if code == INTERRUPTED and first:
-            state = _state(os.environ["SLURM_JOB_ID"])
+            state = slurm_state()
             if state == "CANCELLED":
                 note(Path(self.folder), "cancelled")
             elif (Path(self.folder) / CANCEL).exists():
@@ -80,14 +82,11 @@ class Slurm:
 
     def queued(self, ids: Collection[str]) -> set[str]:
         """Those of its jobs that have not ended."""
-        try:
-            done = subprocess.run(
-                ["squeue", "--noheader", "--array", "--format", "%i"], capture_output=True, text=True, timeout=60,
-                check=True,
-            )  # fmt: skip
-        except (OSError, subprocess.SubprocessError) as error:
-            raise UserError(f"squeue failed: {_message(error)}") from None
-        return set(ids) & set(done.stdout.split())
+        return set(ids) & _listed()
+
+    def failed(self, ids: Collection[str]) -> set[str]:
+        """Those of its jobs that it calls failed; it forgets them after some minutes."""
+        return set(ids) & _listed("--states", "FAILED,NODE_FAIL,BOOT_FAIL,OUT_OF_MEMORY")
 
     def start(
         self, posted: Sequence[Posted], cluster: ClusterSpec, stop_signal: StopSignal, tell: Callable[[], None]
@@ -121,6 +120,16 @@ class Slurm:
         return "\n".join(texts)
 
 
+def _listed(*options: str) -> set[str]:
+    """The ids that `squeue` lists."""
+    command = ["squeue", "--noheader", "--array", "--format", "%i", *options]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UserError(f"squeue failed: {_message(error)}") from None
+    return set(done.stdout.split())
+
+
 def _arrays(posted: Sequence[Posted]) -> list[list[Posted]]:
     """Jobs that can share an array, which has one time limit and one constraint."""
 
@@ -148,6 +157,7 @@ def _executor(part: Sequence[Posted], cluster: ClusterSpec) -> submitit.SlurmExe
         "mem": None if cluster.memory is None else f"{ceil(cluster.memory * 1024)}M",
         "exclusive": cluster.exclusive or None,
         "setup": list(cluster.setup) or None,
+        "teardown": _teardown(folder.parent.parent),
         "stderr_to_stdout": True,
         "additional_parameters": {"requeue": True, **cluster.sbatch},
     }
@@ -157,11 +167,10 @@ def _executor(part: Sequence[Posted], cluster: ClusterSpec) -> submitit.SlurmExe
     return executor
 
 
-def _state(job: str) -> str:
-    """What Slurm says of a job: RUNNING, CANCELLED, COMPLETING and others; empty where it says nothing."""
-    text = output(["scontrol", "--oneliner", "show", "job", job]) or ""
-    words = dict(word.partition("=")[::2] for word in text.split())
-    return words.get("JobState", "")
+def _teardown(results: Path) -> list[str]:
+    """What the batch script does after the job's process: exit codes from 129 to 192 are of signals that killed it."""
+    command = shlex.join([sys.executable, "-m", killed.__name__, str(results)])
+    return ["code=$?", f"if [ $code -gt 128 ] && [ $code -lt 193 ]; then {command} $code; fi", "exit $code"]
 
 
 def _message(error: BaseException) -> str:

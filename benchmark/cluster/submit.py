@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from benchmark.errors import UserError
 from benchmark.files.disk import writing
 from benchmark.machine.code import versions_here
-from benchmark.records.jobs import CANCEL, JOBS, JobRecord, attempts, job_state, read_job, write_job
+from benchmark.records.jobs import CANCEL, JOBS, JobRecord, attempts, job_state, note, read_job, write_job
 from benchmark.records.locks import folder_lock
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Submission:
         with writing(self.folder, "choose another --out"), folder_lock(self.folder) as mine:
             if mine is None:
                 raise UserError(f"{self.folder}: another bench submit is at work there; bench status shows its jobs")
+            self._refuse_where_none_can_start()
             missing = self.missing()
             fresh = [name for name, _ in missing if not (self.folder / name).exists()]
             posted = [(self.folder / name, job) for name, job in missing]
@@ -86,9 +87,26 @@ class Submission:
                     raise
         return folders
 
+    def _refuse_where_none_can_start(self) -> None:
+        """Refuses to submit again what the engine calls failed before it wrote anything; once, then the user tries."""
+        known = self._known()
+        silent = {name: job.id for name, job in known.items() if job.id and not attempts(self.folder / name)}
+        failed = self.engine.failed(list(silent.values())) if silent else set()
+        names = [name for name, job_id in silent.items() if job_id in failed]
+        reason = f"failed before it could write here: its node does not see {self.folder}, or cannot start Python there"
+        for name in names:
+            note(self.folder / name, "ended", code=2, reason=reason)
+        if names:
+            raise UserError(f"{known[names[0]].name}{_and_more(names)}: {reason}; put --out on a disk that nodes see")
+
+    def _known(self) -> dict[str, JobRecord]:
+        """The jobs that were submitted before."""
+        names = [name for name, _ in self.jobs if (self.folder / name / "job.json").is_file()]
+        return {name: read_job(self.folder / name) for name in names}
+
     def missing(self) -> list[Planned]:
         """The jobs that are neither done nor under way."""
-        known = {name: read_job(self.folder / name) for name, _ in self.jobs if self._is_known(name)}
+        known = self._known()
         states = {name: job_state(self.folder / name, job) for name, job in known.items()}
         same = {name: job.id for name, job in known.items() if job.engine == self.name and job.id}
         queued = self.engine.queued(list(same.values())) if same else set()
@@ -102,15 +120,17 @@ class Submission:
                 f"{len(traceless)} of the jobs submitted before left the queue without a trace: either they were "
                 f"cancelled there, or their nodes do not see {self.folder}"
             )
+        ending = [name for name in same if name in queued and (self.folder / name / CANCEL).exists()]
+        if ending:
+            self.say(
+                f"{len(ending)} jobs that were cancelled are still saving; give the command again when they have ended"
+            )
         return [
             (name, job.model_copy(update={"engine": self.name, "code": versions_here(), "submitted": _now()}))
             for name, job in self.jobs
             if name not in states
             or not (states[name].state in _settled(job) or (name in same and same[name] in queued))
         ]
-
-    def _is_known(self, name: str) -> bool:
-        return (self.folder / name / "job.json").is_file()
 
     @staticmethod
     def _clear(folder: Path) -> None:
@@ -147,6 +167,10 @@ def settled(job: JobRecord, requested: float, cluster: ClusterSpec, name: str) -
 def _settled(job: JobRecord) -> tuple[State, ...]:
     """States in which a job is not submitted again; of sweeps and protocols, only what is missing is asked for."""
     return ("running",) if job.kind in ("sweep", "evaluate") else ("running", "done")
+
+
+def _and_more(names: Sequence[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
 def _now() -> str:

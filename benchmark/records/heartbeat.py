@@ -63,12 +63,13 @@ class Claim:
         return _content(self.path).get("token") == self._token
 
     def check(self) -> None:
-        """Raises a `UserError` where another process has taken the folder over."""
+        """Raises a `UserError` where another process has taken the folder over, or somebody has removed it."""
         if not self.is_held():
-            raise UserError(
-                f"{self.path.parent}: was taken over by another process, because this one gave no sign of life for "
-                f"{GRACE:.0f} s; it writes nothing more there"
-            )
+            folder = self.path.parent
+            why = f"was taken over by another process, because this one gave no sign of life for {GRACE:.0f} s"
+            if not any(_claims(folder)):
+                why = "was removed or emptied while this process was at work there"
+            raise UserError(f"{folder}: {why}; it writes nothing more there")
 
     def release(self) -> None:
         """Gives the folder free."""

@@ -171,6 +171,8 @@ def job_state(folder: Path, job: JobRecord | None = None) -> JobState:
         where = str(last.get("machine", ""))
         if _is_alive(folder, float(last.get("at", 0.0))):
             return JobState(folder, job, "running", where, progress, left, doing, begun)
+        if (folder / CANCEL).exists():  # the engine did not wait until it had saved
+            return JobState(folder, job, "cancelled", attempts=begun)
         reason = f"no sign of life from {where}: killed, or the node is lost"
         return JobState(folder, job, "failed", "", progress, reason=reason, attempts=begun)
     if event == "ended" and code == 0:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -73,7 +73,7 @@ def measure_costs(
     path = cost_path(folder, cost)
     with ExitStack() as stack:
         if not ranks.first(lambda: _lock(path, stack)):
-            raise UserError(f"{path.parent}: another process is measuring into it; try again when it has ended")
+            raise UserError(f"{path}: another process is measuring it; try again when it has ended")
         cost = ranks.first(lambda: _continued(path, cost, options))
         if ranks.first(lambda: is_done(cost, options)):
             reporter.say(f"measured already, in {cost.rounds} rounds: {path}")
@@ -89,12 +89,19 @@ def _without_price(spec: RunSpec) -> RunSpec:
 
 
 def _lock(path: Path, stack: ExitStack) -> bool:
-    """Locks a record's folder against other processes; whether it could."""
+    """Locks a record against other processes; whether it could. Other machines measure into the same folder."""
+    place = path.with_name(f".{path.stem}")
+    stack.callback(_remove_empty, place)
     with writing(path.parent, "choose another --out"):
-        if not stack.enter_context(folder_lock(path.parent)):
+        if not stack.enter_context(folder_lock(place)):
             return False
-    stack.callback(lambda: (path.parent / ".lock").unlink(missing_ok=True))  # while it is held
+    stack.callback(lambda: (place / ".lock").unlink(missing_ok=True))  # while it is held
     return True
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # another process holds it
+        folder.rmdir()
 
 
 def _together(ranks: Ranks, work: Callable[[], StepCost]) -> StepCost:

@@ -24,6 +24,7 @@ def _jobs(folder: Path) -> list[Path]:
     write_progress(folders[0], 0.5, 90.0, "training")
     note(folders[1], "started", machine="n2")
     note(folders[1], "ended", code=-9, reason="killed (SIGKILL)")
+    (folders[1] / "log.txt").touch()
     return folders
 
 
@@ -36,6 +37,9 @@ def test_each_job_has_its_state_and_a_failed_one_its_log(tmp_path: Path, capsys:
     assert "job c waiting 0" in lines
     assert f"job b: {folders[1] / 'log.txt'}" in lines
     assert "0 of 3 jobs done, 1 running, 1 waiting, 1 failed" in lines
+    (folders[1] / "log.txt").unlink()  # as of a job that could not begin
+    print_status([job_state(folder) for folder in folders], [tmp_path])
+    assert "log.txt" not in capsys.readouterr().out
 
 
 def test_only_what_has_changed_is_said(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from benchmark.cluster import attempt
 from benchmark.cluster.attempt import carry_out
 from benchmark.machine.code import versions_here
-from benchmark.records.jobs import ELSEWHERE, INTERRUPTED, JobRecord, attempts, job_state, write_job
+from benchmark.records.jobs import ELSEWHERE, INTERRUPTED, JobRecord, attempts, job_state, read_job, write_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +61,7 @@ def test_why_it_failed_is_said(make: Callable[..., Path], program: str, code: in
     assert carry_out(job) == code
     state = job_state(job)
     assert state.state == "failed" and state.reason.startswith(reason)
+    assert code > 0 or state.log.read_text() == f"error: {state.reason}\n"
 
 
 @pytest.mark.parametrize("catches", [True, False])
@@ -90,13 +91,35 @@ def test_a_run_that_another_machine_has_is_left_to_it(
     assert carry_out(job) == ELSEWHERE and job_state(job).state == "waiting"
 
 
+def test_a_signal_ends_the_wait_for_another_machine_and_starts_nothing(
+    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "_PAUSE", 0.02)
+    job = make("", target="../../a/seed-0")
+    record = read_job(job).model_copy(update={"kind": "run", "arguments": ["run"]})
+    write_job(job, record)
+    looks: list[int] = []
+
+    def holder(folder: Path) -> str:
+        looks.append(1)
+        if len(looks) == 3:
+            os.kill(os.getpid(), signal.SIGUSR2)
+        return "node7"
+
+    monkeypatch.setattr(attempt, "holder", holder)
+    assert carry_out(job) == INTERRUPTED and len(looks) < 6
+    assert not (job / "log.txt").exists() and job_state(job).attempts == 1
+    assert attempts(job)[-1]["code"] == INTERRUPTED
+
+
 def test_other_versions_on_the_node_are_named(
     make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("SLURMD_NODENAME", "n1")
     job = make("", code={**versions_here(), "torch": "1.0"})
     assert carry_out(job) == 2
-    assert "n1 has torch 2." in job_state(job).reason and "the job was submitted with 1.0" in caplog.text
+    assert "n1 has torch 2." in job_state(job).reason and "error: n1 has torch 2." in (job / "log.txt").read_text()
+    assert "the job was submitted with 1.0" in caplog.text
 
 
 def test_a_folder_that_the_node_does_not_see_ends_it_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,8 +59,13 @@ def test_no_slurm_here_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         Slurm().check(ClusterSpec())
 
 
-def test_the_state_of_a_job_is_read_from_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slurm, "output", lambda command: "JobId=7 JobName=bench JobState=CANCELLED Reason=None")
-    assert slurm._state("7") == "CANCELLED"
-    monkeypatch.setattr(slurm, "output", lambda command: None)
-    assert slurm._state("7") == ""
+def test_the_script_looks_after_a_process_that_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submitit.SlurmExecutor, "affinity", classmethod(lambda cls: 2))
+    monkeypatch.setattr(slurm.sys, "executable", "true")
+    text = Slurm().script(_posted(tmp_path / "a b", 600), ClusterSpec())
+    (line,) = [line for line in text.splitlines() if "benchmark.cluster.killed" in line]
+    assert f"true -m benchmark.cluster.killed '{tmp_path / 'a b'}' $code; fi" in line
+    body = text[text.index("code=$?") :]
+    for code in (0, 9, 137, 255):
+        done = subprocess.run(["bash", "-xc", f"(exit {code})\n{body}"], check=False, capture_output=True, text=True)
+        assert done.returncode == code and (f" {code}\n+ exit" in done.stderr) == (code == 137), done.stderr

@@ -10,7 +10,7 @@ from benchmark.cluster.submit import Submission, settled
 from benchmark.errors import UserError
 from benchmark.experiment.cluster_spec import ClusterSpec
 from benchmark.machine.interrupt import StopSignal
-from benchmark.records.jobs import INTERRUPTED, JobRecord, job_state, note, read_job, write_job
+from benchmark.records.jobs import CANCEL, INTERRUPTED, JobRecord, job_state, note, read_job, write_job
 from benchmark.records.locks import folder_lock
 
 if TYPE_CHECKING:
@@ -25,12 +25,16 @@ class Engine:
     def __init__(self) -> None:
         self.queue: set[str] = set()
         self.refuses = False
+        self.lost: set[str] = set()
 
     def check(self, cluster: ClusterSpec) -> None:
         pass
 
     def queued(self, ids: Any) -> set[str]:
         return self.queue & set(ids)
+
+    def failed(self, ids: Any) -> set[str]:
+        return self.lost & set(ids)
 
     def start(self, posted: Any, cluster: ClusterSpec, stop_signal: StopSignal, tell: Any) -> None:
         if self.refuses:
@@ -89,6 +93,29 @@ def test_jobs_that_left_the_queue_without_a_trace_are_said_and_submitted_again(
     submission.engine.cancel(["b"])
     assert _submit(submission) == ["b"]
     assert said[0].startswith("1 of the jobs submitted before left the queue without a trace: ")
+
+
+def test_jobs_that_failed_before_they_wrote_anything_are_refused_once(submission: Submission, said: list[str]) -> None:
+    _submit(submission)
+    submission.engine.cancel(["b", "c"])
+    submission.engine.lost = {"a", "b", "c"}  # type: ignore[attr-defined]
+    note(submission.folder / "a", "started", machine="n1")
+    with pytest.raises(UserError, match=r"^b and 1 more: failed before it could write here: its node does not see .*"):
+        _submit(submission)
+    state = job_state(submission.folder / "b")
+    assert state.state == "failed" and state.reason.startswith("failed before it could write here")
+    submission.engine.queue.add("a")
+    assert _submit(submission) == ["b", "c"] and not said
+
+
+def test_jobs_that_are_still_being_cancelled_are_said(submission: Submission, said: list[str]) -> None:
+    _submit(submission)
+    (submission.folder / "b" / CANCEL).touch()
+    assert _submit(submission) == [] and said[0].startswith("1 jobs that were cancelled are still saving; ")
+    submission.engine.cancel(["b"])
+    note(submission.folder / "b", "started", machine="n1")
+    note(submission.folder / "b", "ended", code=INTERRUPTED)
+    assert _submit(submission) == ["b"] and len(said) == 1
 
 
 def test_what_the_engine_refuses_leaves_no_jobs(submission: Submission) -> None:

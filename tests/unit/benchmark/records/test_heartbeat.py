@@ -63,6 +63,15 @@ def test_the_claim_of_a_dead_process_is_taken_over_and_it_notices(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_somebody_has_removed_is_not_called_taken_over(tmp_path: Path) -> None:
+    ours = claim(tmp_path, locked=True)
+    assert ours is not None
+    ours.path.unlink()
+    with pytest.raises(UserError, match="was removed or emptied while this process was at work there; it writes nothi"):
+        ours.check()
+    ours.release()
+
+
 def test_here_a_dead_process_is_known_at_once(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()

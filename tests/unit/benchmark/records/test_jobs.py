@@ -85,6 +85,8 @@ def test_a_job_that_gives_no_sign_of_life_has_failed(job: Path, monkeypatch: pyt
     now = time.time()
     monkeypatch.setattr("time.time", lambda: now + 3 * GRACE)
     assert _state(job) == ("failed", "no sign of life from n1: killed, or the node is lost")
+    (job / CANCEL).touch()  # an engine ends a cancelled job that saves for too long
+    assert _state(job) == ("cancelled", "")
     (job / "alive").touch()
     os.utime(job / "alive", (now + 2 * GRACE,) * 2)
     assert _state(job)[0] == "running"

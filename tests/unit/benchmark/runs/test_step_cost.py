@@ -76,9 +76,17 @@ def test_a_reference_has_to_be_measured(measured: Any) -> None:
         measured("simclr", "supervised", against="simcrl")
 
 
-def test_two_processes_never_measure_into_one_folder(measured: Any, tmp_path: Path) -> None:
-    with folder_lock(tmp_path / "few" / "costs"), pytest.raises(UserError, match="another process is measuring into"):
-        measured("simclr")
+@pytest.mark.slow
+def test_two_processes_never_measure_one_record_but_may_measure_two(measured: Any, tmp_path: Path) -> None:
+    measured("simclr")
+    ((path, _),) = find_costs([tmp_path])[0]
+    place = path.with_name(f".{path.stem}")
+    assert not place.exists()
+    with folder_lock(place):
+        with pytest.raises(UserError, match="another process is measuring it; try again"):
+            measured("simclr", rounds=6)
+        measured("simclr", "supervised")
+    assert list(path.parent.glob(".*")) == [place] and len(find_costs([tmp_path])[0]) == 2
 
 
 @pytest.mark.slow

@@ -1,0 +1,57 @@
+"""What the batch script of a Slurm job does where the job's process was killed, and could not say so itself.
+
+A signal that came before the process could listen asked it to save: nothing has begun, and it is requeued. Any other
+one, such as SIGKILL for using too much memory, is written down as the reason of a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmark.cluster.attempt import killed
+from benchmark.machine.code import output
+from benchmark.machine.interrupt import SIGNALS
+from benchmark.records.jobs import INTERRUPTED, attempts, find_jobs, note, read_job
+
+
+def own_id() -> str:
+    """Slurm's name for this job, as `sbatch` told it."""
+    words = map(os.environ.get, ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"))
+    return "_".join(filter(None, words)) or os.environ["SLURM_JOB_ID"]
+
+
+def slurm_state() -> str:
+    """What Slurm says of this job: RUNNING, CANCELLED, COMPLETING and others; empty where it says nothing."""
+    text = output(["scontrol", "--oneliner", "show", "job", os.environ["SLURM_JOB_ID"]]) or ""
+    words = dict(word.partition("=")[::2] for word in text.split())
+    return words.get("JobState", "")
+
+
+def settle(results: Path, number: int) -> None:
+    """Requeues a job that signal `number` has killed, or says that it has failed.
+
+    Args:
+        results: where its folder is, at any depth.
+    """
+    if slurm_state() != "RUNNING":  # Slurm itself ends it, or requeues it
+        return
+    if number in SIGNALS:
+        subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True, timeout=60)
+        return
+    for folder in find_jobs([results]):
+        last = attempts(folder)[-1:]
+        said = bool(last) and last[0].get("code") not in (None, INTERRUPTED)
+        if read_job(folder).id == own_id() and not said:
+            note(folder, "ended", code=-number, reason=killed(number))
+
+
+def main() -> None:
+    """`python -m benchmark.cluster.killed RESULTS EXIT_CODE`: a shell adds 128 to the number of a signal."""
+    settle(Path(sys.argv[1]), int(sys.argv[2]) - 128)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # comes first, so that no long file runs alone at the end.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations 20
 
-.PHONY: demo test test-fast lint perf gpu docs clean
+.PHONY: demo test test-all test-fast lint perf gpu docs clean
 
 demo: $(READY)
 	$(BIN)/bench run quickstart --out demo
@@ -15,8 +15,12 @@ demo: $(READY)
 test: lint
 	$(PYTEST)
 
+# With the tests that show of many cases what others show of one: half as long again.
+test-all: lint
+	$(PYTEST) -m ""
+
 test-fast: $(READY)
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not thorough"
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

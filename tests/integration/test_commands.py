@@ -135,9 +135,8 @@ ONLY_READ: dict[str, str] = {
     "bench evaluate results/quickstart --protocols depth-v1 --dataset annotated --data nyu_depth_v2_labeled.mat": (
         _DENSE
     ),
-    "pip install --target gpu-packages --only-binary=:all: --python-version 3.12 --platform manylinux_2_17_x86_64 "
-    "pydantic": "installs",
-    "pip install --target gpu-packages --no-deps lightly": "installs",
+    "pip install $options pydantic": "installs",
+    "pip install $options --no-deps lightly h5py": "installs",
     "make gpu GPU_PYTHON=python3 PACKAGES=gpu-packages": "needs a GPU: tests/unit/perf/test_gpu.py makes a dry run",
     "make demo": "installs an environment and trains for minutes",
     "make test": "runs this test",

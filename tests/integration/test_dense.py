@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 SIZE, EPOCHS, BATCH = 48, 12, 32
 FROZEN = ("segmentation-v1", "segmentation-knn-v1", "depth-v1", "counting-v1")
 

@@ -169,6 +169,7 @@ def test_two_devices_leave_one_record_and_go_on_after_what_fails_on_both(bench: 
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_interrupted_on_two_devices_and_gone_on_with_one(bench: Any, tmp_path: Path) -> None:
     config = bench.config(budget={"wall_clock": "6s"}, evaluation={"points": 4, "images": 100})
     arguments = ("run", config, "--methods", "simclr", "--device", "cpu", "--out", tmp_path / "out")

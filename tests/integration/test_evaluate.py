@@ -120,6 +120,7 @@ def test_every_kind_of_entry_reaches_its_band(bench: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_method_that_learns_nothing_falls_out_of_its_bands(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda *_, **__: None)
     code, printed = bench("check", "--methods", "cnn_jepa", "--quiet")

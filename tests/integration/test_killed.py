@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAIN = "from benchmark.cli.main import main; main()"
-_KILLS = 4
+_KILLS = 3
 
 
 def _run(arguments: tuple[Any, ...], kill_after: float) -> int | None:

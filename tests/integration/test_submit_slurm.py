@@ -110,6 +110,7 @@ def test_runs_that_are_preempted_and_cancelled_equal_undisturbed_ones(
     assert [wrong for _, wrong in compared] == [[], []]
 
 
+@pytest.mark.thorough
 def test_a_sweep_of_six_trials_and_costs_on_a_node_of_each_kind(slurm: None, bench: Any, tmp_path: Path) -> None:
     config = bench.config(budget={"steps": 2}, evaluation={"points": 1, "images": 100}, precision="32")
     sweep, out = bench.folder / "rate.yaml", tmp_path / "out"
@@ -200,6 +201,7 @@ def test_a_folder_that_is_gone_from_the_nodes_is_said_once(slurm: None, bench: A
     assert job_state(folder).state == "failed"
 
 
+@pytest.mark.thorough
 def test_two_tasks_of_a_job_share_a_run(
     slurm: None, bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

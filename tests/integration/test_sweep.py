@@ -186,6 +186,7 @@ def test_two_workers_on_one_sqlite_file(bench: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_one_of_two_workers_is_killed_and_then_the_sweep_interrupted(bench: Any, tmp_path: Path) -> None:
     """On a journal file, which knows no heartbeat: a dead worker is known by its lock alone."""
     out, journal = tmp_path / "out", tmp_path / "study.journal"

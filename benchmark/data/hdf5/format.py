@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 FORMAT, VERSION = "cnn-jepa-bench images", 1
 ARRAYS = {"lengths": np.uint32, "labels": np.int32, "sizes": np.uint32, "checksums": np.uint8}
 MOST_CLASSES = 1_000_000
-SMALLEST_IMAGE = 16
+SMALLEST_IMAGE = 4
 """Bytes; an encoded image takes more in every format."""
 
 _MOST_BYTES = 2**28  # of a file of one image, and of its label

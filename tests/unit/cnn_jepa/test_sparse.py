@@ -36,7 +36,13 @@ ON_GRIDS = [
 ]
 # As published: slow in float64.
 ON_GRIDS.append(
-    pytest.param(BackboneSpec(name="convnext_tiny"), 32, (2, 4), id="convnext_tiny", marks=pytest.mark.slow)
+    pytest.param(
+        BackboneSpec(name="convnext_tiny"),
+        32,
+        (2, 4),
+        id="convnext_tiny",
+        marks=[pytest.mark.slow, pytest.mark.thorough],
+    )
 )
 SLIM = BackboneSpec(name="resnet18", stem="small", width=8)
 

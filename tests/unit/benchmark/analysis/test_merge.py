@@ -66,7 +66,7 @@ def _changed(path: Path, **changes: Any) -> None:
     ("changes", "message"),
     [
         ({"schema_version": 99}, "schema_version is 99"),
-        ({"metrics__encoders__online__linear_top1": 140.0}, "less than or equal to 100"),
+        ({"metrics__encoders__online__linear_top1": 140.0}, "is 140.0; expected at most 100"),
         ({"metrics__encoders__online__linear_top1": 99.0}, "higher top-1 than top-5"),
         ({"seed": 7}, "lies in cifar10/byol/seed-0"),
         ({"config__batch_size": 1}, "not that of config.yaml"),

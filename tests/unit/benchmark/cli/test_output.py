@@ -76,7 +76,7 @@ def test_the_command_line_has_it(bench: Callable[..., tuple[int, str]], monkeypa
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EPIPE])
-@pytest.mark.parametrize("arguments", [["run", "no-such.yaml"], ["run"], ["run", "quickstart", "--seeds", "x"]])
+@pytest.mark.parametrize("arguments", [["run", "no-such.yaml"], ["run", "--no-such"], ["no-such"]])
 def test_a_lost_standard_error_leaves_the_exit_code(
     bench: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch, number: int, arguments: list[str]
 ) -> None:

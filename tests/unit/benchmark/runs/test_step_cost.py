@@ -90,6 +90,7 @@ def test_two_processes_never_measure_one_record_but_may_measure_two(measured: An
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_other_code_or_other_entries_are_another_measurement(
     measured: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

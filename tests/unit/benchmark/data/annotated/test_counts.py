@@ -56,7 +56,7 @@ def test_clevrs_objects_are_counted(tmp_path: Path) -> None:
     assert [item.count for item in found.train] == [3, 4, 5, 6, 7, 8]
     assert found.test[0].image.name == "CLEVR_val_000000.png" and found.test[0].image.is_file()
     (tmp_path / "scenes/CLEVR_train_scenes.json").write_text('{"scenes": [{"image_filename": "a.png"}]}')
-    with pytest.raises(UserError, match="'objects' is NoneType; expected list"):
+    with pytest.raises(UserError, match="'objects' is nothing; expected a list"):
         clevr(tmp_path)
 
 

@@ -43,6 +43,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_colours_tell_boxes_and_constants_do_not(seeing: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EPOCHS", 8)
     monkeypatch.setattr(module, "LEARNING_RATES", (3e-3,))

@@ -146,7 +146,7 @@ def _long_names(chance: random.Random, number: int, folder: Path) -> Input:
             return Input(_experiment(folder, entries=[{"method": "simclr", "name": name}]))
         case 2:
             _experiment(folder)
-            return Input(["run", "x.yaml", "--share", "--out", f"{RESULTS}/{name}"])
+            return Input(["run", "x.yaml", "--share", "--out", name])
         case 3:
             return Input([*_experiment(folder), chance.choice(["--methods", "--device", "--budget", "--data"]), name])
     return Input([chance.choice(["run", "report", "sweep", "leaderboard"]), name])
@@ -330,7 +330,9 @@ def _edited(chance: random.Random, number: int, folder: Path) -> Input:
     encoder = data["metrics"]["encoders"][data["metrics"]["primary"]]
     encoder[name] = round(encoder[name] + chance.uniform(0.1, 5), 2)
     path.write_text(json.dumps(data))
-    command = chance.choice([["leaderboard", "results"], ["merge", "results", "--out", "all"], ["report", "results"]])
+    command = chance.choice(
+        [["leaderboard", "results"], ["merge", "results", "--out", "all"], ["report", "results", "--out", "page"]]
+    )
     return Input(command, holds=lambda folder, text: "changed after it was written" in text)
 
 

@@ -14,7 +14,7 @@ from benchmark.records.jobs import attempts, find_jobs, job_state
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.thorough, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_a_run_on_a_lost_node_goes_on_on_another(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,6 @@ def safe_output() -> Iterator[None]:
     for stream in before:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    # Of the type that the rest of the program expects in everything that it uses.
     sys.stdout, sys.stderr = output, errors = _Output(before[0]), _Errors(before[1])
     try:
         yield

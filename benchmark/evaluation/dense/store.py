@@ -59,7 +59,10 @@ class Store:
             # The file has no name any more once it is mapped: it goes with the process, however that ends.
             with tempfile.TemporaryFile() as file:
                 # Takes the room now: a sparse file would end the process by a signal where the disk is full later.
-                os.posix_fallocate(file.fileno(), 0, size)
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size)
+                else:  # macOS
+                    file.truncate(size)
                 flat = np.memmap(file, dtype=np.uint8, mode="r+", shape=(size,))
         except OSError as error:
             raise UserError(

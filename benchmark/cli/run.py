@@ -95,7 +95,8 @@ def _run(
     if experiment.budget.is_calibrated and world.size == 1:  # of several processes the first alone looks, later
         costs.check()
     from benchmark.machine.ranks import join
-    from benchmark.runs.runner import RunOptions, run_experiment
+    from benchmark.runs.experiment import run_experiment
+    from benchmark.runs.runner import RunOptions
 
     check_devices(experiment, entries, choose_device(request.device).type, world.size)
     ranks = join(request.device, world)  # from here on, this happens in every process

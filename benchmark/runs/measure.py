@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from benchmark.files.disk import write_atomically
 from benchmark.runs.explorer_views import write_masks
 from benchmark.runs.method_views import write_glimpse
-from benchmark.training.profile import breakdown, flops_per_step, ready_made_throughput
+from benchmark.training.profile import BREAKDOWN_STEPS, breakdown, flops_per_step, ready_made_throughput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,8 @@ class Measurements:
         self._training.ranks.first(save)
 
     def _save_breakdown(self) -> None:
-        text = json.dumps(breakdown(self._training), indent=2) + "\n"
+        steps = min(BREAKDOWN_STEPS, max(5, self._training.step // 50))
+        text = json.dumps(breakdown(self._training, steps), indent=2) + "\n"
         self._training.ranks.first(lambda: write_atomically(self._folder / "breakdown.json", text))
 
     def added_to(self, record: LedgerRecord) -> LedgerRecord:

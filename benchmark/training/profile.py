@@ -33,6 +33,7 @@ FORWARD = ("encoder", "target_encoder", "head", "loss")  # `loss` is the rest: m
 PARTS = ("data", "views", *FORWARD, "backward", "optimizer", "ema", "other")
 _CALLS = ("forward", "features", "feature_map", "tokens")  # the methods in which a module may do its work
 FLOP_DRAWS = 32  # steps to average FLOPs over if they depend on random draws
+BREAKDOWN_STEPS = 20  # of a run at most
 
 
 def warm_up(training: Training, steps: int = WARM_UP_STEPS) -> None:
@@ -146,7 +147,7 @@ def undone(training: Training) -> Iterator[None]:
         training.method.train(was_training)
 
 
-def breakdown(training: Training, steps: int = 20) -> dict[str, Any]:
+def breakdown(training: Training, steps: int = BREAKDOWN_STEPS) -> dict[str, Any]:
     """Seconds per step of each part of a step, outside the timed run, state restored.
 
     On a GPU parts lie between events on the device, which nothing waits for until all steps have been given to it: the

@@ -12,8 +12,9 @@ from benchmark.errors import Interrupted
 from benchmark.records.cost import COSTS, MIN_ROUNDS, find_costs
 from benchmark.records.folder import find_records
 from benchmark.runs.cost_rounds import CostOptions
+from benchmark.runs.experiment import run_experiment
 from benchmark.runs.prices import CostSource
-from benchmark.runs.runner import RunOptions, run_experiment
+from benchmark.runs.runner import RunOptions
 from benchmark.runs.step_cost import measure_experiment
 from stages.harness import Deadline, Prepared, prepare, reporter
 

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +113,7 @@ def _make_quick(patch: pytest.MonkeyPatch, locks: Path, *, estimates: bool, repo
     # Whatever else runs on the machine, tests are not about its devices.
     patch.setenv(FOLDER_VARIABLE, str(locks))
     patch.setattr(profile, "FLOP_DRAWS", 2)  # masks over which FLOPs are averaged
-    patch.setattr(measure, "breakdown", partial(profile.breakdown, steps=2))
+    patch.setattr(measure, "BREAKDOWN_STEPS", 2)
     if not estimates:
         patch.setattr(runner, "estimate", lambda *_, **__: [])
     if not reports:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,8 @@ import pytest
 
 from benchmark.machine.locks import FOLDER_VARIABLE
 from benchmark.report import sections
+from benchmark.runs import experiment as experiment_module
 from benchmark.runs import measure
-from benchmark.runs import runner as runner_module
 from benchmark.training import profile
 
 if TYPE_CHECKING:
@@ -43,8 +42,8 @@ def test_a_notebook_runs_to_its_leaderboard(
     monkeypatch.setattr(sys, "path", list(sys.path))
     # What costs most, and what notebooks are not about.
     monkeypatch.setattr(profile, "FLOP_DRAWS", 2)
-    monkeypatch.setattr(measure, "breakdown", partial(profile.breakdown, steps=2))
-    monkeypatch.setattr(runner_module, "estimate", lambda *_, **__: [])
+    monkeypatch.setattr(measure, "BREAKDOWN_STEPS", 2)
+    monkeypatch.setattr(experiment_module, "estimate", lambda *_, **__: [])
     monkeypatch.setattr(sections, "_drawn", lambda *_, **__: [])
     printed = runner.run(DOCS / "notebooks" / f"{name}.ipynb", tmp_path)
     (board,) = (text for text in printed if text.startswith("| Dataset"))

@@ -110,7 +110,7 @@ def notes() -> Notes:
 def context(tmp_path: Path, dataset: Dataset, notes: Notes, monkeypatch: pytest.MonkeyPatch) -> RunContext:
     """What runs need, with results below `tmp_path` and measurements kept short."""
     monkeypatch.setattr(profile, "FLOP_DRAWS", 2)
-    monkeypatch.setattr(measure, "breakdown", partial(profile.breakdown, steps=1))
+    monkeypatch.setattr(measure, "BREAKDOWN_STEPS", 1)
     options, stop_signal = RunOptions(tmp_path / "results"), StopSignal(notes.say)
     return RunContext(dataset, options, Ranks(CPU), [], notes, stop_signal)
 

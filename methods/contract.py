@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from methods.backbone_build import build_backbone
 from methods.backbone_spec import BackboneSpec
-from methods.backbones import build_backbone
 from methods.base import Batch, Method, Step, Task
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Block, init_weights_vit_timm
 from torch import Tensor, nn
 
-from methods.backbones import sincos_positions
+from methods.backbone_build import sincos_positions
 
 
 class PrototypeHead(nn.Module):

@@ -19,7 +19,8 @@ from benchmark.data.datasets import load_dataset
 from benchmark.data.spec import DatasetSpec
 from benchmark.evaluation.protocols import score
 from benchmark.evaluation.subject import Subject, probe_data
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 from methods.base import Encoder, EncoderInfo
 
 TEST_SHARE = 0.2

@@ -16,7 +16,8 @@ from claims import about, claim, skip
 
 from benchmark.machine.devices import has_bfloat16
 from benchmark.machine.environment import cpu_model
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 
 
 def main() -> None:

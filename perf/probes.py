@@ -26,7 +26,8 @@ from benchmark.evaluation import features
 from benchmark.evaluation.evaluate import evaluate, point_subject, ready, score_point
 from benchmark.evaluation.subject import probe_data
 from benchmark.machine.allocator import keep_freed_memory
-from methods.backbones import BackboneSpec, build_backbone, use_plain_attention
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec, use_plain_attention
 from methods.base import Encoder, EncoderInfo
 
 if TYPE_CHECKING:

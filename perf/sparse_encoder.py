@@ -26,7 +26,8 @@ from torch import Tensor, nn
 
 from benchmark.machine.devices import has_bfloat16
 from cnn_jepa import CNNJEPA, MaskedDenseEncoder, MaskSpec, SparseEncoder, sample_masks
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

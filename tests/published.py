@@ -241,7 +241,8 @@ PUBLISHED: dict[str, tuple[Callable[[Weights], Any], dict[str, Any]]] = {
 
 def encoder_weights(settings: dict[str, Any]) -> Weights:
     """Weights of a network of 32 px, none of which is constant."""
-    from methods.backbones import BackboneSpec, build_backbone
+    from methods.backbone_build import build_backbone
+    from methods.backbones import BackboneSpec
 
     torch.manual_seed(0)
     weights = build_backbone(BackboneSpec.model_validate(settings), 32).net.state_dict()

@@ -23,7 +23,8 @@ from benchmark.records.folder import read_record, run_folder, write_record
 from benchmark.records.keys import EXTERNAL, weights_key
 from benchmark.records.schema import RULES_VERSION, Metrics, Record
 from benchmark.training.checkpoint import export_encoder
-from methods.backbones import Backbone, BackboneSpec, build_backbone, use_plain_attention
+from methods.backbone_build import build_backbone
+from methods.backbones import Backbone, BackboneSpec, use_plain_attention
 from methods.base import Encoder, EncoderInfo
 from methods.config import plain
 

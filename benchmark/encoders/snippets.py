@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.data.datasets import IMAGENET_MEAN, IMAGENET_STD
 from benchmark.errors import UserError
+from methods.backbone_build import DINOV3, vit_options
 from methods.backbone_spec import CONVNEXTS, BackboneSpec, vit_heads, vit_width
-from methods.backbones import DINOV3, vit_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

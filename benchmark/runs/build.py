@@ -16,7 +16,8 @@ from benchmark.randomness import seeded
 from benchmark.training.acceleration import accelerate
 from benchmark.training.loop import Objective, Training
 from benchmark.training.optim import build_optimizer
-from methods.backbones import build_backbone, use_plain_attention
+from methods.backbone_build import build_backbone
+from methods.backbones import use_plain_attention
 from methods.base import Task
 
 if TYPE_CHECKING:

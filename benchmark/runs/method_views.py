@@ -22,7 +22,8 @@ from benchmark.experiment.files import find_recipe, read_recipe
 from benchmark.files.disk import write_atomically
 from benchmark.randomness import generator
 from benchmark.training.profile import undone
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 from methods.base import Batch, Method, Step, Task
 from methods.registry import method_class
 

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save
 from benchmark.errors import UserError
 from benchmark.files.disk import write_atomically
 from benchmark.text import first_line
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 from methods.base import Encoder, EncoderInfo
 
 if TYPE_CHECKING:

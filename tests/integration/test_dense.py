@@ -12,7 +12,8 @@ from benchmark.data.datasets import Dataset, load_dataset
 from benchmark.data.spec import DatasetSpec
 from benchmark.evaluation.protocols import score
 from benchmark.evaluation.subject import Subject, probe_data
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 from methods.base import Encoder, EncoderInfo
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from benchmark.encoders.formats import Foreign
 from benchmark.encoders.read import read_checkpoint
 from benchmark.records.folder import find_records
 from benchmark.training.checkpoint import load_encoder
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 from methods.base import Encoder, EncoderInfo
 
 if TYPE_CHECKING:

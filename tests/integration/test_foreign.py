@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from benchmark.encoders.foreign import recognise
 from benchmark.encoders.formats import Foreign
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 
 if TYPE_CHECKING:
     from pathlib import Path

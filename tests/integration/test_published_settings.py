@@ -18,7 +18,8 @@ from benchmark.experiment.run_spec import RunSpec, effective_lr, run_specs
 from benchmark.experiment.spec import load_experiment
 from benchmark.training.optim import lr_factor, weight_decay
 from cnn_jepa import MaskSpec
-from methods.backbones import BackboneSpec, build_backbone, count_parameters
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec, count_parameters
 from methods.base import Step
 
 SHIPPED = {"cifar10": 32, "imagenet100": 224, "imagenet1k": 224}

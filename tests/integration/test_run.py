@@ -19,7 +19,8 @@ from benchmark.records.folder import find_records
 from benchmark.records.locks import folder_lock
 from benchmark.runs import measure
 from benchmark.training import loop
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 from methods.simclr import SimCLR
 
 if TYPE_CHECKING:

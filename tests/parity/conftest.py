@@ -23,7 +23,8 @@ from benchmark.machine.interrupt import StopSignal
 from benchmark.runs.progress import Reporter
 from benchmark.runs.run import Run
 from benchmark.training.loop import Callbacks, train
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 from methods.base import Batch, LossOutput, Method, Step, Task
 from methods.registry import method_class
 

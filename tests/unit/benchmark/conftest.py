@@ -52,7 +52,8 @@ def stored_run(make_record: Any, tmp_path: Path) -> Any:
 
     from benchmark.records.folder import write_record
     from benchmark.training.checkpoint import export_encoder
-    from methods.backbones import BackboneSpec, build_backbone
+    from methods.backbone_build import build_backbone
+    from methods.backbones import BackboneSpec
     from methods.base import Encoder, EncoderInfo
 
     def store(settings: dict[str, Any], **options: Any) -> Any:

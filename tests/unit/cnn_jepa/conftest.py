@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from cnn_jepa import MaskedDenseEncoder, SparseEncoder
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from methods.backbones import BackboneSpec
 
 
 def build(spec: BackboneSpec | None, size: int) -> nn.Module:

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from cnn_jepa import CNNJEPA, MaskSpec, sample_masks
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 
 SPEC = MaskSpec(strategy="random", mask_ratio=0.4)
 

@@ -11,13 +11,15 @@ import torch
 from torch import nn
 
 from cnn_jepa.narrow import CHANNELS, NarrowConv2d, make_narrow_safe
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 
 # One step of a network of 8 channels at 64 px: as a baseline has it, masked-dense, and on visible blocks.
 STEP = """
 import torch
 from cnn_jepa import MaskedDenseEncoder, SparseEncoder
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 torch.set_num_threads(1)
 images = torch.randn(4, 3, 64, 64).to(memory_format=torch.channels_last)
 context = torch.rand(4, 8, 8) < 0.5

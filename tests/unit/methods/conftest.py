@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 from methods.base import Batch, Method, Step, Task
 from methods.registry import method_class
 

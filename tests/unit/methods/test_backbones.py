@@ -9,7 +9,8 @@ import timm
 import torch
 
 from cnn_jepa.sparse import SparseEncoder
-from methods.backbones import CNN, Backbone, BackboneSpec, ViT, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import CNN, Backbone, BackboneSpec, ViT
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from benchmark.training.profile import marked
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 from methods.base import Batch, Encoder, LossOutput, Method, Step, Task, split_by_decay
 from methods.config import MethodConfig
 from methods.views import ViewSpec

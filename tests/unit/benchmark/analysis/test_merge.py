@@ -21,7 +21,8 @@ from benchmark.records.keys import run_key, weights_key
 from benchmark.records.schema import KeySettings
 from benchmark.records.signature import sign
 from benchmark.training.checkpoint import export_encoder
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 from methods.base import Encoder, EncoderInfo
 
 if TYPE_CHECKING:

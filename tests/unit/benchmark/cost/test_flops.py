@@ -11,7 +11,8 @@ from torch import nn
 
 from benchmark.cost.flops import count_flops
 from cnn_jepa import MaskedDenseEncoder, MaskSpec, SparseEncoder, sample_masks
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 
 
 def _both_ways(module: nn.Module, inputs: torch.Tensor) -> int:

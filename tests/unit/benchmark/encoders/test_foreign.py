@@ -15,7 +15,8 @@ from benchmark.cli.evaluate import _parsed
 from benchmark.encoders.foreign import _load, recognise
 from benchmark.encoders.formats import Foreign
 from benchmark.errors import UserError
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 
 
 def _foreign(kind: str, prefix: str | None = None, **settings: Any) -> Foreign:

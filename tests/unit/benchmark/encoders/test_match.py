@@ -14,7 +14,8 @@ from benchmark.encoders.match import Match, match
 from benchmark.encoders.read import read_checkpoint
 from benchmark.encoders.traits import vit_traits
 from benchmark.errors import UserError
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,8 @@ from timm.layers import resample_abs_pos_embed
 from benchmark.encoders.foreign import recognise
 from benchmark.encoders.formats import Foreign
 from benchmark.encoders.names import anchors, fitted, translated
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 
 # What a user says of the network; the rest is found in the file.
 FOUND = ("class_token", "design", "registers")

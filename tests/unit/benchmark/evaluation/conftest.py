@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 from methods.base import Encoder, EncoderInfo
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from cnn_jepa.blocks.columns import columns
 from cnn_jepa.blocks.gather import gather, sum_reads
 from cnn_jepa.blocks.tiles import pool, tiles, windows_form
 from cnn_jepa.tracing import conv_reach
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from benchmark.evaluation.dense.detectors import CHANNELS, Pyramid, build_detector
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 from methods.base import Encoder, EncoderInfo
 
 SPECS = {

@@ -22,7 +22,8 @@ from benchmark.evaluation.dense.maps import (
 from benchmark.evaluation.dense.store import Store
 from benchmark.evaluation.features import NonFiniteError
 from benchmark.evaluation.protocols import NotApplicableError
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 from methods.base import Encoder, EncoderInfo
 
 if TYPE_CHECKING:

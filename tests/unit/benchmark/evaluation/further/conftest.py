@@ -10,7 +10,8 @@ import torch
 from benchmark.data.datasets import load_dataset
 from benchmark.data.spec import DatasetSpec
 from benchmark.evaluation.subject import Subject, probe_data
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 from methods.base import Encoder, EncoderInfo
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from benchmark.evaluation.further import finetune as module
 from benchmark.evaluation.further.finetune import finetune
 from benchmark.evaluation.further.sgd import linear_cnnjepa
 from benchmark.evaluation.further.training import Descent
-from methods.backbones import BackboneSpec, build_backbone
+from methods.backbone_build import build_backbone
+from methods.backbones import BackboneSpec
 from methods.base import Encoder, EncoderInfo
 from methods.views import ViewSpec
 

@@ -2,52 +2,41 @@
 
 from __future__ import annotations
 
-import re
-from functools import partial
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis.calibration import NO_PRICES
 from benchmark.analysis.comparability import grouped, hardware_key, ladder_key, machine_text
-from benchmark.analysis.comparison import Comparison, Row, comparisons, valid_rows
+from benchmark.analysis.comparison import Comparison, comparisons, valid_rows
 from benchmark.analysis.differences import reference_of
-from benchmark.analysis.kept import kept
 from benchmark.analysis.ladders import in_reading_order
-from benchmark.analysis.probes import further_tables, probes_of, run_of
-from benchmark.analysis.published import on_published_axes
+from benchmark.analysis.probes import further_tables, probes_of
 from benchmark.records.budgets import budget_kind, budget_text, has_time_budget
-from benchmark.records.keys import EXTERNAL
 from benchmark.report import (
-    bars,
-    cost_figure,
     curves,
-    dense_pictures,
-    kept_figure,
-    method_views,
     notes,
-    prediction_figure,
-    style,
 )
-from benchmark.report.bars import measured_steps, step_parts, time_shares
-from benchmark.report.canvas import Caption, Picture, picture
 from benchmark.report.cost_chart import chart_data
-from benchmark.report.cost_figure import cost_vs_accuracy
 from benchmark.report.cost_tables import cost_table, relative_table
-from benchmark.report.curves import learning_curves, only_points
+from benchmark.report.curves import only_points
 from benchmark.report.difference_tables import differences_table, pairs_table, tuning_table
 from benchmark.report.explorer import explorer_data
 from benchmark.report.explorer_files import read_explorer_files
-from benchmark.report.method_views import seen
-from benchmark.report.published_figure import caption as published_caption
+from benchmark.report.section_figures import (
+    histories_of,
+    kept_pictures,
+    machine_pictures,
+    main_pictures,
+    predicted_pictures,
+    seen_pictures,
+)
 from benchmark.report.step_costs import hardware_note, hardware_table
 from benchmark.report.summary import answer, further_sentences, name_of, question
 from benchmark.report.tables import environment_facts, further_table, leaderboard_table, runs_table, targets_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from matplotlib.figure import Figure
 
     from benchmark.analysis.calibration import Prices
     from benchmark.analysis.ladder_curves import Prediction
@@ -81,12 +70,12 @@ def section(
     groups = grouped([record for _, record in pairs], hardware_key)
     suffix = "" if alone else f"-{ladder_key(rungs[0].first)[:8]}"
     joined = _joined(rungs)
-    main = _main([record for _, record in pairs], rungs, out, suffix) if joined else []
+    main = main_pictures([record for _, record in pairs], rungs, out, suffix) if joined else []
     machines = []
     for index, records in enumerate(groups.values()):
         letter = ascii_uppercase[index % 26]
         ending = suffix + (f"-{letter.lower()}" if len(groups) > 1 else "")
-        own = [] if joined else _main(records, rungs, out, ending)
+        own = [] if joined else main_pictures(records, rungs, out, ending)
         machines.append({"letter": letter, "main": own, **_machine(records, rungs, files, out, ending)})
     ordered = in_reading_order(rungs)
     lead = ordered[0]
@@ -103,10 +92,10 @@ def section(
         "tables": [_board(comparison, list(groups), probes) for comparison in ordered],
         "hardware": hardware_table(lead, prices),
         "hardware_note": hardware_note(prices),
-        "main": [*main, *_predicted(rungs, longer, out, suffix)],
+        "main": [*main, *predicted_pictures(rungs, longer, out, suffix)],
         "machines": machines,
-        "kept": _kept(lead, probes, files, out, suffix),
-        "seen": _seen(lead, files, out, suffix),
+        "kept": kept_pictures(lead, probes, files, out, suffix),
+        "seen": seen_pictures(lead, files, out, suffix),
         "withheld": dataset if dataset in files.withheld else "",
         "own_images": dataset if dataset in files.own else "",
         "explorer": _explorer(lead, files),
@@ -164,97 +153,19 @@ def _joined(rungs: Sequence[Comparison]) -> bool:
     return any(rung.step_cost for rung in rungs) and not apart
 
 
-def _main(records: Sequence[Record], rungs: Sequence[Comparison], out: Path, suffix: str) -> list[Picture]:
-    """The main figure of some runs of a ladder; empty if none was measured."""
-    own = {id(row.first): row for rung in rungs for row in rung.rows}
-    rows = [own[id(record)] for record in records if id(record) in own]
-    if not any(row.measured and row.first.method != EXTERNAL for row in rows):
-        return []  # nobody knows what encoders trained elsewhere cost
-    text = cost_figure.caption(rows)
-    if all(map(on_published_axes, records)):
-        text = Caption(
-            text.text, f"{text.details} Hollow markers: {published_caption().text} {published_caption().details}"
-        )
-    return _drawn(
-        lambda width: cost_vs_accuracy(rows, width=width),
-        out,
-        f"cost_vs_accuracy{suffix}",
-        "Cost and accuracy",
-        text,
-    )
-
-
-def _predicted(rungs: Sequence[Comparison], longer: Sequence[Prediction], out: Path, suffix: str) -> list[Picture]:
-    """A figure for each prediction that is made from this ladder."""
-    key = ladder_key(rungs[0].first)
-    own = [prediction for prediction in longer if ladder_key(prediction.ladder.first) == key]
-    pictures: list[Picture] = []
-    for number, prediction in enumerate(own, start=1):
-        pictures += _drawn(
-            partial(prediction_figure.prediction_figure, prediction),
-            out,
-            f"prediction{suffix}" + (f"-{number}" if len(own) > 1 else ""),
-            f"Prediction for {prediction.target_text}",
-            prediction_figure.caption(prediction),
-        )
-    return pictures
-
-
 def _machine(
     records: Sequence[Record], rungs: Sequence[Comparison], files: RunFiles, out: Path, suffix: str
 ) -> dict[str, Any]:
     """The runs of one machine: its name, its own figures, a note on missing ones, its environment."""
     largest = in_reading_order(comparisons(records))[0].records
     shown = f", {budget_text(largest[0])}" if len({budget_text(record) for record in records}) > 1 else ""
-    pictures: list[Picture] = []
-    for stem, title, draw, caption in machine_figures(largest, [row for rung in rungs for row in rung.rows], files):
-        pictures += _drawn(draw, out, f"{stem}{suffix}", title + shown, caption)
+    rows = [row for rung in rungs for row in rung.rows]
     return {
         "name": f"{machine_text(records[0])}, {records[0].environment.visible_cores} cores",
-        "pictures": pictures,
-        "note": curves.NO_CURVES if only_points(_histories(largest, files)) else "",
+        "pictures": machine_pictures(largest, rows, files, out, suffix, shown),
+        "note": curves.NO_CURVES if only_points(histories_of(largest, files)) else "",
         "facts": environment_facts(records),
     }
-
-
-MachineFigure = tuple[str, str, "Callable[[float], Figure | None]", Caption]  # stem, title, drawn at a width, caption
-
-
-def machine_figures(records: Sequence[Record], rows: Sequence[Row], files: RunFiles) -> list[MachineFigure]:
-    """The figures of the runs of one machine under one budget; `rows` have their prices."""
-    histories = _histories(records, files)
-    steps = measured_steps(rows)
-    priced = any(row.price is not None and row.own_clock_ratio is not None for row in rows)
-    by = " by `bench cost`" if priced else " in the runs"
-    return [
-        (
-            "learning_curves",
-            "Learning curves",
-            lambda width: learning_curves(histories, width=width),
-            curves.caption(records),
-        ),
-        ("time", "Where the total time went", lambda width: time_shares(records, width=width), bars.TIME_CAPTION),
-        (
-            "step",
-            "Where the time of a step goes",
-            lambda width: step_parts(records, files.parts, steps, width=width),
-            bars.step_caption(records, files.parts, steps, by),
-        ),
-    ]
-
-
-def _histories(records: Sequence[Record], files: RunFiles) -> list[tuple[Record, list[dict[str, Any]]]]:
-    return [(record, files.histories.get(id(record), [])) for record in records]
-
-
-def _drawn(
-    draw: Callable[[float], Figure | None], out: Path, stem: str, title: str, caption: Caption, *, images: bool = False
-) -> list[Picture]:
-    """A figure at the widths of a page and of a column; empty if there is nothing to draw."""
-    wide = draw(style.FULL_WIDTH)
-    if wide is None:
-        return []
-    return [picture(wide, draw(style.COLUMN_WIDTH), out, stem, title, caption, images=images)]
 
 
 def _explorer(comparison: Comparison, files: RunFiles) -> str:
@@ -275,62 +186,3 @@ def _explorer(comparison: Comparison, files: RunFiles) -> str:
                 entries.add(row.first.entry)
                 break
     return explorer_data(explored)
-
-
-def _kept(
-    comparison: Comparison,
-    probes: Mapping[tuple[str, str], list[ProbeRecord]],
-    files: RunFiles,
-    out: Path,
-    suffix: str,
-) -> list[Picture]:
-    """What each entry keeps of an image, and what its probes predict; empty if no dense protocol was run."""
-    measured = kept(comparison, probes)
-    rows = [row for row in comparison.shown if row.invalid is None]
-    drawn = _drawn(
-        lambda width: kept_figure.kept_figure(rows, measured, width=width),
-        out,
-        f"kept{suffix}",
-        "What each method keeps",
-        kept_figure.caption(measured),
-    )
-    protocols = {each.property.protocol: each.dataset for each in measured}
-    for (protocol, dataset), pictures in dense_pictures.predicted(rows, probes, run_of, files).items():
-        if protocols.get(protocol) == dataset:
-            drawn += _drawn(
-                lambda width, pictures=pictures: method_views.tiled(pictures, width),  # type: ignore[misc]
-                out,
-                f"predictions-{protocol}{suffix}",
-                f"Predictions of {protocol} on {dataset}",
-                dense_pictures.CAPTION,
-                images=True,
-            )
-    return drawn
-
-
-def _seen(comparison: Comparison, files: RunFiles, out: Path, suffix: str) -> list[Picture]:
-    """A figure per entry: the views of its first run that saved them."""
-    pictures: list[Picture] = []
-    used: set[str] = set()
-    firsts: dict[str, tuple[Row, Record]] = {}
-    for row in valid_rows(comparison.records):
-        record = next((record for record in row.records if id(record) in files.views), None)
-        if record is not None:
-            firsts.setdefault(row.first.entry, (row, record))
-    for entry, (row, record) in sorted(firsts.items()):
-        views = files.views[id(record)]
-        stem = "seen-" + re.sub(r"[^A-Za-z0-9_-]+", "-", entry)
-        while stem in used:
-            stem += "-2"
-        used.add(stem)
-        known = method_views.caption(views)
-        caption = Caption(f"Seed {record.seed}, run {record.key[:8]}. {known.text}", known.details)
-        pictures += _drawn(
-            lambda width, views=views: seen(views, width=width),  # type: ignore[misc]
-            out,
-            f"{stem}{suffix}",
-            name_of(row),
-            caption,
-            images=True,
-        )
-    return pictures

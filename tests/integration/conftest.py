@@ -22,7 +22,7 @@ from benchmark.cli import main as cli
 from benchmark.cli import run as run_commands
 from benchmark.machine.locks import FOLDER_VARIABLE
 from benchmark.records.folder import find_records
-from benchmark.report import sections
+from benchmark.report import section_figures
 from benchmark.runs import measure, runner
 from benchmark.training import profile
 
@@ -119,7 +119,7 @@ def _make_quick(patch: pytest.MonkeyPatch, locks: Path, *, estimates: bool, repo
     if not reports:
         patch.setattr(run_commands, "write_pages", lambda *_, **__: None)
     if not figures:
-        patch.setattr(sections, "_drawn", lambda *_, **__: [])
+        patch.setattr(section_figures, "drawn", lambda *_, **__: [])
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from made_glimpses import make_masks, write_glimpses
 from made_records import make_record, store
 
 from benchmark.records.folder import find_records
-from benchmark.report import sections
+from benchmark.report import section_figures
 from benchmark.report.page import write_report
 
 READY = (
@@ -49,7 +49,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     found, problems = find_records([folder / "results"])
     assert problems == []
     with pytest.MonkeyPatch.context() as without_figures:
-        without_figures.setattr(sections, "_drawn", lambda *_, **__: [])
+        without_figures.setattr(section_figures, "drawn", lambda *_, **__: [])
         return write_report(found, [], folder / "report"), kept
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmark.machine.locks import FOLDER_VARIABLE
-from benchmark.report import sections
+from benchmark.report import section_figures
 from benchmark.runs import experiment as experiment_module
 from benchmark.runs import measure
 from benchmark.training import profile
@@ -44,7 +44,7 @@ def test_a_notebook_runs_to_its_leaderboard(
     monkeypatch.setattr(profile, "FLOP_DRAWS", 2)
     monkeypatch.setattr(measure, "BREAKDOWN_STEPS", 2)
     monkeypatch.setattr(experiment_module, "estimate", lambda *_, **__: [])
-    monkeypatch.setattr(sections, "_drawn", lambda *_, **__: [])
+    monkeypatch.setattr(section_figures, "drawn", lambda *_, **__: [])
     printed = runner.run(DOCS / "notebooks" / f"{name}.ipynb", tmp_path)
     (board,) = (text for text in printed if text.startswith("| Dataset"))
     rows = [line.split("|")[3].strip() for line in board.splitlines()[2:]]

@@ -9,7 +9,7 @@ import yaml
 
 from benchmark.cli.main import main
 from benchmark.machine.locks import FOLDER_VARIABLE
-from benchmark.report import sections
+from benchmark.report import section_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ TINY: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without their figures, which are most of what a report takes."""
-    monkeypatch.setattr(sections, "_drawn", lambda *_, **__: [])
+    monkeypatch.setattr(section_figures, "drawn", lambda *_, **__: [])
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.report import sections
+from benchmark.report import section_figures
 
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sections without their figures, which are most of what a page takes."""
-    monkeypatch.setattr(sections, "_drawn", lambda *_, **__: [])
+    monkeypatch.setattr(section_figures, "drawn", lambda *_, **__: [])
 
 
 @pytest.fixture

@@ -8,11 +8,8 @@ from made_costs import GPU_A, GPU_B, make_cost, make_priced, store_cost
 from made_records import forge, make_external
 from report_page import report
 
-from benchmark.analysis.comparison import rows_of
 from benchmark.cli.pages import write_pages
-from benchmark.report import sections
-from benchmark.report.run_files import RunFiles
-from benchmark.report.sections import machine_figures
+from benchmark.report import section_figures
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,20 +53,11 @@ def test_runs_that_were_evaluated_once_have_no_curve_and_the_report_says_so(
     assert not list((tmp_path / "report" / "figures").glob("learning_curves*"))
 
 
-def test_every_figure_of_a_machine_has_a_file_a_title_and_a_caption(make_record: Any) -> None:
-    records, files = [make_record("byol", seconds=50.0)], RunFiles()
-    figures = machine_figures(records, rows_of(records), files)
-    assert [stem for stem, *_ in figures] == ["learning_curves", "time", "step"]
-    assert all(title and caption.text.endswith(".") for _, title, _, caption in figures)
-    drawn = {stem: draw(3.3) is not None for stem, _, draw, _ in figures}
-    assert drawn == {"learning_curves": False, "time": True, "step": False}
-
-
 @pytest.mark.slow
 def test_the_main_figure_follows_the_hardware_and_joins_machines_where_cost_is_calibrated(
     store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sections, "machine_figures", lambda *_: [])  # the others take long and have no costs
+    monkeypatch.setattr(section_figures, "machine_figures", lambda *_: [])  # the others take long and have no costs
     results = tmp_path / "results"
     there = {"device_model": "H200", "device": "cuda"}
     runs = [make_priced("byol", top1=45.0), make_priced("simclr", top1=40.0, environment=there)]
@@ -101,7 +89,7 @@ def test_the_main_figure_follows_the_hardware_and_joins_machines_where_cost_is_c
 def test_calibrated_budgets_of_several_machines_share_a_figure_and_budgets_of_own_time_do_not(
     store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sections, "machine_figures", lambda *_: [])
+    monkeypatch.setattr(section_figures, "machine_figures", lambda *_: [])
     there = {"device_model": "H200", "device": "cuda"}
     first = [make_priced("byol", top1=45.0), make_priced("simclr", top1=40.0)]
     cost = make_cost(first, {"byol": 0.05, "simclr": 0.1}, GPU_A)

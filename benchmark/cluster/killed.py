@@ -18,14 +18,17 @@ from benchmark.records.jobs import INTERRUPTED, attempts, find_jobs, note, read_
 
 
 def own_id() -> str:
-    """Slurm's name for this job, as `sbatch` told it."""
+    """Slurm's name for this job, as `sbatch` told it.
+
+    Not `SLURM_JOB_ID`: that of an array's last task is the array's, and stands for all its tasks.
+    """
     words = map(os.environ.get, ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"))
     return "_".join(filter(None, words)) or os.environ["SLURM_JOB_ID"]
 
 
 def slurm_state() -> str:
     """What Slurm says of this job: RUNNING, CANCELLED, COMPLETING and others; empty where it says nothing."""
-    text = output(["scontrol", "--oneliner", "show", "job", os.environ["SLURM_JOB_ID"]]) or ""
+    text = output(["scontrol", "--oneliner", "show", "job", own_id()]) or ""
     words = dict(word.partition("=")[::2] for word in text.split())
     return words.get("JobState", "")
 
@@ -39,7 +42,7 @@ def settle(results: Path, number: int) -> None:
     if slurm_state() != "RUNNING":  # Slurm itself ends it, or requeues it
         return
     if number in SIGNALS:
-        subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True, timeout=60)
+        subprocess.run(["scontrol", "requeue", own_id()], check=True, timeout=60)
         return
     for folder in find_jobs([results]):
         last = attempts(folder)[-1:]

@@ -18,10 +18,11 @@ from benchmark.cli.submit_options import Wanted
 from benchmark.cluster.engines import check_engine, open_engine
 from benchmark.errors import UserError
 from benchmark.machine.interrupt import StopSignal
-from benchmark.records.jobs import CANCEL, find_jobs, job_state
+from benchmark.records.jobs import CANCEL, job_state, job_states
 
 if TYPE_CHECKING:
     from benchmark.cluster.submit import Submission
+    from benchmark.records.jobs import JobState
 
 app = typer.Typer()
 
@@ -115,11 +116,8 @@ def status(
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 10.0,
 ) -> None:
     """Say how jobs stand, from their files alone: done, running, waiting, or failed with the reason and the log."""
-    for path in results:
-        if not path.is_dir():
-            raise UserError(f"{path}: no such folder")
     while True:
-        states = [job_state(folder) for folder in find_jobs(results)]
+        states = _readable(results)
         if not states:
             raise UserError(f"{', '.join(map(str, results))}: no jobs; bench submit makes some")
         print_status(states, results)
@@ -128,11 +126,20 @@ def status(
         time.sleep(every)
 
 
+def _readable(results: list[Path]) -> list[JobState]:
+    """The states of the jobs of results; says which cannot be read, and refuses where none can."""
+    states, problems = job_states(results)
+    if problems and not states:
+        raise UserError(problems[0])
+    for problem in problems:
+        typer.secho(f"left out: {problem}", err=True, fg="red")
+    return states
+
+
 @app.command()
 def cancel(results: options.Results) -> None:
     """Cancel the jobs of results that are waiting or running; those that are running save first."""
-    states = [job_state(folder) for folder in find_jobs(results)]
-    live = [state for state in states if state.state in ("waiting", "running")]
+    live = [state for state in _readable(results) if state.state in ("waiting", "running")]
     if not live:
         raise UserError(f"{', '.join(map(str, results))}: no job is waiting or running")
     engines = {state.job.engine for state in live}

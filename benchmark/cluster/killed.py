@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmark.cluster.attempt import killed
 from benchmark.machine.code import output
 from benchmark.machine.interrupt import SIGNALS
-from benchmark.records.jobs import INTERRUPTED, attempts, find_jobs, note, read_job
+from benchmark.records.jobs import INTERRUPTED, attempts, job_states, note
 
 
 def own_id() -> str:
@@ -44,11 +44,11 @@ def settle(results: Path, number: int) -> None:
     if number in SIGNALS:
         subprocess.run(["scontrol", "requeue", own_id()], check=True, timeout=60)
         return
-    for folder in find_jobs([results]):
-        last = attempts(folder)[-1:]
+    for state in job_states([results])[0]:
+        last = attempts(state.folder)[-1:]
         said = bool(last) and last[0].get("code") not in (None, INTERRUPTED)
-        if read_job(folder).id == own_id() and not said:
-            note(folder, "ended", code=-number, reason=killed(number))
+        if state.job.id == own_id() and not said:
+            note(state.folder, "ended", code=-number, reason=killed(number))
 
 
 def main() -> None:

@@ -52,6 +52,12 @@ def test_a_job_whose_processes_were_all_killed_has_failed_and_says_why(commands:
     assert not commands and len(attempts(job.with_name("0"))) == 1
 
 
+def test_another_jobs_damaged_file_does_not_silence_it(commands: list[list[str]], job: Path) -> None:
+    (job.with_name("0") / "job.json").write_text("{")
+    killed.settle(job.parents[1], signal.SIGKILL)
+    assert job_state(job).state == "failed" and not commands
+
+
 def test_one_that_was_killed_before_it_began_again_has_failed(commands: list[list[str]], job: Path) -> None:
     note(job, "ended", code=INTERRUPTED)
     killed.settle(job.parents[1], signal.SIGKILL)

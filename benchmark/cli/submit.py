@@ -75,8 +75,8 @@ def submit(
     else:
         submission, _ = run_submission(wanted, claim=not dry_run)
     if dry_run:
-        missing = submission.missing()
-        typer.echo(f"{len(missing)} of {len(submission.jobs)} jobs would be submitted: {submission.dry_run()}")
+        path, count = submission.dry_run()
+        typer.echo(f"{count} of {len(submission.jobs)} jobs would be submitted: {path}")
         return
     _submit(submission, wanted.reporter)
 
@@ -87,11 +87,14 @@ def _submit(submission: Submission, reporter: ConsoleReporter) -> None:
     with StopSignal(reporter.say, first="running jobs save their state", insist=False) as stop_signal:
         folders = submission.submit(stop_signal, view.tell)
     total = len(submission.jobs)
+    shown = shlex.quote(str(submission.results))
     if not folders:
-        reporter.say(f"nothing to submit: all {total} jobs are done, running or in the queue")
+        states = [job_state(submission.folder / name) for name, _ in submission.jobs]
+        reporter.say(f"nothing to submit: {summary(states) if states else 'nothing is missing'}")
+        if not submission.engine.waits and any(state.state != "done" for state in states):
+            reporter.say(f"to submit the rest with other settings of the cluster, first bench cancel {shown}")
     if not submission.engine.waits:
         if folders:
-            shown = shlex.quote(str(submission.results))
             reporter.say(f"{len(folders)} of {total} jobs submitted; bench status {shown} shows them")
         return
     states = [job_state(folder) for folder in folders]

@@ -17,6 +17,7 @@ from benchmark.cli.submissions import cost_submission, evaluation_submission, ru
 from benchmark.cli.submit_options import Wanted
 from benchmark.cluster.engines import check_engine, open_engine
 from benchmark.errors import UserError
+from benchmark.machine.devices import check_device_free
 from benchmark.machine.interrupt import StopSignal
 from benchmark.records.jobs import CANCEL, job_state, job_states
 
@@ -50,6 +51,7 @@ def submit(
     out: options.Out = Path("results"),
     device: options.Device = "auto",
     devices: options.Devices = None,
+    share: options.Share = False,
     download: options.Download = False,
     costs: options.Costs = None,
     on_error: options.OnError = "fail",
@@ -60,8 +62,13 @@ def submit(
     check_engine(on)
     if sum([sweep is not None, bool(evaluate), cost]) > 1:
         raise UserError("--sweep, --evaluate and --cost exclude each other")
+    if protocols is not None and not evaluate:
+        raise UserError("--protocols goes with --evaluate")
+    chosen = {"--methods": methods, "--seeds": seeds, "--budget": budget, "--costs": costs, "--track": track}
+    if evaluate and (wrong := [option for option, value in chosen.items() if value]):
+        raise UserError(f"{' and '.join(wrong)}: not with --evaluate, which scores all runs of its results")
     given_request = RunRequest(
-        config, methods, seeds, budget, settings, data, device, True, download, out, False, costs, on_error
+        config, methods, seeds, budget, settings, data, device, share, download, out, False, costs, on_error
     )
     wanted = Wanted(given_request, on, cluster, address, devices, tuple(track or ()), ConsoleReporter(quiet))
     if sweep is not None:
@@ -78,6 +85,8 @@ def submit(
         path, count = submission.dry_run()
         typer.echo(f"{count} of {len(submission.jobs)} jobs would be submitted: {path}")
         return
+    if on == "local" and not wanted.shares(submission.cluster) and submission.missing():
+        check_device_free(device)  # else job after job would fail
     _submit(submission, wanted.reporter)
 
 

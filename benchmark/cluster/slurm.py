@@ -166,7 +166,8 @@ def _executor(part: Sequence[Posted], cluster: ClusterSpec) -> submitit.SlurmExe
         "setup": list(cluster.setup) or None,
         "teardown": _teardown(folder.parent.parent),
         "stderr_to_stdout": True,
-        "additional_parameters": {"requeue": True, **cluster.sbatch},
+        # Spelt as submitit does, whose own settings such as the job's name these replace.
+        "additional_parameters": {"requeue": True, **{k.replace("-", "_"): v for k, v in cluster.sbatch.items()}},
     }
     if cluster.parallel:
         parameters["array_parallelism"] = cluster.parallel

@@ -186,7 +186,7 @@ def job_state(folder: Path, job: JobRecord | None = None) -> JobState:
     ended = _of_record(folder, job)
     if ended is not None:
         return JobState(folder, job, ended[0], reason=ended[1], attempts=begun, progress=1.0)
-    last = lines[-1] if lines else {"event": ""}
+    last: dict[str, Any] = lines[-1] if lines else {"event": ""}
     event, code = last["event"], last.get("code")
     if event == "cancelled" or (event != "started" and code in (None, INTERRUPTED) and (folder / CANCEL).exists()):
         return JobState(folder, job, "cancelled", attempts=begun)

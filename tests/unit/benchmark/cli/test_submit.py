@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from made_records import make_record
 
 from benchmark.cluster import local
+from benchmark.machine.code import own_code
 from benchmark.records.jobs import JobRecord, find_jobs, note, read_job, write_job
 
 if TYPE_CHECKING:
@@ -25,6 +28,13 @@ if TYPE_CHECKING:
         (("--on", "local", "--set", "cluster.nodes=2"), "--on local has this machine alone"),
         (("--on", "local", "--address", "auto"), "--address is of a Ray cluster"),
         (("--evaluate", "nowhere"), "--protocols is missing"),
+        (("--protocols", "lowshot-v1"), "--protocols goes with --evaluate"),
+        (
+            ("--evaluate", "nowhere", "--protocols", "lowshot-v1", "--methods", "byol", "--seeds", "1"),
+            "--methods and --seeds: not with --evaluate, which scores all runs of its results",
+        ),
+        (("--on", "ray", "--device", "cuda"), "--device is 'cuda', but cluster.gpus is 0; expected at least 1, or"),
+        (("--cost", "--device", "gpu"), "--device is 'gpu'; choices: auto, cpu, cuda, cuda:N"),
     ],
 )
 def test_mistakes_are_one_line(bench: Any, tiny: Any, arguments: tuple[str, ...], message: str) -> None:
@@ -67,6 +77,21 @@ note(folder, "ended", code=int(failed), reason="no luck")
     assert "2 waiting, 2 failed" in bench("status", out)[1]
     code, printed = bench("submit", tiny(seeds=[0, 1]), "--out", out, "--on", "local", "--dry-run")
     assert code == 0 and printed.splitlines()[-1].startswith("4 of 4 jobs would be submitted: ")
+
+
+def test_a_device_in_use_is_said_before_any_job_begins(bench: Any, tiny: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ("submit", tiny(), "--out", out, "--on", "local")
+    holder = "import sys; from benchmark.machine.locks import DeviceLock; lock = DeviceLock('cpu').__enter__()"
+    command = [sys.executable, "-c", f"{holder}; print(flush=True); sys.stdin.read()"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=own_code()) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        code, printed = bench(*arguments)
+        assert code == 2 and "device cpu is in use by another bench" in printed and not find_jobs([out])
+        assert bench(*arguments, "--dry-run")[0] == 0 and bench("plan", *arguments[1:])[0] == 0
+        process.communicate()
 
 
 def test_status_and_cancel_say_that_there_is_nothing(bench: Callable[..., tuple[int, str]], tmp_path: Path) -> None:

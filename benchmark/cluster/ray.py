@@ -89,6 +89,7 @@ class Ray:
                 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
                 ray.init(self._address, log_to_driver=False, logging_level="error", include_dashboard=None,
                          runtime_env={"env_vars": _paths()})  # fmt: skip
+                stop_signal.renew()
             _check_resources(cluster)
         except (RayError, ConnectionError, ValueError, RuntimeError) as error:
             raise UserError(f"--on ray: {first_line(error)}") from None

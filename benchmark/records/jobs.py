@@ -207,11 +207,9 @@ def job_state(folder: Path, job: JobRecord | None = None) -> JobState:
         return JobState(folder, job, "failed", "", progress, reason=reason, attempts=begun)
     if run is not None and (elsewhere := holder(run)) is not None:
         return JobState(folder, job, "running", elsewhere, reason="by another command", attempts=begun)
-    waits = {
-        INTERRUPTED: "interrupted, its state is saved",
-        # Not `failed`: a network disk may show the end of a job before its record.
-        0: "ended, but its record is not there; bench submit carries it out again",
-    }.get(code, "")
+    waits = "interrupted, its state is saved" if code == INTERRUPTED else ""
+    if code == 0:  # not `failed`: a network disk may show the end of a job before its record
+        waits = "ended, but its record is not there; bench submit carries it out again"
     return JobState(folder, job, "waiting", "", progress, reason=waits, attempts=begun)
 
 

@@ -55,7 +55,7 @@ def print_status(states: Sequence[JobState], results: Sequence[Path]) -> None:
     """A row for each job, the logs of those that failed, and the trials of sweeps."""
     table = Table(box=SIMPLE_HEAD)
     for name in ("job", "state", "progress", "left", "attempts", ""):
-        table.add_column(name, justify="right" if name in ("progress", "left", "attempts") else "left")
+        table.add_column(name, justify="right" if name in ("progress", "left", "attempts") else "left", overflow="fold")
     for state in states:
         progress = "" if state.progress is None else f"{state.progress:.0%}"
         left = duration(state.left) if state.state == "running" else ""

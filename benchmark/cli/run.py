@@ -191,6 +191,8 @@ def plan(
             )
         )
         return
+    if cluster is not None:
+        raise UserError("--cluster goes with --on")
     if keep and (devices > 1 or costs is not None):
         other = "--devices" if devices > 1 else "--costs"
         raise UserError(f"--keep measures on one device, below --out; for {other} give the command bench cost")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.cli import options
 from benchmark.cli.jobs_view import print_plan
-from benchmark.cli.request import given, load_images
+from benchmark.cli.request import load_images
 from benchmark.cli.submit_options import Wanted, absolute, out_of, without_cluster
 from benchmark.cluster.engines import open_engine
 from benchmark.errors import UserError
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from benchmark.cluster.requested import PlannedJob
     from benchmark.cluster.submit import Planned, Submission
-    from benchmark.experiment.cluster_spec import ClusterSpec
 
 
 def run_submission(wanted: Wanted, *, claim: bool) -> tuple[Submission, list[PlannedJob]]:
@@ -28,13 +27,16 @@ def run_submission(wanted: Wanted, *, claim: bool) -> tuple[Submission, list[Pla
     Args:
         claim: write down that the results folder is this experiment's; else nothing is written.
     """
-    request = replace(wanted.request, out=out_of(wanted.request))
+    # Whether a device is free is looked for when jobs are submitted, and where there is one for each job.
+    request = replace(wanted.request, out=out_of(wanted.request), share=True)
     experiment = request.experiment()
     cluster = wanted.cluster(experiment.cluster.model_dump(exclude_unset=True))
     engine = open_engine(wanted.on, wanted.address)
     engine.check(cluster)
     pinned = wanted.pinned(experiment.precision, cluster)
     request = replace(request, settings=[*(request.settings or []), *pinned])
+    if wanted.on != "local":
+        request = replace(request, device="auto")  # the nodes' devices are not this machine's
     experiment, entries = request.read()
     from benchmark.cluster.requested import plan_jobs
     from benchmark.cluster.submit import Submission, run_jobs
@@ -68,14 +70,9 @@ def run_submission(wanted: Wanted, *, claim: bool) -> tuple[Submission, list[Pla
     planned = plan_jobs(specs, cluster, dataset, source)
     for tool in wanted.track:
         arguments += ["--track", tool]
-    arguments += ["--share"] * _shares(wanted.on, cluster)
+    arguments += ["--share"] * wanted.shares(cluster)
     jobs = run_jobs(planned, arguments, out, cluster, wanted.on)
     return Submission(results, jobs, wanted.on, engine, cluster, wanted.reporter.say), planned
-
-
-def _shares(on: str, cluster: ClusterSpec) -> bool:
-    """Whether jobs may meet on one device: a cluster decides that itself, and records say whether they did."""
-    return on != "local" or (cluster.parallel or 1) > 1
 
 
 def evaluation_submission(wanted: Wanted, targets: list[Path], protocols: str | None) -> Submission:
@@ -108,8 +105,7 @@ def evaluation_submission(wanted: Wanted, targets: list[Path], protocols: str | 
     jobs: list[Planned] = []
     for path, record in unprobed(runs, names):
         words = ["evaluate", str(path.parent.absolute()), "--protocols", ",".join(named)]
-        words += given("--data", wanted.request.data and wanted.request.data.absolute())
-        words += ["--share"] * _shares(wanted.on, cluster)
+        words += [*wanted.places(), *["--share"] * wanted.shares(cluster)]
         label = f"{record.entry}, seed {record.seed}, {', '.join(named)}"
         job = JobRecord(kind="evaluate", name=label, arguments=words)
         folder = f"evaluate-{'-'.join(named)}-{record.entry}-seed-{record.seed}-{record.key[:8]}"
@@ -132,7 +128,7 @@ def cost_submission(wanted: Wanted) -> Submission:
         job = JobRecord(
             kind="cost",
             name="step costs" + (f" on {kind}" if kind else ""),
-            arguments=wanted.arguments("cost", absolute(wanted.request.config)),
+            arguments=[*wanted.arguments("cost", absolute(wanted.request.config)), *["--share"] * wanted.request.share],
             constraint=kind,
         )
         named = options.words(wanted.request.methods, "--methods") or ["all"]

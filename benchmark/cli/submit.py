@@ -17,11 +17,13 @@ from benchmark.cli.submissions import cost_submission, evaluation_submission, ru
 from benchmark.cli.submit_options import Wanted
 from benchmark.cluster.engines import check_engine, open_engine
 from benchmark.errors import UserError
+from benchmark.machine.devices import check_device_free
 from benchmark.machine.interrupt import StopSignal
-from benchmark.records.jobs import CANCEL, find_jobs, job_state
+from benchmark.records.jobs import CANCEL, job_state, job_states
 
 if TYPE_CHECKING:
     from benchmark.cluster.submit import Submission
+    from benchmark.records.jobs import JobState
 
 app = typer.Typer()
 
@@ -49,6 +51,7 @@ def submit(
     out: options.Out = Path("results"),
     device: options.Device = "auto",
     devices: options.Devices = None,
+    share: options.Share = False,
     download: options.Download = False,
     costs: options.Costs = None,
     on_error: options.OnError = "fail",
@@ -59,8 +62,13 @@ def submit(
     check_engine(on)
     if sum([sweep is not None, bool(evaluate), cost]) > 1:
         raise UserError("--sweep, --evaluate and --cost exclude each other")
+    if protocols is not None and not evaluate:
+        raise UserError("--protocols goes with --evaluate")
+    chosen = {"--methods": methods, "--seeds": seeds, "--budget": budget, "--costs": costs, "--track": track}
+    if evaluate and (wrong := [option for option, value in chosen.items() if value]):
+        raise UserError(f"{' and '.join(wrong)}: not with --evaluate, which scores all runs of its results")
     given_request = RunRequest(
-        config, methods, seeds, budget, settings, data, device, True, download, out, False, costs, on_error
+        config, methods, seeds, budget, settings, data, device, share, download, out, False, costs, on_error
     )
     wanted = Wanted(given_request, on, cluster, address, devices, tuple(track or ()), ConsoleReporter(quiet))
     if sweep is not None:
@@ -74,9 +82,11 @@ def submit(
     else:
         submission, _ = run_submission(wanted, claim=not dry_run)
     if dry_run:
-        missing = submission.missing()
-        typer.echo(f"{len(missing)} of {len(submission.jobs)} jobs would be submitted: {submission.dry_run()}")
+        path, count = submission.dry_run()
+        typer.echo(f"{count} of {len(submission.jobs)} jobs would be submitted: {path}")
         return
+    if on == "local" and not wanted.shares(submission.cluster) and submission.missing():
+        check_device_free(device)  # else job after job would fail
     _submit(submission, wanted.reporter)
 
 
@@ -86,11 +96,14 @@ def _submit(submission: Submission, reporter: ConsoleReporter) -> None:
     with StopSignal(reporter.say, first="running jobs save their state", insist=False) as stop_signal:
         folders = submission.submit(stop_signal, view.tell)
     total = len(submission.jobs)
+    shown = shlex.quote(str(submission.results))
     if not folders:
-        reporter.say(f"nothing to submit: all {total} jobs are done, running or in the queue")
+        states = [job_state(submission.folder / name) for name, _ in submission.jobs]
+        reporter.say(f"nothing to submit: {summary(states) if states else 'nothing is missing'}")
+        if not submission.engine.waits and any(state.state != "done" for state in states):
+            reporter.say(f"to submit the rest with other settings of the cluster, first bench cancel {shown}")
     if not submission.engine.waits:
         if folders:
-            shown = shlex.quote(str(submission.results))
             reporter.say(f"{len(folders)} of {total} jobs submitted; bench status {shown} shows them")
         return
     states = [job_state(folder) for folder in folders]
@@ -115,11 +128,8 @@ def status(
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 10.0,
 ) -> None:
     """Say how jobs stand, from their files alone: done, running, waiting, or failed with the reason and the log."""
-    for path in results:
-        if not path.is_dir():
-            raise UserError(f"{path}: no such folder")
     while True:
-        states = [job_state(folder) for folder in find_jobs(results)]
+        states = _readable(results)
         if not states:
             raise UserError(f"{', '.join(map(str, results))}: no jobs; bench submit makes some")
         print_status(states, results)
@@ -128,11 +138,20 @@ def status(
         time.sleep(every)
 
 
+def _readable(results: list[Path]) -> list[JobState]:
+    """The states of the jobs of results; says which cannot be read, and refuses where none can."""
+    states, problems = job_states(results)
+    if problems and not states:
+        raise UserError(problems[0])
+    for problem in problems:
+        typer.secho(f"left out: {problem}", err=True, fg="red")
+    return states
+
+
 @app.command()
 def cancel(results: options.Results) -> None:
     """Cancel the jobs of results that are waiting or running; those that are running save first."""
-    states = [job_state(folder) for folder in find_jobs(results)]
-    live = [state for state in states if state.state in ("waiting", "running")]
+    live = [state for state in _readable(results) if state.state in ("waiting", "running")]
     if not live:
         raise UserError(f"{', '.join(map(str, results))}: no job is waiting or running")
     engines = {state.job.engine for state in live}

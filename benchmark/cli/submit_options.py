@@ -11,6 +11,7 @@ from benchmark.errors import UserError
 from benchmark.experiment.cluster_spec import ClusterSpec
 from benchmark.experiment.explain import validate
 from benchmark.experiment.files import read_yaml, shipped_experiments
+from benchmark.machine.devices import check_device_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +42,11 @@ class Wanted:
         shared: dict[str, Any] = {}
         if self.cluster_file is not None:
             data = read_yaml(self.cluster_file)
-            if not isinstance(data, dict) or set(data) != {"cluster"} or not isinstance(data["cluster"], dict):
-                raise UserError(f"{self.cluster_file}: expected one section, `cluster:`")
+            if set(data) != {"cluster"} or not isinstance(data["cluster"], dict):
+                raise UserError(
+                    f"{self.cluster_file}: expected one section, `cluster:`, with keys and values; "
+                    f"found {', '.join(map(repr, data))}" + " without any" * (set(data) == {"cluster"})
+                )
             validate(ClusterSpec, data["cluster"], str(self.cluster_file))
             shared = data["cluster"]
         cluster = validate(ClusterSpec, {**shared, **section}, "cluster")
@@ -50,7 +54,15 @@ class Wanted:
             if cluster.tasks not in (None, self.devices):
                 raise UserError(f"--devices is {self.devices}, but cluster.tasks is {cluster.tasks}; give one of them")
             cluster = cluster.model_copy(update={"tasks": self.devices})
+        device = self.request.device
+        check_device_name(device)
+        if self.on != "local" and device.startswith("cuda") and not cluster.gpus:
+            raise UserError(f"--device is '{device}', but cluster.gpus is 0; expected at least 1, or --device cpu")
         return cluster
+
+    def shares(self, cluster: ClusterSpec) -> bool:
+        """Whether jobs may meet on one device: a cluster decides that itself, and records say whether they did."""
+        return self.request.share or self.on != "local" or (cluster.parallel or 1) > 1
 
     def pinned(self, precision: str, cluster: ClusterSpec) -> list[str]:
         """The setting that settles `precision: auto` for all jobs, which nodes would settle each for itself."""
@@ -71,11 +83,15 @@ class Wanted:
         words += given("--methods", request.methods) if command != "sweep" else []
         for setting in (*without_cluster(request.settings), *settings):
             words += ["--set", setting]
-        words += given("--data", request.data and request.data.absolute())
+        return [*words, *self.places(), "--out", str(out_of(request))]
+
+    def places(self) -> list[str]:
+        """The arguments that say on which images and device, the same for all commands."""
+        request = self.request
+        words = given("--data", request.data and request.data.absolute())
         words += given("--device", None if request.device == "auto" else request.device)
         words += given("--on-error", None if request.on_error == "fail" else request.on_error)
-        words += ["--download"] * request.download
-        return [*words, "--out", str(out_of(request))]
+        return words + ["--download"] * request.download
 
 
 def without_cluster(settings: Sequence[str] | None) -> list[str]:

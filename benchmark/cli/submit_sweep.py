@@ -53,8 +53,9 @@ def sweep_submission(wanted: Wanted, config: str) -> Submission:
     arguments += given("--costs", request.costs and request.costs.absolute())
     if wanted.on != "local":
         # SQLite needs file locks that hold between machines.
-        arguments += ["--storage", f"journal:{results / 'study.journal'}", "--share"]
+        arguments += ["--storage", f"journal:{results / 'study.journal'}"]
         results.mkdir(parents=True, exist_ok=True)
+    arguments += ["--share"] * (wanted.on != "local" or request.share)
     from benchmark.sweep.space import resolve_sweep
 
     resolved = resolve_sweep(spec, path, budget=request.budget, settings=without_cluster(settings))

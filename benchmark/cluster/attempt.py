@@ -39,7 +39,7 @@ def carry_out(folder: Path, *, attempt: str = "", pass_on: bool = True, first: b
 
     Args:
         attempt: the engine's name for this attempt.
-        pass_on: signals to `bench`; an engine may send them to all processes of a job itself.
+        pass_on: whether a signal ends `bench`, too; an engine may send it to all processes of a job itself.
         first: of several processes that share a run, the one that writes.
     """
     with _Signals(pass_on=pass_on) as signals:
@@ -88,7 +88,8 @@ class _Signals:
     def _handle(self, number: int, frame: object) -> None:
         self.received = True
         if self._pass_on and self.process is not None:
-            self.process.send_signal(number)
+            # Not by the same signal: Ray starts its workers with SIGINT blocked, and what they start inherits that.
+            self.process.terminate()
 
 
 def _try(folder: Path, job: JobRecord, signals: _Signals, *, first: bool) -> tuple[int, str]:

@@ -14,18 +14,21 @@ from pathlib import Path
 from benchmark.cluster.attempt import killed
 from benchmark.machine.code import output
 from benchmark.machine.interrupt import SIGNALS
-from benchmark.records.jobs import INTERRUPTED, attempts, find_jobs, note, read_job
+from benchmark.records.jobs import INTERRUPTED, attempts, job_states, note
 
 
 def own_id() -> str:
-    """Slurm's name for this job, as `sbatch` told it."""
+    """Slurm's name for this job, as `sbatch` told it.
+
+    Not `SLURM_JOB_ID`: that of an array's last task is the array's, and stands for all its tasks.
+    """
     words = map(os.environ.get, ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"))
     return "_".join(filter(None, words)) or os.environ["SLURM_JOB_ID"]
 
 
 def slurm_state() -> str:
     """What Slurm says of this job: RUNNING, CANCELLED, COMPLETING and others; empty where it says nothing."""
-    text = output(["scontrol", "--oneliner", "show", "job", os.environ["SLURM_JOB_ID"]]) or ""
+    text = output(["scontrol", "--oneliner", "show", "job", own_id()]) or ""
     words = dict(word.partition("=")[::2] for word in text.split())
     return words.get("JobState", "")
 
@@ -39,13 +42,13 @@ def settle(results: Path, number: int) -> None:
     if slurm_state() != "RUNNING":  # Slurm itself ends it, or requeues it
         return
     if number in SIGNALS:
-        subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True, timeout=60)
+        subprocess.run(["scontrol", "requeue", own_id()], check=True, timeout=60)
         return
-    for folder in find_jobs([results]):
-        last = attempts(folder)[-1:]
+    for state in job_states([results])[0]:
+        last = attempts(state.folder)[-1:]
         said = bool(last) and last[0].get("code") not in (None, INTERRUPTED)
-        if read_job(folder).id == own_id() and not said:
-            note(folder, "ended", code=-number, reason=killed(number))
+        if state.job.id == own_id() and not said:
+            note(state.folder, "ended", code=-number, reason=killed(number))
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from benchmark.experiment.cluster_spec import ClusterSpec
     from benchmark.machine.interrupt import StopSignal
 
+_ANSWER = 5.0  # seconds for a cluster's head to answer
 _LOOK = 1.0  # seconds between two looks at the tasks
 
 
@@ -53,9 +54,21 @@ class Ray:
         self._address = address
 
     def check(self, cluster: ClusterSpec) -> None:
-        """Refuses runs on several nodes, and what only Slurm has."""
+        """Refuses runs on several nodes, and an address where nothing answers: Ray would try it for minutes."""
         if cluster.nodes > 1:
             raise UserError(f"cluster.nodes is {cluster.nodes}, but a Ray task has one node; expected 1, or --on slurm")
+        address = self._address or os.environ.get("RAY_ADDRESS", "")
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if not host or not port.isdecimal():  # such as `auto`; others Ray refuses at once
+            return
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
+        except (OSError, OverflowError) as error:
+            name = "--address" if self._address else "RAY_ADDRESS"
+            raise UserError(
+                f"{name} is '{address}', but nothing answers there ({error}); expected HOST:PORT of a Ray cluster's "
+                "head, by default port 6379"
+            ) from None
 
     def queued(self, ids: Collection[str]) -> set[str]:
         """None: tasks end with the command that waits for them, whose lock says that it is there."""
@@ -76,6 +89,7 @@ class Ray:
                 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
                 ray.init(self._address, log_to_driver=False, logging_level="error", include_dashboard=None,
                          runtime_env={"env_vars": _paths()})  # fmt: skip
+                stop_signal.renew()
             _check_resources(cluster)
         except (RayError, ConnectionError, ValueError, RuntimeError) as error:
             raise UserError(f"--on ray: {first_line(error)}") from None

@@ -92,7 +92,7 @@ class Slurm:
         self, posted: Sequence[Posted], cluster: ClusterSpec, stop_signal: StopSignal, tell: Callable[[], None]
     ) -> None:
         """Submits an array of jobs for each time limit."""
-        for part in _arrays(posted):
+        for part in _arrays(posted, cluster):
             executor = _executor(part, cluster)
             try:
                 with redirect_stderr(io.StringIO()), executor.batch():  # the error says it once
@@ -112,7 +112,7 @@ class Slurm:
     def script(self, posted: Sequence[Posted], cluster: ClusterSpec) -> str:
         """The scripts for `sbatch`."""
         texts = []
-        for part in _arrays(posted):
+        for part in _arrays(posted, cluster):
             executor = _executor(part, cluster)
             if len(part) > 1:
                 executor.parameters["map_count"] = len(part)
@@ -130,14 +130,21 @@ def _listed(*options: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def _arrays(posted: Sequence[Posted]) -> list[list[Posted]]:
-    """Jobs that can share an array, which has one time limit and one constraint."""
+def _arrays(posted: Sequence[Posted], cluster: ClusterSpec) -> list[list[Posted]]:
+    """Jobs that can share an array, which has one time limit and one constraint.
+
+    Slurm limits the jobs at a time of an array alone: those that are limited together share the longest time limit.
+    """
 
     def alike(one: Posted) -> tuple[int, str]:
-        return ceil((one[1].requested or 0.0) / 60), one[1].constraint or ""
+        return 0 if cluster.parallel else _minutes(one), one[1].constraint or ""
 
     groups = [list(group) for _, group in groupby(sorted(posted, key=alike), alike)]
     return [group[start : start + _MOST] for group in groups for start in range(0, len(group), _MOST)]
+
+
+def _minutes(one: Posted) -> int:
+    return max(1, ceil((one[1].requested or 0.0) / 60))
 
 
 def _executor(part: Sequence[Posted], cluster: ClusterSpec) -> submitit.SlurmExecutor:
@@ -148,7 +155,7 @@ def _executor(part: Sequence[Posted], cluster: ClusterSpec) -> submitit.SlurmExe
         "partition": cluster.partition,
         "account": cluster.account,
         "constraint": job.constraint or cluster.constraint,
-        "time": max(1, ceil((job.requested or 0.0) / 60)),
+        "time": max(map(_minutes, part)),
         "signal_delay_s": int(cluster.notice),
         "nodes": cluster.nodes,
         "ntasks_per_node": cluster.local_size,
@@ -159,7 +166,8 @@ def _executor(part: Sequence[Posted], cluster: ClusterSpec) -> submitit.SlurmExe
         "setup": list(cluster.setup) or None,
         "teardown": _teardown(folder.parent.parent),
         "stderr_to_stdout": True,
-        "additional_parameters": {"requeue": True, **cluster.sbatch},
+        # Spelt as submitit does, whose own settings such as the job's name these replace.
+        "additional_parameters": {"requeue": True, **{k.replace("-", "_"): v for k, v in cluster.sbatch.items()}},
     }
     if cluster.parallel:
         parameters["array_parallelism"] = cluster.parallel

@@ -48,14 +48,14 @@ class Submission:
         """Where the jobs' folders are."""
         return self.results / JOBS
 
-    def dry_run(self) -> Path:
-        """Writes what would be submitted; the file."""
+    def dry_run(self) -> tuple[Path, int]:
+        """Writes what would be submitted; the file, and how many jobs."""
         posted = [(self.folder / name, job) for name, job in self.missing()]
         path = self.folder / f"dry-run-{self.name}.sh"
         with writing(path, "choose another --out"):
             self.folder.mkdir(parents=True, exist_ok=True)
             path.write_text(self.engine.script(posted, self.cluster), encoding="utf-8")
-        return path
+        return path, len(posted)
 
     def submit(self, stop_signal: StopSignal, tell: Callable[[list[Path]], None]) -> list[Path]:
         """Submits what is missing; the folders of the submitted jobs.
@@ -165,8 +165,8 @@ def settled(job: JobRecord, requested: float, cluster: ClusterSpec, name: str) -
 
 
 def _settled(job: JobRecord) -> tuple[State, ...]:
-    """States in which a job is not submitted again; of sweeps and protocols, only what is missing is asked for."""
-    return ("running",) if job.kind in ("sweep", "evaluate") else ("running", "done")
+    """States in which a job is not submitted again; those without a run of their own find out what is missing."""
+    return ("running", "done") if job.kind == "run" else ("running",)
 
 
 def _and_more(names: Sequence[str]) -> str:

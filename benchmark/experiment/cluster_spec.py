@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from benchmark.cost.budget import parse_duration
 from methods.config import Config, Count, NonNegative, Positive
@@ -19,14 +19,14 @@ class ClusterSpec(Config):
         constraint: a feature that nodes need, for instance `a100`.
         time: limit of a job, for instance `4h`. A run that takes longer goes on in further jobs. By default from step
             costs where there are some, else four hours.
-        notice: seconds before that limit at which a job saves and is requeued.
+        notice: how long before that limit a job saves and is requeued.
         nodes: machines that share each batch of a run.
         gpus: GPUs per node; 0 trains on CPUs.
         tasks: processes per node that share each batch; by default one for each GPU.
         cpus: cores for each process; also its threads.
         memory: GB per node.
         exclusive: nobody else's jobs on the node.
-        parallel: jobs at a time.
+        parallel: jobs at a time; on Slurm of each 500 that are submitted.
         retries: how often Ray tries a job again whose node was lost.
         resources: further resources that Ray has names for.
         sbatch: further options of Slurm's `sbatch`, for instance `{qos: low}`.
@@ -53,10 +53,20 @@ class ClusterSpec(Config):
     setup: tuple[str, ...] = ()
     measured: tuple[str, ...] = ()
 
-    @field_validator("time", mode="before")
+    @field_validator("time", "notice", mode="before")
     @classmethod
-    def _as_seconds(cls, value: Any) -> Any:
-        return parse_duration(value) if isinstance(value, str) else value
+    def _as_seconds(cls, value: Any, info: ValidationInfo) -> Any:
+        seconds = parse_duration(value) if isinstance(value, str) else value
+        if info.field_name == "time" and isinstance(seconds, (int, float)) and seconds < 60:
+            raise ValueError(f"is {seconds:g} seconds; expected at least 60, for instance 4h")
+        return seconds
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _in_gigabytes(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(f"is {value!r}; expected a number of GB, for instance 32")
+        return value
 
     @field_validator("sbatch")
     @classmethod
@@ -65,7 +75,7 @@ class ClusterSpec(Config):
             key = name.replace("-", "_")
             if key in _OWN:
                 raise ValueError(f"'{name}' is set by cluster.{_OWN[key]}")
-            if key in ("array", "signal", "output", "error", "open_mode", "requeue"):
+            if key in ("array", "signal", "output", "error", "open_mode", "requeue", "no_requeue", "wrap"):
                 raise ValueError(f"'{name}' is set by bench submit itself")
         return value
 
@@ -93,7 +103,10 @@ _OWN = {
     "time": "time",
     "nodes": "nodes",
     "gpus_per_node": "gpus",
+    "gpus": "gpus",
+    "gpus_per_task": "gpus",
     "gres": "gpus",
+    "ntasks": "tasks",
     "ntasks_per_node": "tasks",
     "cpus_per_task": "cpus",
     "mem": "memory",

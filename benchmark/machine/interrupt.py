@@ -67,6 +67,11 @@ class StopSignal:
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
+    def renew(self) -> None:
+        """Catches them again, after a library has put a handler of its own below Python's, as Ray does for SIGTERM."""
+        for number in self._before:
+            signal.signal(number, self._handle)
+
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)

@@ -7,15 +7,17 @@ A job's folder holds `job.json` (what was submitted), `attempts.jsonl` (when and
 from __future__ import annotations
 
 import json
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from benchmark.errors import UserError
-from benchmark.files.disk import write_atomically
+from benchmark.files.disk import reading, write_atomically
 from benchmark.files.parse import load_json
 from benchmark.records.folder import read_part, read_record
 from benchmark.records.heartbeat import GRACE, holder
@@ -23,7 +25,6 @@ from benchmark.records.schema import FINAL_STATUSES, Part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 JOBS = "jobs"
 """The folder of jobs in an experiment's results."""
@@ -119,7 +120,7 @@ def read_job(folder: Path) -> JobRecord:
     try:
         return read_part(path, JobRecord, _VERSION)
     except ValueError as error:
-        raise UserError(str(error)) from None
+        raise UserError(f"{error}; remove that file, and bench submit writes it anew") from None
 
 
 def note(folder: Path, event: str, **details: Any) -> None:
@@ -129,13 +130,17 @@ def note(folder: Path, event: str, **details: Any) -> None:
 
 
 def attempts(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a job's `attempts.jsonl`; one that a killed process left half-written is passed over."""
-    lines = []
-    with suppress(FileNotFoundError):
-        for text in (folder / "attempts.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
-            with suppress(ValueError):
+    """The lines of a job's `attempts.jsonl`; one that is damaged, as by a killed process, is passed over.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    path, lines = folder / "attempts.jsonl", []
+    with reading(path), suppress(FileNotFoundError):
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError, KeyError, TypeError):
                 line = load_json(text)
-                lines += [line] if isinstance(line, dict) else []
+                lines.append({**line, "event": str(line["event"]), "at": float(line["at"])})
     return lines
 
 
@@ -145,16 +150,35 @@ def write_progress(folder: Path, progress: float, left: float | None, doing: str
 
 
 def find_jobs(results: Sequence[Path]) -> list[Path]:
-    """The folders of all jobs below results folders, in the order of their submission."""
-    found = {path.parent for root in results for path in root.rglob(f"{JOBS}/*/job.json")}
+    """The folders of all jobs below results folders, or below these jobs' own; in the order of their submission."""
+    paths = {path for root in results for path in root.rglob("job.json")}
+    found = {path.parent for path in paths if path.absolute().parents[1].name == JOBS}
     return sorted(found, key=lambda folder: ((folder / "job.json").stat().st_mtime, folder.name))
+
+
+def job_states(results: Sequence[Path]) -> tuple[list[JobState], list[str]]:
+    """The states of all jobs below results folders; in words, what is wrong with those that cannot be read.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    states, problems = [], []
+    for path in results:
+        if not path.is_dir():
+            raise UserError(f"{path}: no such folder")
+    for folder in find_jobs(results):
+        try:
+            states.append(job_state(folder))
+        except UserError as error:
+            problems.append(str(error))
+    return states, problems
 
 
 def job_state(folder: Path, job: JobRecord | None = None) -> JobState:
     """The state of a job, from files alone.
 
     Raises:
-        UserError: `job.json` cannot be read.
+        UserError: its files cannot be read.
     """
     job = job or read_job(folder)
     lines = attempts(folder)
@@ -162,39 +186,40 @@ def job_state(folder: Path, job: JobRecord | None = None) -> JobState:
     ended = _of_record(folder, job)
     if ended is not None:
         return JobState(folder, job, ended[0], reason=ended[1], attempts=begun, progress=1.0)
-    last = lines[-1] if lines else {"event": ""}
+    last: dict[str, Any] = lines[-1] if lines else {"event": ""}
     event, code = last["event"], last.get("code")
     if event == "cancelled" or (event != "started" and code in (None, INTERRUPTED) and (folder / CANCEL).exists()):
         return JobState(folder, job, "cancelled", attempts=begun)
     progress, left, doing = _progress(folder)
     if event == "started":
         where = str(last.get("machine", ""))
-        if _is_alive(folder, float(last.get("at", 0.0))):
+        if _is_alive(folder, last["at"]):
             return JobState(folder, job, "running", where, progress, left, doing, begun)
         if (folder / CANCEL).exists():  # the engine did not wait until it had saved
             return JobState(folder, job, "cancelled", attempts=begun)
         reason = f"no sign of life from {where}: killed, or the node is lost"
         return JobState(folder, job, "failed", "", progress, reason=reason, attempts=begun)
-    if event == "ended" and code == 0:
+    run = _run(folder, job)
+    if event == "ended" and code == 0 and run is None:
         return JobState(folder, job, "done", attempts=begun, progress=1.0)
-    if event == "ended" and code not in (INTERRUPTED, ELSEWHERE):
+    if event == "ended" and code not in (0, INTERRUPTED, ELSEWHERE):
         reason = str(last.get("reason") or f"exit code {code}")
         return JobState(folder, job, "failed", "", progress, reason=reason, attempts=begun)
-    if (elsewhere := _holder(folder, job)) is not None:
+    if run is not None and (elsewhere := holder(run)) is not None:
         return JobState(folder, job, "running", elsewhere, reason="by another command", attempts=begun)
     waits = "interrupted, its state is saved" if code == INTERRUPTED else ""
+    if code == 0:  # not `failed`: a network disk may show the end of a job before its record
+        waits = "ended, but its record is not there; bench submit carries it out again"
     return JobState(folder, job, "waiting", "", progress, reason=waits, attempts=begun)
 
 
 def _of_record(folder: Path, job: JobRecord) -> tuple[State, str] | None:
     """What the record of the job's run says, if there is one that counts."""
-    if not job.target:
-        return None
-    path = folder / job.target / "record.json"
-    if job.kind != "run" or not path.is_file():
+    run = _run(folder, job)
+    if run is None or not (run / "record.json").is_file():
         return None
     try:
-        record = read_record(path)
+        record = read_record(run / "record.json")
     except ValueError as error:
         return "failed", str(error)
     if record.status in FINAL_STATUSES:
@@ -206,7 +231,8 @@ def _of_record(folder: Path, job: JobRecord) -> tuple[State, str] | None:
 def _progress(folder: Path) -> tuple[float | None, float | None, str]:
     try:
         data = load_json((folder / "progress.json").read_text(encoding="utf-8"))
-        return data["progress"], data["left"], data["doing"]
+        left = data["left"]
+        return float(data["progress"]), None if left is None else float(left), str(data["doing"])
     except (OSError, ValueError, KeyError, TypeError):
         return None, None, ""
 
@@ -218,5 +244,6 @@ def _is_alive(folder: Path, since: float) -> bool:
     return time.time() - since < 2 * GRACE
 
 
-def _holder(folder: Path, job: JobRecord) -> str | None:
-    return holder(folder / job.target) if job.target and job.kind == "run" else None
+def _run(folder: Path, job: JobRecord) -> Path | None:
+    """The folder of the job's run; None where it has none of its own. Without `..`, since messages show it."""
+    return Path(os.path.normpath(folder / job.target)) if job.target and job.kind == "run" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _wanted(tiny: Any, out: Path, *settings: str) -> Wanted:
-    request = RunRequest(str(tiny()), methods="random_init", settings=list(settings), share=True, out=out)
-    return Wanted(request, "local", None, None, None, (), ConsoleReporter(quiet=True))
+def _wanted(tiny: Any, out: Path, *settings: str, on: str = "local", device: str = "auto") -> Wanted:
+    request = RunRequest(str(tiny()), methods="random_init", settings=list(settings), device=device, out=out)
+    return Wanted(request, on, None, None, None, (), ConsoleReporter(quiet=True))
 
 
 def test_each_run_is_a_job_whose_key_bench_run_would_have(tiny: Any, bench: Any, tmp_path: Path) -> None:
@@ -29,6 +30,16 @@ def test_each_run_is_a_job_whose_key_bench_run_would_have(tiny: Any, bench: Any,
     assert (submission.folder / name / job.target).resolve() == planned.spec.folder(tmp_path / "out")
     assert job.threads == 3 and "cluster.cpus=3" not in job.arguments
     assert (submission.results / "experiment.yaml").is_file()
+
+
+def test_the_nodes_may_have_devices_that_this_machine_lacks(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmark.cli.submissions.open_engine", lambda *_: SimpleNamespace(check=lambda cluster: None))
+    wanted = _wanted(tiny, tmp_path / "out", "cluster.gpus=1", on="slurm", device="cuda")
+    submission, _ = run_submission(wanted, claim=False)
+    words = submission.jobs[0][1].arguments
+    assert words[words.index("--device") + 1] == "cuda" and "--share" in words
 
 
 @pytest.mark.parametrize(("settings", "kinds"), [((), [None]), (("cluster.measured=[a100, h100]",), ["a100", "h100"])])

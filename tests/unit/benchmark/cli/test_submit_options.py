@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 def _wanted(tmp_path: Path, **changes: Any) -> Wanted:
     request = RunRequest("quickstart", seeds="0,1", settings=["cluster.time=2h", "batch_size=16"], out=tmp_path)
-    fields = {"on": "slurm", "cluster_file": None, "address": None, "devices": None, "track": ()}
-    return Wanted(request, reporter=ConsoleReporter(quiet=True), **{**fields, **changes})
+    fields = {"on": "slurm", "cluster_file": None, "address": None, "devices": None, "track": (), "request": request}
+    return Wanted(reporter=ConsoleReporter(quiet=True), **{**fields, **changes})
 
 
 def test_a_job_has_the_same_command_with_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,13 +40,25 @@ def test_the_experiments_section_goes_before_that_of_the_file_for_all(tmp_path: 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("partition: gpu\n", "expected one section, `cluster:`"), ("cluster: {tme: 4h}\n", "unknown key 'tme'")],
+    [
+        ("partition: gpu\n", "expected one section, `cluster:`, with keys and values; found 'partition'"),
+        ("cluster:\n", "expected one section, `cluster:`, with keys and values; found 'cluster' without any"),
+        ("cluster: {tme: 4h}\n", "unknown key 'tme'"),
+    ],
 )
 def test_mistakes_in_that_file_name_it(tmp_path: Path, text: str, message: str) -> None:
     site = tmp_path / "site.yaml"
     site.write_text(text)
     with pytest.raises(UserError, match=f"site.yaml: {message}"):
         _wanted(tmp_path, cluster_file=site).cluster({})
+
+
+def test_jobs_share_a_device_where_they_may_meet(tmp_path: Path) -> None:
+    local, slurm = _wanted(tmp_path, on="local"), _wanted(tmp_path)
+    assert slurm.shares(slurm.cluster({})) and local.shares(local.cluster({"parallel": 2}))
+    assert not local.shares(local.cluster({}))
+    asked = _wanted(tmp_path, on="local", request=replace(local.request, share=True, device="cpu", download=True))
+    assert asked.shares(asked.cluster({})) and asked.places() == ["--device", "cpu", "--download"]
 
 
 def test_two_numbers_of_processes_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -66,7 +67,7 @@ def test_why_it_failed_is_said(make: Callable[..., Path], program: str, code: in
 
 @pytest.mark.parametrize("catches", [True, False])
 def test_a_signal_is_passed_on_and_the_job_waits_to_go_on(make: Callable[..., Path], catches: bool) -> None:
-    save = "signal.signal(signal.SIGUSR1, lambda *_: sys.exit(130))\n" if catches else ""  # else not started yet
+    save = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))\n" if catches else ""  # else not started yet
     job = make(f"{save}print('up', flush=True)\ntime.sleep(60)")
 
     def interrupt() -> None:
@@ -80,6 +81,24 @@ def test_a_signal_is_passed_on_and_the_job_waits_to_go_on(make: Callable[..., Pa
     thread.join()
     assert job_state(job).state == "waiting"
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+
+
+def test_an_interrupt_reaches_a_process_that_inherited_it_blocked(make: Callable[..., Path]) -> None:
+    job = make("signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))\nprint('up', flush=True)\ntime.sleep(60)")
+
+    def interrupt() -> None:
+        while not (job / "log.txt").exists() or not (job / "log.txt").read_text():
+            time.sleep(0.02)
+        _thread.interrupt_main()  # as Ray does where a task is cancelled
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as Ray does in its workers
+    try:
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        assert carry_out(job) == INTERRUPTED
+        thread.join()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def test_a_run_that_another_machine_has_is_left_to_it(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What is asked of Slurm, by the batch script of the job 7_1, which is running."""
     asked: list[list[str]] = []
-    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")  # that of an array's last task is the array's
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
     monkeypatch.setattr(killed, "slurm_state", lambda: "RUNNING")
@@ -41,7 +41,8 @@ def test_a_job_that_could_not_listen_yet_is_requeued(
     commands: list[list[str]], job: Path, number: signal.Signals
 ) -> None:
     killed.settle(job.parents[1], number)
-    assert commands == [["scontrol", "requeue", "9"]] and len(attempts(job)) == 1
+    assert commands == [["scontrol", "requeue", "7_1"]]  # 7 would be the whole array
+    assert len(attempts(job)) == 1
 
 
 def test_a_job_whose_processes_were_all_killed_has_failed_and_says_why(commands: list[list[str]], job: Path) -> None:
@@ -49,6 +50,12 @@ def test_a_job_whose_processes_were_all_killed_has_failed_and_says_why(commands:
     state = job_state(job)
     assert state.state == "failed" and state.reason.startswith("killed (SIGKILL), most likely for using more memory")
     assert not commands and len(attempts(job.with_name("0"))) == 1
+
+
+def test_another_jobs_damaged_file_does_not_silence_it(commands: list[list[str]], job: Path) -> None:
+    (job.with_name("0") / "job.json").write_text("{")
+    killed.settle(job.parents[1], signal.SIGKILL)
+    assert job_state(job).state == "failed" and not commands
 
 
 def test_one_that_was_killed_before_it_began_again_has_failed(commands: list[list[str]], job: Path) -> None:
@@ -75,11 +82,13 @@ def test_what_slurm_does_itself_is_left_to_it(
 
 def test_the_state_and_the_id_of_a_job_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[Any] = ["JobId=7 JobName=bench JobState=CANCELLED Reason=None", None]
-    monkeypatch.setattr(killed, "output", lambda command: answers.pop(0))
+    asked: list[str] = []
+    monkeypatch.setattr(killed, "output", lambda command: asked.append(command[-1]) or answers.pop(0))  # type: ignore[func-returns-value]
     monkeypatch.setenv("SLURM_JOB_ID", "9")
     monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
     monkeypatch.delenv("SLURM_ARRAY_TASK_ID", raising=False)
     assert (killed.slurm_state(), killed.slurm_state(), killed.own_id()) == ("CANCELLED", "", "9")
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
-    assert killed.own_id() == "7_0"
+    answers.append("JobId=8 ArrayJobId=7 ArrayTaskId=0 JobState=RUNNING")
+    assert (killed.own_id(), killed.slurm_state(), asked) == ("7_0", "RUNNING", ["9", "9", "7_0"])

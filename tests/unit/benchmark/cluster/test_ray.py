@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,20 @@ def test_a_task_asks_for_what_the_section_says() -> None:
 def test_several_nodes_are_refused() -> None:
     with pytest.raises(UserError, match=r"a Ray task has one node; expected 1, or --on slurm"):
         Ray().check(ClusterSpec(nodes=2))
+
+
+def test_an_address_where_nothing_answers_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        for known in (address, f"ray://{address}", "auto", None):
+            Ray(known).check(ClusterSpec())
+    with pytest.raises(UserError, match=f"^--address is '{address}', but nothing answers there .* HOST:PORT"):
+        Ray(address).check(ClusterSpec())
+    with pytest.raises(UserError, match=r"^--address is '127\.0\.0\.1:70000', but nothing answers there"):
+        Ray("127.0.0.1:70000").check(ClusterSpec())
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UserError, match=f"^RAY_ADDRESS is '{address}'"):
+        Ray().check(ClusterSpec())
 
 
 def test_a_task_that_no_node_can_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,19 +32,26 @@ def _posted(folder: Path, *limits: float, **fields: Any) -> list[Posted]:
 def test_the_script_asks_for_what_the_section_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submitit.SlurmExecutor, "affinity", classmethod(lambda cls: 2))
     cluster = ClusterSpec(
-        partition="gpu", account="lab", constraint="a100", notice=60, gpus=4, cpus=8, memory=64, nodes=2, parallel=5,
-        exclusive=True, sbatch={"qos": "low"}, setup=("module load cuda",),
+        partition="gpu", account="lab", constraint="a100", notice=60, gpus=4, cpus=8, memory=64, nodes=2,
+        exclusive=True, sbatch={"qos": "low", "job-name": "mine"}, setup=("module load cuda",),
     )  # fmt: skip
     text = Slurm().script(_posted(tmp_path, 3600, 3600, 5400), cluster)
     wanted = (
         "--partition=gpu", "--account=lab", "--constraint=a100", "--signal=USR2@60", "--gpus-per-node=4",
         "--cpus-per-task=8", "--mem=65536M", "--nodes=2", "--ntasks-per-node=4", "--exclusive", "--qos=low",
-        "--requeue", "--time=60", "--time=90",
+        "--requeue", "--time=60", "--time=90", "--job-name=mine",
     )  # fmt: skip
     for option in wanted:
         assert f"#SBATCH {option}\n" in text, option
-    assert "#SBATCH --array=0-1%2\n" in text  # the third has a time limit of its own
+    assert "#SBATCH --array=0-1%2\n" in text  # all at a time; the third has a time limit of its own
+    assert "bench\n" not in text
     assert "module load cuda\n" in text and text.count("#!/bin/bash") == 2
+
+
+def test_jobs_that_are_limited_together_are_one_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submitit.SlurmExecutor, "affinity", classmethod(lambda cls: 2))
+    text = Slurm().script(_posted(tmp_path, 3600, 3600, 5400), ClusterSpec(parallel=2))
+    assert text.count("#SBATCH --array=0-2%2\n") == text.count("#SBATCH --time=90\n") == text.count("#!/bin/bash") == 1
 
 
 def test_a_kind_of_node_replaces_the_clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

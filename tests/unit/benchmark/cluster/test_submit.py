@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,7 +62,7 @@ def submission(tmp_path: Path, said: list[str]) -> Submission:
     """Three jobs."""
     cluster = ClusterSpec(cpus=2, tasks=2)
     jobs = [
-        (name, settled(JobRecord(kind="cost", name=name, arguments=["version"]), 600, cluster, "slurm"))
+        (name, settled(JobRecord(kind="run", name=name, arguments=["version"]), 600, cluster, "slurm"))
         for name in ("a", "b", "c")
     ]
     return Submission(tmp_path / "exp", jobs, "slurm", Engine(), cluster, said.append)
@@ -84,6 +85,18 @@ def test_only_what_is_missing_is_submitted(submission: Submission, said: list[st
     assert _submit(submission) == ["b"]  # `c` is still in the queue, and is to go on
     assert job_state(submission.folder / "b").state == "waiting"
     assert not said
+
+
+@pytest.mark.parametrize("kind", ["cost", "sweep", "evaluate"])
+def test_what_finds_out_itself_what_is_missing_is_submitted_again(submission: Submission, kind: Any) -> None:
+    jobs = [(name, job.model_copy(update={"kind": kind})) for name, job in submission.jobs]
+    submission = replace(submission, jobs=jobs)
+    _submit(submission)
+    for name, code in (("a", 0), ("b", 2)):
+        note(submission.folder / name, "started", machine="n1")
+        note(submission.folder / name, "ended", code=code)
+    submission.engine.cancel(["a", "b"])
+    assert _submit(submission) == ["a", "b"]
 
 
 def test_jobs_that_left_the_queue_without_a_trace_are_said_and_submitted_again(
@@ -126,7 +139,8 @@ def test_what_the_engine_refuses_leaves_no_jobs(submission: Submission) -> None:
 
 
 def test_a_dry_run_writes_the_script_alone(submission: Submission) -> None:
-    assert submission.dry_run().read_text() == "a\nb\nc\n"
+    path, count = submission.dry_run()
+    assert path.read_text() == "a\nb\nc\n" and count == 3
     assert not list(submission.folder.glob("*/job.json"))
 
 

@@ -71,6 +71,16 @@ def test_in_a_job_no_second_signal_ends_at_once() -> None:
     assert messages == ["interrupting: the state is saved after this step"]
 
 
+def test_signals_are_caught_again_after_a_library_has_replaced_the_handlers() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with StopSignal(str) as stop_signal:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        stop_signal.renew()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop_signal.requested
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_under_nohup_the_closed_terminal_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

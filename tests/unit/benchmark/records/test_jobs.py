@@ -18,6 +18,7 @@ from benchmark.records.jobs import (
     attempts,
     find_jobs,
     job_state,
+    job_states,
     note,
     read_job,
     write_job,
@@ -92,11 +93,58 @@ def test_a_job_that_gives_no_sign_of_life_has_failed(job: Path, monkeypatch: pyt
     assert _state(job)[0] == "running"
 
 
-def test_a_line_that_was_cut_off_is_passed_over(job: Path) -> None:
+@pytest.mark.parametrize(
+    "line", ['{"event": "en', '{"code": 2}', '{"event": "ended"}', '{"event": "ended", "at": "noon"}', "[1]", "7", "\0"]
+)
+def test_a_line_that_was_cut_off_or_damaged_is_passed_over(job: Path, line: str) -> None:
     note(job, "started", machine="n1")
     with (job / "attempts.jsonl").open("a") as file:
-        file.write('{"event": "en')
-    assert [line["event"] for line in attempts(job)] == ["started"]
+        file.write(line)
+    assert [line["event"] for line in attempts(job)] == ["started"] and _state(job)[0] == "running"
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"progress": "half", "left": 1, "doing": ""}', '{"progress": 0.5}', "\0"])
+def test_progress_that_cannot_be_read_is_none(job: Path, text: str) -> None:
+    note(job, "started", machine="n1")
+    (job / "progress.json").write_text(text)
+    state = job_state(job)
+    assert (state.state, state.progress, state.left) == ("running", None, None)
+
+
+def test_files_that_cannot_be_read_are_named(job: Path) -> None:
+    (job / "attempts.jsonl").mkdir()
+    with pytest.raises(UserError, match=r"attempts\.jsonl: cannot be read \(Is a directory\)"):
+        job_state(job)
+
+
+def test_a_damaged_job_does_not_hide_the_others(job: Path) -> None:
+    other = job.with_name("other")
+    other.mkdir()
+    (other / "job.json").write_text('{"schema_version": 1, "kind": "rnu"}')
+    states, (problem,) = job_states([job.parents[2]])
+    assert [state.folder for state in states] == [job]
+    assert problem.startswith(f"{other / 'job.json'}: kind: is 'rnu'")
+    assert problem.endswith("; remove that file, and bench submit writes it anew")
+
+
+def test_jobs_are_found_from_their_own_folders_too(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (job.parents[1] / "job.json").touch()  # of something else
+    for folder in (job.parents[2], job.parents[1], job.parent, job):
+        assert find_jobs([folder]) == [job], folder
+    monkeypatch.chdir(job)
+    assert [folder.absolute() for folder in find_jobs([type(job)()])] == [job]
+
+
+def test_a_run_that_ended_without_a_record_is_not_done(job: Path) -> None:
+    write_job(job, read_job(job).model_copy(update={"kind": "run", "target": "../../simclr/seed-0"}))
+    note(job, "started", machine="n1")
+    note(job, "ended", code=0)
+    assert _state(job) == ("waiting", "ended, but its record is not there; bench submit carries it out again")
+    run = job.parents[1] / "simclr" / "seed-0"
+    run.mkdir(parents=True)
+    (run / "record.json").write_text("{")
+    state, reason = _state(job)
+    assert state == "failed" and reason.startswith(f"{run / 'record.json'}: ")
 
 
 def test_a_folder_that_this_machine_does_not_see_is_named(tmp_path: Path) -> None:

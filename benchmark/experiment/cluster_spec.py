@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from benchmark.cost.budget import parse_duration
 from methods.config import Config, Count, NonNegative, Positive
+
+
+def _one_line(text: str) -> str:
+    """A text that stands on a line of a script: what followed a break would be a line of its own."""
+    if text.splitlines() != [text]:
+        raise ValueError(f"is {text!r}; expected one line of text")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
 
 
 class ClusterSpec(Config):
@@ -35,9 +45,9 @@ class ClusterSpec(Config):
             on a node of `constraint`.
     """
 
-    partition: str | None = None
-    account: str | None = None
-    constraint: str | None = None
+    partition: Line | None = None
+    account: Line | None = None
+    constraint: Line | None = None
     time: Annotated[float, Field(ge=60.0)] | None = None
     notice: NonNegative = 120.0
     nodes: Count = 1
@@ -49,9 +59,9 @@ class ClusterSpec(Config):
     parallel: Count | None = None
     retries: Annotated[int, Field(ge=0)] = 10
     resources: dict[str, Positive] = Field(default_factory=dict)
-    sbatch: dict[str, str | int | bool] = Field(default_factory=dict)
+    sbatch: dict[Line, Line | int | bool] = Field(default_factory=dict)
     setup: tuple[str, ...] = ()
-    measured: tuple[str, ...] = ()
+    measured: tuple[Line, ...] = ()
 
     @field_validator("time", "notice", mode="before")
     @classmethod

@@ -32,6 +32,9 @@ def test_times_are_durations_and_a_process_goes_with_each_gpu() -> None:
         ({"memory": "32G"}, "memory is '32G'; expected a number of GB, for instance 32"),
         ({"notice": "soon"}, "'soon' is not a duration"),
         ({"gpus": -1}, "gpus is -1"),
+        ({"partition": "gpu\nrm"}, r"partition is 'gpu\\nrm'; expected one line of text"),
+        ({"partition": ""}, "partition is ''; expected one line of text"),
+        ({"sbatch": {"qos": "low\n"}}, "expected one line of text"),
     ],
 )
 def test_mistakes_are_named(values: dict[str, Any], message: str) -> None:

@@ -23,7 +23,7 @@ from benchmark.cli import run as run_commands
 from benchmark.machine.locks import FOLDER_VARIABLE
 from benchmark.records.folder import find_records
 from benchmark.report import section_figures
-from benchmark.runs import measure, runner
+from benchmark.runs import experiment, measure
 from benchmark.training import profile
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _make_quick(patch: pytest.MonkeyPatch, locks: Path, *, estimates: bool, repo
     patch.setattr(profile, "FLOP_DRAWS", 2)  # masks over which FLOPs are averaged
     patch.setattr(measure, "BREAKDOWN_STEPS", 2)
     if not estimates:
-        patch.setattr(runner, "estimate", lambda *_, **__: [])
+        patch.setattr(experiment, "estimate", lambda *_, **__: [])
     if not reports:
         patch.setattr(run_commands, "write_pages", lambda *_, **__: None)
     if not figures:

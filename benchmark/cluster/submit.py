@@ -85,6 +85,10 @@ class Submission:
                         if not attempts(self.folder / name):
                             shutil.rmtree(self.folder / name, ignore_errors=True)
                     raise
+            if self.engine.waits:  # interrupted, with jobs left that nobody will start
+                for folder in folders:
+                    if job_state(folder).state == "waiting":
+                        note(folder, "cancelled")
         return folders
 
     def _refuse_where_none_can_start(self) -> None:

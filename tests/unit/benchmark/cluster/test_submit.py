@@ -138,6 +138,20 @@ def test_what_the_engine_refuses_leaves_no_jobs(submission: Submission) -> None:
     assert not list(submission.folder.glob("*/job.json"))
 
 
+def test_jobs_that_nobody_will_start_after_an_interruption_are_cancelled(
+    submission: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(posted: Any, *_: Any) -> None:
+        for event, details in (("started", {"machine": "here"}), ("ended", {"code": INTERRUPTED})):
+            note(posted[0][0], event, **details)
+
+    monkeypatch.setattr(submission.engine, "waits", True)
+    monkeypatch.setattr(submission.engine, "start", start)
+    _submit(submission)
+    assert [job_state(submission.folder / name).state for name in "abc"] == ["cancelled"] * 3
+    assert _submit(submission) == ["a", "b", "c"]
+
+
 def test_a_dry_run_writes_the_script_alone(submission: Submission) -> None:
     path, count = submission.dry_run()
     assert path.read_text() == "a\nb\nc\n" and count == 3

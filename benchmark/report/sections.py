@@ -12,10 +12,7 @@ from benchmark.analysis.differences import reference_of
 from benchmark.analysis.ladders import in_reading_order
 from benchmark.analysis.probes import further_tables, probes_of
 from benchmark.records.budgets import budget_kind, budget_text, has_time_budget
-from benchmark.report import (
-    curves,
-    notes,
-)
+from benchmark.report import curves, notes
 from benchmark.report.cost_chart import chart_data
 from benchmark.report.cost_tables import cost_table, relative_table
 from benchmark.report.curves import only_points

@@ -15,7 +15,8 @@ from benchmark.cli.options import real, whole, words
 from benchmark.cli.pages import read_results
 from benchmark.cli.request import RunRequest, load_images
 from benchmark.cost.step_cost import BLOCK, PRECISE, ROUNDS
-from benchmark.data.spec import check_request, dataset_info
+from benchmark.data.registry import dataset_info
+from benchmark.data.spec import check_request
 from benchmark.errors import FirstFailedError, GroupLostError, Interrupted, UserError
 from benchmark.experiment.entries import check_devices
 from benchmark.files.disk import check_writable

@@ -13,7 +13,8 @@ from benchmark.cli.request import load_images, named_dataset
 from benchmark.data.hdf5.paths import SUFFIXES, existing_file, output_paths, stands_for_two
 from benchmark.data.layouts.find import every_image, find_layout, list_images
 from benchmark.data.listing import prefix_of
-from benchmark.data.spec import DEFAULT_ROOT, DatasetSpec, check_request, dataset_names
+from benchmark.data.registry import dataset_names
+from benchmark.data.spec import DEFAULT_ROOT, DatasetSpec, check_request
 from benchmark.errors import UserError
 from benchmark.experiment.files import find_recipe, read_recipe
 from benchmark.files.disk import check_writable

@@ -12,7 +12,7 @@ from benchmark.cli.console import ConsoleReporter
 from benchmark.cli.options import Data, Device, Download, OnError, Out, Quiet, Share, whole, words
 from benchmark.cli.pages import read_results
 from benchmark.cli.request import load_images, named_dataset
-from benchmark.data.spec import check_classified, dataset_info
+from benchmark.data.registry import check_classified, dataset_info
 from benchmark.encoders.export import export as export_encoder
 from benchmark.encoders.formats import Foreign
 from benchmark.encoders.hub import CONFIG, HUB, fetched, is_model_folder, no_model_because

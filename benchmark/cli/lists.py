@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.data.spec import describe_datasets
+from benchmark.data.registry import describe_datasets
 from benchmark.encoders.formats import FORMATS, Format
 from benchmark.errors import UserError
 from benchmark.evaluation.protocols import FURTHER, PROTOCOLS, Protocol

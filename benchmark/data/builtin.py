@@ -16,9 +16,10 @@ from torchvision import datasets as published
 from benchmark.data.decode import canonical_side
 from benchmark.data.folder import listed_source
 from benchmark.data.layouts.class_folders import list_split
+from benchmark.data.registry import SHAPES_IN_DEPTH
 from benchmark.data.shapes.scenes import CLASSES, render_shapes
 from benchmark.data.sources import Source, array_split
-from benchmark.data.spec import SHAPES_IN_DEPTH, not_found
+from benchmark.data.spec import not_found
 from benchmark.errors import UserError
 from benchmark.text import first_line
 

@@ -12,7 +12,8 @@ from benchmark.data.bad_images import BadImagesError, listed, refusal
 from benchmark.data.images import FirstImages, ResidentImages
 from benchmark.data.inventory import inventory
 from benchmark.data.listing import check_classes
-from benchmark.data.spec import SMALLEST_SIZE, check_request, dataset_info, load_source
+from benchmark.data.registry import dataset_info
+from benchmark.data.spec import SMALLEST_SIZE, check_request, load_source
 from benchmark.data.splits import build_manifest, draw, in_canonical_order, stratified_quotas, validation_quotas
 from benchmark.errors import UserError
 from benchmark.records.schema import DatasetRecord

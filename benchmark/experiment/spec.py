@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from benchmark.cost.budget import BudgetSpec, parse_budget
-from benchmark.data.spec import DatasetSpec, check_classified
+from benchmark.data.registry import check_classified
+from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 from benchmark.evaluation.protocols import FURTHER, PROTOCOLS, TRANSFER
 from benchmark.experiment.acceleration_spec import AccelerationSpec

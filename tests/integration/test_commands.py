@@ -230,7 +230,7 @@ def _resolve(name: str, values: dict[str, Any]) -> None:
         assert len(asked.spaces) == len(spec.entries)
     elif name == "evaluate":
         from benchmark.cli.evaluate import _parsed
-        from benchmark.data.spec import dataset_names
+        from benchmark.data.registry import dataset_names
         from benchmark.encoders.formats import FORMATS
 
         assert values["form"] in ("auto", *FORMATS)

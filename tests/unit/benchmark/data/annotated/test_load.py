@@ -12,7 +12,8 @@ from PIL import Image
 
 from benchmark.data.annotations import IGNORE
 from benchmark.data.datasets import Dataset, Split, load_dataset
-from benchmark.data.spec import DatasetSpec, check_classified
+from benchmark.data.registry import check_classified
+from benchmark.data.spec import DatasetSpec
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:

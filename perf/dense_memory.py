@@ -1,4 +1,4 @@
-"""Peak memory of dense protocols on a folder of ADE20K's size: 20,210 and 2,000 images of 512 px with 150 labels.
+"""Peak memory of dense protocols on as many training images as ADE20K has: 20,210 of 512 px, with 150 labels.
 
 Usage: python perf/dense_memory.py [--images N] [--size N] [--protocols NAME,...]
 
@@ -6,7 +6,8 @@ Each measurement runs in a process of its own, on one thread. Counted is memory 
 (Linux: RssAnon, looked at 50 times a second): pages of a mapped file can be written back at any time. The images are
 made and lie in ADE20K's layout. The network is a stand-in with ResNet-50's output at 224 px, 7x7 cells of 2,048
 channels, because only the size of its maps matters; heads are trained for one epoch, which takes as much memory as
-twenty. Claims: the peak stays below 4 GiB, and a further training image adds no more than its label map.
+twenty, and scored on 20 images. Claims: the peak stays below 4 GiB, and a further training image adds little more
+than its label map, because maps of features lie in a file.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from methods.backbone_spec import BackboneSpec
 from methods.backbones import Backbone
 from methods.base import Encoder, EncoderInfo
 
-TRAIN, LABELS, SIDE = 20_210, 150, 512
+TRAIN, OTHERS, LABELS, SIDE = 20_210, 20, 150, 512
 CHANNELS, STRIDE = 2048, 32
 MOST_MIB = 4096
 STATUS = Path("/proc/self/status")
@@ -45,7 +46,7 @@ STATUS = Path("/proc/self/status")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=TRAIN, help="training images; a tenth as many are for testing")
+    parser.add_argument("--images", type=int, default=TRAIN, help="for training")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--protocols", default="segmentation-v1,segmentation-knn-v1")
     parser.add_argument("--only", type=Path, help=argparse.SUPPRESS)
@@ -64,7 +65,6 @@ def main() -> None:
             peak = f"{options.images:,} images"
             claim(f"{name}: peak of {peak}", large[0], "MiB", at_most=MOST_MIB, detail=f"{large[1]:.0f} s")
             added = (large[0] - small[0]) * 1024 / (options.images - options.images // 10)
-            # With a tenth for the test and validation splits each, which are as small in both.
             most = 1.25 * options.size**2 / 1024
             claim(f"{name}: what an image adds", added, "KiB", at_most=most, detail=f"{small[0]:.0f} MiB for a tenth")
 
@@ -73,8 +73,8 @@ def _peak(scratch: Path, count: int, size: int, protocol: str) -> tuple[float, f
     """Peak memory in MiB and seconds of one protocol on so many training images."""
     root = scratch / str(count)
     if not root.exists():
-        for number, split in ((count, "training"), (max(50, count // 10), "validation")):
-            _make(root, split, number)
+        _make(root, "training", count + OTHERS)
+        _make(root, "validation", OTHERS)
     command = [sys.executable, __file__, "--only", str(root), "--size", str(size), "--protocols", protocol]
     start = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -108,7 +108,8 @@ class _Wide(Backbone):
 
 def _measure(root: Path, size: int, protocol: str) -> None:
     torch.set_num_threads(1)
-    dataset = load_dataset(DatasetSpec(name="annotated", size=size), root)
+    images = sum(1 for _ in (root / "images" / "training").iterdir())
+    dataset = load_dataset(DatasetSpec(name="annotated", size=size, validation_share=OTHERS / images), root)
     backbone = _Wide(BackboneSpec(name="resnet50"), nn.Conv2d(3, CHANNELS, 1), CHANNELS)
     subject = Subject(
         encoder=Encoder(backbone, EncoderInfo("online", backbone.pooling, CHANNELS)).eval(),

@@ -60,7 +60,8 @@ class _Criterion(VICRegLLoss):  # type: ignore[misc]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.vicreg_loss = VICRegCriterion(self.lambda_param, self.mu_param, self.nu_param, eps=self.eps)
+        # VICReg adds both views' covariance terms, VICRegL takes their mean.
+        self.vicreg_loss = VICRegCriterion(self.lambda_param, self.mu_param, 0.5 * self.nu_param, eps=self.eps)
 
     def _global_variance_and_covariance_loss(
         self,

@@ -1,4 +1,4 @@
-"""MoCo v3: its loss by hand, in float64; the momentum encoder; a frozen patch embedding."""
+"""MoCo v3: the momentum encoder, and a frozen patch embedding."""
 
 from __future__ import annotations
 
@@ -7,25 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from methods.contract import make_batch, make_step
+from methods.contract import make_step
 
 _SMALL = {"projector_hidden": 64, "output_dim": 32}
-
-
-@pytest.mark.parametrize("kind", ["cnn", "vit"])
-def test_the_loss_is_both_directions_infonce(lab: Any, kind: str) -> None:
-    method = lab.build("moco_v3", kind, temperature=0.3, **_SMALL)
-    batch = make_batch(method)
-    with torch.no_grad():
-        q = [method.predictor(method.projector(method.backbone.features(view))).double() for view in batch.views]
-        k = [method.target_projector(method.target_backbone.features(view)).double() for view in batch.views]
-        reached = lab.build("moco_v3", kind, temperature=0.3, **_SMALL)(batch, make_step()).loss.item()
-    expected = 0.0
-    for queries, keys in ((q[0], k[1]), (q[1], k[0])):
-        for index, query in enumerate(queries):
-            logits = [float(query @ key / query.norm() / key.norm() / 0.3) for key in keys]
-            expected += 2 * 0.3 * (torch.tensor(logits).logsumexp(0).item() - logits[index]) / len(queries)
-    assert reached == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_momentum_encoder_follows(lab: Any) -> None:

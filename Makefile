@@ -43,6 +43,7 @@ gpu:
 docs: $(READY)
 	$(BIN)/python docs/make_configuration.py
 	$(BIN)/python docs/make_leaderboard.py
+	$(BIN)/python docs/make_methods.py
 	$(BIN)/python docs/make_readme.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 

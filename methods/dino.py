@@ -111,10 +111,9 @@ class DINO(Method[DINOConfig]):
             return LossOutput(self.criterion(teacher, student, teacher_temp=self.config.sharpness(step.progress)))
 
     def after_backward(self, step: Step) -> None:
-        """Holds the prototypes at the beginning; weight decay does not turn them."""
-        gradient = self.head.prototypes.grad
-        if step.progress < self.config.freeze_prototypes and gradient is not None:
-            gradient.zero_()
+        """Holds the prototypes at the beginning."""
+        if step.progress < self.config.freeze_prototypes:
+            self.head.hold_prototypes()
 
     def after_step(self, step: Step) -> None:
         """Moves the centre towards the mean of what the teacher said (equation 4), and the teacher to the student."""

@@ -46,6 +46,11 @@ class PrototypeHead(nn.Module):
         similarities = F.linear(F.normalize(flat, dim=-1), F.normalize(self.prototypes, dim=-1).to(flat.dtype))
         return similarities.reshape(*features.shape[:-1], -1)
 
+    def hold_prototypes(self) -> None:
+        """Keeps the prototypes where they are in this step. Weight decay changes their length alone, not the loss."""
+        if self.prototypes.grad is not None:
+            self.prototypes.grad.zero_()
+
 
 class TokenPredictor(nn.Module):
     """A narrow ViT that predicts the features of target patches from those of context patches (appendix A).

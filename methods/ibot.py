@@ -76,13 +76,13 @@ class IBOT(MaskedMethod[IBOTConfig]):
         """The sum of both losses (section 3), patches weighted by `patch_weight`."""
         config, views = self.config, batch.views[: self.config.global_views]
         hidden = [self._hidden(view, step) for view in views]
-        student = [
-            self._images_and_patches(view, mask.flatten(1).to(view.device, non_blocking=True))
-            for view, mask in zip(views, hidden, strict=True)
-        ]
+        student = []
+        for view, mask_Bhw in zip(views, hidden, strict=True):
+            replaced = {"replace_BN": mask_Bhw.flatten(1).to(view.device, non_blocking=True)}
+            student.append(self._logits(self.backbone, self.head, view, **replaced, mask_token=self.mask_token))
         others = [self.head(self.backbone.features(view)).float() for view in batch.views[config.global_views :]]
         with torch.no_grad():
-            teacher = [self._taught(view) for view in views]
+            teacher = [self._logits(self.target_backbone, self.target_head, view) for view in views]
             # The patches' centre is that of all patches, so that it does not depend on the masks.
             self._seen += [tuple(logits.flatten(0, -2).mean(0) for logits in view) for view in teacher]
         sharpness = config.sharpness(step.progress)
@@ -99,17 +99,11 @@ class IBOT(MaskedMethod[IBOTConfig]):
         logs = {"images": images.detach(), "patches": patches.detach()}
         return LossOutput(images + config.patch_weight * patches, logs)
 
-    def _images_and_patches(self, view: Tensor, hidden_BN: Tensor) -> tuple[Tensor, Tensor]:
-        """The student's logits of images `(B, P)` and of patches `(B, N, P)`, hidden ones replaced."""
-        backbone = cast("ViT", self.backbone)
-        states = backbone.states(view, replace_BN=hidden_BN, mask_token=self.mask_token)[-1]
-        return self.head(backbone.pooled(states)).float(), self.head(states[:, backbone.prefix :]).float()
-
-    def _taught(self, view: Tensor) -> tuple[Tensor, Tensor]:
-        """The teacher's logits, likewise."""
-        backbone = cast("ViT", self.target_backbone)
-        states = backbone.states(view)[-1]
-        return self.target_head(backbone.pooled(states)).float(), self.target_head(states[:, backbone.prefix :]).float()
+    def _logits(self, backbone: Backbone, head: PrototypeHead, view: Tensor, **masked: Any) -> tuple[Tensor, Tensor]:
+        """A network's logits of images `(B, P)` and of patches `(B, N, P)`; hidden ones may be replaced (`states`)."""
+        vit = cast("ViT", backbone)
+        states = vit.states(view, **masked)[-1]
+        return head(vit.pooled(states)).float(), head(states[:, vit.prefix :]).float()
 
     def _patch_loss(self, theirs_BNP: Tensor, ours_BNP: Tensor, hidden_Bhw: Tensor, sharpness: float) -> Tensor:
         """Cross-entropy at hidden patches, the mean of each image's mean (equation 2).
@@ -134,10 +128,9 @@ class IBOT(MaskedMethod[IBOTConfig]):
         return own(self.draw(len(view), step).target, len(view), step)
 
     def after_backward(self, step: Step) -> None:
-        """Holds the prototypes at the beginning; weight decay does not turn them."""
-        gradient = self.head.prototypes.grad
-        if step.progress < self.config.freeze_prototypes and gradient is not None:
-            gradient.zero_()
+        """Holds the prototypes at the beginning."""
+        if step.progress < self.config.freeze_prototypes:
+            self.head.hold_prototypes()
 
     def after_step(self, step: Step) -> None:
         """Moves both centres towards the means of what the teacher said, and the teacher towards the student."""

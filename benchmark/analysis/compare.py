@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SETTINGS = ("entry", "method", "backbone", "recipe")  # of a configuration: what makes an entry what it is
 _RANKED = (
     *("dataset", "dataset manifest", "pretraining images", "image size", "precision", "batch size", "evaluation"),
-    "training crops",
+    *("training crops", "micro-batches", "acceleration", "rules version"),
 )
 
 

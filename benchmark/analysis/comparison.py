@@ -83,8 +83,11 @@ class Row:
     @property
     def unsafe(self) -> bool:
         """Whether the row's cost is unsafe: all of its times (rules 12 to 14), or the step cost that prices it."""
-        if self.price is not None:
-            return bool(self.price.cost.flags)
+        return self.unsafe_clock if self.price is None else bool(self.price.cost.flags)
+
+    @property
+    def unsafe_clock(self) -> bool:
+        """Whether all times by the runs' own clocks are unsafe."""
         return any(UNSAFE_TIMES & set(record.flags) for record in self.timed)
 
     @property

@@ -20,11 +20,11 @@ class CostRow:
     entry: EntryCost
 
 
-def _interval(name: str, meaning: str) -> tuple[Column[CostRow], ...]:
-    """A median over rounds with the ends of its interval."""
+def _interval(name: str, meaning: str, how: str = "by bootstrap over rounds") -> tuple[Column[CostRow], ...]:
+    """An estimate over rounds with the ends of its interval."""
     return (
         number(name, meaning, f"entry.{name}.median"),
-        number(f"{name}_low", "lower end of its 95% interval, by bootstrap over rounds", f"entry.{name}.low"),
+        number(f"{name}_low", f"lower end of its 95% interval, {how}", f"entry.{name}.low"),
         number(f"{name}_high", "upper end", f"entry.{name}.high"),
     )
 
@@ -45,6 +45,7 @@ COSTS: tuple[Column[CostRow], ...] = (
     *_interval(
         "ratio",
         "seconds per image relative to the reference entry, paired within rounds (Hodges and Lehmann's estimate)",
+        "of the signed-rank test",
     ),
     text("reference", "that entry", "cost.reference"),
     number("data_wait_share", "share of these seconds spent waiting for data, 0 to 1", "entry.data_wait_share"),

@@ -42,6 +42,7 @@ class Merged:
     Attributes:
         taken: folders that were copied.
         there: records that were in the folder already, or appear twice and are equal.
+        added: files that these lacked, such as scores by further protocols, and got.
         refused: a line about each that was left out.
         left_behind: links and the like in the folders that were copied.
         costs: how many step-cost records were copied.
@@ -51,6 +52,7 @@ class Merged:
 
     taken: list[Path] = field(default_factory=list)
     there: int = 0
+    added: int = 0
     costs: int = 0
     refused: list[str] = field(default_factory=list)
     left_behind: list[Path] = field(default_factory=list)
@@ -152,6 +154,10 @@ def _take(path: Path, record: Record, out: Path, merged: Merged) -> str | None:
         if [other for _, other in same] != [record]:
             return f"another record of the same run is in {place}, and they are not equal"
         merged.there += 1
+        try:
+            merged.added += _copy_missing(path.parent, place)
+        except _UnreadableError as error:
+            return str(error)
     elif place.exists():
         return f"this run is unfinished in {place}; finish it there, or remove it"
     else:
@@ -231,6 +237,22 @@ def _copy(source: Path, place: Path) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _copy_missing(source: Path, place: Path) -> int:
+    """Copies the files that a run's folder lacks, such as scores by further protocols added later; how many."""
+    missing = [path for path in run_files(source) if not (place / path.relative_to(source)).exists()]
+    for path in missing:
+        target = place / path.relative_to(source)
+        temporary = temporary_path(target)
+        try:
+            with writing(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _copy_file(path, temporary)
+                temporary.rename(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return len(missing)
 
 
 def _copy_file(path: Path, target: Path) -> None:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from benchmark.analysis.comparison import Comparison, Row
     from benchmark.records.schema import ProbeRecord, Record
 
-    Probes = Mapping[tuple[str, str], Sequence[ProbeRecord]]
+    Run = tuple[str, str, str]
+    Probes = Mapping[Run, Sequence[ProbeRecord]]
 
 
 @dataclass(frozen=True)
@@ -43,24 +44,28 @@ class FurtherTable:
     rows: tuple[tuple[Row, dict[str, Summary]], ...]
 
 
-def run_of(record: Record) -> tuple[str, str]:
-    """What identifies a run: its key and its kind of machine."""
-    return record.key, hardware_key(record)
+def run_of(record: Record) -> Run:
+    """What identifies a run: its key, its kind of machine, and when it ended, as each attempt has its encoder."""
+    return record.key, hardware_key(record), record.ended
 
 
-def probes_of(records: Sequence[tuple[Path, Record]]) -> tuple[dict[tuple[str, str], list[ProbeRecord]], list[str]]:
+def probes_of(records: Sequence[tuple[Path, Record]]) -> tuple[dict[Run, list[ProbeRecord]], list[str]]:
     """Further protocols' records by run, and a line for each file that could not be read.
 
-    The same settings on two kinds of machine are two runs of one key, each with its own encoder.
+    Copies of one record may have been scored in different folders: all count, and of two scores by one protocol on one
+    dataset the later one.
     """
-    probes: dict[tuple[str, str], list[ProbeRecord]] = {}
+    found: dict[Run, dict[tuple[str, str, str], ProbeRecord]] = {}
     problems: list[str] = []
     for path, record in records:
-        if run_of(record) in probes:  # a copied run
-            continue
-        probes[run_of(record)], unread = read_probes(path, record)
+        own = found.setdefault(run_of(record), {})
+        probes, unread = read_probes(path, record)
         problems += unread
-    return probes, problems
+        for probe in probes:
+            what = probe.protocol, probe.dataset.name, probe.dataset.manifest
+            if what not in own or own[what].ended < probe.ended:
+                own[what] = probe
+    return {run: list(probes.values()) for run, probes in found.items()}, problems
 
 
 def further_tables(comparison: Comparison, probes: Probes) -> list[FurtherTable]:

@@ -42,11 +42,13 @@ def cost_ratio(row: Row, base: Row) -> Summary | None:
     """A row's training cost divided by another's; None on different machines or without common seeds.
 
     Calibrated: the ratio of their steps' seconds, paired within the rounds of the measurement, x that of their steps;
-    None without common rounds.
+    None without common rounds. Under a budget of calibrated time it is 1 by definition, and the runs' own clocks say
+    more; None if they are unsafe.
     """
-    fixed = fixed_cost(row.first) is not None  # equal by definition, so that its own clock says more
-    if fixed or row.price is None or base.price is None or not row.steps or not base.steps:
+    if row.price is None or base.price is None or not row.steps or not base.steps:
         return time_ratio(row, base)
+    if fixed_cost(row.first) is not None:
+        return None if row.unsafe_clock or base.unsafe_clock else time_ratio(row, base)
     per_step = row.price.ratio(base.price)
     if per_step is None:
         return None

@@ -24,7 +24,7 @@ from benchmark.analysis.statistics import (
     simultaneous_half_width,
     summarise,
 )
-from benchmark.records.study import EntryStudy, TrialOutcome, value_text
+from benchmark.records.study import EntryStudy, TrialOutcome, value_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ class Level:
     @property
     def text(self) -> str:
         """The value as text, for tables and figures."""
-        return value_text(self.value)
+        return value_key(self.value)
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,8 @@ def effects(study: EntryStudy) -> list[Effect]:
 
 def _effect(study: EntryStudy, name: str) -> Effect:
     trials = [trial for trial in complete_trials(study) if name in trial.parameters]
-    groups = grouped(trials, lambda trial: value_text(trial.parameters[name]))
-    order = [value_text(value) for value in study.parameters[name].values or ()]
+    groups = grouped(trials, lambda trial: value_key(trial.parameters[name]))
+    order = [value_key(value) for value in study.parameters[name].values or ()]
     texts = sorted(groups, key=lambda text: order.index(text) if text in order else len(order))
     levels = [_level(groups[text], name) for text in texts]
     if all(is_number(level.value) for level in levels):
@@ -217,7 +217,7 @@ def _by_context(trials: Sequence[TrialOutcome], name: str) -> dict[tuple[tuple[s
     """Scores by the other parameters' values and by seed."""
     by_context: dict[tuple[tuple[str, str], ...], dict[int, float]] = {}
     for trial in trials:
-        context = tuple(sorted((key, value_text(v)) for key, v in trial.parameters.items() if key != name))
+        context = tuple(sorted((key, value_key(v)) for key, v in trial.parameters.items() if key != name))
         scores = by_context.setdefault(context, {})
         scores.update({run.seed: run.linear_top1 for run in trial.runs if run.linear_top1 is not None})
     return by_context
@@ -228,6 +228,6 @@ def mean_by_pair(study: EntryStudy, first: str, second: str) -> dict[tuple[str, 
     cells: dict[tuple[str, str], list[float]] = {}
     for trial in complete_trials(study):
         if first in trial.parameters and second in trial.parameters:
-            place = (value_text(trial.parameters[first]), value_text(trial.parameters[second]))
+            place = (value_key(trial.parameters[first]), value_key(trial.parameters[second]))
             cells.setdefault(place, []).extend(run.linear_top1 for run in trial.runs if run.linear_top1 is not None)
     return {place: sum(scores) / len(scores) for place, scores in cells.items() if scores}

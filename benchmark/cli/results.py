@@ -163,6 +163,8 @@ def merge(
     for path in merged.left_behind:
         typer.echo(f"left behind: {path}: is no regular file, and only those are copied", err=True)
     summary = f"{out}: {len(merged.taken)} runs taken, {merged.there} were there, {len(merged.refused)} refused"
+    if merged.added:
+        summary += f"; {merged.added} files added to runs that lacked them"
     if merged.costs:
         summary += f"; {merged.costs} step-cost records taken"
     if merged.unverifiable:

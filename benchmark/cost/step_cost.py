@@ -113,7 +113,9 @@ def _estimated(entry: EntryCost, reference: EntryCost | None, cores: int) -> tup
     seconds = interval([mean_step(own) for own in rounds.values()])
     ratios, quiet_pairs = ([], True) if reference is None else paired(entry, reference, cores)
     total = sum(block.seconds for block in blocks)
-    joules = [block.joules / block.steps for block in blocks if block.joules is not None]
+    measured = all(block.joules is not None for block in blocks)
+    # A round's blocks count together, as in `mean_step`: the reference entry has two in each.
+    joules = [sum(b.joules or 0.0 for b in own) / sum(b.steps for b in own) for own in rounds.values()]
     loads = [block.other_cores for block in blocks if block.other_cores is not None]
     update = {
         "rounds": len(rounds),
@@ -122,6 +124,6 @@ def _estimated(entry: EntryCost, reference: EntryCost | None, cores: int) -> tup
         "ratio": ratio_interval(ratios) if ratios else None,
         "data_wait_share": min(1.0, sum(block.data_wait for block in blocks) / total),
         "other_cores": sum(loads) / len(loads) if loads else None,
-        "joules_per_step": interval(joules) if len(joules) == len(blocks) else None,
+        "joules_per_step": interval(joules) if measured else None,
     }
     return entry.model_copy(update=update), quiet and quiet_pairs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +18,17 @@ FROM_PROGRESS = 0.4  # earlier, features may still be in the narrow cone that th
 def collapse(history: Iterable[Mapping[str, Any]], points: int) -> str | None:
     """An explanation if features have collapsed at two evaluation points in a row after progress 0.4; otherwise None.
 
-    A step rarely ends exactly at one of the run's `points`; the last one passed counts.
+    Where a run has one such point alone, that one decides. A step rarely ends exactly at one of the run's `points`; the
+    last one passed counts.
     """
-    was_narrow = False
-    for line in history:
-        if line["kind"] != "evaluation" or math.floor(line["progress"] * points + 1e-9) / points <= FROM_PROGRESS:
-            continue
-        narrow = narrowness(line)
-        if narrow and was_narrow:
+    late = [
+        line
+        for line in history
+        if line["kind"] == "evaluation" and math.floor(line["progress"] * points + 1e-9) / points > FROM_PROGRESS
+    ]
+    for before, line in itertools.pairwise(late if len(late) != 1 else late * 2):
+        if narrowness(before) and (narrow := narrowness(line)):
             return f"features collapsed by progress {line['progress']:.2f}: {narrow}"
-        was_narrow = narrow is not None
     return None
 
 

@@ -29,7 +29,7 @@ CostStatus = Literal["measured", "out_of_memory", "failed"]
 
 
 class Interval(Part):
-    """A median over rounds with its 95% interval by bootstrap; of ratios as in `estimates.ratio_interval`."""
+    """A median over rounds with its 95% interval: `estimates.interval`, of ratios `estimates.ratio_interval`."""
 
     median: Amount
     low: Amount

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark.records.cost import MIN_ROUNDS, Block, EntryCost, Interval
 
@@ -52,23 +52,35 @@ def mean_step(blocks: Sequence[Block]) -> float:
 
 
 def ratio_interval(ratios: Sequence[float]) -> Interval:
-    """Hodges and Lehmann's estimate of a ratio with its 95% percentile interval by bootstrap over rounds.
+    """Hodges and Lehmann's estimate of a ratio with its 95% interval, by the signed-rank test (1963).
 
-    That is the median of the geometric means of all pairs of rounds: nearly as precise as a mean (a median's interval
-    is a quarter wider), and not moved by up to a quarter of outliers.
+    The estimate is the median of the geometric means of all pairs of rounds, each with itself included: nearly as
+    precise as a mean (a median's interval is a quarter wider), and not moved by up to a quarter of outliers. The ends
+    of the interval are two of these means, as far inside as the test's exact distribution allows: a bootstrap over so
+    few rounds covers 86 to 92%. Of five rounds, the smallest and the largest: 93.8%.
     """
     import numpy as np
 
     logs = np.log(np.asarray(ratios, dtype=float))
     first, second = np.triu_indices(len(logs))
+    means = np.exp(np.sort((logs[first] + logs[second]) / 2))
+    inside = _ranks_inside(len(logs))
+    return Interval(median=float(np.median(means)), low=float(means[inside]), high=float(means[-1 - inside]))
 
-    def estimates(values: Any) -> Any:
-        return np.exp(np.median((values[..., first] + values[..., second]) / 2, axis=-1))
 
-    middle = float(estimates(logs))
-    draws = np.random.default_rng(len(logs)).integers(len(logs), size=(_RESAMPLES, len(logs)))
-    low, high = np.percentile(estimates(logs[draws]), [2.5, 97.5])
-    return Interval(median=middle, low=min(float(low), middle), high=max(float(high), middle))
+def _ranks_inside(count: int) -> int:
+    """How many of the means of all pairs of `count` values lie beyond each end of the 95% interval; 0 for too few.
+
+    One less than there are sums of ranks that the signed-rank statistic stays at or below with 2.5% or less.
+    """
+    import numpy as np
+
+    ways = np.zeros(count * (count + 1) // 2 + 1)  # to reach each sum by some of the ranks
+    ways[0] = 1.0
+    for rank in range(1, count + 1):
+        ways[rank:] += ways[:-rank].copy()
+    share = ways.cumsum() / 2.0**count
+    return max(0, int((share <= 0.025).sum()) - 1)
 
 
 def interval(values: Sequence[float]) -> Interval:

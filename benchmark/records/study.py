@@ -71,7 +71,7 @@ class TrialOutcome(Part):
 class ParameterRange(Part):
     """The values that a parameter may have: a list, or a range.
 
-    `reference`: the experiment's own value, as `value_text` has it; None where it is not in the list. Earlier studies
+    `reference`: the experiment's own value, as `value_key` has it; None where it is not in the list. Earlier studies
     have none.
     """
 
@@ -126,13 +126,18 @@ class StudyRecord(Part):
         return sum(run.total_hours for run in self.runs)
 
 
-def value_text(value: Any) -> str:
-    """A parameter's value as text, equal for equal values."""
+def value_key(value: Any) -> str:
+    """A parameter's value as text: the same for equal values, whether 1000 or 1e3, and another for any other value."""
     if isinstance(value, str):
         return value
-    if isinstance(value, float):
-        return f"{value:.4g}"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"{value:.12g}"
     return json.dumps(value)
+
+
+def value_text(value: Any) -> str:
+    """A parameter's value as a reader sees it, with four digits; different values may look the same."""
+    return f"{value:.4g}" if isinstance(value, float) else value_key(value)
 
 
 def read_study(path: Path) -> StudyRecord:

@@ -31,13 +31,14 @@ from benchmark.report.published_figure import caption as published_caption
 from benchmark.report.summary import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from matplotlib.figure import Figure
 
     from benchmark.analysis.ladder_curves import Prediction
-    from benchmark.records.schema import ProbeRecord, Record
+    from benchmark.analysis.probes import Probes
+    from benchmark.records.schema import Record
     from benchmark.report.run_files import RunFiles
 
 Found = tuple["Path", "Record"]
@@ -134,7 +135,7 @@ def drawn(
 
 def kept_pictures(
     comparison: Comparison,
-    probes: Mapping[tuple[str, str], list[ProbeRecord]],
+    probes: Probes,
     files: RunFiles,
     out: Path,
     suffix: str,

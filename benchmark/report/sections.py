@@ -32,12 +32,13 @@ from benchmark.report.summary import answer, further_sentences, name_of, questio
 from benchmark.report.tables import environment_facts, further_table, leaderboard_table, runs_table, targets_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from benchmark.analysis.calibration import Prices
     from benchmark.analysis.ladder_curves import Prediction
-    from benchmark.records.schema import ProbeRecord, Record
+    from benchmark.analysis.probes import Probes
+    from benchmark.records.schema import Record
     from benchmark.report.run_files import RunFiles
 
 Found = tuple["Path", "Record"]
@@ -101,9 +102,7 @@ def section(
     }
 
 
-def _board(
-    comparison: Comparison, machines: list[str], probes: Mapping[tuple[str, str], list[ProbeRecord]]
-) -> dict[str, Any]:
+def _board(comparison: Comparison, machines: list[str], probes: Probes) -> dict[str, Any]:
     """The tables of one comparison; None for those that would be empty."""
     reference = reference_of(comparison)
     pairs, unpaired = pairs_table(comparison)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.analysis.comparison import MIN_RESULT
 from benchmark.analysis.fronts import front_trials, scored_trials, trial_cost
 from benchmark.analysis.studies import Effect, complete_trials, mean_by_pair
-from benchmark.records.study import value_text
+from benchmark.records.study import value_key, value_text
 from benchmark.report import style
 from benchmark.report.canvas import draw_front, freeze, new_figure
 from benchmark.report.labels import Box, Label, place, segment
@@ -173,8 +173,8 @@ def heat_map(study: EntryStudy, first: str, second: str) -> Figure | None:
 
 def _values(study: EntryStudy, name: str) -> list[str]:
     """A parameter's values that have a result, in the order of the file."""
-    tried = {value_text(trial.parameters[name]) for trial in complete_trials(study) if name in trial.parameters}
-    listed = [value_text(value) for value in study.parameters[name].values or ()]
+    tried = {value_key(trial.parameters[name]) for trial in complete_trials(study) if name in trial.parameters}
+    listed = [value_key(value) for value in study.parameters[name].values or ()]
     return [text for text in dict.fromkeys(listed) if text in tried]
 
 

@@ -12,7 +12,7 @@ from benchmark.analysis.published import is_imagenet100
 from benchmark.analysis.studies import Effect, Level, Pair, complete_trials, effects
 from benchmark.analysis.tables import relative
 from benchmark.files.disk import write_atomically
-from benchmark.records.study import trials_csv, value_text
+from benchmark.records.study import trials_csv, value_key, value_text
 from benchmark.report import study_figures as drawing
 from benchmark.report import style
 from benchmark.report.canvas import Caption, Picture, picture
@@ -157,7 +157,7 @@ def _levels_table(shown: Sequence[Effect], published: Sequence[PublishedScore], 
     rows: list[dict[str, Cell]] = []
     for effect in shown:
         names = (effect.name, f"*.{effect.name.removeprefix(f'{entry}.')}")
-        theirs = {value_text(score.value): score for score in published if score.parameter in names}
+        theirs = {value_key(score.value): score for score in published if score.parameter in names}
         if effect.listed or not effect.numeric or theirs:
             rows += [_level_row(effect, level.text, level, theirs.pop(level.text, None)) for level in effect.levels]
         rows += [_level_row(effect, text, None, score) for text, score in theirs.items()]

@@ -27,7 +27,7 @@ from benchmark.experiment.files import find_experiment, set_key
 from benchmark.experiment.run_spec import plan_runs
 from benchmark.experiment.spec import validate_experiment
 from benchmark.randomness import generator
-from benchmark.records.study import value_text
+from benchmark.records.study import value_key
 from benchmark.sweep.spec import entry_name, read_base
 
 if TYPE_CHECKING:
@@ -173,8 +173,8 @@ class Space:
         recipe = entry.entry.recipe or experiment.recipe
         own = {**entry.settings.model_dump(mode="json"), "backbone": entry.backbone.model_dump(), "recipe": recipe}
         values = {**experiment.model_dump(mode="json"), self.entry: own}
-        texts = {name: value_text(_at(values, name.split("."))) for name in self.parameters}
-        listed = {name: [value_text(value) for value in spec.listed() or ()] for name, spec in self.parameters.items()}
+        texts = {name: value_key(_at(values, name.split("."))) for name in self.parameters}
+        listed = {name: [value_key(value) for value in spec.listed() or ()] for name, spec in self.parameters.items()}
         return {name: text for name, text in texts.items() if text in listed[name]}
 
 

@@ -157,8 +157,9 @@ def log_depths(depths_BSS: Tensor, cells: tuple[int, int]) -> tuple[Tensor, Tens
 
 def _fit(train: _Measured) -> _Fit:
     """Fits the cells of train whose depth is known; see `ridge_weights`."""
-    mean_D, scale_D = statistics(train.maps)
     cells = (train.maps.rows.shape[-2], train.maps.rows.shape[-1])
+    # Over these cells alone: what lies elsewhere (sky) would move the centre of what is fitted.
+    mean_D, scale_D = statistics(train.maps, lambda indices: log_depths(train.depths.read(indices), cells)[1])
     nearest, farthest = math.inf, 0.0
     total, count = 0.0, 0
     for _, depths_BSS in train.depths.batches(256):

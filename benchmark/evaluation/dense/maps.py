@@ -1,6 +1,6 @@
 """Feature maps of frozen encoders, and the label maps and depths of the same squares.
 
-Shape suffixes: B images of a batch, N images, D channels, h w cells, S pixels of a side, K values.
+Shape suffixes: B images of a batch, N images, D channels, h w cells, C cells of a batch, S pixels of a side, K values.
 """
 
 from __future__ import annotations
@@ -138,19 +138,28 @@ def rows_at_once(values: int, size: int) -> int:
     return max(1, min(64, WORK_BYTES // (4 * values * size * size)))
 
 
-def statistics(maps: Store) -> tuple[Tensor, Tensor]:
+def statistics(maps: Store, count: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel over all cells of all images, float64 `(D,)`.
 
     The deviation of a constant channel is 1, as in `standardisation`.
+
+    Args:
+        count: which cells of some images count, boolean `(B, h, w)`; None for all of them.
     """
+
+    def cells() -> Iterator[Tensor]:
+        for indices, rows_BDhw in maps.batches(256):
+            rows_BhwD = rows_BDhw.permute(0, 2, 3, 1)
+            yield (rows_BhwD.flatten(0, 2) if count is None else rows_BhwD[count(indices)]).double()
+
     total = squares = torch.zeros(maps.rows.shape[1], dtype=torch.float64)
-    for _, rows_BDhw in maps.batches(256):
-        total = total + rows_BDhw.double().sum(dim=(0, 2, 3))
-    cells = maps.rows.numel() // maps.rows.shape[1]
-    mean_D = total / cells
-    for _, rows_BDhw in maps.batches(256):
-        squares = squares + (rows_BDhw.double() - mean_D[:, None, None]).square().sum(dim=(0, 2, 3))
-    deviation_D = (squares / cells).sqrt()
+    number = 0
+    for cells_CD in cells():
+        total, number = total + cells_CD.sum(0), number + len(cells_CD)
+    mean_D = total / number
+    for cells_CD in cells():
+        squares = squares + (cells_CD - mean_D).square().sum(0)
+    deviation_D = (squares / number).sqrt()
     return mean_D, torch.where(deviation_D > 1e-6 * mean_D.abs(), deviation_D, 1.0)
 
 

@@ -52,6 +52,21 @@ def test_runs_come_together_once_each(two: tuple[Path, Path], tmp_path: Path) ->
     assert (len(again.taken), again.there, again.refused) == (0, 7, [])
 
 
+def test_scores_that_a_run_lacks_are_added_to_it(two: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "all"
+    merge(two, out)
+    later = next((tmp_path / "b").rglob("seed-1*")) / "probes" / "transfer-v1.json"
+    later.write_text("[]")
+    merged = merge(two, out)
+    assert (len(merged.taken), merged.added, merged.refused) == (0, 1, [])
+    (copied,) = out.rglob("transfer-v1.json")
+    assert copied.read_text() == "[]" and sorted(p.name for p in copied.parent.iterdir()) == [
+        "lowshot-v1.json",
+        "transfer-v1.json",
+    ]
+    assert merge(two, out).added == 0
+
+
 def _changed(path: Path, **changes: Any) -> None:
     data = json.loads(path.read_text())
     for name, value in changes.items():

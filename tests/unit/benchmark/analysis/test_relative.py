@@ -114,3 +114,7 @@ def test_under_a_budget_that_sets_the_cost_the_ratio_is_that_of_the_own_clocks()
     byol, simclr = comparisons(runs, Prices((make_cost(runs, {"byol": 0.1, "simclr": 0.2}),)))[0].rows
     ratio = cost_ratio(byol, simclr)
     assert byol.price is not None and ratio is not None and ratio.mean == 1.0
+    # Unless these are unsafe, whatever the step cost's own flags say.
+    runs[1] = make_priced("simclr", seconds=180.0, budget={"wall_clock": 60}, flags=["busy machine"])
+    byol, simclr = comparisons(runs, Prices((make_cost(runs, {"byol": 0.1, "simclr": 0.2}),)))[0].rows
+    assert simclr.unsafe_clock and not simclr.unsafe and cost_ratio(byol, simclr) is None

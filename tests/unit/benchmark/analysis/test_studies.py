@@ -109,6 +109,17 @@ def test_values_are_compared_where_all_else_is_equal() -> None:
     assert mean_by_pair(found, "depth", "kernel")[("2", "5")] == pytest.approx(51.0)
 
 
+def test_values_that_differ_in_their_fifth_digit_are_two() -> None:
+    near: dict[tuple[object, ...], list[float]] = {
+        (0.99961,): [40.0, 41.0, 42.5],
+        (0.99964,): [50.0, 51.0, 52.5],
+        (0.999,): [45.0, 46.0, 47.0],
+    }
+    (effect,) = effects(study_of(near, reference={"depth": "0.99961"}))
+    assert [level.text for level in effect.levels] == ["0.999", "0.99961", "0.99964"]
+    assert [pair.paired.mean for pair in effect.pairs] == [pytest.approx(14.5 / 3), pytest.approx(10.0)]
+
+
 def test_names_and_switches_keep_the_order_of_the_file() -> None:
     (effect,) = effects(study_of({("mixed",): [50.0] * 3, ("block",): [51.0] * 3, ("random",): [40.0] * 3}))
     assert [level.text for level in effect.levels] == ["mixed", "block", "random"]

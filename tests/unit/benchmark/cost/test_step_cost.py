@@ -114,6 +114,22 @@ def test_waits_energy_and_load_are_of_the_blocks_that_count() -> None:
     assert _entry(partly, "simclr").joules_per_step is None
 
 
+def test_the_energy_of_a_round_with_two_blocks_counts_once() -> None:
+    def joules(number: int) -> float:
+        return 50.0 + 5.0 * number
+
+    once = _measured(lambda name, number: _block(name, number, joules=joules(number)), rounds=6)
+    cost = make_cost([make_priced(name) for name in TRUE], TRUE)
+    twice = [
+        entry.model_copy(
+            update={"blocks": [_block(entry.entry, n, joules=joules(n)) for n in range(6) for _ in range(2)]}
+        )
+        for entry in cost.entries
+    ]
+    found = summarised(cost.model_copy(update={"entries": twice}))
+    assert _entry(found, "simclr").joules_per_step == _entry(once, "simclr").joules_per_step
+
+
 def test_precision_is_unknown_below_five_rounds() -> None:
     assert widest(_measured(_block, rounds=4)) == math.inf
     one = _measured(lambda name, n: _block(name, n, 1.0 + 0.1 * (n % 2)), entries=["byol"])

@@ -29,7 +29,10 @@ def _history(*points: tuple[float, float], slack: float = 0.0) -> list[dict[str,
         ((NARROW, NARROW, WIDE, WIDE, WIDE), False),  # too early
         ((WIDE, NARROW, NARROW, WIDE, WIDE), False),  # the one at 0.4 does not count yet
         ((WIDE, WIDE, WIDE, WIDE, NARROW), False),
-        ((NARROW,), False),
+        ((NARROW,), True),  # the only one decides
+        ((WIDE,), False),
+        ((NARROW, FLAT), True),
+        ((NARROW, WIDE), False),
         ((), False),
     ],
 )

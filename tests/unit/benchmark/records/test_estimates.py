@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from made_costs import make_cost, make_priced
+from scipy import stats
 
 from benchmark.records.cost import Block
 from benchmark.records.estimates import counted, interval, is_quiet, paired, ratio_interval
@@ -58,9 +59,27 @@ def test_a_ratio_is_the_median_of_pairs() -> None:
     assert inverse.median == pytest.approx(1 / ratio_interval(ratios).median)
 
 
+@pytest.mark.parametrize("count", [5, 6, 8, 11, 14])
+def test_the_interval_of_a_ratio_is_the_signed_rank_tests(count: int) -> None:
+    """A ratio lies inside exactly where scipy's exact test does not refuse it at 5%."""
+    sample = np.random.default_rng(count).lognormal(0.0, 0.05, count)
+    found = ratio_interval(sample)
+    for ratio in np.linspace(0.9, 1.1, 201):
+        p = stats.wilcoxon(np.log(sample) - np.log(ratio), method="exact").pvalue
+        inside = found.low < ratio < found.high
+        assert inside == (p > 0.05) or (count == 5 and p == 0.0625 and not inside)
+
+
+def test_the_interval_of_a_ratio_covers_as_often_as_it_says() -> None:
+    random = np.random.default_rng(0)
+    for count, least in ((5, 0.92), (8, 0.94), (14, 0.94)):  # 93.8%, 96.1%, 95.1%; four standard errors are 2.4%
+        found = [ratio_interval(random.lognormal(0.0, 0.03, count)) for _ in range(1500)]
+        covered = sum(each.low <= 1.0 <= each.high for each in found) / len(found)
+        assert least <= covered <= 0.985
+
+
 def test_a_ratio_is_known_better_than_by_a_plain_median() -> None:
     random = np.random.default_rng(0)
-    samples = [random.lognormal(0.0, 0.05, 16) for _ in range(40)]
-    ours = sum(ratio_interval(sample).half_width for sample in samples)
-    assert ours < 0.9 * sum(interval(sample).half_width for sample in samples)
-    assert sum(ratio_interval(s).low <= 1.0 <= ratio_interval(s).high for s in samples) >= 34
+    samples = [random.lognormal(0.0, 0.05, 16) for _ in range(200)]
+    ours, plain = ([float(estimate(s).median) for s in samples] for estimate in (ratio_interval, interval))
+    assert np.std(ours) < 0.9 * np.std(plain)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from studies import DEPTH, make_study
 
-from benchmark.records.study import find_studies, read_study, trials_csv, value_text
+from benchmark.records.study import find_studies, read_study, trials_csv, value_key, value_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,13 @@ def test_what_is_no_study_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_value_is_written_as_in_a_file(value: object, text: str) -> None:
-    assert value_text(value) == text
+    assert value_text(value) == value_key(value) == text
+
+
+def test_values_that_look_the_same_are_still_two() -> None:
+    assert value_text(0.99961) == value_text(0.99964) == "0.9996"
+    assert (value_key(0.99961), value_key(0.99964)) == ("0.99961", "0.99964")
+    assert value_key(1_000_000) == value_key(1e6) == "1000000"
 
 
 def test_the_table_of_trials_has_a_row_per_run_with_every_digit() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.evaluation.dense.depth import DepthErrors, depth, log_depths
+from benchmark.evaluation.dense.depth import DepthErrors, _fit, _Measured, depth, log_depths
+from benchmark.evaluation.dense.store import Store
 from benchmark.evaluation.protocols import NotApplicableError
 
 if TYPE_CHECKING:
@@ -61,6 +62,20 @@ def test_the_floor_is_the_geometric_mean_of_the_training_depths(seeing: Make) ->
     train, test = (part.depth(torch.arange(n)) for part, n in zip(annotations, (96, 24), strict=True))  # type: ignore[union-attr,misc]
     expected = (test - train.log().mean().exp()).square().mean().sqrt()
     assert depth(subject)["depth_rmse"] == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_cells_of_unknown_depth_do_not_move_the_fit() -> None:
+    """Whatever their features are, as those of a sky are others than everything else's."""
+    maps = torch.randn(40, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    depths = (1 + 0.3 * maps[:, 0] - 0.1 * maps[:, 1]).exp().repeat_interleave(8, 1).repeat_interleave(8, 2)
+    depths[:, :8] = 0.0
+    predicted = []
+    for sky in (0.0, -50.0):
+        maps[:, :, 0] = sky
+        fit = _fit(_Measured(Store(40, [maps]), Store(40, [depths])))
+        predicted.append(fit.predict(maps[:, :, 1:2, 1:2], -1, 1))  # single cells, so that nothing is interpolated
+    torch.testing.assert_close(*predicted)
+    torch.testing.assert_close(predicted[0].flatten(), depths[:, 8, 8], rtol=0.05, atol=0.0)
 
 
 def test_features_in_the_wrong_places_are_worth_no_more_than_constants(seeing: Make) -> None:

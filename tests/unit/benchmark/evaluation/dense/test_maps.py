@@ -96,3 +96,12 @@ def test_statistics_are_those_of_batch_norm_over_all_cells() -> None:
     expected = values.transpose(0, 1).flatten(1).std(1, unbiased=False)
     assert torch.allclose(deviation.float()[[0, 2]], expected[[0, 2]])
     assert deviation[1] == 1.0  # a constant channel's rounding is not blown up
+
+
+def test_statistics_may_be_of_some_cells_alone() -> None:
+    values = torch.randn(300, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    counts = torch.rand(300, 2, 2, generator=torch.Generator().manual_seed(2)) < 0.3
+    mean, deviation = statistics(Store(300, [values]), lambda indices: counts[indices])
+    chosen = values.permute(0, 2, 3, 1)[counts]
+    assert torch.allclose(mean.float(), chosen.mean(0), atol=1e-6)
+    assert torch.allclose(deviation.float(), chosen.std(0, unbiased=False), atol=1e-6)

@@ -174,10 +174,21 @@ class _Reader:
             raise ValueError(f"{name}: no module of this name is called")
         if self.steps[number].stride is None or self.steps[number].channels_last:
             raise ValueError(f"{name}: its value is no map (B, C, h, w)")
-        for step in self.steps[number + 1 :]:
-            if mutates(self.network, step) and step.args and step.args[0] == Ref(number):
+        shared = {number}  # steps whose value lies in the same memory
+        for later, step in enumerate(self.steps[number + 1 :], number + 1):
+            if not step.args or not isinstance(step.args[0], Ref) or step.args[0].step not in shared:
+                continue
+            if mutates(self.network, step):
                 raise ValueError(f"{name}: '{step.target}' changes its value in place")
+            if self._is_view(step):
+                shared.add(later)
         return number
+
+    def _is_view(self, step: Step) -> bool:
+        """Whether a step's value may lie in the memory of its input: layers that do nothing, other orders of axes."""
+        if step.kind == "module":
+            return isinstance(self.network.get_submodule(step.target), (nn.Identity, nn.Dropout))
+        return step.kind == "method" and step.target not in _METHODS
 
     def _check_output(self, node: fx.Node) -> str | None:
         result = node.args[0]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -118,6 +119,9 @@ def _problem(loaded: Any, name: str) -> str | None:
         return f"does not define {', '.join(sorted(loaded.__abstractmethods__))}"
     if getattr(loaded, "name", None) != name:
         return f"has the name {getattr(loaded, 'name', None)!r}; expected '{name}', as it is registered"
+    colour = getattr(loaded, "colour", None)
+    if colour is not None and not re.fullmatch(r"#[0-9a-fA-F]{6}", str(colour)):
+        return f"has the colour {colour!r}; expected one as '#1f77b4', or None"
     config = getattr(loaded, "config_class", None)
     if not (inspect.isclass(config) and issubclass(config, MethodConfig)):
         return f"has the config_class {_kind(config)}; expected a subclass of methods.config.MethodConfig"

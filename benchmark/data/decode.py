@@ -132,7 +132,8 @@ def decode(encoded: bytes, name: str) -> Tensor:
         declared = picture.size
         # The upper 8 bits of 16-bit greys: Pillow's own conversion clips them at 255.
         deep = picture.mode.startswith("I")
-        grey = picture.point(lambda value: value / 256).convert("L") if deep else picture
+        # Through 32 bits, because Pillow does not compute on big-endian 16-bit greys.
+        grey = picture.convert("I").point(lambda value: value / 256).convert("L") if deep else picture
         rgb = grey if grey.mode == "RGB" else grey.convert("RGB")  # which would copy RGB, too
         flat = torch.frombuffer(bytearray(rgb.tobytes()), dtype=torch.uint8)
         if rgb.size != declared:

@@ -41,7 +41,9 @@ _PARTS = {
 }
 _FORWARD = ("encoder", "target_encoder", "head", "loss")
 
-TIME_CAPTION = Caption("Total time by the runs' own clocks: means over the runs that were probed at their end.")
+TIME_CAPTION = Caption(
+    "Total time by the runs' own clocks: means over an entry's runs with safe times, or over all where none is safe."
+)
 APART = 0.2  # parts whose sum is farther from the measured step are flagged
 _STEP = "Profiled parts of a step, outside the timed runs; black lines: the step as measured{where}."
 _FLAGGED = " Pale bars miss it by more than {apart:.0%}: compare the shares of their parts, not their lengths."
@@ -73,13 +75,13 @@ def phase_seconds(record: Record) -> dict[str, float] | None:
 
 
 def time_shares(records: Sequence[Record], *, width: float = style.FULL_WIDTH) -> Figure | None:
-    """Each entry's total time by phase: one stacked bar per entry, the mean over its measured runs.
+    """Each entry's total time by phase: one stacked bar per entry, the mean over `Row.timed`.
 
     The records are of one comparison and one machine; None if no measured run has a ledger.
     """
     bars = []
     for row in valid_rows(records):
-        known = [seconds for record in row.measured if (seconds := phase_seconds(record)) is not None]
+        known = [seconds for record in row.timed if (seconds := phase_seconds(record)) is not None]
         if known:
             bars.append((row, _mean(known, _PHASES)))
     if not bars:

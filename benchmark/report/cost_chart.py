@@ -12,7 +12,7 @@ from benchmark.analysis.calibration import NO_PRICES, Price, hardware_names, pre
 from benchmark.analysis.columns import attribute
 from benchmark.analysis.comparability import backbone_text, grouped, hardware_key, is_vit
 from benchmark.analysis.comparison import MIN_RESULT, REFERENCES, Row
-from benchmark.analysis.fronts import own_time_limit
+from benchmark.analysis.fronts import compared_cost, own_time_limit
 from benchmark.records.budgets import budget_text, is_cost_budget
 from benchmark.records.keys import EXTERNAL
 from benchmark.report import style
@@ -136,7 +136,8 @@ def _timed(word: str, rows: Sequence[Row], belongs: Callable[[Row], bool], where
             devices = row.price.cost.hardware.devices if calibrated and row.price else row.first.environment.devices
         divisor = scale * max(1, devices)
         half = cost.ci95 / divisor if known and cost.ci95 is not None and not clocked.unsafe else None
-        return cost.mean / divisor, half, clocked.unsafe
+        # Under a budget of time the limit, as on the fronts: the length of a last step decides nothing.
+        return compared_cost(clocked) / divisor, half, clocked.unsafe
 
     return [
         _Axis(f"{word} training time{where}", short, lambda row: place(row, unit, per_device=True)),

@@ -273,7 +273,7 @@ def _labels(plot: Plot, steps: Fronts) -> list[Label]:
         row = rungs[-1]
         x, y = plot.at(row)
         name = style.display(row.first.entry)
-        name += " (collapsed)" if any(record.status == "collapsed" for record in row.measured) else ""
+        name += " (collapsed)" if row.collapsed else ""
         text = f"{name} {y:.1f}% (off scale)" if y > top else name
         labels.append(Label(text, x, min(y, top), style.text_colour(style.colour(row.first.entry, row.first.method))))
     for rungs in ladders(plot.floors):

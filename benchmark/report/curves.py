@@ -161,7 +161,7 @@ def only_points(runs: Sequence[tuple[Record, Sequence[Mapping[str, Any]]]]) -> b
 def _curves_of(rows: Sequence[Row], histories: Mapping[int, Sequence[Mapping[str, Any]]], score: str) -> _Entries:
     entries = []
     for row in rows:
-        curves = [curve(record, histories.get(id(record), ()), score) for record in row.records]
+        curves = [curve(record, histories.get(id(record), ()), score) for record in row.measured]
         drawn = [points for points in curves if len(points) > 1]  # one point is no curve
         if drawn:
             entries.append((row, drawn))

@@ -99,7 +99,10 @@ def machine_figures(records: Sequence[Record], rows: Sequence[Row], files: RunFi
     """The figures of the runs of one machine under one budget; `rows` have their prices."""
     histories = histories_of(records, files)
     steps = measured_steps(rows)
-    priced = any(row.price is not None and row.own_clock_ratio is not None for row in rows)
+    here = {id(record) for record in records}
+    priced = any(
+        row.price is not None and row.own_clock_ratio is not None and here & set(map(id, row.records)) for row in rows
+    )
     by = " by `bench cost`" if priced else " in the runs"
     return [
         (

@@ -43,8 +43,8 @@ _IMPORTANCE = Caption(
     "Optuna's estimate (PED-ANOVA) of how much each parameter decides whether a trial is among the best."
 )
 _CURVES = Caption(
-    "A line per trial: the mean of its seeds. Thin grey lines are pruned trials. Trials that were evaluated only once "
-    "are not drawn."
+    "A line per trial, of more than eight the four best and the four worst: the mean of its seeds. Thin grey lines are "
+    "pruned trials. Trials that were evaluated only once are not drawn."
 )
 _NO_CURVES = "No learning curves: each trial was evaluated only once."
 _FRONT = Caption(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,16 +38,17 @@ COLOURS: dict[str, str] = {
     "simclr_vit": "#e69f00",
 }
 
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 # What records say of methods that are not in the table, by name of the method.
 _learnt_colours: dict[str, str] = {}
 
 
 def learn(records: Iterable[Record]) -> None:
-    """Takes display names and colours of methods from records; those of the tables stay as they are."""
+    """Takes display names and colours (`#rrggbb`) of methods from records; those of the tables stay as they are."""
     records = list(records)
     names.learn(records)
     for record in records:
-        if record.method_colour and record.method not in COLOURS:
+        if _COLOUR.fullmatch(record.method_colour or "") and record.method_colour and record.method not in COLOURS:
             _learnt_colours[record.method] = record.method_colour
 
 

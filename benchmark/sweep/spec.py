@@ -216,7 +216,7 @@ def read_base(sweep: SweepSpec, path: Path, budget: str | None, settings: Sequen
     if sweep.pruner != "none" and (points < 2 or points * len(sweep.seeds) < 3):
         raise UserError(
             f"{path}: pruner is '{sweep.pruner}', but evaluation.points is {points}, too few for a run to be pruned "
-            "before its end; expected at least 3, for instance --set evaluation.points=5"
+            "before its end; expected at least 2, and 3 over all seeds, for instance --set evaluation.points=5"
         )
     _check_names(sweep, data, str(path))
     check_recipes(experiment, source)

@@ -32,7 +32,7 @@ def table_of_counts(path: Path) -> Annotated:
         known = {"path": PATHS, "count": COUNTS}
         wanted = " and ".join(f"of a {what} ({', '.join(known[what][:4])}, ...)" for what in missing)
         raise UserError(f"{path}: has no column {wanted}; its columns are {', '.join(header[:8])}")
-    parts: dict[str, list[Item]] = {"train": [], "test": []}
+    parts: dict[str, list[Item]] = {}
     for number, row in enumerate(rows, start=2):
         at = f"{path}: row {number}"
         if len(row) < len(header):
@@ -42,12 +42,15 @@ def table_of_counts(path: Path) -> Annotated:
         if split not in (*TRAIN, *HELD_OUT):
             raise UserError(f"{at} has the split '{split}'; choices: {', '.join((*TRAIN, *HELD_OUT))}")
         count = _number(row[where["count"] or 0], at)
-        parts["train" if split in TRAIN else "test"].append(Item(image, count=count))
+        parts.setdefault(split, []).append(Item(image, count=count))
     items = [item for part in parts.values() for item in part]
     if items and not any(item.image.is_file() for item in items):
         raise UserError(f"{path}: none of {len(items):,} images exists, such as {items[0].image}")
-    test = tuple(parts["test"]) if where["split"] is not None and parts["test"] else None
-    return Annotated(path, "a table of counts", tuple(parts["train"]), test)
+    train = tuple(item for name in TRAIN for item in parts.get(name, ()))
+    held_out = [name for name in HELD_OUT if name in parts]
+    spare = [f"the {len(parts[name]):,} rows of the split {name} are left alone" for name in held_out[1:]]
+    what = "a table of counts" + (f" ({'; '.join(spare)})" if spare else "")
+    return Annotated(path, what, train, tuple(parts[held_out[0]]) if held_out else None)
 
 
 def clevr(root: Path) -> Annotated | None:

@@ -67,7 +67,7 @@ class Copies:
 
 
 def place(draws: Draws) -> Copies:
-    """Places one copy anywhere, but two or three in separate quarters, so that they do not overlap."""
+    """Places one copy anywhere, but two or three in separate quarters, so that they hardly ever overlap."""
     count = draws.choice("count", _FLAT_COUNTS) + 1
     alone = (count == 1)[:, None]
     radius = np.where(alone, draws.table("large", SLOTS, 0.30, 0.44), draws.table("small", SLOTS, 0.21, 0.26))

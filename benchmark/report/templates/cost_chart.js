@@ -27,7 +27,10 @@ function costChart(root) {
 
   /** The rows of a kind of network that no other of its kind beats in both, by rising cost; untrained ones cost nothing. */
   function front(kind, axis) {
-    const rivals = rows.filter((row) => row.kind === kind && row.y !== null && ((row.competes && row.x[axis] && !row.x[axis][2]) || row.untrained));
+    // A kind without an untrained network of its own has to exceed the others'.
+    const owned = rows.some((row) => row.untrained && row.kind === kind);
+    const competes = (row) => row.kind === kind && row.competes && row.x[axis] && !row.x[axis][2];
+    const rivals = rows.filter((row) => row.y !== null && (competes(row) || (row.untrained && (row.kind === kind || !owned))));
     const cost = (row) => (row.untrained ? 0 : row.x[axis][0]);
     rivals.sort((a, b) => cost(a) - cost(b) || b.y - a.y);
     let best = -Infinity;

@@ -246,6 +246,14 @@ def test_networks_that_the_encoders_would_compute_differently_are_refused(functi
             encoder(_Named(function), 4)
 
 
+@pytest.mark.parametrize("between", [nn.Identity(), nn.Dropout(0.0)])
+def test_a_stage_that_is_changed_in_place_behind_a_layer_that_does_nothing_is_refused(between: nn.Module) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), between, nn.ReLU(inplace=True), nn.Conv2d(4, 4, 1))
+    with pytest.raises(ValueError, match="stage '0' of Sequential: '2' changes its value in place"):
+        SparseEncoder(network, 1, ["0"])
+    SparseEncoder(network, 1, ["2"])
+
+
 def test_modules_keep_their_modes() -> None:
     network = _Named(lambda net, x: net.d(net.c(x)))
     network.train()

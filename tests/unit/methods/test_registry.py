@@ -78,6 +78,8 @@ def test_a_plugged_method_stands_behind_ours(install: Install) -> None:
         ("plug_name", _GOOD.replace('name = "mine"', 'name = "hers"'), "Mine", "has the name 'hers'; expected 'mine'"),
         ("plug_config", _GOOD.replace("config_class = MethodConfig", "config_class = dict"), "Mine",
          "has the config_class the class dict; expected a subclass of methods.config.MethodConfig"),
+        ("plug_colour", _GOOD.replace('name = "mine"', 'name = "mine"; colour = "blue"'), "Mine",
+         "has the colour 'blue'; expected one as '#1f77b4', or None"),
     ],
 )  # fmt: skip
 def test_what_cannot_serve_is_named_with_its_package(

@@ -183,9 +183,13 @@ def test_a_damaged_png_is_an_error_and_not_the_end_of_the_process(tmp_path: Path
 def test_sixteen_bit_greys_keep_their_upper_eight_bits(tmp_path: Path) -> None:
     values = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
     Image.fromarray(values).save(tmp_path / "deep.png")
-    image = decode((tmp_path / "deep.png").read_bytes(), "deep")
-    assert image.shape == (3, 8, 8)
-    assert (image[0].int() - torch.from_numpy((values >> 8).astype(np.int32))).abs().max() <= 1
+    Image.fromarray(values).save(tmp_path / "little.tif")
+    Image.frombytes("I;16B", (8, 8), values.astype(">u2").tobytes()).save(tmp_path / "big.tif")
+    assert (tmp_path / "big.tif").read_bytes()[:2] == b"MM"
+    for name in ("deep.png", "little.tif", "big.tif"):
+        image = decode((tmp_path / name).read_bytes(), name)
+        assert image.shape == (3, 8, 8)
+        assert (image[0].int() - torch.from_numpy((values >> 8).astype(np.int32))).abs().max() <= 1
 
 
 def test_canonical_square_is_the_middle() -> None:

@@ -30,6 +30,15 @@ def test_phases_sum_to_the_total_and_wait_is_taken_out_of_training(make_record: 
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["BYOL", "SimCLR"]
 
 
+def test_unsafe_times_are_in_no_bar_where_there_are_safe_ones(make_record: Any) -> None:
+    runs = [make_record("byol", seed, seconds=100.0) for seed in range(2)]
+    runs.append(make_record("byol", 2, seconds=1000.0, flags=["busy machine"]))
+    figure = time_shares(runs)
+    assert figure is not None
+    trained = sum(bars[0].get_width() for bars in figure.axes[0].containers[:2])
+    assert trained == pytest.approx(100.0)
+
+
 PARTS = {
     "data": 0.001,
     "views": 0.01,

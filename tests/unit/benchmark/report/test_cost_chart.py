@@ -61,6 +61,15 @@ def test_budgets_of_data_and_of_cost_compete_apart_and_share_no_line(make_record
     assert groups[1] == groups[2] and groups[0][1] != groups[1][1]
 
 
+def test_a_budget_of_time_is_the_cost_however_long_the_last_step_was(make_record: Any) -> None:
+    runs = [
+        make_record(entry, 0, seconds=seconds, budget={"wall_clock": 60})
+        for entry, seconds in (("vicreg", 60.1), ("simclr", 60.4))
+    ]
+    places = costs(chart(runs), "Own clock: training time")
+    assert places["VICReg"][0] == places["SimCLR"][0]
+
+
 def test_other_machines_have_axes_of_their_own(make_record: Any) -> None:
     records = [make_record(entry, environment={"cpu_model": cpu}) for entry in ("byol", "simclr") for cpu in ("A", "B")]
     content = chart(records)

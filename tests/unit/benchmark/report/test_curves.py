@@ -51,6 +51,16 @@ def test_no_seeds_curve_is_cut_a_wide_band_is_and_no_tick_stands_below_the_names
     assert min(axes.get_xticks()) >= 0.0 and max(axes.get_xticks()) <= 1.05 * 100.0 < axes.get_xlim()[1]
 
 
+def test_a_seed_that_diverged_does_not_end_the_mean_of_the_others(make_record: Any, make_history: Any) -> None:
+    runs = [make_record("byol", seed, seconds=100.0) for seed in range(2)]
+    drawn = [(record, make_history(record)) for record in runs]
+    drawn.append((make_record("byol", 2, status="diverged", measured=False), make_history(runs[0])[:2]))
+    figure = learning_curves(drawn)
+    assert figure is not None
+    longest = max(figure.axes[0].lines, key=lambda line: line.get_linewidth())
+    assert len(longest.get_xdata()) == 5
+
+
 def test_learning_curves_need_an_evaluation(make_record: Any, make_history: Any) -> None:
     assert learning_curves([(make_record(), [])]) is None
     scores = {"cnn_jepa": 44.1, "byol": 44.2, "supervised": 71.0, "random_init": 32.8}

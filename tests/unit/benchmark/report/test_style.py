@@ -51,6 +51,12 @@ def test_a_method_of_another_package_is_shown_as_its_records_say(make_record: An
     assert len(shades) == 4
 
 
+def test_a_colour_that_is_none_is_not_taken(make_record: Any) -> None:
+    style.learn([make_record("odd", method="odd", method_colour="bluish")])
+    shade = style.colour("odd", "odd")
+    assert re.fullmatch("#[0-9a-f]{6}", shade) and style.text_colour(shade)
+
+
 def test_records_cannot_rename_our_own_methods(make_record: Any) -> None:
     style.learn([make_record("byol", method_display="Better", method_colour="#ffffff")])
     assert (style.display("byol"), style.colour("byol")) == ("BYOL", "#117733")

@@ -28,6 +28,9 @@ def test_a_table_of_paths_and_counts(tmp_path: Path) -> None:
     assert found.test is None
     split = table_of_counts(_table(tmp_path, "path;n;split\n0.png;3;train\n1.png;4;test\n2.png;5;train\n"))
     assert split.test is not None and [item.count for item in split.test] == [4]
+    both = table_of_counts(_table(tmp_path, "path;n;split\n0.png;3;train\n1.png;4;val\n2.png;5;test\n"))
+    assert both.test is not None and [item.count for item in both.test] == [5]
+    assert both.what == "a table of counts (the 1 rows of the split val are left alone)"
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ class Densify(nn.Module):
 
     def __init__(self, channels: int, width: int, *, first: bool) -> None:
         super().__init__()
-        self.token = nn.Parameter(nn.init.trunc_normal_(torch.zeros(1, channels, 1, 1), std=0.02))
+        # Of one dimension, so that weight decay leaves it alone, as published.
+        self.token = nn.Parameter(nn.init.trunc_normal_(torch.zeros(channels), std=0.02))
         # 1x1 on the last map, 3x3 on the others, as published.
         self.project = nn.Conv2d(channels, width, 1 if first else 3, padding=0 if first else 1)
 
@@ -49,7 +50,7 @@ class Densify(nn.Module):
         """The filled map `(B, width, H, W)`."""
         size = (map_BCHW.shape[2], map_BCHW.shape[3])
         visible = F.interpolate(visible_Bhw.unsqueeze(1).to(map_BCHW.dtype), size)
-        filled: Tensor = self.project(torch.where(visible > 0, map_BCHW, self.token.to(map_BCHW.dtype)))
+        filled: Tensor = self.project(torch.where(visible > 0, map_BCHW, self.token.to(map_BCHW.dtype)[:, None, None]))
         return filled
 
 

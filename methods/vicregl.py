@@ -34,7 +34,8 @@ class VICRegLConfig(MethodConfig):
         invariance_weight: lambda.
         variance_weight: mu.
         covariance_weight: nu.
-        matches: pairs of places that are compared for each pair of views: nearest in features, nearest in the image.
+        matches: how many places of the first view, and of the second, are compared with the place of the other view
+            that is nearest in features, and as many with the one that is nearest in the image.
         projector_hidden: width of the hidden layers of the projector for vectors.
         output_dim: its output's dimension.
         local_hidden: width of the projector for places.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import UserError
 from benchmark.experiment.explain import validate
 from benchmark.experiment.files import find_recipe, merge, read_recipe
+from benchmark.experiment.spec import check_parts
 from methods.registry import method_class
 
 if TYPE_CHECKING:
@@ -91,13 +92,11 @@ def check_devices(experiment: Experiment, entries: Sequence[ResolvedEntry], kind
     Raises:
         UserError: the batch does not divide, or a recipe asks for what the devices cannot do together.
     """
-    parts = devices * experiment.accumulate
-    if experiment.batch_size % parts:
-        raise UserError(
-            f"batch_size is {experiment.batch_size}, which does not divide into {devices} devices x "
-            f"{experiment.accumulate} micro-batches; the nearest that do: "
-            f"{max(1, experiment.batch_size // parts) * parts} and {(experiment.batch_size // parts + 1) * parts}"
-        )
+    parts = f"{devices} devices x {experiment.accumulate} micro-batches"
+    try:
+        check_parts(experiment.batch_size, devices * experiment.accumulate, parts)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     for resolved in entries:
         name = resolved.entry.name
         if devices > 1 and kind == "cpu" and resolved.settings.sync_batch_norm:

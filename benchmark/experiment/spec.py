@@ -50,6 +50,18 @@ def check_name(value: str) -> str:
     return value
 
 
+def check_parts(batch_size: int, parts: int, what: str) -> None:
+    """Refuses a batch that does not divide into equal parts.
+
+    Raises:
+        ValueError: names the nearest that do.
+    """
+    if batch_size % parts:
+        below = batch_size // parts * parts
+        nearest_two = f"{below} and {below + parts}" if below else str(parts)
+        raise ValueError(f"batch_size is {batch_size}, which does not divide into {what}; the nearest: {nearest_two}")
+
+
 class EntrySpec(Config):
     """A line of the comparison.
 
@@ -181,6 +193,11 @@ class Experiment(Config):
     @classmethod
     def _precision_as_text(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _divides(self) -> Experiment:
+        check_parts(self.batch_size, self.accumulate, f"{self.accumulate} micro-batches")
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Experiment:

@@ -90,7 +90,8 @@ def step_key(
 
     As `run_key`, without seed, budget, precision (which is the hardware's), rules, protocols and `FREE_SETTINGS`.
     """
-    optimizer = settings.get("optimizer") or {}
+    optimizer = (config.get("method") or {}).get("optimizer") or {}
+    decays = any(optimizer.get(name) for name in ("weight_decay", "weight_decay_end"))
     ingredients: dict[str, Any] = {
         "manifest": manifest,
         "image_size": config["image_size"],
@@ -100,7 +101,7 @@ def step_key(
         "backbone": backbone,
         "batch_size": config["batch_size"],
         "accumulate": config.get("accumulate", 1),
-        "decays": any(optimizer.get(name) for name in ("weight_decay", "weight_decay_end")),
+        "decays": not decays,  # by this name, the wrong way round, in the keys of records
     }
     if acceleration := config.get("acceleration"):
         ingredients["acceleration"] = acceleration

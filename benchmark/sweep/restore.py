@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.experiment.run_spec import RunSpec
-    from benchmark.records.study import EntryStudy, RunOutcome, TrialOutcome
+    from benchmark.records.study import RunOutcome, StudyRecord, TrialOutcome
     from benchmark.sweep.space import Point, Space
 
     PlanTrial = Callable[[Point, int], RunSpec]
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 _DECIDED = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
 
 
-def recorded_studies(folder: Path) -> dict[str, EntryStudy]:
-    """The entries' studies that a sweep's folder has a record of.
+def recorded_study(folder: Path) -> StudyRecord | None:
+    """What a sweep's folder has a record of; None without one.
 
     Raises:
         UserError: there is a record that cannot be read.
     """
     path = folder / STUDY_FILE
     if not path.is_file():
-        return {}
+        return None
     try:
-        return {study.entry: study for study in read_study(path).studies}
+        return read_study(path)
     except ValueError as error:
         raise UserError(f"{error}; mend or remove the file, or choose another --study NAME") from None
 
 
-def decided_trials(recorded: EntryStudy, space: Space, points: int, plan: PlanTrial, where: Path) -> list[FrozenTrial]:
-    """The recorded trials that have their final outcome, as a storage keeps them; the others have to run again.
+def decided_trials(record: StudyRecord, space: Space, points: int, plan: PlanTrial, where: Path) -> list[FrozenTrial]:
+    """An entry's recorded trials that have their final outcome, as a storage keeps them; the others have to run again.
 
     Args:
         points: evaluation points of a run.
@@ -48,8 +48,19 @@ def decided_trials(recorded: EntryStudy, space: Space, points: int, plan: PlanTr
     Raises:
         UserError: the record is another study's.
     """
-    trials = []
-    for trial in sorted(recorded.trials, key=lambda trial: trial.number):
+    sweep, trials = space.sweep, []
+    for name, recorded, asked in (
+        ("sampler", record.sampler, sweep.sampler),
+        ("pruner", record.pruner, sweep.pruner),
+        ("seeds", record.seeds, list(sweep.seeds)),
+    ):
+        if recorded != asked:
+            raise UserError(
+                f"{where / STUDY_FILE}: {name} is {recorded}, in this sweep {asked}, and the storage holds no trial; "
+                "give this study a name of its own with --study NAME"
+            )
+    own = [trial for study in record.studies if study.entry == space.entry for trial in study.trials]
+    for trial in sorted(own, key=lambda trial: trial.number):
         if trial.state in _DECIDED and trial.runs:
             _check(trial, space, plan, where)
             trials.append(_restored(trial, space, points))
@@ -59,7 +70,8 @@ def decided_trials(recorded: EntryStudy, space: Space, points: int, plan: PlanTr
 def _check(trial: TrialOutcome, space: Space, plan: PlanTrial, where: Path) -> None:
     known = dict(enumerate(space.points())).get(trial.point)
     same = known is None or known == trial.parameters
-    seeds = space.sweep.seeds[: len(trial.runs)]
+    # A pruned trial may have ended in any of its seeds.
+    seeds = space.sweep.seeds[: len(trial.runs)] if trial.state == "pruned" else space.sweep.seeds
     if same and [(run.seed, run.key) for run in trial.runs] == [
         (seed, plan(trial.parameters, seed).key) for seed in seeds
     ]:

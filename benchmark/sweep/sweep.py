@@ -18,7 +18,7 @@ from benchmark.records.study import STUDY_FILE
 from benchmark.runs.runner import finished_record
 from benchmark.sweep.export import export
 from benchmark.sweep.progress import Pace
-from benchmark.sweep.restore import decided_trials, recorded_studies
+from benchmark.sweep.restore import decided_trials, recorded_study
 from benchmark.sweep.storage import failures, open_storage
 from benchmark.sweep.study import open_study, study_lock, worker_lock
 from benchmark.sweep.trial_runs import SweepOptions, TrialRuns
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from benchmark.experiment.run_spec import RunSpec
     from benchmark.machine.interrupt import StopSignal
     from benchmark.records.cost import StepCost
-    from benchmark.records.study import EntryStudy, StudyRecord
+    from benchmark.records.study import StudyRecord
     from benchmark.sweep.space import ResolvedSweep, Space
     from benchmark.sweep.study import EntryTrials
 
@@ -74,16 +74,16 @@ class Sweep:
         precision = resolve_precision(resolved.experiment, choose_device(options.device)).precision
         step_cost = cost.key if cost else None
         with study_lock(self.folder), failures():
-            recorded = recorded_studies(self.folder)
+            recorded = recorded_study(self.folder)
             self.studies: list[EntryTrials] = [
                 open_study(
                     *(storage, space, self.folder, precision, dataset, step_cost),
-                    decided=partial(self._decided, recorded.get(space.entry), space),
+                    decided=partial(self._decided, recorded, space),
                 )
                 for space in resolved.spaces
             ]
 
-    def _decided(self, recorded: EntryStudy | None, space: Space) -> list[FrozenTrial]:
+    def _decided(self, recorded: StudyRecord | None, space: Space) -> list[FrozenTrial]:
         """The trials that a record has of an entry's study, for a storage that has none."""
         if recorded is None:
             return []

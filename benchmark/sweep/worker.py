@@ -100,7 +100,8 @@ class Worker:
         if self.runs.stop_signal.requested or not queue.trials(TrialState.WAITING):
             return False
         sweep = queue.space.sweep
-        begun = len(queue.trials()) - len(queue.trials(TrialState.WAITING))
+        # Points, not attempts at them: an interruption changes no later draw.
+        begun = sum(trial.state != TrialState.WAITING for trial in queue.outcomes())
         queue.study.sampler = _sampler(
             sweep.sampler, derive_seed(sweep.seed, f"sweep/{queue.space.entry}/learned", begun)
         )

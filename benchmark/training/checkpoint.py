@@ -71,6 +71,8 @@ def load_state(folder: Path, key: str, say: Callable[[str], None]) -> State | No
                 break
         except FileNotFoundError:
             continue
+        except (OSError, MemoryError):  # of the disk or the machine: the file may be sound
+            raise
         except Exception:  # the bytes of a damaged file can be read as anything
             damaged.append(f"{path}: is damaged and cannot be resumed from; kept as {_set_aside(path).name}")
     for text in damaged:

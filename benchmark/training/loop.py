@@ -173,6 +173,7 @@ def _differentiate(
     """Forward and backward pass of this process's share, in micro-batches; returns the detached means."""
     spec, index, batches = training.spec, training.step, training.batches
     parts = spec.experiment.accumulate
+    assert batches.share % parts == 0, "checked with the experiment"
     size = batches.share // parts
     losses: list[Tensor] = []
     logged: list[dict[str, Tensor]] = []

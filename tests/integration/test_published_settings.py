@@ -103,7 +103,7 @@ OPTIMIZERS: dict[str, dict[str, tuple[float, float, float, str, float, bool]]] =
         "cnn_jepa_dense": (0.01, 0.01, 0.01, "adamw", 0.001, True),
         "byol": (0.45, 1e-6, 1e-5, "lars", 0.001, False),
         "simclr": (1.697, 1e-6, 1e-6, "lars", 0.001, False),
-        "vicreg": (0.8, 1e-6, 1e-6, "lars", 0.002, False),  # VICReg's best base rate at batch 512: 0.4 x 512 / 256
+        "vicreg": (0.8, 1e-6, 1e-6, "lars", 0.001, False),  # VICReg's best base rate at batch 512: 0.4 x 512 / 256
         "ijepa": (2.5e-4, 0.04, 0.4, "adamw", 0.001, False),
         "simclr_vit": (3e-4, 0.1, 0.1, "adamw", 0.0, False),  # MoCo v3: 1.5e-4 x batch / 256
         "supervised": (0.001, 0.01, 0.01, "adamw", 1.0, True),

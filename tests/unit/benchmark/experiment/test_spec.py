@@ -109,6 +109,7 @@ def test_the_reference_is_cnn_jepa_unless_another_entry_is_declared(
         ({"seeds": [-1]}, "seeds.0 is -1"),
         ({"precision": "fp8"}, "precision is 'fp8'"),
         ({"accumulate": 0}, "accumulate is 0"),
+        ({"accumulate": 3}, "batch_size is 16, which does not divide into 3 micro-batches; the nearest: 15 and 18"),
         ({"accumulate": 2}, "entry 'simclr', backbone resnet18: accumulate is 2, but the loss compares all images"),
         ({"accumulate": 2, "entries": [{"method": "cnn_jepa", "overrides": {"variance_weight": 1.0}}]},
          "entry 'cnn_jepa', backbone resnet18: accumulate is 2"),

@@ -94,7 +94,6 @@ def test_two_objectives_come_back(open_sweep: Callable[..., Any], tmp_path: Path
     "changes",
     [
         {"tiny": {"batch_size": 8}},
-        {"seeds": [1, 0]},
         {"parameters": {"cnn_jepa.predictor_depth": {"values": [3, 4, 5]}}},
     ],
 )
@@ -112,6 +111,39 @@ def test_another_studys_record_is_refused_and_kept(
     ):
         open_sweep(**changes)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": [1, 0]}, r"seeds is \[0, 1\], in this sweep \[1, 0\]"),
+        ({"seeds": [0, 1, 2]}, r"seeds is \[0, 1\], in this sweep \[0, 1, 2\]"),
+        ({"pruner": "median"}, "pruner is none, in this sweep median"),
+        ({"sampler": "random", "trials": 3}, "sampler is grid, in this sweep random"),
+    ],
+)
+def test_a_record_of_other_rules_is_refused(
+    open_sweep: Callable[..., Any], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    sweep = open_sweep(pruner="none", sampler="grid")
+    sweep.work()
+    sweep.write()
+    _lose(tmp_path / "out" / "depth" / "study.db")
+    with pytest.raises(UserError, match=rf"study\.json: {message}.*--study NAME"):
+        open_sweep(**{"pruner": "none", "sampler": "grid", **changes})
+
+
+def test_a_complete_trial_with_fewer_seeds_is_not_taken(open_sweep: Callable[..., Any], tmp_path: Path) -> None:
+    sweep = open_sweep()
+    sweep.work()
+    sweep.write()
+    path = tmp_path / "out" / "depth" / "study.json"
+    record = json.loads(path.read_text())
+    del record["studies"][0]["trials"][1]["runs"][1]
+    path.write_text(json.dumps(record))
+    _lose(path.with_name("study.db"))
+    with pytest.raises(UserError, match="trial 1 of 'cnn_jepa' was run with other settings"):
+        open_sweep()
 
 
 def test_a_record_that_cannot_be_read_is_named(open_sweep: Callable[..., Any], tmp_path: Path) -> None:

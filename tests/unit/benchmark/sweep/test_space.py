@@ -180,7 +180,7 @@ def test_a_grid_gives_every_entry_as_many_trials(resolve: Callable[..., Any]) ->
         ({"settings": {"cnn_jepa.masking.num_block": 3}}, "'num_blocks'"),
         ({"experiment_changes": {"budget": {"steps": [2, 4]}}}, "the budget is a ladder"),
         ({"experiment_changes": {"evaluation": {"points": 1}}, "pruner": "median"}, "evaluation.points is 1, too few"),
-        ({"experiment_changes": {"evaluation": {"points": 2}}, "pruner": "hyperband", "seeds": [0]}, "at least 3"),
+        ({"experiment_changes": {"evaluation": {"points": 2}}, "pruner": "hyperband", "seeds": [0]}, "and 3 over all"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(write_sweep: Callable[..., Any], changes: dict[str, Any], message: str) -> None:

@@ -94,6 +94,30 @@ def test_weak_runs_are_pruned_and_their_cost_is_recorded(open_sweep: Callable[..
 
 
 @pytest.mark.slow
+def test_an_interruption_among_learned_points_changes_none_after_it(open_sweep: Callable[..., Any]) -> None:
+    stopped = 10
+    options = {"parameters": {LR: RATE, DEPTH: {"low": 1, "high": 4}}, "sampler": "tpe", "seeds": [0], "trials": 14}
+    plain = open_sweep(**options, study="plain")
+    plain.work()
+    expected = [trial.params for trial in plain.studies[0].outcomes()]
+    broken = open_sweep(**options, study="broken")
+    taken = 0
+
+    def run(*args: Any, **more: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken == stopped + 1:
+            raise Interrupted
+        return original(*args, **more)
+
+    original, broken.runs.run = broken.runs.run, run
+    with pytest.raises(Interrupted):
+        broken.work()
+    broken.work()
+    assert [trial.params for trial in broken.studies[0].outcomes()] == expected
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2"])
 def test_learning_samplers_continue_from_drawn_points(open_sweep: Callable[..., Any], sampler: str) -> None:
     options = {"parameters": {LR: RATE, DEPTH: {"low": 1, "high": 4}}, "sampler": sampler, "seeds": [0]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,23 @@ def test_the_one_before_serves_where_the_last_is_broken(tmp_path: Path) -> None:
     assert loaded is not None and loaded.step == 6 and len(said) == 1
     discard_state(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error")])
+def test_a_sound_state_outlives_an_error_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    save_state(tmp_path, STATE)
+    with monkeypatch.context() as patched:
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise error
+
+        patched.setattr(torch, "load", fail)
+        with pytest.raises(type(error)):
+            load_state(tmp_path, "k", print)
+    loaded = load_state(tmp_path, "k", print)
+    assert loaded is not None and loaded.step == 7
 
 
 def test_it_is_said_where_no_state_is_left(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Q queries, n neighbours.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 import torch
@@ -99,8 +100,22 @@ def _cells(maps_BDhw: Tensor) -> Tensor:
 
 
 def label_shares(labels_BSS: Tensor, count: int, cells: tuple[int, int]) -> Tensor:
-    """Of each cell, the share of each label among its pixels that count, `(B, K, h, w)`; zeros where none counts."""
-    known_BSS = labels_BSS != IGNORE
-    one_hot = F.one_hot(labels_BSS.long().masked_fill(~known_BSS, 0), count).permute(0, 3, 1, 2).float()
-    shares_BKhw = F.adaptive_avg_pool2d(one_hot * known_BSS[:, None], cells)
-    return shares_BKhw / shares_BKhw.sum(1, keepdim=True).clamp_min(1e-12)
+    """Of each cell, the share of each label among its pixels that count, `(B, K, h, w)`; zeros where none counts.
+
+    Cells are those of adaptive pooling, which overlap where they do not divide the image.
+    """
+    images, rest = len(labels_BSS), count  # what does not count has an index of its own
+    index_BSS = labels_BSS.long().masked_fill(labels_BSS == IGNORE, rest)
+    index_BSS += torch.arange(images)[:, None, None] * (count + 1)
+    shares_BKhw = torch.empty(images, count, *cells)
+    rows, columns = (_bins(labels_BSS.shape[-1], number) for number in cells)
+    for row, column in product(range(cells[0]), range(cells[1])):
+        pixels = index_BSS[:, rows[row], columns[column]].flatten()
+        found_BK = pixels.bincount(minlength=images * (count + 1)).view(images, count + 1)[:, :count].float()
+        shares_BKhw[:, :, row, column] = found_BK / found_BK.sum(1, keepdim=True).clamp_min(1)
+    return shares_BKhw
+
+
+def _bins(size: int, number: int) -> list[slice]:
+    """The bins of adaptive pooling along an axis."""
+    return [slice(index * size // number, -(-(index + 1) * size // number)) for index in range(number)]

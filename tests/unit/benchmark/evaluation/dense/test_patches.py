@@ -37,6 +37,18 @@ def test_shares_of_labels_leave_out_what_is_ignored() -> None:
     assert shares[0, :, 0, 1].tolist() == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize(("side", "cells"), [(32, (8, 8)), (30, (4, 7)), (9, (2, 9))])
+def test_shares_of_labels_are_those_of_pooled_indicators(side: int, cells: tuple[int, int]) -> None:
+    draw = torch.Generator().manual_seed(side)
+    labels = torch.randint(0, 5, (3, side, side), generator=draw).to(torch.uint8)
+    labels[torch.rand(labels.shape, generator=draw) < 0.3] = IGNORE
+    known = labels != IGNORE
+    indicators = torch.stack([(labels == label) & known for label in range(5)], dim=1).double()
+    pooled = F.adaptive_avg_pool2d(indicators, cells)
+    expected = pooled / pooled.sum(1, keepdim=True).clamp_min(1e-12)
+    torch.testing.assert_close(label_shares(labels, 5, cells), expected.float())
+
+
 def test_colours_tell_labels_and_constants_and_shuffled_cells_do_not(seeing: Make) -> None:
     scores = segmentation_knn(seeing())
     assert scores["miou"] > 90 and scores["pixel_accuracy"] > 97

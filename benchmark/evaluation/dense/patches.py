@@ -83,15 +83,19 @@ def _bank(train: Labelled, count: int) -> tuple[Tensor, Tensor]:
     per_image = train.maps.rows[0, 0].numel()
     order = torch.randperm(len(train.maps) * per_image, generator=generator(0, "patch bank"))[:BANK].sort().values
     of_image = order // per_image
-    cells: list[Tensor] = []
-    votes: list[Tensor] = []
+    # Allocated at once: small pieces kept between large temporary maps would spread over gigabytes of the heap.
+    bank_MD = torch.empty(len(order), train.maps.rows.shape[1])
+    votes_MK = torch.empty(len(order), count)
+    filled = 0
     for indices, maps_BDhw in train.maps.batches(rows_at_once(count, train.labels.rows.shape[-1])):
         mine = order[(of_image >= indices[0]) & (of_image <= indices[-1])] - int(indices[0]) * per_image
         shares_BKhw = label_shares(train.labels.read(indices), count, (maps_BDhw.shape[-2], maps_BDhw.shape[-1]))
         known = mine[(shares_BKhw.sum(1) > 0).flatten()[mine]]
-        cells.append(_cells(maps_BDhw)[known])
-        votes.append(shares_BKhw.permute(0, 2, 3, 1).flatten(0, 2)[known])
-    return torch.cat(cells), torch.cat(votes)
+        places = slice(filled, filled + len(known))
+        bank_MD[places] = _cells(maps_BDhw)[known]
+        votes_MK[places] = shares_BKhw.permute(0, 2, 3, 1).flatten(0, 2)[known]
+        filled = places.stop
+    return bank_MD[:filled], votes_MK[:filled]
 
 
 def _cells(maps_BDhw: Tensor) -> Tensor:

@@ -123,8 +123,8 @@ LEADERBOARD: tuple[Column[BoardRow], ...] = (
     count(
         "n_completed",
         "runs that completed. A run whose features collapsed (spread of L2-normalised features under 0.05 of an even "
-        "one, or RankMe under 2, at two evaluation points in a row after progress 0.4) is `collapsed`: probed, in the "
-        "means, and never ranked",
+        "one, or RankMe under 2, at two evaluation points in a row after progress 0.4, or at the only one) is "
+        "`collapsed`: probed, in the means, and never ranked",
         lambda at: len(at.row.completed),
     ),
     count(

@@ -127,7 +127,7 @@ class StudyRecord(Part):
 
 
 def value_key(value: Any) -> str:
-    """A parameter's value as text: the same for equal values, whether 1000 or 1e3, and another for any other value."""
+    """A parameter's value as text: the same for equal values, whether 1000 or 1e3; to twelve digits."""
     if isinstance(value, str):
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):

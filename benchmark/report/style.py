@@ -48,8 +48,9 @@ def learn(records: Iterable[Record]) -> None:
     records = list(records)
     names.learn(records)
     for record in records:
-        if _COLOUR.fullmatch(record.method_colour or "") and record.method_colour and record.method not in COLOURS:
-            _learnt_colours[record.method] = record.method_colour
+        shade = record.method_colour
+        if shade is not None and _COLOUR.fullmatch(shade) and record.method not in COLOURS:
+            _learnt_colours[record.method] = shade
 
 
 def colour(entry: str, method: str = "") -> str:

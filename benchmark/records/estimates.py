@@ -56,8 +56,8 @@ def ratio_interval(ratios: Sequence[float]) -> Interval:
 
     The estimate is the median of the geometric means of all pairs of rounds, each with itself included: nearly as
     precise as a mean (a median's interval is a quarter wider), and not moved by up to a quarter of outliers. The ends
-    of the interval are two of these means, as far inside as the test's exact distribution allows, where a bootstrap over
-    so few rounds is too narrow. Of five rounds, the smallest and the largest: 93.8%.
+    of the interval are two of these means, as far inside as the test's exact distribution allows; a bootstrap over
+    so few rounds would be too narrow. Of five rounds, the smallest and the largest: 93.8%.
     """
     import numpy as np
 

@@ -13,7 +13,7 @@ from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
 from torch import Tensor
 
 from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
-from methods.config import Count, MethodConfig, OptimizerSpec
+from methods.config import Count, MethodConfig, OptimizerSpec, redefined
 from methods.ema import EMASpec, frozen_copy, update
 from methods.losses import full_precision
 from methods.views import ViewSpec
@@ -36,12 +36,14 @@ class BYOLConfig(MethodConfig):
         ema: how fast the target network follows (section 3.3).
     """
 
-    optimizer: OptimizerSpec = OptimizerSpec(lr=1e-3, weight_decay=1e-4)
+    optimizer: OptimizerSpec = redefined(
+        OptimizerSpec(lr=7.7e-3, weight_decay=1.1e-5, warmup=0.096), first=OptimizerSpec(lr=1e-3, weight_decay=1e-4)
+    )
     views: tuple[ViewSpec, ...] = (_VIEW, _VIEW.model_copy(update={"solarize": 0.2}))
     projector_hidden: Count = 1024
     predictor_hidden: Count = 1024
     output_dim: Count = 256
-    ema: EMASpec = EMASpec(start=0.99)
+    ema: EMASpec = redefined(EMASpec(start=None, half_life=0.006), first=EMASpec(start=0.99))
 
 
 class BYOL(Method[BYOLConfig]):

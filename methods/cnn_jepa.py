@@ -5,15 +5,16 @@ Shape suffixes: B images, D feature dimension, h w cells of the grid.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 from cnn_jepa.losses import LossKind, Normalisation
 from cnn_jepa.masking import MaskSpec
 from cnn_jepa.model import CNNJEPA
 from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
-from methods.config import FIRST_DEFAULT, Count, OptimizerSpec, Switch
+from methods.config import Count, OptimizerSpec, Switch, redefined
 from methods.ema import EMASpec
 from methods.jepa import JEPAConfig, draw_masks, regularisation
 from methods.losses import full_precision
@@ -32,6 +33,16 @@ def _odd(value: int) -> int:
     return value
 
 
+_FIRST_MASKING = MaskSpec(
+    strategy="multi_block",
+    num_blocks=2,
+    block_sizes=((1, 2), (2, 1), (2, 2)),
+    same_size=False,
+    min_context=4,
+    target_share=0.375,
+)
+
+
 class CNNJEPAConfig(JEPAConfig):
     """CNN-JEPA's settings; the defaults are the recipe for small images.
 
@@ -43,20 +54,16 @@ class CNNJEPAConfig(JEPAConfig):
         depthwise: whether the predictor has depthwise-separable layers (as published) or full convolutions.
     """
 
-    optimizer: OptimizerSpec = OptimizerSpec(lr=1e-3, weight_decay=1e-2, decay_norm_and_bias=True)
-    views: tuple[ViewSpec, ...] = (ViewSpec(crop_scale=(0.2, 1.0), interpolation="bicubic"),)
-    masking: MaskSpec = MaskSpec(
-        strategy="multi_block",
-        num_blocks=2,
-        block_sizes=((1, 2), (2, 1), (2, 2)),
-        same_size=False,
-        min_context=4,
-        target_share=0.375,
+    optimizer: OptimizerSpec = redefined(
+        OptimizerSpec(lr=8.1e-3, weight_decay=1.4e-4, warmup=0.14, decay_norm_and_bias=True),
+        first=OptimizerSpec(lr=1e-3, weight_decay=1e-2, decay_norm_and_bias=True),
     )
+    views: tuple[ViewSpec, ...] = (ViewSpec(crop_scale=(0.2, 1.0), interpolation="bicubic"),)
+    masking: MaskSpec = redefined(replace(_FIRST_MASKING, target_share=0.5), first=_FIRST_MASKING)
     loss: LossKind = "smooth_l1"
     normalise: Normalisation = "l2"
-    ema: EMASpec = EMASpec(start=0.99)
-    encoder: Literal["sparse", "masked_dense"] = Field("sparse", json_schema_extra={FIRST_DEFAULT: "masked_dense"})
+    ema: EMASpec = redefined(EMASpec(start=None, half_life=0.058), first=EMASpec(start=0.99))
+    encoder: Literal["sparse", "masked_dense"] = redefined("sparse", first="masked_dense")
     kernel_size: Annotated[Count, AfterValidator(_odd)] = 3
     depthwise: Switch = True
 

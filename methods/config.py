@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, ConfigDict, Field, Strict, TypeAdapter
 
 from methods.views import ViewSpec
 
@@ -24,6 +24,12 @@ def nearest(value: str, choices: Iterable[str]) -> str:
 # Where the default of a field has changed, its `json_schema_extra` holds the first default under this key: runs
 # recorded before the change keep their keys, and none of them is mistaken for a run of the new default.
 FIRST_DEFAULT = "first_default"
+
+
+def redefined(default: Any, first: Any) -> Any:
+    """A field whose default has changed; keys of runs go on to know it by the first one."""
+    plainly = TypeAdapter(type(first)).dump_python(first, mode="json")
+    return Field(default, json_schema_extra={FIRST_DEFAULT: plainly})
 
 
 class Config(BaseModel):

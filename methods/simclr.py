@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from lightly.models.modules.heads import SimCLRProjectionHead
 
 from methods.base import Batch, LossOutput, Method, Step, Task
-from methods.config import Count, MethodConfig, OptimizerSpec, Positive, Switch
+from methods.config import Count, MethodConfig, OptimizerSpec, Positive, Switch, redefined
 from methods.losses import full_precision, nt_xent, whole_batch
 from methods.views import ViewSpec
 
@@ -35,9 +35,11 @@ class SimCLRConfig(MethodConfig):
     """
 
     primary: Literal["online"] = "online"
-    optimizer: OptimizerSpec = OptimizerSpec(lr=1e-3, weight_decay=1e-4)
+    optimizer: OptimizerSpec = redefined(
+        OptimizerSpec(lr=5.6e-3, weight_decay=6.1e-3, warmup=0.16), first=OptimizerSpec(lr=1e-3, weight_decay=1e-4)
+    )
     views: tuple[ViewSpec, ...] = (_VIEW, _VIEW)
-    temperature: Positive = 0.2
+    temperature: Positive = redefined(0.11, first=0.2)
     projector_hidden: Count = 512
     projector_layers: Count = 2
     projector_norm: Switch = True

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from methods.base import Batch, LossOutput, Method, Step, Task
-from methods.config import MethodConfig, OptimizerSpec
+from methods.config import MethodConfig, OptimizerSpec, redefined
 from methods.losses import full_precision
 from methods.views import ViewSpec
 
@@ -27,7 +27,9 @@ class SupervisedConfig(MethodConfig):
     """
 
     primary: Literal["online"] = "online"
-    optimizer: OptimizerSpec = OptimizerSpec(lr=1e-3, weight_decay=0.01)
+    optimizer: OptimizerSpec = redefined(
+        OptimizerSpec(lr=1.5e-2, weight_decay=0.023, warmup=0.26), first=OptimizerSpec(lr=1e-3, weight_decay=0.01)
+    )
     views: tuple[ViewSpec, ...] = (ViewSpec(crop_scale=(0.5, 1.0)),)
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 

@@ -11,7 +11,7 @@ from lightly.models.modules.heads import VICRegProjectionHead
 from pydantic import Field
 
 from methods.base import Batch, LossOutput, Method, Step, Task
-from methods.config import Count, MethodConfig, NonNegative, OptimizerSpec, Positive
+from methods.config import Count, MethodConfig, NonNegative, OptimizerSpec, Positive, redefined
 from methods.losses import VICRegCriterion, full_precision, whole_batch
 from methods.views import ViewSpec
 
@@ -44,11 +44,13 @@ class VICRegConfig(MethodConfig):
     """
 
     primary: Literal["online"] = "online"
-    optimizer: OptimizerSpec = OptimizerSpec(lr=1e-3, weight_decay=1e-4)
+    optimizer: OptimizerSpec = redefined(
+        OptimizerSpec(lr=1.3e-2, weight_decay=5.2e-5, warmup=0.26), first=OptimizerSpec(lr=1e-3, weight_decay=1e-4)
+    )
     views: tuple[ViewSpec, ...] = (_VIEW, _VIEW)
-    invariance_weight: NonNegative = 25.0
+    invariance_weight: NonNegative = redefined(11.0, first=25.0)
     variance_weight: NonNegative = 25.0
-    covariance_weight: NonNegative = 1.0
+    covariance_weight: NonNegative = redefined(2.3, first=1.0)
     epsilon: Positive = 1e-4
     projector_hidden: Count = 1024
     projector_layers: Annotated[int, Field(ge=2)] = 3

@@ -144,12 +144,18 @@ def _work(
     try:
         with stop_signal:
             if worker is not None:
-                running.work(wait=False)
+                if running.undecided():
+                    running.work(wait=False)
+                else:
+                    running.confirm(wait=False)
                 return
             running.write()
             if workers > 1:
                 running.work_beside(workers, _worker_arguments(sys.argv[1:]))
-            failed = running.work(wait=job is None) + running.confirm()
+            failed = running.work(wait=job is None)
+            if workers > 1 and running.unconfirmed():
+                running.work_beside(workers, _worker_arguments(sys.argv[1:]))
+            failed += running.confirm(wait=job is None)
     except (Interrupted, KeyboardInterrupt):
         if worker is None:
             reporter.say("interrupted; the same command resumes from here")

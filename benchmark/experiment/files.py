@@ -10,6 +10,7 @@ from benchmark.files import disk as files
 from benchmark.files.expected import kind_of
 from benchmark.files.parse import ParseError, load_yaml, shortened
 from methods.config import nearest
+from methods.registry import own_methods
 
 
 def config_root() -> Path:
@@ -69,10 +70,10 @@ def _find(config: str, kind: str, folder: Path, names: list[str]) -> Path:
 
 
 def find_recipe(recipe: str, method: str, beside: Path | None) -> Path | None:
-    """The file of a recipe: a path, or a scale's `recipes/<scale>/<method>.yaml`; None where there is none of a method.
+    """The file of a recipe: a path, or a scale's `recipes/<scale>/<method>.yaml`; None for a plug-in's method.
 
     Raises:
-        UserError: there is no such scale or file.
+        UserError: there is no such scale or file, or the scale lacks one of the suite's own methods.
     """
     if recipe.endswith((".yaml", ".yml")):
         candidates = [Path(recipe)] + ([beside / recipe] if beside else [])
@@ -85,7 +86,12 @@ def find_recipe(recipe: str, method: str, beside: Path | None) -> Path | None:
         scales = [path.name for path in (config_root() / "recipes").iterdir() if path.is_dir()]
         raise UserError(f"unknown recipe '{recipe}'; {nearest(recipe, scales)}, or the path of a YAML file")
     path = folder / f"{method}.yaml"
-    return path if path.is_file() else None
+    if path.is_file():
+        return path
+    if method in own_methods():
+        scales = sorted(path.parent.name for path in config_root().glob(f"recipes/*/{method}.yaml"))
+        raise UserError(f"recipe '{recipe}' has none of '{method}'; scales that have: {', '.join(scales)}")
+    return None
 
 
 def read_recipe(path: Path, method: str) -> dict[str, Any]:
@@ -148,8 +154,14 @@ def set_key(data: dict[str, Any], path: str, value: Any, where: str) -> None:
 
 
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
-    """`base` updated by `override`, key by key in nested mappings; neither is changed."""
+    """`base` updated by `override`, key by key in nested mappings; neither is changed.
+
+    A moving average has a start or a half-life: the one that `override` gives ends the other of `base`.
+    """
     merged = dict(base)
+    for given, other in (("start", "half_life"), ("half_life", "start")):
+        if override.get(given) is not None:
+            merged.pop(other, None)
     for key, value in override.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = merge(merged[key], value) if both else value

@@ -152,44 +152,64 @@ class Sweep:
             self.write()
             raise Interrupted
 
-    def confirm(self) -> int:
+    def undecided(self) -> list[str]:
+        """The entries that have trials to be run."""
+        with failures():
+            return [queue.space.entry for queue in self.studies if len(set(queue.decided())) > 1]
+
+    def confirm(self, *, wait: bool = True) -> int:
         """Trains each entry's best point on the fresh seeds, and tests it, once; how many runs failed.
 
         Of two objectives it is the front's most accurate point. With `confirm_recipe` the entry itself is trained, too.
+
+        Args:
+            wait: at last, for runs that other processes have, in case one of them dies.
 
         Raises:
             Interrupted: the user wants to stop.
             UserError: something the user can mend.
         """
-        if not self.resolved.sweep.confirm_seeds:
-            return 0
+        runs = self._confirmations(self._say) if self.resolved.sweep.confirm_seeds else []
+        left = self._missing(runs)
+        pace, failed = Pace(len(runs) - len(left)), 0
+        for waiting in (False, True) if wait else (False,):
+            todo, left = left, []
+            for run in todo:
+                self._say(f"{run.label}: {run.description}, with its test")
+                record = self.runs.attempt(run.spec, run.label, wait=waiting)
+                if record is None:  # another process has it
+                    left.append(run)
+                    continue
+                failed += record.status == "failed"
+                self._say(f"on fresh seeds: {pace.text(len(runs) - len(self._missing(runs)) + failed, len(runs))}")
+        return failed
+
+    def unconfirmed(self) -> int:
+        """How many runs on fresh seeds are to be trained, as soon as all trials are done."""
+        wanted = self.resolved.sweep.confirm_seeds and not self.undecided()
+        return len(self._missing(self._confirmations(lambda _: None))) if wanted else 0
+
+    def _missing(self, runs: list[Confirmation]) -> list[Confirmation]:
+        return [run for run in runs if finished_record(self.options.out, run.spec) is None]
+
+    def _confirmations(self, say: Callable[[str], None]) -> list[Confirmation]:
+        if undecided := self.undecided():
+            say(f"{', '.join(undecided)}: not all trials are done, so that no point is confirmed yet")
+            return []
         with failures():
-            undecided = [queue.space.entry for queue in self.studies if len(set(queue.decided())) > 1]
             best = [(queue, queue.best()) for queue in self.studies]
-        if undecided:
-            self._say(f"{', '.join(undecided)}: not all trials are done, so that no point is confirmed yet")
-            return 0
         for queue, trial in best:
             if trial is None:
-                self._say(f"{queue.space.entry}: no trial is complete, so that there is nothing to confirm")
-        runs = [  # one run of each entry by turns (rule 13)
+                say(f"{queue.space.entry}: no trial is complete, so that there is nothing to confirm")
+        return [  # one run of each entry by turns (rule 13)
             run
             for seed in self.resolved.sweep.confirm_seeds
             for queue, trial in best
             if trial
-            for run in self._confirmations(queue, trial, seed)
+            for run in self._confirmation(queue, trial, seed)
         ]
-        missing = [run for run in runs if finished_record(self.options.out, run.spec) is None]
-        done = len(runs) - len(missing)
-        pace, failed = Pace(done), 0
-        for run in missing:
-            self._say(f"{run.label}: {run.description}, with its test")
-            failed += self.runs.run(run.spec, run.label).status == "failed"
-            done += 1
-            self._say(f"on fresh seeds: {pace.text(done, len(runs))}")
-        return failed
 
-    def _confirmations(self, queue: EntryTrials, best: FrozenTrial, seed: int) -> list[Confirmation]:
+    def _confirmation(self, queue: EntryTrials, best: FrozenTrial, seed: int) -> list[Confirmation]:
         """An entry's best point on a fresh seed and, if the sweep says so, the entry as its recipe has it."""
         space = queue.space
         point = space.decoded(best.params)

@@ -104,6 +104,17 @@ class TrialRuns:
     def run(self, spec: RunSpec, label: str, should_prune: ShouldPrune = never_prune) -> Record:
         """The record of a run, executed unless it is done; waits for another process that is running it.
 
+        Raises: as `attempt`.
+        """
+        record = self.attempt(spec, label, should_prune, wait=True)
+        assert record is not None
+        return record
+
+    def attempt(
+        self, spec: RunSpec, label: str, should_prune: ShouldPrune = never_prune, *, wait: bool = False
+    ) -> Record | None:
+        """As `run`; without `wait`, None where another process is running it.
+
         Raises:
             Interrupted: the user wants to stop; the run's state is saved.
             UserError: something the user can mend.
@@ -114,7 +125,7 @@ class TrialRuns:
         with ExitStack() as stack:
             device, lock = self._take_device(stack, reporter)
             context = RunContext(dataset, options, Ranks(device), [lock], reporter, self.stop_signal, should_prune)
-            while (record := execute(spec, context)) is None:
+            while (record := execute(spec, context)) is None and wait:
                 self._pause()
         return record
 

@@ -164,17 +164,17 @@ def test_interrupted_killed_and_resumed(bench: Any, tmp_path: Path) -> None:
 
 
 def _work_in_pairs(bench: Any, out: Path, *options: str) -> None:
-    """Two workers on one queue of two points: every point once."""
+    """Two workers on one queue of two points, then on two fresh seeds: every run once."""
     # Nothing is trained: this is about processes.
     points = {"backbone.width": {"values": [8, 16]}}
-    sweep = _sweep(bench, entries=["random_init"], parameters=points)
+    sweep = _sweep(bench, entries=["random_init"], parameters=points, confirm_seeds=[7, 8])
     code, printed = bench("sweep", sweep, "--out", out, "--workers", "2", "--share", *options)
     assert code == 0, printed
     trials = _study(out).studies[0].trials
     assert sorted(trial.parameters["backbone.width"] for trial in trials) == [8, 16]
     assert [trial.state for trial in trials] == ["complete"] * 2
     records, _ = find_records([out])
-    assert len(records) == 2
+    assert sorted(record.seed for _, record in records) == [0, 0, 7, 8]
     assert not list(out.rglob("record.failed-*.json"))
 
 

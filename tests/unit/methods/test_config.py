@@ -21,7 +21,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def test_every_method_has_a_small_recipe_and_no_recipe_is_nobodys() -> None:
-    assert {path.stem for path in _PATHS if path.parent.name == "small"} == set(own_methods())
+    for scale in ("small", "imagenet"):
+        assert {path.stem for path in _PATHS if path.parent.name == scale} == set(own_methods())
     assert {path.stem for path in _PATHS} == set(own_methods())
 
 
@@ -35,8 +36,9 @@ def test_a_recipe_is_valid_and_says_where_it_comes_from(path: Path) -> None:
     cls = method_class(recipe["method"])
     config = cls.config_class.model_validate(recipe["settings"])
     kind, grid = ("vit", (14, 14)) if cls.backbone_kinds == ("vit",) else ("cnn", (7, 7))
-    if path.parent.name == "small":
+    if path.parent.name != "imagenet":
         grid = (8, 8) if kind == "vit" else (4, 4)
+    if path.parent.name == "small":
         # One truth: what the file says is what the class has without a file.
         assert config == cls.config_class()
     cls.check(config, grid)

@@ -71,6 +71,8 @@ def test_a_recipe_is_a_scale_or_a_path(tmp_path: Path) -> None:
         find_recipe("other.yaml", "byol", tmp_path)
     with pytest.raises(UserError, match="unknown recipe 'smal'; did you mean 'small'"):
         find_recipe("smal", "byol", None)
+    with pytest.raises(UserError, match="recipe 'small_vit' has none of 'byol'; scales that have: imagenet, small,"):
+        find_recipe("small_vit", "byol", None)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,12 @@ def test_a_file_that_is_not_the_methods_recipe(tmp_path: Path, content: str, mes
         read_recipe(path, "byol")
     path.write_text("method: byol\nsettings:\n")
     assert read_recipe(path, "byol") == {}
+
+
+def test_an_average_has_the_start_or_the_half_life_that_was_said_last() -> None:
+    assert merge({"half_life": 0.01, "end": 1.0}, {"start": 0.9}) == {"start": 0.9, "end": 1.0}
+    assert merge({"ema": {"start": 0.9}}, {"ema": {"half_life": 0.01}}) == {"ema": {"half_life": 0.01}}
+    assert merge({"start": 0.9}, {"end": 0.99}) == {"start": 0.9, "end": 0.99}
 
 
 def test_settings_reach_the_experiment_an_entrys_method_and_its_backbone() -> None:

@@ -81,19 +81,25 @@ def resolve_fixture(write_sweep: Callable[..., Path]) -> Callable[..., ResolvedS
 class MadeUpRuns(TrialRuns):
     """Runs that are not trained: scores are a function of a run's data and seed, seconds of the former.
 
-    `outcomes` says what happens to a run instead, by (entry, seed): a status, or an exception to raise.
+    `outcomes` says what happens to a run instead, by (entry, seed): a status, or an exception to raise. `elsewhere` are
+    those that another process has, until one waits for them.
     """
 
     make_record: Any = None
     score: Callable[[dict[str, Any], int], float] = lambda data, seed: 0.0
     cost: Callable[[dict[str, Any]], float] = lambda data: 36.0
     outcomes: dict[tuple[str, int], Any] = field(default_factory=dict)
+    elsewhere: set[tuple[str, int]] = field(default_factory=set)
     executed: list[RunSpec] = field(default_factory=list)
     pruners: list[Any] = field(default_factory=list)
 
-    def run(self, spec: RunSpec, label: str, should_prune: ShouldPrune = never_prune) -> Record:
+    def attempt(
+        self, spec: RunSpec, label: str, should_prune: ShouldPrune = never_prune, *, wait: bool = False
+    ) -> Record | None:
         if self.stop_signal.requested:
             raise Interrupted
+        if not wait and (spec.entry.name, spec.seed) in self.elsewhere:
+            return None
         self.executed.append(spec)
         self.pruners.append(should_prune)
         name, seed = spec.entry.name, spec.seed

@@ -67,6 +67,19 @@ def test_the_best_point_is_trained_on_fresh_seeds_and_tagged(open_sweep: Callabl
 
 
 @pytest.mark.slow
+def test_fresh_seeds_that_another_process_has_come_last(open_sweep: Callable[..., Any]) -> None:
+    sweep = open_sweep(confirm_seeds=[7, 8, 9])
+    sweep.work()
+    sweep.runs.elsewhere = {("cnn_jepa.predictor_depth-3", 7), ("cnn_jepa.predictor_depth-3", 9)}
+    sweep.runs.outcomes = {("cnn_jepa.predictor_depth-3", 8): "failed"}
+    assert sweep.confirm(wait=False) == 1
+    assert [spec.seed for spec in sweep.runs.executed if spec.purpose == "result"] == [8]
+    assert sweep.confirm() == 0
+    assert [spec.seed for spec in sweep.runs.executed if spec.purpose == "result"] == [8, 8, 7, 9]
+    assert sweep.said[-1] == "on fresh seeds: 3 of 3 done"
+
+
+@pytest.mark.slow
 def test_the_entry_itself_is_trained_on_the_fresh_seeds_too(open_sweep: Callable[..., Any]) -> None:
     sweep = open_sweep(confirm_seeds=[7, 8], confirm_recipe=True, parameters={DEPTH: {"values": [1, 4]}})
     sweep.work()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-LEADERBOARD_VERSION = 8
+LEADERBOARD_VERSION = 9
 
 Kind = Literal["text", "count", "number"]
 _DTYPES: dict[Kind, str] = {"count": "Int64", "number": "Float64"}

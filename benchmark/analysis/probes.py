@@ -36,12 +36,14 @@ class FurtherTable:
     """One protocol on one dataset.
 
     `rows` are the comparison's, in its order, with a summary over seeds for each score; rows without any are left out.
+    `seconds` are what the protocol took, a summary for each of them.
     """
 
     protocol: str
     dataset: str
     scores: tuple[str, ...]
     rows: tuple[tuple[Row, dict[str, Summary]], ...]
+    seconds: tuple[Summary, ...]
 
 
 def run_of(record: Record) -> Run:
@@ -72,17 +74,21 @@ def further_tables(comparison: Comparison, probes: Probes) -> list[FurtherTable]
     """A table for each protocol and dataset with any score; invalid rows are left out."""
     rows = [row for row in comparison.shown if row.invalid is None]
     kinds: dict[tuple[str, str, str], dict[str, dict[int, list[float]]]] = {}  # scores by name and `id` of the row
+    spent: dict[tuple[tuple[str, str, str], int], list[float]] = {}
     for row in rows:
         for record in row.measured:
             for probe in probes.get(run_of(record), ()):
-                names = kinds.setdefault((probe.protocol, probe.dataset.name, probe.dataset.manifest), {})
+                kind = probe.protocol, probe.dataset.name, probe.dataset.manifest
+                spent.setdefault((kind, id(row)), []).append(probe.seconds)
+                names = kinds.setdefault(kind, {})
                 for name, score in probe.scores.items():
                     names.setdefault(name, {}).setdefault(id(row), []).append(score)
     tables = []
-    for (protocol, dataset, _), names in sorted(kinds.items()):
+    for kind, names in sorted(kinds.items()):
         kept = [row for row in rows if any(id(row) in scores for scores in names.values())]
         filled = [(row, {name: summarise(scores.get(id(row), ())) for name, scores in names.items()}) for row in kept]
-        tables.append(FurtherTable(protocol, dataset, tuple(names), tuple(filled)))
+        seconds = tuple(summarise(spent[kind, id(row)]) for row in kept)
+        tables.append(FurtherTable(*kind[:2], tuple(names), tuple(filled), seconds))
     return tables
 
 
@@ -96,6 +102,7 @@ class ProbeRow:
     dataset: str
     score: str
     summary: Summary
+    seconds: Summary
 
 
 PROBES: tuple[Column[ProbeRow], ...] = (
@@ -108,6 +115,7 @@ PROBES: tuple[Column[ProbeRow], ...] = (
     number("mean", "mean over these runs; accuracies in percent", "summary.mean"),
     number("sd", "standard deviation over these runs", "summary.sd"),
     number("ci95", "half of the 95% interval", "summary.ci95"),
+    number("seconds", "mean seconds that the protocol took, of which all its scores come", "seconds.mean"),
     *again([replace(COMPARISON_KEY, value=attribute("comparison"))]),
 )
 
@@ -115,8 +123,8 @@ PROBES: tuple[Column[ProbeRow], ...] = (
 def probe_rows(comparison: Comparison, probes: Probes) -> list[ProbeRow]:
     """One row per entry, protocol and score."""
     return [
-        ProbeRow(comparison.key, row.first, table.protocol, table.dataset, name, summary)
+        ProbeRow(comparison.key, row.first, table.protocol, table.dataset, name, summary, seconds)
         for table in further_tables(comparison, probes)
-        for row, summaries in table.rows
+        for (row, summaries), seconds in zip(table.rows, table.seconds, strict=True)
         for name, summary in summaries.items()
     ]

@@ -207,8 +207,9 @@ def _run_protocol(
     listener.say(f"{label} on {subject.dataset.name}")
     start = time.monotonic()
     arrays: dict[str, Tensor] = {}
+    before: list[float] = []  # seconds of calls that were interrupted
     try:
-        scores = score(name, replace(subject, keep=arrays.update, folder=file.parent))
+        scores = score(name, replace(subject, keep=arrays.update, folder=file.parent, charge=before.append))
     except NotApplicableError as error:
         if error.of_dataset and not optional:
             raise UserError(f"{name} {error}") from None
@@ -225,7 +226,7 @@ def _run_protocol(
         protocol=name,
         dataset=subject.dataset.record(),
         scores=scores,
-        seconds=time.monotonic() - start,
+        seconds=sum(before) + time.monotonic() - start,
         environment=describe(subject.device, 1),
         ended=now(),
     )

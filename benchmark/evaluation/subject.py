@@ -42,6 +42,10 @@ class ProbeData:
     normalise: Callable[[Tensor], Tensor]
 
 
+def uncharged(seconds: float) -> None:
+    """Counts nothing."""
+
+
 def unkept(arrays: dict[str, Tensor]) -> None:
     """Keeps nothing."""
 
@@ -121,6 +125,7 @@ class Subject(FrozenSubject):
     Attributes:
         keep: receives what a protocol leaves beside its scores, arrays by name: predictions for a few test images.
         folder: where a protocol may save the state of an unfinished training; None for nowhere.
+        charge: is told the seconds that earlier calls spent on what this one goes on with.
     """
 
     dataset: Dataset
@@ -128,3 +133,4 @@ class Subject(FrozenSubject):
     precision: Literal["32", "bf16"]
     keep: Callable[[dict[str, Tensor]], None] = unkept
     folder: Path | None = None
+    charge: Callable[[float], None] = uncharged

@@ -294,7 +294,8 @@ class ProbeRecord(Part):
     """Scores of a run's primary encoder by a further protocol: `probes/<protocol>.json` in the run's folder.
 
     `key` is the run's. `dataset` is that of the probe, which for a transfer is not that of the training. `scores` are
-    by name (`evaluation/further/` says which), accuracies in percent. `seconds` count towards no ledger.
+    by name (`evaluation/further/` says which), accuracies in percent. `seconds` are those of all calls that
+    worked on it; they are evaluation, and in no ledger of training.
     """
 
     schema_version: int = SCHEMA_VERSION

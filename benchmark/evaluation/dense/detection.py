@@ -63,6 +63,7 @@ def _score(subject: Subject, name: str, *, masks: bool) -> dict[str, float]:
         raise UserError(f"{name} needs pycocotools: pip install 'cnn-jepa-bench[detection]'")
     train, validation, test = splits
     saved = saved_state(subject, name)
+    subject.charge(saved.seconds)
     while len(saved.trained) < len(LEARNING_RATES):
         detector = _detector(subject, name, masks=masks)
         _train(subject, detector, train, LEARNING_RATES[len(saved.trained)], name, saved)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +25,7 @@ class Saved:
 
     Attributes:
         trained: of each setting that is done, its validation score and its weights.
+        seconds: what earlier calls have spent on all of this, up to the state that is saved.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -31,13 +33,15 @@ class Saved:
         self._path = path
         self.trained: list[tuple[float, Weights]] = []
         self._epoch, self._parts = 0, dict[str, Any]()
+        self.seconds, self._start = 0.0, time.monotonic()
         if path is None or not path.is_file():
             return
         try:
             data = torch.load(path, map_location="cpu", weights_only=True)
             self.trained, self._epoch, self._parts = data["trained"], data["epoch"], data["parts"]
+            self.seconds = float(data.get("seconds", 0.0))
         except Exception:  # the bytes of a damaged file can be read as anything
-            self.trained = []
+            self.trained, self._epoch, self._parts = [], 0, {}
 
     def restore(self, parts: dict[str, Any]) -> int:
         """Gives each part (modules, optimizers, schedules by name) its saved state; returns the epochs done."""
@@ -64,7 +68,10 @@ class Saved:
     def _write(self) -> None:
         if self._path is not None:
             buffer = io.BytesIO()
-            torch.save({"trained": self.trained, "epoch": self._epoch, "parts": self._parts}, buffer)
+            seconds = self.seconds + time.monotonic() - self._start
+            torch.save(
+                {"trained": self.trained, "epoch": self._epoch, "parts": self._parts, "seconds": seconds}, buffer
+            )
             write_atomically(self._path, buffer.getvalue())
 
 

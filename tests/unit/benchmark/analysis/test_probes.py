@@ -50,16 +50,18 @@ def test_scores_of_all_copies_of_a_run_count_and_those_of_an_earlier_attempt_do_
 def test_scores_are_summarised_over_seeds_and_rows_without_any_are_left_out(make_record: Any) -> None:
     records = [make_record("byol", seed) for seed in range(3)]
     (comparison,) = comparisons([*records, make_record("simclr")])
-    probes = {run_of(r): [probe(r, top1=50.0 + r.seed, r2=0.5)] for r in records}
+    probes = {
+        run_of(r): [probe(r, top1=50.0 + r.seed, r2=0.5).model_copy(update={"seconds": 1.0 + r.seed})] for r in records
+    }
     (table,) = further_tables(comparison, probes)
     assert (table.protocol, table.dataset, table.scores) == ("counts-v1", "cifar10-jpeg", ("top1", "r2"))
     ((row, summaries),) = table.rows
     assert row.first.entry == "byol" and (summaries["top1"].n, summaries["top1"].mean) == (3, 51.0)
     rows = probe_rows(comparison, probes)
-    assert [(one.record.entry, one.score, one.summary.mean) for one in rows] == [
-        ("byol", "top1", 51.0),
-        ("byol", "r2", 0.5),
+    assert [(one.record.entry, one.score, one.summary.mean, one.seconds.mean) for one in rows] == [
+        ("byol", "top1", 51.0, 2.0),
+        ("byol", "r2", 0.5, 2.0),
     ]
     values = {column.name: column.read(rows[0]) for column in PROBES}
     assert (values["probed_on"], values["comparison_key"]) == ("cifar10-jpeg", comparison.key)
-    assert len(set(names(PROBES))) == 15
+    assert len(set(names(PROBES))) == 16

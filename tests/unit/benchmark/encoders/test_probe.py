@@ -113,12 +113,15 @@ def test_what_a_dataset_lacks_is_an_error_unless_a_group_was_asked_for(run: Any,
     assert failures == 0 and "byol, seed 0: depth-v1 needs depths, which digits does not have; passed over" in lines
 
 
-def test_predictions_are_kept_beside_the_scores(run: Any, digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_and_seconds_of_earlier_calls_are_kept(
+    run: Any, digits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folders = []
 
     def score(_: str, subject: Any) -> dict[str, float]:
         folders.append(subject.folder)
         subject.keep({"truth": torch.arange(6).view(2, 3)})
+        subject.charge(100.0)  # of a call that was interrupted
         return {"miou": 10.0}
 
     monkeypatch.setattr(module, "score", score)
@@ -126,7 +129,9 @@ def test_predictions_are_kept_beside_the_scores(run: Any, digits: Any, monkeypat
     file = predictions_path(probe_path(run[0].parent, "segmentation-v1"))
     with np.load(file) as arrays:
         assert arrays["truth"].tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert folders == [file.parent] and read_probes(*run)[1] == []
+    ((probe,), problems) = read_probes(*run)
+    assert folders == [file.parent] and not problems
+    assert 100.0 < probe.seconds < 110.0
 
 
 def test_images_without_classes_are_for_dense_protocols_alone(run: Any, digits: Any, scores: Any) -> None:

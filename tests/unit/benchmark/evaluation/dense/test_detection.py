@@ -67,10 +67,12 @@ def test_a_repeat_and_a_resumed_training_give_the_same_bits(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Saved, "write", interrupted)
+    charged: list[float] = []
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            detection(seeing(folder=tmp_path))
-    assert detection(seeing(folder=tmp_path)) == whole
+            detection(seeing(folder=tmp_path, charge=charged.append))
+    assert detection(seeing(folder=tmp_path, charge=charged.append)) == whole
+    assert 0.0 == charged[0] < charged[1] < charged[2]
     assert calls == [1, 2, 1, 2] and not list(tmp_path.iterdir())
     assert kept["images"].shape == (8, 3, 32, 32) and kept["truth_boxes"].shape[::2] == (8, 4)
     assert kept["truth_scores"].max() == 1 and kept["prediction_boxes"].shape[:2] == kept["prediction_scores"].shape

@@ -20,6 +20,7 @@ def test_states_are_restored_and_finished_settings_kept(tmp_path: Path) -> None:
     first.write({"part": part}, 3)
     again, other = Saved(path), torch.nn.Linear(2, 2)
     assert again.restore({"part": other}) == 3
+    assert first.seconds == 0.0 < again.seconds < 60.0
     assert torch.equal(other.weight, part.weight)
     again.finish_one(12.5, other.state_dict())
     third = Saved(path)
@@ -32,7 +33,7 @@ def test_states_are_restored_and_finished_settings_kept(tmp_path: Path) -> None:
 def test_a_damaged_file_is_the_beginning(tmp_path: Path) -> None:
     (tmp_path / "a.state.pt").write_bytes(b"no")
     saved = Saved(tmp_path / "a.state.pt")
-    assert saved.trained == [] and saved.restore({}) == 0
+    assert (saved.trained, saved.restore({}), saved.seconds) == ([], 0, 0.0)
 
 
 def test_the_file_is_of_the_protocol_and_the_dataset(seeing: Callable[..., Any], tmp_path: Path) -> None:

@@ -32,10 +32,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STEPS = 2
-HEADS: dict[str, dict[str, int]] = {
-    "byol": {"projector_hidden": 64, "predictor_hidden": 48, "output_dim": 32},
-    "simclr": {"projector_hidden": 64, "output_dim": 32},
-    "vicreg": {"projector_hidden": 64, "output_dim": 48},
+# What the other side computes, too, whatever the recipes say.
+PAPER: dict[str, dict[str, Any]] = {
+    "byol": {"ema": {"start": 0.99}},
+    "simclr": {"temperature": 0.2},
+    "vicreg": {"invariance_weight": 25.0, "variance_weight": 25.0, "covariance_weight": 1.0},
+}
+HEADS: dict[str, dict[str, Any]] = {
+    "byol": {"projector_hidden": 64, "predictor_hidden": 48, "output_dim": 32, **PAPER["byol"]},
+    "simclr": {"projector_hidden": 64, "output_dim": 32, **PAPER["simclr"]},
+    "vicreg": {"projector_hidden": 64, "output_dim": 48, **PAPER["vicreg"]},
 }
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"name": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 0.01, "warmup": 0.0},
@@ -52,7 +58,7 @@ class Setup:
         spec = BackboneSpec(name="resnet18", stem="small", width=8)
         if cls.backbone_kinds == ("vit",):
             spec = BackboneSpec(name="vit_tiny", width=32, depth=2, patch_size=4)
-        config = cls.config_class.model_validate(settings)
+        config = cls.config_class.model_validate({**PAPER.get(name, {}), **settings})
         return cls(config, build_backbone(spec, 32), Task(image_size=32, num_classes=4)).train()
 
     def batch(self, views: int) -> Batch:
@@ -61,7 +67,7 @@ class Setup:
         return Batch(images, torch.arange(6) % 4, torch.arange(6))
 
     def step(self, progress: float = 0.0) -> Step:
-        return Step(progress, 0, torch.Generator().manual_seed(2))
+        return Step(progress, 0, torch.Generator().manual_seed(2), pace=0.01)
 
 
 @pytest.fixture(scope="session")

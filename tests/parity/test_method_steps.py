@@ -59,7 +59,7 @@ def _pair(name: str, kind: str) -> tuple[Method[Any], Any]:
     settings = dict(HEADS.get(name, {}))
     if "ema" in (fields := method_class(name).config_class.model_fields):
         # A momentum near 1 would move the average by little more than the rounding of its weights.
-        settings["ema"] = {**fields["ema"].default.model_dump(), "start": 0.5}
+        settings["ema"] = {**fields["ema"].default.model_dump(), "start": 0.5, "half_life": None}
     method = build_method(method_class(name), SMALL[kind], settings)
     noise = torch.Generator().manual_seed(5)
     for key, value in method.state_dict().items():

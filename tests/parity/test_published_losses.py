@@ -31,6 +31,7 @@ PUBLISHED = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "simclr": {"temperature": 0.5},
     "byol": {"ema": {"start": 0.996, "end": 0.996}},
+    "vicreg": {"invariance_weight": 25.0, "covariance_weight": 1.0},
     "barlow_twins": {"scale": 1.0},
 }
 TOLERANCE = 1e-5

@@ -52,7 +52,7 @@ def test_every_key_stands_there_with_its_bounds_default_and_meaning(page: str) -
     cnn_jepa = _rows(page, "cnn_jepa")
     assert set(cnn_jepa) == set(CNNJEPAConfig.model_fields)
     assert cnn_jepa["encoder"][:2] == ["`sparse`, `masked_dense`", "`sparse`"]
-    assert cnn_jepa["ema"][:2] == ["[ema](#ema)", "`{start: 0.99}`"]
+    assert cnn_jepa["ema"][:2] == ["[ema](#ema)", "`{start: null, half_life: 0.058}`"]
     assert cnn_jepa["predictor_depth"][2].startswith("layers of the predictor")  # from the class it derives from
     assert _rows(page, "masking")["target_share"][0] == "number or null"
     assert _rows(page, "views")["crop_scale"][1] == "`[0.08, 1.0]`"

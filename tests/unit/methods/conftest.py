@@ -50,7 +50,7 @@ class Lab:
 
     def step(self, progress: float = 0.0, seed: int = 0) -> Step:
         """A step whose generator starts anew, so that two steps with one seed draw the same masks."""
-        return Step(progress, 0, torch.Generator().manual_seed(seed))
+        return Step(progress, 0, torch.Generator().manual_seed(seed), pace=0.01)
 
     def train(self, method: Method[Any], steps: int, lr: float = 2e-3) -> list[float]:
         """Losses of `steps` updates on one batch."""

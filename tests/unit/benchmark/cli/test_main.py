@@ -69,7 +69,7 @@ REFUSED = {
     "doctor --device gpu": "choices: auto, cpu, cuda, cuda:N",
     # files, names and keys of an experiment
     "run quikstart": "unknown experiment 'quikstart'; did you mean 'quickstart'",
-    "run none.yaml": "none.yaml: no such file; shipped experiments: check, cifar10",
+    "run none.yaml": "none.yaml: no such file; shipped experiments: ablation, check, cifar10",
     "run broken.yaml": "broken.yaml, line 2",
     "run tiny.yaml --methods simcrl": "--methods: unknown method or entry 'simcrl'; did you mean 'simclr'",
     "run tiny.yaml --set batchsize=3": "error: --set: unknown key 'batchsize'; did you mean 'batch_size'",

@@ -55,7 +55,7 @@ def test_an_experiment_is_a_path_or_a_shipped_name(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quickstart").touch()  # a file takes precedence over a shipped name
     assert str(find_experiment("quickstart")) == "quickstart"
-    with pytest.raises(UserError, match=r"own\.yml: no such file; shipped experiments: check, cifar10"):
+    with pytest.raises(UserError, match=r"own\.yml: no such file; shipped experiments: ablation, check, cifar10"):
         find_experiment("own.yml")
     with pytest.raises(UserError, match="unknown sweep 'mask_rato'; did you mean 'mask_ratio'"):
         find_sweep("mask_rato")

@@ -13,11 +13,11 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from cnn_jepa.losses import feature_loss, normalise
+from cnn_jepa.losses import Normalisation, feature_loss, normalise
 from cnn_jepa.masking import Masks, MaskSpec
 from methods.backbones import ViT
 from methods.base import Batch, Encoder, LossOutput, Method, Step, Task
-from methods.config import Count, OptimizerSpec
+from methods.config import Count, OptimizerSpec, redefined
 from methods.ema import EMASpec, frozen_copy, update
 from methods.heads import TokenPredictor
 from methods.jepa import JEPAConfig, draw_masks, regularisation
@@ -36,10 +36,15 @@ class IJEPAConfig(JEPAConfig):
         predictor_heads: attention heads of the predictor.
     """
 
-    optimizer: OptimizerSpec = OptimizerSpec(lr=1e-3, weight_decay=0.05)
+    optimizer: OptimizerSpec = redefined(
+        OptimizerSpec(lr=3.1e-4, weight_decay=5.1e-4, warmup=0.061), first=OptimizerSpec(lr=1e-3, weight_decay=0.05)
+    )
     views: tuple[ViewSpec, ...] = (ViewSpec(crop_scale=(0.3, 1.0), flip=0.0),)
     masking: MaskSpec = MaskSpec(strategy="multi_block", num_blocks=4, context_scale=(0.85, 1.0), min_context=8)
-    ema: EMASpec = EMASpec(start=0.99, shape="linear")
+    normalise: Normalisation = redefined("batch", first="layer")
+    ema: EMASpec = redefined(
+        EMASpec(start=None, half_life=0.0052, shape="linear"), first=EMASpec(start=0.99, shape="linear")
+    )
     predictor_depth: Count = 4
     predictor_width: Count = 96
     predictor_heads: Count = 3
@@ -222,11 +227,15 @@ class IJEPA(Method[IJEPAConfig]):
         )
         return predicted.reshape(*layout.targets_BMT.shape, -1)
 
+    @property
+    def _of_a_vector(self) -> Normalisation:
+        """The normalisation of single vectors; channels over the batch are done with before (`_features`)."""
+        return "none" if self.config.normalise == "batch" else self.config.normalise
+
     def _compare(self, predicted: Tensor, target: Tensor) -> Tensor:
         """The loss of each position `(...)` of features `(..., D)` (`feature_loss`), averaged over channels."""
         with full_precision(predicted.device):
-            kind = "none" if self.config.normalise == "batch" else self.config.normalise
-            summed = feature_loss(predicted, target.detach(), self.config.loss, kind)
+            summed = feature_loss(predicted, target.detach(), self.config.loss, self._of_a_vector)
         return summed if self.config.loss == "cosine" else summed / target.shape[-1]
 
     def _cycle(self, predicted_BMTD: Tensor, context_BKD: Tensor, layout: TokenLayout) -> Tensor:
@@ -258,7 +267,7 @@ class IJEPA(Method[IJEPAConfig]):
             "context_Bhw": masks.context_Bhw,
             "targets_BMhw": masks.targets_BMhw,
             "predicted_BDhw": self._as_map(sums_BND / counts_BN1.clamp(min=1)),
-            "target_BDhw": self._as_map(normalise(target_BND, self.config.normalise)),
+            "target_BDhw": self._as_map(normalise(target_BND, self._of_a_vector)),
         }
 
     def _as_map(self, features_BND: Tensor) -> Tensor:

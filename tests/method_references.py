@@ -343,11 +343,20 @@ def _smooth_l1(difference: Tensor, beta: float = 1.0) -> Tensor:
 
 
 def ijepa(twin: Any, batch: Batch, step: Step) -> Tensor:
-    """Section 3: each block predicted on its own; the mean over all patches of all blocks."""
+    """Section 3: each block predicted on its own; the mean over all patches of all blocks.
+
+    Targets have layer norm as in the paper or, as the recipe for small images has it, channels standardised over the
+    batch.
+    """
     (images,) = batch.views
     layout = token_layout(sample_masks(twin.config.masking, len(images), twin.grid, step.generator), step.generator)
     with torch.no_grad():
-        target = _layer_norm(_states(twin.target_backbone.net, images)[-1])
+        target = _states(twin.target_backbone.net, images)[-1]
+        if twin.config.normalise == "batch":
+            spread = target.var((0, 1), unbiased=False) + 1e-5
+            target = (target - target.mean((0, 1))) / spread.sqrt()
+        else:
+            target = _layer_norm(target)
     losses = []
     for index, image in enumerate(images.split(1)):
         seen = torch.zeros(1, target.shape[1], dtype=torch.bool)

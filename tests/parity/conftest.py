@@ -35,6 +35,7 @@ STEPS = 2
 # What the other side computes, too, whatever the recipes say.
 PAPER: dict[str, dict[str, Any]] = {
     "byol": {"ema": {"start": 0.99}},
+    "ijepa": {"normalise": "layer"},
     "simclr": {"temperature": 0.2},
     "vicreg": {"invariance_weight": 25.0, "variance_weight": 25.0, "covariance_weight": 1.0},
 }

@@ -20,7 +20,7 @@ _SMALL_HEADS: dict[str, dict[str, Any]] = {
     "byol": {"projector_hidden": 64, "predictor_hidden": 64, "output_dim": 32},
     "simclr": {"projector_hidden": 64, "output_dim": 32},
     "vicreg": {"projector_hidden": 64, "output_dim": 64},
-    "ijepa": {"predictor_width": 32, "predictor_heads": 2, "predictor_depth": 2},
+    "ijepa": {"predictor_width": 32, "predictor_heads": 2, "predictor_depth": 2, "normalise": "layer"},
 }
 
 

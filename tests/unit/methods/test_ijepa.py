@@ -182,7 +182,7 @@ def test_predictions_depend_on_the_asked_position(lab: Any) -> None:
 
 
 @pytest.mark.parametrize("loss", ["smooth_l1", "mse", "huber", "cosine"])
-@pytest.mark.parametrize("normalise", ["layer", "l2", "none"])
+@pytest.mark.parametrize("normalise", ["layer", "l2", "batch", "none"])
 def test_every_loss_trains(lab: Any, loss: str, normalise: str) -> None:
     method = lab.build("ijepa", "vit", loss=loss, normalise=normalise)
     losses = lab.train(method, 5)
@@ -227,8 +227,10 @@ def test_cycle_does_not_train_its_own_target(lab: Any) -> None:
     assert method.back_predictor.head.weight.grad is not None
 
 
-def test_glimpse_shows_what_the_loss_compares(lab: Any) -> None:
-    method = lab.build("ijepa", "vit", loss="mse", masking={"strategy": "random", "mask_ratio": 0.5, "min_context": 8})
+@pytest.mark.parametrize("normalise", ["layer", "batch"])
+def test_glimpse_shows_what_the_loss_compares(lab: Any, normalise: str) -> None:
+    masking = {"strategy": "random", "mask_ratio": 0.5, "min_context": 8}
+    method = lab.build("ijepa", "vit", loss="mse", normalise=normalise, masking=masking)
     batch = lab.batch(method)
     shown = method.glimpse(batch, lab.step(seed=7))
     assert torch.equal(shown["targets_BMhw"][:, 0], ~shown["context_Bhw"])

@@ -40,7 +40,7 @@ def test_seeds_budgets_and_entries_may_be_added_but_nothing_shared_changed(claim
     assert set(claimed["entries"]) == {"simclr", "random_init"}  # nothing of supervised had begun
     with pytest.raises(UserError, match="batch_size is 8 there and 16 here; choose another --out"):
         claim("batch_size=16")
-    with pytest.raises(UserError, match=r"entries\.simclr\.settings\.temperature is 0\.2 there and 0\.3 here"):
+    with pytest.raises(UserError, match=r"entries\.simclr\.settings\.temperature is 0\.11 there and 0\.3 here"):
         claim("simclr.temperature=0.3")
 
 

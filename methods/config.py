@@ -27,7 +27,7 @@ FIRST_DEFAULT = "first_default"
 
 
 def redefined(default: Any, first: Any) -> Any:
-    """A field whose default has changed; keys of runs go on to know it by the first one."""
+    """A field whose default has changed; keys of runs still leave out the first default."""
     plainly = TypeAdapter(type(first)).dump_python(first, mode="json")
     return Field(default, json_schema_extra={FIRST_DEFAULT: plainly})
 

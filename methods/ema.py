@@ -42,8 +42,12 @@ class EMASpec(Config):
     @classmethod
     def _one_start(cls, data: Any) -> Any:
         """A half-life alone needs no `start: null` beside it."""
-        if isinstance(data, dict) and data.get("half_life") is not None:
+        if not isinstance(data, dict):
+            return data
+        if data.get("half_life") is not None:
             return {"start": None, **data}
+        if "half_life" in data and "start" not in data:
+            raise ValueError("half_life is null; expected a start beside it")
         return data
 
     @model_validator(mode="after")

@@ -42,10 +42,11 @@ MIN_RANKED = 5  # completed seeds for a rank (rule 19)
 def row_key(record: Record) -> tuple[str, ...]:
     """The key of a row: the same entry of the same experiment with the same settings, on machines of one kind.
 
-    It includes the recipe's settings, so that entries of one name with different settings stay apart (rule 22).
+    It includes the recipe's settings, so that entries of one name with different settings stay apart (rule 22); not the
+    recipe's name, which may change.
     """
     config = record.config
-    identity = {name: config.get(name) for name in ("entry", "method", "backbone", "recipe")}
+    identity = {name: config.get(name) for name in ("entry", "method", "backbone")}
     settings = short_hash({"method": record.method, "backbone": record.backbone, **identity})
     return (record.experiment, record.entry, record.purpose, comparison_key(record), cost_key(record), settings)
 

@@ -92,7 +92,7 @@ def _curves(rows: Sequence[Row]) -> tuple[EntryCurve, ...]:
     """A curve per entry and settings, with a name that is unique."""
 
     def settings(row: Row) -> tuple[str, str, str]:
-        parts = {name: row.first.config.get(name) for name in ("method", "backbone", "recipe")}
+        parts = {name: row.first.config.get(name) for name in ("method", "backbone")}
         return row.first.entry, row.first.experiment, short_hash(parts)
 
     groups = grouped(rows, settings)

@@ -58,6 +58,7 @@ def _resolve(experiment: Experiment, entry: EntrySpec, source: Path) -> Resolved
             raise ValueError(
                 f"accumulate is {experiment.accumulate}, but the loss compares all images of a batch with each other; "
                 "set accumulate to 1, with a smaller batch_size or more devices where memory is short"
+                + (", or normalise to layer" if getattr(config, "normalise", "") == "batch" else "")
             )
     except ValueError as error:
         raise UserError(f"{where}, backbone {backbone.name}: {error}") from None

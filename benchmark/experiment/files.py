@@ -12,6 +12,8 @@ from benchmark.files.parse import ParseError, load_yaml, shortened
 from methods.config import nearest
 from methods.registry import own_methods
 
+_EMA_STARTS = (("start", "half_life"), ("half_life", "start"))  # of which a moving average has one
+
 
 def config_root() -> Path:
     """The folder of the shipped configurations: inside the installed package, or the source tree's `configs/`."""
@@ -151,6 +153,9 @@ def set_key(data: dict[str, Any], path: str, value: Any, where: str) -> None:
             named = ".".join(keys[: position + 1]).removeprefix("overrides.")
             raise UserError(f"{where}: '{named}' holds no keys")
     target[keys[-1]] = value
+    for given, other in _EMA_STARTS:
+        if keys[-1] == given and value is not None and target.get(other) is not None:
+            del target[other]
 
 
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
@@ -159,7 +164,7 @@ def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
     A moving average has a start or a half-life: the one that `override` gives ends the other of `base`.
     """
     merged = dict(base)
-    for given, other in (("start", "half_life"), ("half_life", "start")):
+    for given, other in _EMA_STARTS:
         if override.get(given) is not None:
             merged.pop(other, None)
     for key, value in override.items():

@@ -295,7 +295,7 @@ class ProbeRecord(Part):
 
     `key` is the run's. `dataset` is that of the probe, which for a transfer is not that of the training. `scores` are
     by name (`evaluation/further/` says which), accuracies in percent. `seconds` are those of all calls that
-    worked on it; they are evaluation, and in no ledger of training.
+    worked on it, of interrupted ones up to the state that they saved: evaluation, in no ledger of training.
     """
 
     schema_version: int = SCHEMA_VERSION

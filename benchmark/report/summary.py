@@ -244,7 +244,7 @@ def limits(comparisons: Sequence[Comparison], problems: Sequence[str], prices: P
     sentences = [*_counts(rows), *_references(comparisons)]
     tags = {id(row): list(dict.fromkeys(tag for r in row.records for tag in tags_of(r))) for row in rows}
     if not any(TUNED in words for words in tags.values()):
-        sentences.append("No entry is tagged as tuned, so it is unknown how well the recipes suit this scale.")
+        sentences.append("No entry was tuned on these images, so it is unknown how well the recipes suit them.")
     sentences += _by_word(rows, tags, "Tagged")
     sentences += _by_word(rows, {id(row): row_flags(row) for row in rows}, "Flagged")
     for record in records:

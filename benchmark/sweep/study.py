@@ -166,6 +166,8 @@ def open_study(
             study = BegunFirst(name, storage)
             _wait_until_ready(study)
     before = study.user_attrs.get("asked")
+    if before is not None:
+        before = {**before, "experiment": {k: v for k, v in before["experiment"].items() if k != "recipe"}}
     difference = None if before is None else first_difference(merge(defaults, before), identity)
     if difference is not None:
         key, stored, wanted = difference
@@ -192,7 +194,7 @@ def _identity(space: Space, precision: str, dataset: Dataset) -> tuple[dict[str,
     Its number of trials and its other entries are not part of it.
     """
     _, (first,) = space.resolve(space.examples()[0])
-    varied = ("entries", "seeds", "reference", "targets", "cluster")
+    varied = ("entries", "seeds", "reference", "targets", "cluster", "recipe")  # `first` has the recipe's settings
     experiment = {key: value for key, value in space.base.data.items() if key not in varied}
     identity = {
         "experiment": {**experiment, "name": None, "description": None},

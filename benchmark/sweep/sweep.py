@@ -171,6 +171,8 @@ class Sweep:
         """
         runs = self._confirmations(self._say) if self.resolved.sweep.confirm_seeds else []
         left = self._missing(runs)
+        if not wait:  # runs that failed are tried again by one process, at last
+            left = [run for run in left if not (run.spec.folder(self.options.out) / "record.json").is_file()]
         pace, failed = Pace(len(runs) - len(left)), 0
         for waiting in (False, True) if wait else (False,):
             todo, left = left, []
@@ -181,7 +183,8 @@ class Sweep:
                     left.append(run)
                     continue
                 failed += record.status == "failed"
-                self._say(f"on fresh seeds: {pace.text(len(runs) - len(self._missing(runs)) + failed, len(runs))}")
+                done = len(runs) - len(self._missing(runs)) + failed
+                self._say(f"on fresh seeds: {pace.text(min(done, len(runs)), len(runs))}")
         return failed
 
     def unconfirmed(self) -> int:

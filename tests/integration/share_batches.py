@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 STEPS = 4
 _VIT = {"name": "vit_tiny", "patch_size": 4, "width": 32, "depth": 1}
-_PREDICTOR = {"predictor_width": 32, "predictor_heads": 1, "predictor_depth": 1}
+_PREDICTOR = {"predictor_width": 32, "predictor_heads": 1, "predictor_depth": 1, "normalise": "layer"}
 _EVERY_TERM = {"variance_weight": 0.5, "covariance_weight": 0.1, "cycle_weight": 0.5, "projection_dim": 16}
 _UNSHARED = {"masking": {"target_share": None}}  # so that images hide different numbers of cells
 _BATCH = {"normalise": "batch", "ema": {"start": None, "half_life": 0.2}}

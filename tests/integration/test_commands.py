@@ -168,11 +168,14 @@ ONLY_READ: dict[str, str] = {
     "torchrun --nproc-per-node 4 -m benchmark run imagenet100 --data imagenet100.h5": f"{_DEVICES}four GPUs and days",
     "torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m benchmark run "
     "imagenet100 --data imagenet100.h5": "needs two machines; never run",
-    "bench run cpu --data FOLDER --set name=cifar10-jpeg --set dataset.train_images=10000 --set batch_size=64 "
+    "bench run cpu --data FOLDER --set recipe=small_untuned --set simclr_vit.recipe=null --set name=cifar10-jpeg "
+    "--set dataset.train_images=10000 --set batch_size=64 "
     "--set evaluation.points=3 --budget epochs=4 --seeds 0,1,2,3": f"{_HOURS}test_run.py",
-    "bench run cpu --data FOLDER --set name=cifar10-jpeg --set dataset.train_images=10000 --set batch_size=64 "
+    "bench run cpu --data FOLDER --set recipe=small_untuned --set simclr_vit.recipe=null --set name=cifar10-jpeg "
+    "--set dataset.train_images=10000 --set batch_size=64 "
     "--set evaluation.points=3 --budget wall_clock=150": f"{_HOURS}test_run.py",
-    "bench run cpu --data FOLDER --set name=cifar10-jpeg --set dataset.train_images=10000 --set batch_size=64 "
+    "bench run cpu --data FOLDER --set recipe=small_untuned --set simclr_vit.recipe=null --set name=cifar10-jpeg "
+    "--set dataset.train_images=10000 --set batch_size=64 "
     "--set evaluation.points=3 --budget epochs=2 --seeds 0,1 --methods "
     "cnn_jepa,simclr,ijepa,vicreg,byol,simclr_vit,random_init,random_init_vit": f"{_HOURS}test_run.py",
     "bench run ijepa_small --data FOLDER": f"{_HOURS}test_run.py",

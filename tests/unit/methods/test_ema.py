@@ -77,6 +77,8 @@ def test_a_half_life_means_the_same_for_any_number_of_steps() -> None:
 def test_a_start_or_a_half_life(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected one of them, and the other null"):
         EMASpec.model_validate(values)
+    with pytest.raises(ValueError, match="half_life is null; expected a start beside it"):
+        EMASpec.model_validate({"half_life": None})
 
 
 def test_target_keeps_its_own_statistics() -> None:

@@ -57,9 +57,9 @@ def test_other_settings_are_named_and_other_data_are_not_compared(make_record: A
 
 
 def test_rows_of_one_name_are_paired_by_their_settings(make_record: Any) -> None:
-    wide = {"recipe": "wide"}
+    wide, narrow = {"method": {"output_dim": 512}}, {"method": {"output_dim": 64}}
     first = [make_record("byol", top1=40.0), make_record("byol", 1, top1=50.0, config=wide)]
-    second = [make_record("byol", 1, top1=50.0, config=wide), make_record("byol", 2, top1=40.0, config={"recipe": "x"})]
+    second = [make_record("byol", 1, top1=50.0, config=wide), make_record("byol", 2, top1=40.0, config=narrow)]
     found = changes(first, second)
     verdicts = sorted(change.verdict for change in found)
     assert verdicts[0] == "equal" and verdicts[1].startswith("no significant difference (preliminary, within ± ")

@@ -104,11 +104,23 @@ def test_settings_reach_the_experiment_an_entrys_method_and_its_backbone() -> No
     apply_setting(data, "byol.ema.start=0.9")
     apply_setting(data, "wide.backbone.width=32")
     apply_setting(data, "wide.recipe=imagenet")
+    for setting in (
+        "wide.ema.half_life=0.02",
+        "wide.ema.start=0.99",
+        "byol.ema.half_life=null",
+    ):  # a start ends the other
+        apply_setting(data, setting)
     assert data == {
         "budget": {"steps": 3},
         "entries": [
-            {"method": "byol", "overrides": {"ema": {"start": 0.9}}},
-            {"name": "wide", "method": "byol", "backbone": {"width": 32}, "recipe": "imagenet"},
+            {"method": "byol", "overrides": {"ema": {"start": 0.9, "half_life": None}}},
+            {
+                "name": "wide",
+                "method": "byol",
+                "backbone": {"width": 32},
+                "recipe": "imagenet",
+                "overrides": {"ema": {"start": 0.99}},
+            },
         ],
     }
 

@@ -12,24 +12,27 @@ LossKind = Literal["smooth_l1", "mse", "huber", "cosine"]
 Normalisation = Literal["l2", "layer", "batch", "none"]
 
 
-def normalise(features: Tensor, kind: Normalisation) -> Tensor:
+def normalise(features: Tensor, kind: Normalisation, *, alone: bool = False) -> Tensor:
     """Normalises features `(..., D)`.
 
     To unit length (`l2`), each vector to zero mean and unit variance (`layer`), each channel to these over the whole
     batch, that of all processes (`batch`), or not at all (`none`).
+
+    Args:
+        alone: take the batch to be this process's share: the other processes do not call this.
     """
     features = features.float()
     if kind == "l2":
         return F.normalize(features, dim=-1)
     if kind == "layer":
         return F.layer_norm(features, features.shape[-1:])
-    return _standardised(features) if kind == "batch" else features
+    return _standardised(features, alone=alone) if kind == "batch" else features
 
 
-def _standardised(features: Tensor, eps: float = 1e-5) -> Tensor:
+def _standardised(features: Tensor, *, alone: bool, eps: float = 1e-5) -> Tensor:
     flat = features.flatten(0, -2)
     moments = torch.stack((flat.mean(0), flat.square().mean(0)))
-    if distributed.is_available() and distributed.is_initialized():
+    if not alone and distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(moments)
         moments = moments / distributed.get_world_size()  # processes have equal shares of the batch
     mean, square = moments

@@ -191,13 +191,13 @@ class IJEPA(Method[IJEPAConfig]):
         context_BKD = self.projector(cast("ViT", self.backbone).tokens(images, layout.context_BK))
         with torch.no_grad():
             target_BND = self.target_projector(cast("ViT", self.target_backbone).tokens(images))
-            if self.config.normalise == "batch":  # over all patches, not over the targets alone
-                target_BND = normalise(target_BND, "batch")
         return context_BKD, target_BND, self._predict(context_BKD, layout)
 
     def masked_loss(self, images: Tensor, layout: TokenLayout) -> LossOutput:
         """The loss of images `(B, 3, H, W)` under given masks."""
         context_BKD, target_BND, predicted_BMTD = self._features(images, layout)
+        if self.config.normalise == "batch":  # over all patches, not over the targets alone
+            target_BND = normalise(target_BND, "batch")
         losses_BMT = self._compare(predicted_BMTD, _at(target_BND, layout.targets_BMT))
         if layout.valid_BMT is None:
             prediction = losses_BMT.mean()
@@ -227,15 +227,11 @@ class IJEPA(Method[IJEPAConfig]):
         )
         return predicted.reshape(*layout.targets_BMT.shape, -1)
 
-    @property
-    def _of_a_vector(self) -> Normalisation:
-        """The normalisation of single vectors; channels over the batch are done with before (`_features`)."""
-        return "none" if self.config.normalise == "batch" else self.config.normalise
-
     def _compare(self, predicted: Tensor, target: Tensor) -> Tensor:
         """The loss of each position `(...)` of features `(..., D)` (`feature_loss`), averaged over channels."""
         with full_precision(predicted.device):
-            summed = feature_loss(predicted, target.detach(), self.config.loss, self._of_a_vector)
+            kind: Normalisation = "none" if self.config.normalise == "batch" else self.config.normalise
+            summed = feature_loss(predicted, target.detach(), self.config.loss, kind)
         return summed if self.config.loss == "cosine" else summed / target.shape[-1]
 
     def _cycle(self, predicted_BMTD: Tensor, context_BKD: Tensor, layout: TokenLayout) -> Tensor:
@@ -267,7 +263,8 @@ class IJEPA(Method[IJEPAConfig]):
             "context_Bhw": masks.context_Bhw,
             "targets_BMhw": masks.targets_BMhw,
             "predicted_BDhw": self._as_map(sums_BND / counts_BN1.clamp(min=1)),
-            "target_BDhw": self._as_map(normalise(target_BND, self._of_a_vector)),
+            # The first process alone looks; its share of the batch has to do.
+            "target_BDhw": self._as_map(normalise(target_BND, self.config.normalise, alone=True)),
         }
 
     def _as_map(self, features_BND: Tensor) -> Tensor:

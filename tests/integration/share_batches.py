@@ -44,7 +44,7 @@ _UNEVEN = {"masking": {"same_size": False, "context_scale": [0.5, 1.0]}}
 _PROTOTYPES = {"prototypes": 16, "head_hidden": 32, "bottleneck": 16, "freeze_prototypes": 0.3}
 _ENTRIES: dict[str, dict[str, Any]] = {
     "byol": {"overrides": {"projector_hidden": 32, "predictor_hidden": 32, "output_dim": 16}},
-    "simclr": {"overrides": {"projector_hidden": 32, "output_dim": 16}},
+    "simclr": {"overrides": {"projector_hidden": 32, "output_dim": 16, "temperature": 0.2}},
     "vicreg": {"overrides": {"projector_hidden": 32, "output_dim": 32}},
     "supervised": {},
     "cnn_jepa": {},

@@ -88,10 +88,9 @@ def test_channels_are_normalised_over_all_patches_of_the_batch(lab: Any) -> None
     method, layout = lab.build("ijepa", "vit", normalise="batch"), _layout()
     images = lab.batch(method).views[0]
     with torch.no_grad():
-        _, target_BND, predicted_BMTD = method._features(images, layout)
+        _, _, predicted_BMTD = method._features(images, layout)
         raw_BND = method.target_backbone.tokens(images)
     expected_BND = F.batch_norm(raw_BND.flatten(0, 1), None, None, training=True).view_as(raw_BND)
-    torch.testing.assert_close(target_BND, expected_BND, rtol=1e-3, atol=1e-3)
     index_BT1 = layout.targets_BMT.flatten(1).unsqueeze(-1).expand(-1, -1, expected_BND.shape[-1])
     loss = F.smooth_l1_loss(predicted_BMTD.flatten(1, 2), expected_BND.gather(1, index_BT1))
     torch.testing.assert_close(method.masked_loss(images, layout).loss, loss, rtol=1e-3, atol=1e-4)

@@ -147,7 +147,7 @@ def _work(
                 if running.undecided():
                     running.work(wait=False)
                 else:
-                    running.confirm(wait=False)
+                    running.confirm(wait=False, again=False)
                 return
             running.write()
             if workers > 1:

@@ -157,13 +157,14 @@ class Sweep:
         with failures():
             return [queue.space.entry for queue in self.studies if len(set(queue.decided())) > 1]
 
-    def confirm(self, *, wait: bool = True) -> int:
+    def confirm(self, *, wait: bool = True, again: bool = True) -> int:
         """Trains each entry's best point on the fresh seeds, and tests it, once; how many runs failed.
 
         Of two objectives it is the front's most accurate point. With `confirm_recipe` the entry itself is trained, too.
 
         Args:
             wait: at last, for runs that other processes have, in case one of them dies.
+            again: runs that have failed, too; of several workers nobody does, and their caller at last.
 
         Raises:
             Interrupted: the user wants to stop.
@@ -171,7 +172,7 @@ class Sweep:
         """
         runs = self._confirmations(self._say) if self.resolved.sweep.confirm_seeds else []
         left = self._missing(runs)
-        if not wait:  # runs that failed are tried again by one process, at last
+        if not again:
             left = [run for run in left if not (run.spec.folder(self.options.out) / "record.json").is_file()]
         pace, failed = Pace(len(runs) - len(left)), 0
         for waiting in (False, True) if wait else (False,):

@@ -74,6 +74,8 @@ def test_fresh_seeds_that_another_process_has_come_last(open_sweep: Callable[...
     sweep.runs.outcomes = {("cnn_jepa.predictor_depth-3", 8): "failed"}
     assert sweep.confirm(wait=False) == 1
     assert [spec.seed for spec in sweep.runs.executed if spec.purpose == "result"] == [8]
+    assert sweep.confirm(wait=False, again=False) == 0  # what failed is left alone
+    assert [spec.seed for spec in sweep.runs.executed if spec.purpose == "result"] == [8]
     assert sweep.confirm() == 0
     assert [spec.seed for spec in sweep.runs.executed if spec.purpose == "result"] == [8, 8, 7, 9]
     assert sweep.said[-1] == "on fresh seeds: 3 of 3 done"
